@@ -1,0 +1,116 @@
+#include "base/arena.h"
+
+#include "base/mem.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { CHUNK_MIN = 4096 };
+
+struct arena_chunk {
+    arena_chunk *next;
+    size_t room;   /* bytes after the header */
+    uint64_t pad[6];
+};
+_Static_assert(sizeof(arena_chunk) == MEM_ALIGN, "what follows the header is aligned like the block");
+
+void arena_init(arena *a, void *memory, size_t room, size_t limit)
+{
+    INVARIANT(limit >= room);
+    *a = (arena){.base = memory, .room = room, .limit = limit, .first = memory, .first_room = room};
+}
+
+static void chunks_free(arena_chunk *c)
+{
+    while (c) {
+        arena_chunk *next = c->next;
+        mem_free(c);
+        c = next;
+    }
+}
+
+static void use(arena *a, arena_chunk *c)
+{
+    a->base = c ? (uint8_t *)(c + 1) : a->first;
+    a->room = c ? c->room : a->first_room;
+    a->used = 0;
+}
+
+void arena_reset(arena *a)
+{
+    /* The newest chunk is the largest: keeping it lets a steady load run without the heap. */
+    if (a->chunks) {
+        chunks_free(a->chunks->next);
+        a->chunks->next = NULL;
+    }
+    use(a, a->chunks);
+    a->total = 0;
+}
+
+void arena_fini(arena *a)
+{
+    chunks_free(a->chunks);
+    a->chunks = NULL;
+    use(a, NULL);
+    a->total = 0;
+}
+
+static bool grow(arena *a, size_t need)
+{
+    if (need > a->limit || a->total > a->limit - need) return false;
+    size_t want = a->room < CHUNK_MIN / 2 ? CHUNK_MIN : a->room * 2;
+    if (want > a->limit - a->total) want = a->limit - a->total;
+    if (want < need) want = need;
+    arena_chunk *c = mem_alloc_raw(sizeof *c + want);
+    if (!c) return false;
+    *c = (arena_chunk){.next = a->chunks, .room = want};
+    a->chunks = c;
+    use(a, c);
+    return true;
+}
+
+static size_t padding(const arena *a, size_t align) { return -((uintptr_t)a->base + a->used) & (align - 1); }
+
+void *arena_push_raw(arena *a, size_t bytes, size_t align)
+{
+    INVARIANT(align > 0 && align <= MEM_ALIGN && (align & (align - 1)) == 0);
+    size_t pad = padding(a, align);
+    if (pad > a->room - a->used || bytes > a->room - a->used - pad) {
+        if (!grow(a, bytes)) return NULL;
+        pad = padding(a, align);
+    }
+    if (pad + bytes > a->limit - a->total) return NULL;
+    uint8_t *p = a->base + a->used + pad;
+    a->used += pad + bytes;
+    a->total += pad + bytes;
+    if (a->total > a->total_max) a->total_max = a->total;
+    return p;
+}
+
+void *arena_push(arena *a, size_t count, size_t size, size_t align)
+{
+    INVARIANT(size > 0);
+    if (count > SIZE_MAX / size) return NULL;
+    void *p = arena_push_raw(a, count * size, align);
+    return p && count ? memset(p, 0, count * size) : p;
+}
+
+void *arena_copy(arena *a, const void *bytes, size_t len, size_t align)
+{
+    void *p = arena_push_raw(a, len, align);
+    return p && len ? memcpy(p, bytes, len) : p;
+}
+
+char *arena_printf(arena *a, const char *fmt, ...)
+{
+    va_list ap, again;
+    va_start(ap, fmt);
+    va_copy(again, ap);
+    int n = vsnprintf(NULL, 0, fmt, ap);
+    va_end(ap);
+    char *s = n < 0 ? NULL : arena_push_raw(a, (size_t)n + 1, 1);
+    if (s) vsnprintf(s, (size_t)n + 1, fmt, again);
+    va_end(again);
+    return s;
+}

@@ -1,0 +1,32 @@
+/* buf.h - bytes that grow at the end, up to a limit.
+ *
+ * Owns heap memory that it keeps across buf_clear(), so that a steady load stops allocating.  A put that
+ * fails (limit or heap) sets `full` and changes nothing; later puts are ignored too, so a printer may put
+ * without checking and test `full` once at its end. */
+#ifndef BASE_BUF_H
+#define BASE_BUF_H
+#include "base/err.h"
+#include "base/str.h"
+
+typedef struct {
+    uint8_t *p;
+    size_t len;
+    bool full;
+    /* private */
+    size_t room, limit;
+} buf;
+
+void buf_init(buf *b, size_t limit);                    /* allocates nothing */
+void buf_fini(buf *b);
+void buf_clear(buf *b);                                 /* keeps the memory */
+uint8_t *buf_room(buf *b, size_t n);                    /* n writable bytes after len, or NULL and full; then add to len */
+void buf_put(buf *b, const void *bytes, size_t n);
+void buf_put_str(buf *b, str s);
+void buf_put_z(buf *b, const char *z);
+void buf_put_byte(buf *b, uint8_t byte);
+void buf_printf(buf *b, const char *fmt, ...) PRINTF(2, 3);
+void buf_drop(buf *b, size_t n);                        /* removes the first n bytes */
+str buf_str(const buf *b);
+err_code buf_check(const buf *b, const char *what, err *e) MUST_USE;   /* ERR_OK, or ERR_LIMIT/ERR_NOMEM when full */
+
+#endif

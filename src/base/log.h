@@ -1,0 +1,26 @@
+/* log.h - one line per event, as text or JSON, written whole to one sink.
+ *
+ * Layers below `serve` log nothing above LOG_DEBUG: they return an err.  A line is formatted on the stack
+ * (LOG_LINE_MAX bytes, cut with a mark) and handed to the sink in one call, so lines of several threads
+ * never mix.  The clock and the sink are given by main(); without them nothing is written. */
+#ifndef BASE_LOG_H
+#define BASE_LOG_H
+#include "base/base.h"
+
+typedef enum { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR, LOG_LEVELS } log_level;
+enum { LOG_LINE_MAX = 2048 };
+
+typedef struct {
+    log_level level;                                /* lines below it are dropped */
+    bool json;                                      /* {"time":...,"level":...,"msg":...}; else a text line */
+    void (*sink)(const char *line, size_t len);     /* line ends in a newline */
+    uint64_t (*clock_us)(void);                     /* since the epoch */
+} log_opts;
+
+void log_setup(const log_opts *opts);               /* once, before threads start */
+bool log_on(log_level level);
+/* `fields` is NULL or "key=value key2=value2" pairs made by the caller; values hold no blanks. */
+void log_write(log_level level, const char *fields, const char *fmt, ...) PRINTF(3, 4);
+const char *log_level_name(log_level level);
+
+#endif

@@ -1,0 +1,70 @@
+#include "base/mem.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+static _Atomic long live, allocs;
+static _Thread_local long fault_in = -1;
+static _Thread_local bool fault_hit;
+
+void mem_fault_after(long n)
+{
+    fault_in = n;
+    fault_hit = false;
+}
+
+bool mem_fault_fired(void) { return fault_hit; }
+long mem_live(void) { return atomic_load(&live); }
+long mem_allocs(void) { return atomic_load(&allocs); }
+
+static bool fault(void)
+{
+    if (fault_in == 0) {
+        fault_in = -1;
+        fault_hit = true;
+        return true;
+    }
+    if (fault_in > 0) fault_in--;
+    return false;
+}
+
+static void *counted(void *p)
+{
+    if (p) {
+        atomic_fetch_add_explicit(&live, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&allocs, 1, memory_order_relaxed);
+    }
+    return p;
+}
+
+void *mem_alloc0(size_t count, size_t size)
+{
+    if (fault()) return NULL;
+    return counted(calloc(count ? count : 1, size ? size : 1));   /* calloc checks count * size for overflow */
+}
+
+void *mem_alloc_raw(size_t bytes)
+{
+    if (fault() || bytes > SIZE_MAX - MEM_ALIGN) return NULL;
+    size_t rounded = (bytes + MEM_ALIGN - 1) & ~(size_t)(MEM_ALIGN - 1);
+    return counted(aligned_alloc(MEM_ALIGN, rounded ? rounded : MEM_ALIGN));
+}
+
+void *mem_grow(void *p, size_t old_bytes, size_t count, size_t size)
+{
+    if (size && count > SIZE_MAX / size) return NULL;
+    INVARIANT(count * size >= old_bytes);
+    void *bigger = mem_alloc_raw(count * size);
+    if (!bigger) return NULL;
+    if (old_bytes) memcpy(bigger, p, old_bytes);
+    mem_free(p);
+    return bigger;
+}
+
+void mem_free(void *p)
+{
+    if (!p) return;
+    atomic_fetch_sub_explicit(&live, 1, memory_order_relaxed);
+    free(p);
+}

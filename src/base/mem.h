@@ -1,0 +1,26 @@
+/* mem.h - the only door to the heap.
+ *
+ * All allocation goes through here so that tests can fail the Nth one (mem_fault_after) and check that
+ * nothing leaked (mem_live).  mem_alloc0 is zeroed; mem_alloc_raw is not and is aligned, for tensor
+ * data that is written before it is read.  mem_allocs() counts every allocation ever made: the
+ * steady state of the server is tested to leave it unchanged.  Production code never tests for the hooks. */
+#ifndef BASE_MEM_H
+#define BASE_MEM_H
+#include "base/base.h"
+
+enum { MEM_ALIGN = 64 };   /* one cache line, one AVX-512 register */
+
+void mem_free(void *p);
+void *mem_alloc0(size_t count, size_t size) __attribute__((malloc)) MUST_USE;
+void *mem_alloc_raw(size_t bytes) __attribute__((malloc)) MUST_USE;   /* MEM_ALIGN-aligned, not zeroed */
+/* Grows to count * size bytes keeping the old_bytes first; NULL leaves the old block as it was. */
+void *mem_grow(void *p, size_t old_bytes, size_t count, size_t size) MUST_USE;
+#define mem_new0(type, n) ((type *)mem_alloc0((n), sizeof(type)))
+
+/* Test hooks. */
+void mem_fault_after(long n);   /* the n-th allocation of this thread from now returns NULL; n < 0 turns it off */
+bool mem_fault_fired(void);
+long mem_live(void);            /* blocks not yet freed */
+long mem_allocs(void);          /* blocks ever handed out */
+
+#endif
