@@ -1,0 +1,62 @@
+/* http.h - what a handler sees of HTTP: a request, and a reply to give.  Never a protocol version.
+ *
+ * The server reads a whole request (line, headers, body, all within http_limits) before it calls the
+ * handler, on the loop that owns the connection.  The handler answers with http_reply() at once or later,
+ * on that same loop; an http_call stays valid until then, even when the client goes away (http_call_gone()
+ * says so, and the reply is dropped).  Each call is answered exactly once.  Header names are matched
+ * without case.  Views in the request point into the connection's buffers and live until the reply. */
+#ifndef NET_HTTP_H
+#define NET_HTTP_H
+#include "async/loop.h"
+#include "base/buf.h"
+#include "base/str.h"
+
+typedef struct http_call http_call;
+
+typedef struct {
+    str name, value;
+} http_header;
+
+typedef struct {
+    str method;                 /* "GET" */
+    str path;                   /* "/v2/models/m", percent-decoded, always starts with '/' */
+    str query;                  /* after '?', as sent; may be empty */
+    const http_header *headers;
+    size_t header_count;
+    str body;                   /* contiguous; chunked coding removed, Content-Encoding as sent; aligned to 64 bytes */
+} http_request;
+
+typedef struct {
+    int status;
+    str content_type;           /* empty = none */
+    const http_header *headers; /* besides Content-Type, Content-Length, Date, Connection, which the server writes */
+    size_t header_count;
+    str body[2];                /* sent in order; copied where they cannot be written at once: the caller may reuse them */
+} http_response;
+
+typedef struct {
+    size_t line_bytes_max;      /* request line; 414 */
+    size_t header_bytes_max;    /* all headers; 431 */
+    size_t header_count_max;    /* 431 */
+    size_t body_bytes_max;      /* 413 */
+    size_t connections_max;     /* per server; the newest is refused with 503 and closed */
+    size_t pipelined_max;       /* requests of one connection waiting for their turn; reading stops there */
+    uint64_t header_wait_us;    /* first byte to end of headers; 408 */
+    uint64_t body_wait_us;      /* between two reads of a body; 408 */
+    uint64_t idle_wait_us;      /* keep-alive between requests; closed silently */
+    uint64_t write_wait_us;     /* no progress of a reply; closed */
+} http_limits;
+extern const http_limits http_limits_default;
+
+typedef void http_handler(void *ctx, http_call *call, const http_request *req);
+
+void http_reply(http_call *call, const http_response *res);
+/* A JSON error as every protocol here writes it: {"error": "text"}. */
+void http_reply_error(http_call *call, int status, const char *text);
+bool http_call_gone(const http_call *call);
+loop *http_call_loop(const http_call *call);
+str http_header_get(const http_request *req, const char *name);   /* empty when absent; first one when repeated */
+uint64_t http_call_id(const http_call *call);                     /* unique in this process, for logs */
+uint64_t http_call_since_us(const http_call *call);               /* when its last byte was read */
+
+#endif
