@@ -1,0 +1,62 @@
+/* model.h - a loaded model, and running it.
+ *
+ * model_open() maps the file, checks it, resolves operators, runs the passes and prepares weights; the file stays
+ * mapped, and weights that need no packing are views into it.  A model is immutable afterwards and may
+ * be used by any number of threads at once.  Each run takes an exec: the plan for its input shapes (made on first use,
+ * cached, at most MODEL_PLANS_MAX, least recently used out) and an arena of its own.  Execs are pooled:
+ * after a shape has been seen at the given concurrency, a run makes no heap allocation. */
+#ifndef ENGINE_MODEL_H
+#define ENGINE_MODEL_H
+#include "async/compute.h"
+#include "engine/graph.h"
+
+#include <stdatomic.h>
+
+enum { MODEL_PLANS_MAX = 32, MODEL_EXECS_MAX = 64 };
+
+typedef struct model model;
+typedef struct exec exec;
+
+typedef struct {
+    compute *pool;               /* borrowed; may be NULL: one thread */
+    size_t memory_max;           /* bytes of one execution's arena; 0 = 4 GiB.  A request over it gets ERR_LIMIT */
+    bool no_passes;              /* runs the graph as it was written, for comparing */
+} model_opts;
+
+/* path: an .onnx file.  Errors: "PATH: ..." naming node, operator, domain, version where it applies;
+ * ERR_UNSUPPORTED when the file is valid and this engine has not the operator, type or version. */
+err_code model_open(model **ret, const char *path, const model_opts *opts, err *e) MUST_USE;
+/* The same from memory (borrowed until model_close); `folder` is where external data may lie, NULL = nowhere. */
+err_code model_open_bytes(model **ret, str bytes, const char *name, const char *folder, const model_opts *opts, err *e) MUST_USE;
+void model_free(model *m);       /* every exec was given back */
+DEFINE_CLEANUP(model)
+
+typedef struct {
+    str name;
+    dtype type;
+    shape shape;                 /* -1 = any */
+    bool ranked;                 /* false: the model does not say */
+    str dim_name[TENSOR_RANK_MAX];
+    const attr *labels;          /* class labels that belong to this output (was a ZipMap), or NULL */
+} model_io;
+
+uint32_t model_input_count(const model *m);
+uint32_t model_output_count(const model *m);
+const model_io *model_input(const model *m, uint32_t i);
+const model_io *model_output(const model *m, uint32_t i);
+const graph *model_graph(const model *m);
+
+/* Checks the shapes against the declared ones and takes an exec for them.  ERR_INVALID names the input;
+ * ERR_LIMIT when MODEL_EXECS_MAX are in use or the plan needs more than memory_max. */
+err_code exec_take(exec **ret, model *m, const shape *inputs, err *e) MUST_USE;
+/* Input i: either write into ->data before exec_run(), or point ->data at your own buffer that lives until exec_give(). */
+tensor *exec_input(exec *x, uint32_t i);
+/* Runs all nodes; looks at *cancel (may be NULL) between nodes: ERR_CANCELLED. */
+err_code exec_run(exec *x, const _Atomic bool *cancel, err *e) MUST_USE;
+const tensor *exec_output(const exec *x, uint32_t i);   /* valid until exec_give(); output shape is only known after the run */
+void exec_give(exec *x);
+
+/* Measured cost of one run in this plan, microseconds, exponentially averaged; 0 = not yet run. */
+uint32_t exec_cost_us(const exec *x);
+
+#endif
