@@ -13,10 +13,10 @@ typedef struct {
     size_t len;
     bool full;
     /* private */
-    size_t room, limit;
+    size_t room, limit, wanted;   /* wanted: the size that could not be had */
 } buf;
 
-void buf_init(buf *b, size_t limit);                    /* allocates nothing */
+void buf_init(buf *b, size_t limit);                    /* allocates nothing; limit > 0 */
 void buf_fini(buf *b);
 void buf_clear(buf *b);                                 /* keeps the memory */
 uint8_t *buf_room(buf *b, size_t n);                    /* n writable bytes after len, or NULL and full; then add to len */

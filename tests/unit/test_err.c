@@ -1,0 +1,46 @@
+/* An error's text is cut, never overrun; context goes in front; and one table maps a code to each protocol. */
+#include "base/err.h"
+#include "test.h"
+
+static void context_goes_in_front(void)
+{
+    err e = {0};
+    CHECK_U64(err_set(&e, ERR_NOT_FOUND, "model '%s': not here", "m"), ERR_NOT_FOUND);
+    CHECK_U64(err_wrap(&e, "loading %d", 7), ERR_NOT_FOUND);
+    CHECK_STR(e.text, "loading 7: model 'm': not here");
+}
+
+static void long_texts_are_cut_at_the_end(void)
+{
+    char big[1000];
+    memset(big, 'b', sizeof big - 1);
+    big[sizeof big - 1] = 0;
+    err e = {0};
+    err_set(&e, ERR_INVALID, "%s", big);
+    CHECK_U64(strlen(e.text), sizeof e.text - 1);
+    err_wrap(&e, "outer");
+    CHECK(strncmp(e.text, "outer: bbbb", 11) == 0 && strlen(e.text) == sizeof e.text - 1);
+    for (int n = 380; n < 410; n++) {   /* a context that itself fills the text */
+        err_set(&e, ERR_INVALID, "inner");
+        err_wrap(&e, "%.*s", n, big);
+        CHECK(strlen(e.text) < sizeof e.text && strncmp(e.text, big, 380) == 0);
+    }
+}
+
+static void one_table_serves_all_protocols(void)
+{
+    CHECK(err_http_status(ERR_OK) == 200 && err_http_status(ERR_TOO_LARGE) == 413 && err_http_status(ERR_LIMIT) == 429);
+    CHECK(err_grpc_status(ERR_OK) == 0 && err_grpc_status(ERR_NOT_FOUND) == 5 && err_grpc_status(ERR_UNAVAILABLE) == 14);
+    CHECK_STR(err_k8s_reason(ERR_NOT_FOUND), "NotFound");
+    for (int c = ERR_OK; c <= ERR_UNAVAILABLE; c++) {
+        CHECK(err_http_status((err_code)c) >= 200 && err_http_status((err_code)c) < 600);
+        CHECK(err_k8s_reason((err_code)c) != NULL);
+    }
+}
+
+int main(void)
+{
+    static const test_case cases[] = {TEST(context_goes_in_front), TEST(long_texts_are_cut_at_the_end),
+                                      TEST(one_table_serves_all_protocols)};
+    return test_main(cases, COUNTOF(cases));
+}

@@ -1,0 +1,70 @@
+/* The heap's door refuses products that wrap, aligns what tensors need, counts every block, and fails exactly
+ * the allocation it was told to. */
+#include "base/mem.h"
+#include "test.h"
+
+static void refuses_sizes_that_wrap(void)
+{
+    CHECK(mem_alloc0(SIZE_MAX / 2, 3) == NULL);
+    CHECK(mem_alloc_raw(SIZE_MAX) == NULL && mem_alloc_raw(SIZE_MAX - 1) == NULL);
+    CHECK(mem_grow(NULL, 0, SIZE_MAX / 2, 3) == NULL);
+    CHECK_U64((uint64_t)mem_live(), 0);
+}
+
+static void zeroes_aligns_and_counts(void)
+{
+    long allocs = mem_allocs();
+    uint64_t *z = mem_new0(uint64_t, 100);
+    uint8_t *raw[100], *nothing = mem_alloc0(0, 0);
+    for (int i = 0; i < 100; i++) CHECK(z && z[i] == 0);
+    for (size_t i = 0; i < 100; i++) {
+        raw[i] = mem_alloc_raw(i);
+        CHECK(raw[i] && (uintptr_t)raw[i] % MEM_ALIGN == 0);
+    }
+    CHECK(nothing != NULL);
+    CHECK_U64((uint64_t)mem_live(), 102);
+    CHECK_U64((uint64_t)(mem_allocs() - allocs), 102);
+    for (int i = 0; i < 100; i++) mem_free(raw[i]);
+    mem_free(z);
+    mem_free(nothing);
+    mem_free(NULL);
+    CHECK_U64((uint64_t)mem_live(), 0);
+}
+
+static void growing_keeps_the_bytes_and_failing_keeps_the_block(void)
+{
+    char *p = mem_grow(NULL, 0, 3, 1);
+    CHECK(p != NULL);
+    if (!p) return;
+    memcpy(p, "abc", 3);
+    mem_fault_after(0);
+    CHECK(mem_grow(p, 3, 1000, 1) == NULL && mem_fault_fired());
+    CHECK(memcmp(p, "abc", 3) == 0);
+    char *q = mem_grow(p, 3, 1000, 1);
+    CHECK(q && memcmp(q, "abc", 3) == 0);
+    mem_free(q);
+    CHECK_U64((uint64_t)mem_live(), 0);
+}
+
+static void the_nth_allocation_fails_once(void)
+{
+    void *p[3];
+    mem_fault_after(1);
+    for (int i = 0; i < 3; i++) {
+        p[i] = mem_alloc0(1, 1);
+        CHECK(mem_fault_fired() == (i >= 1));
+    }
+    CHECK(p[0] && !p[1] && p[2]);
+    mem_free(p[0]);
+    mem_free(p[2]);
+    mem_fault_after(-1);
+    CHECK(!mem_fault_fired());
+}
+
+int main(void)
+{
+    static const test_case cases[] = {TEST(refuses_sizes_that_wrap), TEST(zeroes_aligns_and_counts),
+                                      TEST(growing_keeps_the_bytes_and_failing_keeps_the_block),
+                                      TEST(the_nth_allocation_fails_once)};
+    return test_main(cases, COUNTOF(cases));
+}
