@@ -8,6 +8,7 @@
 #ifndef ENGINE_GRAPH_H
 #define ENGINE_GRAPH_H
 #include "base/arena.h"
+#include "tensor/activation.h"
 #include "tensor/tensor.h"
 
 typedef struct graph graph;
@@ -51,13 +52,6 @@ typedef struct {
     value_id outer;                    /* VALUE_OUTER: the value of `parent` */
     const attr *labels;                /* class labels for this output (a ZipMap that was taken off); else NULL */
 } value;
-
-typedef enum { ACT_NONE, ACT_RELU, ACT_CLIP, ACT_LEAKY_RELU, ACT_SIGMOID, ACT_TANH, ACT_HARD_SIGMOID, ACT_HARD_SWISH, ACT_SILU, ACT_GELU } act_kind;
-
-typedef struct {
-    act_kind kind;
-    float a, b;                        /* CLIP: low, high; LEAKY_RELU: slope; HARD_SIGMOID: alpha, beta */
-} activation;
 
 typedef struct {
     str name, op, domain;              /* domain "" = ai.onnx */
