@@ -19,7 +19,7 @@ typedef struct {
 void buf_init(buf *b, size_t limit);                    /* allocates nothing; limit > 0 */
 void buf_fini(buf *b);
 void buf_clear(buf *b);                                 /* keeps the memory */
-uint8_t *buf_room(buf *b, size_t n);                    /* n writable bytes after len, or NULL and full; then add to len */
+uint8_t *buf_room(buf *b, size_t n);                 /* n writable bytes after len, or NULL and full; then add to len */
 void buf_put(buf *b, const void *bytes, size_t n);
 void buf_put_str(buf *b, str s);
 void buf_put_z(buf *b, const char *z);

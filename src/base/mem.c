@@ -40,8 +40,9 @@ static void *counted(void *p)
 
 void *mem_alloc0(size_t count, size_t size)
 {
-    if (fault()) return NULL;
-    return counted(calloc(count ? count : 1, size ? size : 1));   /* calloc checks count * size for overflow */
+    size_t bytes;
+    if (fault() || __builtin_mul_overflow(count, size, &bytes)) return NULL;
+    return counted(calloc(1, bytes ? bytes : 1));
 }
 
 void *mem_alloc_raw(size_t bytes)

@@ -234,7 +234,7 @@ static size_t distance(str a, str b)
 const char *str_nearest(str s, const char *const *candidates, size_t count)
 {
     const char *best = NULL;
-    size_t best_distance = s.len / 3 + 2;   /* one more than what still counts as near: a third of the word, at least 1 */
+    size_t best_distance = s.len / 3 + 2;   /* one more than what counts as near: a third of the word, at least 1 */
     if (s.len == 0 || s.len > NEAREST_BYTES_MAX) return NULL;
     for (size_t i = 0; i < count; i++) {
         str c = str_of(candidates[i]);

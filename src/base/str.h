@@ -12,7 +12,7 @@ typedef struct {
 } str;
 
 #define STR(literal) ((str){"" literal, sizeof(literal) - 1})
-#define STR_FMT "%.*s"                                  /* printf("... " STR_FMT, STR_ARG(s)): at most 200 bytes shown */
+#define STR_FMT "%.*s"                              /* printf("... " STR_FMT, STR_ARG(s)): at most 200 bytes shown */
 #define STR_ARG(s) ((int)((s).len < 200 ? (s).len : 200)), ((s).p ? (s).p : "")
 
 str str_of(const char *z);                              /* NULL gives the empty str */
