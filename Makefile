@@ -1,38 +1,227 @@
-# make help lists the targets.
-CC      ?= cc
+# Proa's only build file.  `make help` lists the targets, CONTRIBUTING.md says when to use which.
+# A mode (asan, tsan, ...) is this same file with another BUILD folder and other CFLAGS.  gcc >= 12 or clang >= 14.
+
 BUILD   ?= build
+PREFIX  ?= /usr/local
+T       ?= 20
+ROOT    ?= build/deps/root
+VENV    := build/venv
+
+# Short lines; V=1 shows the commands.
+Q       := $(if $(filter 1,$(V)),,@)
+say      = $(if $(Q),@printf '%-4s %s\n' $(1) $@)
+
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += -j$(shell nproc) --no-print-directory
+endif
+
+# ---- flags -------------------------------------------------------------------------------------------------------
+
+MACHINE := $(shell $(CC) -dumpmachine)
+CLANG   := $(findstring clang,$(shell $(CC) --version))
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla \
-           -Wwrite-strings -Wformat=2 -Wimplicit-fallthrough -Werror
-HARDEN  := -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection -ftrivial-auto-var-init=zero -fvisibility=hidden
-CFLAGS  ?= -O2 -g $(HARDEN)
-LDFLAGS ?= -Wl,-z,relro,-z,now
-ALL     := -std=gnu11 -D_GNU_SOURCE -Isrc -Itests -fno-omit-frame-pointer -MMD -MP $(WARN)
-DEPS    := build/deps
-ALL     += $(addprefix -I,$(wildcard $(DEPS)/root/usr/include))
-LIBS    := $(foreach d,$(wildcard $(DEPS)/root/usr/lib/x86_64-linux-gnu),-L$(d) -Wl,-rpath,$(abspath $(d))) -l:libllhttp.a -lyyjson -lyaml -lm -lpthread
+           -Wwrite-strings -Wformat=2 -Wimplicit-fallthrough -Werror $(if $(CLANG),-Wno-string-conversion)
+HARDEN  := -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fvisibility=hidden \
+           $(if $(CLANG),-ftrivial-auto-var-init=pattern,-ftrivial-auto-var-init=zero -fstack-clash-protection) \
+           $(if $(findstring x86_64,$(MACHINE)),-fcf-protection=full)
+CFLAGS  ?= -O2 -g $(HARDEN) -ffunction-sections -fdata-sections
+LDFLAGS ?= -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--gc-sections
+KERNEL  ?= -O3
+ALL     := -std=gnu11 -D_GNU_SOURCE -Isrc -Itests -fPIE -fno-omit-frame-pointer -MMD -MP $(WARN)
+ISA_avx2   := $(if $(findstring x86_64,$(MACHINE)),-mavx2 -mfma -mf16c)
+ISA_avx512 := $(if $(findstring x86_64,$(MACHINE)),-mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c)
+
+# ---- libraries: static where the distribution has them so; yyjson is shared only ----------------------------------
+# On Debian 12 llhttp and yyjson of Debian 13 lie under $(ROOT) (tools/deps.sh); on Debian 13 they are the system's.
+
+HERE    := $(wildcard $(ROOT)/usr/lib/*-linux-gnu)
+ALL     += $(addprefix -isystem ,$(wildcard $(ROOT)/usr/include))
+LIBS    := $(addprefix -L,$(HERE)) -Wl,--as-needed -l:libllhttp.a -lyyjson -l:libyaml.a -lm -lpthread
+empty   :=
+up       = $(subst $(empty) ,/,$(patsubst %,..,$(subst /, ,$(patsubst ./%,%,$(1)))))
+# From the folder of the program to $(HERE): relative, so that a built tree may be moved.
+RPATH    = $(if $(HERE),-Wl$(,)-rpath$(,)$(if $(filter /%,$@),$(abspath $(HERE)),'$$ORIGIN/$(call up,$(@D))/$(HERE)'))
+,       := ,
+
+# ---- files -------------------------------------------------------------------------------------------------------
+
+# A lie about a length must meet a refused allocation, as it does without a sanitizer, not the sanitizer's own abort.
+export ASAN_OPTIONS := allocator_may_return_null=1:detect_stack_use_after_return=1:$(ASAN_OPTIONS)
+export TSAN_OPTIONS := allocator_may_return_null=1:halt_on_error=1:second_deadlock_stack=1:$(TSAN_OPTIONS)
+export UBSAN_OPTIONS := print_stacktrace=1:$(UBSAN_OPTIONS)
+
 SRC     := $(wildcard src/*/*.c)
 LIB     := $(filter-out src/cli/main.c,$(SRC))
 OBJ     := $(LIB:%.c=$(BUILD)/%.o)
-TESTS   := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
+TESTSRC := $(wildcard tests/unit/test_*.c tests/sim/sim_*.c)
+FUZZSRC := $(wildcard tests/fuzz/fuzz_*.c)
+BENCHSRC := $(wildcard bench/bench_*.c)
+TESTS   := $(TESTSRC:%.c=$(BUILD)/%)
+REPLAYS := $(FUZZSRC:tests/fuzz/fuzz_%.c=$(BUILD)/tests/fuzz/replay_%)
+# Threads live in these layers; their tests run under ThreadSanitizer.
+THREADED := $(patsubst %,tests/unit/test_%,$(basename $(notdir $(wildcard $(addsuffix /*.c,src/os src/async src/net src/engine src/serve)))))
+TSAN_TESTS := $(addprefix build/tsan/,$(filter $(THREADED),$(basename $(TESTSRC))))
 
-all: $(BUILD)/proa
-$(BUILD)/proa: $(BUILD)/src/cli/main.o $(BUILD)/libproa.a
-	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
-$(BUILD)/libproa.a: $(OBJ)
+all: $(BUILD)/proa   ## build the release program: build/proa
+
+# A file that holds the words of a variable and changes when they do: what depends on it is made anew.
+stamp    = $(shell mkdir -p $(BUILD); printf '%s\n' "$(strip $(subst ",,$(2)))" | cmp -s - $(BUILD)/$(1) || \
+           printf '%s\n' "$(strip $(subst ",,$(2)))" > $(BUILD)/$(1))
+ifneq ($(MAKECMDGOALS),clean)
+$(call stamp,.flags,$(filter-out ccache,$(CC)) $(ALL) $(CFLAGS) $(KERNEL) $(ISA_avx2) $(ISA_avx512))
+$(call stamp,.links,$(filter-out ccache,$(CC)) $(CFLAGS) $(LDFLAGS) $(LIBS))
+$(call stamp,.files,$(OBJ))
+endif
+
+$(BUILD)/src/tensor/%.o: TUNE = $(if $(filter kernel% %_scalar %_avx2 %_avx512 %_neon,$(*F)),$(KERNEL))
+$(BUILD)/%_avx2.o: ISA := $(ISA_avx2)
+$(BUILD)/%_avx512.o: ISA := $(ISA_avx512)
+$(BUILD)/%.o: %.c $(BUILD)/.flags
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(ALL) $(CFLAGS) $(TUNE) $(ISA) -c $< -o $@
+$(BUILD)/libproa.a: $(OBJ) $(BUILD)/.files
 	@rm -f $@
-	$(AR) rcs $@ $^
-check: $(TESTS)
-	@for t in $(TESTS); do $$t || exit 1; done
-$(BUILD)/%_avx2.o: ALL += -mavx2 -mfma -mf16c
-$(BUILD)/%_avx512.o: ALL += -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c
-$(BUILD)/%.o: %.c
+	$(Q)$(AR) rcs $@ $(OBJ)
+
+LINK     = $(CC) $(CFLAGS) $(LDFLAGS) -pie $(filter %.o %.a,$^) $(LIBS) $(RPATH) -o $@
+$(BUILD)/proa: $(BUILD)/src/cli/main.o $(BUILD)/libproa.a $(BUILD)/.links
+	$(call say,LD)
+	$(Q)$(LINK)
+$(BUILD)/tests/fuzz/replay_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/replay.o $(BUILD)/tests/test.o $(BUILD)/libproa.a $(BUILD)/.links
+	$(call say,LD)
+	$(Q)$(LINK)
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/tests/test.o $(BUILD)/libproa.a $(BUILD)/.links
+	$(call say,LD)
+	$(Q)$(LINK)
+$(BUILD)/bench/%: $(BUILD)/bench/%.o $(BUILD)/libproa.a $(BUILD)/.links
+	$(call say,LD)
+	$(Q)$(LINK)
+
+# Sanitizers rearrange code so that gcc sees truncations and uninitialised values that are none: the release build judges those.
+NOISE   := $(if $(CLANG),,-Wno-format-truncation -Wno-maybe-uninitialized -Wno-stringop-overflow)
+
+# ---- tests -------------------------------------------------------------------------------------------------------
+
+RUN     ?=
+CHECK    = tools/check.sh --log $(BUILD)/logs $(if $(RUN),--run "$(RUN)")
+
+demo:   ## install what is missing, build, serve the digits model and classify 20 images (ONESHOT=1: then exit)
+	@tools/deps.sh build demo
+	+@$(MAKE) all
+	@python3 tools/demo.py $(if $(filter 1,$(ONESHOT)),--oneshot)
+
+test:   ## install what is missing, then everything a change must pass: check, end-to-end tests, features table
+	@tools/deps.sh build test
+	+@tools/steps.sh check e2e features
+
+check: $(TESTS) $(REPLAYS)   ## unit and simulation tests, and the fuzz corpora replayed; under 60 s
+	@$(CHECK) $^
+
+asan:   ## the same under AddressSanitizer and UndefinedBehaviorSanitizer
+	+@$(MAKE) check BUILD=build/asan LDFLAGS= KERNEL= \
+		CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all $(NOISE)"
+
+tsan:   ## the tests of the layers that have threads, under ThreadSanitizer
+	+@$(MAKE) tsan-tests BUILD=build/tsan LDFLAGS= KERNEL= CFLAGS="-O1 -g -fsanitize=thread $(NOISE)"
+tsan-tests: $(TSAN_TESTS)
+	@$(CHECK) $^
+
+valgrind:   ## the unit tests under valgrind's memcheck
+	@tools/deps.sh build valgrind
+	+@PROA_CPU=avx2 $(MAKE) check BUILD=build/valgrind CFLAGS="-O1 -g" KERNEL= \
+		RUN="valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite"
+
+e2e: all $(VENV)/.ready   ## end-to-end tests with the users' own clients (pytest tests/e2e)
+	@tools/e2e.sh $(VENV)/bin/python $(BUILD)
+
+features:   ## docs/features.md names only tests that exist, ran and passed
+	@python3 tools/features.py $(wildcard $(BUILD)/logs)
+
+fuzz: $(patsubst tests/fuzz/%.c,build/fuzz/%,$(FUZZSRC))   ## every fuzz target for T seconds (default 20) with libFuzzer, ASan and UBSan
+	@T=$(T) tools/fuzz.sh $^
+# The fuzzers' objects are made by this same file in build/fuzz; the links are only asked for there.
+ifneq ($(BUILD),build/fuzz)
+$(patsubst tests/fuzz/%.c,build/fuzz/%,$(FUZZSRC)): fuzz-build ;
+fuzz-build:
+	@tools/deps.sh build fuzz
+	+@$(MAKE) fuzzers BUILD=build/fuzz CC=clang LDFLAGS= KERNEL= \
+		CFLAGS="-O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all"
+else
+fuzzers: $(patsubst tests/fuzz/%.c,build/fuzz/%,$(FUZZSRC))
+build/fuzz/fuzz_%: build/fuzz/tests/fuzz/fuzz_%.o build/fuzz/tests/test.o build/fuzz/libproa.a build/fuzz/.links
+	$(call say,LD)
+	$(Q)$(LINK) -fsanitize=fuzzer
+endif
+
+conformance: all $(VENV)/.ready   ## the ONNX backend node tests against the recorded floor (needs ../shared)
+	@tools/conformance.sh $(BUILD)/proa $(VENV)
+
+bench:  $(BENCHSRC:%.c=$(BUILD)/%)   ## benchmarks, as ratios measured in one run
+	@for b in $^; do echo "== $$b"; $$b || exit 1; done
+
+coverage:   ## line coverage of the unit tests by file (gcovr), HTML in build/coverage/report
+	@tools/deps.sh build coverage
+	+@$(MAKE) check BUILD=build/coverage LDFLAGS= KERNEL= CFLAGS="-O0 -g --coverage -fprofile-update=atomic $(NOISE)"
+	@mkdir -p build/coverage/report
+	@gcovr -r . --object-directory build/coverage -f 'src/' -s --html-details build/coverage/report/index.html \
+		-j 2
+
+# ---- analysis ----------------------------------------------------------------------------------------------------
+
+tidy:   ## layers, sizes, banned calls, headers' contracts, clones: what the compiler does not check
+	@python3 tools/tidy.py
+
+lint:   ## gcc -fanalyzer, clang-tidy, cppcheck, shellcheck
+	@tools/deps.sh build lint
+	+@$(MAKE) analyze BUILD=build/analyze CC=gcc CFLAGS="-O2 -g -fanalyzer"
+	@printf '%s\n' $(SRC) | xargs -P $$(nproc) -I{} clang-tidy --quiet {} -- $(filter-out -MMD -MP -Werror,$(ALL)) \
+		$(ISA_avx512) 2>&1 | grep -v 'warnings\? generated' ; test $${PIPESTATUS[1]} = 0
+	@cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr --error-exitcode=1 -j $$(nproc) -Isrc src
+	@shellcheck tools/*.sh .ci/run
+	@echo "lint: $(words $(SRC)) files ok"
+analyze: $(OBJ)
+
+deep:   ## everything longer; writes date, commit and figures to docs/deep.md
+	+@tools/deep.sh
+
+# ---- other machines, installation --------------------------------------------------------------------------------
+
+cross:  ## build for aarch64 and pass the unit tests under qemu
+	@tools/deps.sh build cross
+	+@$(MAKE) all check BUILD=build/aarch64 ROOT=build/deps-arm64/root CC=aarch64-linux-gnu-gcc AR=aarch64-linux-gnu-ar \
+		RUN="qemu-aarch64-static -L /usr/aarch64-linux-gnu"
+
+# Where yyjson is not the system's it goes to lib/proa, and the program is linked anew to look there.
+$(BUILD)/install/proa: RPATH = $(if $(HERE),-Wl$(,)-rpath$(,)'$$ORIGIN/../lib/proa')
+$(BUILD)/install/proa: $(BUILD)/src/cli/main.o $(BUILD)/libproa.a $(BUILD)/.links
 	@mkdir -p $(@D)
-	$(CC) $(ALL) $(CFLAGS) -c $< -o $@
-$(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/tests/test.o $(BUILD)/libproa.a
-	@mkdir -p $(@D)
-	$(CC) $(ALL) $(CFLAGS) $(LDFLAGS) $(filter %.c %.o %.a,$^) $(LIBS) -o $@
-tidy:
-	python3 tools/tidy.py
+	$(call say,LD)
+	$(Q)$(LINK)
+install: $(BUILD)/install/proa   ## install to $(DESTDIR)$(PREFIX), /usr/local by default
+	install -D -s -m 755 $< $(DESTDIR)$(PREFIX)/bin/proa
+	$(if $(HERE),install -D -m 644 $(HERE)/libyyjson.so.0 $(DESTDIR)$(PREFIX)/lib/proa/libyyjson.so.0)
+	install -D -m 644 LICENSE $(DESTDIR)$(PREFIX)/share/doc/proa/LICENSE
+
+deps:   ## install what is missing for building and testing (Debian 12 and 13)
+	@tools/deps.sh build test
+
+$(VENV)/.ready: tests/e2e/requirements.txt
+	@echo "installing the Python clients of tests/e2e/requirements.txt into $(VENV)"
+	@python3 -m venv $(VENV)
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+clean:  ## remove what was built; keep dependencies and the Python environment
+	@find build -mindepth 1 -maxdepth 1 ! -name deps ! -name deps-arm64 ! -name venv -exec rm -rf {} +
+
+help:   ## this list
+	@awk -F ':.*## *' '/^[a-z0-9]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
+
+.DEFAULT_GOAL := all
 .SECONDARY:
-.PHONY: all check tidy
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+.DELETE_ON_ERROR:
+SHELL := /bin/bash
+.PHONY: all demo test check asan tsan tsan-tests valgrind e2e features fuzz fuzz-build fuzzers conformance bench coverage \
+        tidy lint analyze deep cross install deps clean help
+-include $(patsubst %.c,$(BUILD)/%.d,$(SRC) $(TESTSRC) $(FUZZSRC) $(BENCHSRC) tests/test.c tests/fuzz/replay.c)
