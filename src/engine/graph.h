@@ -8,6 +8,7 @@
 #ifndef ENGINE_GRAPH_H
 #define ENGINE_GRAPH_H
 #include "base/arena.h"
+#include "tensor/activation.h"
 #include "tensor/tensor.h"
 
 typedef struct graph graph;
@@ -15,7 +16,7 @@ typedef struct op_row op_row;          /* engine/op.h */
 
 typedef uint32_t value_id;
 #define VALUE_NONE UINT32_MAX          /* an optional input or output that is not there */
-enum { GRAPH_DEPTH_MAX = 8, GRAPH_NODES_MAX = 1 << 20, GRAPH_ATTRS_MAX = 256 };
+enum { GRAPH_DEPTH_MAX = 8, GRAPH_NODES_MAX = 1 << 20, GRAPH_VALUES_MAX = 1 << 22, GRAPH_ATTRS_MAX = 256 };
 
 typedef enum { ATTR_NONE, ATTR_FLOAT, ATTR_INT, ATTR_STRING, ATTR_TENSOR, ATTR_GRAPH, ATTR_FLOATS, ATTR_INTS, ATTR_STRINGS,
                ATTR_TENSORS, ATTR_GRAPHS, ATTR_TYPE } attr_kind;
@@ -50,18 +51,13 @@ typedef struct {
     const tensor *init;                /* VALUE_CONST: data is a view into the mapped file or lives in the arena */
     value_id outer;                    /* VALUE_OUTER: the value of `parent` */
     const attr *labels;                /* class labels for this output (a ZipMap that was taken off); else NULL */
+    const char *other;                 /* "sequence", "map", ...: declared as something that is no tensor; else NULL */
 } value;
-
-typedef enum { ACT_NONE, ACT_RELU, ACT_CLIP, ACT_LEAKY_RELU, ACT_SIGMOID, ACT_TANH, ACT_HARD_SIGMOID, ACT_HARD_SWISH, ACT_SILU, ACT_GELU } act_kind;
-
-typedef struct {
-    act_kind kind;
-    float a, b;                        /* CLIP: low, high; LEAKY_RELU: slope; HARD_SIGMOID: alpha, beta */
-} activation;
 
 typedef struct {
     str name, op, domain;              /* domain "" = ai.onnx */
     const op_row *row;
+    int64_t opset;                     /* the version of `domain` that it was written for */
     uint32_t in_count, out_count, attr_count;
     value_id *in, *out;
     attr *attrs;
@@ -91,9 +87,17 @@ float node_float(const node *n, const char *name, float absent);
 str node_str(const node *n, const char *name, str absent);
 /* The ints attribute, or count 0. */
 const int64_t *node_ints(const node *n, const char *name, uint32_t *ret_count);
-/* A new value / a new node at the end; ERR_NOMEM or ERR_LIMIT. */
+/* A new value / a new node at the end; ERR_NOMEM or ERR_LIMIT.  Moves the array: pointers into it are stale. */
 err_code graph_value_add(graph *g, value_id *ret, err *e) MUST_USE;
 err_code graph_node_add(graph *g, node **ret, err *e) MUST_USE;
+/* The subgraph number `i` among the node's attributes, NULL = there are fewer. */
+graph *node_graph(const node *n, uint32_t i);
+/* What a node reads: its inputs, then the values of this graph that its subgraphs name.  i counts both;
+ * false = no more.  *ret may be VALUE_NONE (an optional input left out). */
+bool node_reads(const node *n, uint32_t *at, value_id *ret);
+/* Puts the nodes into an order where each comes after those it reads from, the given order where it may stay.
+ * ERR_INVALID: a cycle, or a value that no node computes; dead nodes are dropped. */
+err_code graph_sort(graph *g, err *e) MUST_USE;
 /* "node 'conv1' (Conv, ai.onnx 13)" for messages. */
 const char *node_text(const graph *g, const node *n, char text[200]);
 

@@ -16,6 +16,7 @@
 #ifndef ENGINE_OP_H
 #define ENGINE_OP_H
 #include "async/compute.h"
+#include "base/mem.h"
 #include "engine/graph.h"
 #include "tensor/kernel.h"
 
@@ -49,6 +50,7 @@ enum {
     OP_RUNTIME    = 1 << 4,      /* output shapes depend on computed data: run calls op_alloc() for each output; infer sets types */
     OP_RANDOM     = 1 << 5,      /* not folded: another result each time */
     OP_GRAPH      = 1 << 6,      /* has subgraph attributes */
+    OP_SHAPE      = 1 << 7,      /* run reads only the shapes of its inputs: run at plan time though their data is not known */
 };
 
 enum { OP_ANY = 255 };           /* in_max, out_max: variadic */
@@ -67,6 +69,7 @@ typedef struct {
     bool required;
 } op_attr;
 enum { OP_ATTRS_MAX = 20 };
+#define OP_BYTES_MAX ((size_t)1 << 40)   /* of one output; more than any machine has, and far from overflow */
 
 struct op_row {
     const char *name, *domain;   /* domain "" = ai.onnx */
@@ -81,10 +84,12 @@ struct op_row {
     const char *(*kernel)(const op_call *c);                     /* for `model inspect`; NULL = the ISA's name */
 };
 
-/* The families, each a NULL-name-terminated table in its own op_*.c; listed in op.c. */
+/* The families, each a NULL-name-terminated table op_rows_NAME[] in its own op_NAME.c; listed in op_list.h. */
 const op_row *op_find(str domain, str name, int64_t opset, int *reterr_newest);   /* NULL: unknown (newest 0) or too old */
 size_t op_count(void);                                   /* distinct operators, for docs and tests */
 const op_row *op_at(size_t i);
+/* Counts and attributes of a node against its row. */
+err_code op_check(const graph *g, const node *n, err *e) MUST_USE;
 int op_opset_max(str domain);                            /* 27 for ai.onnx; 0 = unknown domain */
 
 /* Helpers for infer. */

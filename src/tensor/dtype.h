@@ -62,5 +62,11 @@ float dtype_f16_to_f32(uint16_t h);
 uint16_t dtype_f32_to_f16(float f);
 float dtype_bf16_to_f32(uint16_t h);
 uint16_t dtype_f32_to_bf16(float f);
+/* Any float type under 32 bits, its bits at the bottom.  `saturate`: what is too large becomes the largest
+ * finite number, else infinity or NaN (ONNX Cast's table).  FLOAT4 has neither: it always saturates. */
+double dtype_decode(dtype t, uint32_t bits);
+uint32_t dtype_encode(dtype t, double v, bool saturate);              /* to nearest even; not DT_F8E8M0 */
+typedef enum { ROUND_UP, ROUND_DOWN, ROUND_NEAREST } dtype_round;     /* Cast's round_mode; NEAREST: ties go up */
+uint32_t dtype_encode_e8m0(double v, dtype_round round, bool saturate);
 
 #endif

@@ -13,11 +13,12 @@
 #include "tensor/tensor.h"
 
 typedef struct {
-#define X(name, ret, args) ret (*name) args;
+#define X(name, ret, args, on_avx2, on_avx512) ret (*name) args;
     KERNEL_LIST(X)
 #undef X
 } kernel_set;
 
+/* CPU_AVX512 stands for F, BW, VL and DQ together: every server CPU since Skylake-SP has all four. */
 enum { CPU_AVX2 = 1 << 0, CPU_FMA = 1 << 1, CPU_F16C = 1 << 2, CPU_AVX512 = 1 << 3, CPU_VNNI = 1 << 4, CPU_BF16 = 1 << 5 };
 
 typedef struct {

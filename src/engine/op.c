@@ -1,0 +1,244 @@
+#include "engine/op.h"
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define OP_FAMILY(name) extern const op_row op_rows_##name[];
+#include "engine/op_list.h"
+#undef OP_FAMILY
+
+static const op_row *const families[] = {
+#define OP_FAMILY(name) op_rows_##name,
+#include "engine/op_list.h"
+#undef OP_FAMILY
+};
+
+/* Rows by hash of domain and name, linear probing; built once, then only read. */
+enum { SLOTS = 4096 };
+static const op_row *slots[SLOTS];
+static const op_row *distinct[SLOTS / 2];
+static size_t distinct_count;
+static pthread_once_t built = PTHREAD_ONCE_INIT;
+
+static str domain_of(str domain) { return str_is(domain, "ai.onnx") ? (str){0} : domain; }
+
+static size_t slot_of(str domain, str name) { return (size_t)(str_hash(name) + 31 * str_hash(domain)) % SLOTS; }
+
+static bool names(const op_row *r, str domain, str name) { return str_is(name, r->name) && str_is(domain, r->domain); }
+
+static void build(void)
+{
+    size_t rows = 0;
+    for (size_t f = 0; f < COUNTOF(families); f++) {
+        for (const op_row *r = families[f]; r->name; r++) {
+            INVARIANT(++rows < SLOTS / 2 && r->infer && r->in_min <= r->in_max && r->out_min <= r->out_max && r->since > 0);
+            INVARIANT(r->run || r->flags & (OP_VIEW | OP_GRAPH));
+            str domain = str_of(r->domain), name = str_of(r->name);
+            size_t i = slot_of(domain, name);
+            bool first = true;
+            for (; slots[i]; i = (i + 1) % SLOTS) {
+                if (!names(slots[i], domain, name)) continue;
+                INVARIANT(slots[i]->since != r->since);   /* two rows for the same version */
+                first = false;
+            }
+            slots[i] = r;
+            if (first) distinct[distinct_count++] = r;
+        }
+    }
+}
+
+const op_row *op_find(str domain, str name, int64_t opset, int *reterr_newest)
+{
+    pthread_once(&built, build);
+    domain = domain_of(domain);
+    const op_row *best = NULL;
+    int newest = 0;
+    for (size_t i = slot_of(domain, name); slots[i]; i = (i + 1) % SLOTS) {
+        const op_row *r = slots[i];
+        if (!names(r, domain, name)) continue;
+        if (r->since > newest) newest = r->since;
+        if (r->since <= opset && (!best || r->since > best->since)) best = r;
+    }
+    if (!best && reterr_newest) *reterr_newest = newest;
+    return best;
+}
+
+size_t op_count(void)
+{
+    pthread_once(&built, build);
+    return distinct_count;
+}
+
+const op_row *op_at(size_t i)
+{
+    INVARIANT(i < op_count());
+    return distinct[i];
+}
+
+int op_opset_max(str domain)
+{
+    static const struct { const char *domain; int newest; } known[] = {
+        {"", 27}, {"ai.onnx.ml", 5}, {"ai.onnx.preview.training", 1}, {"ai.onnx.training", 1}, {"com.microsoft", 1},
+    };
+    domain = domain_of(domain);
+    for (size_t i = 0; i < COUNTOF(known); i++) {
+        if (str_is(domain, known[i].domain)) return known[i].newest;
+    }
+    return 0;
+}
+
+/* ---- checks at load ----------------------------------------------------------------------------------------- */
+
+static const char *const kind_names[] = {"none", "float", "int", "string", "tensor", "graph", "floats", "ints", "strings",
+                                         "tensors", "graphs", "type"};
+
+static err_code attr_check(const graph *g, const node *n, const attr *a, err *e)
+{
+    char text[200];
+    for (const op_attr *want = n->row->attrs; want < n->row->attrs + OP_ATTRS_MAX && want->name; want++) {
+        if (!str_is(a->name, want->name)) continue;
+        if (a->kind == want->kind) return ERR_OK;
+        return err_set(e, ERR_INVALID, "%s: attribute '%s': expected %s, got %s", node_text(g, n, text), want->name,
+                       kind_names[want->kind], kind_names[a->kind]);
+    }
+    return err_set(e, ERR_UNSUPPORTED, "%s: attribute '" STR_FMT "': not implemented", node_text(g, n, text),
+                   STR_ARG(a->name));
+}
+
+static err_code count_check(const graph *g, const node *n, const char *what, uint32_t got, uint8_t min, uint8_t max, err *e)
+{
+    char text[200];
+    if (got >= min && (max == OP_ANY || got <= max)) return ERR_OK;
+    if (min == max)
+        return err_set(e, ERR_INVALID, "%s: %s: expected %u, got %u", node_text(g, n, text), what, min, got);
+    if (max == OP_ANY)
+        return err_set(e, ERR_INVALID, "%s: %s: expected at least %u, got %u", node_text(g, n, text), what, min, got);
+    return err_set(e, ERR_INVALID, "%s: %s: expected %u to %u, got %u", node_text(g, n, text), what, min, max, got);
+}
+
+err_code op_check(const graph *g, const node *n, err *e)
+{
+    const op_row *r = n->row;
+    char text[200];
+    err_code rc = count_check(g, n, "inputs", n->in_count, r->in_min, r->in_max, e);
+    if (!rc) rc = count_check(g, n, "outputs", n->out_count, r->out_min, r->out_max, e);
+    for (uint32_t i = 0; i < r->in_min && !rc; i++) {
+        if (n->in[i] == VALUE_NONE) rc = err_set(e, ERR_INVALID, "%s: input %u: expected a value, got none", node_text(g, n, text), i);
+    }
+    for (uint32_t i = 0; i < n->attr_count && !rc; i++) {
+        rc = attr_check(g, n, &n->attrs[i], e);
+    }
+    for (const op_attr *a = r->attrs; a < r->attrs + OP_ATTRS_MAX && a->name && !rc; a++) {
+        if (a->required && !node_attr(n, a->name))
+            rc = err_set(e, ERR_INVALID, "%s: attribute '%s': expected %s, got none", node_text(g, n, text), a->name,
+                         kind_names[a->kind]);
+    }
+    return rc;
+}
+
+/* ---- helpers of infer and run ------------------------------------------------------------------------------- */
+
+err_code op_later(op_call *c, uint32_t input)
+{
+    (void)input;
+    c->later = true;
+    return ERR_OK;
+}
+
+bool op_known(const op_call *c, uint32_t input)
+{
+    if (input >= c->in_count || !c->in[input]) return true;
+    return c->in[input]->data || tensor_count(c->in[input]) == 0;
+}
+
+err_code op_set(op_call *c, uint32_t output, dtype type, const shape *s, err *e)
+{
+    if (output >= c->out_count || !c->out[output]) return ERR_OK;
+    char text[SHAPE_TEXT_MAX];
+    for (uint32_t i = 0; i < s->rank; i++) {
+        if (s->dim[i] < 0)
+            return op_err(c, e, ERR_INVALID, "output %u: expected dimensions of 0 or more, got %s", output, shape_text(s, text));
+    }
+    uint64_t count = shape_count(s);
+    if (count == UINT64_MAX || dtype_bytes(type, count) > OP_BYTES_MAX)
+        return op_err(c, e, ERR_LIMIT, "output %u: shape %s is too large", output, shape_text(s, text));
+    *c->out[output] = tensor_make(type, s, NULL);
+    return ERR_OK;
+}
+
+err_code op_same(op_call *c, err *e) { return op_set(c, 0, c->in[0]->type, &c->in[0]->shape, e); }
+
+err_code op_broadcast(op_call *c, err *e)
+{
+    shape s = c->in[0]->shape;
+    for (uint32_t i = 1; i < c->in_count; i++) {
+        if (!c->in[i]) continue;
+        shape wider;
+        err inner;
+        if (shape_broadcast(&wider, &s, &c->in[i]->shape, &inner)) return op_err(c, e, inner.code, "%s", inner.text);
+        s = wider;
+    }
+    return op_set(c, 0, c->in[0]->type, &s, e);
+}
+
+/* "input 1 'w'" for messages. */
+static const char *input_text(const op_call *c, uint32_t input, char text[120])
+{
+    value_id v = input < c->node->in_count ? c->node->in[input] : VALUE_NONE;
+    str name = v != VALUE_NONE && c->graph && v < c->graph->value_count ? c->graph->values[v].name : (str){0};
+    snprintf(text, 120, "input %u '%.*s'", input, (int)(name.len < 80 ? name.len : 80), name.p ? name.p : "");
+    return text;
+}
+
+err_code op_type(const op_call *c, uint32_t input, uint32_t types, err *e)
+{
+    if (input >= c->in_count || !c->in[input] || types & T1(c->in[input]->type)) return ERR_OK;
+    char where[120], want[120];
+    size_t n = 0;
+    want[0] = 0;
+    for (uint32_t t = 1; t < DT_COUNT; t++) {
+        if (!(types & T1(t)) || n > sizeof want - 24) continue;
+        n += (size_t)snprintf(want + n, sizeof want - n, "%s%s", n ? " or " : "", dtype_name((dtype)t));
+    }
+    return op_err(c, e, ERR_UNSUPPORTED, "%s: expected %s, got %s", input_text(c, input, where), want,
+                  dtype_name(c->in[input]->type));
+}
+
+err_code op_rank(const op_call *c, uint32_t input, uint32_t rank_min, uint32_t rank_max, err *e)
+{
+    if (input >= c->in_count || !c->in[input]) return ERR_OK;
+    const shape *s = &c->in[input]->shape;
+    if (s->rank >= rank_min && s->rank <= rank_max) return ERR_OK;
+    char where[120], text[SHAPE_TEXT_MAX];
+    if (rank_min == rank_max)
+        return op_err(c, e, ERR_INVALID, "%s: expected rank %u, got shape %s", input_text(c, input, where), rank_min,
+                      shape_text(s, text));
+    return op_err(c, e, ERR_INVALID, "%s: expected rank %u to %u, got shape %s", input_text(c, input, where), rank_min,
+                  rank_max, shape_text(s, text));
+}
+
+err_code op_alloc(op_call *c, uint32_t output, dtype type, const shape *s, err *e)
+{
+    err_code rc = op_set(c, output, type, s, e);
+    if (rc || output >= c->out_count || !c->out[output]) return rc;
+    size_t bytes = tensor_bytes(c->out[output]);
+    if (bytes == 0) return ERR_OK;
+    c->out[output]->data = arena_push_raw(c->lasting, bytes, MEM_ALIGN);
+    if (!c->out[output]->data)
+        return op_err(c, e, ERR_LIMIT, "output %u: %zu bytes are over what is left of the %zu that one run may use", output,
+                      bytes, c->lasting->limit);
+    return ERR_OK;
+}
+
+err_code op_err(const op_call *c, err *e, err_code code, const char *fmt, ...)
+{
+    char text[200];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(e->text, sizeof e->text, fmt, ap);
+    va_end(ap);
+    e->code = code;
+    return err_wrap(e, "%s", node_text(c->graph, c->node, text));
+}
