@@ -23,7 +23,7 @@ typedef struct {
     str query;                  /* after '?', as sent; may be empty */
     const http_header *headers;
     size_t header_count;
-    str body;                   /* contiguous; chunked coding removed, Content-Encoding as sent; aligned to 64 bytes */
+    str body;                   /* contiguous, 64-byte aligned; chunked coding removed, Content-Encoding as sent */
 } http_request;
 
 typedef struct {

@@ -1,0 +1,584 @@
+#include "wire/http1.h"
+
+#include "base/mem.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    FIELDS_MIN = 16,                /* first room for header fields; grows by doubling */
+    HEAD_MIN = 1024,                /* first room for their bytes */
+    BODY_MIN = 4096,                /* first room for a body */
+    BODY_TRUST_MAX = 4 << 20,       /* a longer Content-Length gets its memory once this much has really come */
+    VERSION_BYTES = 5,              /* "1.1" and the end of the line */
+    CHUNK_FRAMING_MAX = 128         /* framing bytes per chunk: size line and extensions, on average */
+};
+
+typedef enum { IDLE, HEAD, BODY } reader_state;
+
+void http1_request_init(http1_request *q)
+{
+    *q = (http1_request){.method = STR(""), .path = STR(""), .query = STR(""), .body = STR("")};
+}
+
+void http1_request_fini(http1_request *q)
+{
+    mem_free(q->head);
+    mem_free(q->bytes);
+    mem_free(q->fields);
+    http1_request_init(q);
+}
+
+void http1_request_clear(http1_request *q)
+{
+    http1_request old = *q;
+    http1_request_init(q);
+    q->head = old.head;
+    q->head_room = old.head_room;
+    q->bytes = old.bytes;
+    q->room = old.room;
+    q->fields = old.fields;
+    q->field_room = old.field_room;
+}
+
+size_t http1_request_room(const http1_request *q)
+{
+    return q->head_room + q->room + q->field_room * sizeof *q->fields;
+}
+
+/* The first refusal of a request stands.  Returns what makes llhttp stop. */
+static int PRINTF(3, 4) refuse(http1 *r, int status, const char *fmt, ...)
+{
+    if (!r->refused) {
+        r->refused = true;
+        r->refusal->status = status;
+        va_list ap;
+        va_start(ap, fmt);
+        vsnprintf(r->refusal->text, sizeof r->refusal->text, fmt, ap);
+        va_end(ap);
+    }
+    return HPE_USER;
+}
+
+static bool is_alnum(char c) { return (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z'); }
+static bool is_token(char c) { return c && (is_alnum(c) || strchr("!#$%&'*+-.^_`|~", c)); }
+
+/* ---- the head: target, names and values, one behind the other in into->head ---- */
+
+static str moved(str s, const uint8_t *from, const uint8_t *to)
+{
+    return (str){(const char *)to + ((const uint8_t *)s.p - from), s.len};
+}
+
+static int head_grow(http1 *r, size_t need)
+{
+    http1_request *q = r->into;
+    size_t room = q->head_room ? q->head_room * 2 : HEAD_MIN;
+    if (room < need) room = need;
+    uint8_t *head = mem_alloc_raw(room);
+    if (!head) return refuse(r, 503, "headers: no memory for %zu bytes", room);
+    if (q->head_len) memcpy(head, q->head, q->head_len);
+    for (size_t i = 0; i < q->header_count; i++) {
+        q->fields[i].name = moved(q->fields[i].name, q->head, head);
+        q->fields[i].value = moved(q->fields[i].value, q->head, head);
+    }
+    mem_free(q->head);
+    q->head = head;
+    q->head_room = room;
+    return 0;
+}
+
+static int head_put(http1 *r, const char *at, size_t len)
+{
+    http1_request *q = r->into;
+    if (len > q->head_room - q->head_len) {
+        int rc = head_grow(r, q->head_len + len);
+        if (rc) return rc;
+    }
+    if (len) memcpy(q->head + q->head_len, at, len);
+    q->head_len += len;
+    return 0;
+}
+
+static int on_url(llhttp_t *p, const char *at, size_t len)
+{
+    http1 *r = p->data;
+    r->into->path.len += len;   /* where it ends; it begins with the head */
+    return head_put(r, at, len);
+}
+
+/* Trailers are dropped. */
+static int on_name(llhttp_t *p, const char *at, size_t len)
+{
+    http1 *r = p->data;
+    if (r->state == BODY) return 0;
+    r->name_len += len;
+    return head_put(r, at, len);
+}
+
+static int on_value(llhttp_t *p, const char *at, size_t len)
+{
+    http1 *r = p->data;
+    if (r->state == BODY) return 0;
+    r->value_len += len;
+    return head_put(r, at, len);
+}
+
+static bool host_ok(str s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        if (!s.p[i] || (!is_alnum(s.p[i]) && !strchr("-._~%!$&'()*+,;=:[]", s.p[i]))) return false;
+    }
+    return true;
+}
+
+/* The few fields that decide how the request is read; the handler sees them like any other. */
+static int field_check(http1 *r, http_header f)
+{
+    if (f.name.len == 4 && str_is_nocase(f.name, "host")) {
+        if (r->hosts++) return refuse(r, 400, "Host: expected once, got it twice");
+        if (!host_ok(f.value)) return refuse(r, 400, "Host: expected a host name or address and a port");
+    } else if (f.name.len == 6 && str_is_nocase(f.name, "expect")) {
+        if (!str_is_nocase(f.value, "100-continue")) return refuse(r, 417, "Expect: expected '100-continue'");
+        r->wants_continue = true;
+    } else if (f.name.len == 17 && str_is_nocase(f.name, "transfer-encoding")) {
+        if (r->encodings++) return refuse(r, 400, "Transfer-Encoding: expected once, got it twice");
+        if (!str_is_nocase(f.value, "chunked")) return refuse(r, 501, "Transfer-Encoding: expected 'chunked'");
+    }
+    return 0;
+}
+
+static int on_value_complete(llhttp_t *p)
+{
+    http1 *r = p->data;
+    http1_request *q = r->into;
+    if (r->state == BODY) return 0;
+    if (q->header_count == r->limits->header_count_max) {
+        return refuse(r, 431, "headers: expected at most %zu of them", r->limits->header_count_max);
+    }
+    if (q->header_count == q->field_room) {
+        size_t room = q->field_room ? q->field_room * 2 : FIELDS_MIN;
+        http_header *more = mem_grow(q->fields, q->header_count * sizeof *more, room, sizeof *more);
+        if (!more) return refuse(r, 503, "headers: no memory for %zu of them", room);
+        q->fields = more;
+        q->field_room = room;
+    }
+    const char *at = (const char *)q->head + (q->head_len - r->name_len - r->value_len);
+    http_header f = {{at, r->name_len}, str_trim((str){at + r->name_len, r->value_len})};
+    r->name_len = r->value_len = 0;
+    q->fields[q->header_count++] = f;
+    return field_check(r, f);
+}
+
+/* llhttp also reads RTSP's request line, which differs in one letter, five bytes before the version. */
+static int on_version(llhttp_t *p, const char *at, size_t len)
+{
+    http1 *r = p->data;
+    size_t here = (size_t)(at - r->fed);
+    (void)len;
+    if (r->line_raw) return 0;
+    r->is_http = (here >= sizeof r->tail ? at[-(ptrdiff_t)sizeof r->tail] : r->tail[here]) == 'H';
+    r->line_raw = r->raw + here;
+    return 0;
+}
+
+static int on_version_complete(llhttp_t *p)
+{
+    http1 *r = p->data;
+    return r->is_http ? 0 : refuse(r, 400, "request: expected HTTP");
+}
+
+/* ---- the target ---- */
+
+static int hex(char c)
+{
+    if (c >= '0' && c <= '9') return c - '0';
+    char low = (char)(c | 32);
+    return low >= 'a' && low <= 'f' ? low - 'a' + 10 : -1;
+}
+
+/* Decodes in place: what comes out is never longer. */
+static bool percent_decode(char *p, size_t len, size_t *ret_len)
+{
+    char *to = memchr(p, '%', len);
+    if (!to) {
+        *ret_len = len;
+        return true;
+    }
+    for (const char *from = to, *end = p + len; from < end; from++) {
+        if (*from != '%') {
+            *to++ = *from;
+            continue;
+        }
+        int high = end - from > 2 ? hex(from[1]) : -1, low = end - from > 2 ? hex(from[2]) : -1;
+        if (high < 0 || low < 0 || (high | low) == 0) return false;   /* no %00: it would end C strings early */
+        *to++ = (char)(high * 16 + low);
+        from += 2;
+    }
+    *ret_len = (size_t)(to - p);
+    return true;
+}
+
+/* Origin form, absolute form or '*' (RFC 9112 3.2). */
+static int target_parse(http1 *r)
+{
+    http1_request *q = r->into;
+    char *p = (char *)q->head;
+    size_t len = q->path.len, skip = 0;
+    for (size_t i = 0; i < len; i++) {
+        if (p[i] <= ' ' || p[i] > '~' || p[i] == '#') return refuse(r, 400, "request target: invalid character");
+    }
+    if (len == 1 && p[0] == '*' && str_is(q->method, "OPTIONS")) {
+        q->path = STR("/");
+        return 0;
+    }
+    if (p[0] != '/') {
+        for (size_t scheme = 7; scheme <= 8; scheme++) {
+            if (len > scheme && str_is_nocase((str){p, scheme}, scheme == 7 ? "http://" : "https://")) skip = scheme;
+        }
+        size_t authority = skip;
+        while (skip && skip < len && p[skip] != '/' && p[skip] != '?') skip++;
+        if (skip == authority) return refuse(r, 400, "request target: expected a path or an http URL");
+    }
+    const char *mark = memchr(p + skip, '?', len - skip);
+    size_t path_len = mark ? (size_t)(mark - p) - skip : len - skip;
+    q->query = mark ? (str){mark + 1, (size_t)(p + len - mark) - 1} : STR("");
+    if (!percent_decode(p + skip, path_len, &path_len)) {
+        return refuse(r, 400, "request target: expected two hexadecimal digits, not 00, behind '%%'");
+    }
+    q->path = path_len ? (str){p + skip, path_len} : STR("/");
+    return 0;
+}
+
+/* ---- the body ---- */
+
+static int body_reserve(http1 *r, size_t need)
+{
+    http1_request *q = r->into;
+    if (need <= q->room) return 0;
+    size_t room = need;
+    if (r->chunked) {
+        room = q->room * 2 > need ? q->room * 2 : need;
+        if (room > r->limits->body_bytes_max) room = r->limits->body_bytes_max;
+    } else {
+        room = r->expected > BODY_TRUST_MAX && need <= BODY_TRUST_MAX ? BODY_TRUST_MAX : (size_t)r->expected;
+    }
+    if (room < BODY_MIN) room = BODY_MIN;
+    uint8_t *bytes = mem_grow(q->bytes, q->len, room, 1);
+    if (!bytes) return refuse(r, 503, "body: no memory for %zu bytes", room);
+    q->bytes = bytes;
+    q->room = room;
+    return 0;
+}
+
+uint8_t *http1_body_room(http1 *r, size_t *ret_room)
+{
+    http1_request *q = r->into;
+    /* Less than a page is not worth a read of its own: the caller's buffer may take the next request too. */
+    if (r->state != BODY || r->chunked || q->room - q->len < BODY_MIN) return NULL;
+    uint64_t rest = r->expected - q->len;
+    if (rest < BODY_MIN) return NULL;
+    *ret_room = rest < q->room - q->len ? (size_t)rest : q->room - q->len;
+    return q->bytes + q->len;
+}
+
+static int on_body(llhttp_t *p, const char *at, size_t len)
+{
+    http1 *r = p->data;
+    http1_request *q = r->into;
+    r->wants_continue = false;
+    if (q->bytes && at == (const char *)q->bytes + q->len && len <= q->room - q->len) {
+        q->len += len;   /* read in place: see http1_body_room() */
+        return 0;
+    }
+    int rc = body_reserve(r, q->len + len);
+    if (rc) return rc;
+    memcpy(q->bytes + q->len, at, len);
+    q->len += len;
+    return 0;
+}
+
+static int body_check(http1 *r, uint64_t more)
+{
+    if (more <= r->limits->body_bytes_max - r->into->len) return 0;
+    return refuse(r, 413, "body: expected at most %zu bytes", r->limits->body_bytes_max);
+}
+
+static int on_chunk_header(llhttp_t *p)
+{
+    http1 *r = p->data;
+    r->chunks++;
+    return body_check(r, p->content_length);
+}
+
+/* ---- the whole request ---- */
+
+static int on_headers_complete(llhttp_t *p)
+{
+    http1 *r = p->data;
+    http1_request *q = r->into;
+    if (p->http_major != 1 || p->http_minor > 1) return refuse(r, 505, "HTTP version: expected 1.0 or 1.1");
+    q->http10 = p->http_minor == 0;
+    q->method = str_of(llhttp_method_name((llhttp_method_t)p->method));
+    if (p->method == HTTP_CONNECT) return refuse(r, 501, "method: expected any but CONNECT");
+    if (!r->hosts && !q->http10) return refuse(r, 400, "Host: expected once, got none");
+    if (r->encodings && q->http10) return refuse(r, 400, "Transfer-Encoding: expected none with HTTP/1.0");
+    int rc = target_parse(r);
+    if (rc) return rc;
+
+    r->chunked = (p->flags & F_CHUNKED) != 0;
+    r->expected = r->chunked ? 0 : p->content_length;
+    if ((rc = body_check(r, r->expected))) return rc;
+    bool body = r->chunked || r->expected;
+    r->wants_continue = r->wants_continue && body && !q->http10;
+    q->keep_alive = llhttp_should_keep_alive(p) && !(p->flags & F_CONNECTION_CLOSE);   /* 1.0 may say both */
+    p->upgrade = 0;   /* an Upgrade is an offer that we pass over */
+    r->state = BODY;
+    return 0;
+}
+
+static int on_message_begin(llhttp_t *p)
+{
+    http1 *r = p->data;
+    r->state = HEAD;
+    return 0;
+}
+
+static int on_message_complete(llhttp_t *p)
+{
+    http1 *r = p->data;
+    http1_request *q = r->into;
+    q->headers = q->fields;
+    q->body = q->len ? (str){(const char *)q->bytes, q->len} : STR("");
+    return HPE_PAUSED;   /* the next request waits until the caller has room for it */
+}
+
+static const llhttp_settings_t callbacks = {
+    .on_message_begin = on_message_begin,
+    .on_url = on_url,
+    .on_version = on_version,
+    .on_version_complete = on_version_complete,
+    .on_header_field = on_name,
+    .on_header_value = on_value,
+    .on_header_value_complete = on_value_complete,
+    .on_headers_complete = on_headers_complete,
+    .on_chunk_header = on_chunk_header,
+    .on_body = on_body,
+    .on_message_complete = on_message_complete,
+};
+
+void http1_init(http1 *r, const http1_limits *limits)
+{
+    *r = (http1){.limits = limits};
+    llhttp_init(&r->parser, HTTP_REQUEST, &callbacks);
+    r->parser.data = r;
+}
+
+void http1_next(http1 *r, http1_request *into)
+{
+    INVARIANT(r->state == IDLE && !r->refused);
+    INVARIANT(into->head_len == 0 && into->header_count == 0 && into->len == 0);
+    r->into = into;
+    r->raw = r->line_raw = r->chunks = r->expected = 0;
+    r->name_len = r->value_len = 0;
+    r->hosts = r->encodings = 0;
+    r->chunked = r->wants_continue = r->is_http = false;
+}
+
+/* How many more bytes this part of the request may take, framing included.  No more than that is fed at
+ * once, so a limit strikes at the same byte however the stream was cut. */
+static uint64_t allowance(const http1 *r)
+{
+    const http1_limits *l = r->limits;
+    uint64_t most = r->line_raw ? r->line_raw + VERSION_BYTES + l->header_bytes_max : l->line_bytes_max;
+    if (r->state == BODY) {
+        if (!r->chunked) return UINT64_MAX;
+        most += l->header_bytes_max + r->chunks * CHUNK_FRAMING_MAX + r->into->len;   /* trailers are headers again */
+    }
+    INVARIANT(most >= r->raw);
+    return most - r->raw;
+}
+
+static void refuse_excess(http1 *r)
+{
+    const http1_limits *l = r->limits;
+    if (r->state == BODY) {
+        refuse(r, 400, "chunks: expected at most %d bytes of framing in each", CHUNK_FRAMING_MAX);
+    } else if (r->line_raw) {
+        refuse(r, 431, "headers: expected at most %zu bytes", l->header_bytes_max);
+    } else {
+        refuse(r, 414, "request line: expected at most %zu bytes", l->line_bytes_max);
+    }
+}
+
+/* llhttp's own verdicts; its text says what, the status is ours. */
+static void refuse_parsed(http1 *r, llhttp_errno_t rc, const char *at, const char *end)
+{
+    const char *reason = llhttp_get_error_reason(&r->parser);
+    if (rc == HPE_INVALID_VERSION && !(r->parser.http_major == 1 && r->parser.http_minor <= 1)) {
+        refuse(r, 505, "HTTP version: expected 1.0 or 1.1");
+    } else if (rc == HPE_INVALID_METHOD && at < end && is_token(*at)) {
+        refuse(r, 501, "method: expected one of HTTP's");
+    } else if (rc == HPE_PAUSED_H2_UPGRADE) {
+        refuse(r, 400, "request: expected HTTP/1.1, got HTTP/2's preface");
+    } else {
+        refuse(r, 400, "request: %s", reason && *reason ? reason : "expected HTTP/1.1");
+    }
+}
+
+/* The last bytes before `end`, for on_version(), in case the next bytes come in another buffer. */
+static void keep_tail(http1 *r, const char *end)
+{
+    size_t n = (size_t)(end - r->fed), most = sizeof r->tail;
+    if (n > most) n = most;
+    memmove(r->tail, r->tail + n, most - n);
+    memcpy(r->tail + most - n, end - n, n);
+}
+
+http1_event http1_feed(http1 *r, const uint8_t *data, size_t len, size_t *ret_used, http1_refusal *reterr)
+{
+    INVARIANT(r->into && !r->refused);
+    r->refusal = reterr;
+    const char *p = (const char *)data, *end = p + len;
+    http1_event got = HTTP1_MORE;
+    while (p < end && got == HTTP1_MORE) {
+        uint64_t most = allowance(r);
+        const char *stop = most < (uint64_t)(end - p) ? p + most : end;
+        r->fed = p;
+        llhttp_errno_t rc = llhttp_execute(&r->parser, p, (size_t)(stop - p));
+        const char *at = rc == HPE_OK ? stop : llhttp_get_error_pos(&r->parser);
+        if (!at) at = p;
+        r->raw += (uint64_t)(at - p);
+        p = at;
+        if (r->state == HEAD && !r->line_raw) keep_tail(r, p);
+        if (rc == HPE_PAUSED && !r->refused) {
+            llhttp_resume(&r->parser);
+            r->state = IDLE;
+            r->seen = true;
+            r->into = NULL;
+            r->raw = 0;
+            got = HTTP1_REQUEST;
+        } else if (rc == HPE_PAUSED_H2_UPGRADE && !r->seen) {
+            got = HTTP1_PREFACE;
+        } else if (rc != HPE_OK) {
+            refuse_parsed(r, rc, at, stop);
+        } else if (allowance(r) == 0) {
+            refuse_excess(r);
+        }
+        if (r->refused) got = HTTP1_REFUSED;
+    }
+    r->refusal = NULL;
+    *ret_used = (size_t)(p - (const char *)data);
+    return got;
+}
+
+bool http1_idle(const http1 *r) { return r->state == IDLE && r->raw == 0; }
+bool http1_in_body(const http1 *r) { return r->state == BODY; }
+
+bool http1_take_continue(http1 *r)
+{
+    bool wanted = r->state == BODY && r->wants_continue;
+    if (wanted) r->wants_continue = false;
+    return wanted;
+}
+
+/* ---- replies ---- */
+
+const char *http1_status_text(int status)
+{
+    static const struct { int status; const char *text; } rows[] = {
+        {100, "Continue"}, {101, "Switching Protocols"}, {200, "OK"}, {201, "Created"}, {202, "Accepted"},
+        {204, "No Content"}, {206, "Partial Content"}, {301, "Moved Permanently"}, {302, "Found"},
+        {304, "Not Modified"}, {307, "Temporary Redirect"}, {308, "Permanent Redirect"}, {400, "Bad Request"},
+        {401, "Unauthorized"}, {403, "Forbidden"}, {404, "Not Found"}, {405, "Method Not Allowed"},
+        {406, "Not Acceptable"}, {408, "Request Timeout"}, {409, "Conflict"}, {410, "Gone"},
+        {411, "Length Required"}, {412, "Precondition Failed"}, {413, "Content Too Large"}, {414, "URI Too Long"},
+        {415, "Unsupported Media Type"}, {416, "Range Not Satisfiable"}, {417, "Expectation Failed"},
+        {422, "Unprocessable Content"}, {426, "Upgrade Required"}, {428, "Precondition Required"},
+        {429, "Too Many Requests"}, {431, "Request Header Fields Too Large"}, {499, "Client Closed Request"},
+        {500, "Internal Server Error"}, {501, "Not Implemented"}, {502, "Bad Gateway"},
+        {503, "Service Unavailable"}, {504, "Gateway Timeout"}, {505, "HTTP Version Not Supported"},
+    };
+    if (status == 200) return "OK";
+    for (size_t i = 0; i < COUNTOF(rows); i++) {
+        if (rows[i].status == status) return rows[i].text;
+    }
+    return "Status";
+}
+
+static char *put(char *at, str s)
+{
+    if (s.len) memcpy(at, s.p, s.len);
+    return at + s.len;
+}
+
+static char *put_clean(char *at, str s)
+{
+    for (size_t i = 0; i < s.len; i++) *at++ = (uint8_t)s.p[i] < ' ' || s.p[i] == 127 ? ' ' : s.p[i];
+    return at;
+}
+
+static char *put_u64(char *at, uint64_t n)
+{
+    char text[20];
+    size_t i = sizeof text;
+    do {
+        text[--i] = (char)('0' + n % 10);
+        n /= 10;
+    } while (n);
+    return put(at, (str){text + i, sizeof text - i});
+}
+
+static char *put_field(char *at, str name, str value)
+{
+    at = put_clean(at, name);
+    at = put(at, STR(": "));
+    at = put_clean(at, value);
+    return put(at, STR("\r\n"));
+}
+
+void http1_print_head(buf *out, const http1_reply *reply)
+{
+    INVARIANT(reply->status >= 100 && reply->status <= 999);
+    str text = str_of(http1_status_text(reply->status));
+    size_t most = text.len + reply->date.len + reply->content_type.len + 256;   /* 256: our own names and numbers */
+    for (size_t i = 0; i < reply->header_count; i++) {
+        most += reply->headers[i].name.len + reply->headers[i].value.len + 4;
+    }
+    char *start = (char *)buf_room(out, most), *at = start;
+    if (!start) return;
+    at = put(at, STR("HTTP/1.1 "));
+    at = put_u64(at, (uint64_t)reply->status);
+    *at++ = ' ';
+    at = put(put(at, text), STR("\r\n"));
+    if (reply->date.len) at = put(put(put(at, STR("Date: ")), reply->date), STR("\r\n"));
+    if (reply->content_type.len) at = put_field(at, STR("Content-Type"), reply->content_type);
+    for (const http_header *h = reply->headers, *end = h + reply->header_count; h != end; h++) {
+        at = put_field(at, h->name, h->value);
+    }
+    bool bodiless = reply->status < 200 || reply->status == 204 || reply->status == 304;
+    if (reply->chunked && !bodiless) {
+        at = put(at, STR("Transfer-Encoding: chunked\r\n"));
+    } else if (!bodiless) {
+        at = put(put_u64(put(at, STR("Content-Length: ")), reply->body_bytes), STR("\r\n"));
+    }
+    if (reply->close) {
+        at = put(at, STR("Connection: close\r\n"));
+    } else if (reply->http10) {
+        at = put(at, STR("Connection: keep-alive\r\n"));
+    }
+    at = put(at, STR("\r\n"));
+    INVARIANT((size_t)(at - start) <= most);
+    out->len += (size_t)(at - start);
+}
+
+void http1_print_chunk(buf *out, str data)
+{
+    if (!data.len) return;
+    buf_printf(out, "%zx\r\n", data.len);
+    buf_put_str(out, data);
+    buf_put(out, "\r\n", 2);
+}
+
+void http1_print_last_chunk(buf *out) { buf_put(out, "0\r\n\r\n", 5); }

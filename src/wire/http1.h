@@ -1,0 +1,101 @@
+/* http1.h - HTTP/1 without I/O: bytes into requests, replies into bytes (RFC 9112).
+ *
+ * The reader is fed a connection's bytes in any cut and finds the same requests, or the same refusal.  It
+ * stops behind each request, so that the caller may queue it before it feeds the next.  It is strict
+ * (llhttp with every leniency off) and refuses all that two parsers might read in two ways: both lengths,
+ * bare LF, folded lines, doubled Host.  All it stores is bounded by http1_limits; framing that it only
+ * skips (blanks, chunk extensions, trailers) is bounded too.
+ *
+ * A request owns its memory and keeps it over http1_request_clear(), so a pool of them stops allocating.
+ * Bodies are gathered in one block aligned to 64 bytes; http1_body_room() lets the caller read into it. */
+#ifndef WIRE_HTTP1_H
+#define WIRE_HTTP1_H
+#include "base/buf.h"
+#include "wire/http_header.h"
+
+#include <llhttp.h>
+
+typedef struct {
+    size_t line_bytes_max;      /* request line; 414 */
+    size_t header_bytes_max;    /* all headers, with their line ends; 431 */
+    size_t header_count_max;    /* 431 */
+    size_t body_bytes_max;      /* 413 */
+} http1_limits;
+
+typedef struct {
+    str method;
+    str path;                   /* percent-decoded, starts with '/' */
+    str query;                  /* as sent, behind '?' */
+    const http_header *headers; /* without the trailers */
+    size_t header_count;
+    str body;
+    bool keep_alive;            /* the connection may go on behind this request */
+    bool http10;
+    /* private */
+    uint8_t *head, *bytes;      /* target, names and values; body */
+    size_t head_len, head_room, len, room;
+    http_header *fields;
+    size_t field_room;
+} http1_request;
+
+void http1_request_init(http1_request *q);   /* allocates nothing */
+void http1_request_fini(http1_request *q);
+void http1_request_clear(http1_request *q);  /* empty again; keeps the memory */
+size_t http1_request_room(const http1_request *q);   /* bytes of memory it holds on to */
+
+typedef struct {
+    int status;                 /* to answer before closing */
+    char text[120];             /* one line: what was expected */
+} http1_refusal;
+
+typedef enum {
+    HTTP1_MORE,                 /* all bytes are used; the request goes on */
+    HTTP1_REQUEST,              /* the request is whole; give the next one with http1_next() */
+    HTTP1_PREFACE,              /* the connection begins with HTTP/2's preface, now used up */
+    HTTP1_REFUSED               /* answer, then close: the reader takes nothing more */
+} http1_event;
+
+typedef struct {
+    /* private */
+    llhttp_t parser;
+    const http1_limits *limits;
+    http1_request *into;
+    http1_refusal *refusal;     /* the caller's, during http1_feed() */
+    uint64_t raw, line_raw;     /* bytes of this request so far, framing included; those before the version */
+    uint64_t chunks, expected;  /* chunk headers seen; Content-Length */
+    size_t name_len, value_len; /* of the field that is being read; it sits at the end of into->head */
+    const char *fed;            /* what llhttp is reading now */
+    char tail[5];               /* the bytes before it */
+    uint8_t state, hosts, encodings;
+    bool chunked, wants_continue, is_http, refused, seen;
+} http1;
+
+void http1_init(http1 *r, const http1_limits *limits);     /* borrows limits; owns nothing */
+void http1_next(http1 *r, http1_request *into);             /* where the next request goes; it is clear */
+http1_event http1_feed(http1 *r, const uint8_t *data, size_t len, size_t *ret_used, http1_refusal *reterr);
+/* Where the rest of a body of known length may be read to, then fed from; NULL when that does not apply. */
+uint8_t *http1_body_room(http1 *r, size_t *ret_room);
+bool http1_idle(const http1 *r);            /* no byte of a request is pending: the end of the stream is clean here */
+bool http1_in_body(const http1 *r);         /* the head is complete, the body is not */
+/* True once per request that sent `Expect: 100-continue` and nothing of its body yet. */
+bool http1_take_continue(http1 *r);
+
+typedef struct {
+    int status;
+    str date;                   /* empty = no Date */
+    str content_type;           /* empty = none */
+    const http_header *headers;
+    size_t header_count;
+    uint64_t body_bytes;        /* Content-Length; not written for 1xx, 204 and 304 */
+    bool chunked;               /* instead of Content-Length */
+    bool close;                 /* `Connection: close` */
+    bool http10;                /* the request was 1.0: keeping the connection must be said */
+} http1_reply;
+
+/* Control characters in values become blanks, so that no text can split a reply. */
+void http1_print_head(buf *out, const http1_reply *reply);
+void http1_print_chunk(buf *out, str data);  /* nothing for empty data: that would end the body */
+void http1_print_last_chunk(buf *out);
+const char *http1_status_text(int status);
+
+#endif
