@@ -40,8 +40,8 @@ static void json_lines_hold_strings_only(void)
 {
     setup(LOG_DEBUG, true);
     log_write(LOG_WARN, "status=200  bare eq=a=b", "say \"hi\" \\ there");
-    CHECK_STR(line, "{\"time\":\"2026-11-21T15:25:00.123456Z\",\"level\":\"warn\",\"msg\":\"say \\\"hi\\\" \\\\ there\","
-                    "\"status\":\"200\",\"bare\":\"\",\"eq\":\"a=b\"}\n");
+    CHECK_STR(line, "{\"time\":\"2026-11-21T15:25:00.123456Z\",\"level\":\"warn\","
+                    "\"msg\":\"say \\\"hi\\\" \\\\ there\",\"status\":\"200\",\"bare\":\"\",\"eq\":\"a=b\"}\n");
 }
 
 static void controls_and_bad_utf8_are_escaped(void)
@@ -57,7 +57,8 @@ static void controls_and_bad_utf8_are_escaped(void)
 
 static void the_clock_is_shown_as_utc(void)
 {
-    const struct { uint64_t s; const char *want; } rows[] = {{0, "1970-01-01T00:00:00"}, {951782400, "2000-02-29T00:00:00"},
+    const struct { uint64_t s; const char *want; } rows[] = {
+        {0, "1970-01-01T00:00:00"}, {951782400, "2000-02-29T00:00:00"},
         {951868799, "2000-02-29T23:59:59"}, {951868800, "2000-03-01T00:00:00"}, {1709164800, "2024-02-29T00:00:00"},
         {1735689599, "2024-12-31T23:59:59"}, {4107542400, "2100-03-01T00:00:00"}, {4107542399, "2100-02-28T23:59:59"}};
     setup(LOG_DEBUG, false);
