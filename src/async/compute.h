@@ -19,10 +19,10 @@ typedef struct compute_job compute_job;
 
 /* Embedded in what the job works on. */
 struct compute_job {
-    void (*run)(compute_job *j);   /* on a worker */
+    mail link;                     /* private */
+    void (*run)(compute_job *j);   /* on a worker; may free the job where there is no reply */
     loop *reply_to;                /* then `done` is posted there; NULL = no reply */
     loop_msg done;
-    compute_job *next;             /* private */
 };
 
 /* threads == 0 means one per CPU of the cgroup quota.  With `threads` == 1 no thread is made for
@@ -31,7 +31,7 @@ err_code compute_new(compute **ret, uint32_t threads, err *e) MUST_USE;
 void compute_free(compute *c);     /* finishes the queued jobs first */
 DEFINE_CLEANUP(compute)
 uint32_t compute_threads(const compute *c);
-err_code compute_submit(compute *c, compute_job *j, err *e) MUST_USE;
+err_code compute_submit(compute *c, compute_job *j, err *e) MUST_USE;   /* any thread; begun in order */
 size_t compute_queued(const compute *c);
 
 /* Runs fn(ctx, i) once for each i in 0..count-1 and returns when all are done; c == NULL runs them here. */

@@ -11,16 +11,19 @@
  *   3. A callback never blocks and never runs longer than LOOP_SLICE_US; longer work is a compute job.
  *      loop_overruns() counts the slices that did; it is a metric.
  *   4. Time and randomness come from the loop, never from libc, so a test can own both.
- * A loop with nothing to do sleeps in the kernel: no tick, no poll, 0.0 % CPU. */
+ * A loop with nothing to do sleeps in the kernel: no tick, no poll, 0.0 % CPU.
+ * Events, timers and messages take turns: of each kind at most LOOP_TURN_MAX run before the others get theirs. */
 #ifndef ASYNC_LOOP_H
 #define ASYNC_LOOP_H
+#include "async/mailbox.h"
 #include "base/err.h"
 
-enum { LOOP_SLICE_US = 500 };
+enum { LOOP_SLICE_US = 500, LOOP_TURN_MAX = 256, LOOP_TIMERS_MAX = 1 << 20 };
 
 typedef struct loop loop;
 
-/* A descriptor that the loop watches.  Embedded in its owner; the owner closes fd after loop_fd_del(). */
+/* A descriptor that the loop watches, level-triggered.  Embedded in its owner; the owner closes fd after
+ * loop_fd_del().  After a HANGUP the owner must delete it, or it is reported again at once. */
 typedef struct loop_fd loop_fd;
 enum { LOOP_READ = 1, LOOP_WRITE = 2, LOOP_HANGUP = 4 };   /* HANGUP (peer gone, error) is always reported */
 struct loop_fd {
@@ -43,18 +46,18 @@ struct loop_timer {
 /* A message to a loop.  Embedded in what it carries. */
 typedef struct loop_msg loop_msg;
 struct loop_msg {
-    loop_msg *next;                     /* link while in a mailbox, NULL otherwise */
+    mail link;                          /* private */
     void (*run)(loop *on, loop_msg *m); /* runs on the receiving loop; now owns the message */
 };
 
 err_code loop_new(loop **ret, uint64_t seed, err *e) MUST_USE;
-void loop_free(loop *l);                /* no fds and timers may be left; pending messages are run first */
+void loop_free(loop *l);                /* no fds, timers and senders may be left; pending messages are run first */
 DEFINE_CLEANUP(loop)
 err_code loop_run(loop *l, err *e) MUST_USE;   /* on the calling thread, until loop_stop() */
 void loop_stop(loop *l);                /* from the loop's own thread, or by a message from another */
 
 err_code loop_fd_add(loop *l, loop_fd *f, uint32_t want, err *e) MUST_USE;   /* f->fd and f->ready are set */
-void loop_fd_want(loop_fd *f, uint32_t want);   /* changes the interest; 0 = only hang-ups; costs no system call when equal */
+void loop_fd_want(loop_fd *f, uint32_t want);   /* 0 = only hang-ups; costs no system call when it is so already */
 void loop_fd_del(loop_fd *f);                   /* safe inside any callback; no event for f comes after it */
 
 err_code loop_timer_set(loop *l, loop_timer *t, uint64_t at_us, err *e) MUST_USE;   /* moves it when set already */
@@ -63,6 +66,6 @@ void loop_timer_cancel(loop *l, loop_timer *t);                                 
 void loop_post(loop *to, loop_msg *m);  /* any thread; never fails: the caller already owns the memory */
 uint64_t loop_now_us(const loop *l);    /* monotonic; read once per wake-up: the same value for every callback in it */
 uint64_t loop_random(loop *l);
-uint64_t loop_overruns(const loop *l);
+uint64_t loop_overruns(const loop *l);  /* any thread */
 
 #endif

@@ -1,0 +1,9 @@
+/* random.h - unpredictable bytes from the kernel, for seeds and secrets. */
+#ifndef OS_RANDOM_H
+#define OS_RANDOM_H
+#include "base/err.h"
+
+err_code random_bytes(void *ret, size_t n, err *e) MUST_USE;
+err_code random_u64(uint64_t *ret, err *e) MUST_USE;
+
+#endif

@@ -1,0 +1,51 @@
+/* sock.h - TCP sockets that never block.
+ *
+ * Every descriptor made here is non-blocking and close-on-exec, with TCP_NODELAY: what is written whole is sent
+ * at once.  Reading and writing return sock_io, because their failures are everyday; the rest returns err.
+ * A listener belongs to one address and port.  Several loops share a port through sock_listen() with `join`:
+ * the first is opened without it, so that a port which any other process uses is refused, not shared. */
+#ifndef OS_SOCK_H
+#define OS_SOCK_H
+#include "base/err.h"
+
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+enum { SOCK_ADDR_TEXT_MAX = 64, SOCK_VEC_MAX = 64 };
+
+typedef enum {
+    SOCK_DONE,     /* some bytes moved, or a connection accepted */
+    SOCK_AGAIN,    /* nothing now; wait for the loop */
+    SOCK_EOF,      /* the peer will send no more */
+    SOCK_GONE,     /* the connection is broken */
+    SOCK_FULL,     /* accept only: out of descriptors or memory; the connection stays queued: try again later */
+} sock_io;
+
+typedef struct {
+    struct sockaddr_storage to;
+    uint32_t len;
+} sock_addr;
+
+typedef struct {
+    const sock_addr *addr;   /* port 0 = any free one, see sock_local() */
+    uint32_t backlog;        /* 0 = as many as the system allows */
+    bool join;               /* share the port with a listener of this process */
+} sock_listen_opts;
+
+err_code sock_addr_parse(sock_addr *ret, const char *ip, uint16_t port, err *e) MUST_USE;   /* numeric, [] allowed */
+void sock_addr_print(const sock_addr *a, char ret[SOCK_ADDR_TEXT_MAX]);   /* "127.0.0.1:80", "[::1]:80" */
+uint16_t sock_addr_port(const sock_addr *a);
+
+err_code sock_listen(const sock_listen_opts *opts, int *ret_fd, err *e) MUST_USE;
+err_code sock_local(int fd, sock_addr *ret, err *e) MUST_USE;
+sock_io sock_accept(int listener, int *ret_fd, sock_addr *ret_peer);   /* ret_peer may be NULL */
+err_code sock_connect(const sock_addr *to, int *ret_fd, err *e) MUST_USE;   /* begins; writable when it is over */
+err_code sock_connected(int fd, const sock_addr *to, err *e) MUST_USE;      /* after that: did it work? */
+
+sock_io sock_read(int fd, void *p, size_t room, size_t *ret_n);        /* room > 0 */
+sock_io sock_write(int fd, const struct iovec *v, size_t count, size_t *ret_n);   /* <= SOCK_VEC_MAX; may be short */
+void sock_end(int fd);         /* no more will be written: sends FIN, reading goes on */
+void sock_abort_on_close(int fd);   /* close will send RST and drop what is unsent */
+void sock_close(int fd);       /* -1 = none */
+
+#endif

@@ -1,0 +1,229 @@
+#include "os/sys.h"
+
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <linux/openat2.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+static int64_t result(int64_t rc) { return rc < 0 ? -errno : rc; }
+
+err_code sys_err(err *e, int64_t rc, const char *where, const char *what)
+{
+    static const struct { int number; err_code code; } rows[] = {
+        {ENOENT, ERR_NOT_FOUND},   {ENOTDIR, ERR_NOT_FOUND},   {EACCES, ERR_INVALID},      {EPERM, ERR_INVALID},
+        {EISDIR, ERR_INVALID},     {ELOOP, ERR_INVALID},       {ENAMETOOLONG, ERR_INVALID}, {EINVAL, ERR_INVALID},
+        {EXDEV, ERR_INVALID},      {EADDRINUSE, ERR_CONFLICT}, {EEXIST, ERR_CONFLICT},     {EADDRNOTAVAIL, ERR_INVALID},
+        {EMFILE, ERR_LIMIT},       {ENFILE, ERR_LIMIT},        {EAGAIN, ERR_LIMIT},        {ENOSPC, ERR_LIMIT},
+        {ENOMEM, ERR_NOMEM},       {ENOBUFS, ERR_NOMEM},       {EFBIG, ERR_TOO_LARGE},     {ENOSYS, ERR_UNSUPPORTED},
+        {ECONNREFUSED, ERR_UNAVAILABLE}, {ECONNRESET, ERR_UNAVAILABLE}, {ETIMEDOUT, ERR_TIMEOUT},
+    };
+    INVARIANT(rc < 0);
+    int number = (int)-rc;
+    err_code code = ERR_INTERNAL;
+    for (size_t i = 0; i < COUNTOF(rows); i++)
+        if (rows[i].number == number) code = rows[i].code;
+    char text[100];   /* strerror_r is told apart from the POSIX one by _GNU_SOURCE: it returns the text */
+    return err_set(e, code, "%s: %s: %s", where, what, strerror_r(number, text, sizeof text));
+}
+
+int64_t sys_real_open(int folder, const char *path, int flags, uint32_t mode)
+{
+    return result(openat(folder, path, flags | O_CLOEXEC, mode));
+}
+
+int64_t sys_real_open_beneath(int folder, const char *path, int flags)
+{
+    struct open_how how = {.flags = (uint64_t)((uint32_t)flags | O_CLOEXEC), .resolve = RESOLVE_BENEATH};
+    return result(syscall(SYS_openat2, folder, path, &how, sizeof how));
+}
+
+int64_t sys_real_close(int fd) { return result(close(fd)); }
+int64_t sys_real_read(int fd, void *p, size_t n) { return result(read(fd, p, n)); }
+int64_t sys_real_write(int fd, const void *p, size_t n) { return result(write(fd, p, n)); }
+int64_t sys_real_wait_writable(int fd, int ms)
+{
+    struct pollfd one = {.fd = fd, .events = POLLOUT};
+    return result(poll(&one, 1, ms));
+}
+
+int64_t sys_real_stat_fd(int fd, struct stat *ret) { return result(fstat(fd, ret)); }
+int64_t sys_real_sync(int fd) { return result(fsync(fd)); }
+int64_t sys_real_rename(const char *from, const char *to) { return result(rename(from, to)); }
+int64_t sys_real_unlink(const char *path) { return result(unlink(path)); }
+int64_t sys_real_read_link(const char *path, char *p, size_t n) { return result(readlink(path, p, n)); }
+int64_t sys_real_list(int fd, void *p, size_t n) { return result(syscall(SYS_getdents64, fd, p, n)); }
+
+int64_t sys_real_stat_at(int folder, const char *path, struct stat *ret)
+{
+    return result(fstatat(folder, path, ret, 0));
+}
+
+int64_t sys_real_block(int fd)   /* makes a descriptor that was opened with O_NONBLOCK wait */
+{
+    int flags = fcntl(fd, F_GETFL);
+    return result(flags < 0 ? flags : fcntl(fd, F_SETFL, flags & ~O_NONBLOCK));
+}
+
+int64_t sys_real_map(int fd, size_t n, void **ret)
+{
+    void *p = mmap(NULL, n, PROT_READ, MAP_SHARED, fd, 0);
+    if (p == MAP_FAILED) return -errno;
+    *ret = p;
+    return 0;
+}
+
+int64_t sys_real_unmap(void *p, size_t n) { return result(munmap(p, n)); }
+
+int64_t sys_real_clock_ns(int which, uint64_t *ret)
+{
+    struct timespec t;
+    if (clock_gettime(which, &t) < 0) return -errno;
+    *ret = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+    return 0;
+}
+
+int64_t sys_real_socket(int family) { return result(socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)); }
+int64_t sys_real_bind(int fd, const void *addr, uint32_t len) { return result(bind(fd, addr, len)); }
+int64_t sys_real_listen(int fd, int backlog) { return result(listen(fd, backlog)); }
+int64_t sys_real_connect(int fd, const void *addr, uint32_t len) { return result(connect(fd, addr, len)); }
+int64_t sys_real_recv(int fd, void *p, size_t n) { return result(recv(fd, p, n, 0)); }
+int64_t sys_real_shutdown(int fd, int how) { return result(shutdown(fd, how)); }
+int64_t sys_real_local_addr(int fd, void *ret_addr, uint32_t *len) { return result(getsockname(fd, ret_addr, len)); }
+
+int64_t sys_real_accept(int fd, void *ret_addr, uint32_t *len)
+{
+    return result(accept4(fd, ret_addr, len, SOCK_NONBLOCK | SOCK_CLOEXEC));
+}
+
+int64_t sys_real_send(int fd, const struct iovec *v, size_t count)
+{
+    struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)v, .msg_iovlen = count};
+    return result(sendmsg(fd, &m, MSG_NOSIGNAL));   /* a vanished peer is an error of this call, not a signal */
+}
+
+int64_t sys_real_option_set(int fd, int level, int name, int value)
+{
+    return result(setsockopt(fd, level, name, &value, sizeof value));
+}
+
+int64_t sys_real_option_get(int fd, int level, int name, int *ret)
+{
+    socklen_t len = sizeof *ret;
+    return result(getsockopt(fd, level, name, ret, &len));
+}
+
+int64_t sys_real_linger_none(int fd)
+{
+    struct linger none = {.l_onoff = 1, .l_linger = 0};
+    return result(setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none));
+}
+
+int64_t sys_real_poll_open(void) { return result(epoll_create1(EPOLL_CLOEXEC)); }
+
+static int64_t poll_set(int poll, int op, int fd, uint32_t events, void *owner)
+{
+    struct epoll_event event = {.events = events, .data.ptr = owner};
+    return result(epoll_ctl(poll, op, fd, &event));
+}
+
+int64_t sys_real_poll_add(int poll, int fd, uint32_t events, void *owner)
+{
+    return poll_set(poll, EPOLL_CTL_ADD, fd, events, owner);
+}
+
+int64_t sys_real_poll_change(int poll, int fd, uint32_t events, void *owner)
+{
+    return poll_set(poll, EPOLL_CTL_MOD, fd, events, owner);
+}
+
+int64_t sys_real_poll_del(int poll, int fd) { return poll_set(poll, EPOLL_CTL_DEL, fd, 0, NULL); }
+
+int64_t sys_real_poll_wait_ms(int poll, struct epoll_event *ret, int max, int ms)
+{
+    return result(epoll_wait(poll, ret, max, ms));
+}
+
+int64_t sys_real_poll_wait_ns(int poll, struct epoll_event *ret, int max, uint64_t ns)
+{
+    struct timespec t = {.tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u)};
+    return result(syscall(SYS_epoll_pwait2, poll, ret, max, &t, NULL, 0));
+}
+
+int64_t sys_real_event_open(void) { return result(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)); }
+
+int64_t sys_real_futex_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns)
+{
+    struct timespec t = {.tv_sec = (time_t)(deadline_ns / 1000000000u), .tv_nsec = (long)(deadline_ns % 1000000000u)};
+    return result(syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, expected, deadline_ns == UINT64_MAX ? NULL : &t,
+                          NULL, FUTEX_BITSET_MATCH_ANY));
+}
+
+int64_t sys_real_futex_wake(_Atomic uint32_t *word, uint32_t count)
+{
+    return result(syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count > INT_MAX ? INT_MAX : count, NULL, NULL, 0));
+}
+
+int64_t sys_real_thread_start(pthread_t *ret, void *(*run)(void *), void *ctx)
+{
+    return -pthread_create(ret, NULL, run, ctx);
+}
+
+int64_t sys_real_thread_join(pthread_t id) { return -pthread_join(id, NULL); }
+
+int64_t sys_real_signals_open(const int *signals, size_t count)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    for (size_t i = 0; i < count; i++)
+        if (sigaddset(&set, signals[i]) < 0) return -errno;
+    int rc = pthread_sigmask(SIG_BLOCK, &set, NULL);
+    return rc ? -rc : result(signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC));
+}
+
+int64_t sys_real_cpus(void)
+{
+    /* The kernel refuses a mask that is too small for its CPUs; 64 Ki bits is its largest configuration. */
+    static const size_t bytes = 8192;
+    union { cpu_set_t set; uint8_t bytes[8192]; } mask;
+    memset(&mask, 0, sizeof mask);
+    if (sched_getaffinity(0, bytes, &mask.set) < 0) return -errno;
+    return CPU_COUNT_S(bytes, &mask.set);
+}
+
+int64_t sys_real_usage(struct rusage *ret) { return result(getrusage(RUSAGE_SELF, ret)); }
+int64_t sys_real_limit_get(int which, struct rlimit *ret) { return result(getrlimit((__rlimit_resource_t)which, ret)); }
+int64_t sys_real_random(void *p, size_t n) { return result(getrandom(p, n, 0)); }
+
+int64_t sys_real_limit_set(int which, const struct rlimit *value)
+{
+    return result(setrlimit((__rlimit_resource_t)which, value));
+}
+
+int64_t sys_real_lib_open(const char *name, void **ret)
+{
+    void *lib = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+    if (!lib) return -ENOENT;
+    *ret = lib;
+    return 0;
+}
+
+int64_t sys_real_lib_find(void *lib, const char *symbol, void **ret)
+{
+    void *p = dlsym(lib, symbol);
+    if (!p) return -ENOENT;
+    *ret = p;
+    return 0;
+}

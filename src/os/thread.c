@@ -1,0 +1,28 @@
+#include "os/thread.h"
+
+#include "os/sys.h"
+
+#include <stdio.h>
+
+static void *start(void *arg)
+{
+    thread *t = arg;
+    (void)pthread_setname_np(pthread_self(), t->name);
+    t->run(t->ctx);
+    return NULL;
+}
+
+err_code thread_start(thread *t, const char *name, void (*run)(void *ctx), void *ctx, err *e)
+{
+    t->run = run;
+    t->ctx = ctx;
+    snprintf(t->name, sizeof t->name, "%s", name);
+    int64_t rc = sys_thread_start(&t->id, start, t);
+    return rc < 0 ? sys_err(e, rc, name, "cannot start a thread") : ERR_OK;
+}
+
+void thread_join(thread *t)
+{
+    int64_t rc = sys_thread_join(t->id);
+    INVARIANT(rc == 0);
+}
