@@ -54,6 +54,7 @@ SRC     := $(wildcard src/*/*.c)
 LIB     := $(filter-out src/cli/main.c,$(SRC))
 OBJ     := $(LIB:%.c=$(BUILD)/%.o)
 TESTSRC := $(wildcard tests/unit/test_*.c tests/sim/sim_*.c)
+FAKE    := $(wildcard tests/fake/*.c)
 FUZZSRC := $(wildcard tests/fuzz/fuzz_*.c)
 BENCHSRC := $(wildcard bench/bench_*.c)
 TESTS   := $(TESTSRC:%.c=$(BUILD)/%)
@@ -91,7 +92,11 @@ $(BUILD)/proa: $(BUILD)/src/cli/main.o $(BUILD)/libproa.a $(BUILD)/.links
 $(BUILD)/tests/fuzz/replay_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/replay.o $(BUILD)/tests/test.o $(BUILD)/libproa.a $(BUILD)/.links
 	$(call say,LD)
 	$(Q)$(LINK)
-$(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/tests/test.o $(BUILD)/libproa.a $(BUILD)/.links
+# Before libproa.a: a test that scripts faults (tests/fake) gets its system calls from here, the others from src/os.
+$(BUILD)/libfake.a: $(FAKE:%.c=$(BUILD)/%.o)
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $^
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/tests/test.o $(BUILD)/libfake.a $(BUILD)/libproa.a $(BUILD)/.links
 	$(call say,LD)
 	$(Q)$(LINK)
 $(BUILD)/bench/%: $(BUILD)/bench/%.o $(BUILD)/libproa.a $(BUILD)/.links

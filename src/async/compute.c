@@ -100,7 +100,7 @@ static uint32_t run_indices(compute *c, region *r, uint64_t bit, uint32_t *ret_c
     uint32_t ran = 0;
     for (;;) {
         uint64_t t = atomic_load_explicit(&r->ticket, memory_order_relaxed);
-        if ((uint32_t)t >= (uint32_t)(t >> 32)) return ran;   /* looked at first, or claims past the end would pile up */
+        if ((uint32_t)t >= (uint32_t)(t >> 32)) return ran;   /* looked first: claims past the end would pile up */
         t = atomic_fetch_add_explicit(&r->ticket, 1, memory_order_acquire);
         uint32_t index = (uint32_t)t, count = (uint32_t)(t >> 32);
         if (index >= count) return ran;

@@ -1,0 +1,174 @@
+#include "fake/sys_fake.h"
+
+#include <dirent.h>
+#include <stdatomic.h>
+#include <time.h>
+
+typedef struct {
+    sys_fault fault;
+    _Atomic uint32_t seen;
+} row;
+
+static row rows[SYS_FAULTS_MAX];
+static size_t row_count;
+static _Atomic uint64_t hits, calls[SYS_CALLS], fake_ns;
+static _Thread_local long fail_in = -1;
+static _Thread_local int64_t fail_result;
+static _Thread_local bool fail_hit;
+
+void sys_fake_script(const sys_fault *faults, size_t count)
+{
+    INVARIANT(count <= SYS_FAULTS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        rows[i].fault = faults[i];
+        atomic_store(&rows[i].seen, 0);
+    }
+    row_count = count;
+    atomic_store(&hits, 0);
+}
+
+uint64_t sys_fake_hits(void) { return atomic_load(&hits); }
+uint64_t sys_fake_calls(sys_call call) { return atomic_load(&calls[call]); }
+
+void sys_fake_fail_nth(long n, int64_t result)
+{
+    fail_in = n;
+    fail_result = result;
+    fail_hit = false;
+}
+
+bool sys_fake_fired(void) { return fail_hit; }
+void sys_fake_clock_set(uint64_t ns) { atomic_store(&fake_ns, ns); }
+
+long sys_fake_fds(void)
+{
+    long count = 0;
+    DIR *d = opendir("/proc/self/fd");
+    while (d && readdir(d)) count++;
+    if (d) closedir(d);
+    return count;
+}
+
+/* Those that cannot fail for a reason outside this program; os/ holds them to it by INVARIANT. */
+static bool may_fail(sys_call call)
+{
+    switch (call) {
+    case SYS_close: case SYS_unmap: case SYS_clock_ns: case SYS_futex_wait: case SYS_futex_wake:
+    case SYS_thread_join: case SYS_wait_writable: case SYS_poll_change: case SYS_poll_del:
+        return false;
+    default:
+        return true;
+    }
+}
+
+/* True when the script has something for this call. */
+static bool hit(sys_call call, int64_t *ret)
+{
+    atomic_fetch_add(&calls[call], 1);
+    if (fail_in >= 0 && may_fail(call) && fail_in-- == 0) {
+        fail_hit = true;
+        *ret = fail_result;
+        return true;
+    }
+    for (size_t i = 0; i < row_count; i++) {
+        const sys_fault *f = &rows[i].fault;
+        if (f->call != call) continue;
+        uint32_t seen = atomic_fetch_add(&rows[i].seen, 1);
+        if (seen < f->skip || seen - f->skip >= f->times) continue;
+        atomic_fetch_add(&hits, 1);
+        *ret = f->result;
+        return true;
+    }
+    return false;
+}
+
+#define X(name, params, args)                                                                       \
+    int64_t sys_##name params                                                                       \
+    {                                                                                               \
+        int64_t result;                                                                             \
+        return hit(SYS_##name, &result) ? result : sys_real_##name args;                            \
+    }
+SYS_PLAIN(X)
+#undef X
+
+/* n, or less where the script shortens the call; false = *ret is the answer. */
+static bool room(sys_call call, size_t *n, int64_t *ret)
+{
+    if (!hit(call, ret)) return true;
+    if (*ret <= 0) return false;
+    if (*n > (size_t)*ret) *n = (size_t)*ret;
+    return true;
+}
+
+int64_t sys_read(int fd, void *p, size_t n)
+{
+    int64_t result;
+    return room(SYS_read, &n, &result) ? sys_real_read(fd, p, n) : result;
+}
+
+int64_t sys_write(int fd, const void *p, size_t n)
+{
+    int64_t result;
+    return room(SYS_write, &n, &result) ? sys_real_write(fd, p, n) : result;
+}
+
+int64_t sys_recv(int fd, void *p, size_t n)
+{
+    int64_t result;
+    return room(SYS_recv, &n, &result) ? sys_real_recv(fd, p, n) : result;
+}
+
+int64_t sys_send(int fd, const struct iovec *v, size_t count)
+{
+    int64_t result;
+    struct iovec cut[64];
+    size_t n = SIZE_MAX, used = 0;
+    if (!room(SYS_send, &n, &result)) return result;
+    for (; used < count && used < COUNTOF(cut) && n > 0; used++) {
+        cut[used] = v[used];
+        if (cut[used].iov_len > n) cut[used].iov_len = n;
+        n -= cut[used].iov_len;
+    }
+    return sys_real_send(fd, cut, used);
+}
+
+int64_t sys_clock_ns(int which, uint64_t *ret)
+{
+    uint64_t now = atomic_load(&fake_ns);
+    if (now == 0) return sys_real_clock_ns(which, ret);
+    *ret = now;
+    return 0;
+}
+
+/* Nothing happened before the time was over: so it is over. */
+static int64_t skip_ahead(int64_t events, uint64_t ns)
+{
+    if (events == 0) atomic_fetch_add(&fake_ns, ns);
+    return events;
+}
+
+int64_t sys_poll_wait_ms(int poll, struct epoll_event *ret, int max, int ms)
+{
+    int64_t result;
+    if (hit(SYS_poll_wait_ms, &result)) return result;
+    if (ms < 0 || atomic_load(&fake_ns) == 0) return sys_real_poll_wait_ms(poll, ret, max, ms);
+    return skip_ahead(sys_real_poll_wait_ms(poll, ret, max, 0), (uint64_t)ms * 1000000u);
+}
+
+int64_t sys_poll_wait_ns(int poll, struct epoll_event *ret, int max, uint64_t ns)
+{
+    int64_t result;
+    if (hit(SYS_poll_wait_ns, &result)) return result;
+    if (atomic_load(&fake_ns) == 0) return sys_real_poll_wait_ns(poll, ret, max, ns);
+    return skip_ahead(sys_real_poll_wait_ms(poll, ret, max, 0), ns);
+}
+
+int64_t sys_futex_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns)
+{
+    int64_t result;
+    if (hit(SYS_futex_wait, &result)) return result;
+    if (deadline_ns == UINT64_MAX || atomic_load(&fake_ns) == 0) return sys_real_futex_wait(word, expected, deadline_ns);
+    if (atomic_load(word) != expected) return -EAGAIN;
+    if (atomic_load(&fake_ns) < deadline_ns) atomic_store(&fake_ns, deadline_ns);
+    return -ETIMEDOUT;
+}
