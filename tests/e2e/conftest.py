@@ -1,0 +1,274 @@
+"""conftest.py - what the end-to-end tests share: a real `proa serve`, tiny models made here, HTTP in its plainest form.
+
+The tests drive the program from outside, as its users do: a process, a port, bytes. They were written from the protocol
+documents, not from the server's source. PROA names the program (default build/proa), PROA_SHARED the folder with other
+people's models and goldens (default ../shared beside the project); a test that needs it skips where it is absent.
+"""
+import http.client, json, os, pathlib, re, select, signal, socket, subprocess, sys, time
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import models                                                          # noqa: E402  (tests/e2e/models.py)
+
+PROA = os.environ.get("PROA") or str(ROOT / "build" / "proa")
+SHARED = pathlib.Path(os.environ.get("PROA_SHARED") or ROOT.parent / "shared")
+DIGITS = ROOT / "examples" / "digits" / "digits.onnx"
+START_S_MAX, STOP_S_MAX, ANSWER_S_MAX = 20, 15, 20
+
+
+def pytest_configure(config):
+    if not os.access(PROA, os.X_OK):
+        pytest.exit(f"{PROA}: no such program: run 'make' first, or name it in PROA", returncode=2)
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """The folder of other people's models and goldens."""
+    if not (SHARED / "data").is_dir():
+        pytest.skip(f"{SHARED}/data is absent: name the folder in PROA_SHARED to run this test")
+    return SHARED
+
+
+# ---- the server as a process -------------------------------------------------------------------------------------
+
+class Reply:
+    def __init__(self, status, headers, body):
+        self.status, self.headers, self.body = status, {k.lower(): v for k, v in headers}, body
+
+    def json(self):
+        return json.loads(self.body)
+
+    def __repr__(self):
+        return f"<{self.status} {self.headers} {self.body[:400]!r}>"
+
+
+class Server:
+    """A running `proa serve`. Its stderr goes to a file, which a failing test prints."""
+
+    def __init__(self, folder, *args, env=None, cwd=None):
+        self.log_path = folder / f"serve-{time.monotonic_ns()}.log"
+        args = [str(a) for a in args]
+        if not any(a.startswith("--port") for a in args):
+            args += ["--port", "0"]
+        self.args = args
+        with open(self.log_path, "wb") as log:
+            self.process = subprocess.Popen([PROA, "serve"] + args, stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL,
+                                            start_new_session=True, env=dict(os.environ, **(env or {})), cwd=cwd)
+        ready = select.select([self.process.stdout], [], [], START_S_MAX)[0]
+        self.first_line = self.process.stdout.readline().decode() if ready else ""
+        found = re.fullmatch(r"listening on http://(\S+):(\d+)\n", self.first_line)
+        if not found:
+            self.stop()
+            pytest.fail(f"first line of stdout: expected 'listening on http://ADDR:PORT', got {self.first_line!r}; log:\n{self.log()}")
+        self.host, self.port = found[1].strip("[]"), int(found[2])
+        self.url = f"http://{found[1]}:{self.port}"
+        self.pid = self.process.pid
+
+    def log(self):
+        return self.log_path.read_text(errors="replace")
+
+    def alive(self):
+        return self.process.poll() is None
+
+    def terminate(self):
+        self.process.send_signal(signal.SIGTERM)
+
+    def wait(self, seconds=STOP_S_MAX):
+        return self.process.wait(seconds)
+
+    def stop(self):
+        """SIGTERM, then SIGKILL for the whole group. Returns the exit status."""
+        if self.alive():
+            self.terminate()
+            try:
+                self.process.wait(STOP_S_MAX)
+            except subprocess.TimeoutExpired:
+                pass
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.process.stdout.close()
+        return self.process.wait()
+
+    def request(self, method, path, body=None, headers=None, timeout=ANSWER_S_MAX):
+        """One request on a connection of its own. body: bytes, or something that becomes JSON."""
+        headers = dict(headers or {})
+        if body is not None and not isinstance(body, bytes):
+            body = json.dumps(body).encode()
+            headers.setdefault("Content-Type", "application/json")
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=timeout)
+        try:
+            connection.request(method, path, body, headers)
+            r = connection.getresponse()
+            return Reply(r.status, r.getheaders(), r.read())
+        finally:
+            connection.close()
+
+    def get(self, path, **kw):
+        return self.request("GET", path, **kw)
+
+    def post(self, path, body=None, **kw):
+        return self.request("POST", path, body, **kw)
+
+    def infer(self, model, inputs, **more):
+        """V2 JSON: inputs are [name, datatype, shape, data] lists."""
+        body = {"inputs": [dict(zip(("name", "datatype", "shape", "data"), i)) for i in inputs], **more}
+        return self.post(f"/v2/models/{model}/infer", body)
+
+    def connect(self, timeout=ANSWER_S_MAX):
+        s = socket.create_connection((self.host, self.port), timeout)
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return s
+
+
+@pytest.fixture
+def serve(tmp_path, request):
+    """serve(*args, env=, cwd=) starts a server of the test's own; all are stopped, and shown if the test failed."""
+    servers = []
+
+    def start(*args, **kw):
+        servers.append(Server(tmp_path, *args, **kw))
+        return servers[-1]
+    yield start
+    for s in servers:
+        s.stop()
+        show_log(request, s)
+
+
+def show_log(request, server):
+    report = getattr(request.node, "report_call", None)
+    if report is not None and report.failed:
+        print(f"---- log of proa serve {' '.join(server.args)} ----\n{server.log()[-6000:]}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    setattr(item, "report_" + report.when, report)
+    return report
+
+
+class Shared:
+    server = None
+
+
+@pytest.fixture(scope="session")
+def zoo(tmp_path_factory):
+    """The tiny models of models.py as files: {name: path}, the digits model among them."""
+    made = models.write_all(tmp_path_factory.mktemp("zoo"))
+    return {**made, "digits": DIGITS}
+
+
+@pytest.fixture(scope="session")
+def _home(tmp_path_factory, zoo):
+    yield tmp_path_factory.mktemp("shared-server")
+    if Shared.server:
+        status = Shared.server.stop()
+        assert status == 0, f"the shared server's exit status: expected 0, got {status}"
+
+
+@pytest.fixture
+def server(_home, zoo, request):
+    """One server with every tiny model, for all tests that do not need their own. A test after which it is dead has failed."""
+    if Shared.server is None or not Shared.server.alive():
+        Shared.server = Server(_home, *(f"{k}={v}" for k, v in zoo.items()))
+    s = Shared.server
+    yield s
+    time.sleep(0)
+    if not s.alive():
+        Shared.server = None
+        pytest.fail(f"the server died during this test with status {s.process.returncode}; log:\n{s.log()[-6000:]}")
+    show_log(request, s)
+
+
+def run_proa(*args, timeout=60, env=None, cwd=None):
+    """The program as a command that ends: CompletedProcess with text output."""
+    return subprocess.run([PROA] + [str(a) for a in args], capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL,
+                          env=dict(os.environ, **(env or {})), cwd=cwd)
+
+
+# ---- HTTP by hand ------------------------------------------------------------------------------------------------
+
+class Wire:
+    """A raw connection: what is sent is exactly what was given, and answers are taken apart one after the other."""
+
+    def __init__(self, server, timeout=ANSWER_S_MAX):
+        self.socket, self.got = server.connect(timeout), b""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+    def send(self, data):
+        self.socket.sendall(data)
+        return self
+
+    def _more(self):
+        part = self.socket.recv(1 << 16)
+        self.got += part
+        return bool(part)
+
+    def reply(self):
+        """The next answer, or None when the server closed instead. 100 Continue is not skipped."""
+        while b"\r\n\r\n" not in self.got:
+            try:
+                if not self._more():
+                    assert not self.got, f"connection closed inside headers: {self.got!r}"
+                    return None
+            except ConnectionResetError:
+                return None
+        head, self.got = self.got.split(b"\r\n\r\n", 1)
+        lines = head.decode("latin-1").split("\r\n")
+        version, status = lines[0].split(" ", 2)[:2]
+        assert version in ("HTTP/1.1", "HTTP/1.0"), head
+        headers = [tuple(x.strip() for x in line.split(":", 1)) for line in lines[1:]]
+        names = {k.lower(): v for k, v in headers}
+        body = b""
+        if int(status) >= 200 and int(status) != 204:
+            if names.get("transfer-encoding", "").lower() == "chunked":
+                body = self._chunks()
+            else:
+                body = self._exactly(int(names["content-length"]))
+        return Reply(int(status), headers, body)
+
+    def _exactly(self, n):
+        while len(self.got) < n:
+            assert self._more(), f"connection closed after {len(self.got)} of {n} body bytes"
+        body, self.got = self.got[:n], self.got[n:]
+        return body
+
+    def _line(self):
+        while b"\r\n" not in self.got:
+            assert self._more(), "connection closed inside a chunk size"
+        line, self.got = self.got.split(b"\r\n", 1)
+        return line
+
+    def _chunks(self):
+        body = b""
+        while True:
+            n = int(self._line().split(b";")[0], 16)
+            if n == 0:
+                while self._line():
+                    pass
+                return body
+            body += self._exactly(n)
+            assert self._line() == b""
+
+    def closed(self, timeout=5):
+        """Whether the server closes within the time, sending nothing more."""
+        self.socket.settimeout(timeout)
+        try:
+            return self.got == b"" and self.socket.recv(1) == b""
+        except ConnectionResetError:
+            return True
+        except TimeoutError:
+            return False
+
+
+@pytest.fixture
+def wire():
+    return Wire
