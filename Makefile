@@ -43,6 +43,13 @@ up       = $(subst $(empty) ,/,$(patsubst %,..,$(subst /, ,$(patsubst ./%,%,$(1)
 RPATH    = $(if $(HERE),-Wl$(,)-rpath$(,)$(if $(filter /%,$@),$(abspath $(HERE)),'$$ORIGIN/$(call up,$(@D))/$(HERE)'))
 ,       := ,
 
+# A first build on a machine that lacks something says which command brings it, instead of a missing header.
+ifeq ($(wildcard $(BUILD)/.links)$(filter-out all,$(MAKECMDGOALS)),)
+ifneq ($(shell tools/deps.sh --missing build),)
+$(error missing: $(shell tools/deps.sh --missing build): `make deps` installs them)
+endif
+endif
+
 # ---- files -------------------------------------------------------------------------------------------------------
 
 # A lie about a length must meet a refused allocation, as it does without a sanitizer, not the sanitizer's own abort.
@@ -187,6 +194,16 @@ lint:   ## gcc -fanalyzer, clang-tidy, cppcheck, shellcheck
 	@echo "lint: $(words $(SRC)) files ok"
 analyze: $(OBJ)
 
+clang:  ## build with clang and run the unit tests
+	@tools/deps.sh build fuzz
+	+@$(MAKE) all check BUILD=build/clang CC=clang
+
+mutate: ## break the code by the hand mutants of tools/mutants.txt: every one must fail a test
+	@$(if $(wildcard tests/e2e/test_*.py),$(MAKE) $(VENV)/.ready &&) tools/mutate
+
+soak: all $(VENV)/.ready   ## long runs against the program: vanishing clients, descriptors and memory that must not grow
+	@for s in $(wildcard tests/soak/soak_*.py); do PROA=$(BUILD)/proa $(VENV)/bin/python $$s || exit 1; done; echo "soak: ok"
+
 deep:   ## everything longer; writes date, commit and figures to docs/deep.md
 	+@tools/deep.sh
 
@@ -228,5 +245,5 @@ help:   ## this list
 .DELETE_ON_ERROR:
 SHELL := /bin/bash
 .PHONY: all demo test check asan tsan tsan-tests valgrind e2e features fuzz fuzz-build fuzzers conformance bench coverage \
-        tidy lint analyze deep cross install deps clean help
+        tidy lint analyze clang mutate soak deep cross install deps clean help
 -include $(patsubst %.c,$(BUILD)/%.d,$(SRC) $(TESTSRC) $(FUZZSRC) $(BENCHSRC) tests/test.c tests/fuzz/replay.c)

@@ -1,7 +1,9 @@
 #!/bin/bash
 # deps.sh - installs what is missing to build and test Proa on Debian 12 and 13; says so first; quiet when nothing is missing.
 #
-#   tools/deps.sh GROUP...        groups: build demo test fuzz lint coverage valgrind cross
+#   tools/deps.sh [--missing] GROUP...        groups: build demo test fuzz lint coverage valgrind cross
+#
+# With --missing it only names what is missing.
 #
 # What counts is whether the thing works (a header compiles, a program is there), not who installed it.  System packages come with
 # apt-get, through sudo for an ordinary user; where neither is possible the command to run is printed and the exit status is 2.
@@ -12,7 +14,7 @@ set -u -o pipefail
 cd "$(dirname "$0")/.." || exit 2
 export LC_ALL=C
 
-packages=() fetch=() purpose=$*
+packages=() fetch=() purpose=${*#--missing}
 die() { echo "deps: $*" >&2; exit 2; }
 have() { command -v "$1" >/dev/null 2>&1; }
 want() { packages+=("$@"); }
@@ -152,6 +154,11 @@ fetch_packages() { # DIR ARCHITECTURE PACKAGE...
     trap - EXIT
 }
 
+list=
+if [ "${1:-}" = --missing ]; then
+    list=1
+    shift
+fi
 [ $# -gt 0 ] || die "expected groups of build demo test fuzz lint coverage valgrind cross"
 cross=
 for group in "$@"; do
@@ -160,6 +167,10 @@ for group in "$@"; do
     *) die "group: expected one of build demo test fuzz lint coverage valgrind cross, got '$group'" ;;
     esac
 done
+if [ -n "$list" ]; then
+    echo "${packages[*]} ${fetch[*]}${cross:+ build/deps-arm64}" | sed 's/CLANG_RT/libclang-rt-dev/; s/^ *//; s/ *$//' | grep . || true
+    exit 0
+fi
 [ ${#packages[@]} -gt 0 ] || [ ${#fetch[@]} -gt 0 ] || [ -n "$cross" ] || exit 0
 
 mkdir -p build

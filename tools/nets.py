@@ -14,7 +14,7 @@ would flatten differences. Written per net, in the format that bench/engine.py r
 The outputs are ONNX Runtime's where it can be imported, else those of the executor; models.json says which. With both
 there, they are compared: two independent readings of the specification must agree.
 """
-import argparse, json, math, os, pathlib, subprocess, sys, tempfile, time
+import argparse, json, math, os, pathlib, subprocess, sys, tarfile, tempfile, time
 import numpy as np
 import onnx
 from onnx import numpy_helper
@@ -246,12 +246,25 @@ def build(source, name, out):
             "seed": SEED, "reference": by, "logit_deviation": round(spread, 3), "executor_off": off}
 
 
+def unpack(archive, folder):
+    """With the zstandard package where it is installed, else with the zstd program."""
+    try:
+        import zstandard
+    except ImportError:
+        subprocess.run(["tar", "--zstd", "-xf", archive, "-C", folder], check=True)
+        return
+    with open(archive, "rb") as f, tarfile.open(fileobj=zstandard.ZstdDecompressor().stream_reader(f), mode="r|") as tar:
+        for member in tar:
+            if member.isfile() and os.path.basename(member.name).startswith("light_") and member.name.endswith(".onnx"):
+                pathlib.Path(folder, os.path.basename(member.name)).write_bytes(tar.extractfile(member).read())
+
+
 def sources(data, scratch):
     """{net name: path of light_NAME.onnx} from a folder of nets or from the archive of the backend tests in it."""
     found = sorted(data.rglob("light_*.onnx"))
     if not found:
         for archive in data.glob("*.tar.zst"):
-            subprocess.run(["tar", "--zstd", "-xf", archive, "-C", scratch], check=True)
+            unpack(archive, scratch)
         found = sorted(pathlib.Path(scratch).rglob("light_*.onnx"))
     if not found:
         sys.exit(f"nets.py: {data}: expected light_*.onnx or an archive *.tar.zst that holds them")

@@ -115,9 +115,11 @@ static void put_time(piece *to, uint64_t us)
     uint64_t yday = day - (365 * year + year / 4 - year / 100), month = (5 * yday + 2) / 153;
     uint64_t mday = yday - (153 * month + 2) / 5 + 1, civil = month < 10 ? month + 3 : month - 9;
     char text[40];
-    int n = snprintf(text, sizeof text,
-                     "%04" PRIu64 "-%02" PRIu64 "-%02" PRIu64 "T%02" PRIu64 ":%02" PRIu64 ":%02" PRIu64 ".%06" PRIu64
-                     "Z", year + era * 400 + (civil <= 2), civil, mday, s / 3600 % 24, s / 60 % 60, s % 60, us % 1000000);
+    int n = snprintf(text, sizeof text, "%04" PRIu64 "-%02" PRIu64 "-%02" PRIu64 "T",
+                     year + era * 400 + (civil <= 2), civil, mday);
+    put(to, text, (size_t)n);
+    n = snprintf(text, sizeof text, "%02" PRIu64 ":%02" PRIu64 ":%02" PRIu64 ".%06" PRIu64 "Z",
+                 s / 3600 % 24, s / 60 % 60, s % 60, us % 1000000);
     put(to, text, (size_t)n);
 }
 

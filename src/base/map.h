@@ -1,6 +1,7 @@
 /* map.h - from a string to a pointer; open addressing, grows by doubling, no removal order promised.
  *
- * Keys are borrowed: they must outlive their entry.  Values are the caller's.  Not thread-safe. */
+ * Keys are borrowed: they must outlive their entry.  Values are the caller's.  Keys may come from peers: they are
+ * hashed under a secret of this process.  Not thread-safe. */
 #ifndef BASE_MAP_H
 #define BASE_MAP_H
 #include "base/str.h"

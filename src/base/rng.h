@@ -1,4 +1,7 @@
-/* rng.h - seeded pseudo-random numbers (xorshift64*), for jitter, ids and tests; never for secrets. */
+/* rng.h - seeded pseudo-random numbers (xorshift64*), for jitter, ids and tests.
+ *
+ * The same seed gives the same numbers on every machine, so that a failure's seed replays it.  Never for secrets:
+ * two outputs reveal the rest.  Not thread-safe: an rng has one user. */
 #ifndef BASE_RNG_H
 #define BASE_RNG_H
 #include "base/base.h"

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/auxv.h>
+#include <sys/auxv.h>   /* style: memory that the kernel filled before main(); not a system call */
 
 enum {
     F64_BYTES_MAX = 1200,      /* the smallest double written out in full has 1,077 characters */

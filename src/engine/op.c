@@ -219,6 +219,39 @@ err_code op_rank(const op_call *c, uint32_t input, uint32_t rank_min, uint32_t r
                   rank_max, shape_text(s, text));
 }
 
+err_code op_ints_of(const op_call *c, uint32_t input, const char *attr_name, op_ints *ret, err *e)
+{
+    op_ints list = {0};
+    const tensor *t = input < c->in_count ? c->in[input] : NULL;
+    uint32_t attr_count = 0;
+    const int64_t *ints = attr_name ? node_ints(c->node, attr_name, &attr_count) : NULL;
+    uint64_t count = t ? tensor_count(t) : attr_count;
+    char where[120];
+    if (count > OP_INTS_MAX)
+        return op_err(c, e, ERR_LIMIT, "%s: expected at most %d integers, got %llu", t ? input_text(c, input, where) : attr_name, OP_INTS_MAX,
+                      (unsigned long long)count);
+    if (t && !(T1(t->type) & (T_INT | T_UINT)))
+        return op_err(c, e, ERR_INVALID, "%s: expected integers, got %s", input_text(c, input, where), dtype_name(t->type));
+    for (; list.count < count; list.count++) list.at[list.count] = t ? tensor_int(t, list.count) : ints[list.count];
+    *ret = list;
+    return ERR_OK;
+}
+
+err_code op_axes_of(const op_call *c, uint32_t input, const char *attr_name, uint32_t rank, op_ints *ret, err *e)
+{
+    uint32_t seen = 0, axis;
+    err inner;
+    err_code rc = op_ints_of(c, input, attr_name, ret, e);
+    if (rc) return rc;
+    for (uint32_t i = 0; i < ret->count; i++) {
+        if (shape_axis(&axis, ret->at[i], rank, "axes", &inner)) return op_err(c, e, inner.code, "%s", inner.text);
+        if (seen & 1u << axis) return op_err(c, e, ERR_INVALID, "axes: expected each axis once, got %u twice", axis);
+        seen |= 1u << axis;
+        ret->at[i] = axis;
+    }
+    return ERR_OK;
+}
+
 err_code op_alloc(op_call *c, uint32_t output, dtype type, const shape *s, err *e)
 {
     err_code rc = op_set(c, output, type, s, e);

@@ -100,6 +100,15 @@ err_code op_broadcast(op_call *c, err *e);               /* infer: output 0 = br
 err_code op_set(op_call *c, uint32_t output, dtype type, const shape *s, err *e) MUST_USE;   /* checks overflow and limits */
 err_code op_type(const op_call *c, uint32_t input, uint32_t types, err *e) MUST_USE;         /* "input 1 'w': expected float32, got int8" */
 err_code op_rank(const op_call *c, uint32_t input, uint32_t rank_min, uint32_t rank_max, err *e) MUST_USE;
+/* The integers of a known input, or of an attribute where the input is not there; none = count 0.  At most TENSOR_RANK_MAX * 2. */
+enum { OP_INTS_MAX = 2 * TENSOR_RANK_MAX };
+typedef struct {
+    uint32_t count;
+    int64_t at[OP_INTS_MAX];
+} op_ints;
+err_code op_ints_of(const op_call *c, uint32_t input, const char *attr_name, op_ints *ret, err *e) MUST_USE;
+/* The same as axes of a tensor of `rank`: each in 0..rank-1, none twice. */
+err_code op_axes_of(const op_call *c, uint32_t input, const char *attr_name, uint32_t rank, op_ints *ret, err *e) MUST_USE;
 /* Helper for run of OP_RUNTIME rows: sets type and shape and gives the output its memory in c->lasting. */
 err_code op_alloc(op_call *c, uint32_t output, dtype type, const shape *s, err *e) MUST_USE;
 /* An error that names the node: "node 'x' (Op): " + text. */

@@ -7,11 +7,15 @@
  * Sources and destination may be the same pointer, never partly overlapping, unless a row says otherwise. */
 #ifndef TENSOR_KERNEL_LIST_H
 #define TENSOR_KERNEL_LIST_H
+#include "tensor/kernel_list_convert.h"
 #include "tensor/kernel_list_gemm.h"
 #include "tensor/kernel_list_math.h"
+#include "tensor/kernel_list_norm.h"
 
-#define KERNEL_LIST(X)  \
-    KERNEL_LIST_MATH(X) \
+#define KERNEL_LIST(X)     \
+    KERNEL_LIST_MATH(X)    \
+    KERNEL_LIST_NORM(X)    \
+    KERNEL_LIST_CONVERT(X) \
     KERNEL_LIST_GEMM(X)
 
 #endif

@@ -150,7 +150,7 @@ int64_t tensor_int(const tensor *t, uint64_t i)
     case DT_U2: return packed_get(t, i, 2);
     case DT_I4: return sign_extend(packed_get(t, i, 4), 4);
     case DT_I2: return sign_extend(packed_get(t, i, 2), 2);
-    default: INVARIANT(!"an integer type"); return 0;
+    default: INVARIANT(false); return 0;
     }
 }
 

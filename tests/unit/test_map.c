@@ -67,6 +67,18 @@ static void replacing_keeps_one_entry_under_the_new_key(void)
     map_fini(&m);
 }
 
+static void putting_and_removing_one_key_for_ever_needs_no_memory(void)
+{
+    map m;
+    int v;
+    map_init(&m);
+    CHECK(map_put(&m, STR("k"), &v) && map_del(&m, STR("k")) == &v);
+    long before = mem_allocs();
+    for (int i = 0; i < 1000; i++) CHECK(map_put(&m, STR("k"), &v) && map_del(&m, STR("k")) == &v);
+    CHECK_U64((uint64_t)mem_allocs(), (uint64_t)before);
+    map_fini(&m);
+}
+
 static void a_put_without_memory_changes_nothing(void)
 {
     FAULT_SWEEP({
@@ -86,6 +98,7 @@ int main(void)
 {
     static const test_case cases[] = {TEST(an_empty_map_answers), TEST(agrees_with_a_plain_table),
                                       TEST(replacing_keeps_one_entry_under_the_new_key),
+                                      TEST(putting_and_removing_one_key_for_ever_needs_no_memory),
                                       TEST(a_put_without_memory_changes_nothing)};
     return test_main(cases, COUNTOF(cases));
 }

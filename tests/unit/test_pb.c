@@ -92,7 +92,8 @@ static void what_is_written_is_read(void)
             pb sub = pb_sub(&r, &f), deep;
             CHECK(pb_next(&sub, &f));
             deep = pb_sub(&sub, &f);
-            CHECK(pb_next(&deep, &f) && str_is(pb_text(&deep, &f), "deep") && !pb_next(&deep, &f) && !pb_next(&sub, &f));
+            CHECK(pb_next(&deep, &f) && str_is(pb_text(&deep, &f), "deep"));
+            CHECK(!pb_next(&deep, &f) && !pb_next(&sub, &f));
             break;
         }
         default: CHECK_U64(f.number, PB_NUMBER_MAX); CHECK_U64(pb_u64(&r, &f), 7);
@@ -172,7 +173,8 @@ static void malformed_input_is_named_with_byte_and_field(void)
     REFUSE("\x12\xff\xff\xff\xff\xff\xff\xff\xff\xff\1", ERR_INVALID,
            "M: byte 1: field 2: length: expected at most the 0 bytes that follow, got 18446744073709551615");
     REFUSE("\0\1", ERR_INVALID, "M: byte 0: tag: expected a field number in 1..536870911, got 0");
-    REFUSE("\x80\x80\x80\x80\x10\1", ERR_INVALID, "M: byte 0: tag: expected a field number in 1..536870911, got 536870912");
+    REFUSE("\x80\x80\x80\x80\x10\1", ERR_INVALID,
+           "M: byte 0: tag: expected a field number in 1..536870911, got 536870912");
     REFUSE("\x0e", ERR_INVALID, "M: byte 0: field 1: tag: expected wire type 0..5, got 6");
     REFUSE("\x0f", ERR_INVALID, "M: byte 0: field 1: tag: expected wire type 0..5, got 7");
     REFUSE("\x15zzz", ERR_INVALID, "M: byte 1: field 2: truncated: the message ends inside a value");
@@ -237,7 +239,8 @@ static void one_unpacked_item_reads_as_a_list_of_one(void)
     pb_init(&r, m, sizeof m - 1);
     CHECK(pb_next(&r, &f));
     it = pb_items(&r, &f, PB_VARINT);
-    CHECK(pb_item_count(&it, PB_VARINT) == 1 && pb_item(&it, PB_VARINT, &v) && v == 150 && !pb_item(&it, PB_VARINT, &v));
+    CHECK(pb_item_count(&it, PB_VARINT) == 1 && pb_item(&it, PB_VARINT, &v) && v == 150);
+    CHECK(!pb_item(&it, PB_VARINT, &v));
     CHECK(pb_next(&r, &f));
     it = pb_items(&r, &f, PB_FIXED32);
     CHECK(pb_item_count(&it, PB_FIXED32) == 1 && pb_item(&it, PB_FIXED32, &v) && v == 0x04030201);

@@ -36,14 +36,16 @@ static void below_is_in_range_and_even(void)
     for (size_t i = 0; i < COUNTOF(ns); i++) {
         for (int k = 0; k < 1000; k++) CHECK(rng_below(&r, ns[i]) < ns[i]);
     }
-    uint64_t counts[3] = {0}, low = 0, three_quarters = 3ull << 62;
+    uint64_t counts[3] = {0}, thirds = 0, low = 0, three_quarters = 3ull << 62;
     for (int k = 0; k < 30000; k++) {
         counts[rng_below(&r, 3)]++;
-        /* A modulo would answer under 2^62 twice as often as it should. */
-        low += rng_below(&r, three_quarters) < 1ull << 62;
+        /* A modulo would answer under 2^62, and a multiply without the rejection a multiple of 3, too often. */
+        uint64_t x = rng_below(&r, three_quarters);
+        low += x < 1ull << 62;
+        thirds += x % 3 == 0;
     }
     for (int k = 0; k < 3; k++) CHECK(counts[k] > 9600 && counts[k] < 10400);
-    CHECK(low > 9600 && low < 10400);
+    CHECK(low > 9600 && low < 10400 && thirds > 9600 && thirds < 10400);
 }
 
 static void unit_is_half_open(void)

@@ -13,7 +13,8 @@ static void compares_by_bytes_and_length(void)
     CHECK(str_eq((str){NULL, 0}, STR("")) && str_of(NULL).len == 0);
     CHECK(str_is_nocase(STR("Content-LENGTH"), "content-length") && !str_is_nocase(STR("a["), "a{"));
     CHECK(!str_is_nocase(STR("ab"), "abc"));
-    CHECK(str_starts(STR("/v2/models"), STR("/v2/")) && !str_starts(STR("/v"), STR("/v2/")) && str_starts(STR("a"), STR("")));
+    CHECK(str_starts(STR("/v2/models"), STR("/v2/")) && !str_starts(STR("/v"), STR("/v2/")));
+    CHECK(str_starts(STR("a"), STR("")));
     CHECK(str_ends(STR("model.onnx"), STR(".onnx")) && !str_ends(STR("onnx"), STR(".onnx")));
     CHECK(!str_ends(STR("model.onnx "), STR(".onnx")) && str_ends(STR(""), STR("")));
 }
@@ -49,16 +50,18 @@ static void integers_are_whole_or_refused(void)
     CHECK(str_i64(STR("9223372036854775807"), &i) && i == INT64_MAX);
     i = 7;
     CHECK(!str_i64(STR("9223372036854775808"), &i) && !str_i64(STR("-9223372036854775809"), &i) && i == 7);
-    CHECK(!str_i64(STR("-"), &i) && !str_i64(STR("--1"), &i) && !str_i64(STR(""), &i) && !str_i64(STR("+1"), &i) && i == 7);
+    CHECK(!str_i64(STR("-"), &i) && !str_i64(STR("--1"), &i) && i == 7);
+    CHECK(!str_i64(STR(""), &i) && !str_i64(STR("+1"), &i) && i == 7);
 }
 
 static void doubles_take_only_the_decimal_forms(void)
 {
     double d = 7;
-    const char *bad[] = {"", "-", ".", "-.", "e5", ".e5", "1e", "1e+", " 1", "1 ", "+1", "inf", "nan", "-inf", "0x1p3", "1e309",
-                         "-1e309", "1_0", "1,5", "1.2.3", "1e5e5"};
+    const char *bad[] = {"", "-", ".", "-.", "e5", ".e5", "1e", "1e+", " 1", "1 ", "+1", "inf", "nan", "-inf", "0x1p3",
+                         "1e309", "-1e309", "1_0", "1,5", "1.2.3", "1e5e5"};
     for (size_t k = 0; k < COUNTOF(bad); k++) CHECK(!str_f64(str_of(bad[k]), &d) && d == 7);
-    const struct { const char *text; double want; } good[] = {{"0", 0}, {"-1.5", -1.5}, {".5", .5}, {"5.", 5}, {"1e3", 1000},
+    const struct { const char *text; double want; } good[] = {
+        {"0", 0}, {"-1.5", -1.5}, {".5", .5}, {"5.", 5}, {"1e3", 1000},
         {"1E-3", 1e-3}, {"2.5e+2", 250}, {"0.1", 0.1}, {"9007199254740993", 9007199254740992.0}, {"5e-324", 5e-324},
         {"1e-400", 0}, {"1.7976931348623157e308", 1.7976931348623157e308}};
     for (size_t k = 0; k < COUNTOF(good); k++) CHECK(str_f64(str_of(good[k].text), &d) && d == good[k].want);
@@ -93,7 +96,8 @@ static void overlong_numbers_are_refused_not_cut(void)
 static void utf8_follows_the_standards_table(void)
 {
     const struct { const char *text; bool ok; } rows[] = {{"", true}, {"plain ascii text", true}, {"\xC3\xA4", true},
-        {"\xE2\x82\xAC", true}, {"\xF0\x9F\x98\x80", true}, {"\xF4\x8F\xBF\xBF", true}, {"\xC0\x80", false}, {"\xC1\xBF", false},
+        {"\xE2\x82\xAC", true}, {"\xF0\x9F\x98\x80", true}, {"\xF4\x8F\xBF\xBF", true}, {"\xC0\x80", false},
+        {"\xC1\xBF", false},
         {"\xE0\x9F\xBF", false}, {"\xED\xA0\x80", false}, {"\xED\x9F\xBF", true}, {"\xF0\x8F\xBF\xBF", false},
         {"\xF4\x90\x80\x80", false}, {"\xF5\x80\x80\x80", false}, {"\x80", false}, {"\xC3", false}, {"\xE2\x82", false},
         {"\xF0\x9F\x98", false}, {"\xE2\x28\xA1", false}, {"12345678\xFF", false}, {"1234567\xC3\xA4", true}};
@@ -153,7 +157,8 @@ static void nearest_finds_typing_errors_only(void)
 int main(void)
 {
     static const test_case cases[] = {
-        TEST(compares_by_bytes_and_length), TEST(trims_and_cuts), TEST(copies_end_in_a_nul_and_fail_when_the_arena_is_full),
+        TEST(compares_by_bytes_and_length), TEST(trims_and_cuts),
+        TEST(copies_end_in_a_nul_and_fail_when_the_arena_is_full),
         TEST(integers_are_whole_or_refused), TEST(doubles_take_only_the_decimal_forms),
         TEST(doubles_survive_printing_and_parsing), TEST(overlong_numbers_are_refused_not_cut),
         TEST(utf8_follows_the_standards_table), TEST(utf8_accepts_each_code_point), TEST(hashes_differ_where_keys_do),

@@ -1,0 +1,7 @@
+/* Row kernels for avx2; only reached through kernel_select(). */
+#include "tensor/kernel_decl.h"
+#if defined(__x86_64__)
+#include "tensor/simd_avx2.h"
+
+#include "tensor/kernel_norm_body.h"
+#endif

@@ -1,0 +1,361 @@
+#include "wire/json_array.h"
+
+#include "wire/decimal.h"
+#include "wire/json_text.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef enum {
+    BAD_VALUE, BAD_RANGE, BAD_COUNT, BAD_COMMA, BAD_RAGGED_LENGTH, BAD_RAGGED_DEPTH, BAD_RANK, BAD_END, BAD_TEXT,
+    BAD_MEMORY
+} bad_kind;
+
+typedef struct {
+    const char *p, *end;            /* end[-1] is ']', which stops every loop over digits, letters and blanks */
+    json_elem elem;
+    uint8_t *to;
+    arena *strings;
+    size_t count, count_max;
+    size_t depth, rank;             /* arrays open now, and at most so far */
+    bool leaf;                      /* an element was seen, so rank is final */
+    bool dim_known[JSON_RANK_MAX];
+    uint64_t dims[JSON_RANK_MAX];
+    uint64_t index[JSON_RANK_MAX];  /* of the value being read, per open array */
+    bad_kind bad;
+    const char *bad_at;
+} scan;
+
+typedef const char *row_fn(scan *s, const char *p);
+static row_fn row_bool, row_u8, row_u16, row_u32, row_u64, row_i8, row_i16, row_i32, row_i64, row_f16, row_bf16,
+    row_f32, row_f64, row_bytes;
+
+static const struct {
+    const char *name, *wants;
+    size_t size;
+    row_fn *row;
+} elems[] = {
+    [JSON_BOOL] = {"BOOL", "true or false", 1, row_bool},
+    [JSON_U8] = {"UINT8", "an integer in 0..255", 1, row_u8},
+    [JSON_U16] = {"UINT16", "an integer in 0..65535", 2, row_u16},
+    [JSON_U32] = {"UINT32", "an integer in 0..4294967295", 4, row_u32},
+    [JSON_U64] = {"UINT64", "an integer in 0..18446744073709551615", 8, row_u64},
+    [JSON_I8] = {"INT8", "an integer in -128..127", 1, row_i8},
+    [JSON_I16] = {"INT16", "an integer in -32768..32767", 2, row_i16},
+    [JSON_I32] = {"INT32", "an integer in -2147483648..2147483647", 4, row_i32},
+    [JSON_I64] = {"INT64", "an integer in -9223372036854775808..9223372036854775807", 8, row_i64},
+    [JSON_F16] = {"FP16", "a number within +-65504", 2, row_f16},
+    [JSON_BF16] = {"BF16", "a number within +-3.3895314e38", 2, row_bf16},
+    [JSON_F32] = {"FP32", "a number within +-3.4028235e38", 4, row_f32},
+    [JSON_F64] = {"FP64", "a number within +-1.7976931348623157e308", 8, row_f64},
+    [JSON_BYTES] = {"BYTES", "a string", sizeof(str), row_bytes},
+};
+_Static_assert(COUNTOF(elems) == JSON_ELEMS, "a row per element type");
+
+size_t json_elem_size(json_elem elem)
+{
+    INVARIANT(elem < JSON_ELEMS);
+    return elems[elem].size;
+}
+
+const char *json_elem_name(json_elem elem)
+{
+    INVARIANT(elem < JSON_ELEMS);
+    return elems[elem].name;
+}
+
+size_t json_array_bound(str json)
+{
+    size_t commas = 0, i = 0;
+    /* Counting in bytes, 64 at a time, is what compilers turn into vector code. */
+    for (; json.len - i >= 64; i += 64) {
+        uint8_t n = 0;
+        for (size_t j = 0; j < 64; j++) n = (uint8_t)(n + (json.p[i + j] == ','));
+        commas += n;
+    }
+    for (; i < json.len; i++) commas += json.p[i] == ',';
+    return commas + 1;
+}
+
+/* -- Elements -------------------------------------------------------------------------------------------------- */
+
+static const char *fail(scan *s, bad_kind bad, const char *at)
+{
+    s->bad = bad;
+    s->bad_at = at;
+    return NULL;
+}
+
+static inline bool blank(char c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; }
+
+static inline const char *blanks(const char *p)
+{
+    while (blank(*p)) p++;
+    return p;
+}
+
+static inline bool digit(char c) { return (uint8_t)(c - '0') < 10; }
+
+/* An integer whose magnitude is at most `most`, or one more below zero: -0 is 0, and nothing but digits is allowed. */
+static inline const char *integer(scan *s, const char *p, uint64_t most, bool with_sign, uint64_t *ret)
+{
+    const char *at = p, *first;
+    bool minus = *p == '-', over = false;
+    uint64_t v = 0;
+    p += minus;
+    first = p;
+    if (!digit(*p)) return fail(s, BAD_VALUE, at);
+    for (; digit(*p); p++) {
+        /* 19 digits always fit; the rare rest is checked one by one. */
+        if (p - first >= 19 && __builtin_mul_overflow(v, (uint64_t)10, &v)) over = true;
+        else if (p - first < 19) v *= 10;
+        over |= __builtin_add_overflow(v, (uint64_t)(*p - '0'), &v);
+    }
+    if ((*first == '0' && p > first + 1) || *p == '.' || (*p | 0x20) == 'e') return fail(s, BAD_VALUE, at);
+    if (over || v > most + (minus && with_sign) || (minus && !with_sign && v)) return fail(s, BAD_RANGE, at);
+    *ret = minus ? 0 - v : v;
+    return p;
+}
+
+#define INTEGER(name, type, most, with_sign)                                             \
+    static inline const char *name(scan *s, const char *p, type *ret)                    \
+    {                                                                                    \
+        uint64_t v;                                                                      \
+        p = integer(s, p, most, with_sign, &v);                                          \
+        if (p) *ret = (type)v;                                                           \
+        return p;                                                                        \
+    }
+INTEGER(read_u8, uint8_t, UINT8_MAX, false)
+INTEGER(read_u16, uint16_t, UINT16_MAX, false)
+INTEGER(read_u32, uint32_t, UINT32_MAX, false)
+INTEGER(read_u64, uint64_t, UINT64_MAX, false)
+INTEGER(read_i8, int8_t, INT8_MAX, true)
+INTEGER(read_i16, int16_t, INT16_MAX, true)
+INTEGER(read_i32, int32_t, INT32_MAX, true)
+INTEGER(read_i64, int64_t, INT64_MAX, true)
+
+/* Clients send booleans as true and false, and as 1 and 0. */
+static inline const char *read_bool(scan *s, const char *p, uint8_t *ret)
+{
+    const char *at = p;
+    *ret = *p == 't' || *p == '1';
+    if (*p == '0' || *p == '1') {
+        p++;
+        return digit(*p) || *p == '.' || (*p | 0x20) == 'e' ? fail(s, BAD_VALUE, at) : p;
+    }
+    for (const char *word = *ret ? "true" : "false"; *word; word++, p++) {
+        if (*p != *word) return fail(s, BAD_VALUE, at);
+    }
+    return p;
+}
+
+static inline const char *read_f32(scan *s, const char *p, uint32_t *ret)
+{
+    decimal d;
+    const char *next = decimal_scan(p, s->end, &d);
+    if (!next) return fail(s, BAD_VALUE, p);
+    return decimal_f32_bits(&d, ret) ? next : fail(s, BAD_RANGE, p);
+}
+
+static inline const char *read_f64(scan *s, const char *p, uint64_t *ret)
+{
+    decimal d;
+    const char *next = decimal_scan(p, s->end, &d);
+    if (!next) return fail(s, BAD_VALUE, p);
+    return decimal_f64_bits(&d, ret) ? next : fail(s, BAD_RANGE, p);
+}
+
+static const char *read_half(scan *s, const char *p, const decimal_format *f, uint16_t *ret)
+{
+    decimal d;
+    uint64_t bits;
+    const char *next = decimal_scan(p, s->end, &d);
+    if (!next) return fail(s, BAD_VALUE, p);
+    if (!decimal_bits(&d, f, &bits)) return fail(s, BAD_RANGE, p);
+    *ret = (uint16_t)bits;
+    return next;
+}
+
+static const char *read_f16(scan *s, const char *p, uint16_t *ret) { return read_half(s, p, &decimal_f16, ret); }
+static const char *read_bf16(scan *s, const char *p, uint16_t *ret) { return read_half(s, p, &decimal_bf16, ret); }
+
+static const char *read_bytes(scan *s, const char *p, str *ret)
+{
+    bool escaped;
+    if (*p != '"') return fail(s, BAD_VALUE, p);
+    const char *close = json_text_end(p + 1, s->end, &escaped);
+    if (!close) return fail(s, BAD_TEXT, p);
+    str raw = {p + 1, (size_t)(close - p - 1)};
+    if (!escaped) {
+        if (!json_text_plain_ok(raw)) return fail(s, BAD_TEXT, p);
+        *ret = raw;
+        return close + 1;
+    }
+    char *text = arena_push_raw(s->strings, raw.len, 1);
+    if (!text) return fail(s, BAD_MEMORY, p);
+    if (!json_text_decode(raw, text, &raw.len)) return fail(s, BAD_TEXT, p);
+    *ret = (str){text, raw.len};
+    return close + 1;
+}
+
+/* A row reads elements as long as commas follow, and stops at the byte after the last one. */
+#define ROW(name, type, read)                                                            \
+    static const char *name(scan *s, const char *p)                                      \
+    {                                                                                    \
+        for (;;) {                                                                       \
+            type v;                                                                      \
+            if (s->count == s->count_max) return fail(s, BAD_COUNT, p);                  \
+            const char *next = read(s, p, &v);                                           \
+            if (!next) return NULL;                                                      \
+            memcpy(s->to + s->count++ * sizeof v, &v, sizeof v);                         \
+            p = next < s->end ? blanks(next) : next;                                     \
+            if (p == s->end || *p != ',') return p;                                      \
+            p = blanks(p + 1);                                                           \
+        }                                                                                \
+    }
+ROW(row_bool, uint8_t, read_bool)
+ROW(row_u8, uint8_t, read_u8)
+ROW(row_u16, uint16_t, read_u16)
+ROW(row_u32, uint32_t, read_u32)
+ROW(row_u64, uint64_t, read_u64)
+ROW(row_i8, int8_t, read_i8)
+ROW(row_i16, int16_t, read_i16)
+ROW(row_i32, int32_t, read_i32)
+ROW(row_i64, int64_t, read_i64)
+ROW(row_f16, uint16_t, read_f16)
+ROW(row_bf16, uint16_t, read_bf16)
+ROW(row_f32, uint32_t, read_f32)
+ROW(row_f64, uint64_t, read_f64)
+ROW(row_bytes, str, read_bytes)
+
+/* -- Nesting --------------------------------------------------------------------------------------------------- */
+
+static const char *open_array(scan *s, const char *p)
+{
+    if (s->leaf && s->depth == s->rank) return fail(s, BAD_RAGGED_DEPTH, p);
+    if (s->depth == JSON_RANK_MAX) return fail(s, BAD_RANK, p);
+    s->index[s->depth++] = 0;
+    if (s->depth > s->rank) s->rank = s->depth;
+    return blanks(p + 1);
+}
+
+/* p is at a ']'.  The arrays that end here must be as long as their sisters. */
+static const char *close_arrays(scan *s, const char *p)
+{
+    while (*p == ']') {
+        size_t d = s->depth - 1;
+        if (!s->dim_known[d]) s->dims[d] = s->index[d];
+        else if (s->dims[d] != s->index[d]) return fail(s, BAD_RAGGED_LENGTH, p);
+        s->dim_known[d] = true;
+        s->depth--;
+        p++;
+        if (d == 0) return p;
+        s->index[d - 1]++;
+        if (p == s->end) return fail(s, BAD_END, p);
+        p = blanks(p);
+    }
+    return *p == ',' ? blanks(p + 1) : fail(s, BAD_COMMA, p);
+}
+
+static const char *leaves(scan *s, const char *p)
+{
+    size_t before = s->count, d = s->depth - 1;
+    if (s->depth != s->rank) return fail(s, BAD_RAGGED_DEPTH, p);
+    s->leaf = true;
+    const char *next = elems[s->elem].row(s, p);
+    s->index[d] += s->count - before;
+    if (next && next < s->end && *next != ']') return fail(s, BAD_COMMA, next);
+    return next && next == s->end ? fail(s, BAD_END, next) : next;
+}
+
+static bool nest(scan *s)
+{
+    const char *p = s->p;
+    do {
+        if (*p == '[') {
+            p = open_array(s, p);
+            if (p && *p == ']') p = close_arrays(s, p);
+        } else {
+            p = leaves(s, p);
+            if (p) p = close_arrays(s, p);
+        }
+    } while (p && s->depth);
+    if (p && p != s->end) p = fail(s, BAD_END, p);
+    return p;
+}
+
+/* The text at `at` as an error may quote it: printable, short, up to where a value ends. */
+static void quote(const scan *s, const char *at, char to[static 44])
+{
+    size_t n = 0;
+    bool text = at < s->end && *at == '"';
+    for (; at < s->end && n < 40; at++) {
+        if (n && !text && (blank(*at) || strchr(",[]{}\"", *at) || strchr(",[]{}", to[0]))) break;
+        to[n++] = *at >= 0x20 && *at < 0x7f ? *at : '?';
+        if (n > 1 && text && *at == '"') break;
+    }
+    if (n == 40) memcpy(to + n, "...", 4);
+    else to[n] = 0;
+}
+
+static bool nonfinite(const scan *s)
+{
+    static const char *const words[] = {"NaN", "nan", "Infinity", "inf", "-Infinity", "-inf", "-NaN", "-nan"};
+    if (s->elem < JSON_F16 || s->elem > JSON_F64) return false;
+    for (size_t i = 0; i < COUNTOF(words); i++) {
+        size_t n = strlen(words[i]);
+        if ((size_t)(s->end - s->bad_at) > n && memcmp(s->bad_at, words[i], n) == 0) return true;
+    }
+    return false;
+}
+
+static err_code report(const scan *s, err *e)
+{
+    char got[44];
+    quote(s, s->bad_at, got);
+    bool list = s->bad_at < s->end && *s->bad_at == '[';
+    switch (s->bad) {
+    case BAD_VALUE:
+        if (list) err_set(e, ERR_INVALID, "ragged array: expected %s, got a list", elems[s->elem].wants);
+        else err_set(e, ERR_INVALID, "expected %s, got '%s'%s", elems[s->elem].wants, got,
+                     nonfinite(s) ? " (JSON has no such number: send the tensor as binary data)" : "");
+        break;
+    case BAD_RANGE: err_set(e, ERR_INVALID, "expected %s, got '%s'", elems[s->elem].wants, got); break;
+    case BAD_COUNT: err_set(e, ERR_INVALID, "expected at most %zu elements, got more", s->count_max); break;
+    case BAD_COMMA: err_set(e, ERR_INVALID, "expected ',' or ']', got '%s'", got); break;
+    case BAD_RAGGED_LENGTH:
+        err_set(e, ERR_INVALID, "ragged array: expected %llu elements as in the lists before, got %llu",
+                (unsigned long long)s->dims[s->depth - 1], (unsigned long long)s->index[s->depth - 1]);
+        break;
+    case BAD_RAGGED_DEPTH:
+        err_set(e, ERR_INVALID, "ragged array: expected %s, got '%s'", list ? elems[s->elem].wants : "a list", got);
+        break;
+    case BAD_RANK: err_set(e, ERR_INVALID, "nesting: expected at most %d levels, got more", JSON_RANK_MAX); break;
+    case BAD_END: err_set(e, ERR_INVALID, "brackets: expected balanced ones, got '%s' at the end", got); break;
+    case BAD_TEXT: err_set(e, ERR_INVALID, "expected a well-formed UTF-8 string, got '%s'", got); break;
+    case BAD_MEMORY: err_set(e, ERR_LIMIT, "strings: the memory for decoded strings is used up"); break;
+    }
+    char where[JSON_RANK_MAX * 22 + 1] = "";
+    size_t levels = s->bad == BAD_RAGGED_LENGTH ? s->depth - 1 : s->depth, n = 0;
+    for (size_t d = 0; d < levels; d++)
+        n += (size_t)snprintf(where + n, sizeof where - n, "[%llu]", (unsigned long long)s->index[d]);
+    return n ? err_wrap(e, "%s", where) : e->code;
+}
+
+err_code json_array_parse(str json, const json_array_opts *o, json_shape *ret, err *e)
+{
+    INVARIANT(o->elem < JSON_ELEMS && (o->elem != JSON_BYTES || o->strings));
+    while (json.len && blank(json.p[0])) json = (str){json.p + 1, json.len - 1};
+    while (json.len && blank(json.p[json.len - 1])) json.len--;
+    scan s = {.p = json.p, .end = json.p + json.len, .elem = o->elem, .to = o->to, .count_max = o->count_max,
+              .strings = o->strings};
+    if (json.len < 2 || json.p[0] != '[' || s.end[-1] != ']') {
+        char got[44];
+        quote(&s, s.p, got);
+        return err_set(e, ERR_INVALID, "expected a JSON array, got '%s'", got);
+    }
+    if (!nest(&s)) return report(&s, e);
+    *ret = (json_shape){.count = s.count, .rank = s.rank};
+    memcpy(ret->dims, s.dims, sizeof ret->dims);
+    return ERR_OK;
+}

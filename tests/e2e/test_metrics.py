@@ -1,0 +1,136 @@
+"""test_metrics.py - /metrics is true Prometheus text, its numbers are those of the traffic, and an idle server costs nothing."""
+import re, time
+import pytest
+from conftest import DIGITS
+from models import X
+from test_http import cpu_ticks
+from test_v2 import outputs
+
+
+def families(server):
+    from prometheus_client.parser import text_string_to_metric_families
+    reply = server.get("/metrics")
+    assert reply.status == 200 and re.match(r"text/plain(;|$)", reply.headers["content-type"]), reply
+    text = reply.body.decode()
+    assert text.endswith("\n")
+    return {f.name: f for f in text_string_to_metric_families(text)}, text
+
+
+def totals(server, model):
+    """{(sample name, other labels): value} of counters and histogram counts that carry the model's name."""
+    found = {}
+    for f in families(server)[0].values():
+        for s in f.samples:
+            if model in s.labels.values() and s.name.endswith(("_total", "_count")):
+                found[s.name, tuple(sorted((k, v) for k, v in s.labels.items() if v != model))] = s.value
+    return found
+
+
+def ask(server, n=1, **kw):
+    for _ in range(n):
+        server.infer("tiny", [["x", "FP32", [1, 4], kw.get("data", X)]])
+
+
+def test_every_family_has_help_type_and_a_proper_name(server):
+    ask(server)
+    found, text = families(server)
+    assert len(found) >= 8
+    helped, typed = re.findall(r"^# HELP (\S+) \S", text, re.M), re.findall(r"^# TYPE (\S+) (\w+)$", text, re.M)
+    assert len(helped) == len(set(helped)) and sorted(helped) == sorted(n for n, _ in typed)
+    for name, kind in typed:
+        assert re.fullmatch(r"[a-z][a-z0-9_]*", name) and kind in ("counter", "gauge", "histogram")
+        assert (kind == "counter") == name.endswith("_total")
+    seen = [line.rsplit(" ", 1)[0] for line in text.splitlines() if line and not line.startswith("#")]
+    assert len(seen) == len(set(seen)), "a series may appear once"
+
+
+def test_histograms_keep_their_rules(server):
+    ask(server, 5)
+    histograms = [f for f in families(server)[0].values() if f.type == "histogram"]
+    assert histograms
+    for f in histograms:
+        series = {}
+        for s in f.samples:
+            key = tuple(sorted((k, v) for k, v in s.labels.items() if k != "le"))
+            series.setdefault(key, {}).setdefault(s.name[len(f.name):], []).append((s.labels.get("le"), s.value))
+        for key, parts in series.items():
+            bounds = [float(le) for le, _ in parts["_bucket"]]
+            counts = [v for _, v in parts["_bucket"]]
+            assert bounds == sorted(set(bounds)) and bounds[-1] == float("inf"), (f.name, key)
+            assert counts == sorted(counts) and counts[-1] == parts["_count"][0][1], (f.name, key)
+            assert parts["_sum"][0][1] >= 0
+
+
+def test_kserves_names_are_there(server):
+    ask(server)
+    found, _ = families(server)
+    predict = found["request_predict_seconds"]
+    assert any(s.labels.get("model_name") == "tiny" and s.name.endswith("_count") and s.value > 0 for s in predict.samples)
+
+
+def test_counts_are_those_of_the_traffic(server):
+    ask(server)
+    before = totals(server, "tiny")
+    ask(server, 17)
+    after = totals(server, "tiny")
+    moved = {k: v - before.get(k, 0) for k, v in after.items() if v != before.get(k, 0)}
+    assert moved and 17 in moved.values(), moved
+    assert any(k[0].endswith("_count") and v == 17 for k, v in moved.items()), moved
+    ask(server, 3, data=[1])
+    failed = totals(server, "tiny")
+    assert any(v - after.get(k, 0) == 3 for k, v in failed.items()), "refused requests are counted, too"
+
+
+def test_label_values_cannot_break_the_format(serve, zoo):
+    s = serve(f"tiny={zoo['tiny']}")
+    for path in ('/v2/models/a"b%0A%5C/ready', "/v2/models/%F0%9F%98%80", "/x" * 50):
+        s.get(path)
+    found, text = families(s)
+    assert len(text) < 200_000
+    size = len(text)
+    for i in range(300):
+        s.get(f"/v2/models/unknown-{i}/ready")
+    assert len(families(s)[1]) < size + 2000, "strangers must not be able to make series"
+
+
+# ---- an idle server ----------------------------------------------------------------------------------------------
+
+def switches(server):
+    import os
+    total = 0
+    for task in os.listdir(f"/proc/{server.pid}/task"):
+        text = open(f"/proc/{server.pid}/task/{task}/status").read()
+        total += sum(int(n) for n in re.findall(r"ctxt_switches:\s+(\d+)", text))
+    return total
+
+
+def test_an_idle_server_uses_no_processor_time_and_never_wakes(serve, zoo, wire):
+    s = serve(f"digits={DIGITS}", f"tiny={zoo['tiny']}")
+    with wire(s) as w:                                      # one connection stays open
+        w.send(b"GET /v2/health/live HTTP/1.1\r\nHost: a\r\n\r\n").reply()
+        ask(s, 50)
+        time.sleep(1)
+        ticks, woken = cpu_ticks(s), switches(s)
+        time.sleep(3)
+        assert cpu_ticks(s) - ticks == 0
+        assert switches(s) - woken == 0
+
+
+def test_an_idle_server_is_small(serve):
+    s = serve(f"digits={DIGITS}")
+    assert outputs(s.infer("digits", [["image", "FP32", [1, 1, 8, 8], [0] * 64]]))
+    pss = next(int(line.split()[1]) for line in open(f"/proc/{s.pid}/smaps_rollup") if line.startswith("Pss:"))
+    assert pss <= 8 * 1024, f"{pss} kB"
+
+
+def test_request_ids_are_in_the_log(serve, zoo):
+    import json
+    s = serve(f"tiny={zoo['tiny']}", "--log-format", "json", "--log-requests", "true")
+    ask(s, 3)
+    s.get("/v2/models/none")
+    s.stop()
+    lines = [json.loads(line) for line in s.log().splitlines() if line.strip()]
+    requests = [x for x in lines if any(v in (200, 404, "200", "404") for v in x.values())]
+    assert len(requests) == 4, s.log()
+    ids = [next(x[k] for k in x if "id" in k.lower()) for x in requests]
+    assert len(set(ids)) == 4
