@@ -1,0 +1,258 @@
+#include "tensor/gemm.h"
+
+#include "base/mem.h"
+
+#include <math.h>
+#include <stdatomic.h>
+#include <string.h>
+
+enum {
+    BLOCK_MAX = 576,        /* rows and columns of a block of C: each packed operand takes 864 KiB of L2 at most */
+    DIRECT_ROWS = 8,        /* products of so few rows read each element of B once: packing it would cost more */
+    DIRECT_COLUMNS = 16,    /* the same for A */
+    UNITS_PER_THREAD = 3,   /* so that a thread that comes late costs a third of its share */
+};
+
+static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
+
+static size_t least(size_t a, size_t b) { return a < b ? a : b; }
+
+size_t gemm_k_block(size_t k)
+{
+    size_t blocks = (k + GEMM_K_BLOCK - 1) / GEMM_K_BLOCK;
+    return blocks ? (k + blocks - 1) / blocks : 0;
+}
+
+static size_t room(size_t lines, size_t panel, size_t k)
+{
+    size_t count;
+    if (lines > SIZE_MAX - panel || __builtin_mul_overflow(round_up(lines, panel), k, &count) || count > SIZE_MAX / sizeof(float))
+        return SIZE_MAX;
+    return count;
+}
+
+size_t gemm_a_room(size_t m, size_t k) { return room(m, GEMM_ROWS, k); }
+
+size_t gemm_b_room(size_t k, size_t n) { return room(n, GEMM_COLUMNS, k); }
+
+/* `lines` rows of A (or columns of B), `line` apart, k elements each `step` apart, into panels of `width` lines. */
+static void pack(float *to, const float *from, size_t lines, size_t line, size_t k, size_t step, size_t width, const kernel_set *ks)
+{
+    for (size_t i = 0; i < lines; i += width, to += width * k) {
+        size_t n = least(width, lines - i);
+        const float *x = from + i * line;
+        if (n < width)
+            memset(to, 0, width * k * sizeof *to);   /* lanes past the edge are multiplied too: keep them finite */
+        if (step == 1)
+            ks->transpose_f32(to, width, x, line, n, k);
+        else if (line == 1)
+            for (size_t p = 0; p < k; p++)
+                memcpy(to + p * width, x + p * step, n * sizeof *x);
+        else
+            for (size_t p = 0; p < k; p++)
+                for (size_t q = 0; q < n; q++)
+                    to[p * width + q] = x[q * line + p * step];
+    }
+}
+
+static void pack_all(float *to, const float *from, size_t lines, size_t line, size_t k, size_t step, size_t width, const kernel_set *ks)
+{
+    size_t block = gemm_k_block(k);
+    for (size_t p = 0; p < k; p += block)
+        pack(to + p * round_up(lines, width), from + p * step, lines, line, least(block, k - p), step, width, ks);
+}
+
+void gemm_pack_a(float *packed, const gemm_matrix *a, size_t m, size_t k, const kernel_set *ks)
+{
+    pack_all(packed, a->data, m, a->row, k, a->column, GEMM_ROWS, ks);
+}
+
+void gemm_pack_b(float *packed, const gemm_matrix *b, size_t k, size_t n, const kernel_set *ks)
+{
+    pack_all(packed, b->data, n, b->column, k, b->row, GEMM_COLUMNS, ks);
+}
+
+void gemm_clamp(gemm_block *b, const activation *act)
+{
+    b->low = act->kind == ACT_RELU ? 0.0f : act->kind == ACT_CLIP ? act->a : -INFINITY;
+    b->high = act->kind == ACT_CLIP ? act->b : INFINITY;
+}
+
+static float activate_one(const activation *act, float x)
+{
+    switch (act->kind) {
+    case ACT_LEAKY_RELU:
+        return x < 0 ? act->a * x : x;
+    case ACT_SIGMOID:
+        return 1.0f / (1.0f + expf(-x));
+    case ACT_TANH:
+        return tanhf(x);
+    case ACT_HARD_SIGMOID:
+        return fmaxf(0.0f, fminf(1.0f, act->a * x + act->b));
+    case ACT_HARD_SWISH:
+        return x * fmaxf(0.0f, fminf(1.0f, x / 6.0f + 0.5f));
+    case ACT_SILU:
+        return x / (1.0f + expf(-x));
+    case ACT_GELU:
+        return 0.5f * x * (1.0f + erff(x * 0.70710678f));
+    case ACT_NONE:
+    case ACT_RELU:
+    case ACT_CLIP:
+        break;
+    }
+    return x;
+}
+
+void gemm_activate(const activation *act, float *c, size_t c_row, size_t rows, size_t columns, const kernel_set *k)
+{
+    (void)k;
+    if (act->kind == ACT_NONE || act->kind == ACT_RELU || act->kind == ACT_CLIP)
+        return;
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < columns; j++)
+            c[i * c_row + j] = activate_one(act, c[i * c_row + j]);
+}
+
+err_code gemm_slots_init(gemm_slots *s, size_t floats, const compute *pool, arena *scratch, err *e)
+{
+    size_t bytes;
+    *s = (gemm_slots){.each = round_up(floats, 16), .count = pool ? (size_t)compute_threads(pool) + 1 : 1};
+    INVARIANT(s->count <= GEMM_SLOTS_MAX);
+    if (__builtin_mul_overflow(s->each, s->count * sizeof(float), &bytes))
+        return err_set(e, ERR_LIMIT, "matrix product: packing buffers of %zu floats are too large", floats);
+    s->memory = arena_push_raw(scratch, bytes, MEM_ALIGN);
+    if (!s->memory)
+        return err_set(e, ERR_NOMEM, "matrix product: no memory for %zu bytes of packing buffers", bytes);
+    return ERR_OK;
+}
+
+float *gemm_slots_take(gemm_slots *s, size_t *ret_slot)
+{
+    for (size_t i = 0; i < s->count; i++)
+        if (!atomic_exchange_explicit(&s->taken[i], true, memory_order_acquire)) {
+            *ret_slot = i;
+            return s->memory + i * s->each;
+        }
+    INVARIANT(!"more threads in compute_for() than the pool has");
+    return NULL;
+}
+
+void gemm_slots_give(gemm_slots *s, size_t slot) { atomic_store_explicit(&s->taken[slot], false, memory_order_release); }
+
+/* One product as compute_for() sees it: rows x columns blocks of C for each of the batch. */
+typedef struct {
+    const gemm_call *g;
+    const kernel_set *k;
+    size_t rows, columns;              /* of a block */
+    size_t row_blocks, column_blocks;
+    size_t k_block;
+    bool pack_a, pack_b;
+    gemm_slots slots;
+} plan;
+
+static void set_a(const plan *p, gemm_block *b, size_t batch, size_t i, size_t at, float *buffer)
+{
+    const gemm_matrix *a = &p->g->a;
+    const float *data = a->data + (a->batch_at ? a->batch_at[batch] : 0);
+    if (!a->packed && !p->pack_a) {
+        b->a = data + i * a->row + at * a->column;
+        b->a_row = a->row;
+        b->a_step = a->column;
+        b->a_panel = GEMM_ROWS * a->row;
+        return;
+    }
+    b->a_row = 1;
+    b->a_step = GEMM_ROWS;
+    b->a_panel = GEMM_ROWS * b->k;
+    b->a = a->packed ? data + at * round_up(p->g->m, GEMM_ROWS) + i * b->k : buffer;
+    if (!a->packed)
+        pack(buffer, data + i * a->row + at * a->column, b->m, a->row, b->k, a->column, GEMM_ROWS, p->k);
+}
+
+static void set_b(const plan *p, gemm_block *b, size_t batch, size_t j, size_t at, float *buffer)
+{
+    const gemm_matrix *m = &p->g->b;
+    const float *data = m->data + (m->batch_at ? m->batch_at[batch] : 0);
+    if (!m->packed && !p->pack_b) {
+        b->b = data + j + at * m->row;
+        b->b_step = m->row;
+        b->b_panel = GEMM_COLUMNS;
+        return;
+    }
+    b->b_step = GEMM_COLUMNS;
+    b->b_panel = GEMM_COLUMNS * b->k;
+    b->b = m->packed ? data + at * round_up(p->g->n, GEMM_COLUMNS) + j * b->k : buffer;
+    if (!m->packed)
+        pack(buffer, data + j * m->column + at * m->row, b->n, m->column, b->k, m->row, GEMM_COLUMNS, p->k);
+}
+
+static void run_block(void *ctx, uint32_t index)
+{
+    plan *p = ctx;
+    const gemm_call *g = p->g;
+    size_t batch = index / (p->row_blocks * p->column_blocks), rest = index % (p->row_blocks * p->column_blocks), slot = 0;
+    size_t i = rest % p->row_blocks * p->rows, j = rest / p->row_blocks * p->columns;
+    float *buffer = p->pack_a || p->pack_b ? gemm_slots_take(&p->slots, &slot) : NULL;
+    gemm_block b = {
+        .m = least(p->rows, g->m - i), .n = least(p->columns, g->n - j), .c = g->c + batch * g->c_batch + i * g->c_row + j,
+        .c_row = g->c_row, .alpha = g->alpha, .beta = g->beta, .residual_row = g->residual_row,
+        .bias_row = g->bias_row ? g->bias_row + i : NULL, .bias_col = g->bias_column ? g->bias_column + j : NULL,
+        .residual = g->residual ? g->residual + batch * g->residual_batch + i * g->residual_row + j : NULL,
+    };
+    gemm_clamp(&b, &g->act);
+    size_t at = 0;
+    do {
+        b.k = least(p->k_block, g->k - at);
+        b.add = at > 0;
+        b.last = at + b.k == g->k;
+        set_a(p, &b, batch, i, at, buffer);
+        set_b(p, &b, batch, j, at, buffer + (p->pack_a ? p->rows * p->k_block : 0));
+        p->k->gemm_f32(&b);
+        at += b.k;
+    } while (at < g->k);
+    gemm_activate(&g->act, b.c, b.c_row, b.m, b.n, p->k);
+    if (buffer)
+        gemm_slots_give(&p->slots, slot);
+}
+
+/* Even blocks of at most BLOCK_MAX, and enough of them for the threads. */
+static void cut(plan *p, size_t threads)
+{
+    const gemm_call *g = p->g;
+    size_t want = threads > 1 ? threads * UNITS_PER_THREAD : 1;
+    p->row_blocks = (g->m + BLOCK_MAX - 1) / BLOCK_MAX;
+    p->column_blocks = (g->n + BLOCK_MAX - 1) / BLOCK_MAX;
+    size_t have = g->batch * p->row_blocks * p->column_blocks;
+    if (have < want) {
+        size_t more = (want + have - 1) / have, column_panels = (g->n + GEMM_COLUMNS - 1) / GEMM_COLUMNS;
+        p->column_blocks = least(p->column_blocks * more, column_panels);
+        have = g->batch * p->row_blocks * p->column_blocks;
+        if (have < want)
+            p->row_blocks = least(p->row_blocks * ((want + have - 1) / have), (g->m + GEMM_ROWS - 1) / GEMM_ROWS);
+    }
+    p->rows = round_up((g->m + p->row_blocks - 1) / p->row_blocks, GEMM_ROWS);
+    p->columns = round_up((g->n + p->column_blocks - 1) / p->column_blocks, GEMM_COLUMNS);
+    p->row_blocks = (g->m + p->rows - 1) / p->rows;
+    p->column_blocks = (g->n + p->columns - 1) / p->columns;
+}
+
+err_code gemm_f32(const gemm_call *g, const kernel_set *k, compute *pool, arena *scratch, err *e)
+{
+    if (g->batch == 0 || g->m == 0 || g->n == 0)
+        return ERR_OK;
+    plan p = {.g = g, .k = k, .k_block = gemm_k_block(g->k)};
+    cut(&p, pool ? compute_threads(pool) : 1);
+    p.pack_a = !g->a.packed && g->n > DIRECT_COLUMNS && g->m > DIRECT_ROWS;
+    p.pack_b = !g->b.packed && (g->b.column != 1 || g->m > DIRECT_ROWS);
+    size_t blocks = g->batch * p.row_blocks * p.column_blocks;
+    if (blocks > UINT32_MAX)
+        return err_set(e, ERR_LIMIT, "matrix product: %zu blocks are more than %u", blocks, UINT32_MAX);
+    if (p.pack_a || p.pack_b) {
+        size_t floats = ((p.pack_a ? p.rows : 0) + (p.pack_b ? p.columns : 0)) * p.k_block;
+        err_code code = gemm_slots_init(&p.slots, floats, pool, scratch, e);
+        if (code != ERR_OK)
+            return code;
+    }
+    compute_for(pool, (uint32_t)blocks, run_block, &p);
+    return ERR_OK;
+}
