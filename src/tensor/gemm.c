@@ -116,7 +116,7 @@ void gemm_activate(const activation *act, float *c, size_t c_row, size_t rows, s
 err_code gemm_slots_init(gemm_slots *s, size_t floats, const compute *pool, arena *scratch, err *e)
 {
     size_t bytes;
-    *s = (gemm_slots){.each = round_up(floats, 16), .count = pool ? (size_t)compute_threads(pool) + 1 : 1};
+    *s = (gemm_slots){.each = round_up(floats ? floats : 1, 16), .count = pool ? (size_t)compute_threads(pool) + 1 : 1};
     INVARIANT(s->count <= GEMM_SLOTS_MAX);
     if (__builtin_mul_overflow(s->each, s->count * sizeof(float), &bytes))
         return err_set(e, ERR_LIMIT, "matrix product: packing buffers of %zu floats are too large", floats);

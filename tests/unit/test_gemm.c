@@ -1,0 +1,144 @@
+/* A whole product equals a naive loop in double precision, whichever operands are packed, transposed or strided, at sizes that
+ * cross every block edge, with each activation, and does not write beyond C.  Bound as for the kernels: 2^-22 * sum |a*b| + 2e-5. */
+#include "tensor/gemm.h"
+
+#include "base/rng.h"
+#include "test.h"
+
+#include <math.h>
+
+enum { ROOM = 700 * 820 };
+static float a_data[ROOM], b_data[ROOM], c_data[ROOM], residual[ROOM], packed[2][ROOM] __attribute__((aligned(MEM_ALIGN)));
+static float bias[2][900];
+
+static float number(rng *r) { return (float)(int64_t)rng_below(r, 2001) / 500.0f - 2.0f; }
+
+static double act_of(const activation *a, double x)
+{
+    switch (a->kind) {
+    case ACT_RELU: return x < 0 ? 0 : x;
+    case ACT_CLIP: return x < (double)a->a ? (double)a->a : x > (double)a->b ? (double)a->b : x;
+    case ACT_LEAKY_RELU: return x < 0 ? (double)a->a * x : x;
+    case ACT_SIGMOID: return 1 / (1 + exp(-x));
+    case ACT_TANH: return tanh(x);
+    case ACT_HARD_SIGMOID: return fmax(0, fmin(1, (double)a->a * x + (double)a->b));
+    case ACT_HARD_SWISH: return x * fmax(0, fmin(1, x / 6 + 0.5));
+    case ACT_SILU: return x / (1 + exp(-x));
+    case ACT_GELU: return 0.5 * x * (1 + erf(x / sqrt(2.0)));
+    case ACT_NONE: break;
+    }
+    return x;
+}
+
+static bool right(const gemm_call *g, const gemm_matrix *a, const gemm_matrix *b)
+{
+    for (size_t q = 0; q < g->batch; q++)
+        for (size_t i = 0; i < g->m; i++)
+            for (size_t j = 0; j < g->n; j++) {
+                const float *x = a->data + (a->batch_at ? a->batch_at[q] : 0) + i * a->row;
+                const float *y = b->data + (b->batch_at ? b->batch_at[q] : 0) + j * b->column;
+                double sum = 0, size = 0;
+                for (size_t p = 0; p < g->k; p++) {
+                    double v = (double)x[p * a->column] * (double)y[p * b->row];
+                    sum += v;
+                    size += fabs(v);
+                }
+                sum = (double)g->alpha * sum + (g->bias_row ? (double)g->bias_row[i] : 0) + (g->bias_column ? (double)g->bias_column[j] : 0);
+                if (g->residual) sum += (double)g->beta * (double)g->residual[q * g->residual_batch + i * g->residual_row + j];
+                double got = (double)g->c[q * g->c_batch + i * g->c_row + j];
+                if (fabs(got - act_of(&g->act, sum)) > (0x1p-22 * size + 2e-5) * (g->act.kind == ACT_HARD_SWISH ? 3 : 1)) return false;
+            }
+    return true;
+}
+
+static const size_t starts[3] = {0, 7, 40};
+
+static void random_call(gemm_call *g, gemm_matrix *a, gemm_matrix *b, rng *r)
+{
+    size_t top = rng_below(r, 6) == 0 ? 640 : rng_below(r, 3) == 0 ? 150 : 40;
+    *g = (gemm_call){.batch = 1 + rng_below(r, 3), .m = rng_below(r, top), .n = rng_below(r, top), .k = rng_below(r, top),
+                     .c = c_data + 1, .alpha = 1, .beta = 1};
+    if (rng_below(r, 3) == 0) g->m = 1 + rng_below(r, 2);
+    if (rng_below(r, 12) == 0) g->k = 800, g->n = g->m = 20;
+    *a = (gemm_matrix){.data = a_data, .row = g->k, .column = 1, .batch_at = rng_below(r, 2) ? starts : NULL};
+    *b = (gemm_matrix){.data = b_data, .row = g->n, .column = 1, .batch_at = rng_below(r, 2) ? starts : NULL};
+    if (rng_below(r, 2)) *a = (gemm_matrix){.data = a_data, .row = 1, .column = g->m, .batch_at = a->batch_at};
+    if (rng_below(r, 2)) *b = (gemm_matrix){.data = b_data, .row = 1, .column = g->k, .batch_at = b->batch_at};
+    g->c_row = g->n + rng_below(r, 3);
+    g->c_batch = g->m * g->c_row;
+    g->batch = g->batch * g->c_batch < ROOM / 2 ? g->batch : 1;
+    if (rng_below(r, 2)) g->bias_row = bias[0];
+    if (rng_below(r, 2)) g->bias_column = bias[1];
+    if (rng_below(r, 3) == 0) g->residual = residual, g->residual_row = g->n, g->residual_batch = 3;
+    if (rng_below(r, 2)) g->alpha = 0.25f, g->beta = 0.5f;
+    if (rng_below(r, 2)) g->act = (activation){.kind = (act_kind)rng_below(r, ACT_GELU + 1), .a = 0.1f, .b = 0.7f};
+}
+
+static void a_product_equals_the_naive_loop(void)
+{
+    rng r;
+    err e = {0};
+    rng_init(&r, 3);
+    for (size_t i = 0; i < ROOM; i++)
+        a_data[i] = number(&r), b_data[i] = number(&r), residual[i] = number(&r);
+    for (size_t i = 0; i < COUNTOF(bias[0]); i++)
+        bias[0][i] = number(&r), bias[1][i] = number(&r);
+    const kernel_set *k = &kernel_active()->set;
+    for (int turn = 0; turn < 120; turn++) {
+        arena scratch;
+        arena_init(&scratch, NULL, 0, SIZE_MAX / 2);
+        gemm_call g;
+        gemm_matrix a, b;
+        random_call(&g, &a, &b, &r);
+        g.a = a;
+        g.b = b;
+        if (!a.batch_at && rng_below(&r, 2)) {
+            gemm_pack_a(packed[0], &a, g.m, g.k, k);
+            g.a = (gemm_matrix){.data = packed[0], .packed = true};
+        }
+        if (!b.batch_at && rng_below(&r, 2)) {
+            gemm_pack_b(packed[1], &b, g.k, g.n, k);
+            g.b = (gemm_matrix){.data = packed[1], .packed = true};
+        }
+        for (size_t i = 0; i < ROOM; i++)
+            c_data[i] = 77;
+        CHECK(gemm_f32(&g, k, NULL, &scratch, &e) == ERR_OK);
+        CHECK(right(&g, &a, &b));
+        CHECK(c_data[0] == 77 && c_data[1 + g.batch * g.c_batch] == 77);
+        arena_fini(&scratch);
+    }
+}
+
+static void an_empty_sum_leaves_the_bias(void)
+{
+    err e = {0};
+    arena scratch;
+    arena_init(&scratch, NULL, 0, SIZE_MAX / 2);
+    float two[2] = {2, -3}, c[4] = {9, 9, 9, 9};
+    gemm_call g = {.batch = 1, .m = 2, .n = 2, .k = 0, .a = {.row = 0, .column = 1}, .b = {.row = 2, .column = 1}, .c = c, .c_row = 2,
+                   .alpha = 1, .bias_row = two, .act = {.kind = ACT_RELU}};
+    CHECK(gemm_f32(&g, &kernel_active()->set, NULL, &scratch, &e) == ERR_OK);
+    CHECK(c[0] == 2 && c[1] == 2 && c[2] == 0 && c[3] == 0);
+    arena_fini(&scratch);
+}
+
+static void no_memory_for_packing_is_an_error(void)
+{
+    err e = {0};
+    arena scratch;
+    arena_init(&scratch, NULL, 0, 0);
+    gemm_call g = {.batch = 1, .m = 64, .n = 64, .k = 64, .a = {.data = a_data, .row = 64, .column = 1},
+                   .b = {.data = b_data, .row = 64, .column = 1}, .c = c_data, .c_row = 64, .alpha = 1};
+    CHECK(gemm_f32(&g, &kernel_active()->set, NULL, &scratch, &e) == ERR_NOMEM);
+    CHECK_U64(gemm_a_room(SIZE_MAX, 2), SIZE_MAX);
+    CHECK_U64(gemm_b_room(SIZE_MAX / 2, 49), SIZE_MAX);
+    CHECK_U64(gemm_b_room(5, 49), 96 * 5);
+    arena_fini(&scratch);
+}
+
+int main(void)
+{
+    static const test_case cases[] = {TEST(a_product_equals_the_naive_loop), TEST(an_empty_sum_leaves_the_bias),
+                                      TEST(no_memory_for_packing_is_an_error)};
+    return test_main(cases, COUNTOF(cases));
+}
