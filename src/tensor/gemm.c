@@ -7,7 +7,6 @@
 #include <string.h>
 
 enum {
-    BLOCK_MAX = 576,        /* rows and columns of a block of C: each packed operand takes 864 KiB of L2 at most */
     DIRECT_ROWS = 8,        /* products of so few rows read each element of B once: packing it would cost more */
     DIRECT_COLUMNS = 16,    /* the same for A */
     UNITS_PER_THREAD = 3,   /* so that a thread that comes late costs a third of its share */
@@ -139,12 +138,29 @@ float *gemm_slots_take(gemm_slots *s, size_t *ret_slot)
 
 void gemm_slots_give(gemm_slots *s, size_t slot) { atomic_store_explicit(&s->taken[slot], false, memory_order_release); }
 
+gemm_cut gemm_cut_make(size_t batch, size_t m, size_t n, const compute *pool)
+{
+    size_t threads = pool ? compute_threads(pool) : 1, want = threads > 1 ? threads * UNITS_PER_THREAD : 1;
+    gemm_cut c = {.row_blocks = (m + GEMM_BLOCK_MAX - 1) / GEMM_BLOCK_MAX, .column_blocks = (n + GEMM_BLOCK_MAX - 1) / GEMM_BLOCK_MAX};
+    size_t have = batch * c.row_blocks * c.column_blocks;
+    if (have < want) {
+        c.column_blocks = least(c.column_blocks * ((want + have - 1) / have), (n + GEMM_COLUMNS - 1) / GEMM_COLUMNS);
+        have = batch * c.row_blocks * c.column_blocks;
+        if (have < want)
+            c.row_blocks = least(c.row_blocks * ((want + have - 1) / have), (m + GEMM_ROWS - 1) / GEMM_ROWS);
+    }
+    c.rows = round_up((m + c.row_blocks - 1) / c.row_blocks, GEMM_ROWS);
+    c.columns = round_up((n + c.column_blocks - 1) / c.column_blocks, GEMM_COLUMNS);
+    c.row_blocks = (m + c.rows - 1) / c.rows;
+    c.column_blocks = (n + c.columns - 1) / c.columns;
+    return c;
+}
+
 /* One product as compute_for() sees it: rows x columns blocks of C for each of the batch. */
 typedef struct {
     const gemm_call *g;
     const kernel_set *k;
-    size_t rows, columns;              /* of a block */
-    size_t row_blocks, column_blocks;
+    gemm_cut cut;
     size_t k_block;
     bool pack_a, pack_b;
     gemm_slots slots;
@@ -190,11 +206,11 @@ static void run_block(void *ctx, uint32_t index)
 {
     plan *p = ctx;
     const gemm_call *g = p->g;
-    size_t batch = index / (p->row_blocks * p->column_blocks), rest = index % (p->row_blocks * p->column_blocks), slot = 0;
-    size_t i = rest % p->row_blocks * p->rows, j = rest / p->row_blocks * p->columns;
+    size_t each = p->cut.row_blocks * p->cut.column_blocks, batch = index / each, rest = index % each, slot = 0;
+    size_t i = rest % p->cut.row_blocks * p->cut.rows, j = rest / p->cut.row_blocks * p->cut.columns;
     float *buffer = p->pack_a || p->pack_b ? gemm_slots_take(&p->slots, &slot) : NULL;
     gemm_block b = {
-        .m = least(p->rows, g->m - i), .n = least(p->columns, g->n - j), .c = g->c + batch * g->c_batch + i * g->c_row + j,
+        .m = least(p->cut.rows, g->m - i), .n = least(p->cut.columns, g->n - j), .c = g->c + batch * g->c_batch + i * g->c_row + j,
         .c_row = g->c_row, .alpha = g->alpha, .beta = g->beta, .residual_row = g->residual_row,
         .bias_row = g->bias_row ? g->bias_row + i : NULL, .bias_col = g->bias_column ? g->bias_column + j : NULL,
         .residual = g->residual ? g->residual + batch * g->residual_batch + i * g->residual_row + j : NULL,
@@ -206,7 +222,7 @@ static void run_block(void *ctx, uint32_t index)
         b.add = at > 0;
         b.last = at + b.k == g->k;
         set_a(p, &b, batch, i, at, buffer);
-        set_b(p, &b, batch, j, at, buffer + (p->pack_a ? p->rows * p->k_block : 0));
+        set_b(p, &b, batch, j, at, buffer + (p->pack_a ? p->cut.rows * p->k_block : 0));
         p->k->gemm_f32(&b);
         at += b.k;
     } while (at < g->k);
@@ -215,40 +231,18 @@ static void run_block(void *ctx, uint32_t index)
         gemm_slots_give(&p->slots, slot);
 }
 
-/* Even blocks of at most BLOCK_MAX, and enough of them for the threads. */
-static void cut(plan *p, size_t threads)
-{
-    const gemm_call *g = p->g;
-    size_t want = threads > 1 ? threads * UNITS_PER_THREAD : 1;
-    p->row_blocks = (g->m + BLOCK_MAX - 1) / BLOCK_MAX;
-    p->column_blocks = (g->n + BLOCK_MAX - 1) / BLOCK_MAX;
-    size_t have = g->batch * p->row_blocks * p->column_blocks;
-    if (have < want) {
-        size_t more = (want + have - 1) / have, column_panels = (g->n + GEMM_COLUMNS - 1) / GEMM_COLUMNS;
-        p->column_blocks = least(p->column_blocks * more, column_panels);
-        have = g->batch * p->row_blocks * p->column_blocks;
-        if (have < want)
-            p->row_blocks = least(p->row_blocks * ((want + have - 1) / have), (g->m + GEMM_ROWS - 1) / GEMM_ROWS);
-    }
-    p->rows = round_up((g->m + p->row_blocks - 1) / p->row_blocks, GEMM_ROWS);
-    p->columns = round_up((g->n + p->column_blocks - 1) / p->column_blocks, GEMM_COLUMNS);
-    p->row_blocks = (g->m + p->rows - 1) / p->rows;
-    p->column_blocks = (g->n + p->columns - 1) / p->columns;
-}
-
 err_code gemm_f32(const gemm_call *g, const kernel_set *k, compute *pool, arena *scratch, err *e)
 {
     if (g->batch == 0 || g->m == 0 || g->n == 0)
         return ERR_OK;
-    plan p = {.g = g, .k = k, .k_block = gemm_k_block(g->k)};
-    cut(&p, pool ? compute_threads(pool) : 1);
+    plan p = {.g = g, .k = k, .k_block = gemm_k_block(g->k), .cut = gemm_cut_make(g->batch, g->m, g->n, pool)};
     p.pack_a = !g->a.packed && g->n > DIRECT_COLUMNS && g->m > DIRECT_ROWS;
     p.pack_b = !g->b.packed && (g->b.column != 1 || g->m > DIRECT_ROWS);
-    size_t blocks = g->batch * p.row_blocks * p.column_blocks;
+    size_t blocks = g->batch * p.cut.row_blocks * p.cut.column_blocks;
     if (blocks > UINT32_MAX)
         return err_set(e, ERR_LIMIT, "matrix product: %zu blocks are more than %u", blocks, UINT32_MAX);
     if (p.pack_a || p.pack_b) {
-        size_t floats = ((p.pack_a ? p.rows : 0) + (p.pack_b ? p.columns : 0)) * p.k_block;
+        size_t floats = ((p.pack_a ? p.cut.rows : 0) + (p.pack_b ? p.cut.columns : 0)) * p.k_block;
         err_code code = gemm_slots_init(&p.slots, floats, pool, scratch, e);
         if (code != ERR_OK)
             return code;

@@ -46,6 +46,14 @@ void gemm_clamp(gemm_block *b, const activation *act);  /* low and high; other a
 /* Applies what gemm_clamp() did not to [rows, columns] of c. */
 void gemm_activate(const activation *act, float *c, size_t c_row, size_t rows, size_t columns, const kernel_set *k);
 
+/* How batch products of [m, n] are cut into blocks: even, at most GEMM_BLOCK_MAX a side, and enough of them for the threads. */
+enum { GEMM_BLOCK_MAX = 576 };  /* a packed operand of one block takes 864 KiB of L2 at most */
+typedef struct {
+    size_t rows, columns;       /* of a block: whole panels */
+    size_t row_blocks, column_blocks;
+} gemm_cut;
+gemm_cut gemm_cut_make(size_t batch, size_t m, size_t n, const compute *pool);
+
 /* Buffers that concurrent indices of one compute_for() share: at most one holder each. */
 enum { GEMM_SLOTS_MAX = COMPUTE_THREADS_MAX + 1 };
 typedef struct {

@@ -7,6 +7,7 @@
  * Sources and destination may be the same pointer, never partly overlapping, unless a row says otherwise. */
 #ifndef TENSOR_KERNEL_LIST_H
 #define TENSOR_KERNEL_LIST_H
+#include "tensor/kernel_list_conv.h"
 #include "tensor/kernel_list_convert.h"
 #include "tensor/kernel_list_gemm.h"
 #include "tensor/kernel_list_math.h"
@@ -16,6 +17,7 @@
     KERNEL_LIST_MATH(X)    \
     KERNEL_LIST_NORM(X)    \
     KERNEL_LIST_CONVERT(X) \
-    KERNEL_LIST_GEMM(X)
+    KERNEL_LIST_GEMM(X)    \
+    KERNEL_LIST_CONV(X)
 
 #endif
