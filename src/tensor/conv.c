@@ -7,9 +7,10 @@
 #include <string.h>
 
 enum {
-    CHANNEL_BLOCK = 32,    /* K runs over (channels / 32, taps, 32 channels): the taps of a block re-read input that is in L1 */
-    DEPTHWISE_MAX = 2,     /* output channels per input channel up to which summing rows beats a product with k = taps */
-    NARROW_MAX = 12,       /* output rows up to this width are computed as one long row, gaps included */
+    CHANNEL_BLOCK =
+        32, /* K runs over (channels / 32, taps, 32 channels): the taps of a block re-read input that is in L1 */
+    DEPTHWISE_MAX = 2, /* output channels per input channel up to which summing rows beats a product with k = taps */
+    NARROW_MAX = 12, /* output rows up to this width are computed as one long row, gaps included */
 };
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
@@ -20,8 +21,9 @@ static size_t plane_of(const size_t d[3]) { return d[0] * d[1] * d[2]; }
 
 static bool is_depthwise(const conv_shape *s)
 {
-    return s->spatial <= 2 && s->groups > 1 && s->in_channels == s->groups && s->out_channels / s->groups <= DEPTHWISE_MAX &&
-           s->kernel[1] <= WINDOW_TAPS_MAX && s->kernel[2] <= WINDOW_TAPS_MAX && taps_of(s) <= WINDOW_TAPS_MAX;
+    return s->spatial <= 2 && s->groups > 1 && s->in_channels == s->groups &&
+           s->out_channels / s->groups <= DEPTHWISE_MAX && s->kernel[1] <= WINDOW_TAPS_MAX &&
+           s->kernel[2] <= WINDOW_TAPS_MAX && taps_of(s) <= WINDOW_TAPS_MAX;
 }
 
 const char *conv_method(const conv_shape *s)
@@ -32,15 +34,15 @@ const char *conv_method(const conv_shape *s)
 size_t conv_room(const conv_shape *s)
 {
     size_t k, total;
-    if (is_depthwise(s))
-        return s->out_channels * taps_of(s);
-    if (__builtin_mul_overflow(s->in_channels / s->groups, taps_of(s), &k))
-        return SIZE_MAX;
+    if (is_depthwise(s)) return s->out_channels * taps_of(s);
+    if (__builtin_mul_overflow(s->in_channels / s->groups, taps_of(s), &k)) return SIZE_MAX;
     size_t each = gemm_a_room(s->out_channels / s->groups, k);
-    return each == SIZE_MAX || __builtin_mul_overflow(each, s->groups, &total) || total > SIZE_MAX / sizeof(float) ? SIZE_MAX : total;
+    return each == SIZE_MAX || __builtin_mul_overflow(each, s->groups, &total) || total > SIZE_MAX / sizeof(float)
+               ? SIZE_MAX
+               : total;
 }
 
-/* Where position p of K lies: a channel and a tap, and how many of the next positions are the following channels of that tap. */
+/* Where position p of K lies: a channel and a tap, and how many of the next positions are that tap's next channels. */
 typedef struct {
     size_t channel, tap, run;
 } k_place;
@@ -54,7 +56,8 @@ static k_place place_of(size_t p, size_t channels, size_t taps)
 
 void conv_pack(float *packed, const float *w, const conv_shape *s, const kernel_set *ks)
 {
-    size_t channels = s->in_channels / s->groups, taps = taps_of(s), k = channels * taps, rows = s->out_channels / s->groups;
+    size_t channels = s->in_channels / s->groups, taps = taps_of(s), k = channels * taps,
+           rows = s->out_channels / s->groups;
     if (is_depthwise(s)) {
         memcpy(packed, w, s->out_channels * taps * sizeof *w);
         return;
@@ -66,8 +69,7 @@ void conv_pack(float *packed, const float *w, const conv_shape *s, const kernel_
             for (size_t i = 0; i < panels; i++, packed += length * GEMM_ROWS) {
                 size_t n = least(GEMM_ROWS, rows - i * GEMM_ROWS);
                 const float *from = w + i * GEMM_ROWS * k;
-                if (n < GEMM_ROWS)
-                    memset(packed, 0, length * GEMM_ROWS * sizeof *packed);
+                if (n < GEMM_ROWS) memset(packed, 0, length * GEMM_ROWS * sizeof *packed);
                 if (taps == 1) {
                     ks->transpose_f32(packed, GEMM_ROWS, from + at, k, n, length);
                     continue;
@@ -75,8 +77,7 @@ void conv_pack(float *packed, const float *w, const conv_shape *s, const kernel_
                 for (size_t p = 0; p < length; p++) {
                     k_place place = place_of(at + p, channels, taps);
                     const float *column = from + place.channel * taps + place.tap;
-                    for (size_t r = 0; r < n; r++)
-                        packed[p * GEMM_ROWS + r] = column[r * k];
+                    for (size_t r = 0; r < n; r++) packed[p * GEMM_ROWS + r] = column[r * k];
                 }
             }
         }
@@ -85,13 +86,13 @@ void conv_pack(float *packed, const float *w, const conv_shape *s, const kernel_
 /* One convolution as compute_for() sees it. */
 typedef struct {
     const conv_call *call;
-    conv_shape s;              /* pointwise ones: the plane as one row */
+    conv_shape s; /* pointwise ones: the plane as one row */
     const kernel_set *k;
-    size_t taps, plane, points;   /* points: elements of an output plane */
+    size_t taps, plane, points; /* points: elements of an output plane */
     size_t channels, rows, kk; /* of a group: input channels, output channels, K */
     size_t k_block;
     gemm_cut cut;
-    size_t *low, *high;        /* [kernel[2]] the output columns for which tap kw reads inside a row */
+    size_t *low, *high; /* [kernel[2]] the output columns for which tap kw reads inside a row */
     gemm_slots slots;
     const window *window;
 } plan;
@@ -122,22 +123,24 @@ static size_t segments_of(const conv_shape *s, size_t first, size_t columns, seg
 static size_t runs_of(const plan *p, const segment *seg, size_t count, size_t tap, lane_run *to)
 {
     const conv_shape *s = &p->s;
-    size_t n = 0, kx = tap % s->kernel[2], ky = tap / s->kernel[2] % s->kernel[1], kz = tap / s->kernel[2] / s->kernel[1];
+    size_t n = 0, kx = tap % s->kernel[2], ky = tap / s->kernel[2] % s->kernel[1],
+           kz = tap / s->kernel[2] / s->kernel[1];
     for (size_t i = 0; i < count; i++) {
         /* Positions before the input wrap round and are too large as well. */
         size_t z = seg[i].z * s->stride[0] + kz * s->dilation[0] - s->pad[0];
         size_t y = seg[i].y * s->stride[1] + ky * s->dilation[1] - s->pad[1];
         size_t x = seg[i].x > p->low[kx] ? seg[i].x : p->low[kx], end = least(seg[i].x + seg[i].count, p->high[kx]);
-        if (z >= s->in[0] || y >= s->in[1] || x >= end)
-            continue;
-        to[n++] = (lane_run){.lane = (uint32_t)(seg[i].lane + x - seg[i].x), .count = (uint32_t)(end - x),
+        if (z >= s->in[0] || y >= s->in[1] || x >= end) continue;
+        to[n++] = (lane_run){.lane = (uint32_t)(seg[i].lane + x - seg[i].x),
+                             .count = (uint32_t)(end - x),
                              .at = (z * s->in[1] + y) * s->in[2] + x * s->stride[2] + kx * s->dilation[2] - s->pad[2]};
     }
     return n;
 }
 
 /* Rows at..at+length-1 of K for the columns of one panel. */
-static void gather_panel(const plan *p, float *panel, const float *x, size_t at, size_t length, size_t first, size_t columns)
+static void gather_panel(const plan *p, float *panel, const float *x, size_t at, size_t length, size_t first,
+                         size_t columns)
 {
     segment seg[GEMM_COLUMNS];
     lane_run runs[GEMM_COLUMNS];
@@ -160,9 +163,18 @@ static void run_block(void *ctx, uint32_t index)
     size_t group = product % p->s.groups, channel = group * p->rows + i, out = (product * p->rows + i) * p->points + j;
     const float *x = c->x + product * p->channels * p->plane, *w = c->w + group * gemm_a_room(p->rows, p->kk);
     float *buffer = gemm_slots_take(&p->slots, &slot);
-    gemm_block b = {.m = least(p->cut.rows, p->rows - i), .n = least(p->cut.columns, p->points - j), .a_row = 1, .a_step = GEMM_ROWS,
-                    .b = buffer, .b_step = GEMM_COLUMNS, .c = c->y + out, .c_row = p->points, .alpha = 1, .beta = 1,
-                    .bias_row = c->bias ? c->bias + channel : NULL, .residual = c->residual ? c->residual + out : NULL,
+    gemm_block b = {.m = least(p->cut.rows, p->rows - i),
+                    .n = least(p->cut.columns, p->points - j),
+                    .a_row = 1,
+                    .a_step = GEMM_ROWS,
+                    .b = buffer,
+                    .b_step = GEMM_COLUMNS,
+                    .c = c->y + out,
+                    .c_row = p->points,
+                    .alpha = 1,
+                    .beta = 1,
+                    .bias_row = c->bias ? c->bias + channel : NULL,
+                    .residual = c->residual ? c->residual + out : NULL,
                     .residual_row = p->points};
     gemm_clamp(&b, &c->act);
     size_t padded = gemm_a_room(p->rows, 1), at = 0;
@@ -186,8 +198,7 @@ static void run_block(void *ctx, uint32_t index)
 static void flatten(conv_shape *s)
 {
     for (int d = 0; d < 3; d++)
-        if (s->kernel[d] != 1 || s->stride[d] != 1 || s->pad[d] != 0 || s->in[d] != s->out[d])
-            return;
+        if (s->kernel[d] != 1 || s->stride[d] != 1 || s->pad[d] != 0 || s->in[d] != s->out[d]) return;
     s->in[2] = s->out[2] = plane_of(s->in);
     s->in[0] = s->in[1] = s->out[0] = s->out[1] = 1;
 }
@@ -202,8 +213,7 @@ static err_code columns_f32(plan *p, compute *pool, arena *scratch, err *e)
     size_t blocks = s->batch * s->groups * p->cut.row_blocks * p->cut.column_blocks;
     p->low = arena_new(scratch, size_t, s->kernel[2]);
     p->high = arena_new(scratch, size_t, s->kernel[2]);
-    if (!p->low || !p->high)
-        return err_set(e, ERR_NOMEM, "convolution: no memory for %zu taps", s->kernel[2]);
+    if (!p->low || !p->high) return err_set(e, ERR_NOMEM, "convolution: no memory for %zu taps", s->kernel[2]);
     if (blocks > UINT32_MAX)
         return err_set(e, ERR_LIMIT, "convolution: %zu blocks are more than %u", blocks, UINT32_MAX);
     for (size_t q = 0; q < s->kernel[2]; q++) {
@@ -212,8 +222,7 @@ static err_code columns_f32(plan *p, compute *pool, arena *scratch, err *e)
         p->high[q] = s->in[2] + s->pad[2] > shift ? least(s->out[2], (s->in[2] + s->pad[2] - shift - 1) / step + 1) : 0;
     }
     err_code code = gemm_slots_init(&p->slots, p->cut.columns * p->k_block, pool, scratch, e);
-    if (code == ERR_OK)
-        compute_for(pool, (uint32_t)blocks, run_block, p);
+    if (code == ERR_OK) compute_for(pool, (uint32_t)blocks, run_block, p);
     return code;
 }
 
@@ -236,17 +245,21 @@ static void run_channel(void *ctx, uint32_t index)
     size_t height = p->s.out[1], width = p->s.out[2];
     float *buffer = gemm_slots_take(&p->slots, &slot), *y = c->y + index * p->points, *line = buffer + w->floats;
     gemm_block limits = {.low = -INFINITY, .high = INFINITY};
-    if (!c->residual)
-        gemm_clamp(&limits, &c->act);
-    tap_set t = {.count = w->tap_count, .at = w->at, .w = c->w + channel * p->taps, .y_row = width, .x_row = w->pitch,
-              .bias = c->bias ? c->bias[channel] : 0, .low = limits.low, .high = limits.high};
+    if (!c->residual) gemm_clamp(&limits, &c->act);
+    tap_set t = {.count = w->tap_count,
+                 .at = w->at,
+                 .w = c->w + channel * p->taps,
+                 .y_row = width,
+                 .x_row = w->pitch,
+                 .bias = c->bias ? c->bias[channel] : 0,
+                 .low = limits.low,
+                 .high = limits.high};
     window_load(w, buffer, c->x + index / per_input * p->plane, 0, p->k);
     if (width > NARROW_MAX) {
         p->k->taps_sum_f32(&t, y, buffer, height, width);
     } else {
         p->k->taps_sum_f32(&t, line, buffer, 1, (height - 1) * w->pitch + width);
-        for (size_t i = 0; i < height; i++)
-            memcpy(y + i * width, line + i * w->pitch, width * sizeof *y);
+        for (size_t i = 0; i < height; i++) memcpy(y + i * width, line + i * w->pitch, width * sizeof *y);
     }
     if (c->residual) {
         gemm_clamp(&limits, &c->act);
@@ -260,26 +273,28 @@ static err_code depthwise_f32(plan *p, compute *pool, arena *scratch, err *e)
 {
     const conv_shape *s = &p->s;
     window w;
-    window_shape ws = {.in = {s->in[1], s->in[2]}, .out = {s->out[1], s->out[2]}, .kernel = {s->kernel[1], s->kernel[2]},
-                       .stride = {s->stride[1], s->stride[2]}, .dilation = {s->dilation[1], s->dilation[2]},
+    window_shape ws = {.in = {s->in[1], s->in[2]},
+                       .out = {s->out[1], s->out[2]},
+                       .kernel = {s->kernel[1], s->kernel[2]},
+                       .stride = {s->stride[1], s->stride[2]},
+                       .dilation = {s->dilation[1], s->dilation[2]},
                        .pad = {s->pad[1], s->pad[2]}};
     size_t floats, line, units;
     if (!window_init(&w, &ws) || __builtin_mul_overflow(w.pitch, s->out[1], &line) ||
         __builtin_add_overflow(w.floats, line, &floats) || __builtin_mul_overflow(s->batch, s->out_channels, &units) ||
         units > UINT32_MAX)
-        return err_set(e, ERR_LIMIT, "convolution: %zu x %zu channels with padded planes are too large", s->batch, s->out_channels);
+        return err_set(e, ERR_LIMIT, "convolution: %zu x %zu channels with padded planes are too large", s->batch,
+                       s->out_channels);
     p->window = &w;
     err_code code = gemm_slots_init(&p->slots, floats, pool, scratch, e);
-    if (code == ERR_OK)
-        compute_for(pool, (uint32_t)units, run_channel, p);
+    if (code == ERR_OK) compute_for(pool, (uint32_t)units, run_channel, p);
     return code;
 }
 
 err_code conv_f32(const conv_call *c, const kernel_set *k, compute *pool, arena *scratch, err *e)
 {
     plan p = {.call = c, .s = *c->shape, .k = k, .taps = taps_of(c->shape)};
-    if (p.s.batch == 0 || p.s.out_channels == 0 || plane_of(p.s.out) == 0)
-        return ERR_OK;
+    if (p.s.batch == 0 || p.s.out_channels == 0 || plane_of(p.s.out) == 0) return ERR_OK;
     flatten(&p.s);
     p.plane = plane_of(p.s.in);
     p.points = plane_of(p.s.out);

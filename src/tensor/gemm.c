@@ -7,9 +7,9 @@
 #include <string.h>
 
 enum {
-    DIRECT_ROWS = 8,        /* products of so few rows read each element of B once: packing it would cost more */
-    DIRECT_COLUMNS = 16,    /* the same for A */
-    UNITS_PER_THREAD = 3,   /* so that a thread that comes late costs a third of its share */
+    DIRECT_ROWS = 8, /* products of so few rows read each element of B once: packing it would cost more */
+    DIRECT_COLUMNS = 16, /* the same for A */
+    UNITS_PER_THREAD = 3, /* so that a thread that comes late costs a third of its share */
 };
 
 static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
@@ -25,7 +25,8 @@ size_t gemm_k_block(size_t k)
 static size_t room(size_t lines, size_t panel, size_t k)
 {
     size_t count;
-    if (lines > SIZE_MAX - panel || __builtin_mul_overflow(round_up(lines, panel), k, &count) || count > SIZE_MAX / sizeof(float))
+    if (lines > SIZE_MAX - panel || __builtin_mul_overflow(round_up(lines, panel), k, &count) ||
+        count > SIZE_MAX / sizeof(float))
         return SIZE_MAX;
     return count;
 }
@@ -35,26 +36,26 @@ size_t gemm_a_room(size_t m, size_t k) { return room(m, GEMM_ROWS, k); }
 size_t gemm_b_room(size_t k, size_t n) { return room(n, GEMM_COLUMNS, k); }
 
 /* `lines` rows of A (or columns of B), `line` apart, k elements each `step` apart, into panels of `width` lines. */
-static void pack(float *to, const float *from, size_t lines, size_t line, size_t k, size_t step, size_t width, const kernel_set *ks)
+static void pack(float *to, const float *from, size_t lines, size_t line, size_t k, size_t step, size_t width,
+                 const kernel_set *ks)
 {
     for (size_t i = 0; i < lines; i += width, to += width * k) {
         size_t n = least(width, lines - i);
         const float *x = from + i * line;
         if (n < width)
-            memset(to, 0, width * k * sizeof *to);   /* lanes past the edge are multiplied too: keep them finite */
+            memset(to, 0, width * k * sizeof *to); /* lanes past the edge are multiplied too: keep them finite */
         if (step == 1)
             ks->transpose_f32(to, width, x, line, n, k);
         else if (line == 1)
-            for (size_t p = 0; p < k; p++)
-                memcpy(to + p * width, x + p * step, n * sizeof *x);
+            for (size_t p = 0; p < k; p++) memcpy(to + p * width, x + p * step, n * sizeof *x);
         else
             for (size_t p = 0; p < k; p++)
-                for (size_t q = 0; q < n; q++)
-                    to[p * width + q] = x[q * line + p * step];
+                for (size_t q = 0; q < n; q++) to[p * width + q] = x[q * line + p * step];
     }
 }
 
-static void pack_all(float *to, const float *from, size_t lines, size_t line, size_t k, size_t step, size_t width, const kernel_set *ks)
+static void pack_all(float *to, const float *from, size_t lines, size_t line, size_t k, size_t step, size_t width,
+                     const kernel_set *ks)
 {
     size_t block = gemm_k_block(k);
     for (size_t p = 0; p < k; p += block)
@@ -77,39 +78,10 @@ void gemm_clamp(gemm_block *b, const activation *act)
     b->high = act->kind == ACT_CLIP ? act->b : INFINITY;
 }
 
-static float activate_one(const activation *act, float x)
-{
-    switch (act->kind) {
-    case ACT_LEAKY_RELU:
-        return x < 0 ? act->a * x : x;
-    case ACT_SIGMOID:
-        return 1.0f / (1.0f + expf(-x));
-    case ACT_TANH:
-        return tanhf(x);
-    case ACT_HARD_SIGMOID:
-        return fmaxf(0.0f, fminf(1.0f, act->a * x + act->b));
-    case ACT_HARD_SWISH:
-        return x * fmaxf(0.0f, fminf(1.0f, x / 6.0f + 0.5f));
-    case ACT_SILU:
-        return x / (1.0f + expf(-x));
-    case ACT_GELU:
-        return 0.5f * x * (1.0f + erff(x * 0.70710678f));
-    case ACT_NONE:
-    case ACT_RELU:
-    case ACT_CLIP:
-        break;
-    }
-    return x;
-}
-
 void gemm_activate(const activation *act, float *c, size_t c_row, size_t rows, size_t columns, const kernel_set *k)
 {
-    (void)k;
-    if (act->kind == ACT_NONE || act->kind == ACT_RELU || act->kind == ACT_CLIP)
-        return;
-    for (size_t i = 0; i < rows; i++)
-        for (size_t j = 0; j < columns; j++)
-            c[i * c_row + j] = activate_one(act, c[i * c_row + j]);
+    if (act->kind == ACT_NONE || act->kind == ACT_RELU || act->kind == ACT_CLIP) return;
+    for (size_t i = 0; i < rows; i++) k->act_f32(c + i * c_row, c + i * c_row, act, columns);
 }
 
 err_code gemm_slots_init(gemm_slots *s, size_t floats, const compute *pool, arena *scratch, err *e)
@@ -120,8 +92,7 @@ err_code gemm_slots_init(gemm_slots *s, size_t floats, const compute *pool, aren
     if (__builtin_mul_overflow(s->each, s->count * sizeof(float), &bytes))
         return err_set(e, ERR_LIMIT, "matrix product: packing buffers of %zu floats are too large", floats);
     s->memory = arena_push_raw(scratch, bytes, MEM_ALIGN);
-    if (!s->memory)
-        return err_set(e, ERR_NOMEM, "matrix product: no memory for %zu bytes of packing buffers", bytes);
+    if (!s->memory) return err_set(e, ERR_NOMEM, "matrix product: no memory for %zu bytes of packing buffers", bytes);
     return ERR_OK;
 }
 
@@ -136,12 +107,16 @@ float *gemm_slots_take(gemm_slots *s, size_t *ret_slot)
     return NULL;
 }
 
-void gemm_slots_give(gemm_slots *s, size_t slot) { atomic_store_explicit(&s->taken[slot], false, memory_order_release); }
+void gemm_slots_give(gemm_slots *s, size_t slot)
+{
+    atomic_store_explicit(&s->taken[slot], false, memory_order_release);
+}
 
 gemm_cut gemm_cut_make(size_t batch, size_t m, size_t n, const compute *pool)
 {
     size_t threads = pool ? compute_threads(pool) : 1, want = threads > 1 ? threads * UNITS_PER_THREAD : 1;
-    gemm_cut c = {.row_blocks = (m + GEMM_BLOCK_MAX - 1) / GEMM_BLOCK_MAX, .column_blocks = (n + GEMM_BLOCK_MAX - 1) / GEMM_BLOCK_MAX};
+    gemm_cut c = {.row_blocks = (m + GEMM_BLOCK_MAX - 1) / GEMM_BLOCK_MAX,
+                  .column_blocks = (n + GEMM_BLOCK_MAX - 1) / GEMM_BLOCK_MAX};
     size_t have = batch * c.row_blocks * c.column_blocks;
     if (have < want) {
         c.column_blocks = least(c.column_blocks * ((want + have - 1) / have), (n + GEMM_COLUMNS - 1) / GEMM_COLUMNS);
@@ -181,8 +156,7 @@ static void set_a(const plan *p, gemm_block *b, size_t batch, size_t i, size_t a
     b->a_step = GEMM_ROWS;
     b->a_panel = GEMM_ROWS * b->k;
     b->a = a->packed ? data + at * round_up(p->g->m, GEMM_ROWS) + i * b->k : buffer;
-    if (!a->packed)
-        pack(buffer, data + i * a->row + at * a->column, b->m, a->row, b->k, a->column, GEMM_ROWS, p->k);
+    if (!a->packed) pack(buffer, data + i * a->row + at * a->column, b->m, a->row, b->k, a->column, GEMM_ROWS, p->k);
 }
 
 static void set_b(const plan *p, gemm_block *b, size_t batch, size_t j, size_t at, float *buffer)
@@ -198,8 +172,7 @@ static void set_b(const plan *p, gemm_block *b, size_t batch, size_t j, size_t a
     b->b_step = GEMM_COLUMNS;
     b->b_panel = GEMM_COLUMNS * b->k;
     b->b = m->packed ? data + at * round_up(p->g->n, GEMM_COLUMNS) + j * b->k : buffer;
-    if (!m->packed)
-        pack(buffer, data + j * m->column + at * m->row, b->n, m->column, b->k, m->row, GEMM_COLUMNS, p->k);
+    if (!m->packed) pack(buffer, data + j * m->column + at * m->row, b->n, m->column, b->k, m->row, GEMM_COLUMNS, p->k);
 }
 
 static void run_block(void *ctx, uint32_t index)
@@ -210,9 +183,15 @@ static void run_block(void *ctx, uint32_t index)
     size_t i = rest % p->cut.row_blocks * p->cut.rows, j = rest / p->cut.row_blocks * p->cut.columns;
     float *buffer = p->pack_a || p->pack_b ? gemm_slots_take(&p->slots, &slot) : NULL;
     gemm_block b = {
-        .m = least(p->cut.rows, g->m - i), .n = least(p->cut.columns, g->n - j), .c = g->c + batch * g->c_batch + i * g->c_row + j,
-        .c_row = g->c_row, .alpha = g->alpha, .beta = g->beta, .residual_row = g->residual_row,
-        .bias_row = g->bias_row ? g->bias_row + i : NULL, .bias_col = g->bias_column ? g->bias_column + j : NULL,
+        .m = least(p->cut.rows, g->m - i),
+        .n = least(p->cut.columns, g->n - j),
+        .c = g->c + batch * g->c_batch + i * g->c_row + j,
+        .c_row = g->c_row,
+        .alpha = g->alpha,
+        .beta = g->beta,
+        .residual_row = g->residual_row,
+        .bias_row = g->bias_row ? g->bias_row + i : NULL,
+        .bias_col = g->bias_column ? g->bias_column + j : NULL,
         .residual = g->residual ? g->residual + batch * g->residual_batch + i * g->residual_row + j : NULL,
     };
     gemm_clamp(&b, &g->act);
@@ -227,14 +206,12 @@ static void run_block(void *ctx, uint32_t index)
         at += b.k;
     } while (at < g->k);
     gemm_activate(&g->act, b.c, b.c_row, b.m, b.n, p->k);
-    if (buffer)
-        gemm_slots_give(&p->slots, slot);
+    if (buffer) gemm_slots_give(&p->slots, slot);
 }
 
 err_code gemm_f32(const gemm_call *g, const kernel_set *k, compute *pool, arena *scratch, err *e)
 {
-    if (g->batch == 0 || g->m == 0 || g->n == 0)
-        return ERR_OK;
+    if (g->batch == 0 || g->m == 0 || g->n == 0) return ERR_OK;
     plan p = {.g = g, .k = k, .k_block = gemm_k_block(g->k), .cut = gemm_cut_make(g->batch, g->m, g->n, pool)};
     p.pack_a = !g->a.packed && g->n > DIRECT_COLUMNS && g->m > DIRECT_ROWS;
     p.pack_b = !g->b.packed && (g->b.column != 1 || g->m > DIRECT_ROWS);
@@ -244,8 +221,7 @@ err_code gemm_f32(const gemm_call *g, const kernel_set *k, compute *pool, arena 
     if (p.pack_a || p.pack_b) {
         size_t floats = ((p.pack_a ? p.cut.rows : 0) + (p.pack_b ? p.cut.columns : 0)) * p.k_block;
         err_code code = gemm_slots_init(&p.slots, floats, pool, scratch, e);
-        if (code != ERR_OK)
-            return code;
+        if (code != ERR_OK) return code;
     }
     compute_for(pool, (uint32_t)blocks, run_block, &p);
     return ERR_OK;

@@ -13,20 +13,20 @@
 
 typedef struct {
     const float *data;
-    size_t row, column;         /* strides, elements */
-    const size_t *batch_at;     /* where each product of the batch starts, elements; NULL = all at data */
-    bool packed;                /* data is what gemm_pack_a() or gemm_pack_b() wrote; strides are unused */
+    size_t row, column; /* strides, elements */
+    const size_t *batch_at; /* where each product of the batch starts, elements; NULL = all at data */
+    bool packed; /* data is what gemm_pack_a() or gemm_pack_b() wrote; strides are unused */
 } gemm_matrix;
 
 typedef struct {
-    size_t batch, m, n, k;      /* batch 0 or m 0 or n 0: nothing is done */
-    gemm_matrix a, b;           /* [m, k], [k, n] */
-    float *c;                   /* [batch, m, n] */
-    size_t c_row, c_batch;      /* strides, elements */
-    float alpha, beta;          /* beta scales the residual */
-    const float *bias_row;      /* [m] or NULL */
-    const float *bias_column;   /* [n] or NULL */
-    const float *residual;      /* [batch, m, n] or NULL; does not overlap c */
+    size_t batch, m, n, k; /* batch 0 or m 0 or n 0: nothing is done */
+    gemm_matrix a, b; /* [m, k], [k, n] */
+    float *c; /* [batch, m, n] */
+    size_t c_row, c_batch; /* strides, elements */
+    float alpha, beta; /* beta scales the residual */
+    const float *bias_row; /* [m] or NULL */
+    const float *bias_column; /* [n] or NULL */
+    const float *residual; /* [batch, m, n] or NULL; does not overlap c */
     size_t residual_row, residual_batch;
     activation act;
 } gemm_call;
@@ -40,16 +40,16 @@ void gemm_pack_a(float *packed, const gemm_matrix *a, size_t m, size_t k, const 
 void gemm_pack_b(float *packed, const gemm_matrix *b, size_t k, size_t n, const kernel_set *ks);
 
 /* What a driver of its own (convolution) needs. */
-enum { GEMM_K_BLOCK = 384 };    /* a B panel of one k-block, 72 KiB, streams from L2; shorter would re-read C too often */
-size_t gemm_k_block(size_t k);                          /* the even length of the k-blocks of a product */
-void gemm_clamp(gemm_block *b, const activation *act);  /* low and high; other activations need gemm_activate() */
+enum { GEMM_K_BLOCK = 384 }; /* a B panel of one k-block, 72 KiB, streams from L2; shorter would re-read C too often */
+size_t gemm_k_block(size_t k); /* the even length of the k-blocks of a product */
+void gemm_clamp(gemm_block *b, const activation *act); /* low and high; other activations need gemm_activate() */
 /* Applies what gemm_clamp() did not to [rows, columns] of c. */
 void gemm_activate(const activation *act, float *c, size_t c_row, size_t rows, size_t columns, const kernel_set *k);
 
-/* How batch products of [m, n] are cut into blocks: even, at most GEMM_BLOCK_MAX a side, and enough of them for the threads. */
-enum { GEMM_BLOCK_MAX = 576 };  /* a packed operand of one block takes 864 KiB of L2 at most */
+/* How batch products of [m, n] are cut into blocks: even, at most GEMM_BLOCK_MAX a side, enough for the threads. */
+enum { GEMM_BLOCK_MAX = 576 }; /* a packed operand of one block takes 864 KiB of L2 at most */
 typedef struct {
-    size_t rows, columns;       /* of a block: whole panels */
+    size_t rows, columns; /* of a block: whole panels */
     size_t row_blocks, column_blocks;
 } gemm_cut;
 gemm_cut gemm_cut_make(size_t batch, size_t m, size_t n, const compute *pool);

@@ -8,7 +8,8 @@
  *        |  a01 a11 a21 ...                          |   b10 b11 ...
  *
  * 48 columns are three AVX-512 registers: 8 rows x 3 keep 24 accumulators busy, load 3 vectors and 8 scalars
- * for 24 multiply-adds, and 8 divides almost every channel count.  AVX2 works on 4 rows x 24 columns of the same panels. */
+ * for 24 multiply-adds, and 8 divides almost every channel count.
+ * AVX2 works on 4 rows x 24 columns of the same panels. */
 #ifndef TENSOR_GEMM_BLOCK_H
 #define TENSOR_GEMM_BLOCK_H
 #include <stdbool.h>
@@ -19,19 +20,19 @@ enum { GEMM_ROWS = 16, GEMM_COLUMNS = 48 };
 /* C = clamp(alpha * (C_before + A * B) + bias_row + bias_col + beta * residual), the last part only when `last`. */
 typedef struct {
     size_t m, n, k;
-    const float *a;             /* A(i,p) = a[i / 16 * a_panel + i % 16 * a_row + p * a_step] */
+    const float *a; /* A(i,p) = a[i / 16 * a_panel + i % 16 * a_row + p * a_step] */
     size_t a_row, a_step, a_panel;
-    const float *b;             /* B(p,j) = b[j / 48 * b_panel + p * b_step + j % 48] */
+    const float *b; /* B(p,j) = b[j / 48 * b_panel + p * b_step + j % 48] */
     size_t b_step, b_panel;
-    float *c;                   /* [m, n], rows c_row apart; no other operand overlaps it */
+    float *c; /* [m, n], rows c_row apart; no other operand overlaps it */
     size_t c_row;
-    bool add;                   /* C holds the sum over the k-blocks before this one */
-    bool last;                  /* no k-block follows: finish */
+    bool add; /* C holds the sum over the k-blocks before this one */
+    bool last; /* no k-block follows: finish */
     float alpha, beta;
-    float low, high;            /* -inf and inf: no clamp.  NaN passes */
-    const float *bias_row;      /* [m] or NULL */
-    const float *bias_col;      /* [n] or NULL */
-    const float *residual;      /* [m, n], rows residual_row apart, or NULL */
+    float low, high; /* -inf and inf: no clamp.  NaN passes */
+    const float *bias_row; /* [m] or NULL */
+    const float *bias_col; /* [n] or NULL */
+    const float *residual; /* [m, n], rows residual_row apart, or NULL */
     size_t residual_row;
 } gemm_block;
 

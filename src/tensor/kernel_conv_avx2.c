@@ -15,16 +15,15 @@ ALWAYS_INLINE __m256i lanes_from(size_t first, size_t end)
                                _mm256_cmpgt_epi32(_mm256_set1_epi32((int)end), lane));
 }
 
-static void im2col_strided(float *panel, const float *x, size_t x_step, size_t count, const lane_run *runs, size_t run_count,
-                           size_t stride)
+static void im2col_strided(float *panel, const float *x, size_t x_step, size_t count, const lane_run *runs,
+                           size_t run_count, size_t stride)
 {
     memset(panel, 0, count * GEMM_COLUMNS * sizeof *panel);
     for (size_t c = 0; c < count; c++, panel += GEMM_COLUMNS, x += x_step)
         for (size_t r = 0; r < run_count; r++) {
             const float *from = x + runs[r].at;
             float *y = panel + runs[r].lane;
-            for (size_t i = 0; i < runs[r].count; i++)
-                y[i] = from[i * stride];
+            for (size_t i = 0; i < runs[r].count; i++) y[i] = from[i * stride];
         }
 }
 
@@ -68,12 +67,11 @@ void every_f32_avx2(float *y, const float *x, size_t stride, size_t n)
         return;
     }
     if (stride == 2)
-        for (; i + LANES < n; i += LANES) {   /* < : the last odd element need not exist */
+        for (; i + LANES < n; i += LANES) { /* < : the last odd element need not exist */
             __m256 even = _mm256_shuffle_ps(_mm256_loadu_ps(x + 2 * i), _mm256_loadu_ps(x + 2 * i + LANES), 0x88);
             _mm256_storeu_ps(y + i, _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(even), 0xd8)));
         }
-    for (; i < n; i++)
-        y[i] = x[i * stride];
+    for (; i < n; i++) y[i] = x[i * stride];
 }
 
 ALWAYS_INLINE __m256 load(const float *x, bool whole, __m256i last)
@@ -85,19 +83,19 @@ ALWAYS_INLINE __m256 load(const float *x, bool whole, __m256i last)
 ALWAYS_INLINE void sum_block(const tap_set *t, float *y, const float *x, int rows, int vectors, __m256i last)
 {
     __m256 acc[4][4];
-    UNROLL for (int r = 0; r < rows; r++)
-        UNROLL for (int v = 0; v < vectors; v++)
-            acc[r][v] = _mm256_set1_ps(t->bias);
+    EACH (r, rows)
+        EACH (v, vectors) acc[r][v] = _mm256_set1_ps(t->bias);
     for (size_t q = 0; q < t->count; q++) {
         __m256 w = _mm256_set1_ps(t->w[q]);
         const float *from = x + t->at[q];
-        UNROLL for (int r = 0; r < rows; r++)
-            UNROLL for (int v = 0; v < vectors; v++)
-                acc[r][v] = _mm256_fmadd_ps(load(from + (size_t)r * t->x_row + v * LANES, v < vectors - 1, last), w, acc[r][v]);
+        EACH (r, rows)
+            EACH (v, vectors)
+                acc[r][v] =
+                    _mm256_fmadd_ps(load(from + (size_t)r * t->x_row + v * LANES, v < vectors - 1, last), w, acc[r][v]);
     }
     const __m256 low = _mm256_set1_ps(t->low), high = _mm256_set1_ps(t->high);
-    UNROLL for (int r = 0; r < rows; r++)
-        UNROLL for (int v = 0; v < vectors; v++)
+    EACH (r, rows)
+        EACH (v, vectors)
             _mm256_maskstore_ps(y + (size_t)r * t->y_row + v * LANES, v < vectors - 1 ? _mm256_set1_epi32(-1) : last,
                                 _mm256_min_ps(high, _mm256_max_ps(low, acc[r][v])));
 }
@@ -111,42 +109,33 @@ ALWAYS_INLINE __m256 max_nan(__m256 best, __m256 v)
 ALWAYS_INLINE void max_block(const tap_set *t, float *y, const float *x, int rows, int vectors, __m256i last)
 {
     __m256 acc[4][4];
-    UNROLL for (int r = 0; r < rows; r++)
-        UNROLL for (int v = 0; v < vectors; v++)
-            acc[r][v] = load(x + t->at[0] + (size_t)r * t->x_row + v * LANES, v < vectors - 1, last);
+    EACH (r, rows)
+        EACH (v, vectors) acc[r][v] = load(x + t->at[0] + (size_t)r * t->x_row + v * LANES, v < vectors - 1, last);
     for (size_t q = 1; q < t->count; q++) {
         const float *from = x + t->at[q];
-        UNROLL for (int r = 0; r < rows; r++)
-            UNROLL for (int v = 0; v < vectors; v++)
+        EACH (r, rows)
+            EACH (v, vectors)
                 acc[r][v] = max_nan(acc[r][v], load(from + (size_t)r * t->x_row + v * LANES, v < vectors - 1, last));
     }
-    UNROLL for (int r = 0; r < rows; r++)
-        UNROLL for (int v = 0; v < vectors; v++)
-            _mm256_maskstore_ps(y + (size_t)r * t->y_row + v * LANES, v < vectors - 1 ? _mm256_set1_epi32(-1) : last, acc[r][v]);
+    EACH (r, rows)
+        EACH (v, vectors)
+            _mm256_maskstore_ps(y + (size_t)r * t->y_row + v * LANES, v < vectors - 1 ? _mm256_set1_epi32(-1) : last,
+                                acc[r][v]);
 }
 
 /* Wide rows go by four registers, narrow ones by four rows. */
-#define OVER_ROWS(block)                                                                                   \
-    const __m256i all = _mm256_set1_epi32(-1);                                                             \
-    size_t r = 0, wide = n & ~(size_t)(4 * LANES - 1);                                                     \
-    for (size_t i = 0; i < wide; i += 4 * LANES)                                                           \
-        for (r = 0; r < rows; r++)                                                                         \
-            block(t, y + r * t->y_row + i, x + r * t->x_row + i, 1, 4, all);                               \
-    for (size_t i = wide; i < n; i += LANES) {                                                             \
-        __m256i last = lanes_from(0, n - i < LANES ? n - i : LANES);                                       \
-        for (r = 0; r + 4 <= rows; r += 4)                                                                 \
-            block(t, y + r * t->y_row + i, x + r * t->x_row + i, 4, 1, last);                              \
-        for (; r < rows; r++)                                                                              \
-            block(t, y + r * t->y_row + i, x + r * t->x_row + i, 1, 1, last);                              \
+#define OVER_ROWS(block) \
+    const __m256i all = _mm256_set1_epi32(-1); \
+    size_t r = 0, wide = n & ~(size_t)(4 * LANES - 1); \
+    for (size_t i = 0; i < wide; i += 4 * LANES) \
+        for (r = 0; r < rows; r++) block(t, y + r * t->y_row + i, x + r * t->x_row + i, 1, 4, all); \
+    for (size_t i = wide; i < n; i += LANES) { \
+        __m256i last = lanes_from(0, n - i < LANES ? n - i : LANES); \
+        for (r = 0; r + 4 <= rows; r += 4) block(t, y + r * t->y_row + i, x + r * t->x_row + i, 4, 1, last); \
+        for (; r < rows; r++) block(t, y + r * t->y_row + i, x + r * t->x_row + i, 1, 1, last); \
     }
 
-void taps_sum_f32_avx2(const tap_set *t, float *y, const float *x, size_t rows, size_t n)
-{
-    OVER_ROWS(sum_block)
-}
+void taps_sum_f32_avx2(const tap_set *t, float *y, const float *x, size_t rows, size_t n) { OVER_ROWS(sum_block) }
 
-void taps_max_f32_avx2(const tap_set *t, float *y, const float *x, size_t rows, size_t n)
-{
-    OVER_ROWS(max_block)
-}
+void taps_max_f32_avx2(const tap_set *t, float *y, const float *x, size_t rows, size_t n) { OVER_ROWS(max_block) }
 #endif

@@ -26,18 +26,19 @@ ALWAYS_INLINE __mmask16 lanes_from(size_t first, size_t end)
 
 static void cut_runs(pieces *p, const lane_run *runs, size_t run_count)
 {
-    for (size_t v = 0; v < VECTORS; v++)
-        p->count[v] = 0;
+    for (size_t v = 0; v < VECTORS; v++) p->count[v] = 0;
     for (size_t r = 0; r < run_count; r++)
         for (size_t lane = runs[r].lane, end = lane + runs[r].count; lane < end;) {
             size_t v = lane / LANES, stop = (v + 1) * LANES < end ? (v + 1) * LANES : end;
-            p->all[v][p->count[v]++] = (piece){.at = (ptrdiff_t)runs[r].at - (ptrdiff_t)runs[r].lane + (ptrdiff_t)(v * LANES),
-                                               .mask = lanes_from(lane - v * LANES, stop - v * LANES)};
+            p->all[v][p->count[v]++] =
+                (piece){.at = (ptrdiff_t)runs[r].at - (ptrdiff_t)runs[r].lane + (ptrdiff_t)(v * LANES),
+                        .mask = lanes_from(lane - v * LANES, stop - v * LANES)};
             lane = stop;
         }
 }
 
-static void im2col_dense(float *panel, const float *x, size_t x_step, size_t count, const lane_run *runs, size_t run_count)
+static void im2col_dense(float *panel, const float *x, size_t x_step, size_t count, const lane_run *runs,
+                         size_t run_count)
 {
     if (run_count == 1 && runs[0].count == GEMM_COLUMNS) {
         for (x += runs[0].at; count > 0; count--, panel += GEMM_COLUMNS, x += x_step) {
@@ -56,15 +57,14 @@ static void im2col_dense(float *panel, const float *x, size_t x_step, size_t cou
         const float *from = x;
         for (size_t c = 0; c < count; c++, y += GEMM_COLUMNS, from += x_step) {
             __m512 row = _mm512_setzero_ps();
-            for (const piece *i = q; i < end; i++)
-                row = _mm512_mask_loadu_ps(row, i->mask, from + i->at);
+            for (const piece *i = q; i < end; i++) row = _mm512_mask_loadu_ps(row, i->mask, from + i->at);
             _mm512_storeu_ps(y, row);
         }
     }
 }
 
-void im2col_f32_avx512(float *panel, const float *x, size_t x_step, size_t count, const lane_run *runs, size_t run_count,
-                       size_t stride)
+void im2col_f32_avx512(float *panel, const float *x, size_t x_step, size_t count, const lane_run *runs,
+                       size_t run_count, size_t stride)
 {
     if (stride == 1) {
         im2col_dense(panel, x, x_step, count, runs, run_count);
@@ -98,31 +98,31 @@ void every_f32_avx512(float *y, const float *x, size_t stride, size_t n)
     }
     if (stride == 2) {
         const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-        for (; i + LANES < n; i += LANES)   /* < : the last odd element need not exist */
-            _mm512_storeu_ps(y + i, _mm512_permutex2var_ps(_mm512_loadu_ps(x + 2 * i), even, _mm512_loadu_ps(x + 2 * i + LANES)));
+        for (; i + LANES < n; i += LANES) /* < : the last odd element need not exist */
+            _mm512_storeu_ps(
+                y + i, _mm512_permutex2var_ps(_mm512_loadu_ps(x + 2 * i), even, _mm512_loadu_ps(x + 2 * i + LANES)));
     }
-    for (; i < n; i++)
-        y[i] = x[i * stride];
+    for (; i < n; i++) y[i] = x[i * stride];
 }
 
 /* rows x vectors registers of y at x; `last` masks the last vector of each row. */
 ALWAYS_INLINE void sum_block(const tap_set *t, float *y, const float *x, int rows, int vectors, __mmask16 last)
 {
     __m512 acc[4][4];
-    UNROLL for (int r = 0; r < rows; r++)
-        UNROLL for (int v = 0; v < vectors; v++)
-            acc[r][v] = _mm512_set1_ps(t->bias);
+    EACH (r, rows)
+        EACH (v, vectors) acc[r][v] = _mm512_set1_ps(t->bias);
     for (size_t q = 0; q < t->count; q++) {
         __m512 w = _mm512_set1_ps(t->w[q]);
         const float *from = x + t->at[q];
-        UNROLL for (int r = 0; r < rows; r++)
-            UNROLL for (int v = 0; v < vectors; v++)
+        EACH (r, rows)
+            EACH (v, vectors)
                 acc[r][v] = _mm512_fmadd_ps(
-                    _mm512_maskz_loadu_ps(v < vectors - 1 ? 0xffff : last, from + (size_t)r * t->x_row + v * LANES), w, acc[r][v]);
+                    _mm512_maskz_loadu_ps(v < vectors - 1 ? 0xffff : last, from + (size_t)r * t->x_row + v * LANES), w,
+                    acc[r][v]);
     }
     const __m512 low = _mm512_set1_ps(t->low), high = _mm512_set1_ps(t->high);
-    UNROLL for (int r = 0; r < rows; r++)
-        UNROLL for (int v = 0; v < vectors; v++)
+    EACH (r, rows)
+        EACH (v, vectors)
             _mm512_mask_storeu_ps(y + (size_t)r * t->y_row + v * LANES, v < vectors - 1 ? 0xffff : last,
                                   _mm512_min_ps(high, _mm512_max_ps(low, acc[r][v])));
 }
@@ -137,42 +137,34 @@ ALWAYS_INLINE __m512 max_nan(__m512 best, __m512 v)
 ALWAYS_INLINE void max_block(const tap_set *t, float *y, const float *x, int rows, int vectors, __mmask16 last)
 {
     __m512 acc[4][4];
-    UNROLL for (int r = 0; r < rows; r++)
-        UNROLL for (int v = 0; v < vectors; v++)
-            acc[r][v] = _mm512_maskz_loadu_ps(v < vectors - 1 ? 0xffff : last, x + t->at[0] + (size_t)r * t->x_row + v * LANES);
+    EACH (r, rows)
+        EACH (v, vectors)
+            acc[r][v] =
+                _mm512_maskz_loadu_ps(v < vectors - 1 ? 0xffff : last, x + t->at[0] + (size_t)r * t->x_row + v * LANES);
     for (size_t q = 1; q < t->count; q++) {
         const float *from = x + t->at[q];
-        UNROLL for (int r = 0; r < rows; r++)
-            UNROLL for (int v = 0; v < vectors; v++)
-                acc[r][v] = max_nan(
-                    acc[r][v], _mm512_maskz_loadu_ps(v < vectors - 1 ? 0xffff : last, from + (size_t)r * t->x_row + v * LANES));
+        EACH (r, rows)
+            EACH (v, vectors)
+                acc[r][v] = max_nan(acc[r][v], _mm512_maskz_loadu_ps(v < vectors - 1 ? 0xffff : last,
+                                                                     from + (size_t)r * t->x_row + v * LANES));
     }
-    UNROLL for (int r = 0; r < rows; r++)
-        UNROLL for (int v = 0; v < vectors; v++)
+    EACH (r, rows)
+        EACH (v, vectors)
             _mm512_mask_storeu_ps(y + (size_t)r * t->y_row + v * LANES, v < vectors - 1 ? 0xffff : last, acc[r][v]);
 }
 
 /* Wide rows go by four registers, narrow ones by four rows. */
-#define OVER_ROWS(block)                                                                                   \
-    size_t r = 0, wide = n & ~(size_t)(4 * LANES - 1);                                                     \
-    for (size_t i = 0; i < wide; i += 4 * LANES)                                                           \
-        for (r = 0; r < rows; r++)                                                                         \
-            block(t, y + r * t->y_row + i, x + r * t->x_row + i, 1, 4, 0xffff);                            \
-    for (size_t i = wide; i < n; i += LANES) {                                                             \
-        __mmask16 last = n - i < LANES ? (__mmask16)((1u << (n - i)) - 1) : 0xffff;                        \
-        for (r = 0; r + 4 <= rows; r += 4)                                                                 \
-            block(t, y + r * t->y_row + i, x + r * t->x_row + i, 4, 1, last);                              \
-        for (; r < rows; r++)                                                                              \
-            block(t, y + r * t->y_row + i, x + r * t->x_row + i, 1, 1, last);                              \
+#define OVER_ROWS(block) \
+    size_t r = 0, wide = n & ~(size_t)(4 * LANES - 1); \
+    for (size_t i = 0; i < wide; i += 4 * LANES) \
+        for (r = 0; r < rows; r++) block(t, y + r * t->y_row + i, x + r * t->x_row + i, 1, 4, 0xffff); \
+    for (size_t i = wide; i < n; i += LANES) { \
+        __mmask16 last = n - i < LANES ? (__mmask16)((1u << (n - i)) - 1) : 0xffff; \
+        for (r = 0; r + 4 <= rows; r += 4) block(t, y + r * t->y_row + i, x + r * t->x_row + i, 4, 1, last); \
+        for (; r < rows; r++) block(t, y + r * t->y_row + i, x + r * t->x_row + i, 1, 1, last); \
     }
 
-void taps_sum_f32_avx512(const tap_set *t, float *y, const float *x, size_t rows, size_t n)
-{
-    OVER_ROWS(sum_block)
-}
+void taps_sum_f32_avx512(const tap_set *t, float *y, const float *x, size_t rows, size_t n) { OVER_ROWS(sum_block) }
 
-void taps_max_f32_avx512(const tap_set *t, float *y, const float *x, size_t rows, size_t n)
-{
-    OVER_ROWS(max_block)
-}
+void taps_max_f32_avx512(const tap_set *t, float *y, const float *x, size_t rows, size_t n) { OVER_ROWS(max_block) }
 #endif

@@ -4,8 +4,8 @@
 #include <math.h>
 #include <string.h>
 
-void im2col_f32_scalar(float *panel, const float *x, size_t x_step, size_t count, const lane_run *runs, size_t run_count,
-                       size_t stride)
+void im2col_f32_scalar(float *panel, const float *x, size_t x_step, size_t count, const lane_run *runs,
+                       size_t run_count, size_t stride)
 {
     memset(panel, 0, count * GEMM_COLUMNS * sizeof *panel);
     for (size_t c = 0; c < count; c++)
@@ -16,8 +16,7 @@ void im2col_f32_scalar(float *panel, const float *x, size_t x_step, size_t count
 
 void every_f32_scalar(float *y, const float *x, size_t stride, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        y[i] = x[i * stride];
+    for (size_t i = 0; i < n; i++) y[i] = x[i * stride];
 }
 
 void taps_sum_f32_scalar(const tap_set *t, float *y, const float *x, size_t rows, size_t n)
@@ -25,12 +24,9 @@ void taps_sum_f32_scalar(const tap_set *t, float *y, const float *x, size_t rows
     for (size_t r = 0; r < rows; r++)
         for (size_t i = 0; i < n; i++) {
             double sum = (double)t->bias;
-            for (size_t q = 0; q < t->count; q++)
-                sum += (double)t->w[q] * (double)x[r * t->x_row + t->at[q] + i];
-            if (sum < (double)t->low)
-                sum = (double)t->low;
-            if (sum > (double)t->high)
-                sum = (double)t->high;
+            for (size_t q = 0; q < t->count; q++) sum += (double)t->w[q] * (double)x[r * t->x_row + t->at[q] + i];
+            if (sum < (double)t->low) sum = (double)t->low;
+            if (sum > (double)t->high) sum = (double)t->high;
             y[r * t->y_row + i] = (float)sum;
         }
 }
@@ -42,8 +38,7 @@ void taps_max_f32_scalar(const tap_set *t, float *y, const float *x, size_t rows
             float best = x[r * t->x_row + t->at[0] + i];
             for (size_t q = 1; q < t->count; q++) {
                 float v = x[r * t->x_row + t->at[q] + i];
-                if (v > best || isnan(v))
-                    best = v;
+                if (v > best || isnan(v)) best = v;
             }
             y[r * t->y_row + i] = best;
         }

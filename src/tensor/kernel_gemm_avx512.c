@@ -29,15 +29,14 @@ float dot_f32_avx512(const float *a, const float *b, size_t n)
 ALWAYS_INLINE void store(const gemm_block *g, __m512 v, size_t i, size_t j, __mmask16 mask)
 {
     float *c = g->c + i * g->c_row + j;
-    if (g->add)
-        v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(mask, c));
+    if (g->add) v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(mask, c));
     if (g->last) {
         __m512 bias = _mm512_set1_ps(g->bias_row ? g->bias_row[i] : 0.0f);
-        if (g->bias_col)
-            bias = _mm512_add_ps(bias, _mm512_maskz_loadu_ps(mask, g->bias_col + j));
+        if (g->bias_col) bias = _mm512_add_ps(bias, _mm512_maskz_loadu_ps(mask, g->bias_col + j));
         v = _mm512_fmadd_ps(v, _mm512_set1_ps(g->alpha), bias);
         if (g->residual)
-            v = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(mask, g->residual + i * g->residual_row + j), _mm512_set1_ps(g->beta), v);
+            v = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(mask, g->residual + i * g->residual_row + j),
+                                _mm512_set1_ps(g->beta), v);
         /* The second operand comes through when one is NaN. */
         v = _mm512_min_ps(_mm512_set1_ps(g->high), _mm512_max_ps(_mm512_set1_ps(g->low), v));
     }
@@ -51,39 +50,45 @@ ALWAYS_INLINE void tile(const gemm_block *g, size_t i, size_t j, __mmask16 last,
     const float *a = g->a + i / GEMM_ROWS * g->a_panel + i % GEMM_ROWS * a_row;
     const float *b = g->b + j / GEMM_COLUMNS * g->b_panel + j % GEMM_COLUMNS;
     __m512 acc[STRIP][VECTORS], x[VECTORS];
-    UNROLL for (int r = 0; r < rows; r++)
-        UNROLL for (int v = 0; v < vectors; v++)
-            acc[r][v] = _mm512_setzero_ps();
+    EACH (r, rows)
+        EACH (v, vectors) acc[r][v] = _mm512_setzero_ps();
     for (size_t p = g->k; p > 0; p--, a += a_step, b += b_step) {
-        UNROLL for (int v = 0; v < vectors; v++)
+        EACH (v, vectors)
             x[v] = v < vectors - 1 ? _mm512_loadu_ps(b + v * LANES) : _mm512_maskz_loadu_ps(last, b + v * LANES);
-        UNROLL for (int r = 0; r < rows; r++) {
+        EACH (r, rows) {
             __m512 s = _mm512_set1_ps(a[(size_t)r * a_row]);
-            UNROLL for (int v = 0; v < vectors; v++)
-                acc[r][v] = _mm512_fmadd_ps(s, x[v], acc[r][v]);
+            EACH (v, vectors) acc[r][v] = _mm512_fmadd_ps(s, x[v], acc[r][v]);
         }
     }
-    UNROLL for (int r = 0; r < rows; r++)
-        UNROLL for (int v = 0; v < vectors; v++)
-            store(g, acc[r][v], i + (size_t)r, j + (size_t)v * LANES, v < vectors - 1 ? 0xffff : last);
+    EACH (r, rows)
+        EACH (v, vectors) store(g, acc[r][v], i + (size_t)r, j + (size_t)v * LANES, v < vectors - 1 ? 0xffff : last);
 }
 
 typedef void tile_fn(const gemm_block *g, size_t i, size_t j, __mmask16 last);
 
-#define TILE(rows, vectors)                                                                                    \
-    static void packed_##rows##x##vectors(const gemm_block *g, size_t i, size_t j, __mmask16 last)             \
-    {                                                                                                          \
-        tile(g, i, j, last, rows, vectors, true);                                                              \
-    }                                                                                                          \
-    static void strided_##rows##x##vectors(const gemm_block *g, size_t i, size_t j, __mmask16 last)            \
-    {                                                                                                          \
-        tile(g, i, j, last, rows, vectors, false);                                                             \
+#define TILE(rows, vectors) \
+    static void packed_##rows##x##vectors(const gemm_block *g, size_t i, size_t j, __mmask16 last) \
+    { \
+        tile(g, i, j, last, rows, vectors, true); \
+    } \
+    static void strided_##rows##x##vectors(const gemm_block *g, size_t i, size_t j, __mmask16 last) \
+    { \
+        tile(g, i, j, last, rows, vectors, false); \
     }
 #define TILES(rows) TILE(rows, 1) TILE(rows, 2) TILE(rows, 3)
-TILES(1) TILES(2) TILES(3) TILES(4) TILES(5) TILES(6) TILES(7) TILES(8)
-#define ROW(kind, rows) {kind##_##rows##x1, kind##_##rows##x2, kind##_##rows##x3}
-#define TABLE(kind) {ROW(kind, 1), ROW(kind, 2), ROW(kind, 3), ROW(kind, 4), ROW(kind, 5), ROW(kind, 6), ROW(kind, 7), ROW(kind, 8)}
-static tile_fn *const tiles[2][STRIP][VECTORS] = {TABLE(strided), TABLE(packed)};
+TILES(1)
+TILES(2)
+TILES(3) TILES(4) TILES(5) TILES(6) TILES(7) TILES(8)
+
+#define ROW(kind, rows) \
+    { \
+        kind##_##rows##x1, kind##_##rows##x2, kind##_##rows##x3 \
+    }
+#define TABLE(kind) \
+    { \
+        ROW(kind, 1), ROW(kind, 2), ROW(kind, 3), ROW(kind, 4), ROW(kind, 5), ROW(kind, 6), ROW(kind, 7), ROW(kind, 8) \
+    }
+    static tile_fn *const tiles[2][STRIP][VECTORS] = {TABLE(strided), TABLE(packed)};
 
 /* A few columns of C: lanes run down the rows of A's panels, so that no lane is idle. */
 ALWAYS_INLINE void narrow(const gemm_block *g, size_t i, size_t j, int panels, int columns)
@@ -91,24 +96,21 @@ ALWAYS_INLINE void narrow(const gemm_block *g, size_t i, size_t j, int panels, i
     const float *a = g->a + i / GEMM_ROWS * g->a_panel;
     const float *b = g->b + j / GEMM_COLUMNS * g->b_panel + j % GEMM_COLUMNS;
     __m512 acc[4][NARROW], x[4];
-    UNROLL for (int q = 0; q < panels; q++)
-        UNROLL for (int c = 0; c < columns; c++)
-            acc[q][c] = _mm512_setzero_ps();
+    EACH (q, panels)
+        EACH (c, columns) acc[q][c] = _mm512_setzero_ps();
     for (size_t p = g->k; p > 0; p--, a += GEMM_ROWS, b += g->b_step) {
-        UNROLL for (int q = 0; q < panels; q++)
-            x[q] = _mm512_loadu_ps(a + (size_t)q * g->a_panel);
-        UNROLL for (int c = 0; c < columns; c++) {
+        EACH (q, panels) x[q] = _mm512_loadu_ps(a + (size_t)q * g->a_panel);
+        EACH (c, columns) {
             __m512 s = _mm512_set1_ps(b[c]);
-            UNROLL for (int q = 0; q < panels; q++)
-                acc[q][c] = _mm512_fmadd_ps(x[q], s, acc[q][c]);
+            EACH (q, panels) acc[q][c] = _mm512_fmadd_ps(x[q], s, acc[q][c]);
         }
     }
     float out[4][NARROW][LANES];
-    UNROLL for (int q = 0; q < panels; q++)
-        UNROLL for (int c = 0; c < columns; c++)
-            _mm512_storeu_ps(out[q][c], acc[q][c]);
+    EACH (q, panels)
+        EACH (c, columns) _mm512_storeu_ps(out[q][c], acc[q][c]);
     size_t rows = g->m - i < (size_t)panels * LANES ? g->m - i : (size_t)panels * LANES;
-    const __m512i column = _mm512_mullo_epi32(_mm512_set1_epi32(LANES), _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 0, 0, 0, 0, 0, 0, 0, 0));
+    const __m512i column =
+        _mm512_mullo_epi32(_mm512_set1_epi32(LANES), _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 0, 0, 0, 0, 0, 0, 0, 0));
     __mmask16 mask = (__mmask16)((1u << columns) - 1);
     for (size_t r = 0; r < rows; r++) {
         __m512 v = _mm512_mask_i32gather_ps(_mm512_setzero_ps(), mask, column, &out[r / LANES][0][r % LANES], 4);
@@ -117,24 +119,23 @@ ALWAYS_INLINE void narrow(const gemm_block *g, size_t i, size_t j, int panels, i
 }
 
 typedef void narrow_fn(const gemm_block *g, size_t i, size_t j);
-#define NARROWS(columns, panels)                                                                                      \
-    static void wide_narrow_##columns(const gemm_block *g, size_t i, size_t j) { narrow(g, i, j, panels, columns); }  \
+#define NARROWS(columns, panels) \
+    static void wide_narrow_##columns(const gemm_block *g, size_t i, size_t j) { narrow(g, i, j, panels, columns); } \
     static void one_narrow_##columns(const gemm_block *g, size_t i, size_t j) { narrow(g, i, j, 1, columns); }
-NARROWS(1, 4) NARROWS(2, 4) NARROWS(3, 4) NARROWS(4, 4) NARROWS(5, 2) NARROWS(6, 2) NARROWS(7, 2) NARROWS(8, 2)
-static const struct {
+NARROWS(1, 4)
+NARROWS(2, 4) NARROWS(3, 4) NARROWS(4, 4) NARROWS(5, 2) NARROWS(6, 2) NARROWS(7, 2) NARROWS(8, 2) static const struct {
     size_t panels;
     narrow_fn *wide, *one;
-} narrows[NARROW] = {{4, wide_narrow_1, one_narrow_1}, {4, wide_narrow_2, one_narrow_2}, {4, wide_narrow_3, one_narrow_3},
-                     {4, wide_narrow_4, one_narrow_4}, {2, wide_narrow_5, one_narrow_5}, {2, wide_narrow_6, one_narrow_6},
+} narrows[NARROW] = {{4, wide_narrow_1, one_narrow_1}, {4, wide_narrow_2, one_narrow_2},
+                     {4, wide_narrow_3, one_narrow_3}, {4, wide_narrow_4, one_narrow_4},
+                     {2, wide_narrow_5, one_narrow_5}, {2, wide_narrow_6, one_narrow_6},
                      {2, wide_narrow_7, one_narrow_7}, {2, wide_narrow_8, one_narrow_8}};
 
 static void narrow_panel(const gemm_block *g, size_t j, size_t columns)
 {
     size_t wide = narrows[columns - 1].panels * GEMM_ROWS, i = 0;
-    for (; i + wide <= g->m; i += wide)
-        narrows[columns - 1].wide(g, i, j);
-    for (; i < g->m; i += GEMM_ROWS)
-        narrows[columns - 1].one(g, i, j);
+    for (; i + wide <= g->m; i += wide) narrows[columns - 1].wide(g, i, j);
+    for (; i < g->m; i += GEMM_ROWS) narrows[columns - 1].one(g, i, j);
 }
 
 void gemm_f32_avx512(const gemm_block *g)

@@ -4,24 +4,18 @@
 float dot_f32_scalar(const float *a, const float *b, size_t n)
 {
     double sum = 0;
-    for (size_t i = 0; i < n; i++)
-        sum += (double)a[i] * (double)b[i];
+    for (size_t i = 0; i < n; i++) sum += (double)a[i] * (double)b[i];
     return (float)sum;
 }
 
 static float finish(const gemm_block *g, double sum, size_t i, size_t j)
 {
     double v = (double)g->alpha * sum;
-    if (g->bias_row)
-        v += (double)g->bias_row[i];
-    if (g->bias_col)
-        v += (double)g->bias_col[j];
-    if (g->residual)
-        v += (double)g->beta * (double)g->residual[i * g->residual_row + j];
-    if (v < (double)g->low)
-        v = (double)g->low;
-    if (v > (double)g->high)
-        v = (double)g->high;
+    if (g->bias_row) v += (double)g->bias_row[i];
+    if (g->bias_col) v += (double)g->bias_col[j];
+    if (g->residual) v += (double)g->beta * (double)g->residual[i * g->residual_row + j];
+    if (v < (double)g->low) v = (double)g->low;
+    if (v > (double)g->high) v = (double)g->high;
     return (float)v;
 }
 
@@ -33,8 +27,7 @@ void gemm_f32_scalar(const gemm_block *g)
             const float *b = g->b + j / GEMM_COLUMNS * g->b_panel + j % GEMM_COLUMNS;
             float *c = g->c + i * g->c_row + j;
             double sum = g->add ? (double)*c : 0;
-            for (size_t p = 0; p < g->k; p++)
-                sum += (double)a[p * g->a_step] * (double)b[p * g->b_step];
+            for (size_t p = 0; p < g->k; p++) sum += (double)a[p * g->a_step] * (double)b[p * g->b_step];
             *c = g->last ? finish(g, sum, i, j) : (float)sum;
         }
     }
@@ -43,6 +36,5 @@ void gemm_f32_scalar(const gemm_block *g)
 void transpose_f32_scalar(float *y, size_t y_row, const float *x, size_t x_row, size_t rows, size_t columns)
 {
     for (size_t i = 0; i < rows; i++)
-        for (size_t j = 0; j < columns; j++)
-            y[j * y_row + i] = x[i * x_row + j];
+        for (size_t j = 0; j < columns; j++) y[j * y_row + i] = x[i * x_row + j];
 }

@@ -18,7 +18,7 @@ typedef struct {
     /* y[i] = x[i * stride], stride >= 1; reads nothing after x[(n - 1) * stride]. */                                 \
     X(every_f32,      void,    (float *y, const float *x, size_t stride, size_t n),               avx2, avx512)       \
     /* y[r][i] = clamp(bias + sum over t of w[t] * x[r * x_row + at[t] + i]); NaN passes. */                           \
-    X(taps_sum_f32,   void,    (const tap_set *t, float *y, const float *x, size_t rows, size_t n),  avx2, avx512)       \
+    X(taps_sum_f32,   void,    (const tap_set *t, float *y, const float *x, size_t rows, size_t n), avx2, avx512)  \
     /* y[r][i] = the largest of x[r * x_row + at[t] + i]; NaN when one of them is. */                                 \
     X(taps_max_f32,   void,    (const tap_set *t, float *y, const float *x, size_t rows, size_t n),  avx2, avx512)
 

@@ -7,6 +7,8 @@
 #else
 #define UNROLL _Pragma("GCC unroll 32")
 #endif
+/* for i in 0 .. n-1 */
+#define EACH(i, n) UNROLL for (int i = 0; i < (n); i++)
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 #endif

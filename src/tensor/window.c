@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-static size_t reach(const window_shape *s, int d)   /* padded elements that the outputs see */
+static size_t reach(const window_shape *s, int d) /* padded elements that the outputs see */
 {
     return (s->out[d] - 1) * s->stride[d] + (s->kernel[d] - 1) * s->dilation[d] + 1;
 }
@@ -11,7 +11,8 @@ bool window_init(window *w, const window_shape *s)
 {
     *w = (window){.s = *s};
     size_t area;
-    if (s->kernel[0] > WINDOW_TAPS_MAX || s->kernel[1] > WINDOW_TAPS_MAX || s->kernel[0] * s->kernel[1] > WINDOW_TAPS_MAX)
+    if (s->kernel[0] > WINDOW_TAPS_MAX || s->kernel[1] > WINDOW_TAPS_MAX ||
+        s->kernel[0] * s->kernel[1] > WINDOW_TAPS_MAX)
         return false;
     w->rows = (reach(s, 0) + s->stride[0] - 1) / s->stride[0];
     w->pitch = (reach(s, 1) + s->stride[1] - 1) / s->stride[1];
@@ -29,31 +30,27 @@ bool window_init(window *w, const window_shape *s)
 
 static void fill_row(float *y, float v, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        y[i] = v;
+    for (size_t i = 0; i < n; i++) y[i] = v;
 }
 
 /* True when some tap falls into this phase. */
 static bool phase_used(const window_shape *s, int d, size_t phase)
 {
     for (size_t i = 0; i < s->kernel[d]; i++)
-        if (i * s->dilation[d] % s->stride[d] == phase)
-            return true;
+        if (i * s->dilation[d] % s->stride[d] == phase) return true;
     return false;
 }
 
-static void load_phase(const window *w, float *to, const float *plane, size_t phase_y, size_t phase_x, float fill, const kernel_set *k)
+static void load_phase(const window *w, float *to, const float *plane, size_t phase_y, size_t phase_x, float fill,
+                       const kernel_set *k)
 {
     const window_shape *s = &w->s;
     /* Of a row's `pitch` elements the first are left padding, then come columns from `column` on, every stride-th. */
     size_t step = s->stride[1], left = phase_x < s->pad[1] ? (s->pad[1] - phase_x + step - 1) / step : 0;
     size_t column = left * step + phase_x - s->pad[1], n = 0;
-    if (left > w->pitch)
-        left = w->pitch;
-    if (column < s->in[1])
-        n = (s->in[1] - column + step - 1) / step;
-    if (n > w->pitch - left)
-        n = w->pitch - left;
+    if (left > w->pitch) left = w->pitch;
+    if (column < s->in[1]) n = (s->in[1] - column + step - 1) / step;
+    if (n > w->pitch - left) n = w->pitch - left;
     for (size_t row = 0; row < w->rows; row++, to += w->pitch) {
         size_t y = row * s->stride[0] + phase_y;
         if (y < s->pad[0] || y - s->pad[0] >= s->in[0] || n == 0) {

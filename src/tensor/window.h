@@ -11,20 +11,21 @@
 #define TENSOR_WINDOW_H
 #include "tensor/kernel.h"
 
-enum { WINDOW_TAPS_MAX = 256 };   /* larger windows take a slow path of their own */
+enum { WINDOW_TAPS_MAX = 256 }; /* larger windows take a slow path of their own */
 
 /* Height, width. */
 typedef struct {
     size_t in[2], out[2], kernel[2], stride[2], dilation[2];
-    size_t pad[2];                /* before; what lies after is padding as far as the outputs reach */
+    size_t pad[2]; /* before; what lies after is padding as far as the outputs reach */
 } window_shape;
 
 typedef struct {
     window_shape s;
-    size_t rows, pitch;           /* of one phase's plane */
-    size_t floats;                /* of the whole buffer */
+    size_t rows, pitch; /* of one phase's plane */
+    size_t floats; /* of the whole buffer */
     size_t tap_count;
-    size_t at[WINDOW_TAPS_MAX];   /* of each tap, from the position of output (0,0); output (i,j) is i * pitch + j further */
+    size_t
+        at[WINDOW_TAPS_MAX]; /* of each tap, from the position of output (0,0); output (i,j) is i * pitch + j further */
 } window;
 
 /* False when the window has too many taps or the buffer's size overflows.  All sizes are at least 1. */

@@ -1,6 +1,6 @@
-/* Convolution equals a naive loop in double precision over random shapes: groups, depthwise, dilations, strides, pads, one to three
- * dimensions, fused bias, residual and activation, on every ISA, and writes nothing beyond its output.
- * Bound: 2^-21 * sum |w*x| + 1e-5. */
+/* Convolution equals a naive loop in double precision over random shapes: groups, depthwise, dilations, strides,
+ * pads, one to three dimensions, fused bias, residual and activation, on every ISA, and writes nothing beyond its
+ * output. Bound: 2^-21 * sum |w*x| + 1e-5. */
 #include "tensor/conv.h"
 
 #include "base/rng.h"
@@ -9,7 +9,8 @@
 #include <math.h>
 
 enum { ROOM = 1 << 18 };
-static float x_data[ROOM], w_data[ROOM], bias[256], residual[ROOM], y_data[ROOM + 2], packed[ROOM] __attribute__((aligned(MEM_ALIGN)));
+static float x_data[ROOM], w_data[ROOM], bias[256], residual[ROOM], y_data[ROOM + 2],
+    packed[ROOM] __attribute__((aligned(MEM_ALIGN)));
 
 static float number(rng *r) { return (float)(int64_t)rng_below(r, 2001) / 500.0f - 2.0f; }
 
@@ -19,8 +20,14 @@ static conv_shape random_shape(rng *r)
 {
     conv_shape s;
     do {
-        s = (conv_shape){.spatial = between(r, 1, 3), .batch = between(r, 1, 2), .groups = rng_below(r, 2) ? 1 : between(r, 2, 6),
-                         .in = {1, 1, 1}, .out = {1, 1, 1}, .kernel = {1, 1, 1}, .stride = {1, 1, 1}, .dilation = {1, 1, 1}};
+        s = (conv_shape){.spatial = between(r, 1, 3),
+                         .batch = between(r, 1, 2),
+                         .groups = rng_below(r, 2) ? 1 : between(r, 2, 6),
+                         .in = {1, 1, 1},
+                         .out = {1, 1, 1},
+                         .kernel = {1, 1, 1},
+                         .stride = {1, 1, 1},
+                         .dilation = {1, 1, 1}};
         bool depthwise = rng_below(r, 3) == 0;
         s.in_channels = s.groups * (depthwise ? 1 : rng_below(r, 4) ? between(r, 1, 5) : between(r, 30, 70));
         s.out_channels = s.groups * (rng_below(r, 2) ? between(r, 1, 3) : between(r, 4, 40));
@@ -36,7 +43,8 @@ static conv_shape random_shape(rng *r)
         }
     } while (s.out[0] * s.out[1] * s.out[2] == 0 || s.batch * s.out_channels * s.out[0] * s.out[1] * s.out[2] > ROOM ||
              s.batch * s.in_channels * s.in[0] * s.in[1] * s.in[2] > ROOM ||
-             (s.out_channels + 16 * s.groups) * s.in_channels / s.groups * s.kernel[0] * s.kernel[1] * s.kernel[2] > ROOM);
+             (s.out_channels + 16 * s.groups) * s.in_channels / s.groups * s.kernel[0] * s.kernel[1] * s.kernel[2] >
+                 ROOM);
     return s;
 }
 
@@ -52,10 +60,12 @@ static total naive(const conv_shape *s, size_t n, size_t o, size_t z, size_t y, 
         for (size_t kz = 0; kz < s->kernel[0]; kz++)
             for (size_t ky = 0; ky < s->kernel[1]; ky++)
                 for (size_t kx = 0; kx < s->kernel[2]; kx++) {
-                    size_t iz = z * s->stride[0] + kz * s->dilation[0] - s->pad[0], iy = y * s->stride[1] + ky * s->dilation[1] - s->pad[1];
+                    size_t iz = z * s->stride[0] + kz * s->dilation[0] - s->pad[0],
+                           iy = y * s->stride[1] + ky * s->dilation[1] - s->pad[1];
                     size_t ix = x * s->stride[2] + kx * s->dilation[2] - s->pad[2];
                     if (iz >= s->in[0] || iy >= s->in[1] || ix >= s->in[2]) continue;
-                    size_t at = (((n * s->in_channels + group * channels + c) * s->in[0] + iz) * s->in[1] + iy) * s->in[2] + ix;
+                    size_t at =
+                        (((n * s->in_channels + group * channels + c) * s->in[0] + iz) * s->in[1] + iy) * s->in[2] + ix;
                     size_t w = (((o * channels + c) * s->kernel[0] + kz) * s->kernel[1] + ky) * s->kernel[2] + kx;
                     t.sum += (double)x_data[at] * (double)w_data[w];
                     t.size += fabs((double)x_data[at] * (double)w_data[w]);
@@ -81,7 +91,8 @@ static bool right(const conv_call *c)
                 for (size_t y = 0; y < s->out[1]; y++)
                     for (size_t x = 0; x < s->out[2]; x++, i++) {
                         total t = naive(s, n, o, z, y, x);
-                        double want = t.sum + (c->bias ? (double)c->bias[o] : 0) + (c->residual ? (double)c->residual[i] : 0);
+                        double want =
+                            t.sum + (c->bias ? (double)c->bias[o] : 0) + (c->residual ? (double)c->residual[i] : 0);
                         want = act_of(&c->act, want);
                         if (fabs((double)c->y[i] - want) > 0x1p-21 * t.size + 1e-5 * (1 + fabs(want))) return false;
                     }
@@ -90,10 +101,8 @@ static bool right(const conv_call *c)
 
 static void fill_all(rng *r)
 {
-    for (size_t i = 0; i < ROOM; i++)
-        x_data[i] = number(r), w_data[i] = number(r), residual[i] = number(r);
-    for (size_t i = 0; i < COUNTOF(bias); i++)
-        bias[i] = number(r);
+    for (size_t i = 0; i < ROOM; i++) x_data[i] = number(r), w_data[i] = number(r), residual[i] = number(r);
+    for (size_t i = 0; i < COUNTOF(bias); i++) bias[i] = number(r);
 }
 
 static void a_convolution_equals_the_naive_loop(void)
@@ -106,8 +115,12 @@ static void a_convolution_equals_the_naive_loop(void)
     for (int turn = 0; turn < 150; turn++) {
         conv_shape s = random_shape(&r);
         size_t count = s.batch * s.out_channels * s.out[0] * s.out[1] * s.out[2];
-        conv_call c = {.shape = &s, .x = x_data, .w = packed, .bias = rng_below(&r, 2) ? bias : NULL,
-                       .residual = rng_below(&r, 3) == 0 ? residual : NULL, .y = y_data + 1,
+        conv_call c = {.shape = &s,
+                       .x = x_data,
+                       .w = packed,
+                       .bias = rng_below(&r, 2) ? bias : NULL,
+                       .residual = rng_below(&r, 3) == 0 ? residual : NULL,
+                       .y = y_data + 1,
                        .act = {.kind = acts[rng_below(&r, COUNTOF(acts))], .a = -0.5f, .b = 3}};
         for (size_t isa = 0; isa < kernel_isa_count(); isa++) {
             const kernel_isa *i = kernel_isa_at(isa);
@@ -121,8 +134,9 @@ static void a_convolution_equals_the_naive_loop(void)
             bool ok = right(&c) && y_data[0] == 77 && y_data[1 + count] == 77;
             CHECK(ok);
             if (!ok)
-                printf("# turn %d %s %s: in %zu of %zux%zux%zu, kernel %zux%zux%zu, stride %zu,%zu\n", turn, i->name, conv_method(&s),
-                       s.in_channels, s.in[0], s.in[1], s.in[2], s.kernel[0], s.kernel[1], s.kernel[2], s.stride[1], s.stride[2]);
+                printf("# turn %d %s %s: in %zu of %zux%zux%zu, kernel %zux%zux%zu, stride %zu,%zu\n", turn, i->name,
+                       conv_method(&s), s.in_channels, s.in[0], s.in[1], s.in[2], s.kernel[0], s.kernel[1], s.kernel[2],
+                       s.stride[1], s.stride[2]);
             arena_fini(&scratch);
         }
     }
@@ -139,8 +153,17 @@ static void no_memory_is_an_error(void)
     err e = {0};
     arena scratch;
     arena_init(&scratch, NULL, 0, 0);
-    conv_shape s = {.spatial = 2, .batch = 1, .groups = 1, .in_channels = 2, .out_channels = 2, .in = {1, 8, 8}, .out = {1, 8, 8},
-                    .kernel = {1, 3, 3}, .stride = {1, 1, 1}, .dilation = {1, 1, 1}, .pad = {0, 1, 1}};
+    conv_shape s = {.spatial = 2,
+                    .batch = 1,
+                    .groups = 1,
+                    .in_channels = 2,
+                    .out_channels = 2,
+                    .in = {1, 8, 8},
+                    .out = {1, 8, 8},
+                    .kernel = {1, 3, 3},
+                    .stride = {1, 1, 1},
+                    .dilation = {1, 1, 1},
+                    .pad = {0, 1, 1}};
     conv_call c = {.shape = &s, .x = x_data, .w = packed, .y = y_data};
     CHECK(conv_f32(&c, &kernel_active()->set, NULL, &scratch, &e) == ERR_NOMEM);
     s.groups = s.in_channels;
@@ -150,7 +173,7 @@ static void no_memory_is_an_error(void)
 
 int main(void)
 {
-    static const test_case cases[] = {TEST(a_convolution_equals_the_naive_loop), TEST(weights_too_large_for_memory_are_recognised),
-                                      TEST(no_memory_is_an_error)};
+    static const test_case cases[] = {TEST(a_convolution_equals_the_naive_loop),
+                                      TEST(weights_too_large_for_memory_are_recognised), TEST(no_memory_is_an_error)};
     return test_main(cases, COUNTOF(cases));
 }

@@ -1,5 +1,6 @@
-/* A whole product equals a naive loop in double precision, whichever operands are packed, transposed or strided, at sizes that
- * cross every block edge, with each activation, and does not write beyond C.  Bound as for the kernels: 2^-22 * sum |a*b| + 2e-5. */
+/* A whole product equals a naive loop in double precision, whichever operands are packed, transposed or strided, at
+ * sizes that cross every block edge, with each activation, and does not write beyond C.  Bound as for the kernels:
+ * 2^-22 * sum |a*b| + 2e-5. */
 #include "tensor/gemm.h"
 
 #include "base/rng.h"
@@ -8,7 +9,8 @@
 #include <math.h>
 
 enum { ROOM = 700 * 820 };
-static float a_data[ROOM], b_data[ROOM], c_data[ROOM], residual[ROOM], packed[2][ROOM] __attribute__((aligned(MEM_ALIGN)));
+static float a_data[ROOM], b_data[ROOM], c_data[ROOM], residual[ROOM],
+    packed[2][ROOM] __attribute__((aligned(MEM_ALIGN)));
 static float bias[2][900];
 
 static float number(rng *r) { return (float)(int64_t)rng_below(r, 2001) / 500.0f - 2.0f; }
@@ -43,10 +45,14 @@ static bool right(const gemm_call *g, const gemm_matrix *a, const gemm_matrix *b
                     sum += v;
                     size += fabs(v);
                 }
-                sum = (double)g->alpha * sum + (g->bias_row ? (double)g->bias_row[i] : 0) + (g->bias_column ? (double)g->bias_column[j] : 0);
-                if (g->residual) sum += (double)g->beta * (double)g->residual[q * g->residual_batch + i * g->residual_row + j];
+                sum = (double)g->alpha * sum + (g->bias_row ? (double)g->bias_row[i] : 0) +
+                      (g->bias_column ? (double)g->bias_column[j] : 0);
+                if (g->residual)
+                    sum += (double)g->beta * (double)g->residual[q * g->residual_batch + i * g->residual_row + j];
                 double got = (double)g->c[q * g->c_batch + i * g->c_row + j];
-                if (fabs(got - act_of(&g->act, sum)) > (0x1p-22 * size + 2e-5) * (g->act.kind == ACT_HARD_SWISH ? 3 : 1)) return false;
+                if (fabs(got - act_of(&g->act, sum)) >
+                    (0x1p-22 * size + 2e-5) * (g->act.kind == ACT_HARD_SWISH ? 3 : 1))
+                    return false;
             }
     return true;
 }
@@ -56,8 +62,13 @@ static const size_t starts[3] = {0, 7, 40};
 static void random_call(gemm_call *g, gemm_matrix *a, gemm_matrix *b, rng *r)
 {
     size_t top = rng_below(r, 6) == 0 ? 640 : rng_below(r, 3) == 0 ? 150 : 40;
-    *g = (gemm_call){.batch = 1 + rng_below(r, 3), .m = rng_below(r, top), .n = rng_below(r, top), .k = rng_below(r, top),
-                     .c = c_data + 1, .alpha = 1, .beta = 1};
+    *g = (gemm_call){.batch = 1 + rng_below(r, 3),
+                     .m = rng_below(r, top),
+                     .n = rng_below(r, top),
+                     .k = rng_below(r, top),
+                     .c = c_data + 1,
+                     .alpha = 1,
+                     .beta = 1};
     if (rng_below(r, 3) == 0) g->m = 1 + rng_below(r, 2);
     if (rng_below(r, 12) == 0) g->k = 800, g->n = g->m = 20;
     *a = (gemm_matrix){.data = a_data, .row = g->k, .column = 1, .batch_at = rng_below(r, 2) ? starts : NULL};
@@ -79,10 +90,8 @@ static void a_product_equals_the_naive_loop(void)
     rng r;
     err e = {0};
     rng_init(&r, 3);
-    for (size_t i = 0; i < ROOM; i++)
-        a_data[i] = number(&r), b_data[i] = number(&r), residual[i] = number(&r);
-    for (size_t i = 0; i < COUNTOF(bias[0]); i++)
-        bias[0][i] = number(&r), bias[1][i] = number(&r);
+    for (size_t i = 0; i < ROOM; i++) a_data[i] = number(&r), b_data[i] = number(&r), residual[i] = number(&r);
+    for (size_t i = 0; i < COUNTOF(bias[0]); i++) bias[0][i] = number(&r), bias[1][i] = number(&r);
     const kernel_set *k = &kernel_active()->set;
     for (int turn = 0; turn < 120; turn++) {
         arena scratch;
@@ -100,8 +109,7 @@ static void a_product_equals_the_naive_loop(void)
             gemm_pack_b(packed[1], &b, g.k, g.n, k);
             g.b = (gemm_matrix){.data = packed[1], .packed = true};
         }
-        for (size_t i = 0; i < ROOM; i++)
-            c_data[i] = 77;
+        for (size_t i = 0; i < ROOM; i++) c_data[i] = 77;
         CHECK(gemm_f32(&g, k, NULL, &scratch, &e) == ERR_OK);
         CHECK(right(&g, &a, &b));
         CHECK(c_data[0] == 77 && c_data[1 + g.batch * g.c_batch] == 77);
@@ -115,8 +123,17 @@ static void an_empty_sum_leaves_the_bias(void)
     arena scratch;
     arena_init(&scratch, NULL, 0, SIZE_MAX / 2);
     float two[2] = {2, -3}, c[4] = {9, 9, 9, 9};
-    gemm_call g = {.batch = 1, .m = 2, .n = 2, .k = 0, .a = {.row = 0, .column = 1}, .b = {.row = 2, .column = 1}, .c = c, .c_row = 2,
-                   .alpha = 1, .bias_row = two, .act = {.kind = ACT_RELU}};
+    gemm_call g = {.batch = 1,
+                   .m = 2,
+                   .n = 2,
+                   .k = 0,
+                   .a = {.row = 0, .column = 1},
+                   .b = {.row = 2, .column = 1},
+                   .c = c,
+                   .c_row = 2,
+                   .alpha = 1,
+                   .bias_row = two,
+                   .act = {.kind = ACT_RELU}};
     CHECK(gemm_f32(&g, &kernel_active()->set, NULL, &scratch, &e) == ERR_OK);
     CHECK(c[0] == 2 && c[1] == 2 && c[2] == 0 && c[3] == 0);
     arena_fini(&scratch);
@@ -127,8 +144,15 @@ static void no_memory_for_packing_is_an_error(void)
     err e = {0};
     arena scratch;
     arena_init(&scratch, NULL, 0, 0);
-    gemm_call g = {.batch = 1, .m = 64, .n = 64, .k = 64, .a = {.data = a_data, .row = 64, .column = 1},
-                   .b = {.data = b_data, .row = 64, .column = 1}, .c = c_data, .c_row = 64, .alpha = 1};
+    gemm_call g = {.batch = 1,
+                   .m = 64,
+                   .n = 64,
+                   .k = 64,
+                   .a = {.data = a_data, .row = 64, .column = 1},
+                   .b = {.data = b_data, .row = 64, .column = 1},
+                   .c = c_data,
+                   .c_row = 64,
+                   .alpha = 1};
     CHECK(gemm_f32(&g, &kernel_active()->set, NULL, &scratch, &e) == ERR_NOMEM);
     CHECK_U64(gemm_a_room(SIZE_MAX, 2), SIZE_MAX);
     CHECK_U64(gemm_b_room(SIZE_MAX / 2, 49), SIZE_MAX);

@@ -1,7 +1,7 @@
-/* The matrix kernels of every ISA against the double-precision reference: random block sizes up to 257, packed and strided
- * operands at unaligned addresses, every part of the epilogue, and guard values around C that must stay.
- * Bound: |got - want| <= 2^-22 * sum |a*b| + 1e-5.  Single-precision sums round at most half a unit of the running sum
- * each time; with signs at random that stays far below the sum of magnitudes. */
+/* The matrix kernels of every ISA against the double-precision reference: random block sizes up to 257, packed and
+ * strided operands at unaligned addresses, every part of the epilogue, and guard values around C that must stay.
+ * Bound: |got - want| <= 2^-22 * sum |a*b| + 1e-5.  Single-precision sums round at most half a unit of the running
+ * sum each time; with signs at random that stays far below the sum of magnitudes. */
 #include "base/rng.h"
 #include "tensor/kernel.h"
 #include "test.h"
@@ -15,16 +15,21 @@ static float number(rng *r) { return (float)(int64_t)rng_below(r, 2001) / 500.0f
 
 static void fill(float *v, size_t n, rng *r)
 {
-    for (size_t i = 0; i < n; i++)
-        v[i] = number(r);
+    for (size_t i = 0; i < n; i++) v[i] = number(r);
 }
 
 static gemm_block random_block(rng *r)
 {
     size_t top = rng_below(r, 3) == 0 ? SIDE : 70;
-    gemm_block g = {.m = rng_below(r, top + 1), .n = rng_below(r, top + 1), .k = rng_below(r, top + 1),
-                    .alpha = rng_below(r, 2) ? 1.0f : 0.5f, .beta = rng_below(r, 2) ? 1.0f : -2.0f,
-                    .low = -INFINITY, .high = INFINITY, .add = rng_below(r, 2), .last = rng_below(r, 4) != 0};
+    gemm_block g = {.m = rng_below(r, top + 1),
+                    .n = rng_below(r, top + 1),
+                    .k = rng_below(r, top + 1),
+                    .alpha = rng_below(r, 2) ? 1.0f : 0.5f,
+                    .beta = rng_below(r, 2) ? 1.0f : -2.0f,
+                    .low = -INFINITY,
+                    .high = INFINITY,
+                    .add = rng_below(r, 2),
+                    .last = rng_below(r, 4) != 0};
     g.a = a_data + rng_below(r, 3);
     g.b = b_data + rng_below(r, 3);
     g.a_row = rng_below(r, 2) ? 1 : g.k + rng_below(r, 3);
@@ -50,8 +55,7 @@ static double magnitude(const gemm_block *g, size_t i, size_t j)
     const float *a = g->a + i / GEMM_ROWS * g->a_panel + i % GEMM_ROWS * g->a_row;
     const float *b = g->b + j / GEMM_COLUMNS * g->b_panel + j % GEMM_COLUMNS;
     double sum = 0;
-    for (size_t p = 0; p < g->k; p++)
-        sum += fabs((double)a[p * g->a_step] * (double)b[p * g->b_step]);
+    for (size_t p = 0; p < g->k; p++) sum += fabs((double)a[p * g->a_step] * (double)b[p * g->b_step]);
     return sum;
 }
 
@@ -60,8 +64,7 @@ static bool near(const gemm_block *g, const float *got, const float *want)
     for (size_t i = 0; i < g->m; i++)
         for (size_t j = 0; j < g->n; j++) {
             double d = fabs((double)got[i * g->c_row + j] - (double)want[i * g->c_row + j]);
-            if (d > 0x1p-22 * magnitude(g, i, j) + 1e-5)
-                return false;
+            if (d > 0x1p-22 * magnitude(g, i, j) + 1e-5) return false;
         }
     return true;
 }
@@ -70,8 +73,7 @@ static bool gaps_untouched(const gemm_block *g, const float *got, const float *b
 {
     for (size_t i = 0; i <= g->m; i++)
         for (size_t j = i < g->m ? g->n : 0; j < g->c_row; j++)
-            if (got[i * g->c_row + j] != before[i * g->c_row + j])
-                return false;
+            if (got[i * g->c_row + j] != before[i * g->c_row + j]) return false;
     return true;
 }
 
@@ -109,8 +111,21 @@ static void the_clamp_lets_nan_through(void)
     for (size_t isa = 0; isa < kernel_isa_count(); isa++) {
         if (kernel_isa_at(isa)->needs & ~cpu_detect()) continue;
         float a[GEMM_ROWS] = {NAN, 1}, b[GEMM_COLUMNS] = {2}, c[2] = {0};
-        gemm_block g = {.m = 2, .n = 1, .k = 1, .a = a, .a_row = 1, .a_step = GEMM_ROWS, .a_panel = GEMM_ROWS, .b = b,
-                        .b_step = GEMM_COLUMNS, .b_panel = GEMM_COLUMNS, .c = c, .c_row = 1, .last = true, .alpha = 1, .high = 1};
+        gemm_block g = {.m = 2,
+                        .n = 1,
+                        .k = 1,
+                        .a = a,
+                        .a_row = 1,
+                        .a_step = GEMM_ROWS,
+                        .a_panel = GEMM_ROWS,
+                        .b = b,
+                        .b_step = GEMM_COLUMNS,
+                        .b_panel = GEMM_COLUMNS,
+                        .c = c,
+                        .c_row = 1,
+                        .last = true,
+                        .alpha = 1,
+                        .high = 1};
         kernel_isa_at(isa)->set.gemm_f32(&g);
         CHECK(isnan(c[0]) && c[1] == 1.0f);
     }
@@ -122,7 +137,8 @@ static void every_isa_transposes_exactly(void)
     rng_init(&r, 5);
     fill(a_data, ROOM, &r);
     for (int turn = 0; turn < 100; turn++) {
-        size_t rows = rng_below(&r, 70), columns = rng_below(&r, SIDE), x_row = columns + rng_below(&r, 3), y_row = rows + rng_below(&r, 3);
+        size_t rows = rng_below(&r, 70), columns = rng_below(&r, SIDE), x_row = columns + rng_below(&r, 3),
+               y_row = rows + rng_below(&r, 3);
         for (size_t isa = 0; isa < kernel_isa_count(); isa++) {
             if (kernel_isa_at(isa)->needs & ~cpu_detect()) continue;
             memset(c_got, 0, sizeof c_got);
@@ -153,7 +169,8 @@ static void every_isa_has_the_dot_product_of_the_reference(void)
 
 int main(void)
 {
-    static const test_case cases[] = {TEST(every_isa_multiplies_as_the_reference_does), TEST(the_clamp_lets_nan_through),
-                                      TEST(every_isa_transposes_exactly), TEST(every_isa_has_the_dot_product_of_the_reference)};
+    static const test_case cases[] = {TEST(every_isa_multiplies_as_the_reference_does),
+                                      TEST(the_clamp_lets_nan_through), TEST(every_isa_transposes_exactly),
+                                      TEST(every_isa_has_the_dot_product_of_the_reference)};
     return test_main(cases, COUNTOF(cases));
 }
