@@ -1,0 +1,12 @@
+/* json_mask.h - where structure is, in 64 bytes of JSON; one implementation per instruction set. */
+#ifndef WIRE_JSON_MASK_H
+#define WIRE_JSON_MASK_H
+#include "base/base.h"
+
+enum { JSON_MASK_BYTES = 64 };
+
+/* Bit i is set where p[i] is a bracket, a brace, a quote, a backslash or a bar (the last two are by-catch: they stand
+ * between the brackets and the braces in ASCII, and never in an array of numbers). */
+uint64_t json_mask(const char p[JSON_MASK_BYTES]);
+
+#endif
