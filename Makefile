@@ -62,6 +62,7 @@ LIB     := $(filter-out src/cli/main.c,$(SRC))
 OBJ     := $(LIB:%.c=$(BUILD)/%.o)
 TESTSRC := $(wildcard tests/unit/test_*.c tests/sim/sim_*.c)
 FAKE    := $(wildcard tests/fake/*.c)
+TESTOBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/*.c))
 FUZZSRC := $(wildcard tests/fuzz/fuzz_*.c)
 BENCHSRC := $(wildcard bench/bench_*.c)
 TESTS   := $(TESTSRC:%.c=$(BUILD)/%)
@@ -96,14 +97,14 @@ LINK     = $(CC) $(CFLAGS) $(LDFLAGS) -pie $(filter %.o %.a,$^) $(LIBS) $(RPATH)
 $(BUILD)/proa: $(BUILD)/src/cli/main.o $(BUILD)/libproa.a $(BUILD)/.links
 	$(call say,LD)
 	$(Q)$(LINK)
-$(BUILD)/tests/fuzz/replay_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/replay.o $(BUILD)/tests/test.o $(BUILD)/libproa.a $(BUILD)/.links
+$(BUILD)/tests/fuzz/replay_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/replay.o $(TESTOBJ) $(BUILD)/libproa.a $(BUILD)/.links
 	$(call say,LD)
 	$(Q)$(LINK)
 # Before libproa.a: a test that scripts faults (tests/fake) gets its system calls from here, the others from src/os.
 $(BUILD)/libfake.a: $(FAKE:%.c=$(BUILD)/%.o)
 	@rm -f $@
 	$(Q)$(AR) rcs $@ $^
-$(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/tests/test.o $(BUILD)/libfake.a $(BUILD)/libproa.a $(BUILD)/.links
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(TESTOBJ) $(BUILD)/libfake.a $(BUILD)/libproa.a $(BUILD)/.links
 	$(call say,LD)
 	$(Q)$(LINK)
 $(BUILD)/bench/%: $(BUILD)/bench/%.o $(BUILD)/libproa.a $(BUILD)/.links
@@ -161,7 +162,7 @@ fuzz-build:
 		CFLAGS="-O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all"
 else
 fuzzers: $(patsubst tests/fuzz/%.c,build/fuzz/%,$(FUZZSRC))
-build/fuzz/fuzz_%: build/fuzz/tests/fuzz/fuzz_%.o build/fuzz/tests/test.o build/fuzz/libproa.a build/fuzz/.links
+build/fuzz/fuzz_%: build/fuzz/tests/fuzz/fuzz_%.o $(patsubst $(BUILD)/%,build/fuzz/%,$(TESTOBJ)) build/fuzz/libproa.a build/fuzz/.links
 	$(call say,LD)
 	$(Q)$(LINK) -fsanitize=fuzzer
 endif

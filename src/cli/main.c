@@ -1,7 +1,19 @@
-#include <stdio.h>
+/* main.c - the program's commands in one table; everything else lives behind them. */
+#include "cli/cmd.h"
 
-int main(void)
+#include <string.h>
+
+#define PROA_VERSION "0.1.0"
+
+static const cmd rows[] = {
+    {"model", "...", "inspect, run and measure models", cmd_model},
+};
+
+int main(int argc, char **argv)
 {
-    puts("proa");
-    return 0;
+    if (argc > 1 && strcmp(argv[1], "--version") == 0) {
+        cmd_say("proa " PROA_VERSION "\n");
+        return CMD_OK;
+    }
+    return cmd_dispatch(rows, COUNTOF(rows), "proa", argc - 1, argv + 1);
 }

@@ -18,8 +18,20 @@ typedef uint32_t value_id;
 #define VALUE_NONE UINT32_MAX          /* an optional input or output that is not there */
 enum { GRAPH_DEPTH_MAX = 8, GRAPH_NODES_MAX = 1 << 20, GRAPH_VALUES_MAX = 1 << 22, GRAPH_ATTRS_MAX = 256 };
 
-typedef enum { ATTR_NONE, ATTR_FLOAT, ATTR_INT, ATTR_STRING, ATTR_TENSOR, ATTR_GRAPH, ATTR_FLOATS, ATTR_INTS, ATTR_STRINGS,
-               ATTR_TENSORS, ATTR_GRAPHS, ATTR_TYPE } attr_kind;
+typedef enum {
+    ATTR_NONE,
+    ATTR_FLOAT,
+    ATTR_INT,
+    ATTR_STRING,
+    ATTR_TENSOR,
+    ATTR_GRAPH,
+    ATTR_FLOATS,
+    ATTR_INTS,
+    ATTR_STRINGS,
+    ATTR_TENSORS,
+    ATTR_GRAPHS,
+    ATTR_TYPE
+} attr_kind;
 
 typedef struct {
     str name;
@@ -64,7 +76,7 @@ typedef struct {
     activation act;                    /* applied to output 0 by rows with OP_FUSES_ACT */
     bool residual;                     /* the last input is added before `act` by rows with OP_FUSES_ADD */
     bool dead;
-    const char *fused;                 /* what passes folded in, for `model inspect`: "BatchNormalization+Relu"; or NULL */
+    const char *fused; /* what passes folded in, for `model inspect`: "BatchNormalization+Relu"; or NULL */
     void *state;                       /* made by row->prepare, lives in the model's arena */
 } node;
 

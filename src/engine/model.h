@@ -27,7 +27,8 @@ typedef struct {
  * ERR_UNSUPPORTED when the file is valid and this engine has not the operator, type or version. */
 err_code model_open(model **ret, const char *path, const model_opts *opts, err *e) MUST_USE;
 /* The same from memory (borrowed until model_close); `folder` is where external data may lie, NULL = nowhere. */
-err_code model_open_bytes(model **ret, str bytes, const char *name, const char *folder, const model_opts *opts, err *e) MUST_USE;
+err_code model_open_bytes(model **ret, str bytes, const char *name, const char *folder, const model_opts *opts,
+                          err *e) MUST_USE;
 void model_free(model *m);       /* every exec was given back */
 DEFINE_CLEANUP(model)
 
@@ -53,7 +54,8 @@ err_code exec_take(exec **ret, model *m, const shape *inputs, err *e) MUST_USE;
 tensor *exec_input(exec *x, uint32_t i);
 /* Runs all nodes; looks at *cancel (may be NULL) between nodes: ERR_CANCELLED. */
 err_code exec_run(exec *x, const _Atomic bool *cancel, err *e) MUST_USE;
-const tensor *exec_output(const exec *x, uint32_t i);   /* valid until exec_give(); output shape is only known after the run */
+const tensor *exec_output(const exec *x,
+                          uint32_t i); /* valid until exec_give(); output shape is only known after the run */
 void exec_give(exec *x);
 
 /* Measured cost of one run in this plan, microseconds, exponentially averaged; 0 = not yet run. */

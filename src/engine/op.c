@@ -1,7 +1,9 @@
 #include "engine/op.h"
 
-#include <pthread.h>
+#include "os/lock.h"
+
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -20,7 +22,8 @@ enum { SLOTS = 4096 };
 static const op_row *slots[SLOTS];
 static const op_row *distinct[SLOTS / 2];
 static size_t distinct_count;
-static pthread_once_t built = PTHREAD_ONCE_INIT;
+static lock build_lock = LOCK_INIT;   /* guards the building */
+static _Atomic bool built;
 
 static str domain_of(str domain) { return str_is(domain, "ai.onnx") ? (str){0} : domain; }
 
@@ -33,7 +36,8 @@ static void build(void)
     size_t rows = 0;
     for (size_t f = 0; f < COUNTOF(families); f++) {
         for (const op_row *r = families[f]; r->name; r++) {
-            INVARIANT(++rows < SLOTS / 2 && r->infer && r->in_min <= r->in_max && r->out_min <= r->out_max && r->since > 0);
+            INVARIANT(++rows < SLOTS / 2 && r->infer && r->in_min <= r->in_max && r->out_min <= r->out_max &&
+                      r->since > 0);
             INVARIANT(r->run || r->flags & (OP_VIEW | OP_GRAPH));
             str domain = str_of(r->domain), name = str_of(r->name);
             size_t i = slot_of(domain, name);
@@ -49,9 +53,18 @@ static void build(void)
     }
 }
 
+static void build_once(void)
+{
+    if (atomic_load_explicit(&built, memory_order_acquire)) return;
+    lock_take(&build_lock);
+    if (!atomic_load_explicit(&built, memory_order_relaxed)) build();
+    atomic_store_explicit(&built, true, memory_order_release);
+    lock_give(&build_lock);
+}
+
 const op_row *op_find(str domain, str name, int64_t opset, int *reterr_newest)
 {
-    pthread_once(&built, build);
+    build_once();
     domain = domain_of(domain);
     const op_row *best = NULL;
     int newest = 0;
@@ -67,7 +80,7 @@ const op_row *op_find(str domain, str name, int64_t opset, int *reterr_newest)
 
 size_t op_count(void)
 {
-    pthread_once(&built, build);
+    build_once();
     return distinct_count;
 }
 
@@ -91,8 +104,8 @@ int op_opset_max(str domain)
 
 /* ---- checks at load ----------------------------------------------------------------------------------------- */
 
-static const char *const kind_names[] = {"none", "float", "int", "string", "tensor", "graph", "floats", "ints", "strings",
-                                         "tensors", "graphs", "type"};
+static const char *const kind_names[] = {"none",   "float", "int",     "string",  "tensor", "graph",
+                                         "floats", "ints",  "strings", "tensors", "graphs", "type"};
 
 static err_code attr_check(const graph *g, const node *n, const attr *a, err *e)
 {
@@ -107,7 +120,8 @@ static err_code attr_check(const graph *g, const node *n, const attr *a, err *e)
                    STR_ARG(a->name));
 }
 
-static err_code count_check(const graph *g, const node *n, const char *what, uint32_t got, uint8_t min, uint8_t max, err *e)
+static err_code count_check(const graph *g, const node *n, const char *what, uint32_t got, uint8_t min, uint8_t max,
+                            err *e)
 {
     char text[200];
     if (got >= min && (max == OP_ANY || got <= max)) return ERR_OK;
@@ -125,7 +139,8 @@ err_code op_check(const graph *g, const node *n, err *e)
     err_code rc = count_check(g, n, "inputs", n->in_count, r->in_min, r->in_max, e);
     if (!rc) rc = count_check(g, n, "outputs", n->out_count, r->out_min, r->out_max, e);
     for (uint32_t i = 0; i < r->in_min && !rc; i++) {
-        if (n->in[i] == VALUE_NONE) rc = err_set(e, ERR_INVALID, "%s: input %u: expected a value, got none", node_text(g, n, text), i);
+        if (n->in[i] == VALUE_NONE)
+            rc = err_set(e, ERR_INVALID, "%s: input %u: expected a value, got none", node_text(g, n, text), i);
     }
     for (uint32_t i = 0; i < n->attr_count && !rc; i++) {
         rc = attr_check(g, n, &n->attrs[i], e);
@@ -159,7 +174,8 @@ err_code op_set(op_call *c, uint32_t output, dtype type, const shape *s, err *e)
     char text[SHAPE_TEXT_MAX];
     for (uint32_t i = 0; i < s->rank; i++) {
         if (s->dim[i] < 0)
-            return op_err(c, e, ERR_INVALID, "output %u: expected dimensions of 0 or more, got %s", output, shape_text(s, text));
+            return op_err(c, e, ERR_INVALID, "output %u: expected dimensions of 0 or more, got %s", output,
+                          shape_text(s, text));
     }
     uint64_t count = shape_count(s);
     if (count == UINT64_MAX || dtype_bytes(type, count) > OP_BYTES_MAX)
@@ -228,10 +244,11 @@ err_code op_ints_of(const op_call *c, uint32_t input, const char *attr_name, op_
     uint64_t count = t ? tensor_count(t) : attr_count;
     char where[120];
     if (count > OP_INTS_MAX)
-        return op_err(c, e, ERR_LIMIT, "%s: expected at most %d integers, got %llu", t ? input_text(c, input, where) : attr_name, OP_INTS_MAX,
-                      (unsigned long long)count);
+        return op_err(c, e, ERR_LIMIT, "%s: expected at most %d integers, got %llu",
+                      t ? input_text(c, input, where) : attr_name, OP_INTS_MAX, (unsigned long long)count);
     if (t && !(T1(t->type) & (T_INT | T_UINT)))
-        return op_err(c, e, ERR_INVALID, "%s: expected integers, got %s", input_text(c, input, where), dtype_name(t->type));
+        return op_err(c, e, ERR_INVALID, "%s: expected integers, got %s", input_text(c, input, where),
+                      dtype_name(t->type));
     for (; list.count < count; list.count++) list.at[list.count] = t ? tensor_int(t, list.count) : ints[list.count];
     *ret = list;
     return ERR_OK;
@@ -260,8 +277,8 @@ err_code op_alloc(op_call *c, uint32_t output, dtype type, const shape *s, err *
     if (bytes == 0) return ERR_OK;
     c->out[output]->data = arena_push_raw(c->lasting, bytes, MEM_ALIGN);
     if (!c->out[output]->data)
-        return op_err(c, e, ERR_LIMIT, "output %u: %zu bytes are over what is left of the %zu that one run may use", output,
-                      bytes, c->lasting->limit);
+        return op_err(c, e, ERR_LIMIT, "output %u: %zu bytes are over what is left of the %zu that one run may use",
+                      output, bytes, c->lasting->limit);
     return ERR_OK;
 }
 

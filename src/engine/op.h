@@ -8,7 +8,8 @@
  *   prepare   once per model, after the passes: reads attributes, packs constant weights into `state` (model's arena)
  *   infer     once per plan (per set of input shapes): sets type and shape of every output.  An input whose value
  *             is known then (constant, or computed from shapes) has data; else data == NULL.  Where the
- *             output shape hangs on a value that is not known, say `return op_later(c, input)`: the planner calls infer again when the
+ *             output shape hangs on a value that is not known, say `return op_later(c, input)`: the planner
+ * calls infer again when the
  *             request has computed it
  *   run       outputs are allocated, dense, not zeroed (zero-element ones have data NULL): compute
  * A node all of whose inputs are known at plan time is run then, so infer/run serve constant folding too.
@@ -43,14 +44,15 @@ typedef struct {
 } op_prep;
 
 enum {
-    OP_VIEW       = 1 << 0,      /* output 0 is input 0 with another shape: no data moves, run is not called */
-    OP_INPLACE    = 1 << 1,      /* output 0 may share the memory of any input that dies here and has the same shape and type */
-    OP_FUSES_ACT  = 1 << 2,      /* honours node->act on output 0 */
-    OP_FUSES_ADD  = 1 << 3,      /* honours node->residual */
-    OP_RUNTIME    = 1 << 4,      /* output shapes depend on computed data: run calls op_alloc() for each output; infer sets types */
-    OP_RANDOM     = 1 << 5,      /* not folded: another result each time */
-    OP_GRAPH      = 1 << 6,      /* has subgraph attributes */
-    OP_SHAPE      = 1 << 7,      /* run reads only the shapes of its inputs: run at plan time though their data is not known */
+    OP_VIEW = 1 << 0, /* output 0 is input 0 with another shape: no data moves, run is not called */
+    OP_INPLACE = 1 << 1, /* output 0 may share the memory of any input that dies here and has the same shape and type */
+    OP_FUSES_ACT = 1 << 2, /* honours node->act on output 0 */
+    OP_FUSES_ADD = 1 << 3, /* honours node->residual */
+    OP_RUNTIME =
+        1 << 4, /* output shapes depend on computed data: run calls op_alloc() for each output; infer sets types */
+    OP_RANDOM = 1 << 5, /* not folded: another result each time */
+    OP_GRAPH = 1 << 6, /* has subgraph attributes */
+    OP_SHAPE = 1 << 7, /* run reads only the shapes of its inputs: run at plan time though their data is not known */
 };
 
 enum { OP_ANY = 255 };           /* in_max, out_max: variadic */
@@ -85,7 +87,8 @@ struct op_row {
 };
 
 /* The families, each a NULL-name-terminated table op_rows_NAME[] in its own op_NAME.c; listed in op_list.h. */
-const op_row *op_find(str domain, str name, int64_t opset, int *reterr_newest);   /* NULL: unknown (newest 0) or too old */
+const op_row *op_find(str domain, str name, int64_t opset,
+                      int *reterr_newest); /* NULL: unknown (newest 0) or too old */
 size_t op_count(void);                                   /* distinct operators, for docs and tests */
 const op_row *op_at(size_t i);
 /* Counts and attributes of a node against its row. */
@@ -96,9 +99,11 @@ int op_opset_max(str domain);                            /* 27 for ai.onnx; 0 = 
 err_code op_later(op_call *c, uint32_t input);           /* ERR_OK and c->later: the value of `input` is needed first */
 bool op_known(const op_call *c, uint32_t input);         /* absent, or has data, or has no elements */
 err_code op_same(op_call *c, err *e);                    /* infer: output 0 like input 0 */
-err_code op_broadcast(op_call *c, err *e);               /* infer: output 0 = broadcast of all inputs, type of input 0 */
-err_code op_set(op_call *c, uint32_t output, dtype type, const shape *s, err *e) MUST_USE;   /* checks overflow and limits */
-err_code op_type(const op_call *c, uint32_t input, uint32_t types, err *e) MUST_USE;         /* "input 1 'w': expected float32, got int8" */
+err_code op_broadcast(op_call *c, err *e); /* infer: output 0 = broadcast of all inputs, type of input 0 */
+err_code op_set(op_call *c, uint32_t output, dtype type, const shape *s,
+                err *e) MUST_USE; /* checks overflow and limits */
+err_code op_type(const op_call *c, uint32_t input, uint32_t types,
+                 err *e) MUST_USE; /* "input 1 'w': expected float32, got int8" */
 err_code op_rank(const op_call *c, uint32_t input, uint32_t rank_min, uint32_t rank_max, err *e) MUST_USE;
 /* The integers of a known input, or of an attribute where the input is not there; none = count 0.  At most TENSOR_RANK_MAX * 2. */
 enum { OP_INTS_MAX = 2 * TENSOR_RANK_MAX };
@@ -108,7 +113,8 @@ typedef struct {
 } op_ints;
 err_code op_ints_of(const op_call *c, uint32_t input, const char *attr_name, op_ints *ret, err *e) MUST_USE;
 /* The same as axes of a tensor of `rank`: each in 0..rank-1, none twice. */
-err_code op_axes_of(const op_call *c, uint32_t input, const char *attr_name, uint32_t rank, op_ints *ret, err *e) MUST_USE;
+err_code op_axes_of(const op_call *c, uint32_t input, const char *attr_name, uint32_t rank, op_ints *ret,
+                    err *e) MUST_USE;
 /* Helper for run of OP_RUNTIME rows: sets type and shape and gives the output its memory in c->lasting. */
 err_code op_alloc(op_call *c, uint32_t output, dtype type, const shape *s, err *e) MUST_USE;
 /* An error that names the node: "node 'x' (Op): " + text. */

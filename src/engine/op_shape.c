@@ -60,19 +60,24 @@ static err_code reshape_infer(op_call *c, err *e)
     bool allow_zero = node_int(c->node, "allowzero", 0) != 0;
     err_code rc = op_ints_of(c, 1, "shape", &want, e);
     if (rc) return rc;
-    if (want.count > TENSOR_RANK_MAX) return op_err(c, e, ERR_UNSUPPORTED, "expected rank of at most %d, got %u", TENSOR_RANK_MAX, want.count);
+    if (want.count > TENSOR_RANK_MAX)
+        return op_err(c, e, ERR_UNSUPPORTED, "expected rank of at most %d, got %u", TENSOR_RANK_MAX, want.count);
     shape s = {.rank = want.count};
     uint64_t known = 1;
     int32_t open = -1;
     for (uint32_t i = 0; i < want.count; i++) {
         int64_t d = want.at[i];
         if (d == 0 && !allow_zero) {
-            if (i >= x->shape.rank) return op_err(c, e, ERR_INVALID, "shape[%u]: 0 copies a dimension that input %s has not", i, shape_text(&x->shape, text));
+            if (i >= x->shape.rank)
+                return op_err(c, e, ERR_INVALID, "shape[%u]: 0 copies a dimension that input %s has not", i,
+                              shape_text(&x->shape, text));
             d = x->shape.dim[i];
         }
-        if (d < -1 || (d == -1 && open >= 0)) return op_err(c, e, ERR_INVALID, "shape[%u]: expected one -1 at most, got %lld", i, (long long)d);
+        if (d < -1 || (d == -1 && open >= 0))
+            return op_err(c, e, ERR_INVALID, "shape[%u]: expected one -1 at most, got %lld", i, (long long)d);
         if (d == -1) open = (int32_t)i;
-        else if (__builtin_mul_overflow(known, (uint64_t)d, &known)) return op_err(c, e, ERR_INVALID, "shape: too many elements");
+        else if (__builtin_mul_overflow(known, (uint64_t)d, &known))
+            return op_err(c, e, ERR_INVALID, "shape: too many elements");
         s.dim[i] = d;
     }
     uint64_t count = tensor_count(x);
@@ -89,7 +94,9 @@ static err_code flatten_infer(op_call *c, err *e)
 {
     const shape *x = &c->in[0]->shape;
     int64_t axis = node_int(c->node, "axis", 1), rank = x->rank;
-    if (axis < -rank || axis > rank) return op_err(c, e, ERR_INVALID, "axis: expected %lld..%lld, got %lld", (long long)-rank, (long long)rank, (long long)axis);
+    if (axis < -rank || axis > rank)
+        return op_err(c, e, ERR_INVALID, "axis: expected %lld..%lld, got %lld", (long long)-rank, (long long)rank,
+                      (long long)axis);
     uint32_t at = (uint32_t)(axis < 0 ? axis + rank : axis);
     int64_t dims[2] = {(int64_t)shape_count_range(x, 0, at), (int64_t)shape_count_range(x, at, x->rank)};
     shape s = shape_make(2, dims);
@@ -107,7 +114,8 @@ static err_code squeeze_infer(op_call *c, err *e)
     uint32_t drop = 0;
     for (uint32_t i = 0; i < axes.count; i++) {
         if (x->dim[axes.at[i]] != 1)
-            return op_err(c, e, ERR_INVALID, "axes: expected a dimension of 1 at %lld, got %lld", (long long)axes.at[i], (long long)x->dim[axes.at[i]]);
+            return op_err(c, e, ERR_INVALID, "axes: expected a dimension of 1 at %lld, got %lld", (long long)axes.at[i],
+                          (long long)x->dim[axes.at[i]]);
         drop |= 1u << axes.at[i];
     }
     shape s = {0};
@@ -126,7 +134,8 @@ static err_code unsqueeze_infer(op_call *c, err *e)
     err_code rc = op_ints_of(c, 1, "axes", &axes, e);
     if (rc) return rc;
     if (x->rank + axes.count > TENSOR_RANK_MAX)
-        return op_err(c, e, ERR_UNSUPPORTED, "expected rank of at most %d, got %u", TENSOR_RANK_MAX, x->rank + axes.count);
+        return op_err(c, e, ERR_UNSUPPORTED, "expected rank of at most %d, got %u", TENSOR_RANK_MAX,
+                      x->rank + axes.count);
     uint32_t rank = x->rank + axes.count, added = 0;
     if ((rc = op_axes_of(c, 1, "axes", rank, &axes, e)) != ERR_OK) return rc;
     for (uint32_t i = 0; i < axes.count; i++) added |= 1u << axes.at[i];
@@ -142,9 +151,11 @@ static err_code shape_from(op_call *c, uint32_t input, shape *ret, err *e)
     op_ints dims;
     err_code rc = op_ints_of(c, input, NULL, &dims, e);
     if (rc) return rc;
-    if (dims.count > TENSOR_RANK_MAX) return op_err(c, e, ERR_UNSUPPORTED, "expected rank of at most %d, got %u", TENSOR_RANK_MAX, dims.count);
+    if (dims.count > TENSOR_RANK_MAX)
+        return op_err(c, e, ERR_UNSUPPORTED, "expected rank of at most %d, got %u", TENSOR_RANK_MAX, dims.count);
     for (uint32_t i = 0; i < dims.count; i++)
-        if (dims.at[i] < 0) return op_err(c, e, ERR_INVALID, "shape[%u]: expected 0 or more, got %lld", i, (long long)dims.at[i]);
+        if (dims.at[i] < 0)
+            return op_err(c, e, ERR_INVALID, "shape[%u]: expected 0 or more, got %lld", i, (long long)dims.at[i]);
     *ret = shape_make(dims.count, dims.at);
     return ERR_OK;
 }
@@ -176,7 +187,8 @@ static err_code constant_infer(op_call *c, err *e)
     err_code rc = shape_from(c, 0, &s, e);
     if (rc) return rc;
     if (given && tensor_count(given->t) != 1)
-        return op_err(c, e, ERR_INVALID, "value: expected one element, got %llu", (unsigned long long)tensor_count(given->t));
+        return op_err(c, e, ERR_INVALID, "value: expected one element, got %llu",
+                      (unsigned long long)tensor_count(given->t));
     return op_set(c, 0, given ? given->t->type : DT_F32, &s, e);
 }
 
@@ -210,7 +222,8 @@ static err_code range_count(const op_call *c, int64_t *ret, err *e)
     }
     int64_t start = tensor_int(c->in[0], 0), limit = tensor_int(c->in[1], 0), delta = tensor_int(c->in[2], 0), span;
     if (delta == 0) return op_err(c, e, ERR_INVALID, "delta: expected a step, got 0");
-    if (__builtin_sub_overflow(limit, start, &span) || delta == INT64_MIN) return op_err(c, e, ERR_INVALID, "expected a range of fewer than 2^63 steps");
+    if (__builtin_sub_overflow(limit, start, &span) || delta == INT64_MIN)
+        return op_err(c, e, ERR_INVALID, "expected a range of fewer than 2^63 steps");
     bool empty = span == 0 || (span < 0) != (delta < 0);
     *ret = empty ? 0 : span / delta + (span % delta != 0);
     return ERR_OK;
@@ -222,7 +235,8 @@ static err_code range_infer(op_call *c, err *e)
     for (uint32_t i = 0; i < 3; i++) {
         err_code rc = op_type(c, i, T_FLOAT | T1(DT_I16) | T1(DT_I32) | T1(DT_I64), e);
         if (rc) return rc;
-        if (c->in[i]->type != c->in[0]->type || tensor_count(c->in[i]) != 1) return op_err(c, e, ERR_INVALID, "expected three scalars of one type");
+        if (c->in[i]->type != c->in[0]->type || tensor_count(c->in[i]) != 1)
+            return op_err(c, e, ERR_INVALID, "expected three scalars of one type");
         if (!op_known(c, i)) return op_later(c, i);
     }
     err_code rc = range_count(c, &n, e);
@@ -251,17 +265,46 @@ static err_code range_run(op_call *c, err *e)
 #define ONE(n) .in_min = (n), .in_max = (n), .out_min = 1, .out_max = 1
 const op_row op_rows_shape[] = {
     {"Shape", "", 1, OP_SHAPE, 1, 1, 1, 1, {{0}}, NULL, shape_infer, shape_run, NULL, NULL},
-    {"Shape", "", 15, OP_SHAPE, 1, 1, 1, 1, {{"start", ATTR_INT, false}, {"end", ATTR_INT, false}}, NULL, shape_infer, shape_run, NULL, NULL},
+    {"Shape",
+     "",
+     15,
+     OP_SHAPE,
+     1,
+     1,
+     1,
+     1,
+     {{"start", ATTR_INT, false}, {"end", ATTR_INT, false}},
+     NULL,
+     shape_infer,
+     shape_run,
+     NULL,
+     NULL},
     {"Size", "", 1, OP_SHAPE, 1, 1, 1, 1, {{0}}, NULL, size_infer, size_run, NULL, NULL},
     {.name = "Reshape", .domain = "", .since = 5, VIEW2(2), .infer = reshape_infer},
-    {.name = "Reshape", .domain = "", .since = 14, VIEW2(2), .attrs = {{"allowzero", ATTR_INT, false}}, .infer = reshape_infer},
+    {.name = "Reshape",
+     .domain = "",
+     .since = 14,
+     VIEW2(2),
+     .attrs = {{"allowzero", ATTR_INT, false}},
+     .infer = reshape_infer},
     {.name = "Flatten", .domain = "", .since = 1, VIEW1, .attrs = {{"axis", ATTR_INT, false}}, .infer = flatten_infer},
     {.name = "Squeeze", .domain = "", .since = 1, VIEW1, .attrs = {{"axes", ATTR_INTS, false}}, .infer = squeeze_infer},
     {.name = "Squeeze", .domain = "", .since = 13, VIEW2(1), .infer = squeeze_infer},
-    {.name = "Unsqueeze", .domain = "", .since = 1, VIEW1, .attrs = {{"axes", ATTR_INTS, true}}, .infer = unsqueeze_infer},
+    {.name = "Unsqueeze",
+     .domain = "",
+     .since = 1,
+     VIEW1,
+     .attrs = {{"axes", ATTR_INTS, true}},
+     .infer = unsqueeze_infer},
     {.name = "Unsqueeze", .domain = "", .since = 13, VIEW2(2), .infer = unsqueeze_infer},
     {.name = "Expand", .domain = "", .since = 8, ONE(2), .infer = expand_infer, .run = expand_run},
-    {.name = "ConstantOfShape", .domain = "", .since = 9, ONE(1), .attrs = {{"value", ATTR_TENSOR, false}}, .infer = constant_infer, .run = constant_run},
+    {.name = "ConstantOfShape",
+     .domain = "",
+     .since = 9,
+     ONE(1),
+     .attrs = {{"value", ATTR_TENSOR, false}},
+     .infer = constant_infer,
+     .run = constant_run},
     {.name = "Range", .domain = "", .since = 11, ONE(3), .infer = range_infer, .run = range_run},
     {0},
 };

@@ -103,7 +103,8 @@ static void dead_nodes_are_dropped(void)
     arena a;
     err e;
     graph *g = graph_make(&a);
-    value_id x = value_make(g, "x", VALUE_INPUT), p = value_make(g, "p", VALUE_NODE), q = value_make(g, "q", VALUE_NODE);
+    value_id x = value_make(g, "x", VALUE_INPUT), p = value_make(g, "p", VALUE_NODE),
+             q = value_make(g, "q", VALUE_NODE);
     node_make(g, "Relu", x, p);
     node_make(g, "Neg", x, q);
     g->nodes[0].dead = true;
@@ -118,7 +119,8 @@ static void what_a_subgraph_reads_orders_its_node(void)
     arena a;
     err e;
     graph *g = graph_make(&a);
-    value_id x = value_make(g, "x", VALUE_INPUT), y = value_make(g, "y", VALUE_NODE), z = value_make(g, "z", VALUE_NODE);
+    value_id x = value_make(g, "x", VALUE_INPUT), y = value_make(g, "y", VALUE_NODE),
+             z = value_make(g, "z", VALUE_NODE);
     node_make(g, "If", x, z);
     graph *sub = arena_new(&a, graph, 1);
     sub->memory = &a;

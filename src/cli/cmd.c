@@ -1,0 +1,72 @@
+#include "cli/cmd.h"
+
+#include "base/str.h"
+#include "os/console.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { COMMANDS_MAX = 32 };
+
+void cmd_say(const char *fmt, ...)
+{
+    char text[4096];
+    err e;
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    if (n > 0) (void)!console_out(text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1, &e);
+}
+
+static void complain(const char *path, const char *text)
+{
+    char line[1024];
+    int n = snprintf(line, sizeof line - 1, "%s: %s", path, text);
+    size_t len = n < 0 ? 0 : (size_t)n < sizeof line - 2 ? (size_t)n : sizeof line - 2;
+    line[len] = '\n';
+    console_err(line, len + 1);
+}
+
+int cmd_fail(const char *path, const err *e)
+{
+    complain(path, e->text);
+    return e->code == ERR_UNSUPPORTED ? CMD_UNSUPPORTED : CMD_FAILED;
+}
+
+int cmd_usage(const char *path, const char *args, const err *e)
+{
+    char line[1024];
+    int n = snprintf(line, sizeof line, "usage: %s %s\n", path, args);
+    if (n > 0) console_err(line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
+    complain(path, e->text);
+    return CMD_USAGE;
+}
+
+static void table_print(const cmd *rows, size_t count, const char *path)
+{
+    cmd_say("usage: %s COMMAND ...\n\n", path);
+    for (size_t i = 0; i < count; i++) cmd_say("  %-10s %s\n", rows[i].name, rows[i].help);
+    cmd_say("\n%s COMMAND --help tells more.\n", path);
+}
+
+int cmd_dispatch(const cmd *rows, size_t count, const char *path, int argc, char **argv)
+{
+    const char *names[COMMANDS_MAX];
+    INVARIANT(count <= COMMANDS_MAX);
+    if (argc == 0 || strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0) {
+        table_print(rows, count, path);
+        return argc ? CMD_OK : CMD_USAGE;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(argv[0], rows[i].name) == 0) return rows[i].run(argc - 1, argv + 1);
+        names[i] = rows[i].name;
+    }
+    err e;
+    const char *near = str_nearest(str_of(argv[0]), names, count);
+    err_set(&e, ERR_INVALID, "unknown command '%s'%s%s%s", argv[0], near ? ", did you mean '" : "", near ? near : "",
+            near ? "'?" : "");
+    complain(path, e.text);
+    return CMD_USAGE;
+}

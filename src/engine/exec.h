@@ -1,0 +1,37 @@
+/* exec.h - one execution of a plan: its memory, its tensors, its steps bound to their arguments.
+ *
+ * Made once, run many times by one thread at a time; after the first runs no memory is asked for (a late value's arena
+ * keeps its largest chunk).  Borrows the plan and all it was made of.  The struct is what model.h calls exec. */
+#ifndef ENGINE_EXEC_H
+#define ENGINE_EXEC_H
+#include "engine/model.h"
+#include "engine/plan.h"
+
+typedef struct {
+    compute *pool;
+    const kernel_set *kernels;
+    size_t memory_max;                /* of the plan's memory and what late values add to it */
+} exec_opts;
+
+struct exec {
+    const plan *plan;
+    void *owner;                      /* whoever pools execs keeps its mark here; not used by exec.c */
+    exec *next;
+    /* private */
+    exec_opts opts;
+    uint8_t *memory;                  /* plan->bytes */
+    tensor *values;                   /* [graph->value_count] */
+    op_call *calls;                   /* [plan->step_count] */
+    const tensor **in;                /* arguments of all calls */
+    tensor **out;
+    arena tables, lasting, scratch;
+};
+
+err_code exec_new(exec **ret, const plan *p, const exec_opts *o, err *e) MUST_USE;
+void exec_free(exec *x);
+DEFINE_CLEANUP(exec)
+/* Inputs point into the exec's own memory again. */
+void exec_inputs_reset(exec *x);
+err_code exec_steps(exec *x, const _Atomic bool *cancel, err *e) MUST_USE;
+
+#endif

@@ -1,0 +1,426 @@
+#include "engine/model.h"
+
+#include "base/mem.h"
+#include "engine/exec.h"
+#include "engine/onnx.h"
+#include "os/clock.h"
+#include "os/file.h"
+#include "os/lock.h"
+
+#include <string.h>
+
+/* A plan, the shapes it is for, and the executions of it that nobody uses now. */
+typedef struct cached cached;
+struct cached {
+    cached *next;
+    plan *plan;
+    shape *inputs;               /* [input_count] */
+    exec *idle;
+    uint32_t users;              /* execs taken, and takers between two holds of the lock */
+    bool dropped;                /* out of the list; the last user frees it */
+    uint64_t used_at;
+    _Atomic uint32_t cost_us;
+    model *of;
+};
+
+/* A file of external data, mapped once. */
+typedef struct external external;
+struct external {
+    external *next;
+    str location;
+    file_map map;
+};
+
+struct model {
+    model_opts opts;
+    arena memory;
+    graph *graph;
+    model_io *inputs, *outputs;
+    file_map file;
+    onnx_external source;        /* what the loader calls for external data */
+    const char *folder;
+    external *externals;
+    const kernel_set *kernels;
+
+    lock guard;                  /* all below.  Never held while planning, running, or allocating an execution */
+    cached *plans;
+    uint32_t plan_count, busy;
+    uint64_t tick;
+    size_t idle_bytes;
+};
+
+/* ---- loading -------------------------------------------------------------------------------------------------- */
+
+static err_code external_open(model *m, str location, external **ret, err *e)
+{
+    for (external *x = m->externals; x; x = x->next) {
+        if (str_eq(x->location, location)) {
+            *ret = x;
+            return ERR_OK;
+        }
+    }
+    external *x = arena_new(&m->memory, external, 1);
+    str name = str_copy(&m->memory, location);
+    if (!x || !name.p) return err_set(e, ERR_NOMEM, "no memory for external data");
+    if (memchr(name.p, 0, name.len)) return err_set(e, ERR_INVALID, "external data: location: a zero byte in it");
+    err_code rc = file_map_open_beneath(m->folder, name.p, &x->map, e);
+    if (rc) return err_wrap(e, "external data");
+    x->location = name;
+    x->next = m->externals;
+    m->externals = x;
+    m->memory.limit += x->map.len;   /* what is copied or packed from it */
+    *ret = x;
+    return ERR_OK;
+}
+
+static err_code external_map(onnx_external *source, str location, uint64_t offset, uint64_t bytes, str *ret, err *e)
+{
+    model *m = (model *)(void *)((char *)source - offsetof(model, source));
+    external *x = NULL;
+    err_code rc = external_open(m, location, &x, e);
+    if (rc) return rc;
+    if (offset > x->map.len || bytes > x->map.len - offset)
+        return err_set(e, ERR_INVALID, "external data '" STR_FMT "': expected %llu bytes at %llu, got a file of %zu",
+                       STR_ARG(location), (unsigned long long)bytes, (unsigned long long)offset, x->map.len);
+    *ret = (str){(const char *)x->map.p + offset, (size_t)bytes};
+    return ERR_OK;
+}
+
+static void io_of(const graph *g, value_id v, model_io *ret)
+{
+    const value *from = &g->values[v];
+    *ret = (model_io){.name = from->name,
+                      .type = from->type,
+                      .ranked = from->ranked,
+                      .shape = from->declared,
+                      .labels = from->labels};
+    memcpy(ret->dim_name, from->dim_name, sizeof ret->dim_name);
+}
+
+static err_code io_check(const value *v, const char *what, err *e)
+{
+    if (v->other)
+        return err_set(e, ERR_UNSUPPORTED, "%s '" STR_FMT "': expected a tensor, got a %s: not implemented", what,
+                       STR_ARG(v->name), v->other);
+    return ERR_OK;
+}
+
+static err_code io_make(model *m, err *e)
+{
+    const graph *g = m->graph;
+    m->inputs = arena_new(&m->memory, model_io, g->input_count);
+    m->outputs = arena_new(&m->memory, model_io, g->output_count);
+    if (!m->inputs || !m->outputs) return err_set(e, ERR_NOMEM, "no memory for inputs and outputs");
+    err_code rc = ERR_OK;
+    for (uint32_t i = 0; i < g->input_count && !rc; i++) {
+        const value *v = &g->values[g->inputs[i]];
+        rc = io_check(v, "input", e);
+        if (!rc && !v->type)
+            rc = err_set(e, ERR_INVALID, "input '" STR_FMT "': expected a data type, got none", STR_ARG(v->name));
+        io_of(g, g->inputs[i], &m->inputs[i]);
+    }
+    for (uint32_t i = 0; i < g->output_count && !rc; i++) {
+        rc = io_check(&g->values[g->outputs[i]], "output", e);
+        io_of(g, g->outputs[i], &m->outputs[i]);
+    }
+    return rc;
+}
+
+static err_code node_prepare(graph *g, node *n, const kernel_set *k, arena *scratch, err *e)
+{
+    if (!n->row->prepare) return ERR_OK;
+    const tensor **in = arena_new(scratch, const tensor *, n->in_count);
+    if (!in) return err_set(e, ERR_NOMEM, "no memory to prepare nodes");
+    for (uint32_t i = 0; i < n->in_count; i++) in[i] = n->in[i] == VALUE_NONE ? NULL : g->values[n->in[i]].init;
+    op_prep p = {.graph = g, .node = n, .in = in, .memory = g->memory, .k = k};
+    err_code rc = n->row->prepare(&p, &n->state, e);
+    arena_reset(scratch);
+    return rc;
+}
+
+static err_code prepare(model *m, err *e)
+{
+    arena scratch;
+    arena_init(&scratch, NULL, 0, SIZE_MAX / 2);
+    err_code rc = ERR_OK;
+    for (uint32_t i = 0; i < m->graph->node_count && !rc; i++)
+        rc = node_prepare(m->graph, &m->graph->nodes[i], m->kernels, &scratch, e);
+    arena_fini(&scratch);
+    return rc;
+}
+
+static err_code load(model *m, str bytes, const model_opts *opts, err *e)
+{
+    m->opts = *opts;
+    if (!m->opts.memory_max) m->opts.memory_max = (size_t)4 << 30;
+    /* Copies of misaligned weights, packed weights, names: a few times the file, and never more than one run may use. */
+    m->memory.limit = m->opts.memory_max + 4 * bytes.len;
+    m->source.map = external_map;
+    m->kernels = &kernel_active()->set;
+    onnx_source source = {.bytes = bytes, .memory = &m->memory, .external = m->folder ? &m->source : NULL};
+    err_code rc = onnx_load(&m->graph, &source, e);
+    if (!rc) rc = io_make(m, e);
+    return rc ? rc : prepare(m, e);
+}
+
+static model *model_make(err *e)
+{
+    model *m = mem_new0(model, 1);
+    if (!m) {
+        err_set(e, ERR_NOMEM, "no memory for a model");
+        return NULL;
+    }
+    arena_init(&m->memory, NULL, 0, SIZE_MAX / 2);
+    lock_init(&m->guard);
+    return m;
+}
+
+err_code model_open_bytes(model **ret, str bytes, const char *name, const char *folder, const model_opts *opts, err *e)
+{
+    CLEANUP(model) model *m = model_make(e);
+    if (!m) return ERR_NOMEM;
+    m->folder = folder;
+    err_code rc = load(m, bytes, opts, e);
+    if (rc) return err_wrap(e, "%s", name);
+    *ret = TAKE(m);
+    return ERR_OK;
+}
+
+err_code model_open(model **ret, const char *path, const model_opts *opts, err *e)
+{
+    CLEANUP(model) model *m = model_make(e);
+    if (!m) return ERR_NOMEM;
+    err_code rc = file_map_open(path, &m->file, e);
+    if (rc) return rc;
+    const char *slash = strrchr(path, '/');
+    m->folder = slash == path ? "/" : slash ? arena_printf(&m->memory, "%.*s", (int)(slash - path), path) : ".";
+    if (!m->folder) return err_set(e, ERR_NOMEM, "no memory for a path");
+    rc = load(m, (str){(const char *)m->file.p, m->file.len}, opts, e);
+    if (rc) return err_wrap(e, "%s", path);
+    *ret = TAKE(m);
+    return ERR_OK;
+}
+
+static void cached_free(cached *c)
+{
+    while (c->idle) {
+        exec *next = c->idle->next;
+        exec_free(c->idle);
+        c->idle = next;
+    }
+    plan_free(c->plan);
+    mem_free(c->inputs);
+    mem_free(c);
+}
+
+void model_free(model *m)
+{
+    if (!m) return;
+    INVARIANT(m->busy == 0);
+    while (m->plans) {
+        cached *next = m->plans->next;
+        cached_free(m->plans);
+        m->plans = next;
+    }
+    for (external *x = m->externals; x; x = x->next) file_map_close(&x->map);
+    file_map_close(&m->file);
+    lock_fini(&m->guard);
+    arena_fini(&m->memory);
+    mem_free(m);
+}
+
+uint32_t model_input_count(const model *m) { return m->graph->input_count; }
+uint32_t model_output_count(const model *m) { return m->graph->output_count; }
+const graph *model_graph(const model *m) { return m->graph; }
+
+const model_io *model_input(const model *m, uint32_t i)
+{
+    INVARIANT(i < m->graph->input_count);
+    return &m->inputs[i];
+}
+
+const model_io *model_output(const model *m, uint32_t i)
+{
+    INVARIANT(i < m->graph->output_count);
+    return &m->outputs[i];
+}
+
+/* ---- executions ----------------------------------------------------------------------------------------------- */
+
+static err_code shapes_check(const model *m, const shape *inputs, err *e)
+{
+    for (uint32_t i = 0; i < m->graph->input_count; i++) {
+        const model_io *io = &m->inputs[i];
+        const shape *s = &inputs[i];
+        char want[SHAPE_TEXT_MAX], got[SHAPE_TEXT_MAX];
+        bool fits = !io->ranked || s->rank == io->shape.rank;
+        for (uint32_t d = 0; d < s->rank && fits && io->ranked; d++)
+            fits = io->shape.dim[d] < 0 || io->shape.dim[d] == s->dim[d];
+        if (!fits)
+            return err_set(e, ERR_INVALID, "input '" STR_FMT "': expected shape %s, got %s", STR_ARG(io->name),
+                           shape_text(&io->shape, want), shape_text(s, got));
+        if (s->rank > TENSOR_RANK_MAX || shape_count(s) == UINT64_MAX ||
+            dtype_bytes(io->type, shape_count(s)) > OP_BYTES_MAX)
+            return err_set(e, ERR_LIMIT, "input '" STR_FMT "': shape %s is too large", STR_ARG(io->name),
+                           shape_text(s, got));
+    }
+    return ERR_OK;
+}
+
+static cached *cached_find(const model *m, const shape *inputs)
+{
+    for (cached *c = m->plans; c; c = c->next) {
+        bool same = true;
+        for (uint32_t i = 0; i < m->graph->input_count && same; i++) same = shape_eq(&c->inputs[i], &inputs[i]);
+        if (same) return c;
+    }
+    return NULL;
+}
+
+static err_code cached_make(cached **ret, model *m, const shape *inputs, err *e)
+{
+    uint32_t count = m->graph->input_count;
+    cached *c = mem_new0(cached, 1);
+    shape *copy = mem_new0(shape, count);
+    tensor *t = mem_new0(tensor, count);
+    err_code rc = c && copy && t ? ERR_OK : err_set(e, ERR_NOMEM, "no memory for a plan");
+    for (uint32_t i = 0; i < count && !rc; i++) {
+        copy[i] = inputs[i];
+        t[i] = tensor_make(m->inputs[i].type, &inputs[i], NULL);
+    }
+    plan_opts o = {.inputs = t, .kernels = m->kernels, .memory_max = m->opts.memory_max};
+    if (!rc) rc = plan_new(&c->plan, m->graph, &o, e);
+    mem_free(t);
+    if (rc) {
+        mem_free(copy);
+        mem_free(c);
+        return rc;
+    }
+    c->inputs = copy;
+    c->of = m;
+    *ret = c;
+    return ERR_OK;
+}
+
+/* With the lock held: takes the plan that was used longest ago out of the list; the caller frees what comes back. */
+static cached *evict(model *m)
+{
+    cached **oldest = NULL;
+    if (m->plan_count < MODEL_PLANS_MAX) return NULL;
+    for (cached **p = &m->plans; *p; p = &(*p)->next) {
+        if (!oldest || (*p)->used_at < (*oldest)->used_at) oldest = p;
+    }
+    cached *c = *oldest;
+    *oldest = c->next;
+    m->plan_count--;
+    c->dropped = true;
+    for (exec *x = c->idle; x; x = x->next) m->idle_bytes -= c->plan->bytes;
+    return c->users ? NULL : c;
+}
+
+/* With the lock held: the exec goes out of use; what must be freed is given back to the caller. */
+static cached *user_leaves(cached *c)
+{
+    c->of->busy--;
+    return --c->users == 0 && c->dropped ? c : NULL;
+}
+
+/* Finds or makes the plan and counts the caller as its user. */
+static err_code cached_take(cached **ret, exec **ret_idle, model *m, const shape *inputs, err *e)
+{
+    cached *fresh = NULL, *old = NULL;
+    err_code rc = ERR_OK;
+    for (;;) {
+        lock_take(&m->guard);
+        cached *c = cached_find(m, inputs);
+        if (!c && fresh) {
+            old = evict(m);
+            c = fresh;
+            fresh = NULL;
+            c->next = m->plans;
+            m->plans = c;
+            m->plan_count++;
+        }
+        if (c && m->busy >= MODEL_EXECS_MAX) {
+            rc = err_set(e, ERR_LIMIT, "executions at once: expected at most %d, got one more", MODEL_EXECS_MAX);
+        } else if (c) {
+            m->busy++;
+            c->users++;
+            c->used_at = ++m->tick;
+            *ret = c;
+            *ret_idle = c->idle;
+            if (c->idle) m->idle_bytes -= c->plan->bytes;
+            if (c->idle) c->idle = c->idle->next;
+        }
+        lock_give(&m->guard);
+        if (old) cached_free(old);
+        if (c || rc) break;
+        rc = cached_make(&fresh, m, inputs, e);
+        if (rc) return rc;
+    }
+    if (fresh) cached_free(fresh);   /* another thread made the same one meanwhile */
+    return rc;
+}
+
+err_code exec_take(exec **ret, model *m, const shape *inputs, err *e)
+{
+    cached *c = NULL;
+    exec *x = NULL;
+    err_code rc = shapes_check(m, inputs, e);
+    if (!rc) rc = cached_take(&c, &x, m, inputs, e);
+    if (rc) return rc;
+    if (!x) {
+        exec_opts o = {.pool = m->opts.pool, .kernels = m->kernels, .memory_max = m->opts.memory_max};
+        rc = exec_new(&x, c->plan, &o, e);
+    }
+    if (rc) {
+        lock_take(&m->guard);
+        cached *done = user_leaves(c);
+        lock_give(&m->guard);
+        if (done) cached_free(done);
+        return rc;
+    }
+    x->owner = c;
+    x->next = NULL;
+    exec_inputs_reset(x);
+    *ret = x;
+    return ERR_OK;
+}
+
+void exec_give(exec *x)
+{
+    cached *c = x->owner;
+    model *m = c->of;
+    lock_take(&m->guard);
+    bool keep = !c->dropped && c->plan->bytes <= m->opts.memory_max - m->idle_bytes;
+    if (keep) {
+        x->next = c->idle;
+        c->idle = x;
+        m->idle_bytes += c->plan->bytes;
+    }
+    cached *done = user_leaves(c);
+    lock_give(&m->guard);
+    if (!keep) exec_free(x);
+    if (done) cached_free(done);
+}
+
+err_code exec_run(exec *x, const _Atomic bool *cancel, err *e)
+{
+    cached *c = x->owner;
+    uint64_t from = clock_now_ns();
+    err_code rc = exec_steps(x, cancel, e);
+    if (rc) return rc;
+    uint64_t us = (clock_now_ns() - from) / 1000 + 1;
+    uint32_t now = us > UINT32_MAX ? UINT32_MAX : (uint32_t)us,
+             before = atomic_load_explicit(&c->cost_us, memory_order_relaxed);
+    /* An eighth of each new run; a lost update between threads costs nothing but one sample. */
+    uint32_t next = before ? (uint32_t)(((uint64_t)before * 7 + now) / 8) : now;
+    atomic_store_explicit(&c->cost_us, next ? next : 1, memory_order_relaxed);
+    return ERR_OK;
+}
+
+uint32_t exec_cost_us(const exec *x)
+{
+    const cached *c = x->owner;
+    return atomic_load_explicit(&c->cost_us, memory_order_relaxed);
+}

@@ -1,0 +1,274 @@
+/* A model made of bytes is loaded, planned once per shape and run by many at once; others are refused by name. */
+#include "engine/model.h"
+
+#include "engine/op.h"
+#include "onnx_build.h"
+#include "os/thread.h"
+#include "test.h"
+
+static const model_opts no_opts;
+
+static model *opened(onnx_build *b)
+{
+    model *m = NULL;
+    err e = {0};
+    if (model_open_bytes(&m, onnx_build_bytes(b), "t.onnx", NULL, &no_opts, &e)) printf("# %s\n", e.text);
+    CHECK(m != NULL);
+    return m;
+}
+
+static void refused(onnx_build *b, const char *text)
+{
+    model *m = NULL;
+    err e = {0};
+    CHECK(model_open_bytes(&m, onnx_build_bytes(b), "t.onnx", NULL, &no_opts, &e) != ERR_OK);
+    CHECK_STR(e.text, text);
+    onnx_build_end(b);
+}
+
+/* x -> Relu -> + w -> y, with a chain of Identity between. */
+static void chain_build(onnx_build *b)
+{
+    static const float w[3] = {10, 20, 30};
+    onnx_build_start(b, 13);
+    onnx_build_input(b, "x", DT_F32, "N,3");
+    onnx_build_floats(b, "w", "3", w);
+    onnx_build_node(b, "Relu", "x", "r", "");
+    onnx_build_node(b, "Identity", "r", "i", "");
+    onnx_build_node(b, "Add", "i,w", "s", "");
+    onnx_build_node(b, "Relu", "s", "y", "");
+    onnx_build_output(b, "y", DT_F32, "N,3");
+}
+
+static void run_chain(model *m, int64_t rows)
+{
+    err e = {0};
+    exec *x = NULL;
+    shape s = shape_make(2, (const int64_t[]){rows, 3});
+    CHECK(exec_take(&x, m, &s, &e) == ERR_OK);
+    float *in = exec_input(x, 0)->data;
+    for (int64_t i = 0; i < rows * 3; i++) in[i] = (float)(i - 2);
+    CHECK(exec_run(x, NULL, &e) == ERR_OK);
+    const tensor *y = exec_output(x, 0);
+    CHECK(shape_eq(&y->shape, &s));
+    for (int64_t i = 0; i < rows * 3; i++) {
+        float want = (i > 2 ? (float)(i - 2) : 0) + 10 * (float)(i % 3 + 1);
+        CHECK(((const float *)y->data)[i] == want);
+    }
+    CHECK(exec_cost_us(x) > 0);
+    exec_give(x);
+}
+
+static void a_chain_runs_at_every_batch(void)
+{
+    onnx_build b;
+    chain_build(&b);
+    CLEANUP(model) model *m = opened(&b);
+    CHECK_U64(model_input_count(m), 1);
+    CHECK(str_is(model_input(m, 0)->name, "x"));
+    CHECK(model_input(m, 0)->shape.dim[0] == -1);
+    CHECK(str_is(model_input(m, 0)->dim_name[0], "N"));
+    for (int64_t rows = 1; rows < 3 * MODEL_PLANS_MAX; rows++) run_chain(m, rows);
+    onnx_build_end(&b);
+}
+
+static void a_seen_shape_runs_without_the_heap(void)
+{
+    onnx_build b;
+    chain_build(&b);
+    CLEANUP(model) model *m = opened(&b);
+    run_chain(m, 2);
+    run_chain(m, 5);
+    long before = mem_allocs();
+    for (int i = 0; i < 10; i++) {
+        run_chain(m, 2);
+        run_chain(m, 5);
+    }
+    CHECK_U64((uint64_t)mem_allocs(), (uint64_t)before);
+    onnx_build_end(&b);
+}
+
+static void a_callers_buffer_is_read_in_place_and_left_alone(void)
+{
+    onnx_build b;
+    chain_build(&b);
+    CLEANUP(model) model *m = opened(&b);
+    err e = {0};
+    exec *x = NULL;
+    shape s = shape_make(2, (const int64_t[]){1, 3});
+    float mine[3] = {-1, 2, 3};
+    CHECK(exec_take(&x, m, &s, &e) == ERR_OK);
+    exec_input(x, 0)->data = mine;
+    CHECK(exec_run(x, NULL, &e) == ERR_OK);
+    CHECK(((const float *)exec_output(x, 0)->data)[1] == 22);
+    CHECK(mine[0] == -1 && mine[1] == 2 && mine[2] == 3);
+    exec_give(x);
+    run_chain(m, 1);
+    onnx_build_end(&b);
+}
+
+static void shapes_that_do_not_fit_are_refused(void)
+{
+    onnx_build b;
+    chain_build(&b);
+    CLEANUP(model) model *m = opened(&b);
+    err e = {0};
+    exec *x = NULL;
+    shape s = shape_make(2, (const int64_t[]){2, 4});
+    CHECK(exec_take(&x, m, &s, &e) == ERR_INVALID);
+    CHECK_STR(e.text, "input 'x': expected shape [-1,3], got [2,4]");
+    s = shape_make(1, (const int64_t[]){3});
+    CHECK(exec_take(&x, m, &s, &e) == ERR_INVALID);
+    onnx_build_end(&b);
+}
+
+static void the_number_of_executions_is_bounded(void)
+{
+    onnx_build b;
+    chain_build(&b);
+    CLEANUP(model) model *m = opened(&b);
+    err e = {0};
+    exec *x[MODEL_EXECS_MAX + 1];
+    shape s = shape_make(2, (const int64_t[]){2, 3});
+    for (int i = 0; i < MODEL_EXECS_MAX; i++) CHECK(exec_take(&x[i], m, &s, &e) == ERR_OK);
+    CHECK(exec_take(&x[MODEL_EXECS_MAX], m, &s, &e) == ERR_LIMIT);
+    for (int i = 0; i < MODEL_EXECS_MAX; i++) exec_give(x[i]);
+    run_chain(m, 2);
+    onnx_build_end(&b);
+}
+
+static void memory_over_the_limit_is_refused(void)
+{
+    onnx_build b;
+    chain_build(&b);
+    err e = {0};
+    exec *x = NULL;
+    CLEANUP(model) model *m = NULL;
+    model_opts o = {.memory_max = 1 << 20};
+    CHECK(model_open_bytes(&m, onnx_build_bytes(&b), "t.onnx", NULL, &o, &e) == ERR_OK);
+    shape s = shape_make(2, (const int64_t[]){1 << 20, 3});
+    CHECK(exec_take(&x, m, &s, &e) == ERR_LIMIT);
+    CHECK_STR(e.text, "one execution needs more than the 1048576 bytes it may use");
+    run_chain(m, 2);
+    onnx_build_end(&b);
+}
+
+static void a_cancelled_run_says_so(void)
+{
+    onnx_build b;
+    chain_build(&b);
+    CLEANUP(model) model *m = opened(&b);
+    err e = {0};
+    exec *x = NULL;
+    _Atomic bool cancel = true;
+    shape s = shape_make(2, (const int64_t[]){1, 3});
+    CHECK(exec_take(&x, m, &s, &e) == ERR_OK);
+    CHECK(exec_run(x, &cancel, &e) == ERR_CANCELLED);
+    exec_give(x);
+    onnx_build_end(&b);
+}
+
+static void run_many(void *ctx)
+{
+    for (int i = 0; i < 100; i++) run_chain(ctx, 1 + i % 40);
+}
+
+static void many_threads_share_one_model(void)
+{
+    enum { THREADS = 4 };
+    onnx_build b;
+    chain_build(&b);
+    CLEANUP(model) model *m = opened(&b);
+    thread t[THREADS];
+    err e = {0};
+    for (int i = 0; i < THREADS; i++) CHECK(thread_start(&t[i], "exec", run_many, m, &e) == ERR_OK);
+    for (int i = 0; i < THREADS; i++) thread_join(&t[i]);
+    onnx_build_end(&b);
+}
+
+static void unknown_operators_are_named(void)
+{
+    onnx_build b;
+    onnx_build_start(&b, 13);
+    onnx_build_input(&b, "x", DT_F32, "3");
+    onnx_build_node(&b, "Foo", "x", "y", "");
+    onnx_build_output(&b, "y", DT_F32, "3");
+    refused(&b, "t.onnx: node that makes 'y' (Foo, ai.onnx 13): operator not implemented");
+    onnx_build_start(&b, 13);
+    onnx_build_input(&b, "x", DT_F32, "3");
+    onnx_build_node(&b, "Identity", "x", "y", "axis=1");
+    onnx_build_output(&b, "y", DT_F32, "3");
+    refused(&b, "t.onnx: node that makes 'y' (Identity, ai.onnx 13): attribute 'axis': not implemented");
+    onnx_build_start(&b, 13);
+    onnx_build_input(&b, "x", DT_F32, "3");
+    onnx_build_node(&b, "Identity", "x,x", "y", "");
+    onnx_build_output(&b, "y", DT_F32, "3");
+    refused(&b, "t.onnx: node that makes 'y' (Identity, ai.onnx 13): inputs: expected 1, got 2");
+    onnx_build_start(&b, 99);
+    refused(&b, "t.onnx: opset 99 of ai.onnx: not implemented, the newest is 27");
+    onnx_build_start(&b, 13);
+    onnx_build_node(&b, "com.acme:Foo", "", "y", "");
+    refused(&b, "t.onnx: node that makes 'y' (Foo, com.acme 0): the model imports no opset of this domain");
+}
+
+static void names_must_make_sense(void)
+{
+    onnx_build b;
+    onnx_build_start(&b, 13);
+    onnx_build_input(&b, "x", DT_F32, "3");
+    onnx_build_node(&b, "Identity", "z", "y", "");
+    refused(&b, "t.onnx: node that makes 'y' (Identity, ai.onnx 13): input 'z': no such value");
+    onnx_build_start(&b, 13);
+    onnx_build_input(&b, "x", DT_F32, "3");
+    onnx_build_node(&b, "Identity", "x", "y", "");
+    onnx_build_node(&b, "Identity", "x", "y", "");
+    refused(&b, "t.onnx: value 'y': defined twice");
+    onnx_build_start(&b, 13);
+    onnx_build_node(&b, "Identity", "a", "b", "");
+    onnx_build_node(&b, "Identity", "b", "a", "");
+    refused(&b, "t.onnx: node that makes 'b' (Identity, ai.onnx 13): is part of a cycle");
+    onnx_build_start(&b, 13);
+    onnx_build_output(&b, "nobody", DT_F32, "3");
+    refused(&b, "t.onnx: output 'nobody': no node computes it");
+}
+
+static void open_and_run(const onnx_build *b)
+{
+    model *m = NULL;
+    exec *x = NULL;
+    err e = {0};
+    shape s = shape_make(2, (const int64_t[]){2, 3});
+    if (model_open_bytes(&m, buf_str(&b->model), "t.onnx", NULL, &no_opts, &e) == ERR_OK) {
+        if (exec_take(&x, m, &s, &e) == ERR_OK) exec_give(x);
+    }
+    CHECK(e.code == ERR_OK || (e.code == ERR_NOMEM || e.code == ERR_LIMIT));
+    model_free(m);
+}
+
+static void every_failed_allocation_is_survived(void)
+{
+    onnx_build b;
+    chain_build(&b);
+    onnx_build_bytes(&b);
+    op_count();
+    FAULT_SWEEP(open_and_run(&b));
+    onnx_build_end(&b);
+}
+
+int main(void)
+{
+    static const test_case cases[] = {
+        TEST(a_chain_runs_at_every_batch),
+        TEST(a_seen_shape_runs_without_the_heap),
+        TEST(a_callers_buffer_is_read_in_place_and_left_alone),
+        TEST(shapes_that_do_not_fit_are_refused),
+        TEST(the_number_of_executions_is_bounded),
+        TEST(memory_over_the_limit_is_refused),
+        TEST(a_cancelled_run_says_so),
+        TEST(many_threads_share_one_model),
+        TEST(unknown_operators_are_named),
+        TEST(names_must_make_sense),
+        TEST(every_failed_allocation_is_survived),
+    };
+    return test_main(cases, COUNTOF(cases));
+}
