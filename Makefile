@@ -17,8 +17,8 @@ endif
 
 # ---- flags -------------------------------------------------------------------------------------------------------
 
-MACHINE := $(shell $(CC) -dumpmachine)
-CLANG   := $(findstring clang,$(shell $(CC) --version))
+MACHINE := $(shell $(CC) -dumpmachine 2>/dev/null)
+CLANG   := $(findstring clang,$(shell $(CC) --version 2>/dev/null))
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla \
            -Wwrite-strings -Wformat=2 -Wimplicit-fallthrough -Werror $(if $(CLANG),-Wno-string-conversion)
 HARDEN  := -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fvisibility=hidden \
