@@ -53,7 +53,7 @@ endif
 # ---- files -------------------------------------------------------------------------------------------------------
 
 # A lie about a length must meet a refused allocation, as it does without a sanitizer, not the sanitizer's own abort.
-export ASAN_OPTIONS := allocator_may_return_null=1:detect_stack_use_after_return=1:$(ASAN_OPTIONS)
+export ASAN_OPTIONS := allocator_may_return_null=1:$(ASAN_OPTIONS)
 export TSAN_OPTIONS := allocator_may_return_null=1:halt_on_error=1:second_deadlock_stack=1:$(TSAN_OPTIONS)
 export UBSAN_OPTIONS := print_stacktrace=1:$(UBSAN_OPTIONS)
 
