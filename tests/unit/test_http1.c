@@ -165,8 +165,8 @@ static void short_streams_are_the_same_at_every_pair_of_cuts(void)
 {
     static const char *const streams[] = {
         "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhelloGET / HTTP/1.1\r\nHost: h\r\n\r\n",
-        "POST /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
-        "GET /b%2Fc HTTP/1.0\r\n\r\n",
+        ("POST /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+         "GET /b%2Fc HTTP/1.0\r\n\r\n"),
         "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nrest",
         "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
     };
