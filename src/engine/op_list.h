@@ -2,3 +2,4 @@
 OP_FAMILY(core)
 OP_FAMILY(shape)
 OP_FAMILY(math)
+OP_FAMILY(move)
