@@ -18,8 +18,9 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 
-/* They move bytes: a script may shorten them. */
+/* They move bytes: a script may shorten them.  And close(), which closes even when it reports a failure. */
 #define SYS_MOVES(X)                                                                                             \
+    X(close, (int fd), (fd))                                                                                     \
     X(read, (int fd, void *p, size_t n), (fd, p, n))                                                             \
     X(write, (int fd, const void *p, size_t n), (fd, p, n))                                                      \
     X(recv, (int fd, void *p, size_t n), (fd, p, n))                                                             \
@@ -34,7 +35,6 @@
 #define SYS_PLAIN(X)                                                                                             \
     X(open, (int folder, const char *path, int flags, uint32_t mode), (folder, path, flags, mode))               \
     X(open_beneath, (int folder, const char *path, int flags), (folder, path, flags))                            \
-    X(close, (int fd), (fd))                                                                                     \
     X(wait_writable, (int fd, int ms), (fd, ms))                                                                 \
     X(stat_fd, (int fd, struct stat *ret), (fd, ret))                                                            \
     X(stat_at, (int folder, const char *path, struct stat *ret), (folder, path, ret))                            \

@@ -10,7 +10,7 @@ typedef struct {
 } row;
 
 static row rows[SYS_FAULTS_MAX];
-static size_t row_count;
+static _Atomic size_t row_count;
 static _Atomic uint64_t hits, calls[SYS_CALLS], fake_ns;
 static _Thread_local long fail_in = -1;
 static _Thread_local int64_t fail_result;
@@ -132,6 +132,12 @@ int64_t sys_send(int fd, const struct iovec *v, size_t count)
     return sys_real_send(fd, cut, used);
 }
 
+int64_t sys_close(int fd)
+{
+    int64_t result, rc = sys_real_close(fd);
+    return hit(SYS_close, &result) ? result : rc;
+}
+
 int64_t sys_clock_ns(int which, uint64_t *ret)
 {
     uint64_t now = atomic_load(&fake_ns);
@@ -167,7 +173,8 @@ int64_t sys_futex_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t deadl
 {
     int64_t result;
     if (hit(SYS_futex_wait, &result)) return result;
-    if (deadline_ns == UINT64_MAX || atomic_load(&fake_ns) == 0) return sys_real_futex_wait(word, expected, deadline_ns);
+    bool real = deadline_ns == UINT64_MAX || atomic_load(&fake_ns) == 0;
+    if (real) return sys_real_futex_wait(word, expected, deadline_ns);
     if (atomic_load(word) != expected) return -EAGAIN;
     if (atomic_load(&fake_ns) < deadline_ns) atomic_store(&fake_ns, deadline_ns);
     return -ETIMEDOUT;

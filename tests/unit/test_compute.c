@@ -2,11 +2,11 @@
  * many call at the same time; jobs run once each, begin in the order of their submission and are answered on the loop
  * that asked; an idle pool sleeps; constructors survive every failed allocation. */
 #include "async/compute.h"
+#include "fake/sys_fake.h"
 #include "os/clock.h"
 #include "os/futex.h"
 #include "os/proc.h"
 #include "os/thread.h"
-#include "test.h"
 
 #include <stdatomic.h>
 
@@ -271,6 +271,57 @@ static void construction_survives_every_failed_allocation(void)
     });
 }
 
+static void construction_survives_every_failed_system_call(void)
+{
+    err e;
+    SYS_SWEEP(-EAGAIN, {
+        CLEANUP(compute) compute *c = NULL;
+        err_code rc = compute_new(&c, 3, &e);   /* the control group may be unreadable, the threads must start */
+        CHECK((rc == ERR_OK) == (c != NULL));
+        CHECK(rc == ERR_OK || rc == ERR_LIMIT);
+    });
+    for (uint32_t i = 0; i < 3; i++) {
+        compute *c = NULL;
+        sys_fake_script((sys_fault[]){{SYS_thread_start, .skip = i, .times = 1, .result = -EAGAIN}}, 1);
+        CHECK(compute_new(&c, 3, &e) == ERR_LIMIT && c == NULL);
+        CHECK(strstr(e.text, ": cannot start a thread: Resource temporarily unavailable"));
+    }
+    sys_fake_script(NULL, 0);
+}
+
+static void a_pool_of_one_starts_its_thread_with_the_first_job_or_says_why_not(void)
+{
+    err e;
+    compute_job j = {.run = nothing};
+    board b = {0};
+    uint64_t started = sys_fake_calls(SYS_thread_start);
+    CLEANUP(compute) compute *c = NULL;
+    CHECK(compute_new(&c, 1, &e) == ERR_OK);
+    compute_for(c, 100, hit, &b);
+    CHECK(each_once(&b, 100));
+    CHECK_U64(sys_fake_calls(SYS_thread_start), started);
+    sys_fake_script((sys_fault[]){{SYS_thread_start, .times = 1, .result = -EAGAIN}}, 1);
+    CHECK(compute_submit(c, &j, &e) == ERR_LIMIT);
+    CHECK_STR(e.text, "compute-0: cannot start a thread: Resource temporarily unavailable");
+    CHECK(compute_submit(c, &j, &e) == ERR_OK);
+    sys_fake_script(NULL, 0);
+}
+
+static void interrupted_sleeps_lose_no_work(void)
+{
+    err e;
+    board b = {0};
+    sys_fake_script((sys_fault[]){{SYS_futex_wait, .times = SYS_FAKE_EVER, .result = -EINTR}}, 1);   /* all, at once */
+    compute *c = NULL;
+    CHECK(compute_new(&c, 3, &e) == ERR_OK);
+    for (uint32_t count = 0; count < 200; count++) {
+        compute_for(c, count, hit, &b);
+        CHECK(each_once(&b, count));
+    }
+    sys_fake_script(NULL, 0);   /* the workers go on to read the script: no row is changed by this */
+    compute_free(c);
+}
+
 static void refusals_name_the_value(void)
 {
     err e;
@@ -292,6 +343,9 @@ int main(void)
         TEST(a_full_queue_is_refused_with_both_numbers),
         TEST(an_idle_pool_does_not_wake_up),
         TEST(construction_survives_every_failed_allocation),
+        TEST(construction_survives_every_failed_system_call),
+        TEST(a_pool_of_one_starts_its_thread_with_the_first_job_or_says_why_not),
+        TEST(interrupted_sleeps_lose_no_work),
         TEST(refusals_name_the_value),
     };
     return test_main(cases, COUNTOF(cases));

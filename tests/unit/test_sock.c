@@ -1,0 +1,233 @@
+/* What must hold for sockets: bytes arrive whole through short and interrupted calls; running out of descriptors is
+ * told apart from having nothing to accept; a port that another process uses is refused, while listeners of this one
+ * share theirs; no failing step leaks; addresses print as they are read. */
+#include "fake/sys_fake.h"
+#include "os/poll.h"
+#include "os/sock.h"
+
+#include <netinet/tcp.h>
+#include <netinet/in.h>
+
+static void open_listener(int *ret_fd, sock_addr *ret)
+{
+    err e;
+    sock_addr any;
+    CHECK(sock_addr_parse(&any, "127.0.0.1", 0, &e) == ERR_OK);
+    CHECK(sock_listen(&(sock_listen_opts){.addr = &any}, ret_fd, &e) == ERR_OK);
+    CHECK(sock_local(*ret_fd, ret, &e) == ERR_OK);
+    CHECK(sock_addr_port(ret) != 0);
+}
+
+static sock_io accept_soon(int listener, int *ret_fd, sock_addr *ret_peer)
+{
+    sock_io io = SOCK_AGAIN;
+    for (int i = 0; i < 100000 && io == SOCK_AGAIN; i++) io = sock_accept(listener, ret_fd, ret_peer);
+    return io;
+}
+
+/* A connection within this process. */
+static void open_pair(int *ret_client, int *ret_server)
+{
+    err e;
+    int listener;
+    sock_addr at, peer;
+    open_listener(&listener, &at);
+    CHECK(sock_connect(&at, ret_client, &e) == ERR_OK);
+    CHECK(accept_soon(listener, ret_server, &peer) == SOCK_DONE);
+    CHECK(sock_connected(*ret_client, &at, &e) == ERR_OK);
+    CHECK(peer.to.ss_family == AF_INET);
+    sock_close(listener);
+}
+
+static void addresses_print_as_they_are_read(void)
+{
+    err e;
+    sock_addr a;
+    char text[SOCK_ADDR_TEXT_MAX];
+    static const char *const rows[][2] = {
+        {"127.0.0.1", "127.0.0.1:8080"}, {"0.0.0.0", "0.0.0.0:8080"}, {"::1", "[::1]:8080"}, {"[::]", "[::]:8080"},
+        {"2001:db8::5", "[2001:db8::5]:8080"}};
+    for (size_t i = 0; i < COUNTOF(rows); i++) {
+        CHECK(sock_addr_parse(&a, rows[i][0], 8080, &e) == ERR_OK);
+        sock_addr_print(&a, text);
+        CHECK_STR(text, rows[i][1]);
+        CHECK_U64(sock_addr_port(&a), 8080);
+    }
+    static const char *const wrong[] = {"", "localhost", "[127.0.0.1]", "1.2.3", "[::1", "::g",
+                                        "[1111:1111:1111:1111:1111:1111:1111:1111:1111:1111:1111]"};
+    for (size_t i = 0; i < COUNTOF(wrong); i++) CHECK(sock_addr_parse(&a, wrong[i], 1, &e) == ERR_INVALID);
+    CHECK(sock_addr_parse(&a, "here", 1, &e) == ERR_INVALID);
+    CHECK_STR(e.text, "address: expected an IPv4 or IPv6 address, got 'here'");
+}
+
+static void bytes_arrive_whole_through_short_and_interrupted_calls(void)
+{
+    int client, server;
+    uint8_t out[5000], in[5000];
+    open_pair(&client, &server);
+    static const sys_fault script[] = {
+        {SYS_send, .skip = 1, .times = 2, .result = -EINTR}, {SYS_send, .skip = 3, .times = 1, .result = -EAGAIN},
+        {SYS_send, .times = SYS_FAKE_EVER, .result = 37},    {SYS_recv, .times = 2, .result = -EINTR},
+        {SYS_recv, .skip = 2, .times = 1, .result = -EAGAIN}, {SYS_recv, .times = SYS_FAKE_EVER, .result = 11},
+    };
+    sys_fake_script(script, COUNTOF(script));
+    for (size_t i = 0; i < sizeof out; i++) out[i] = (uint8_t)(i * 7 + i / 256);
+    size_t sent = 0, got = 0, n;
+    while (sent < sizeof out) {
+        size_t half = sent + (sizeof out - sent) / 2;
+        struct iovec v[2] = {{out + sent, half - sent}, {out + half, sizeof out - half}};
+        sock_io io = sock_write(server, v, 2, &n);
+        CHECK(io == SOCK_DONE || io == SOCK_AGAIN);
+        if (io == SOCK_DONE) sent += n;
+    }
+    sock_end(server);
+    for (sock_io io; (io = sock_read(client, in + got, sizeof in - got + 1, &n)) != SOCK_EOF;) {
+        CHECK(io == SOCK_DONE || io == SOCK_AGAIN);
+        if (io == SOCK_DONE) got += n;
+        if (got == sizeof in) break;
+    }
+    CHECK_U64(got, sizeof in);
+    CHECK(memcmp(in, out, sizeof in) == 0);
+    CHECK(sock_read(client, in, 1, &n) == SOCK_EOF);
+    sys_fake_script(NULL, 0);
+    sock_close(client);
+    sock_close(server);
+}
+
+static void a_vanished_peer_is_an_answer_not_a_signal(void)
+{
+    int client, server;
+    char byte = 'x';
+    size_t n;
+    open_pair(&client, &server);
+    sock_abort_on_close(client);
+    sock_close(client);
+    sock_io io = SOCK_AGAIN;
+    for (int i = 0; i < 100000 && io == SOCK_AGAIN; i++) io = sock_read(server, &byte, 1, &n);
+    CHECK(io == SOCK_GONE);
+    struct iovec v = {&byte, 1};
+    CHECK(sock_write(server, &v, 1, &n) == SOCK_GONE);   /* without MSG_NOSIGNAL this test would die here */
+    sock_close(server);
+}
+
+static void a_full_table_of_descriptors_is_told_apart_from_nothing_to_accept(void)
+{
+    err e;
+    int listener, client, server;
+    sock_addr at;
+    open_listener(&listener, &at);
+    CHECK(sock_accept(listener, &server, NULL) == SOCK_AGAIN);
+    CHECK(sock_connect(&at, &client, &e) == ERR_OK);
+    static const int64_t full[] = {-EMFILE, -ENFILE, -ENOBUFS, -ENOMEM};
+    for (size_t i = 0; i < COUNTOF(full); i++) {
+        sys_fake_script((sys_fault[]){{SYS_accept, .times = 1, .result = full[i]}}, 1);
+        CHECK(sock_accept(listener, &server, NULL) == SOCK_FULL);
+    }
+    /* A connection that broke while it waited is passed over, and so is a signal. */
+    sys_fake_script((sys_fault[]){{SYS_accept, .times = 1, .result = -ECONNABORTED},
+                                  {SYS_accept, .times = 1, .result = -EINTR},
+                                  {SYS_accept, .times = 1, .result = -EPROTO}}, 3);
+    CHECK(accept_soon(listener, &server, NULL) == SOCK_DONE);
+    sys_fake_script((sys_fault[]){{SYS_accept, .times = SYS_FAKE_EVER, .result = -EPERM}}, 1);
+    CHECK(sock_accept(listener, &server, NULL) == SOCK_FULL);   /* does not spin for ever */
+    sys_fake_script(NULL, 0);
+    sock_close(server);
+    sock_close(client);
+    sock_close(listener);
+}
+
+static void listeners_share_a_port_only_when_they_join(void)
+{
+    err e;
+    int first, second, joined;
+    sock_addr at;
+    char want[120], text[SOCK_ADDR_TEXT_MAX];
+    open_listener(&first, &at);
+    CHECK(sock_listen(&(sock_listen_opts){.addr = &at}, &second, &e) == ERR_CONFLICT);
+    sock_addr_print(&at, text);
+    snprintf(want, sizeof want, "%s: cannot listen: Address already in use", text);
+    CHECK_STR(e.text, want);
+    for (int i = 0; i < 3; i++) {
+        CHECK(sock_listen(&(sock_listen_opts){.addr = &at, .join = true}, &joined, &e) == ERR_OK);
+        CHECK(sock_listen(&(sock_listen_opts){.addr = &at}, &second, &e) == ERR_CONFLICT);
+        sock_close(joined);
+    }
+    sock_close(first);
+}
+
+static void accepted_sockets_send_at_once_and_do_not_block(void)
+{
+    int client, server, value = 0;
+    char byte;
+    size_t n;
+    open_pair(&client, &server);
+    CHECK(sys_real_option_get(server, IPPROTO_TCP, TCP_NODELAY, &value) == 0 && value == 1);
+    CHECK(sys_real_option_get(client, IPPROTO_TCP, TCP_NODELAY, &value) == 0 && value == 1);
+    CHECK(sock_read(server, &byte, 1, &n) == SOCK_AGAIN);
+    CHECK(sock_read(client, &byte, 1, &n) == SOCK_AGAIN);
+    sock_close(client);
+    sock_close(server);
+}
+
+static void no_failing_step_leaks(void)
+{
+    err e;
+    sock_addr any, six, at;
+    int listener;
+    CHECK(sock_addr_parse(&any, "127.0.0.1", 0, &e) == ERR_OK && sock_addr_parse(&six, "::1", 0, &e) == ERR_OK);
+    open_listener(&listener, &at);
+    SYS_SWEEP(-ENOBUFS, {
+        int fd = -1;
+        err_code rc = sock_listen(&(sock_listen_opts){.addr = &any}, &fd, &e);
+        CHECK((rc == ERR_OK) == (fd >= 0));
+        sock_close(fd);
+    });
+    SYS_SWEEP(-EMFILE, {
+        int fd = -1;
+        (void)!sock_listen(&(sock_listen_opts){.addr = &six}, &fd, &e);   /* no IPv6 here is an answer too */
+        sock_close(fd);
+    });
+    SYS_SWEEP(-EMFILE, {
+        int fd = -1;
+        err_code rc = sock_connect(&at, &fd, &e);
+        CHECK((rc == ERR_OK) == (fd >= 0));
+        sock_close(fd);
+    });
+    sock_close(listener);
+}
+
+static void a_refused_connection_says_so(void)
+{
+    err e;
+    int listener, client, poll;
+    sock_addr at;
+    size_t count = 0;
+    poll_event events[POLL_BATCH_MAX];
+    open_listener(&listener, &at);
+    sock_close(listener);
+    err_code rc = sock_connect(&at, &client, &e);
+    if (rc == ERR_OK) {
+        CHECK(poll_open(&poll, &e) == ERR_OK && poll_add(poll, client, POLL_WRITE, NULL, &e) == ERR_OK);
+        CHECK(poll_wait(poll, events, 1000000, &count, &e) == ERR_OK && count == 1);
+        rc = sock_connected(client, &at, &e);
+        poll_close(poll);
+        sock_close(client);
+    }
+    CHECK(rc == ERR_UNAVAILABLE);
+    CHECK(strstr(e.text, ": cannot connect: Connection refused"));
+}
+
+int main(void)
+{
+    static const test_case cases[] = {
+        TEST(addresses_print_as_they_are_read),
+        TEST(bytes_arrive_whole_through_short_and_interrupted_calls),
+        TEST(a_vanished_peer_is_an_answer_not_a_signal),
+        TEST(a_full_table_of_descriptors_is_told_apart_from_nothing_to_accept),
+        TEST(listeners_share_a_port_only_when_they_join),
+        TEST(accepted_sockets_send_at_once_and_do_not_block),
+        TEST(no_failing_step_leaks),
+        TEST(a_refused_connection_says_so),
+    };
+    return test_main(cases, COUNTOF(cases));
+}

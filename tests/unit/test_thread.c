@@ -1,0 +1,119 @@
+/* What must hold for threads, futexes and locks: a thread runs what it was given and is joined once; a futex sleeps
+ * only while the word is as expected and until its deadline; a lock lets one in at a time. */
+#include "fake/sys_fake.h"
+#include "os/clock.h"
+#include "os/futex.h"
+#include "os/lock.h"
+#include "os/thread.h"
+
+#include <stdatomic.h>
+
+enum { THREADS = 4, STEPS = 20000 };
+
+static lock guard = LOCK_INIT;
+static uint64_t guarded;
+
+static void step(void *ctx)
+{
+    uint64_t *own = ctx;
+    for (int i = 0; i < STEPS; i++) {
+        lock_take(&guard);
+        guarded++;
+        lock_give(&guard);
+        ++*own;
+    }
+}
+
+static void a_lock_lets_one_thread_in_at_a_time(void)
+{
+    err e;
+    thread threads[THREADS];
+    uint64_t own[THREADS] = {0};
+    guarded = 0;
+    for (size_t i = 0; i < THREADS; i++)
+        CHECK(thread_start(&threads[i], "a name that is too long for the kernel", step, &own[i], &e) == ERR_OK);
+    for (size_t i = 0; i < THREADS; i++) {
+        thread_join(&threads[i]);
+        CHECK_U64(own[i], STEPS);
+    }
+    CHECK_U64(guarded, THREADS * STEPS);
+    lock l;
+    lock_init(&l);
+    lock_take(&l);
+    lock_give(&l);
+    lock_fini(&l);
+}
+
+static _Atomic uint32_t turn;
+
+static void take_turns(void *ctx)
+{
+    uint32_t me = *(uint32_t *)ctx;
+    for (uint32_t t; (t = atomic_load(&turn)) < 2000;) {
+        if (t % 2 != me) {
+            (void)futex_wait(&turn, t, FUTEX_FOREVER);
+            continue;
+        }
+        atomic_store(&turn, t + 1);
+        (void)futex_wake(&turn, 1);
+    }
+}
+
+static void threads_wake_each_other_by_futex(void)
+{
+    err e;
+    thread threads[2];
+    uint32_t numbers[2] = {0, 1};
+    atomic_store(&turn, 0);
+    for (size_t i = 0; i < 2; i++) CHECK(thread_start(&threads[i], "turn", take_turns, &numbers[i], &e) == ERR_OK);
+    for (size_t i = 0; i < 2; i++) thread_join(&threads[i]);
+    CHECK_U64(atomic_load(&turn), 2000);
+}
+
+static void a_futex_sleeps_until_its_deadline_and_only_on_the_expected_word(void)
+{
+    _Atomic uint32_t word = 5;
+    CHECK(futex_wait(&word, 4, FUTEX_FOREVER));   /* at once: it is not 4 */
+    CHECK_U64(futex_wake(&word, 9), 0);
+    uint64_t until = clock_now_us() + 2000;
+    while (futex_wait(&word, 5, until)) {}
+    CHECK(clock_now_us() >= until);
+    CHECK(!futex_wait(&word, 5, 1));              /* long ago */
+    sys_fake_script((sys_fault[]){{SYS_futex_wait, .times = 1, .result = -EINTR}}, 1);
+    CHECK(futex_wait(&word, 5, FUTEX_FOREVER));
+    sys_fake_script(NULL, 0);
+}
+
+static void a_thread_that_cannot_start_is_told(void)
+{
+    err e;
+    thread t;
+    uint64_t own = 0;
+    sys_fake_script((sys_fault[]){{SYS_thread_start, .times = 1, .result = -EAGAIN}}, 1);
+    CHECK(thread_start(&t, "worker", step, &own, &e) == ERR_LIMIT);
+    CHECK_STR(e.text, "worker: cannot start a thread: Resource temporarily unavailable");
+    sys_fake_script(NULL, 0);
+}
+
+static void the_clock_never_goes_back(void)
+{
+    uint64_t last = clock_now_ns();
+    for (int i = 0; i < 10000; i++) {
+        uint64_t now = clock_now_ns();
+        CHECK(now >= last);
+        last = now;
+    }
+    CHECK(clock_wall_us() > 1600000000000000u);
+}
+
+int main(void)
+{
+    static const test_case cases[] = {
+        TEST(a_lock_lets_one_thread_in_at_a_time),
+        TEST(threads_wake_each_other_by_futex),
+        TEST(a_futex_sleeps_until_its_deadline_and_only_on_the_expected_word),
+        TEST(a_thread_that_cannot_start_is_told),
+        TEST(the_clock_never_goes_back),
+    };
+    return test_main(cases, COUNTOF(cases));
+}
