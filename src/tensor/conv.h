@@ -36,6 +36,16 @@ size_t conv_room(const conv_shape *s);
 void conv_pack(float *packed, const float *w, const conv_shape *s,
                const kernel_set *k); /* w: [out_channels, in_channels / groups, kernel...] */
 err_code conv_f32(const conv_call *c, const kernel_set *k, compute *pool, arena *scratch, err *e) MUST_USE;
+
+/* Double precision, plain loops; w as the model has it: [out_channels, in_channels / groups, kernel...]. */
+typedef struct {
+    const conv_shape *shape;
+    const double *x, *w, *bias, *residual;
+    double *y;
+    activation act;
+} conv_call_f64;
+void conv_f64(const conv_call_f64 *c, compute *pool);
+
 const char *conv_method(const conv_shape *s); /* "depthwise", "pointwise" or "columns", for `model inspect` */
 
 #endif
