@@ -84,6 +84,7 @@ struct op_row {
     err_code (*run)(op_call *c, err *e);
     uint64_t (*flops)(const op_call *c);                         /* NULL = outputs' elements; shapes are known */
     const char *(*kernel)(const op_call *c);                     /* for `model inspect`; NULL = the ISA's name */
+    const void *data;            /* what rows of a family that share infer and run differ in; the family's own type */
 };
 
 /* The families, each a NULL-name-terminated table op_rows_NAME[] in its own op_NAME.c; listed in op_list.h. */

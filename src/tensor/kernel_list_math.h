@@ -17,6 +17,7 @@
     X(max_f32,          void,    (float *y, const float *a, const float *b, size_t n),        avx2, avx512)   \
     X(min_f32,          void,    (float *y, const float *a, const float *b, size_t n),        avx2, avx512)   \
     X(pow_f32,          void,    (float *y, const float *a, const float *b, size_t n),        avx2, avx512)   \
+    X(prelu_f32,        void,    (float *y, const float *a, const float *b, size_t n),        avx2, avx512)   \
     X(add_s_f32,        void,    (float *y, const float *x, float s, size_t n),               avx2, avx512)   \
     X(sub_s_f32,        void,    (float *y, const float *x, float s, size_t n),               avx2, avx512)   \
     X(rsub_s_f32,       void,    (float *y, const float *x, float s, size_t n),               avx2, avx512)   \

@@ -93,6 +93,7 @@ BINARY(div_f32, v_div(a, b))
 BINARY(max_f32, v_max_nan(a, b))
 BINARY(min_f32, v_min_nan(a, b))
 BINARY(pow_f32, v_pow_any(a, b))
+BINARY(prelu_f32, v_leaky_relu(a, b))
 
 WITH_ONE(add_s_f32, v_add(a, s))
 WITH_ONE(sub_s_f32, v_sub(a, s))

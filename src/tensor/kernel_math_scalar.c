@@ -126,6 +126,7 @@ BINARY(div_f32, a / b)
 BINARY(max_f32, max_nan(a, b))
 BINARY(min_f32, min_nan(a, b))
 BINARY(pow_f32, (float)pow((double)a, (double)b))
+BINARY(prelu_f32, leaky_relu(a, b))
 
 WITH_ONE(add_s_f32, a + s)
 WITH_ONE(sub_s_f32, a - s)

@@ -4,6 +4,7 @@
  * near that of pairwise summation; the parts meet in double every SUM_BLOCK elements. */
 #ifndef TENSOR_KERNEL_NORM_BODY_H
 #define TENSOR_KERNEL_NORM_BODY_H
+#include "base/base.h"
 #include "tensor/kernel_decl.h"
 #include "tensor/simd_math.h"
 
@@ -132,7 +133,7 @@ void ISA(softmax_f32)(float *y, const float *x, size_t n)
 
 void ISA(log_softmax_f32)(float *y, const float *x, size_t n)
 {
-    float spare[SUM_BLOCK];
+    UNINIT float spare[SUM_BLOCK];
     vf m = v_set(max_of(x, n, 1.0f));
     double sum = 0;
     for (size_t i = 0; i < n; i += SUM_BLOCK)

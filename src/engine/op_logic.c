@@ -1,0 +1,140 @@
+/* Comparison, logic, bits and choice. */
+#include "engine/op_each.h"
+
+#include <math.h>
+
+#define T_FP8 (T1(DT_F8E4M3FN) | T1(DT_F8E4M3FNUZ) | T1(DT_F8E5M2) | T1(DT_F8E5M2FNUZ))
+
+/* X(operator, since, expression of a and b) */
+#define COMPARISONS(X)            \
+    X(Less, 7, a < b)             \
+    X(Greater, 7, a > b)          \
+    X(LessOrEqual, 12, a <= b)    \
+    X(GreaterOrEqual, 12, a >= b)
+
+#define COMPARE(op, expr)                            \
+    EACH_2(op##_f32, uint8_t, float, expr)           \
+    EACH_2(op##_f64, uint8_t, double, expr)          \
+    EACH_2(op##_i64, uint8_t, int64_t, expr)         \
+    EACH_2(op##_u64, uint8_t, uint64_t, expr)
+
+#define X(op, since, expr)                                                                                      \
+    COMPARE(op, expr)                                                                                           \
+    static const each_op each_##op = {.types = T_NUMBER, .out = DT_BOOL, .f32 = op##_f32, .f64 = op##_f64,      \
+                                      .i64 = op##_i64, .u64 = op##_u64};
+COMPARISONS(X)
+#undef X
+
+COMPARE(equal, a == b)
+EACH_2(equal_str, uint8_t, str, str_eq(a, b))
+static const each_op each_Equal = {.types = T_NUMBER | T1(DT_BOOL) | T1(DT_STRING), .out = DT_BOOL, .f32 = equal_f32,
+                                   .f64 = equal_f64, .i64 = equal_i64, .u64 = equal_u64, .string = equal_str};
+
+/* X(operator, expression of the int64 a and b) */
+#define LOGIC(X)   \
+    X(And, a & b)  \
+    X(Or, a | b)   \
+    X(Xor, a ^ b)
+
+#define BITS(X)           \
+    X(BitwiseAnd, a & b)  \
+    X(BitwiseOr, a | b)   \
+    X(BitwiseXor, a ^ b)
+
+#define X(op, expr)                               \
+    EACH_2(op##_i64, uint8_t, int64_t, expr)      \
+    static const each_op each_##op = {.types = T1(DT_BOOL), .out = DT_BOOL, .i64 = op##_i64};
+LOGIC(X)
+#undef X
+#define X(op, expr)                               \
+    EACH_2(op##_i64, int64_t, int64_t, expr)      \
+    static const each_op each_##op = {.types = T_INT | T_UINT, .i64 = op##_i64};
+BITS(X)
+#undef X
+
+EACH_1(not_i64, uint8_t, int64_t, !a)
+EACH_1(bitwise_not_i64, int64_t, int64_t, ~a)
+static const each_op each_Not = {.types = T1(DT_BOOL), .out = DT_BOOL, .i64 = not_i64};
+static const each_op each_BitwiseNot = {.types = T_INT | T_UINT, .i64 = bitwise_not_i64};
+
+/* Shifts by the width of the type or more leave nothing.  A narrow left shift loses its high bits when it is stored. */
+EACH_2(left_u64, uint64_t, uint64_t, b > 63 ? 0 : a << b)
+EACH_2(right_u64, uint64_t, uint64_t, b > 63 ? 0 : a >> b)
+
+static err_code shift_setup(const op_call *c, each *x, err *e)
+{
+    str direction = node_str(c->node, "direction", (str){0});
+    if (str_is(direction, "LEFT"))
+        x->fn = left_u64;
+    else if (str_is(direction, "RIGHT"))
+        x->fn = right_u64;
+    else
+        return op_err(c, e, ERR_INVALID, "direction: expected LEFT or RIGHT, got '" STR_FMT "'", STR_ARG(direction));
+    return ERR_OK;
+}
+static const each_op each_BitShift = {.types = T_UINT, .i64 = left_u64, .u64 = left_u64, .setup = shift_setup};
+
+/* ---- what a float is ---------------------------------------------------------------------------------------- */
+
+EACH_1(is_nan_f32, uint8_t, float, isnan(a))
+EACH_1(is_nan_f64, uint8_t, double, isnan(a))
+static const each_op each_IsNaN = {.types = T_FLOAT | T_FP8, .out = DT_BOOL, .f32 = is_nan_f32, .f64 = is_nan_f64};
+
+/* p[0]: infinity counts, p[1]: minus infinity does. */
+EACH_1(is_inf_f32, uint8_t, float, isinf(a) && p[a < 0] != 0)
+EACH_1(is_inf_f64, uint8_t, double, isinf(a) && p[a < 0] != 0)
+
+static err_code is_inf_setup(const op_call *c, each *x, err *e)
+{
+    (void)e;
+    x->p[0] = (double)node_int(c->node, "detect_positive", 1);
+    x->p[1] = (double)node_int(c->node, "detect_negative", 1);
+    return ERR_OK;
+}
+static const each_op each_IsInf = {.types = T_FLOAT | T_FP8, .out = DT_BOOL, .f32 = is_inf_f32, .f64 = is_inf_f64,
+                                   .setup = is_inf_setup};
+
+/* ---- Where: input 0 chooses --------------------------------------------------------------------------------- */
+
+#define WHERE(name, TYPE)                                                                        \
+    static void name(const each *x, void *y_, const void *const *in, size_t n)                   \
+    {                                                                                            \
+        (void)x;                                                                                 \
+        const int64_t *chosen = in[0];                                                           \
+        const TYPE *a = in[1], *b = in[2];                                                       \
+        TYPE *y = y_;                                                                            \
+        for (size_t i = 0; i < n; i++)                                                           \
+            y[i] = chosen[i] ? a[i] : b[i];                                                      \
+    }
+WHERE(where_f32, float)
+WHERE(where_f64, double)
+WHERE(where_i64, int64_t)
+WHERE(where_str, str)
+static const each_op each_Where = {.types = T_NUMBER | T1(DT_BOOL) | T1(DT_STRING), .like = 1, .f32 = where_f32, .f64 = where_f64,
+                                   .i64 = where_i64, .u64 = where_i64, .string = where_str};
+
+/* ---- the table ---------------------------------------------------------------------------------------------- */
+
+#define ROW(op, first, inputs, flag, ...)                                                                    \
+    {.name = #op, .domain = "", .since = first, .flags = flag, .in_min = inputs, .in_max = inputs,           \
+     .out_min = 1, .out_max = 1, .infer = each_infer, .run = each_run, .data = &each_##op, __VA_ARGS__}
+
+const op_row op_rows_logic[] = {
+#define X(op, since, expr) ROW(op, since, 2, 0),
+    COMPARISONS(X)
+#undef X
+#define X(op, expr) ROW(op, 7, 2, OP_INPLACE),
+    LOGIC(X)
+#undef X
+#define X(op, expr) ROW(op, 18, 2, OP_INPLACE),
+    BITS(X)
+#undef X
+    ROW(Equal, 7, 2, 0),
+    ROW(Not, 1, 1, OP_INPLACE),
+    ROW(BitwiseNot, 18, 1, OP_INPLACE),
+    ROW(BitShift, 11, 2, OP_INPLACE, .attrs = {{"direction", ATTR_STRING, true}}),
+    ROW(IsNaN, 9, 1, 0),
+    ROW(IsInf, 10, 1, 0, .attrs = {{"detect_negative", ATTR_INT, false}, {"detect_positive", ATTR_INT, false}}),
+    ROW(Where, 9, 3, OP_INPLACE),
+    {0},
+};
