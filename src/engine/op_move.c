@@ -8,8 +8,8 @@
 typedef struct {
     const void *from;
     void *to;
-    size_t size;                 /* bytes per element while it moves */
-    uint32_t packed_bits;        /* 0 = not packed */
+    size_t size; /* bytes per element while it moves */
+    uint32_t packed_bits; /* 0 = not packed */
 } moving;
 
 static err_code moving_begin(op_call *c, uint32_t input, moving *m, err *e)
@@ -42,7 +42,9 @@ static err_code transpose_order(const op_call *c, uint32_t order[TENSOR_RANK_MAX
     if (n != rank) return op_err(c, e, ERR_INVALID, "perm: expected %u axes, got %u", rank, n);
     for (uint32_t i = 0; i < rank; i++) {
         int64_t axis = perm[i] < 0 ? perm[i] + rank : perm[i];
-        if (axis < 0 || axis >= rank || seen >> axis & 1) return op_err(c, e, ERR_INVALID, "perm: expected a permutation of %u axes, got %lld", rank, (long long)perm[i]);
+        if (axis < 0 || axis >= rank || seen >> axis & 1)
+            return op_err(c, e, ERR_INVALID, "perm: expected a permutation of %u axes, got %lld", rank,
+                          (long long)perm[i]);
         seen |= 1u << axis;
         order[i] = (uint32_t)axis;
     }
@@ -77,7 +79,8 @@ static err_code transpose_run(op_call *c, err *e)
 static err_code concat_axis(const op_call *c, uint32_t *ret, err *e)
 {
     err inner;
-    if (shape_axis(ret, node_int(c->node, "axis", 1), c->in[0]->shape.rank, "axis", &inner)) return op_err(c, e, inner.code, "%s", inner.text);
+    if (shape_axis(ret, node_int(c->node, "axis", 1), c->in[0]->shape.rank, "axis", &inner))
+        return op_err(c, e, inner.code, "%s", inner.text);
     return ERR_OK;
 }
 
@@ -93,9 +96,11 @@ static err_code concat_infer(op_call *c, err *e)
         shape same = x->shape;
         if (same.rank == s.rank) same.dim[axis] = s.dim[axis];
         if (x->type != c->in[0]->type || !shape_eq(&same, &s))
-            return op_err(c, e, ERR_INVALID, "input %u: expected %s %s but for axis %u, got %s %s", i, dtype_name(c->in[0]->type), shape_text(&s, a), axis,
-                          dtype_name(x->type), shape_text(&x->shape, b));
-        if (__builtin_add_overflow(s.dim[axis], x->shape.dim[axis], &s.dim[axis])) return op_err(c, e, ERR_LIMIT, "the axis is too long");
+            return op_err(c, e, ERR_INVALID, "input %u: expected %s %s but for axis %u, got %s %s", i,
+                          dtype_name(c->in[0]->type), shape_text(&s, a), axis, dtype_name(x->type),
+                          shape_text(&x->shape, b));
+        if (__builtin_add_overflow(s.dim[axis], x->shape.dim[axis], &s.dim[axis]))
+            return op_err(c, e, ERR_LIMIT, "the axis is too long");
     }
     return op_set(c, 0, c->in[0]->type, &s, e);
 }
@@ -127,7 +132,8 @@ static err_code split_parts(const op_call *c, uint32_t *ret_axis, int64_t *parts
 {
     const shape *s = &c->in[0]->shape;
     err inner;
-    if (shape_axis(ret_axis, node_int(c->node, "axis", 0), s->rank, "axis", &inner)) return op_err(c, e, inner.code, "%s", inner.text);
+    if (shape_axis(ret_axis, node_int(c->node, "axis", 0), s->rank, "axis", &inner))
+        return op_err(c, e, inner.code, "%s", inner.text);
     int64_t length = s->dim[*ret_axis], sum = 0, n = c->out_count;
     const tensor *given = c->in_count > 1 ? c->in[1] : NULL;
     uint32_t attr_count = 0;
@@ -135,20 +141,29 @@ static err_code split_parts(const op_call *c, uint32_t *ret_axis, int64_t *parts
     uint64_t count = given ? tensor_count(given) : attr_count;
     int64_t wanted = node_int(c->node, "num_outputs", n);
     if (!given && !ints) {
-        if (wanted != n) return op_err(c, e, ERR_INVALID, "num_outputs: expected %lld, got %lld", (long long)n, (long long)wanted);
+        if (wanted != n)
+            return op_err(c, e, ERR_INVALID, "num_outputs: expected %lld, got %lld", (long long)n, (long long)wanted);
         int64_t part = (length + n - 1) / n;
         bool ragged = node_attr(c->node, "num_outputs") != NULL;
-        if (length % n != 0 && !ragged) return op_err(c, e, ERR_INVALID, "axis %u of %lld does not split into %lld equal parts", *ret_axis, (long long)length, (long long)n);
-        for (int64_t i = 0; i < n; i++) parts[i] = (i + 1) * part <= length ? part : length - i * part > 0 ? length - i * part : 0;
+        if (length % n != 0 && !ragged)
+            return op_err(c, e, ERR_INVALID, "axis %u of %lld does not split into %lld equal parts", *ret_axis,
+                          (long long)length, (long long)n);
+        for (int64_t i = 0; i < n; i++)
+            parts[i] = (i + 1) * part <= length ? part : length - i * part > 0 ? length - i * part : 0;
         return ERR_OK;
     }
-    if (count != (uint64_t)n) return op_err(c, e, ERR_INVALID, "split: expected %lld parts, got %llu", (long long)n, (unsigned long long)count);
+    if (count != (uint64_t)n)
+        return op_err(c, e, ERR_INVALID, "split: expected %lld parts, got %llu", (long long)n,
+                      (unsigned long long)count);
     for (int64_t i = 0; i < n; i++) {
         parts[i] = given ? tensor_int(given, (uint64_t)i) : ints[i];
-        if (parts[i] < 0 || parts[i] > length - sum) return op_err(c, e, ERR_INVALID, "split: expected parts that add up to %lld", (long long)length);
+        if (parts[i] < 0 || parts[i] > length - sum)
+            return op_err(c, e, ERR_INVALID, "split: expected parts that add up to %lld", (long long)length);
         sum += parts[i];
     }
-    if (sum != length) return op_err(c, e, ERR_INVALID, "split: expected parts that add up to %lld, got %lld", (long long)length, (long long)sum);
+    if (sum != length)
+        return op_err(c, e, ERR_INVALID, "split: expected parts that add up to %lld, got %lld", (long long)length,
+                      (long long)sum);
     return ERR_OK;
 }
 
@@ -184,7 +199,8 @@ static err_code split_run(op_call *c, err *e)
     for (uint32_t i = 0; i < c->out_count; i++) {
         size_t run = (size_t)parts[i] * tail;
         const char *from = (const char *)c->in[0]->data + (size_t)at * tail;
-        for (size_t k = 0; k < outer && run && c->out[i]; k++) memcpy((char *)c->out[i]->data + k * run, from + k * stride, run);
+        for (size_t k = 0; k < outer && run && c->out[i]; k++)
+            memcpy((char *)c->out[i]->data + k * run, from + k * stride, run);
         at += parts[i];
     }
     return ERR_OK;
@@ -222,9 +238,10 @@ static err_code slice_find(const op_call *c, slice *ret, err *e)
     if (rc == ERR_OK) rc = op_axes_of(c, 3, "axes", x->rank, &axes, e);
     if (rc == ERR_OK) rc = op_ints_of(c, 4, NULL, &steps, e);
     if (rc) return rc;
-    if (starts.count != ends.count || starts.count > x->rank || (axes.count && axes.count != starts.count) || (steps.count && steps.count != starts.count))
-        return op_err(c, e, ERR_INVALID, "expected starts, ends, axes and steps of one length, got %u, %u, %u, %u", starts.count, ends.count, axes.count,
-                      steps.count);
+    if (starts.count != ends.count || starts.count > x->rank || (axes.count && axes.count != starts.count) ||
+        (steps.count && steps.count != starts.count))
+        return op_err(c, e, ERR_INVALID, "expected starts, ends, axes and steps of one length, got %u, %u, %u, %u",
+                      starts.count, ends.count, axes.count, steps.count);
     slice s = {.out = *x};
     for (uint32_t i = 0; i < x->rank; i++) s.step[i] = 1;
     for (uint32_t i = 0; i < starts.count; i++) {
@@ -277,7 +294,8 @@ static err_code tile_infer(op_call *c, err *e)
     shape s = c->in[0]->shape;
     if (times.count != s.rank) return op_err(c, e, ERR_INVALID, "repeats: expected %u, got %u", s.rank, times.count);
     for (uint32_t i = 0; i < s.rank; i++) {
-        if (times.at[i] < 0 || __builtin_mul_overflow(s.dim[i], times.at[i], &s.dim[i])) return op_err(c, e, ERR_INVALID, "repeats[%u]: got %lld", i, (long long)times.at[i]);
+        if (times.at[i] < 0 || __builtin_mul_overflow(s.dim[i], times.at[i], &s.dim[i]))
+            return op_err(c, e, ERR_INVALID, "repeats[%u]: got %lld", i, (long long)times.at[i]);
     }
     return op_set(c, 0, c->in[0]->type, &s, e);
 }
@@ -315,8 +333,11 @@ static err_code blocks_shape(op_call *c, bool to_space, err *e)
     int64_t b = node_int(c->node, "blocksize", 0);
     err_code rc = op_rank(c, 0, 4, 4, e);
     if (rc) return rc;
-    bool fits = b > 0 && b < 1 << 15 && (to_space ? x->dim[1] % (b * b) == 0 : x->dim[2] % b == 0 && x->dim[3] % b == 0);
-    if (!fits) return op_err(c, e, ERR_INVALID, "blocksize: expected a divisor of the input's dimensions, got %lld", (long long)b);
+    bool fits =
+        b > 0 && b < 1 << 15 && (to_space ? x->dim[1] % (b * b) == 0 : x->dim[2] % b == 0 && x->dim[3] % b == 0);
+    if (!fits)
+        return op_err(c, e, ERR_INVALID, "blocksize: expected a divisor of the input's dimensions, got %lld",
+                      (long long)b);
     shape s = *x;
     s.dim[1] = to_space ? x->dim[1] / (b * b) : x->dim[1] * b * b;
     s.dim[2] = to_space ? x->dim[2] * b : x->dim[2] / b;
@@ -365,11 +386,14 @@ static err_code to_depth_run(op_call *c, err *e)
 static err_code reverse_infer(op_call *c, err *e)
 {
     int64_t time = node_int(c->node, "time_axis", 0), batch = node_int(c->node, "batch_axis", 1);
-    if (time == batch || time < 0 || time > 1 || batch < 0 || batch > 1) return op_err(c, e, ERR_INVALID, "expected time_axis and batch_axis 0 and 1, got %lld and %lld", (long long)time, (long long)batch);
+    if (time == batch || time < 0 || time > 1 || batch < 0 || batch > 1)
+        return op_err(c, e, ERR_INVALID, "expected time_axis and batch_axis 0 and 1, got %lld and %lld",
+                      (long long)time, (long long)batch);
     err_code rc = op_rank(c, 0, 2, TENSOR_RANK_MAX, e);
     if (rc) return rc;
     if (tensor_count(c->in[1]) != (uint64_t)c->in[0]->shape.dim[batch])
-        return op_err(c, e, ERR_INVALID, "sequence_lens: expected %lld, got %llu", (long long)c->in[0]->shape.dim[batch], (unsigned long long)tensor_count(c->in[1]));
+        return op_err(c, e, ERR_INVALID, "sequence_lens: expected %lld, got %llu",
+                      (long long)c->in[0]->shape.dim[batch], (unsigned long long)tensor_count(c->in[1]));
     return op_same(c, e);
 }
 
@@ -382,7 +406,9 @@ static err_code reverse_run(op_call *c, err *e)
     const char *from = c->in[0]->data;
     for (int64_t b = 0; b < s->dim[batch]; b++) {
         int64_t len = tensor_int(c->in[1], (uint64_t)b);
-        if (len < 0 || len > s->dim[time]) return op_err(c, e, ERR_INVALID, "sequence_lens[%lld]: expected 0..%lld, got %lld", (long long)b, (long long)s->dim[time], (long long)len);
+        if (len < 0 || len > s->dim[time])
+            return op_err(c, e, ERR_INVALID, "sequence_lens[%lld]: expected 0..%lld, got %lld", (long long)b,
+                          (long long)s->dim[time], (long long)len);
         for (int64_t t = 0; t < s->dim[time] && run; t++) {
             int64_t source = t < len ? len - 1 - t : t;
             memcpy((char *)c->out[0]->data + (size_t)b * stride[batch] + (size_t)t * stride[time],
@@ -402,7 +428,8 @@ static err_code trilu_run(op_call *c, err *e)
 {
     const shape *s = &c->in[0]->shape;
     bool upper = node_int(c->node, "upper", 1) != 0;
-    int64_t rows = s->dim[s->rank - 2], cols = s->dim[s->rank - 1], k = c->in_count > 1 && c->in[1] ? tensor_int(c->in[1], 0) : 0;
+    int64_t rows = s->dim[s->rank - 2], cols = s->dim[s->rank - 1],
+            k = c->in_count > 1 && c->in[1] ? tensor_int(c->in[1], 0) : 0;
     size_t size = dtype_bits(c->in[0]->type) / 8, row_bytes = (size_t)cols * size;
     uint64_t planes = shape_count_range(s, 0, s->rank - 2);
     if (size == 0) return op_err(c, e, ERR_UNSUPPORTED, "%s is not supported", dtype_name(c->in[0]->type));
@@ -410,7 +437,8 @@ static err_code trilu_run(op_call *c, err *e)
     for (uint64_t r = 0; r < planes * (uint64_t)rows; r++) {
         char *to = (char *)c->out[0]->data + r * row_bytes;
         const char *from = (const char *)c->in[0]->data + r * row_bytes;
-        int64_t edge = (int64_t)(r % (uint64_t)rows) + k + (upper ? 0 : 1);   /* upper keeps [edge, cols), lower [0, edge) */
+        int64_t edge =
+            (int64_t)(r % (uint64_t)rows) + k + (upper ? 0 : 1); /* upper keeps [edge, cols), lower [0, edge) */
         edge = edge < 0 ? 0 : edge > cols ? cols : edge;
         size_t at = (size_t)edge * size;
         memset(upper ? to : to + at, 0, upper ? at : row_bytes - at);
@@ -421,25 +449,100 @@ static err_code trilu_run(op_call *c, err *e)
 
 #define IO(in_lo, in_hi) .in_min = (in_lo), .in_max = (in_hi), .out_min = 1, .out_max = 1
 const op_row op_rows_move[] = {
-    {.name = "Transpose", .domain = "", .since = 1, IO(1, 1), .attrs = {{"perm", ATTR_INTS, false}}, .infer = transpose_infer, .run = transpose_run},
-    {.name = "Concat", .domain = "", .since = 1, IO(1, OP_ANY), .attrs = {{"axis", ATTR_INT, false}}, .infer = concat_infer, .run = concat_run},
-    {.name = "Concat", .domain = "", .since = 4, IO(1, OP_ANY), .attrs = {{"axis", ATTR_INT, true}}, .infer = concat_infer, .run = concat_run},
-    {.name = "Split", .domain = "", .since = 2, .in_min = 1, .in_max = 1, .out_min = 1, .out_max = OP_ANY,
-     .attrs = {{"axis", ATTR_INT, false}, {"split", ATTR_INTS, false}}, .infer = split_infer, .run = split_run},
-    {.name = "Split", .domain = "", .since = 13, .in_min = 1, .in_max = 2, .out_min = 1, .out_max = OP_ANY,
-     .attrs = {{"axis", ATTR_INT, false}}, .infer = split_infer, .run = split_run},
-    {.name = "Split", .domain = "", .since = 18, .in_min = 1, .in_max = 2, .out_min = 1, .out_max = OP_ANY,
-     .attrs = {{"axis", ATTR_INT, false}, {"num_outputs", ATTR_INT, false}}, .infer = split_infer, .run = split_run},
-    {.name = "Slice", .domain = "", .since = 1, IO(1, 1),
-     .attrs = {{"starts", ATTR_INTS, true}, {"ends", ATTR_INTS, true}, {"axes", ATTR_INTS, false}}, .infer = slice_infer, .run = slice_run},
+    {.name = "Transpose",
+     .domain = "",
+     .since = 1,
+     IO(1, 1),
+     .attrs = {{"perm", ATTR_INTS, false}},
+     .infer = transpose_infer,
+     .run = transpose_run},
+    {.name = "Concat",
+     .domain = "",
+     .since = 1,
+     IO(1, OP_ANY),
+     .attrs = {{"axis", ATTR_INT, false}},
+     .infer = concat_infer,
+     .run = concat_run},
+    {.name = "Concat",
+     .domain = "",
+     .since = 4,
+     IO(1, OP_ANY),
+     .attrs = {{"axis", ATTR_INT, true}},
+     .infer = concat_infer,
+     .run = concat_run},
+    {.name = "Split",
+     .domain = "",
+     .since = 2,
+     .in_min = 1,
+     .in_max = 1,
+     .out_min = 1,
+     .out_max = OP_ANY,
+     .attrs = {{"axis", ATTR_INT, false}, {"split", ATTR_INTS, false}},
+     .infer = split_infer,
+     .run = split_run},
+    {.name = "Split",
+     .domain = "",
+     .since = 13,
+     .in_min = 1,
+     .in_max = 2,
+     .out_min = 1,
+     .out_max = OP_ANY,
+     .attrs = {{"axis", ATTR_INT, false}},
+     .infer = split_infer,
+     .run = split_run},
+    {.name = "Split",
+     .domain = "",
+     .since = 18,
+     .in_min = 1,
+     .in_max = 2,
+     .out_min = 1,
+     .out_max = OP_ANY,
+     .attrs = {{"axis", ATTR_INT, false}, {"num_outputs", ATTR_INT, false}},
+     .infer = split_infer,
+     .run = split_run},
+    {.name = "Slice",
+     .domain = "",
+     .since = 1,
+     IO(1, 1),
+     .attrs = {{"starts", ATTR_INTS, true}, {"ends", ATTR_INTS, true}, {"axes", ATTR_INTS, false}},
+     .infer = slice_infer,
+     .run = slice_run},
     {.name = "Slice", .domain = "", .since = 10, IO(3, 5), .infer = slice_infer, .run = slice_run},
     {.name = "Tile", .domain = "", .since = 6, IO(2, 2), .infer = tile_infer, .run = tile_run},
-    {.name = "DepthToSpace", .domain = "", .since = 1, IO(1, 1), .attrs = {{"blocksize", ATTR_INT, true}}, .infer = to_space_infer, .run = to_space_run},
-    {.name = "DepthToSpace", .domain = "", .since = 11, IO(1, 1), .attrs = {{"blocksize", ATTR_INT, true}, {"mode", ATTR_STRING, false}},
-     .infer = to_space_infer, .run = to_space_run},
-    {.name = "SpaceToDepth", .domain = "", .since = 1, IO(1, 1), .attrs = {{"blocksize", ATTR_INT, true}}, .infer = to_depth_infer, .run = to_depth_run},
-    {.name = "ReverseSequence", .domain = "", .since = 10, IO(2, 2), .attrs = {{"time_axis", ATTR_INT, false}, {"batch_axis", ATTR_INT, false}},
-     .infer = reverse_infer, .run = reverse_run},
-    {.name = "Trilu", .domain = "", .since = 14, IO(1, 2), .attrs = {{"upper", ATTR_INT, false}}, .infer = trilu_infer, .run = trilu_run},
+    {.name = "DepthToSpace",
+     .domain = "",
+     .since = 1,
+     IO(1, 1),
+     .attrs = {{"blocksize", ATTR_INT, true}},
+     .infer = to_space_infer,
+     .run = to_space_run},
+    {.name = "DepthToSpace",
+     .domain = "",
+     .since = 11,
+     IO(1, 1),
+     .attrs = {{"blocksize", ATTR_INT, true}, {"mode", ATTR_STRING, false}},
+     .infer = to_space_infer,
+     .run = to_space_run},
+    {.name = "SpaceToDepth",
+     .domain = "",
+     .since = 1,
+     IO(1, 1),
+     .attrs = {{"blocksize", ATTR_INT, true}},
+     .infer = to_depth_infer,
+     .run = to_depth_run},
+    {.name = "ReverseSequence",
+     .domain = "",
+     .since = 10,
+     IO(2, 2),
+     .attrs = {{"time_axis", ATTR_INT, false}, {"batch_axis", ATTR_INT, false}},
+     .infer = reverse_infer,
+     .run = reverse_run},
+    {.name = "Trilu",
+     .domain = "",
+     .since = 14,
+     IO(1, 2),
+     .attrs = {{"upper", ATTR_INT, false}},
+     .infer = trilu_infer,
+     .run = trilu_run},
     {0},
 };

@@ -75,7 +75,8 @@ static err_code reshape_infer(op_call *c, err *e)
         }
         if (d < -1 || (d == -1 && open >= 0))
             return op_err(c, e, ERR_INVALID, "shape[%u]: expected one -1 at most, got %lld", i, (long long)d);
-        if (d == -1) open = (int32_t)i;
+        if (d == -1)
+            open = (int32_t)i;
         else if (__builtin_mul_overflow(known, (uint64_t)d, &known))
             return op_err(c, e, ERR_INVALID, "shape: too many elements");
         s.dim[i] = d;
@@ -200,7 +201,7 @@ static err_code constant_run(op_call *c, err *e)
     if (bytes == 0) return ERR_OK;
     if (!given) {
         memset(c->out[0]->data, 0, bytes);
-    } else if (size == 0) {   /* packed: every element of the byte is the first one */
+    } else if (size == 0) { /* packed: every element of the byte is the first one */
         uint32_t bits = dtype_bits(c->out[0]->type), one = *(const uint8_t *)given->t->data & ((1u << bits) - 1);
         memset(c->out[0]->data, (int)(bits == 4 ? one * 0x11u : one * 0x55u), bytes);
     } else {

@@ -2,30 +2,30 @@
 
 #include <string.h>
 
-enum { TILE = 16 };   /* 16 x 16 elements of 4 bytes: 16 cache lines on either side */
+enum { TILE = 16 }; /* 16 x 16 elements of 4 bytes: 16 cache lines on either side */
 
 /* One row: n elements with their strides. */
-#define ROW(type)                                                                                                    \
-    static void row_##type(void *to, int64_t ts, const void *from, int64_t fs, int64_t n)                            \
-    {                                                                                                                \
-        type *t = to;                                                                                                \
-        const type *f = from;                                                                                        \
-        for (int64_t i = 0; i < n; i++) t[i * ts] = f[i * fs];                                                       \
-    }                                                                                                                \
-    /* A plane in tiles, so that whichever side jumps stays in the cache. */                                         \
+#define ROW(type) \
+    static void row_##type(void *to, int64_t ts, const void *from, int64_t fs, int64_t n) \
+    { \
+        type *t = to; \
+        const type *f = from; \
+        for (int64_t i = 0; i < n; i++) t[i * ts] = f[i * fs]; \
+    } \
+    /* A plane in tiles, so that whichever side jumps stays in the cache. */ \
     static void plane_##type(void *to, const int64_t ts[2], const void *from, const int64_t fs[2], const int64_t n[2]) \
-    {                                                                                                                \
-        type *t = to;                                                                                                \
-        const type *f = from;                                                                                        \
-        for (int64_t i0 = 0; i0 < n[0]; i0 += TILE) {                                                                \
-            int64_t i1 = i0 + TILE < n[0] ? i0 + TILE : n[0];                                                        \
-            for (int64_t j0 = 0; j0 < n[1]; j0 += TILE) {                                                            \
-                int64_t j1 = j0 + TILE < n[1] ? j0 + TILE : n[1];                                                    \
-                for (int64_t i = i0; i < i1; i++) {                                                                  \
-                    for (int64_t j = j0; j < j1; j++) t[i * ts[0] + j * ts[1]] = f[i * fs[0] + j * fs[1]];           \
-                }                                                                                                    \
-            }                                                                                                        \
-        }                                                                                                            \
+    { \
+        type *t = to; \
+        const type *f = from; \
+        for (int64_t i0 = 0; i0 < n[0]; i0 += TILE) { \
+            int64_t i1 = i0 + TILE < n[0] ? i0 + TILE : n[0]; \
+            for (int64_t j0 = 0; j0 < n[1]; j0 += TILE) { \
+                int64_t j1 = j0 + TILE < n[1] ? j0 + TILE : n[1]; \
+                for (int64_t i = i0; i < i1; i++) { \
+                    for (int64_t j = j0; j < j1; j++) t[i * ts[0] + j * ts[1]] = f[i * fs[0] + j * fs[1]]; \
+                } \
+            } \
+        } \
     }
 
 typedef struct {
@@ -45,14 +45,18 @@ typedef struct {
 
 static const mover *mover_of(size_t elem_bytes)
 {
-    static const mover movers[] = {{row_uint8_t, plane_uint8_t}, {row_uint16_t, plane_uint16_t}, {row_uint32_t, plane_uint32_t},
-                                   {row_uint64_t, plane_uint64_t}, {row_wide, plane_wide}};
+    static const mover movers[] = {{row_uint8_t, plane_uint8_t},
+                                   {row_uint16_t, plane_uint16_t},
+                                   {row_uint32_t, plane_uint32_t},
+                                   {row_uint64_t, plane_uint64_t},
+                                   {row_wide, plane_wide}};
     INVARIANT(elem_bytes >= 1 && elem_bytes <= 16 && (elem_bytes & (elem_bytes - 1)) == 0);
     return &movers[__builtin_ctzll(elem_bytes)];
 }
 
 /* The innermost `inner` dims of both views at one place of the outer ones. */
-static void inner_copy(const mover *m, char *to, const view *dv, const char *from, const view *fv, uint32_t inner, size_t size)
+static void inner_copy(const mover *m, char *to, const view *dv, const char *from, const view *fv, uint32_t inner,
+                       size_t size)
 {
     uint32_t r = dv->rank;
     if (inner == 0) {

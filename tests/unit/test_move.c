@@ -48,7 +48,8 @@ static void copies_like_the_plain_loop(void)
     for (size_t i = 0; i < sizeof from; i++) from[i] = (uint8_t)test_rand(&seed);
     for (int round = 0; round < 3000; round++) {
         view dims = {.rank = (uint32_t)(test_rand(&seed) % 5)};
-        for (uint32_t i = 0; i < dims.rank; i++) dims.dim[i] = (int64_t)(test_rand(&seed) % (DIM_MAX + 1)) + (test_rand(&seed) % 8 != 0);
+        for (uint32_t i = 0; i < dims.rank; i++)
+            dims.dim[i] = (int64_t)(test_rand(&seed) % (DIM_MAX + 1)) + (test_rand(&seed) % 8 != 0);
         view dv = random_view(&dims, false, &seed), fv = random_view(&dims, true, &seed);
         size_t size = (size_t)1 << test_rand(&seed) % 5;
         memset(got, 0xEE, sizeof got);
@@ -74,7 +75,8 @@ static void fill_writes_the_value_everywhere(void)
     view dv = {.rank = 2, .dim = {3, 2}, .stride = {4, 1}, .offset = 1};
     uint16_t out[13] = {0}, seven = 7;
     move_fill(out, &dv, &seven, sizeof seven);
-    for (size_t i = 0; i < COUNTOF(out); i++) CHECK_U64(out[i], i % 4 == 1 || (i % 4 == 2 && i < 12) ? (i < 11 ? 7 : 0) : 0);
+    for (size_t i = 0; i < COUNTOF(out); i++)
+        CHECK_U64(out[i], i % 4 == 1 || (i % 4 == 2 && i < 12) ? (i < 11 ? 7 : 0) : 0);
 }
 
 static void packed_elements_survive_a_round_trip(void)
@@ -92,7 +94,8 @@ static void packed_elements_survive_a_round_trip(void)
 
 int main(void)
 {
-    static const test_case cases[] = {TEST(copies_like_the_plain_loop), TEST(a_large_transpose_is_exact), TEST(fill_writes_the_value_everywhere),
+    static const test_case cases[] = {TEST(copies_like_the_plain_loop), TEST(a_large_transpose_is_exact),
+                                      TEST(fill_writes_the_value_everywhere),
                                       TEST(packed_elements_survive_a_round_trip)};
     return test_main(cases, COUNTOF(cases));
 }
