@@ -106,7 +106,7 @@ err_code op_set(op_call *c, uint32_t output, dtype type, const shape *s,
 err_code op_type(const op_call *c, uint32_t input, uint32_t types,
                  err *e) MUST_USE; /* "input 1 'w': expected float32, got int8" */
 err_code op_rank(const op_call *c, uint32_t input, uint32_t rank_min, uint32_t rank_max, err *e) MUST_USE;
-/* The integers of a known input, or of an attribute where the input is not there; none = count 0.  At most TENSOR_RANK_MAX * 2. */
+/* The integers of a known input, or of an attribute where the input is not there; none = count 0. */
 enum { OP_INTS_MAX = 2 * TENSOR_RANK_MAX };
 typedef struct {
     uint32_t count;

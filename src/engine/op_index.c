@@ -567,7 +567,8 @@ static err_code unique_infer(op_call *c, err *e)
     return rc;
 }
 
-/* Finds the groups of equal slices: order[] sorted, first[] the first place of each group, group[] of each slice; returns their count. */
+/* Finds the groups of equal slices: order[] sorted, first[] the first place of each group, group[] of each slice;
+ * returns their count. */
 static uint64_t unique_groups(slices *s, uint64_t *order, uint64_t *first, uint64_t *group)
 {
     uint64_t n = 0;

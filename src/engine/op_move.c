@@ -300,7 +300,8 @@ static err_code tile_infer(op_call *c, err *e)
     return op_set(c, 0, c->in[0]->type, &s, e);
 }
 
-/* Seen with twice the dims - [times, dim] for each - a tile is a broadcast; it goes axis by axis so that the rank stays in bounds. */
+/* Seen with twice the dims - [times, dim] for each - a tile is a broadcast; it goes axis by axis, so that the rank
+ * stays in bounds. */
 static err_code tile_run(op_call *c, err *e)
 {
     const tensor *x = c->in[0], *y = c->out[0];
