@@ -152,6 +152,7 @@ def pytest_runtest_makereport(item, call):
 
 class Shared:
     server = None
+    broken = None                   # why it does not start: said by every test, tried once
 
 
 @pytest.fixture(scope="session")
@@ -172,11 +173,16 @@ def _home(tmp_path_factory, zoo):
 @pytest.fixture
 def server(_home, zoo, request):
     """One server with every tiny model, for all tests that do not need their own. A test after which it is dead has failed."""
+    if Shared.broken:
+        pytest.fail(Shared.broken)
     if Shared.server is None or not Shared.server.alive():
-        Shared.server = Server(_home, *(f"{k}={v}" for k, v in zoo.items()))
+        try:
+            Shared.server = Server(_home, *(f"{k}={v}" for k, v in zoo.items()))
+        except pytest.fail.Exception as e:
+            Shared.broken = str(e)
+            raise
     s = Shared.server
     yield s
-    time.sleep(0)
     if not s.alive():
         Shared.server = None
         pytest.fail(f"the server died during this test with status {s.process.returncode}; log:\n{s.log()[-6000:]}")
