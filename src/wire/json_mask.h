@@ -1,4 +1,7 @@
-/* json_mask.h - where structure is, in 64 bytes of JSON; one implementation per instruction set. */
+/* json_mask.h - where structure is, in 64 bytes of JSON.
+ *
+ * Pure, one implementation per instruction set; the build picks the file.  Knows no strings and no nesting: the caller
+ * steps over strings, and pads the last bytes of a text with blanks. */
 #ifndef WIRE_JSON_MASK_H
 #define WIRE_JSON_MASK_H
 #include "base/base.h"

@@ -1,5 +1,6 @@
-/* Differential: what our scanner takes, yyjson takes with the same nesting and the C library with the same values; flat
- * arrays of numbers that yyjson takes, we take; what we took prints and parses again.  The first byte picks the type. */
+/* Differential: what our scanner takes, yyjson takes with the same nesting and the C library with the same values;
+ * flat arrays of numbers that yyjson takes, we take; what we took prints and parses again.  The first byte picks the
+ * type. */
 #include "wire/json_array.h"
 
 #include "base/mem.h"
@@ -19,7 +20,17 @@ static void check_number(values *v, yyjson_val *raw)
 {
     const char *text = yyjson_get_raw(raw);
     const uint8_t *p = v->from + v->at++ * json_elem_size(v->elem);
-    union { uint8_t u8; uint16_t u16; uint32_t u32; uint64_t u64; int8_t i8; int16_t i16; int32_t i32; float f32; double f64; } x;
+    union {
+        uint8_t u8;
+        uint16_t u16;
+        uint32_t u32;
+        uint64_t u64;
+        int8_t i8;
+        int16_t i16;
+        int32_t i32;
+        float f32;
+        double f64;
+    } x;
     INVARIANT(text);
     memcpy(&x, p, json_elem_size(v->elem));
     switch (v->elem) {

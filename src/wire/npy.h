@@ -1,0 +1,27 @@
+/* npy.h - NumPy's .npy: one array, a text header in front of its bytes (format versions 1 to 3).
+ *
+ * npy_parse() reads the header and checks that exactly the announced bytes follow; the data stays where it is.  It
+ * reports Fortran order, which the caller refuses or transposes, and refuses by name what no tensor can hold: pickled
+ * objects, structures, big-endian numbers.  bfloat16 arrives as kind 'V' of 2 bytes, as ml_dtypes saves it. */
+#ifndef WIRE_NPY_H
+#define WIRE_NPY_H
+#include "base/buf.h"
+
+enum {
+    NPY_RANK_MAX = 64,            /* NumPy's own limit */
+    NPY_HEADER_MAX = 1 << 16      /* bytes; longer ones belong to structures with many fields */
+};
+
+typedef struct {
+    char kind;                    /* b bool, i u f c numbers, S bytes, U UCS-4 text, V raw */
+    bool fortran;                 /* first index fastest */
+    size_t item_bytes;
+    size_t rank;
+    uint64_t dims[NPY_RANK_MAX];
+    uint64_t count;               /* product of dims */
+} npy;
+
+err_code npy_parse(str file, npy *ret, str *ret_data, err *e) MUST_USE;   /* borrows file */
+void npy_put_header(buf *b, const npy *a);    /* of C order; the caller puts count * item_bytes after it */
+
+#endif
