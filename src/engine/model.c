@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "engine/exec.h"
 #include "engine/onnx.h"
+#include "engine/pass.h"
 #include "os/clock.h"
 #include "os/file.h"
 #include "os/lock.h"
@@ -86,7 +87,7 @@ static err_code external_map(onnx_external *source, str location, uint64_t offse
     return ERR_OK;
 }
 
-static void io_of(const graph *g, value_id v, model_io *ret)
+static void io_of(const graph *g, const facts *f, value_id v, model_io *ret)
 {
     const value *from = &g->values[v];
     *ret = (model_io){.name = from->name,
@@ -95,6 +96,8 @@ static void io_of(const graph *g, value_id v, model_io *ret)
                       .shape = from->declared,
                       .labels = from->labels};
     memcpy(ret->dim_name, from->dim_name, sizeof ret->dim_name);
+    if (!ret->type) ret->type = facts_type(f, v);
+    if (!ret->ranked) ret->ranked = facts_shape(f, v, &ret->shape);
 }
 
 static err_code io_check(const value *v, const char *what, err *e)
@@ -105,7 +108,7 @@ static err_code io_check(const value *v, const char *what, err *e)
     return ERR_OK;
 }
 
-static err_code io_make(model *m, err *e)
+static err_code io_make(model *m, const facts *f, err *e)
 {
     const graph *g = m->graph;
     m->inputs = arena_new(&m->memory, model_io, g->input_count);
@@ -117,11 +120,11 @@ static err_code io_make(model *m, err *e)
         rc = io_check(v, "input", e);
         if (!rc && !v->type)
             rc = err_set(e, ERR_INVALID, "input '" STR_FMT "': expected a data type, got none", STR_ARG(v->name));
-        io_of(g, g->inputs[i], &m->inputs[i]);
+        io_of(g, f, g->inputs[i], &m->inputs[i]);
     }
     for (uint32_t i = 0; i < g->output_count && !rc; i++) {
         rc = io_check(&g->values[g->outputs[i]], "output", e);
-        io_of(g, g->outputs[i], &m->outputs[i]);
+        io_of(g, f, g->outputs[i], &m->outputs[i]);
     }
     return rc;
 }
@@ -149,17 +152,36 @@ static err_code prepare(model *m, err *e)
     return rc;
 }
 
+static err_code optimise_with(model *m, arena *work, err *e)
+{
+    facts f;
+    pass_opts o = {.kernels = m->kernels, .fold_max = m->opts.memory_max / 2};
+    err_code rc = passes_run(m->graph, pass_lowering, &(facts){0}, &o, e);
+    if (!rc) rc = facts_find(&f, m->graph, m->kernels, work, e);
+    if (!rc && !m->opts.no_passes) rc = passes_run(m->graph, pass_table, &f, &o, e);
+    return rc ? rc : io_make(m, &f, e);
+}
+
+static err_code optimise(model *m, err *e)
+{
+    arena work;
+    arena_init(&work, NULL, 0, SIZE_MAX / 2);
+    err_code rc = optimise_with(m, &work, e);
+    arena_fini(&work);
+    return rc;
+}
+
 static err_code load(model *m, str bytes, const model_opts *opts, err *e)
 {
     m->opts = *opts;
     if (!m->opts.memory_max) m->opts.memory_max = (size_t)4 << 30;
-    /* Copies of misaligned weights, packed weights, names: a few times the file, and never more than one run may use. */
+    /* Copies of misaligned weights, packed weights, names: a few times the file, and no more than one run may use. */
     m->memory.limit = m->opts.memory_max + 4 * bytes.len;
     m->source.map = external_map;
     m->kernels = &kernel_active()->set;
     onnx_source source = {.bytes = bytes, .memory = &m->memory, .external = m->folder ? &m->source : NULL};
     err_code rc = onnx_load(&m->graph, &source, e);
-    if (!rc) rc = io_make(m, e);
+    if (!rc) rc = optimise(m, e);
     return rc ? rc : prepare(m, e);
 }
 

@@ -50,7 +50,7 @@ const graph *model_graph(const model *m);
 /* Checks the shapes against the declared ones and takes an exec for them.  ERR_INVALID names the input;
  * ERR_LIMIT when MODEL_EXECS_MAX are in use or the plan needs more than memory_max. */
 err_code exec_take(exec **ret, model *m, const shape *inputs, err *e) MUST_USE;
-/* Input i: either write into ->data before exec_run(), or point ->data at your own buffer that lives until exec_give(). */
+/* Input i: write into ->data before exec_run(), or point ->data at your own buffer, which lives until exec_give(). */
 tensor *exec_input(exec *x, uint32_t i);
 /* Runs all nodes; looks at *cancel (may be NULL) between nodes: ERR_CANCELLED. */
 err_code exec_run(exec *x, const _Atomic bool *cancel, err *e) MUST_USE;

@@ -1,7 +1,7 @@
 /* onnx_attr.h - AttributeProto to attr, and what a Constant node says to a constant.
  *
  * Subgraphs are given back as messages, since only the loader knows the names around them.  What is read lives in
- * the options' arena or is a view into the message; kinds that ONNX does not know are refused by the attribute's name. */
+ * the options' arena or is a view into the message; kinds that ONNX does not know are refused by name. */
 #ifndef ENGINE_ONNX_ATTR_H
 #define ENGINE_ONNX_ATTR_H
 #include "engine/graph.h"

@@ -13,7 +13,9 @@
  *             request has computed it
  *   run       outputs are allocated, dense, not zeroed (zero-element ones have data NULL): compute
  * A node all of whose inputs are known at plan time is run then, so infer/run serve constant folding too.
- * infer and run are re-entrant: they touch only the op_call, never the node or globals. */
+ * infer and run are re-entrant: they touch only the op_call, never the node or globals.  Passes fold and probe nodes
+ * before they are prepared: with state NULL both must read the attributes themselves.  A fused residual (OP_FUSES_ADD)
+ * is the last input, after all optional ones, at index row->in_max. */
 #ifndef ENGINE_OP_H
 #define ENGINE_OP_H
 #include "async/compute.h"

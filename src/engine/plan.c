@@ -209,12 +209,18 @@ static err_code node_plan(planner *w, uint32_t index, err *e)
     bool late = is_late(w, n);
     if (!late) rc = n->row->infer(&c, e);
     arena_reset(w->scratch);
+    bool known = !rc && !late && !c.later && can_fold(&c);
+    if (known) rc = fold(w, &c, e);
+    if (rc && w->o->probe) {
+        late = true;
+        known = false;
+        rc = ERR_OK;
+    }
     if (rc) return rc;
-    if (!late && !c.later && can_fold(&c)) return fold(w, &c, e);
-    if (late || c.later || n->row->flags & OP_RUNTIME) {
+    if (late || c.later || (n->row->flags & OP_RUNTIME && !known)) {
         late_place(w, n);
         step_add(w, n, STEP_LATE);
-    } else {
+    } else if (!known) {
         for (uint32_t i = 0; i < n->out_count; i++) INVARIANT(!c.out[i] || c.out[i]->type != DT_NONE);
         rc = outputs_place(w, n, index + 1, e);
     }

@@ -59,6 +59,7 @@ typedef struct {
     const tensor *outer;              /* [parent's values]; NULL for the main graph */
     const kernel_set *kernels;
     size_t memory_max;
+    bool probe; /* a node that refuses its inputs makes its outputs late: the plan is only looked at */
 } plan_opts;
 
 err_code plan_new(plan **ret, const graph *g, const plan_opts *o, err *e) MUST_USE;

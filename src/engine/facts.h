@@ -1,0 +1,24 @@
+/* facts.h - what is sure about a value's type and shape before any request.
+ *
+ * Symbolic dimensions have no numbers, so the graph is planned twice with made-up ones (each symbol its own, all
+ * different between the two): what comes out the same both times holds for every request, as far as shapes are
+ * computed from shapes.  Where nothing could be inferred nothing is claimed.  Values keep their meaning when passes
+ * rewire the graph, so facts stay true; values that were added later are unknown. */
+#ifndef ENGINE_FACTS_H
+#define ENGINE_FACTS_H
+#include "engine/graph.h"
+#include "tensor/kernel.h"
+
+typedef struct {
+    uint32_t count;              /* values when the facts were found */
+    tensor *one, *two;           /* [count] type DT_NONE = unknown */
+} facts;
+
+/* Fails for want of memory only. */
+err_code facts_find(facts *ret, const graph *g, const kernel_set *k, arena *a, err *e) MUST_USE;
+dtype facts_type(const facts *f, value_id v);                        /* DT_NONE = unknown */
+bool facts_rank(const facts *f, value_id v, uint32_t *ret);          /* false = unknown */
+bool facts_shape(const facts *f, value_id v, shape *ret);            /* -1 where it differs; false = unknown */
+bool facts_same_shape(const facts *f, value_id a, value_id b);       /* false = may differ */
+
+#endif
