@@ -2,6 +2,7 @@
 OP_FAMILY(core)
 OP_FAMILY(conv)
 OP_FAMILY(gemm)
+OP_FAMILY(pool)
 OP_FAMILY(shape)
 OP_FAMILY(math)
 OP_FAMILY(move)
