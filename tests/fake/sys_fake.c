@@ -6,9 +6,10 @@
 
 typedef struct {
     sys_fault fault;
-    _Atomic uint32_t seen;
+    uint32_t seen;
 } row;
 
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;   /* guards rows: a script may change while threads run */
 static row rows[SYS_FAULTS_MAX];
 static _Atomic size_t row_count;
 static _Atomic uint64_t hits, calls[SYS_CALLS], fake_ns;
@@ -19,12 +20,11 @@ static _Thread_local bool fail_hit;
 void sys_fake_script(const sys_fault *faults, size_t count)
 {
     INVARIANT(count <= SYS_FAULTS_MAX);
-    for (size_t i = 0; i < count; i++) {
-        rows[i].fault = faults[i];
-        atomic_store(&rows[i].seen, 0);
-    }
-    row_count = count;
+    pthread_mutex_lock(&lock);
+    for (size_t i = 0; i < count; i++) rows[i] = (row){.fault = faults[i]};
+    atomic_store(&row_count, count);
     atomic_store(&hits, 0);
+    pthread_mutex_unlock(&lock);
 }
 
 uint64_t sys_fake_hits(void) { return atomic_load(&hits); }
@@ -61,6 +61,23 @@ static bool may_fail(sys_call call)
     }
 }
 
+static bool scripted(sys_call call, int64_t *ret)
+{
+    bool found = false;
+    pthread_mutex_lock(&lock);
+    for (size_t i = 0; i < row_count && !found; i++) {
+        const sys_fault *f = &rows[i].fault;
+        if (f->call != call) continue;
+        uint32_t seen = rows[i].seen++;
+        if (seen < f->skip || seen - f->skip >= f->times) continue;
+        atomic_fetch_add(&hits, 1);
+        *ret = f->result;
+        found = true;
+    }
+    pthread_mutex_unlock(&lock);
+    return found;
+}
+
 /* True when the script has something for this call. */
 static bool hit(sys_call call, int64_t *ret)
 {
@@ -70,16 +87,7 @@ static bool hit(sys_call call, int64_t *ret)
         *ret = fail_result;
         return true;
     }
-    for (size_t i = 0; i < row_count; i++) {
-        const sys_fault *f = &rows[i].fault;
-        if (f->call != call) continue;
-        uint32_t seen = atomic_fetch_add(&rows[i].seen, 1);
-        if (seen < f->skip || seen - f->skip >= f->times) continue;
-        atomic_fetch_add(&hits, 1);
-        *ret = f->result;
-        return true;
-    }
-    return false;
+    return atomic_load(&row_count) && scripted(call, ret);
 }
 
 #define X(name, params, args)                                                                       \
