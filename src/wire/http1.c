@@ -473,7 +473,7 @@ http1_event http1_feed(http1 *r, const uint8_t *data, size_t len, size_t *ret_us
     return got;
 }
 
-bool http1_idle(const http1 *r) { return r->state == IDLE && r->raw == 0; }
+bool http1_idle(const http1 *r) { return r->state == IDLE; }
 bool http1_in_body(const http1 *r) { return r->state == BODY; }
 
 bool http1_take_continue(http1 *r)

@@ -75,7 +75,7 @@ void http1_next(http1 *r, http1_request *into);             /* where the next re
 http1_event http1_feed(http1 *r, const uint8_t *data, size_t len, size_t *ret_used, http1_refusal *reterr);
 /* Where the rest of a body of known length may be read to, then fed from; NULL when that does not apply. */
 uint8_t *http1_body_room(http1 *r, size_t *ret_room);
-bool http1_idle(const http1 *r);            /* no byte of a request is pending: the end of the stream is clean here */
+bool http1_idle(const http1 *r);            /* no request has begun (blank lines do not count): a clean place to end */
 bool http1_in_body(const http1 *r);         /* the head is complete, the body is not */
 /* True once per request that sent `Expect: 100-continue` and nothing of its body yet. */
 bool http1_take_continue(http1 *r);

@@ -1,6 +1,7 @@
 /* http_header.h - what every version of HTTP and its users share: header fields, and the date.
  *
- * A field is two views; whoever made them says how long they live.  Names are matched without case. */
+ * A field is two views; whoever made them says how long they live.  Names are matched without case.
+ * Pure functions: nothing is owned, nothing allocated. */
 #ifndef WIRE_HTTP_HEADER_H
 #define WIRE_HTTP_HEADER_H
 #include "base/str.h"
