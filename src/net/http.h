@@ -8,14 +8,9 @@
 #ifndef NET_HTTP_H
 #define NET_HTTP_H
 #include "async/loop.h"
-#include "base/buf.h"
-#include "base/str.h"
+#include "wire/http_header.h"
 
 typedef struct http_call http_call;
-
-typedef struct {
-    str name, value;
-} http_header;
 
 typedef struct {
     str method;                 /* "GET" */
@@ -23,7 +18,7 @@ typedef struct {
     str query;                  /* after '?', as sent; may be empty */
     const http_header *headers;
     size_t header_count;
-    str body;                   /* contiguous, 64-byte aligned; chunked coding removed, Content-Encoding as sent */
+    str body;                   /* contiguous, 64-byte aligned; unchunked, Content-Encoding as sent */
 } http_request;
 
 typedef struct {
@@ -31,7 +26,7 @@ typedef struct {
     str content_type;           /* empty = none */
     const http_header *headers; /* besides Content-Type, Content-Length, Date, Connection, which the server writes */
     size_t header_count;
-    str body[2];                /* sent in order; copied where they cannot be written at once: the caller may reuse them */
+    str body[2];                /* sent in order; what cannot be written at once is copied: reuse them at will */
 } http_response;
 
 typedef struct {

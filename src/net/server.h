@@ -1,13 +1,18 @@
 /* server.h - listens, accepts, and turns bytes into http_call for one handler.
  *
- * One server spans all loops: each loop has its own listening socket (SO_REUSEPORT) or shares one, and a
+ * One server spans all loops: each has its own listening socket on the same port (SO_REUSEPORT), and a
  * connection belongs for life to the loop that accepted it.  HTTP/1.1 and 1.0 today; the first bytes of a
  * connection choose the protocol, so that HTTP/2 joins on the same port.
- * server_drain(): stop accepting, answer what was accepted with `Connection: close`, close idle ones,
- * and call `drained` when the last connection is gone or `grace_us` is over. */
+ * server_new() listens, so that clients queue up from then on; it is called before the loops run, or on
+ * the only loop.  Out of descriptors, a loop pauses accepting for SERVER_PAUSE_US at a time.
+ * server_drain(): stop accepting, answer what was accepted with `Connection: close`, close idle ones (after
+ * SERVER_DRAIN_IDLE_US: a request may be on its way), and call `drained` when the last connection is gone
+ * or `grace_us` is over; what is left then is cut off. */
 #ifndef NET_SERVER_H
 #define NET_SERVER_H
 #include "net/http.h"
+
+enum { SERVER_PAUSE_US = 100000, SERVER_DRAIN_IDLE_US = 200000 };
 
 typedef struct server server;
 
@@ -16,7 +21,7 @@ typedef struct {
     uint16_t port;              /* 0 = any free one, see server_port() */
     loop **loops;               /* borrowed, they outlive the server */
     size_t loop_count;
-    http_limits limits;
+    http_limits limits;         /* each 0 = http_limits_default's */
     http_handler *handler;
     void *ctx;
 } server_opts;
@@ -25,11 +30,12 @@ typedef struct {                /* sums over all loops; for /metrics */
     uint64_t accepted, refused, open, requests, bytes_in, bytes_out, bad_requests;
 } server_stats;
 
-err_code server_new(server **ret, const server_opts *opts, err *e) MUST_USE;   /* listens: "address:port: ..." on failure */
-void server_free(server *s);    /* after the loops have stopped */
+err_code server_new(server **ret, const server_opts *opts, err *e) MUST_USE;   /* "127.0.0.1:80: ..." on failure */
+void server_free(server *s);    /* after the loops have stopped; calls not answered by then are void */
 DEFINE_CLEANUP(server)
 uint16_t server_port(const server *s);
-void server_drain(server *s, uint64_t grace_us, void (*drained)(void *ctx), void *ctx);   /* any thread; drained runs on loop 0 */
-void server_stats_read(const server *s, server_stats *ret);
+/* From any thread; drained() runs on loop 0.  Only the first call counts. */
+void server_drain(server *s, uint64_t grace_us, void (*drained)(void *ctx), void *ctx);
+void server_stats_read(const server *s, server_stats *ret);   /* any thread */
 
 #endif

@@ -1,0 +1,33 @@
+#include "net/http.h"
+
+#include "wire/json_text.h"
+
+const http_limits http_limits_default = {
+    .line_bytes_max = 8 << 10,
+    .header_bytes_max = 32 << 10,
+    .header_count_max = 100,
+    .body_bytes_max = 64 << 20,
+    .connections_max = 16384,
+    .pipelined_max = 32,
+    .header_wait_us = 10 * 1000000,
+    .body_wait_us = 20 * 1000000,
+    .idle_wait_us = 75 * 1000000,
+    .write_wait_us = 30 * 1000000,
+};
+
+str http_header_get(const http_request *req, const char *name)
+{
+    return http_header_find(req->headers, req->header_count, name);
+}
+
+void http_reply_error(http_call *call, int status, const char *text)
+{
+    buf body;
+    buf_init(&body, 16 << 10);
+    buf_put_z(&body, "{\"error\":");
+    json_text_put(&body, str_of(text));
+    buf_put_byte(&body, '}');
+    str json = body.full ? STR("{\"error\":\"no memory for the text of the error\"}") : buf_str(&body);
+    http_reply(call, &(http_response){.status = status, .content_type = STR("application/json"), .body = {json}});
+    buf_fini(&body);
+}

@@ -1,0 +1,44 @@
+#include "net/outbox.h"
+
+#include "base/mem.h"
+
+outbox *outbox_new(void)
+{
+    outbox *o = mem_new0(outbox, 1);
+    if (o) buf_init(&o->bytes, SIZE_MAX / 4);
+    return o;
+}
+
+void outbox_free(outbox *o)
+{
+    if (!o) return;
+    buf_fini(&o->bytes);
+    mem_free(o);
+}
+
+bool outbox_put(outbox *o, const void *bytes, size_t n)
+{
+    buf_put(&o->bytes, bytes, n);
+    bool put = !o->bytes.full;
+    o->bytes.full = false;
+    return put;
+}
+
+str outbox_waiting(const outbox *o)
+{
+    str all = buf_str(&o->bytes);
+    return (str){all.p + o->used, all.len - o->used};
+}
+
+void outbox_use(outbox *o, size_t n)
+{
+    INVARIANT(n <= o->bytes.len - o->used);
+    o->used += n;
+}
+
+void outbox_clear(outbox *o)
+{
+    if (o->bytes.len > OUTBOX_KEEP_MAX) buf_fini(&o->bytes);
+    buf_clear(&o->bytes);
+    o->used = 0;
+}

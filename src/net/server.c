@@ -1,0 +1,131 @@
+#include "net/server.h"
+
+#include "base/mem.h"
+#include "net/shard.h"
+#include "os/sock.h"
+
+struct server {
+    http_limits limits;
+    uint16_t port;
+    shard **shards;                 /* shard_count of them */
+    size_t shard_count;
+    loop *first;
+    _Alignas(64) _Atomic size_t open;   /* connections; every loop writes it */
+    _Atomic bool draining;
+    uint64_t grace_us;              /* set before the drain messages go out */
+    void (*drained)(void *ctx);
+    void *drained_ctx;
+    size_t drained_count;           /* shards that are done; loop 0 only */
+};
+
+/* Each limit that is 0 gets its default. */
+static void limits_fill(http_limits *l)
+{
+    const http_limits *d = &http_limits_default;
+#define FILL(field) \
+    if (!l->field) l->field = d->field
+    FILL(line_bytes_max);
+    FILL(header_bytes_max);
+    FILL(header_count_max);
+    FILL(body_bytes_max);
+    FILL(connections_max);
+    FILL(pipelined_max);
+    FILL(header_wait_us);
+    FILL(body_wait_us);
+    FILL(idle_wait_us);
+    FILL(write_wait_us);
+#undef FILL
+}
+
+static err_code add_shard(server *s, const server_opts *opts, err *e)
+{
+    sock_addr addr;
+    int fd = -1;
+    err_code rc = sock_addr_parse(&addr, opts->address, s->shard_count ? s->port : opts->port, e);
+    if (rc) return rc;
+    rc = sock_listen(&(sock_listen_opts){.addr = &addr, .join = s->shard_count > 0}, &fd, e);
+    if (rc) return rc;
+    rc = sock_local(fd, &addr, e);
+    if (rc) {
+        sock_close(fd);
+        return rc;
+    }
+    s->port = sock_addr_port(&addr);
+    const shard_opts share = {
+        .of = s,
+        .on = opts->loops[s->shard_count],
+        .limits = &s->limits,
+        .handler = opts->handler,
+        .ctx = opts->ctx,
+        .listener = fd,
+    };
+    rc = shard_new(&s->shards[s->shard_count], &share, e);
+    if (rc == ERR_OK) s->shard_count++;
+    return rc;
+}
+
+err_code server_new(server **ret, const server_opts *opts, err *e)
+{
+    INVARIANT(opts->address && opts->loop_count > 0 && opts->handler);
+    CLEANUP(server) server *s = mem_alloc_raw(sizeof *s);   /* aligned: see open */
+    if (!s) return err_set(e, ERR_NOMEM, "server: no memory for it");
+    *s = (server){.limits = opts->limits, .first = opts->loops[0]};
+    limits_fill(&s->limits);
+    s->shards = mem_new0(shard *, opts->loop_count);
+    if (!s->shards) return err_set(e, ERR_NOMEM, "server: no memory for %zu loops", opts->loop_count);
+    for (size_t i = 0; i < opts->loop_count; i++) {
+        err_code rc = add_shard(s, opts, e);
+        if (rc) return rc;
+    }
+    *ret = TAKE(s);
+    return ERR_OK;
+}
+
+void server_free(server *s)
+{
+    if (!s) return;
+    for (size_t i = 0; i < s->shard_count; i++) shard_free(s->shards[i]);
+    mem_free(s->shards);
+    mem_free(s);
+}
+
+uint16_t server_port(const server *s) { return s->port; }
+uint64_t server_grace_us(const server *s) { return s->grace_us; }
+loop *server_first_loop(const server *s) { return s->first; }
+
+void server_drain(server *s, uint64_t grace_us, void (*drained)(void *ctx), void *ctx)
+{
+    if (atomic_exchange(&s->draining, true)) return;
+    s->grace_us = grace_us;
+    s->drained = drained;
+    s->drained_ctx = ctx;
+    for (size_t i = 0; i < s->shard_count; i++) shard_drain(s->shards[i]);
+}
+
+void server_drained(server *s)
+{
+    if (++s->drained_count == s->shard_count && s->drained) s->drained(s->drained_ctx);
+}
+
+bool server_admit(server *s)
+{
+    if (atomic_fetch_add_explicit(&s->open, 1, memory_order_relaxed) < s->limits.connections_max) return true;
+    server_leave(s);
+    return false;
+}
+
+void server_leave(server *s) { atomic_fetch_sub_explicit(&s->open, 1, memory_order_relaxed); }
+
+void server_stats_read(const server *s, server_stats *ret)
+{
+    *ret = (server_stats){.open = atomic_load_explicit(&s->open, memory_order_relaxed)};
+    for (size_t i = 0; i < s->shard_count; i++) {
+        const shard *of = s->shards[i];
+        ret->accepted += atomic_load_explicit(&of->accepted, memory_order_relaxed);
+        ret->refused += atomic_load_explicit(&of->refused, memory_order_relaxed);
+        ret->requests += atomic_load_explicit(&of->requests, memory_order_relaxed);
+        ret->bytes_in += atomic_load_explicit(&of->bytes_in, memory_order_relaxed);
+        ret->bytes_out += atomic_load_explicit(&of->bytes_out, memory_order_relaxed);
+        ret->bad_requests += atomic_load_explicit(&of->bad_requests, memory_order_relaxed);
+    }
+}

@@ -1,0 +1,484 @@
+#include "net/shard.h"
+
+#include "base/mem.h"
+#include "os/clock.h"
+#include "os/poll.h"
+#include "os/sock.h"
+
+/* Timers are set once and moved from then on, which cannot fail; this far away they wake nobody. */
+#define FAR_US UINT64_C(31536000000000)
+
+#define OWNER(p, member) ((shard *)(void *)((char *)(p) - offsetof(shard, member)))
+
+struct shard_mail {
+    loop_msg drain, resume, done;
+    shard *of;               /* NULL = the shard is gone: the last message frees this */
+    _Atomic unsigned posted;
+};
+
+static void post(shard_mail *from, loop *to, loop_msg *m)
+{
+    atomic_fetch_add(&from->posted, 1);
+    loop_post(to, m);
+}
+
+/* The shard that a message was for, or NULL. */
+static shard *arrived(shard_mail *from)
+{
+    bool last = atomic_fetch_sub(&from->posted, 1) == 1;
+    shard *s = from->of;
+    if (!s && last) mem_free(from);
+    return s;
+}
+
+static void move_timer(shard *s, loop_timer *t, uint64_t at_us)
+{
+    err e;
+    err_code rc = loop_timer_set(s->on, t, at_us, &e);
+    INVARIANT(rc == ERR_OK);   /* it is set already: see FAR_US */
+}
+
+/* ---- waits ---- */
+
+static void arm_tick(shard *s, uint64_t at_us)
+{
+    if (at_us == s->tick_at_us) return;
+    s->tick_at_us = at_us;
+    move_timer(s, &s->tick, at_us);
+}
+
+void shard_unwait(shard *s, conn *c)
+{
+    if (c->wait == CONN_WAITS) return;   /* in none yet */
+    wait_list *list = &s->waits[c->wait];
+    *(c->prev ? &c->prev->next : &list->first) = c->next;
+    *(c->next ? &c->next->prev : &list->last) = c->prev;
+    c->prev = c->next = NULL;
+}
+
+static void append(shard *s, conn *c, conn_wait kind)
+{
+    wait_list *list = &s->waits[kind];
+    c->wait = (uint8_t)kind;
+    c->since_us = loop_now_us(s->on);
+    c->prev = list->last;
+    c->next = NULL;
+    *(list->last ? &list->last->next : &list->first) = c;
+    list->last = c;
+    if (kind != WAIT_CALLS && c->since_us + list->wait_us < s->tick_at_us) arm_tick(s, c->since_us + list->wait_us);
+}
+
+void shard_wait(shard *s, conn *c, conn_wait kind, bool again)
+{
+    if (c->wait == kind && !again) return;
+    shard_unwait(s, c);
+    append(s, c, kind);
+}
+
+static void on_tick(loop_timer *t)
+{
+    shard *s = OWNER(t, tick);
+    uint64_t now = loop_now_us(s->on), next = now + FAR_US;
+    size_t left = SHARD_EXPIRE_MAX;
+    for (size_t kind = WAIT_CALLS + 1; kind < CONN_WAITS; kind++) {
+        wait_list *list = &s->waits[kind];
+        for (; left && list->first && list->first->since_us + list->wait_us <= now; left--) conn_expire(list->first);
+        if (list->first && list->first->since_us + list->wait_us < next) next = list->first->since_us + list->wait_us;
+    }
+    s->tick_at_us = 0;   /* it has fired: set again in any case */
+    arm_tick(s, next > now ? next : now + 1);
+}
+
+/* ---- pools ---- */
+
+static void live_remove(shard *s, http_call *call)
+{
+    *(call->live_prev ? &call->live_prev->live_next : &s->live) = call->live_next;
+    if (call->live_next) call->live_next->live_prev = call->live_prev;
+}
+
+static void call_free(http_call *call)
+{
+    http1_request_fini(&call->message);
+    outbox_free(call->reply);
+    mem_free(call);
+}
+
+http_call *shard_call(shard *s)
+{
+    http_call *call = s->calls;
+    if (call) {
+        s->calls = call->next;
+        s->call_count--;
+        s->bytes_kept -= http1_request_room(&call->message);
+        http1_request_clear(&call->message);
+    } else {
+        call = mem_new0(http_call, 1);
+        if (!call) return NULL;
+        http1_request_init(&call->message);
+        call->of = s;
+    }
+    call->answered = call->close = false;
+    call->live_prev = NULL;
+    call->live_next = s->live;
+    if (s->live) s->live->live_prev = call;
+    s->live = call;
+    return call;
+}
+
+void shard_call_give(shard *s, http_call *call)
+{
+    live_remove(s, call);
+    if (call->reply) shard_box_give(s, call->reply);
+    call->reply = NULL;
+    call->from = NULL;
+    call->answered = true;   /* a second answer to it is found out */
+    size_t room = http1_request_room(&call->message);
+    if (s->call_count == SHARD_CALLS_KEPT_MAX || room > SHARD_BYTES_KEPT_MAX - s->bytes_kept) {
+        call_free(call);
+        return;
+    }
+    s->bytes_kept += room;
+    s->call_count++;
+    call->next = s->calls;
+    s->calls = call;
+}
+
+outbox *shard_box(shard *s)
+{
+    outbox *box = s->boxes;
+    if (!box) return outbox_new();
+    s->boxes = box->next;
+    s->box_count--;
+    return box;
+}
+
+void shard_box_give(shard *s, outbox *box)
+{
+    if (s->box_count == SHARD_BOXES_KEPT_MAX) {
+        outbox_free(box);
+        return;
+    }
+    outbox_clear(box);
+    box->next = s->boxes;
+    s->boxes = box;
+    s->box_count++;
+}
+
+static conn *conn_take(shard *s, int fd)
+{
+    conn *c = s->conns;
+    if (c) {
+        s->conns = c->next;
+        s->conn_count--;
+        *c = (conn){.prev = NULL};
+    } else {
+        c = mem_new0(conn, 1);
+        if (!c) return NULL;
+    }
+    conn_init(c, s, fd);
+    return c;
+}
+
+static void conn_give(shard *s, conn *c)
+{
+    if (s->conn_count == SHARD_CONNS_KEPT_MAX) {
+        mem_free(c);
+        return;
+    }
+    c->next = s->conns;
+    s->conns = c;
+    s->conn_count++;
+}
+
+/* What a burst left behind goes back once nobody is connected. */
+static void pools_trim(shard *s, size_t bytes_max)
+{
+    while (s->calls && s->bytes_kept > bytes_max) {
+        http_call *call = s->calls;
+        s->calls = call->next;
+        s->call_count--;
+        s->bytes_kept -= http1_request_room(&call->message);
+        call_free(call);
+    }
+}
+
+/* ---- later ---- */
+
+void shard_resume_later(shard *s, conn *c)
+{
+    if (c->resuming) return;
+    c->resuming = true;
+    c->resume_next = s->resume_first;
+    s->resume_first = c;
+    if (s->resume_posted) return;
+    s->resume_posted = true;
+    post(s->mail, s->on, &s->mail->resume);
+}
+
+/* One at a time: a handler that runs here may end any other connection, which then leaves the list. */
+static void on_resume(loop *on, loop_msg *m)
+{
+    shard *s = arrived((shard_mail *)((char *)m - offsetof(shard_mail, resume)));
+    if (!s) return;
+    for (size_t i = 0; i < SHARD_RESUME_MAX && s->resume_first; i++) {
+        conn *c = s->resume_first;
+        s->resume_first = c->resume_next;
+        c->resuming = false;
+        conn_resume(c);
+    }
+    s->resume_posted = s->resume_first != NULL;
+    if (s->resume_posted) post(s->mail, on, m);
+}
+
+static void report(shard *s)
+{
+    if (!s->draining || s->reported || s->open) return;
+    s->reported = true;
+    move_timer(s, &s->grace, loop_now_us(s->on) + FAR_US);
+    post(s->mail, server_first_loop(s->of), &s->mail->done);
+}
+
+void shard_gone(shard *s, conn *c)
+{
+    shard_unwait(s, c);
+    for (conn **at = &s->resume_first; c->resuming && *at; at = &(*at)->resume_next) {
+        if (*at != c) continue;
+        *at = c->resume_next;
+        break;
+    }
+    if (c->refused)
+        s->refusing--;
+    else
+        server_leave(s->of);
+    conn_give(s, c);
+    s->open--;
+    if (s->open == 0) {
+        arm_tick(s, loop_now_us(s->on) + FAR_US);
+        pools_trim(s, OUTBOX_KEEP_MAX);
+    }
+    report(s);
+}
+
+/* ---- accept ---- */
+
+static conn *conn_open(shard *s, int fd)
+{
+    conn *c = conn_take(s, fd);
+    if (!c) return NULL;
+    if (conn_start(c)) {
+        s->open++;
+        return c;
+    }
+    conn_give(s, c);
+    return NULL;
+}
+
+static void admit(shard *s, int fd)
+{
+    bool welcome = server_admit(s->of);
+    conn *c = welcome || s->refusing < SHARD_REFUSED_MAX ? conn_open(s, fd) : NULL;
+    shard_count(welcome && c ? &s->accepted : &s->refused, 1);
+    if (!c) {
+        sock_close(fd);
+        if (welcome) server_leave(s->of);
+    } else if (!welcome) {
+        c->refused = true;
+        s->refusing++;
+        conn_refuse_all(c, "connections: expected fewer, this server has as many as it may");
+    }
+}
+
+static void reserve_open(shard *s)
+{
+    err e;
+    if (s->reserve < 0 && poll_open(&s->reserve, &e)) s->reserve = -1;   /* any descriptor will do; needs no file */
+}
+
+/* Without descriptors a waiting connection would stay in the queue and wake us for ever. */
+static void out_of_descriptors(shard *s)
+{
+    static const char text[] = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    int fd = -1;
+    size_t n;
+    poll_close(s->reserve);
+    s->reserve = -1;
+    if (sock_accept(s->listener.fd, &fd, NULL) == SOCK_DONE) {
+        (void)sock_write(fd, &(struct iovec){.iov_base = (void *)(uintptr_t)text, .iov_len = sizeof text - 1}, 1, &n);
+        sock_close(fd);
+        shard_count(&s->refused, 1);
+    }
+    reserve_open(s);
+    loop_fd_want(&s->listener, 0);
+    move_timer(s, &s->unpause, loop_now_us(s->on) + SERVER_PAUSE_US);
+}
+
+static bool accept_one(shard *s)
+{
+    int fd = -1;
+    switch (sock_accept(s->listener.fd, &fd, NULL)) {
+    case SOCK_DONE: admit(s, fd); return true;
+    case SOCK_FULL: out_of_descriptors(s); return false;
+    default: return false;
+    }
+}
+
+static void on_listener(loop_fd *f, uint32_t events)
+{
+    (void)events;
+    shard *s = OWNER(f, listener);
+    for (size_t i = 0; i < SHARD_ACCEPT_MAX && accept_one(s); i++) {}
+}
+
+static void on_unpause(loop_timer *t)
+{
+    shard *s = OWNER(t, unpause);
+    reserve_open(s);
+    if (s->listener.fd >= 0) loop_fd_want(&s->listener, LOOP_READ);
+    move_timer(s, t, loop_now_us(s->on) + FAR_US);
+}
+
+/* ---- life ---- */
+
+str shard_date(shard *s)
+{
+    uint64_t now = loop_now_us(s->on);
+    if (now >= s->date_until_us) {
+        uint64_t wall = clock_wall_us();
+        http_header_date(s->date, wall / 1000000);
+        s->date_until_us = now + 1000000 - wall % 1000000;
+    }
+    return (str){s->date, sizeof s->date};
+}
+
+static void stop_listening(shard *s)
+{
+    if (s->listener.fd < 0) return;
+    if (s->listener.on) loop_fd_del(&s->listener);
+    sock_close(s->listener.fd);
+    s->listener.fd = -1;
+}
+
+static void break_all(shard *s)
+{
+    for (size_t kind = 0; kind < CONN_WAITS; kind++) {
+        while (s->waits[kind].first) conn_break(s->waits[kind].first);
+    }
+}
+
+static void on_grace(loop_timer *t)
+{
+    shard *s = OWNER(t, grace);
+    move_timer(s, t, loop_now_us(s->on) + FAR_US);
+    if (s->draining) break_all(s);
+}
+
+static void on_drain(loop *on, loop_msg *m)
+{
+    shard *s = arrived((shard_mail *)((char *)m - offsetof(shard_mail, drain)));
+    if (!s) return;
+    uint64_t now = loop_now_us(on);
+    s->draining = true;
+    for (size_t i = 0; i < SHARD_BACKLOG_MAX && accept_one(s); i++) {}   /* those whom the kernel let in already */
+    stop_listening(s);
+    wait_list *idle = &s->waits[WAIT_IDLE];
+    if (idle->wait_us > SERVER_DRAIN_IDLE_US) idle->wait_us = SERVER_DRAIN_IDLE_US;
+    arm_tick(s, now + 1);
+    move_timer(s, &s->grace, now + server_grace_us(s->of));
+    report(s);
+}
+
+static void on_done(loop *on, loop_msg *m)
+{
+    (void)on;
+    shard *s = arrived((shard_mail *)((char *)m - offsetof(shard_mail, done)));
+    if (s) server_drained(s->of);
+}
+
+void shard_drain(shard *s) { post(s->mail, s->on, &s->mail->drain); }
+
+static void set_waits(shard *s)
+{
+    const http_limits *l = s->limits;
+    s->waits[WAIT_IDLE].wait_us = l->idle_wait_us;
+    s->waits[WAIT_HEADER].wait_us = l->header_wait_us;
+    s->waits[WAIT_BODY].wait_us = l->body_wait_us;
+    s->waits[WAIT_WRITE].wait_us = l->write_wait_us;
+    s->waits[WAIT_LINGER].wait_us = CONN_LINGER_US;
+    s->reader_limits = (http1_limits){
+        .line_bytes_max = l->line_bytes_max,
+        .header_bytes_max = l->header_bytes_max,
+        .header_count_max = l->header_count_max,
+        .body_bytes_max = l->body_bytes_max,
+    };
+}
+
+static err_code set_up(shard *s, err *e)
+{
+    s->scratch = mem_alloc_raw(SHARD_SCRATCH_BYTES);
+    s->mail = mem_new0(shard_mail, 1);
+    if (!s->scratch || !s->mail) return err_set(e, ERR_NOMEM, "server: no memory for its share of a loop");
+    *s->mail = (shard_mail){.drain.run = on_drain, .resume.run = on_resume, .done.run = on_done, .of = s};
+    uint64_t far = loop_now_us(s->on) + FAR_US;
+    s->tick_at_us = far;
+    err_code rc = loop_timer_set(s->on, &s->tick, far, e);
+    if (rc == ERR_OK) rc = loop_timer_set(s->on, &s->unpause, far, e);
+    if (rc == ERR_OK) rc = loop_timer_set(s->on, &s->grace, far, e);
+    if (rc == ERR_OK) rc = poll_open(&s->reserve, e);
+    if (rc == ERR_OK) rc = loop_fd_add(s->on, &s->listener, LOOP_READ, e);
+    return rc;
+}
+
+err_code shard_new(shard **ret, const shard_opts *opts, err *e)
+{
+    CLEANUP(shard) shard *s = mem_new0(shard, 1);
+    if (!s) {
+        sock_close(opts->listener);
+        return err_set(e, ERR_NOMEM, "server: no memory for its share of a loop");
+    }
+    s->of = opts->of;
+    s->on = opts->on;
+    s->limits = opts->limits;
+    s->handler = opts->handler;
+    s->ctx = opts->ctx;
+    s->listener = (loop_fd){.fd = opts->listener, .ready = on_listener};
+    s->tick.fire = on_tick;
+    s->unpause.fire = on_unpause;
+    s->grace.fire = on_grace;
+    s->reserve = -1;
+    set_waits(s);
+    buf_init(&s->head, 1 << 20);
+    err_code rc = set_up(s, e);
+    if (rc) return rc;
+    *ret = TAKE(s);
+    return ERR_OK;
+}
+
+void shard_free(shard *s)
+{
+    if (!s) return;
+    break_all(s);
+    stop_listening(s);
+    poll_close(s->reserve);
+    loop_timer_cancel(s->on, &s->tick);
+    loop_timer_cancel(s->on, &s->unpause);
+    loop_timer_cancel(s->on, &s->grace);
+    while (s->live) shard_call_give(s, s->live);
+    for (http_call *call = s->calls, *next; call; call = next) {
+        next = call->next;
+        call_free(call);
+    }
+    for (conn *c = s->conns, *next; c; c = next) {
+        next = c->next;
+        mem_free(c);
+    }
+    for (outbox *box = s->boxes, *next; box; box = next) {
+        next = box->next;
+        outbox_free(box);
+    }
+    if (s->mail) s->mail->of = NULL;
+    if (s->mail && atomic_load(&s->mail->posted) == 0) mem_free(s->mail);
+    buf_fini(&s->head);
+    mem_free(s->scratch);
+    mem_free(s);
+}

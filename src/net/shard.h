@@ -1,0 +1,106 @@
+/* shard.h - what a server has on one loop: listener, connections with their deadlines, and pools.
+ *
+ * Only the loop's thread touches it, but for the counters (atomic, one writer) and the messages.
+ *
+ * Each connection sits in one list per kind of wait, ordered by the time it entered; all in a list wait
+ * equally long, so the first one's deadline is the earliest and one timer for all lists is enough.  A request
+ * that comes and is answered in one turn moves its connection to the end of WAIT_IDLE and arms nothing. */
+#ifndef NET_SHARD_H
+#define NET_SHARD_H
+#include "net/conn.h"
+#include "net/server.h"
+
+#include <stdatomic.h>
+
+enum {
+    SHARD_SCRATCH_BYTES = 64 << 10,       /* one read; a request that fits needs no memory of its own but its views */
+    SHARD_CALLS_KEPT_MAX = 1024,          /* unused calls kept for later, */
+    SHARD_BYTES_KEPT_MAX = 32 << 20,      /* and the memory that they may hold on to */
+    SHARD_CONNS_KEPT_MAX = 1024,
+    SHARD_BOXES_KEPT_MAX = 64,
+    SHARD_ACCEPT_MAX = 64,                /* connections accepted in one turn */
+    SHARD_BACKLOG_MAX = 4096,             /* accepted when the drain begins; the kernel's own default */
+    SHARD_EXPIRE_MAX = 64,                /* deadlines served in one turn */
+    SHARD_RESUME_MAX = 64,
+    SHARD_REFUSED_MAX = 64                /* connections beyond the limit that are being told so */
+};
+
+typedef struct {
+    conn *first, *last;
+    uint64_t wait_us;
+} wait_list;
+
+/* Outlives the shard while one of its messages is under way. */
+typedef struct shard_mail shard_mail;
+
+struct shard {
+    server *of;
+    loop *on;
+    const http_limits *limits;
+    http1_limits reader_limits;
+    http_handler *handler;
+    void *ctx;
+    loop_fd listener;                     /* fd -1 = closed */
+    int reserve;                          /* a descriptor to give up, so that one more can be accepted and told */
+    loop_timer tick, unpause, grace;      /* always set, FAR_US away when there is nothing to wait for */
+    uint64_t tick_at_us;
+    wait_list waits[CONN_WAITS];
+    size_t open, refusing;
+    bool draining, reported;
+
+    conn *resume_first;                   /* connections whose waiting requests may go on */
+    bool resume_posted;
+    shard_mail *mail;
+
+    http_call *calls;                     /* pools: unused ones */
+    conn *conns;
+    outbox *boxes;
+    size_t call_count, conn_count, box_count, bytes_kept;
+    http_call *live;                      /* calls in use */
+    uint64_t id_next, id_end;
+
+    buf head;                             /* head of the reply being sent */
+    char date[HTTP_HEADER_DATE_BYTES];
+    uint64_t date_until_us;
+    uint8_t *scratch;
+    _Atomic uint64_t accepted, refused, requests, bytes_in, bytes_out, bad_requests;
+};
+
+/* One writer, so a plain addition will do; readers are other loops that print metrics. */
+static inline void shard_count(_Atomic uint64_t *counter, uint64_t n)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_relaxed);
+}
+
+typedef struct {
+    server *of;
+    loop *on;
+    const http_limits *limits;            /* borrowed */
+    http_handler *handler;
+    void *ctx;
+    int listener;                         /* taken, on failure too */
+} shard_opts;
+
+err_code shard_new(shard **ret, const shard_opts *opts, err *e) MUST_USE;
+void shard_free(shard *s);
+DEFINE_CLEANUP(shard)
+void shard_drain(shard *s);               /* any thread: posts a message; server_drained() follows on loop 0 */
+
+void shard_wait(shard *s, conn *c, conn_wait kind, bool again);   /* again = its time starts anew */
+void shard_unwait(shard *s, conn *c);
+void shard_resume_later(shard *s, conn *c);
+void shard_gone(shard *s, conn *c);       /* the connection is closed and holds nothing any more: takes it */
+str shard_date(shard *s);
+http_call *shard_call(shard *s) MUST_USE; /* a clear one; NULL = no memory */
+void shard_call_give(shard *s, http_call *call);
+outbox *shard_box(shard *s) MUST_USE;     /* an empty one; NULL = no memory */
+void shard_box_give(shard *s, outbox *box);
+
+/* server.c: what a shard asks of its server. */
+bool server_admit(server *s);             /* counts a connection in, unless there are connections_max */
+void server_leave(server *s);
+uint64_t server_grace_us(const server *s);
+void server_drained(server *s);           /* on loop 0: one shard is done */
+loop *server_first_loop(const server *s);
+
+#endif
