@@ -191,7 +191,9 @@ lint:   ## gcc -fanalyzer, clang-tidy, cppcheck, shellcheck
 	+@$(MAKE) analyze BUILD=build/analyze CC=gcc CFLAGS="-O2 -g -fanalyzer"
 	@printf '%s\n' $(SRC) | xargs -P $$(nproc) -I{} clang-tidy --quiet {} -- $(filter-out -MMD -MP -Werror,$(ALL)) \
 		$(ISA_avx512) 2>&1 | grep -v 'warnings\? generated' ; test $${PIPESTATUS[1]} = 0
-	@cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr --error-exitcode=1 -j $$(nproc) -Isrc src
+	@# os/sys.c makes all its functions on one line; cppcheck takes them for one and follows calls through the mixture.
+	@cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr --suppress=ctunullpointer:src/os/sys_real.c \
+		--suppress=ctuuninitvar:src/os/sys_real.c --error-exitcode=1 -j $$(nproc) -Isrc src
 	@shellcheck tools/*.sh .ci/run
 	@echo "lint: $(words $(SRC)) files ok"
 analyze: $(OBJ)

@@ -12,28 +12,27 @@ _Static_assert((int)LOOP_READ == (int)POLL_READ && (int)LOOP_WRITE == (int)POLL_
                (int)LOOP_HANGUP == (int)POLL_HANGUP, "events are passed on as they are");
 
 struct loop {
-    int poll, bell;
+    /* The cache line that senders touch; what else is on it changes rarely. */
+    _Alignas(64) mailbox mailbox;
+    _Atomic bool asleep;           /* the loop is about to wait, or waits: whoever clears this rings */
     bool stopping;
+    int poll, bell;
+    loop_timer **heap;             /* the earliest at 0; children of i at 2i + 1 and 2i + 2 */
+    size_t timer_room, fd_count;
+    rng random;
+    _Atomic uint64_t overruns;
+
     uint64_t now_us;               /* of this turn */
     uint64_t ran_us;               /* when the callback before this one ended */
-    _Atomic uint64_t overruns;
-    rng random;
-
-    poll_event events[POLL_BATCH_MAX];
-    size_t event_at, event_count;  /* those still to be reported in this turn */
-    size_t fd_count;
-
-    loop_timer **heap;             /* the earliest at 0; children of i at 2i + 1 and 2i + 2 */
-    size_t timer_count, timer_room;
-
+    size_t timer_count;
     mail *inbox;                   /* taken from the mailbox, oldest first, not yet run */
-    mailbox mailbox;
-    _Alignas(64) _Atomic bool asleep;   /* the loop is about to wait, or waits: whoever clears this rings */
+    size_t event_at, event_count;  /* those still to be reported in this turn */
+    poll_event events[POLL_BATCH_MAX];
 };
 
 err_code loop_new(loop **ret, uint64_t seed, err *e)
 {
-    /* Aligned by hand: two fields live on cache lines of their own because other threads write them. */
+    /* Aligned, because the mailbox is. */
     CLEANUP(loop) loop *l = mem_alloc_raw(sizeof *l);
     if (!l) return err_set(e, ERR_NOMEM, "loop: no memory for it");
     *l = (loop){.poll = -1, .bell = -1, .now_us = clock_now_us()};
@@ -202,7 +201,7 @@ static err_code timer_room(loop *l, err *e)
     if (l->timer_count == LOOP_TIMERS_MAX)
         return err_set(e, ERR_LIMIT, "loop: too many timers: expected at most %d", LOOP_TIMERS_MAX);
     size_t room = l->timer_room ? l->timer_room * 2 : 64;
-    loop_timer **heap = mem_grow(l->heap, l->timer_count * sizeof *heap, room, sizeof *heap);
+    loop_timer **heap = mem_grow(l->heap, l->timer_count * sizeof(loop_timer *), room, sizeof(loop_timer *));
     if (!heap) return err_set(e, ERR_NOMEM, "loop: no memory for %zu timers", room);
     l->heap = heap;
     l->timer_room = room;

@@ -14,7 +14,7 @@ struct mail {
 
 typedef struct {
     /* private */
-    _Alignas(64) _Atomic(mail *) last;
+    _Atomic(mail *) last;   /* a cache line that the senders fight for: the owner aligns it */
 } mailbox;
 
 void mailbox_init(mailbox *b);

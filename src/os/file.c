@@ -100,27 +100,32 @@ static err_code open_beneath(const char *folder, const char *path, int *ret_fd, 
     return ERR_OK;
 }
 
+typedef struct {
+    char *p;
+    size_t len, room;
+} text;
+
+static void text_fini(text *t) { mem_free(t->p); }
+
 /* The room grows beyond the size that stat gave only for pipes and /proc. */
-static err_code read_all(int fd, const char *path, size_t bytes_max, char **bytes, size_t *len, size_t room, err *e)
+static err_code read_all(int fd, const char *path, size_t bytes_max, text *t, err *e)
 {
     for (;;) {
-        if (*len + 1 >= room) {
-            size_t bigger = room > bytes_max / 2 ? bytes_max + 2 : room * 2;
-            char *p = mem_grow(*bytes, *len, bigger, 1);
-            if (!p) return err_set(e, ERR_NOMEM, "%s: no memory for %zu bytes", path, bigger);
-            *bytes = p;
-            room = bigger;
+        if (t->len + 1 >= t->room) {
+            size_t room = t->room > bytes_max / 2 ? bytes_max + 2 : t->room * 2;
+            char *p = mem_grow(t->p, t->len, room, 1);
+            if (!p) return err_set(e, ERR_NOMEM, "%s: no memory for %zu bytes", path, room);
+            t->p = p;
+            t->room = room;
         }
-        int64_t n = SYS_RETRY(sys_read(fd, *bytes + *len, room - 1 - *len));
+        int64_t n = SYS_RETRY(sys_read(fd, t->p + t->len, t->room - 1 - t->len));
         if (n < 0) return sys_err(e, n, path, "cannot read");
-        *len += (size_t)n;
-        if (*len > bytes_max)
+        t->len += (size_t)n;
+        if (t->len > bytes_max)
             return err_set(e, ERR_TOO_LARGE, "%s: too large: expected at most %zu bytes", path, bytes_max);
         if (n == 0) return ERR_OK;
     }
 }
-
-static void bytes_free(char **p) { mem_free(*p); }
 
 err_code file_read(const char *path, size_t bytes_max, char **ret, size_t *ret_len, err *e)
 {
@@ -134,18 +139,20 @@ err_code file_read(const char *path, size_t bytes_max, char **ret, size_t *ret_l
     file_kind kind = kind_of(s.st_mode);
     if (kind == FILE_FOLDER) return err_set(e, ERR_INVALID, "%s: expected a file, got a folder", path);
     if (kind == FILE_OTHER && (got = sys_block(fd)) < 0) return sys_err(e, got, path, "cannot read");
-    if (kind == FILE_REGULAR && (uint64_t)s.st_size > bytes_max)
-        return err_set(e, ERR_TOO_LARGE, "%s: too large: expected at most %zu bytes, got %lld", path, bytes_max,
-                       (long long)s.st_size);
+    uint64_t size = kind == FILE_REGULAR ? (uint64_t)s.st_size : 0;
+    if (size > bytes_max)
+        return err_set(e, ERR_TOO_LARGE, "%s: too large: expected at most %zu bytes, got %llu", path, bytes_max,
+                       (unsigned long long)size);
 
-    size_t room = (size_t)s.st_size + 2 > 4096 ? (size_t)s.st_size + 2 : 4096, len = 0;
-    __attribute__((cleanup(bytes_free))) char *bytes = mem_alloc_raw(room);
-    if (!bytes) return err_set(e, ERR_NOMEM, "%s: no memory for %zu bytes", path, room);
-    rc = read_all(fd, path, bytes_max, &bytes, &len, room, e);
+    /* Two more than the size: a byte that proves the end, and the NUL. */
+    __attribute__((cleanup(text_fini))) text t = {.room = size + 2 > 4096 ? (size_t)size + 2 : 4096};
+    t.p = mem_alloc_raw(t.room);
+    if (!t.p) return err_set(e, ERR_NOMEM, "%s: no memory for %zu bytes", path, t.room);
+    rc = read_all(fd, path, bytes_max, &t, e);
     if (rc) return rc;
-    bytes[len] = '\0';
-    *ret_len = len;
-    *ret = TAKE(bytes);
+    t.p[t.len] = '\0';
+    *ret_len = t.len;
+    *ret = TAKE(t.p);
     return ERR_OK;
 }
 

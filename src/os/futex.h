@@ -1,4 +1,8 @@
-/* futex.h - sleeps until a word changes: the one way in which a thread of this process waits for another. */
+/* futex.h - sleeps until a word changes.
+ *
+ * The one way in which a thread of this process waits for another; loops wait in os/poll instead.  Any thread;
+ * the word stays where it is while somebody may sleep on it.  The kernel is asked only to sleep and to wake: whoever
+ * can go on looks at the word itself first. */
 #ifndef OS_FUTEX_H
 #define OS_FUTEX_H
 #include "base/base.h"

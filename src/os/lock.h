@@ -1,5 +1,8 @@
-/* lock.h - a mutex, for async/ and the layers below it only; held for tens of nanoseconds, never across a call
- * that can block. */
+/* lock.h - a mutex.
+ *
+ * For os, async and store only; the layers above have none (src/async/loop.h says why).  Held for tens of
+ * nanoseconds, never across a call that can block and never while another is taken, so that there is no order of
+ * locks to keep.  Embedded in what it guards; the comment beside it names the fields. */
 #ifndef OS_LOCK_H
 #define OS_LOCK_H
 #include "base/base.h"

@@ -51,13 +51,13 @@ static err_code count_fds(uint64_t *ret, err *e)
 
 err_code proc_usage_read(proc_usage *ret, err *e)
 {
-    struct rusage r;
-    struct rlimit l;
+    struct rusage r = {0};
+    struct rlimit l = {0};
     proc_usage u = {0};
     int64_t rc = sys_usage(&r);
     if (rc == 0) rc = sys_limit_get(RLIMIT_NOFILE, &l);
     if (rc < 0) return sys_err(e, rc, "process", "cannot tell what it uses");
-    char *text;
+    char *text = NULL;
     size_t len;
     err_code code = file_read("/proc/self/status", 1u << 20, &text, &len, e);
     if (code) return code;
@@ -77,7 +77,7 @@ err_code proc_usage_read(proc_usage *ret, err *e)
 
 err_code proc_pss_read(uint64_t *ret_bytes, err *e)
 {
-    char *text;
+    char *text = NULL;
     size_t len;
     err_code rc = file_read("/proc/self/smaps_rollup", 1u << 20, &text, &len, e);
     if (rc) return rc;

@@ -1,4 +1,7 @@
-/* proc.h - this process: its signals, its limits, what it uses. */
+/* proc.h - this process: its signals, its limits, what it uses.
+ *
+ * Signals arrive as bytes at a descriptor, so nothing in the tree runs in a signal handler.  What is used is read
+ * from /proc when it is asked for: a few file reads, for /metrics and for reports, not for the way of a request. */
 #ifndef OS_PROC_H
 #define OS_PROC_H
 #include "base/err.h"

@@ -1,4 +1,7 @@
-/* random.h - unpredictable bytes from the kernel, for seeds and secrets. */
+/* random.h - unpredictable bytes from the kernel, for seeds and secrets.
+ *
+ * Any thread.  They come whole or not at all.  Everyday randomness comes from a loop (loop_random()) or an rng that
+ * was seeded here once, so that a test can own it. */
 #ifndef OS_RANDOM_H
 #define OS_RANDOM_H
 #include "base/err.h"

@@ -64,6 +64,7 @@
     X(futex_wake, (_Atomic uint32_t *word, uint32_t count), (word, count))                                       \
     X(thread_start, (pthread_t *ret, void *(*run)(void *), void *ctx), (ret, run, ctx))                          \
     X(thread_join, (pthread_t id), (id))                                                                         \
+    X(thread_yield, (void), ())                                                                                  \
     X(signals_open, (const int *signals, size_t count), (signals, count))                                        \
     X(cpus, (void), ())                                                                                          \
     X(usage, (struct rusage *ret), (ret))                                                                        \

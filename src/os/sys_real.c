@@ -183,6 +183,8 @@ int64_t sys_real_thread_start(pthread_t *ret, void *(*run)(void *), void *ctx)
 
 int64_t sys_real_thread_join(pthread_t id) { return -pthread_join(id, NULL); }
 
+int64_t sys_real_thread_yield(void) { return result(sched_yield()); }
+
 int64_t sys_real_signals_open(const int *signals, size_t count)
 {
     sigset_t set;

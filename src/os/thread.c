@@ -21,6 +21,8 @@ err_code thread_start(thread *t, const char *name, void (*run)(void *ctx), void 
     return rc < 0 ? sys_err(e, rc, name, "cannot start a thread") : ERR_OK;
 }
 
+void thread_yield(void) { (void)sys_thread_yield(); }
+
 void thread_join(thread *t)
 {
     int64_t rc = sys_thread_join(t->id);

@@ -20,15 +20,15 @@ typedef struct {
 
 err_code thread_start(thread *t, const char *name, void (*run)(void *ctx), void *ctx, err *e) MUST_USE;
 void thread_join(thread *t);
+void thread_yield(void);   /* lets another thread that waits for this CPU go first */
 
-/* Tells the CPU that this is a spin loop. */
-static inline void thread_pause(void)
-{
+/* Tells the CPU that this is a spin loop.  On aarch64 `yield` is a no-op on most cores; isb takes as long as pause. */
 #if defined(__x86_64__)
-    __builtin_ia32_pause();
+static inline void thread_pause(void) { __builtin_ia32_pause(); }
 #elif defined(__aarch64__)
-    __asm__ volatile("isb" ::: "memory");   /* yield is a no-op on most cores; isb waits about as long as pause */
+static inline void thread_pause(void) { __asm__ volatile("isb" ::: "memory"); }
+#else
+static inline void thread_pause(void) {}
 #endif
-}
 
 #endif

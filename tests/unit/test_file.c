@@ -296,7 +296,8 @@ static void no_path_leads_out_of_a_folder(void)
     CHECK_STR(e.text, "model/none: cannot open: No such file or directory");
     sys_fake_script(NULL, 0);
     static const char *const files[] = {"model/data", "model/sub/deep", "model/link_in", "model/sub/link_up",
-                                        "model/link_out", "model/sub_out", "model/link_root", "outside", "model2/outside"};
+                                        "model/link_out", "model/sub_out", "model/link_root", "outside",
+                                        "model2/outside"};
     for (size_t i = 0; i < COUNTOF(files); i++) CHECK(unlink(in_folder(files[i])) == 0);
     CHECK(rmdir(in_folder("model/sub")) == 0 && rmdir(in_folder("model")) == 0 && rmdir(in_folder("model2")) == 0);
 }
