@@ -107,6 +107,7 @@ $(BUILD)/libfake.a: $(FAKE:%.c=$(BUILD)/%.o)
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TESTOBJ) $(BUILD)/libfake.a $(BUILD)/libproa.a $(BUILD)/.links
 	$(call say,LD)
 	$(Q)$(LINK)
+$(BUILD)/bench/bench_startup: | $(BUILD)/proa $(BUILD)/bench/trivial
 $(BUILD)/bench/%: $(BUILD)/bench/%.o $(BUILD)/libproa.a $(BUILD)/.links
 	$(call say,LD)
 	$(Q)$(LINK)
@@ -250,4 +251,4 @@ help:   ## this list
 SHELL := /bin/bash
 .PHONY: all demo test check asan tsan tsan-tests valgrind e2e features fuzz fuzz-build fuzzers conformance bench coverage \
         tidy lint analyze clang mutate soak deep cross install deps clean help
--include $(patsubst %.c,$(BUILD)/%.d,$(SRC) $(TESTSRC) $(FUZZSRC) $(BENCHSRC) tests/test.c tests/fuzz/replay.c)
+-include $(patsubst %.c,$(BUILD)/%.d,$(SRC) $(TESTSRC) $(FUZZSRC) $(BENCHSRC) bench/trivial.c tests/test.c tests/fuzz/replay.c)
