@@ -213,7 +213,7 @@ static err_code columns_f32(plan *p, compute *pool, arena *scratch, err *e)
     size_t blocks = s->batch * s->groups * p->cut.row_blocks * p->cut.column_blocks;
     p->low = arena_new(scratch, size_t, s->kernel[2]);
     p->high = arena_new(scratch, size_t, s->kernel[2]);
-    if (!p->low || !p->high) return err_set(e, ERR_NOMEM, "convolution: no memory for %zu taps", s->kernel[2]);
+    if (!p->low || !p->high) return err_set(e, ERR_LIMIT, "convolution: no memory for %zu taps", s->kernel[2]);
     if (blocks > UINT32_MAX)
         return err_set(e, ERR_LIMIT, "convolution: %zu blocks are more than %u", blocks, UINT32_MAX);
     for (size_t q = 0; q < s->kernel[2]; q++) {

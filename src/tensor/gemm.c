@@ -84,15 +84,26 @@ void gemm_activate(const activation *act, float *c, size_t c_row, size_t rows, s
     for (size_t i = 0; i < rows; i++) k->act_f32(c + i * c_row, c + i * c_row, act, columns);
 }
 
-err_code gemm_slots_init(gemm_slots *s, size_t floats, const compute *pool, arena *scratch, err *e)
+static size_t slots_count(const compute *pool) { return pool ? (size_t)compute_threads(pool) + 1 : 1; }
+
+static size_t slot_floats(size_t floats) { return round_up(floats ? floats : 1, MEM_ALIGN / sizeof(float)); }
+
+static size_t slots_bytes(size_t floats, size_t count)
 {
     size_t bytes;
-    *s = (gemm_slots){.each = round_up(floats ? floats : 1, 16), .count = pool ? (size_t)compute_threads(pool) + 1 : 1};
+    if (floats > SIZE_MAX - MEM_ALIGN || __builtin_mul_overflow(slot_floats(floats), count * sizeof(float), &bytes) ||
+        __builtin_add_overflow(bytes, MEM_ALIGN, &bytes))
+        return SIZE_MAX;
+    return bytes;
+}
+
+err_code gemm_slots_init(gemm_slots *s, size_t floats, const compute *pool, arena *scratch, err *e)
+{
+    *s = (gemm_slots){.each = slot_floats(floats), .count = slots_count(pool)};
     INVARIANT(s->count <= GEMM_SLOTS_MAX);
-    if (__builtin_mul_overflow(s->each, s->count * sizeof(float), &bytes))
-        return err_set(e, ERR_LIMIT, "matrix product: packing buffers of %zu floats are too large", floats);
-    s->memory = arena_push_raw(scratch, bytes, MEM_ALIGN);
-    if (!s->memory) return err_set(e, ERR_NOMEM, "matrix product: no memory for %zu bytes of packing buffers", bytes);
+    size_t bytes = slots_bytes(floats, s->count);
+    s->memory = bytes == SIZE_MAX ? NULL : arena_push_raw(scratch, bytes - MEM_ALIGN, MEM_ALIGN);
+    if (!s->memory) return err_set(e, ERR_LIMIT, "no memory for %zu packing buffers of %zu floats", s->count, floats);
     return ERR_OK;
 }
 
@@ -209,18 +220,35 @@ static void run_block(void *ctx, uint32_t index)
     if (buffer) gemm_slots_give(&p->slots, slot);
 }
 
-err_code gemm_f32(const gemm_call *g, const kernel_set *k, compute *pool, arena *scratch, err *e)
+static plan plan_of(const gemm_call *g, const kernel_set *k, const compute *pool)
 {
-    if (g->batch == 0 || g->m == 0 || g->n == 0) return ERR_OK;
     plan p = {.g = g, .k = k, .k_block = gemm_k_block(g->k), .cut = gemm_cut_make(g->batch, g->m, g->n, pool)};
     p.pack_a = !g->a.packed && g->n > DIRECT_COLUMNS && g->m > DIRECT_ROWS;
     p.pack_b = !g->b.packed && (g->b.column != 1 || g->m > DIRECT_ROWS);
+    return p;
+}
+
+static size_t buffer_of(const plan *p)
+{
+    return ((p->pack_a ? p->cut.rows : 0) + (p->pack_b ? p->cut.columns : 0)) * p->k_block;
+}
+
+size_t gemm_scratch(const gemm_call *g, const compute *pool)
+{
+    if (g->batch == 0 || g->m == 0 || g->n == 0) return 0;
+    plan p = plan_of(g, NULL, pool);
+    return p.pack_a || p.pack_b ? slots_bytes(buffer_of(&p), slots_count(pool)) : 0;
+}
+
+err_code gemm_f32(const gemm_call *g, const kernel_set *k, compute *pool, arena *scratch, err *e)
+{
+    if (g->batch == 0 || g->m == 0 || g->n == 0) return ERR_OK;
+    plan p = plan_of(g, k, pool);
     size_t blocks = g->batch * p.cut.row_blocks * p.cut.column_blocks;
     if (blocks > UINT32_MAX)
         return err_set(e, ERR_LIMIT, "matrix product: %zu blocks are more than %u", blocks, UINT32_MAX);
     if (p.pack_a || p.pack_b) {
-        size_t floats = ((p.pack_a ? p.cut.rows : 0) + (p.pack_b ? p.cut.columns : 0)) * p.k_block;
-        err_code code = gemm_slots_init(&p.slots, floats, pool, scratch, e);
+        err_code code = gemm_slots_init(&p.slots, buffer_of(&p), pool, scratch, e);
         if (code != ERR_OK) return code;
     }
     compute_for(pool, (uint32_t)blocks, run_block, &p);

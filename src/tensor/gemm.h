@@ -31,6 +31,8 @@ typedef struct {
     activation act;
 } gemm_call;
 
+/* What gemm_f32() takes from `scratch`, bytes; SIZE_MAX on overflow. */
+size_t gemm_scratch(const gemm_call *g, const compute *pool);
 err_code gemm_f32(const gemm_call *g, const kernel_set *k, compute *pool, arena *scratch, err *e) MUST_USE;
 
 /* Packed operands: the floats they take (SIZE_MAX on overflow), and packing into 64-byte aligned memory. */

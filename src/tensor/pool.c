@@ -233,7 +233,7 @@ err_code pool_run(const pool_call *c, const kernel_set *k, compute *pool, arena 
     }
     p.window = &w;
     if (c->kind == POOL_AVERAGE && !average_weights(&p, scratch))
-        return err_set(e, ERR_NOMEM, "pool: no memory for the counts of %zu windows", plane_of(s->out));
+        return err_set(e, ERR_LIMIT, "pool: no memory for the counts of %zu windows", plane_of(s->out));
     err_code rc = gemm_slots_init(&p.slots, floats, pool, scratch, e);
     if (!rc) compute_for(pool, (uint32_t)s->planes, run_window, &p);
     return rc;

@@ -153,7 +153,7 @@ static void no_memory_for_packing_is_an_error(void)
                    .c = c_data,
                    .c_row = 64,
                    .alpha = 1};
-    CHECK(gemm_f32(&g, &kernel_active()->set, NULL, &scratch, &e) == ERR_NOMEM);
+    CHECK(gemm_f32(&g, &kernel_active()->set, NULL, &scratch, &e) == ERR_LIMIT);
     CHECK_U64(gemm_a_room(SIZE_MAX, 2), SIZE_MAX);
     CHECK_U64(gemm_b_room(SIZE_MAX / 2, 49), SIZE_MAX);
     CHECK_U64(gemm_b_room(5, 49), 96 * 5);

@@ -161,9 +161,9 @@ static void no_memory_for_windows_is_an_error(void)
                     .stride = {1, 1, 1},
                     .dilation = {1, 1, 1}};
     pool_call c = {.kind = POOL_MAX, .shape = &s, .type = DT_F32, .x = x_data, .y = y_data};
-    CHECK(pool_run(&c, &kernel_active()->set, NULL, &scratch, &e) == ERR_NOMEM);
+    CHECK(pool_run(&c, &kernel_active()->set, NULL, &scratch, &e) == ERR_LIMIT);
     c.kind = POOL_AVERAGE;
-    CHECK(pool_run(&c, &kernel_active()->set, NULL, &scratch, &e) == ERR_NOMEM);
+    CHECK(pool_run(&c, &kernel_active()->set, NULL, &scratch, &e) == ERR_LIMIT);
     arena_fini(&scratch);
 }
 
