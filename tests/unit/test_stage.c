@@ -1,0 +1,152 @@
+/* Every item that stage_push() took is taken once, in order for one worker, by at most workers_max workers at a time,
+ * however many threads push; beyond depth_max a push is refused and the item stays the caller's. */
+#include "async/stage.h"
+#include "os/clock.h"
+#include "os/thread.h"
+#include "test.h"
+
+#include <stdatomic.h>
+
+enum { ITEMS = 20000, PUSHERS = 3 };
+
+typedef struct {
+    stage_item link;
+    uint32_t number;
+} item;
+
+typedef struct {
+    _Atomic uint32_t taken, working, working_max;
+    _Atomic bool held;
+    uint32_t last;
+    bool in_order;
+} record;
+
+static void serve(void *ctx, stage *s)
+{
+    record *r = ctx;
+    uint32_t now = atomic_fetch_add(&r->working, 1) + 1, max = atomic_load(&r->working_max);
+    while (now > max && !atomic_compare_exchange_weak(&r->working_max, &max, now)) {}
+    while (atomic_load(&r->held)) thread_pause();
+    item *i = (item *)(void *)stage_take(s);
+    if (i) {
+        if (i->number < r->last) r->in_order = false;
+        r->last = i->number;
+        atomic_fetch_add(&r->taken, 1);
+    }
+    atomic_fetch_sub(&r->working, 1);
+}
+
+static void wait_for(_Atomic uint32_t *count, uint32_t want)
+{
+    uint64_t until_us = clock_now_us() + 10000000;
+    while (atomic_load(count) < want && clock_now_us() < until_us) thread_pause();
+    CHECK_U64(atomic_load(count), want);
+}
+
+static void one_worker_takes_items_in_order(void)
+{
+    static item items[ITEMS];
+    record r = {.in_order = true};
+    compute *pool = NULL;
+    stage *s = NULL;
+    err e;
+    CHECK(compute_new(&pool, 2, &e) == ERR_OK);
+    CHECK(stage_new(&s, &(stage_opts){.pool = pool, .depth_max = ITEMS, .workers_max = 1, .serve = serve, .ctx = &r},
+                    &e) == ERR_OK);
+    for (uint32_t i = 0; i < ITEMS; i++) {
+        items[i].number = i;
+        CHECK(stage_push(s, &items[i].link, &e) == ERR_OK);
+    }
+    wait_for(&r.taken, ITEMS);
+    CHECK(r.in_order);
+    CHECK_U64(atomic_load(&r.working_max), 1);
+    compute_free(pool);
+    CHECK(stage_idle(s));
+    stage_free(s);
+}
+
+typedef struct {
+    stage *stage;
+    item *items;
+    _Atomic uint32_t pushed;
+} pusher;
+
+static void push_all(void *ctx)
+{
+    pusher *p = ctx;
+    err e;
+    for (uint32_t i = 0; i < ITEMS; i++) {
+        while (stage_push(p->stage, &p->items[i].link, &e) == ERR_LIMIT) thread_pause();
+        atomic_fetch_add(&p->pushed, 1);
+    }
+}
+
+static void nothing_is_lost_between_threads(void)
+{
+    static item items[PUSHERS][ITEMS];
+    record r = {.in_order = true};
+    compute *pool = NULL;
+    stage *s = NULL;
+    thread threads[PUSHERS];
+    pusher pushers[PUSHERS];
+    err e;
+    CHECK(compute_new(&pool, 3, &e) == ERR_OK);
+    CHECK(stage_new(&s, &(stage_opts){.pool = pool, .depth_max = 16, .workers_max = 2, .serve = serve, .ctx = &r},
+                    &e) == ERR_OK);
+    for (int t = 0; t < PUSHERS; t++) {
+        pushers[t] = (pusher){.stage = s, .items = items[t]};
+        CHECK(thread_start(&threads[t], "pusher", push_all, &pushers[t], &e) == ERR_OK);
+    }
+    for (int t = 0; t < PUSHERS; t++) thread_join(&threads[t]);
+    wait_for(&r.taken, PUSHERS * ITEMS);
+    CHECK(atomic_load(&r.working_max) <= 2);
+    compute_free(pool);
+    stage_free(s);
+}
+
+static void a_full_stage_refuses_with_both_numbers(void)
+{
+    item items[4];
+    record r = {.in_order = true, .held = true};
+    compute *pool = NULL;
+    stage *s = NULL;
+    err e;
+    CHECK(compute_new(&pool, 1, &e) == ERR_OK);
+    CHECK(stage_new(&s, &(stage_opts){.pool = pool, .depth_max = 3, .workers_max = 1, .serve = serve, .ctx = &r}, &e) ==
+          ERR_OK);
+    for (int i = 0; i < 3; i++) CHECK(stage_push(s, &items[i].link, &e) == ERR_OK);
+    CHECK(stage_push(s, &items[3].link, &e) == ERR_LIMIT);
+    CHECK_STR(e.text, "queue is full: 3 requests wait, the limit is 3");
+    atomic_store(&r.held, false);
+    wait_for(&r.taken, 3);
+    compute_free(pool);
+    stage_free(s);
+}
+
+static void construction_survives_every_failed_allocation(void)
+{
+    compute *pool = NULL;
+    err e;
+    record r = {0};
+    CHECK(compute_new(&pool, 1, &e) == ERR_OK);
+    stage_opts o = {.pool = pool, .depth_max = 1, .workers_max = 1, .serve = serve, .ctx = &r};
+    FAULT_SWEEP({
+        stage *made = NULL;
+        if (stage_new(&made, &o, &e) == ERR_OK) stage_free(made);
+    });
+    stage *s = NULL;
+    CHECK(stage_new(&s, &(stage_opts){.pool = pool, .depth_max = 0, .workers_max = 1, .serve = serve}, &e) ==
+          ERR_INVALID);
+    compute_free(pool);
+}
+
+int main(void)
+{
+    static const test_case cases[] = {
+        TEST(one_worker_takes_items_in_order),
+        TEST(nothing_is_lost_between_threads),
+        TEST(a_full_stage_refuses_with_both_numbers),
+        TEST(construction_survives_every_failed_allocation),
+    };
+    return test_main(cases, COUNTOF(cases));
+}
