@@ -20,6 +20,7 @@ void cmd_say(const char *fmt, ...) PRINTF(1, 2);          /* to standard output 
 int cmd_fail(const char *path, const err *e); /* "PATH: text" to standard error; the exit status for e->code */
 int cmd_usage(const char *path, const char *args, const err *e);   /* the same with the usage line, CMD_USAGE */
 
+int cmd_serve(int argc, char **argv);
 int cmd_model(int argc, char **argv);
 int cmd_model_run(int argc, char **argv);
 int cmd_model_bench(int argc, char **argv);

@@ -1,11 +1,11 @@
 /* main.c - the program's commands in one table; everything else lives behind them. */
+#include "base/version.h"
 #include "cli/cmd.h"
 
 #include <string.h>
 
-#define PROA_VERSION "0.1.0"
-
 static const cmd rows[] = {
+    {"serve", "[options] NAME=PATH ...", "serve models over HTTP", cmd_serve},
     {"model", "...", "inspect, run and measure models", cmd_model},
 };
 

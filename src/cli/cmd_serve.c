@@ -1,0 +1,72 @@
+/* cmd_serve.c - `proa serve`: reads the configuration, says where it listens, runs the model server. */
+#include "base/log.h"
+#include "base/mem.h"
+#include "cli/cmd.h"
+#include "os/clock.h"
+#include "os/console.h"
+#include "os/file.h"
+#include "serve/app.h"
+#include "tensor/kernel.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { CONF_FILE_BYTES_MAX = 1 << 20, CONF_MEMORY_MAX = 64 << 20, HELP_BYTES_MAX = 1 << 16 };
+
+static const char *environment(const char *name) { return getenv(name); }
+
+static err_code conf_read(conf *c, arena *memory, int argc, char **argv, err *e)
+{
+    err_code rc = conf_init(c, memory, e);
+    const char *file = conf_file_flag(argc, argv, environment);
+    (void)file;
+    if (rc == ERR_OK) rc = conf_env(c, environment, e);
+    if (rc == ERR_OK) rc = conf_flags(c, argc, argv, e);
+    if (rc == ERR_OK && !c->help) rc = conf_check(c, e);
+    return rc;
+}
+
+static int help_print(void (*print)(buf *out))
+{
+    buf out;
+    err e;
+    buf_init(&out, HELP_BYTES_MAX);
+    print(&out);
+    err_code rc = console_out((const char *)out.p, out.len, &e);
+    buf_fini(&out);
+    return rc ? cmd_fail("proa serve", &e) : CMD_OK;
+}
+
+static int serve(const conf *c)
+{
+    static const log_level levels[] = {LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR};
+    err e = {0};
+    log_setup(&(log_opts){.level = levels[c->log_level],
+                          .json = c->log_format == CONF_LOG_JSON,
+                          .sink = console_err,
+                          .clock_us = clock_wall_us});
+    const char *forced = c->cpu.len ? c->cpu.p : NULL;
+    if (kernel_init(forced, &e)) return cmd_usage("proa serve", "[options] NAME=PATH ...", &e);
+    CLEANUP(app) app *a = NULL;
+    if (app_new(&a, c, &e)) return cmd_fail("proa serve", &e);
+    bool v6 = memchr(c->address.p, ':', c->address.len) != NULL && c->address.p[0] != '[';
+    cmd_say("listening on http://%s%s%s:%u\n", v6 ? "[" : "", c->address.p, v6 ? "]" : "", app_port(a));
+    if (app_run(a, &e)) return cmd_fail("proa serve", &e);
+    return CMD_OK;
+}
+
+int cmd_serve(int argc, char **argv)
+{
+    arena memory;
+    conf c;
+    err e = {0};
+    int status;
+    if (argc == 1 && strcmp(argv[0], "--help-markdown") == 0) return help_print(conf_markdown);
+    arena_init(&memory, NULL, 0, CONF_MEMORY_MAX);
+    if (conf_read(&c, &memory, argc, argv, &e))
+        status = cmd_usage("proa serve", "[options] NAME=PATH ...; see proa serve --help", &e);
+    else
+        status = c.help ? help_print(conf_help) : serve(&c);
+    arena_fini(&memory);
+    return status;
+}

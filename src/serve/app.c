@@ -1,0 +1,207 @@
+#include "serve/app.h"
+
+#include "async/compute.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "net/server.h"
+#include "os/cgroup.h"
+#include "os/clock.h"
+#include "os/proc.h"
+#include "os/random.h"
+#include "os/thread.h"
+#include "serve/endpoint.h"
+#include "serve/infer.h"
+
+#include <stdio.h>
+
+typedef struct {
+    thread thread;
+    loop *loop;
+    infer_pool *requests;
+    bool started;
+    err failure;
+} lane; /* a loop, its thread, its requests */
+
+struct app {
+    const conf *conf;
+    endpoints endpoints;
+    compute *pool;
+    server *server;
+    lane *lanes;
+    loop **loops;
+    size_t lane_count;
+    loop_fd signals;
+    loop_timer notice;
+    bool leaving;
+};
+
+enum { SIGNALS_NONE = -1 };
+
+static infer_pool *requests_of(void *ctx, const loop *on)
+{
+    const app *a = ctx;
+    for (size_t i = 0; i < a->lane_count; i++)
+        if (a->lanes[i].loop == on) return a->lanes[i].requests;
+    INVARIANT(!"a call from a loop that is not ours");
+    return NULL;
+}
+
+static void stop_here(loop *on, loop_msg *m)
+{
+    mem_free(m);
+    loop_stop(on);
+}
+
+/* Loop 0: the last connection is gone. */
+static void drained(void *ctx)
+{
+    app *a = ctx;
+    for (size_t i = 1; i < a->lane_count; i++) {
+        loop_msg *m = mem_new0(loop_msg, 1);
+        INVARIANT(m); /* 16 bytes: without them there is no way to tell the other loops */
+        m->run = stop_here;
+        loop_post(a->loops[i], m);
+    }
+    loop_stop(a->loops[0]);
+}
+
+static void notice_over(loop_timer *t)
+{
+    app *a = (app *)(void *)((char *)t - offsetof(app, notice));
+    server_drain(a->server, a->conf->drain_wait_ms * 1000, drained, a);
+}
+
+static void on_signal(loop_fd *f, uint32_t events)
+{
+    (void)events;
+    app *a = (app *)(void *)((char *)f - offsetof(app, signals));
+    int number;
+    err e;
+    while ((number = proc_signal_next(f->fd)) != 0) {
+        if (a->leaving) {
+            log_write(LOG_WARN, NULL, "second signal %d: leaving without waiting for requests", number);
+            drained(a);
+            return;
+        }
+        a->leaving = true;
+        log_write(LOG_INFO, NULL, "signal %d: not ready from now on, answering what was accepted", number);
+        endpoints_leave(&a->endpoints);
+        uint64_t wait_us = number == PROC_SIGNAL_TERM ? a->conf->drain_notice_ms * 1000 : 0;
+        if (loop_timer_set(a->loops[0], &a->notice, loop_now_us(a->loops[0]) + wait_us, &e)) notice_over(&a->notice);
+    }
+}
+
+static err_code lanes_new(app *a, err *e)
+{
+    size_t n = a->conf->loops ? a->conf->loops : cgroup_cpus();
+    a->lanes = mem_new0(lane, n);
+    a->loops = mem_new0(loop *, n);
+    if (!a->lanes || !a->loops) return err_set(e, ERR_NOMEM, "loops: no memory for %zu", n);
+    for (size_t i = 0; i < n; i++) {
+        uint64_t seed;
+        err_code rc = random_u64(&seed, e);
+        if (rc == ERR_OK) rc = loop_new(&a->lanes[i].loop, seed, e);
+        if (rc == ERR_OK) rc = infer_pool_new(&a->lanes[i].requests, a->pool, a->conf->reply_bytes_max, e);
+        a->loops[i] = a->lanes[i].loop;
+        a->lane_count = i + 1;
+        if (rc) return rc;
+    }
+    return ERR_OK;
+}
+
+static err_code server_open(app *a, err *e)
+{
+    const conf *c = a->conf;
+    http_limits limits = http_limits_default;
+    limits.line_bytes_max = c->header_bytes_max;
+    limits.header_bytes_max = c->header_bytes_max;
+    limits.body_bytes_max = c->body_bytes_max;
+    limits.connections_max = c->connections_max;
+    limits.header_wait_us = c->header_wait_ms * 1000;
+    limits.body_wait_us = c->body_wait_ms * 1000;
+    limits.idle_wait_us = c->idle_wait_ms * 1000;
+    limits.write_wait_us = c->write_wait_ms * 1000;
+    server_opts so = {.address = c->address.p,
+                      .port = (uint16_t)c->port,
+                      .loops = a->loops,
+                      .loop_count = a->lane_count,
+                      .limits = limits,
+                      .handler = endpoints_handle,
+                      .ctx = &a->endpoints};
+    return server_new(&a->server, &so, e);
+}
+
+err_code app_new(app **ret, const conf *c, err *e)
+{
+    static const int numbers[] = {PROC_SIGNAL_TERM, PROC_SIGNAL_INT};
+    uint64_t fds;
+    CLEANUP(app) app *a = mem_new0(app, 1);
+    if (!a) return err_set(e, ERR_NOMEM, "server: no memory");
+    a->conf = c;
+    a->signals.fd = SIGNALS_NONE;
+    err_code rc = proc_signals_open(numbers, COUNTOF(numbers), &a->signals.fd, e);
+    if (rc == ERR_OK) rc = proc_fds_raise(&fds, e);
+    if (rc == ERR_OK) rc = compute_new(&a->pool, (uint32_t)c->threads, e);
+    if (rc == ERR_OK) rc = lanes_new(a, e);
+    if (rc == ERR_OK) rc = server_open(a, e);
+    if (rc == ERR_OK) rc = repository_open(&a->endpoints.models, c, a->pool, e);
+    if (rc) return rc;
+    a->endpoints.log_requests = c->log_requests;
+    a->endpoints.requests_of = requests_of;
+    a->endpoints.ctx = a;
+    a->endpoints.server = a->server;
+    a->endpoints.pool = a->pool;
+    a->endpoints.loops = a->loops;
+    a->endpoints.loop_count = a->lane_count;
+    a->endpoints.start_us = clock_wall_us();
+    *ret = TAKE(a);
+    return ERR_OK;
+}
+
+void app_free(app *a)
+{
+    if (!a) return;
+    compute_free(a->pool); /* finishes what is queued, while loops can still take its messages */
+    server_free(a->server);
+    for (size_t i = 0; i < a->lane_count; i++) {
+        loop_free(a->lanes[i].loop);
+        infer_pool_free(a->lanes[i].requests);
+    }
+    repository_free(a->endpoints.models);
+    if (a->signals.fd != SIGNALS_NONE) proc_signals_close(a->signals.fd);
+    mem_free(a->lanes);
+    mem_free(a->loops);
+    mem_free(a);
+}
+
+uint16_t app_port(const app *a) { return server_port(a->server); }
+
+static void lane_main(void *ctx)
+{
+    lane *l = ctx;
+    if (loop_run(l->loop, &l->failure)) log_write(LOG_ERROR, NULL, "event loop: %s", l->failure.text);
+}
+
+err_code app_run(app *a, err *e)
+{
+    err_code rc = ERR_OK;
+    a->signals.ready = on_signal;
+    a->notice.fire = notice_over;
+    rc = loop_fd_add(a->loops[0], &a->signals, LOOP_READ, e);
+    if (rc) return rc;
+    for (size_t i = 1; i < a->lane_count && rc == ERR_OK; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "loop%zu", i);
+        rc = thread_start(&a->lanes[i].thread, name, lane_main, &a->lanes[i], e);
+        a->lanes[i].started = rc == ERR_OK;
+    }
+    if (rc == ERR_OK)
+        rc = loop_run(a->loops[0], e);
+    else
+        drained(a);
+    for (size_t i = 1; i < a->lane_count; i++)
+        if (a->lanes[i].started) thread_join(&a->lanes[i].thread);
+    loop_timer_cancel(a->loops[0], &a->notice);
+    loop_fd_del(&a->signals);
+    return rc;
+}

@@ -1,0 +1,343 @@
+#include "serve/conf.h"
+
+#include "base/log.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef enum { U64, BYTES, BOOL, TEXT, CHOICE } value_kind;
+
+typedef struct {
+    const char *name; /* as a flag and a YAML key, with '-'; '_' is taken as '-' */
+    const char *alias; /* what KServe's runtimes pass for it; NULL = none */
+    value_kind kind;
+    size_t offset;
+    const char *init;
+    uint64_t min, max;
+    const char *const *choices;
+    const char *what; /* for --help */
+} row;
+
+static const char *const level_names[] = {"debug", "info", "warn", "error", NULL};
+static const char *const format_names[] = {"text", "json", NULL};
+
+#define AT(field) offsetof(conf, field)
+#define U32_MAX UINT32_MAX
+/* clang-format off */
+static const row rows[] = {
+    {"address", "http-address", TEXT, AT(address), "127.0.0.1", 0, 0, NULL,
+     "numeric address to listen on; 0.0.0.0 or :: for every interface"},
+    {"port", "http-port", U64, AT(port), "8080", 0, 65535, NULL,
+     "port to listen on; 0 takes a free one"},
+    {"model-repository", NULL, TEXT, AT(model_repository), "", 0, 0, NULL,
+     "folder with NAME/VERSION/model.onnx"},
+    {"model-name", NULL, TEXT, AT(model_name), "", 0, 0, NULL,
+     "name of the model in --model-dir, as KServe passes it"},
+    {"model-dir", NULL, TEXT, AT(model_dir), "", 0, 0, NULL,
+     "file or folder of one model, as KServe mounts it"},
+    {"loops", NULL, U64, AT(loops), "0", 0, 256, NULL,
+     "event loops; 0 = one per CPU of the quota"},
+    {"threads", NULL, U64, AT(threads), "0", 0, 256, NULL,
+     "compute threads; 0 = one per CPU of the quota"},
+    {"cpu", NULL, TEXT, AT(cpu), "", 0, 0, NULL,
+     "hold kernels down to scalar, avx2 or avx512"},
+    {"queue-max", NULL, U64, AT(queue_max), "1024", 1, 65536, NULL,
+     "requests waiting per model; more get 429"},
+    {"inline-us", NULL, U64, AT(inline_us), "50", 0, 500, NULL,
+     "a model that takes less runs on the event loop, microseconds"},
+    {"body-bytes-max", NULL, BYTES, AT(body_bytes_max), "64Mi", 1024, 1ull << 40, NULL,
+     "largest request body; more gets 413"},
+    {"header-bytes-max", NULL, BYTES, AT(header_bytes_max), "16Ki", 256, 1 << 20, NULL,
+     "request line and headers; more gets 431"},
+    {"reply-bytes-max", NULL, BYTES, AT(reply_bytes_max), "256Mi", 1024, 1ull << 40, NULL,
+     "largest answer; more gets 429"},
+    {"connections-max", NULL, U64, AT(connections_max), "16384", 1, 1 << 20, NULL,
+     "open connections; more get 503"},
+    {"memory-bytes-max", NULL, BYTES, AT(memory_bytes_max), "4Gi", 1 << 20, 1ull << 44, NULL,
+     "memory of one execution; a request that needs more gets 429"},
+    {"header-wait-ms", NULL, U64, AT(header_wait_ms), "10000", 1, U32_MAX, NULL,
+     "from a request's first byte to the end of its headers"},
+    {"body-wait-ms", NULL, U64, AT(body_wait_ms), "30000", 1, U32_MAX, NULL,
+     "between two reads of a body"},
+    {"idle-wait-ms", NULL, U64, AT(idle_wait_ms), "75000", 1, U32_MAX, NULL,
+     "a connection without a request is closed then"},
+    {"write-wait-ms", NULL, U64, AT(write_wait_ms), "30000", 1, U32_MAX, NULL,
+     "a client that takes no byte of its answer for so long is dropped"},
+    {"drain-wait-ms", NULL, U64, AT(drain_wait_ms), "30000", 0, U32_MAX, NULL,
+     "on SIGTERM: how long accepted requests may take to finish"},
+    {"drain-notice-ms", NULL, U64, AT(drain_notice_ms), "200", 0, U32_MAX, NULL,
+     "on SIGTERM: how long new connections are still taken, while readiness says 503"},
+    {"log-level", NULL, CHOICE, AT(log_level), "info", 0, 0, level_names,
+     "debug, info, warn or error"},
+    {"log-format", NULL, CHOICE, AT(log_format), "text", 0, 0, format_names,
+     "text or json"},
+    {"log-requests", NULL, BOOL, AT(log_requests), "false", 0, 0, NULL,
+     "one line per request"},
+};
+/* clang-format on */
+
+static bool name_is(const char *name, str key)
+{
+    size_t i = 0;
+    for (; name[i] && i < key.len; i++) {
+        char c = key.p[i] == '_' ? '-' : key.p[i];
+        if (c != name[i]) return false;
+    }
+    return !name[i] && i == key.len;
+}
+
+static const row *row_find(str key)
+{
+    for (size_t i = 0; i < COUNTOF(rows); i++)
+        if (name_is(rows[i].name, key) || (rows[i].alias && name_is(rows[i].alias, key))) return &rows[i];
+    return NULL;
+}
+
+static err_code key_unknown(const char *where, str key, err *e)
+{
+    const char *names[COUNTOF(rows) + 2];
+    for (size_t i = 0; i < COUNTOF(rows); i++) names[i] = rows[i].name;
+    names[COUNTOF(rows)] = "config";
+    names[COUNTOF(rows) + 1] = "help";
+    const char *near = str_nearest(key, names, COUNTOF(names));
+    return err_set(e, ERR_INVALID, "%s: unknown option '" STR_FMT "'%s%s%s", where, STR_ARG(key),
+                   near ? ", did you mean '" : "", near ? near : "", near ? "'?" : "; see proa serve --help");
+}
+
+/* "64Mi", "16Ki", "1Gi" or plain bytes, as Kubernetes writes quantities. */
+static bool bytes_parse(str s, uint64_t *ret)
+{
+    static const struct {
+        const char *suffix;
+        uint32_t shift;
+    } units[] = {{"Ki", 10}, {"Mi", 20}, {"Gi", 30}, {"Ti", 40}};
+    uint32_t shift = 0;
+    for (size_t i = 0; i < COUNTOF(units); i++)
+        if (str_ends(s, str_of(units[i].suffix))) {
+            shift = units[i].shift;
+            s.len -= 2;
+            break;
+        }
+    uint64_t n = 0;
+    if (!str_u64(s, &n) || n > UINT64_MAX >> shift) return false;
+    *ret = n << shift;
+    return true;
+}
+
+static bool bool_parse(str s, uint64_t *ret)
+{
+    if (str_is(s, "true") || str_is(s, "1") || str_is(s, "yes") || str_is(s, "on"))
+        *ret = 1;
+    else if (str_is(s, "false") || str_is(s, "0") || str_is(s, "no") || str_is(s, "off"))
+        *ret = 0;
+    else
+        return false;
+    return true;
+}
+
+static err_code choice_parse(const row *r, const char *where, str value, uint64_t *ret, err *e)
+{
+    for (uint64_t i = 0; r->choices[i]; i++)
+        if (str_is(value, r->choices[i])) {
+            *ret = i;
+            return ERR_OK;
+        }
+    return err_set(e, ERR_INVALID, "%s: %s: expected %s, got '" STR_FMT "'", where, r->name, r->what, STR_ARG(value));
+}
+
+static err_code number_check(const row *r, const char *where, str value, bool parsed, uint64_t n, err *e)
+{
+    if (parsed && n >= r->min && n <= r->max) return ERR_OK;
+    return err_set(e, ERR_INVALID, "%s: %s: expected %s in %llu..%llu, got '" STR_FMT "'", where, r->name,
+                   r->kind == BYTES ? "bytes (plain, or with Ki, Mi, Gi)" : "an integer", (unsigned long long)r->min,
+                   (unsigned long long)r->max, STR_ARG(value));
+}
+
+static err_code value_set(conf *c, const row *r, const char *where, str value, err *e)
+{
+    void *field = (char *)c + r->offset;
+    uint64_t n = 0;
+    bool parsed;
+    err_code rc = ERR_OK;
+    switch (r->kind) {
+    case TEXT: {
+        str copy = str_copy(c->memory, value);
+        if (!copy.p) return err_set(e, ERR_NOMEM, "%s: %s: no memory for the value", where, r->name);
+        memcpy(field, &copy, sizeof copy);
+        return ERR_OK;
+    }
+    case U64:
+    case BYTES:
+        parsed = r->kind == U64 ? str_u64(value, &n) : bytes_parse(value, &n);
+        rc = number_check(r, where, value, parsed, n, e);
+        break;
+    case CHOICE: rc = choice_parse(r, where, value, &n, e); break;
+    case BOOL:
+        if (!bool_parse(value, &n))
+            return err_set(e, ERR_INVALID, "%s: %s: expected true or false, got '" STR_FMT "'", where, r->name,
+                           STR_ARG(value));
+        break;
+    }
+    if (rc) return rc;
+    memcpy(field, &n, sizeof n);
+    return ERR_OK;
+}
+
+err_code conf_init(conf *c, arena *memory, err *e)
+{
+    *c = (conf){.memory = memory};
+    for (size_t i = 0; i < COUNTOF(rows); i++) {
+        err_code rc = value_set(c, &rows[i], "default", str_of(rows[i].init), e);
+        if (rc) return rc;
+    }
+    return ERR_OK;
+}
+
+err_code conf_set(conf *c, const char *where, str key, str value, err *e)
+{
+    const row *r = row_find(key);
+    return r ? value_set(c, r, where, value, e) : key_unknown(where, key, e);
+}
+
+/* Doubles when the count is a power of two, so nothing but the count need be kept. */
+static bool models_room(conf *c)
+{
+    size_t n = c->model_count;
+    if (n & (n - 1)) return true;
+    conf_model *bigger = arena_new(c->memory, conf_model, n ? 2 * n : 1);
+    if (!bigger) return false;
+    if (n) memcpy(bigger, c->models, n * sizeof *bigger);
+    c->models = bigger;
+    return true;
+}
+
+static err_code model_add(conf *c, const char *where, str name, str path, err *e)
+{
+    if (name.len == 0 || path.len == 0)
+        return err_set(e, ERR_INVALID, "%s: expected NAME=PATH, got '" STR_FMT "=" STR_FMT "'", where, STR_ARG(name),
+                       STR_ARG(path));
+    if (c->model_count == CONF_MODELS_MAX)
+        return err_set(e, ERR_LIMIT, "%s: more than %d models", where, CONF_MODELS_MAX);
+    conf_model m = {str_copy(c->memory, name), str_copy(c->memory, path)};
+    if (!m.name.p || !m.path.p || !models_room(c))
+        return err_set(e, ERR_NOMEM, "%s: no memory for the model's name", where);
+    c->models[c->model_count++] = m;
+    return ERR_OK;
+}
+
+static void env_name(const row *r, char *name, size_t room)
+{
+    int n = snprintf(name, room, "PROA_%s", r->name);
+    for (int i = 5; i < n; i++) name[i] = (char)(name[i] == '-' ? '_' : name[i] - ('a' - 'A'));
+}
+
+err_code conf_env(conf *c, conf_getenv *get, err *e)
+{
+    for (size_t i = 0; i < COUNTOF(rows); i++) {
+        char name[64];
+        env_name(&rows[i], name, sizeof name);
+        const char *value = get(name);
+        if (!value) continue;
+        err_code rc = value_set(c, &rows[i], name, str_of(value), e);
+        if (rc) return rc;
+    }
+    return ERR_OK;
+}
+
+/* "--name=value" in one word, or "--name value" in two; a BOOL alone means true. */
+static err_code flag_set(conf *c, int argc, char *const *argv, int *at, err *e)
+{
+    str word = str_of(argv[*at]), key = {word.p + 2, word.len - 2}, value = {0};
+    bool joined = str_cut(key, '=', &key, &value);
+    char where[96];
+    snprintf(where, sizeof where, "--" STR_FMT, (int)(key.len < 80 ? key.len : 80), key.p);
+    if (name_is("help", key) && !joined) {
+        c->help = true;
+        return ERR_OK;
+    }
+    bool config = name_is("config", key);
+    const row *r = row_find(key);
+    if (!r && !config) return key_unknown("proa serve", key, e);
+    if (!joined && r && r->kind == BOOL && (*at + 1 >= argc || !bool_parse(str_of(argv[*at + 1]), &(uint64_t){0})))
+        value = STR("true");
+    else if (!joined) {
+        if (*at + 1 >= argc) return err_set(e, ERR_INVALID, "%s: expected a value after it, got nothing", where);
+        value = str_of(argv[++*at]);
+    }
+    return config ? ERR_OK : value_set(c, r, where, value, e);
+}
+
+err_code conf_flags(conf *c, int argc, char *const *argv, err *e)
+{
+    for (int i = 0; i < argc; i++) {
+        str word = str_of(argv[i]), name, path;
+        err_code rc;
+        if (str_is(word, "-h"))
+            c->help = true;
+        else if (str_starts(word, STR("--"))) {
+            if ((rc = flag_set(c, argc, argv, &i, e)) != ERR_OK) return rc;
+        } else if (str_starts(word, STR("-"))) {
+            return err_set(e, ERR_INVALID, "proa serve: unknown option '%s'; see proa serve --help", argv[i]);
+        } else {
+            if (!str_cut(word, '=', &name, &path))
+                return err_set(e, ERR_INVALID, "proa serve: expected NAME=PATH, got '%s'", argv[i]);
+            if ((rc = model_add(c, "proa serve", name, path, e)) != ERR_OK) return rc;
+        }
+    }
+    return ERR_OK;
+}
+
+const char *conf_file_flag(int argc, char *const *argv, conf_getenv *get)
+{
+    for (int i = 0; i < argc; i++) {
+        if (strncmp(argv[i], "--config=", 9) == 0) return argv[i] + 9;
+        if (strcmp(argv[i], "--config") == 0 && i + 1 < argc) return argv[i + 1];
+    }
+    return get("PROA_CONFIG");
+}
+
+err_code conf_check(conf *c, err *e)
+{
+    for (size_t i = 0; i < c->model_count; i++)
+        for (size_t j = 0; j < i; j++)
+            if (str_eq(c->models[i].name, c->models[j].name))
+                return err_set(e, ERR_INVALID, "models: duplicate name '" STR_FMT "' for " STR_FMT " and " STR_FMT,
+                               STR_ARG(c->models[i].name), STR_ARG(c->models[j].path), STR_ARG(c->models[i].path));
+    if (c->model_dir.len == 0 && c->model_name.len > 0)
+        return err_set(e, ERR_INVALID, "--model-name: expected --model-dir with it, got none");
+    if (c->model_count == 0 && c->model_repository.len == 0 && c->model_dir.len == 0)
+        return err_set(e, ERR_INVALID,
+                       "proa serve: expected NAME=PATH, --model-dir or --model-repository, got no model");
+    return ERR_OK;
+}
+
+void conf_help(buf *out)
+{
+    buf_put_z(out, "Serves ONNX models over HTTP: KServe V1 and V2 (Open Inference Protocol).\n\n"
+                   "usage: proa serve [options] NAME=PATH ...\n"
+                   "       proa serve [options] --model-repository DIR\n\n"
+                   "PATH is an .onnx file, or a folder that holds one or VERSION/model.onnx.\n\n"
+                   "options (each also as PROA_NAME in the environment and as a key in the YAML file):\n"
+                   "  --config FILE            read options from a YAML file; `models:` maps NAME: PATH\n");
+    for (size_t i = 0; i < COUNTOF(rows); i++) {
+        char flag[64];
+        static const char *const words[] = {"N", "BYTES", "", "TEXT", "WORD"};
+        snprintf(flag, sizeof flag, "--%s %s", rows[i].name, words[rows[i].kind]);
+        buf_printf(out, "  %-24s %s", flag, rows[i].what);
+        if (rows[i].init[0]) buf_printf(out, " (%s)", rows[i].init);
+        buf_put_z(out, "\n");
+    }
+    buf_put_z(out, "  --help                   this text\n");
+}
+
+void conf_markdown(buf *out)
+{
+    buf_put_z(out, "| option | variable | default | meaning |\n|---|---|---|---|\n");
+    for (size_t i = 0; i < COUNTOF(rows); i++) {
+        char name[64];
+        env_name(&rows[i], name, sizeof name);
+        buf_printf(out, "| `--%s`%s%s%s | `%s` | %s%s%s | %s |\n", rows[i].name, rows[i].alias ? ", `--" : "",
+                   rows[i].alias ? rows[i].alias : "", rows[i].alias ? "`" : "", name, rows[i].init[0] ? "`" : "",
+                   rows[i].init, rows[i].init[0] ? "`" : "", rows[i].what);
+    }
+}

@@ -1,0 +1,50 @@
+/* conf.h - the options of `proa serve`: one table for flags, PROA_* variables, the YAML file, help and docs.
+ *
+ * A later source overrides an earlier one: defaults, file, environment, flags.  Every value passes the same
+ * check, so a message differs only in where it points: "--port: ...", "PROA_PORT: ...", "proa.yaml:3:7: port: ...".
+ * On error the conf is unusable and nothing was started.  Strings live in the arena given to conf_init(). */
+#ifndef SERVE_CONF_H
+#define SERVE_CONF_H
+#include "base/buf.h"
+#include "base/err.h"
+
+enum { CONF_MODELS_MAX = 4096 };
+
+typedef struct {
+    str name, path;
+} conf_model;
+
+typedef enum { CONF_LOG_TEXT, CONF_LOG_JSON } conf_log_format;
+
+typedef struct {
+    /* one member per row of the table in conf.c */
+    str address, model_repository, model_name, model_dir, cpu;
+    uint64_t port, loops, threads, queue_max, inline_us, body_bytes_max, reply_bytes_max, header_bytes_max,
+        connections_max, memory_bytes_max;
+    uint64_t header_wait_ms, body_wait_ms, idle_wait_ms, write_wait_ms, drain_notice_ms, drain_wait_ms, log_level,
+        log_format, log_requests;
+    /* models named as NAME=PATH, in order */
+    conf_model *models;
+    size_t model_count;
+    bool help;
+    /* private */
+    arena *memory;
+} conf;
+
+typedef const char *conf_getenv(const char *name);
+
+err_code conf_init(conf *c, arena *memory, err *e) MUST_USE; /* the defaults */
+/* One option, by its name in any spelling: "body-bytes-max" or "body_bytes_max".  `where` opens the message. */
+err_code conf_set(conf *c, const char *where, str key, str value, err *e) MUST_USE;
+err_code conf_env(conf *c, conf_getenv *get, err *e) MUST_USE;
+/* YAML: the option names as keys, and `models:` as a map NAME: PATH. */
+err_code conf_yaml(conf *c, const char *file, str text, err *e) MUST_USE;
+/* The words after `proa serve`; --config FILE is only skipped here, see conf_file_flag(). */
+err_code conf_flags(conf *c, int argc, char *const *argv, err *e) MUST_USE;
+/* The value of --config FILE (or PROA_CONFIG), which is read before the other flags; NULL = none. */
+const char *conf_file_flag(int argc, char *const *argv, conf_getenv *get);
+err_code conf_check(conf *c, err *e) MUST_USE; /* what only the whole can be checked for */
+void conf_help(buf *out); /* for --help */
+void conf_markdown(buf *out); /* docs/serve.md is made of it */
+
+#endif

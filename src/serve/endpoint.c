@@ -1,0 +1,293 @@
+#include "serve/endpoint.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/version.h"
+#include "os/proc.h"
+#include "serve/route.h"
+#include "serve/v1.h"
+#include "serve/v2.h"
+#include "wire/json_text.h"
+
+#include <stdatomic.h>
+
+typedef void answer(endpoints *s, http_call *call, const http_request *req, const route_args *args);
+
+#define ROUTES(X) \
+    /* method  pattern                                             answer */ \
+    X("POST", "/v2/models/{model}/infer", v2_infer) \
+    X("POST", "/v1/models/{model}:predict", v1_predict) \
+    X("POST", "/v2/models/{model}/versions/{version}/infer", v2_infer) \
+    X("GET", "/v2/health/live", v2_live) \
+    X("GET", "/v2/health/ready", v2_ready) \
+    X("GET", "/v2", v2_server) \
+    X("GET", "/v2/", v2_server) \
+    X("GET", "/v2/models", v2_models) \
+    X("GET", "/v2/models/{model}", v2_model) \
+    X("GET", "/v2/models/{model}/ready", v2_model_ready) \
+    X("GET", "/v2/models/{model}/versions/{version}", v2_model) \
+    X("GET", "/v2/models/{model}/versions/{version}/ready", v2_model_ready) \
+    X("GET", "/v1/models", v1_models) \
+    X("GET", "/v1/models/{model}", v1_model) \
+    X("POST", "/v1/models/{model}:explain", v1_explain) \
+    X("GET", "/", alive) \
+    X("GET", "/healthz", healthz) \
+    X("GET", "/readyz", readyz) \
+    X("GET", "/metrics", metrics)
+
+enum { SMALL_REPLY_MAX = 1 << 20, METRICS_REPLY_MAX = 64 << 20 };
+
+static void reply_buf(http_call *call, int status, buf *out)
+{
+    err e = {0};
+    if (buf_check(out, "answer", &e))
+        http_reply_error(call, err_http_status(e.code), e.text);
+    else
+        http_reply(call,
+                   &(http_response){.status = status, .content_type = STR("application/json"), .body = {buf_str(out)}});
+    buf_fini(out);
+}
+
+static void reply_text(http_call *call, int status, str type, str body)
+{
+    http_reply(call, &(http_response){.status = status, .content_type = type, .body = {body}});
+}
+
+static void reply_json(http_call *call, int status, str body)
+{
+    reply_text(call, status, STR("application/json"), body);
+}
+static void reply_err(http_call *call, const err *e) { http_reply_error(call, err_http_status(e->code), e->text); }
+static bool is_ready(const endpoints *s) { return !atomic_load_explicit(&s->leaving, memory_order_relaxed); }
+
+/* The model of the path; answers 404 itself. */
+static served *find(endpoints *s, http_call *call, const route_args *args)
+{
+    served *m = NULL;
+    err e = {0};
+    if (repository_find(s->models, args->model, args->version, &m, &e)) reply_err(call, &e);
+    return m;
+}
+
+static void infer_on(endpoints *s, http_call *call, const http_request *req, const route_args *args,
+                     const infer_protocol *protocol)
+{
+    str encoding = http_header_get(req, "Content-Encoding");
+    served *m = find(s, call, args);
+    if (!m) return;
+    if (encoding.len && !str_is_nocase(encoding, "identity")) {
+        http_reply_error(call, 415, "Content-Encoding: expected identity, got a compressed body; send it uncompressed");
+        return;
+    }
+    infer_start(s->requests_of(s->ctx, http_call_loop(call)), call, req, m, protocol);
+}
+
+static void v2_infer(endpoints *s, http_call *call, const http_request *req, const route_args *args)
+{
+    infer_on(s, call, req, args, &v2_protocol);
+}
+
+static void v1_predict(endpoints *s, http_call *call, const http_request *req, const route_args *args)
+{
+    infer_on(s, call, req, args, &v1_protocol);
+}
+
+static void v1_explain(endpoints *s, http_call *call, const http_request *req, const route_args *args)
+{
+    (void)req;
+    if (find(s, call, args)) http_reply_error(call, 501, "explain is not supported: the model has no explainer");
+}
+
+static void v2_live(endpoints *s, http_call *call, const http_request *req, const route_args *args)
+{
+    (void)s, (void)req, (void)args;
+    reply_json(call, 200, STR("{\"live\":true}"));
+}
+
+static void v2_ready(endpoints *s, http_call *call, const http_request *req, const route_args *args)
+{
+    (void)req, (void)args;
+    if (is_ready(s))
+        reply_json(call, 200, STR("{\"ready\":true}"));
+    else
+        reply_json(call, 503, STR("{\"ready\":false}"));
+}
+
+static void v2_server(endpoints *s, http_call *call, const http_request *req, const route_args *args)
+{
+    (void)s, (void)req, (void)args;
+    reply_json(call, 200,
+               STR("{\"name\":\"proa\",\"version\":\"" PROA_VERSION "\",\"extensions\":[\"binary_tensor_data\"]}"));
+}
+
+static void names_put(endpoints *s, buf *out)
+{
+    buf_put_z(out, "{\"models\":[");
+    for (size_t i = 0; i < repository_count(s->models); i++) {
+        if (i) buf_put_byte(out, ',');
+        json_text_put(out, repository_at(s->models, i)->name);
+    }
+    buf_put_z(out, "]}");
+}
+
+static void v2_models(endpoints *s, http_call *call, const http_request *req, const route_args *args)
+{
+    (void)req, (void)args;
+    buf out;
+    buf_init(&out, SMALL_REPLY_MAX);
+    names_put(s, &out);
+    reply_buf(call, 200, &out);
+}
+
+static void v1_models(endpoints *s, http_call *call, const http_request *req, const route_args *args)
+{
+    v2_models(s, call, req, args);
+}
+
+static void v2_model(endpoints *s, http_call *call, const http_request *req, const route_args *args)
+{
+    (void)req;
+    served *m = find(s, call, args);
+    if (!m) return;
+    buf out;
+    buf_init(&out, SMALL_REPLY_MAX);
+    v2_metadata_print(&out, m);
+    reply_buf(call, 200, &out);
+}
+
+static void model_ready(endpoints *s, http_call *call, const route_args *args)
+{
+    served *m = find(s, call, args);
+    if (!m) return;
+    if (!is_ready(s)) {
+        err e;
+        err_set(&e, ERR_UNAVAILABLE, "Model with name " STR_FMT " is not ready.", STR_ARG(m->name));
+        reply_err(call, &e);
+        return;
+    }
+    buf out;
+    buf_init(&out, SMALL_REPLY_MAX);
+    buf_put_z(&out, "{\"name\":");
+    json_text_put(&out, m->name);
+    buf_put_z(&out, ",\"ready\":true}");
+    reply_buf(call, 200, &out);
+}
+
+static void v2_model_ready(endpoints *s, http_call *call, const http_request *req, const route_args *args)
+{
+    (void)req;
+    model_ready(s, call, args);
+}
+
+static void v1_model(endpoints *s, http_call *call, const http_request *req, const route_args *args)
+{
+    (void)req;
+    model_ready(s, call, args);
+}
+
+static void alive(endpoints *s, http_call *call, const http_request *req, const route_args *args)
+{
+    (void)s, (void)req, (void)args;
+    reply_json(call, 200, STR("{\"status\":\"alive\"}"));
+}
+
+static void healthz(endpoints *s, http_call *call, const http_request *req, const route_args *args)
+{
+    (void)s, (void)req, (void)args;
+    reply_text(call, 200, STR("text/plain"), STR("ok"));
+}
+
+static void readyz(endpoints *s, http_call *call, const http_request *req, const route_args *args)
+{
+    (void)req, (void)args;
+    if (is_ready(s))
+        reply_text(call, 200, STR("text/plain"), STR("ok"));
+    else
+        reply_text(call, 503, STR("text/plain"), STR("draining"));
+}
+
+static void server_numbers(const endpoints *s, metrics_server *ret)
+{
+    server_stats net;
+    proc_usage used = {0};
+    err e;
+    server_stats_read(s->server, &net);
+    if (proc_usage_read(&used, &e)) log_write(LOG_DEBUG, NULL, "metrics: %s", e.text);
+    ret->connections_open = (int64_t)net.open;
+    ret->connections = net.accepted;
+    ret->connections_refused = net.refused;
+    ret->requests = net.requests;
+    ret->bad_requests = net.bad_requests;
+    ret->bytes_in = net.bytes_in;
+    ret->bytes_out = net.bytes_out;
+    uint64_t overruns = 0;
+    for (size_t i = 0; i < s->loop_count; i++) overruns += loop_overruns(s->loops[i]);
+    ret->loop_overruns = overruns;
+    ret->compute_queued = (int64_t)compute_queued(s->pool);
+    ret->resident_bytes = (int64_t)used.resident_bytes;
+    ret->open_fds = (int64_t)used.fd_count;
+    ret->start_seconds = (int64_t)(s->start_us / 1000000);
+}
+
+static void metrics(endpoints *s, http_call *call, const http_request *req, const route_args *args)
+{
+    (void)req, (void)args;
+    metrics_server numbers = {0};
+    buf out;
+    size_t count = repository_count(s->models);
+    metrics_labelled *models = mem_new0(metrics_labelled, count);
+    if (!models) {
+        http_reply_error(call, 503, "no memory for the metrics");
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const served *m = repository_at(s->models, i);
+        models[i] = (metrics_labelled){m->name, m->version, &m->metrics};
+    }
+    server_numbers(s, &numbers);
+    buf_init(&out, METRICS_REPLY_MAX);
+    metrics_print(&out, &numbers, models, count);
+    mem_free(models);
+    err e = {0};
+    if (buf_check(&out, "metrics", &e))
+        reply_err(call, &e);
+    else
+        reply_text(call, 200, STR("text/plain; version=0.0.4; charset=utf-8"), buf_str(&out));
+    buf_fini(&out);
+}
+
+void endpoints_leave(endpoints *s) { atomic_store(&s->leaving, true); }
+
+void endpoints_handle(void *ctx, http_call *call, const http_request *req)
+{
+    static answer *const answers[] = {
+#define X(method, pattern, fn) fn,
+        ROUTES(X)
+#undef X
+    };
+    static const route rows[] = {
+#define X(method, pattern, fn) {method, pattern},
+        ROUTES(X)
+#undef X
+    };
+    endpoints *s = ctx;
+    route_args args = {0};
+    char allow[64];
+    bool head = str_is(req->method, "HEAD");
+    int i = route_find(rows, COUNTOF(rows), head ? STR("GET") : req->method, req->path, &args, allow);
+    if (s->log_requests)
+        log_write(LOG_INFO, NULL, "request %llu: " STR_FMT " " STR_FMT " %zu bytes",
+                  (unsigned long long)http_call_id(call), STR_ARG(req->method), STR_ARG(req->path), req->body.len);
+    if (i >= 0) {
+        answers[i](s, call, req, &args);
+    } else if (i == ROUTE_BAD_METHOD) {
+        http_header h = {STR("Allow"), str_of(allow)};
+        http_reply(call, &(http_response){.status = 405,
+                                          .content_type = STR("application/json"),
+                                          .headers = &h,
+                                          .header_count = 1,
+                                          .body = {STR("{\"error\":\"Method Not Allowed\"}")}});
+    } else {
+        http_reply_error(call, 404, "Not Found");
+    }
+}

@@ -1,0 +1,270 @@
+#include "serve/infer.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "os/clock.h"
+
+#include <stdio.h>
+
+struct infer_pool {
+    compute *compute;
+    size_t reply_bytes_max;
+    infer *idle;
+    uint32_t idle_count;
+};
+
+/* The request that this thread pushes right now: its done() is then on its own loop and needs no message. */
+static _Thread_local const infer *pushing;
+
+static void item_done(queue_item *item, exec *x, const err *e);
+static void read_on_worker(compute_job *j);
+static void done_on_loop(loop *on, loop_msg *m);
+
+#define OF(member, p) ((infer *)(void *)((char *)(p)-offsetof(infer, member)))
+
+static void infer_free(infer *r)
+{
+    arena_fini(&r->memory);
+    buf_fini(&r->reply);
+    mem_free(r);
+}
+
+err_code infer_pool_new(infer_pool **ret, compute *pool, size_t reply_bytes_max, err *e)
+{
+    infer_pool *p = mem_new0(infer_pool, 1);
+    if (!p) return err_set(e, ERR_NOMEM, "requests: no memory for the pool");
+    *p = (infer_pool){.compute = pool, .reply_bytes_max = reply_bytes_max};
+    *ret = p;
+    return ERR_OK;
+}
+
+void infer_pool_free(infer_pool *p)
+{
+    if (!p) return;
+    while (p->idle) {
+        infer *r = p->idle;
+        p->idle = r->next;
+        infer_free(r);
+    }
+    mem_free(p);
+}
+
+static infer *pool_take(infer_pool *p)
+{
+    infer *r = p->idle;
+    if (r) {
+        p->idle = r->next;
+        p->idle_count--;
+        return r;
+    }
+    r = mem_new0(infer, 1);
+    if (!r) return NULL;
+    arena_init(&r->memory, NULL, 0, SIZE_MAX / 2);
+    buf_init(&r->reply, p->reply_bytes_max);
+    return r;
+}
+
+static void pool_give(infer_pool *p, infer *r)
+{
+    bool large = r->memory.room > INFER_KEEP_BYTES || r->reply.room > INFER_KEEP_BYTES;
+    if (large || p->idle_count == INFER_IDLE_MAX) {
+        infer_free(r);
+        return;
+    }
+    arena_reset(&r->memory);
+    buf_clear(&r->reply);
+    r->next = p->idle;
+    p->idle = r;
+    p->idle_count++;
+}
+
+static void count(served *m, err_code code)
+{
+    int status = err_http_status(code);
+    if (code == ERR_OK)
+        metric_add(&m->metrics.success);
+    else if (code == ERR_LIMIT)
+        metric_add(&m->metrics.rejected);
+    else if (status < 500)
+        metric_add(&m->metrics.invalid);
+    else
+        metric_add(&m->metrics.failure);
+}
+
+static void reply(infer *r)
+{
+    http_response res = {.status = 200, .content_type = STR("application/json"), .body = {buf_str(&r->reply), r->tail}};
+    char digits[24];
+    http_header length = {STR("Inference-Header-Content-Length"), {digits, 0}};
+    if (r->reply_json_bytes) {
+        length.value.len = (size_t)snprintf(digits, sizeof digits, "%zu", r->reply_json_bytes);
+        res.content_type = STR("application/octet-stream");
+        res.headers = &length;
+        res.header_count = 1;
+    }
+    http_reply(r->call, &res);
+}
+
+/* The end of every request, on its loop. */
+static void finish(infer *r)
+{
+    count(r->model, r->failure.code);
+    if (r->failure.code) {
+        if (err_http_status(r->failure.code) >= 500)
+            log_write(LOG_ERROR, NULL, "model '" STR_FMT "': %s", STR_ARG(r->model->name), r->failure.text);
+        http_reply_error(r->call, err_http_status(r->failure.code), r->failure.text);
+    } else {
+        reply(r);
+    }
+    if (r->outputs) exec_give(r->outputs);
+    pool_give(r->pool, r);
+}
+
+static void done_on_loop(loop *on, loop_msg *m)
+{
+    (void)on;
+    finish(OF(done_msg, m));
+}
+
+static void settle(infer *r)
+{
+    if (pushing == r) {
+        pushing = NULL;
+        finish(r);
+    } else {
+        loop_post(http_call_loop(r->call), &r->done_msg);
+    }
+}
+
+static void item_done(queue_item *item, exec *x, const err *e)
+{
+    infer *r = OF(item, item);
+    r->outputs = x;
+    if (!x) {
+        r->failure = *e;
+    } else {
+        uint64_t since_ns = clock_now_ns();
+        if (r->protocol->write(r, &r->failure) == ERR_OK && buf_check(&r->reply, "answer", &r->failure) == ERR_OK)
+            r->failure.code = ERR_OK;
+        metric_time(&r->model->metrics.postprocess, clock_now_ns() - since_ns);
+    }
+    settle(r);
+}
+
+/* Reads the body and hands the request to the model's queue, on whichever thread this is. */
+static void read_and_push(infer *r)
+{
+    uint64_t since_ns = clock_now_ns();
+    err_code rc = r->protocol->read(r, &r->failure);
+    metric_time(&r->model->metrics.preprocess, clock_now_ns() - since_ns);
+    r->item.inputs = r->inputs;
+    if (rc == ERR_OK) rc = queue_push(r->model->queue, &r->item, &r->failure);
+    if (rc) settle(r);
+}
+
+static void read_on_worker(compute_job *j) { read_and_push(OF(read_job, j)); }
+
+/* "Inference-Header-Content-Length: N" splits the body into JSON and tensors. */
+static err_code split(infer *r, const http_request *req, err *e)
+{
+    str length = http_header_get(req, "Inference-Header-Content-Length");
+    uint64_t n = 0;
+    r->json_bytes = r->body.len;
+    r->has_binary = length.len > 0;
+    if (!r->has_binary) return ERR_OK;
+    if (!str_u64(length, &n) || n > r->body.len)
+        return err_set(e, ERR_INVALID,
+                       "Inference-Header-Content-Length: expected bytes of JSON in 0..%zu, got '" STR_FMT "'",
+                       r->body.len, STR_ARG(length));
+    r->json_bytes = n;
+    return ERR_OK;
+}
+
+void infer_start(infer_pool *p, http_call *call, const http_request *req, served *of, const infer_protocol *protocol)
+{
+    infer *r = pool_take(p);
+    if (!r) {
+        http_reply_error(call, 503, "no memory for the request");
+        return;
+    }
+    r->model = of;
+    r->body = req->body;
+    r->inputs = NULL;
+    r->wants = NULL;
+    r->want_count = 0;
+    r->id = (str){0};
+    r->variant = 0;
+    r->outputs = NULL;
+    r->tail = (str){0};
+    r->reply_json_bytes = 0;
+    r->item.done = item_done;
+    r->read_job = (compute_job){.run = read_on_worker};
+    r->done_msg = (loop_msg){.run = done_on_loop};
+    r->protocol = protocol;
+    r->pool = p;
+    r->call = call;
+    r->failure.code = ERR_OK;
+
+    err_code rc = split(r, req, &r->failure);
+    if (rc == ERR_OK && r->json_bytes > INFER_READ_INLINE_BYTES) {
+        rc = compute_submit(p->compute, &r->read_job, &r->failure);
+        if (rc == ERR_OK) return;
+    }
+    if (rc) {
+        finish(r);
+        return;
+    }
+    pushing = r;
+    read_and_push(r);
+    pushing = NULL;
+}
+
+err_code infer_inputs(infer *r, err *e)
+{
+    uint32_t n = model_input_count(r->model->model);
+    r->inputs = arena_new(&r->memory, tensor, n ? n : 1);
+    return r->inputs ? ERR_OK : err_set(e, ERR_NOMEM, "no memory for %u inputs", n);
+}
+
+int32_t infer_input_index(const infer *r, str name)
+{
+    for (uint32_t i = 0; i < model_input_count(r->model->model); i++)
+        if (str_eq(model_input(r->model->model, i)->name, name)) return (int32_t)i;
+    return -1;
+}
+
+int32_t infer_output_index(const infer *r, str name)
+{
+    for (uint32_t i = 0; i < model_output_count(r->model->model); i++)
+        if (str_eq(model_output(r->model->model, i)->name, name)) return (int32_t)i;
+    return -1;
+}
+
+static bool shape_fits(const model_io *io, const shape *s)
+{
+    if (!io->ranked) return true;
+    if (io->shape.rank != s->rank) return false;
+    for (uint32_t d = 0; d < s->rank; d++)
+        if (io->shape.dim[d] >= 0 && io->shape.dim[d] != s->dim[d]) return false;
+    return true;
+}
+
+err_code infer_input_set(infer *r, uint32_t i, dtype type, const shape *s, err *e)
+{
+    const model_io *io = model_input(r->model->model, i);
+    char want[SHAPE_TEXT_MAX], got[SHAPE_TEXT_MAX];
+    if (io->type != DT_NONE && io->type != type) {
+        const char *type_name = dtype_v2_name(type), *io_name = dtype_v2_name(io->type);
+        return err_set(e, ERR_INVALID, "input '" STR_FMT "': datatype: expected %s, got '%s'", STR_ARG(io->name),
+                       io_name ? io_name : dtype_name(io->type), type_name ? type_name : dtype_name(type));
+    }
+    if (!shape_fits(io, s))
+        return err_set(e, ERR_INVALID, "input '" STR_FMT "': shape: expected %s, got '%s'", STR_ARG(io->name),
+                       shape_text(&io->shape, want), shape_text(s, got));
+    size_t bytes = dtype_bytes(type, shape_count(s));
+    if (bytes == SIZE_MAX || bytes > SIZE_MAX / 4)
+        return err_set(e, ERR_INVALID, "input '" STR_FMT "': shape %s overflows", STR_ARG(io->name),
+                       shape_text(s, got));
+    r->inputs[i] = tensor_make(type, s, NULL);
+    return ERR_OK;
+}

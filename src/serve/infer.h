@@ -1,0 +1,74 @@
+/* infer.h - one inference request from its bytes to its answer, whatever the protocol.
+ *
+ *   loop          read (small body) --> queue --inline--> write --> reply
+ *   loop          submit .                                           ^ loop_post
+ *   pool worker          '--> read (large body) --> queue --> run --> write
+ *
+ * A protocol is two functions: read turns the body into the model's input tensors and what the client wants back,
+ * write turns outputs into bytes.  Both run on a loop or on a pool worker and touch only their infer.
+ * Requests come from a pool per loop and keep their memory, so a steady load does not allocate. */
+#ifndef SERVE_INFER_H
+#define SERVE_INFER_H
+#include "net/http.h"
+#include "serve/repository.h"
+
+enum {
+    INFER_READ_INLINE_BYTES = 32 << 10, /* a body up to here is read on the loop: 0.1 ms at 300 MB/s of JSON */
+    INFER_IDLE_MAX = 64, /* requests kept per loop */
+    INFER_KEEP_BYTES = 4 << 20, /* memory kept by each of them */
+};
+
+typedef struct infer infer;
+typedef struct infer_pool infer_pool;
+
+typedef struct {
+    err_code (*read)(infer *r, err *e); /* fills inputs, wants, id from body; the body lives until the reply */
+    err_code (*write)(infer *r, err *e); /* fills reply, tail, content_type from the outputs */
+} infer_protocol;
+
+typedef struct {
+    uint32_t output; /* index among the model's outputs */
+    bool binary; /* V2's binary extension */
+} infer_want;
+
+struct infer {
+    served *model;
+    str body;
+    size_t json_bytes; /* of the body: Inference-Header-Content-Length, or all of it */
+    bool has_binary; /* the header was there */
+    arena memory; /* lives as long as the request */
+    tensor *inputs; /* one per model input */
+    infer_want *wants;
+    uint32_t want_count;
+    str id; /* V2's "id", echoed */
+    uint32_t variant; /* the protocol's own note from read for write */
+    exec *outputs; /* in write */
+    buf reply;
+    str tail; /* sent after reply; lives in the outputs */
+    size_t reply_json_bytes; /* != 0: an Inference-Header-Content-Length answer */
+    /* private */
+    queue_item item;
+    compute_job read_job;
+    loop_msg done_msg;
+    const infer_protocol *protocol;
+    infer_pool *pool;
+    http_call *call;
+    err failure;
+    infer *next;
+};
+
+err_code infer_pool_new(infer_pool **ret, compute *pool, size_t reply_bytes_max, err *e) MUST_USE; /* one per loop */
+void infer_pool_free(infer_pool *p);
+DEFINE_CLEANUP(infer_pool)
+
+/* Takes over the call: it is answered with the outputs or with an error.  json_bytes as in struct infer. */
+void infer_start(infer_pool *p, http_call *call, const http_request *req, served *of, const infer_protocol *protocol);
+
+/* Room for the input tensors; protocols call it first.  Data pointers are NULL until set. */
+err_code infer_inputs(infer *r, err *e) MUST_USE;
+int32_t infer_input_index(const infer *r, str name); /* -1 = no such input */
+int32_t infer_output_index(const infer *r, str name);
+/* Checks type and shape against what the model declares and gives input i its memory in the request's arena. */
+err_code infer_input_set(infer *r, uint32_t i, dtype type, const shape *s, err *e) MUST_USE;
+
+#endif

@@ -1,0 +1,27 @@
+/* json_body.h - a request's JSON: yyjson for the object, our own scanner for the big arrays in it.
+ *
+ * Values at the given paths are cut out before yyjson sees the text, so a tensor of a million numbers costs one
+ * pass, into its own type.  In the tree such a value is a number, so only json_body_text() may look at it.  What
+ * it gives lives in the arena or is a view into the request's text. */
+#ifndef SERVE_JSON_BODY_H
+#define SERVE_JSON_BODY_H
+#include "wire/json.h"
+
+typedef struct {
+    yyjson_val *root; /* an object */
+    /* private */
+    arena *memory;
+    json_cut *cut;
+} json_body;
+
+/* scratch is empty before and after. */
+err_code json_body_read(json_body *ret, arena *memory, buf *scratch, str text, const json_cut_path *paths,
+                        size_t path_count, err *e) MUST_USE;
+/* The JSON text of a value at one of the paths. */
+err_code json_body_text(const json_body *b, yyjson_val *v, str *ret, err *e) MUST_USE;
+/* Was it cut out: a scalar or an array without objects in it? */
+bool json_body_is_cut(yyjson_val *v);
+/* The JSON text of a value anywhere else, appended to `out`. */
+err_code json_body_print(buf *out, yyjson_val *v, err *e) MUST_USE;
+
+#endif

@@ -1,0 +1,101 @@
+#include "serve/queue.h"
+
+#include "base/mem.h"
+#include "os/clock.h"
+
+struct queue {
+    queue_opts opts;
+    stage *stage;
+    uint32_t input_count;
+};
+
+enum { INPUTS_INLINE = 16 }; /* shapes on the stack up to here, which is nearly every model */
+
+static err_code take(queue *q, const queue_item *item, exec **ret, err *e)
+{
+    shape few[INPUTS_INLINE] = {0}, *shapes = few;
+    if (q->input_count > INPUTS_INLINE && !(shapes = mem_new0(shape, q->input_count)))
+        return err_set(e, ERR_NOMEM, "no memory for %u input shapes", q->input_count);
+    for (uint32_t i = 0; i < q->input_count; i++) shapes[i] = item->inputs[i].shape;
+    err_code rc = exec_take(ret, q->opts.model, shapes, e);
+    if (shapes != few) mem_free(shapes);
+    return rc;
+}
+
+static void run(queue *q, queue_item *item, exec *x)
+{
+    metrics_model *m = q->opts.metrics;
+    uint64_t start_ns = clock_now_ns();
+    err e = {0};
+    for (uint32_t i = 0; i < q->input_count; i++) exec_input(x, i)->data = item->inputs[i].data;
+    atomic_fetch_add_explicit(&m->running, 1, memory_order_relaxed);
+    err_code rc = exec_run(x, &item->cancelled, &e);
+    atomic_fetch_sub_explicit(&m->running, 1, memory_order_relaxed);
+    metric_time(&m->queue_wait, start_ns - item->since_ns);
+    metric_time(&m->predict, clock_now_ns() - start_ns);
+    if (rc) {
+        exec_give(x);
+        x = NULL;
+    }
+    item->done(item, x, &e);
+}
+
+static void serve(void *ctx, stage *s)
+{
+    queue *q = ctx;
+    stage_item *link = stage_take(s);
+    if (!link) return;
+    atomic_fetch_sub_explicit(&q->opts.metrics->waiting, 1, memory_order_relaxed);
+    queue_item *item = (queue_item *)(void *)((char *)link - offsetof(queue_item, link));
+    exec *x = NULL;
+    err e = {0};
+    if (take(q, item, &x, &e))
+        item->done(item, NULL, &e);
+    else
+        run(q, item, x);
+}
+
+err_code queue_new(queue **ret, const queue_opts *opts, err *e)
+{
+    CLEANUP(queue) queue *q = mem_new0(queue, 1);
+    if (!q) return err_set(e, ERR_NOMEM, "queue: no memory");
+    q->opts = *opts;
+    q->input_count = model_input_count(opts->model);
+    stage_opts so = {.pool = opts->pool,
+                     .depth_max = opts->depth_max,
+                     .workers_max = compute_threads(opts->pool),
+                     .serve = serve,
+                     .ctx = q};
+    err_code rc = stage_new(&q->stage, &so, e);
+    if (rc) return rc;
+    *ret = TAKE(q);
+    return ERR_OK;
+}
+
+void queue_free(queue *q)
+{
+    if (!q) return;
+    stage_free(q->stage);
+    mem_free(q);
+}
+
+err_code queue_push(queue *q, queue_item *item, err *e)
+{
+    item->since_ns = clock_now_ns();
+    atomic_store_explicit(&item->cancelled, false, memory_order_relaxed);
+    if (stage_idle(q->stage)) {
+        exec *x = NULL;
+        err_code rc = take(q, item, &x, e);
+        if (rc) return rc;
+        uint32_t cost_us = exec_cost_us(x);
+        if (cost_us > 0 && cost_us <= q->opts.inline_us) {
+            run(q, item, x);
+            return ERR_OK;
+        }
+        exec_give(x);
+    }
+    atomic_fetch_add_explicit(&q->opts.metrics->waiting, 1, memory_order_relaxed);
+    err_code rc = stage_push(q->stage, &item->link, e);
+    if (rc) atomic_fetch_sub_explicit(&q->opts.metrics->waiting, 1, memory_order_relaxed);
+    return rc;
+}

@@ -1,0 +1,42 @@
+/* queue.h - where the requests of one model meet, whatever connection and protocol they came by.
+ *
+ * A request is a queue_item: input tensors, and a function to call with the outputs.  Workers of the compute pool
+ * take items (one at a time today; a batcher takes several here, and nothing else changes).  A model that is
+ * cheaper than `inline_us` and has nobody waiting runs on the calling loop at once, which saves two thread
+ * switches.  Bounded: a full queue refuses with ERR_LIMIT. */
+#ifndef SERVE_QUEUE_H
+#define SERVE_QUEUE_H
+#include "async/stage.h"
+#include "engine/model.h"
+#include "serve/metrics.h"
+
+typedef struct queue queue;
+typedef struct queue_item queue_item;
+
+struct queue_item {
+    /* set by the caller */
+    const tensor *inputs; /* one per model input, in the model's order; data live until done() */
+    _Atomic bool cancelled; /* any thread may set it: the run stops at the next node */
+    /* Runs on the thread that ran the model.  x holds the outputs until exec_give(), which is now the callee's to call;
+     * x == NULL on failure, with the reason in e. */
+    void (*done)(queue_item *item, exec *x, const err *e);
+    /* private */
+    stage_item link;
+    uint64_t since_ns;
+};
+
+typedef struct {
+    model *model; /* borrowed */
+    compute *pool; /* borrowed */
+    metrics_model *metrics; /* borrowed */
+    uint32_t depth_max, inline_us;
+} queue_opts;
+
+err_code queue_new(queue **ret, const queue_opts *opts, err *e) MUST_USE;
+void queue_free(queue *q); /* nothing waits or runs */
+DEFINE_CLEANUP(queue)
+
+/* Takes the item until done() is called, possibly before this returns.  On error (ERR_LIMIT) done() is not called. */
+err_code queue_push(queue *q, queue_item *item, err *e) MUST_USE;
+
+#endif

@@ -1,0 +1,25 @@
+/* route.h - from a method and a path to what answers it: one table.
+ *
+ * Patterns are literal except for the captures {model} and {version}, which take one path segment, not empty; a
+ * segment may end in a literal (":predict").  A path that matches with another method gives 405 and says which
+ * methods it has. */
+#ifndef SERVE_ROUTE_H
+#define SERVE_ROUTE_H
+#include "base/err.h"
+#include "base/str.h"
+
+typedef struct {
+    str model, version; /* "" = not captured */
+} route_args;
+
+typedef struct {
+    const char *method, *pattern;
+} route;
+
+enum { ROUTE_NONE = -1, ROUTE_BAD_METHOD = -2 };
+
+/* The index of the first row that matches, or ROUTE_NONE, or ROUTE_BAD_METHOD with the allowed methods ("GET,
+ * HEAD"). */
+int route_find(const route *rows, size_t count, str method, str path, route_args *ret, char ret_allow[64]);
+
+#endif

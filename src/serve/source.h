@@ -1,0 +1,23 @@
+/* source.h - where a model's file is, from what a user names.
+ *
+ *   FILE                       that file, version "1"
+ *   FOLDER/model.onnx          or the only .onnx file of the folder, version "1"
+ *   FOLDER/VERSION/model.onnx  VERSION a number: the newest one that holds a model, as Triton's repositories are
+ * Looks at names only, opens no model.  Hidden entries (Kubernetes mounts have "..data") are passed over. */
+#ifndef SERVE_SOURCE_H
+#define SERVE_SOURCE_H
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/str.h"
+
+typedef struct {
+    str file; /* NUL-terminated, in the arena */
+    str version;
+} source;
+
+/* "PATH: expected an .onnx file, ..." names what was looked for. */
+err_code source_find(source *ret, arena *a, const char *path, err *e) MUST_USE;
+/* The folders of a model repository, by name: each is a model. */
+err_code source_models(str **ret_names, size_t *ret_count, arena *a, const char *folder, err *e) MUST_USE;
+
+#endif

@@ -1,0 +1,196 @@
+#include "serve/v1.h"
+
+#include "serve/json_body.h"
+#include "serve/json_tensor.h"
+#include "wire/json_text.h"
+
+#include <string.h>
+
+/* What read noted for write, in infer.variant. */
+enum { V1_ROWS, V1_COLUMNS };
+
+/* An input whose data came as JSON text: its type is the model's, its shape the nesting. */
+static err_code input_text(infer *r, uint32_t i, str json, err *e)
+{
+    const model_io *io = model_input(r->model->model, i);
+    tensor t;
+    err_code rc = json_tensor_read(&t, &r->memory, io->name, io->type, NULL, json, e);
+    if (rc == ERR_OK) rc = infer_input_set(r, i, t.type, &t.shape, e);
+    if (rc == ERR_OK) r->inputs[i].data = t.data;
+    return rc;
+}
+
+static err_code one_input(const infer *r, const char *key, err *e)
+{
+    uint32_t n = model_input_count(r->model->model);
+    if (n == 1) return ERR_OK;
+    return err_set(e, ERR_INVALID, "%s: expected objects with the model's %u inputs, got bare values", key, n);
+}
+
+/* Reads what was gathered in the scratch.  Strings without escapes stay views into their text, so it moves to the
+ * arena of the request. */
+static err_code gathered_read(infer *r, uint32_t i, err *e)
+{
+    err_code rc = buf_check(&r->reply, "request", e);
+    str kept = rc == ERR_OK ? str_copy(&r->memory, buf_str(&r->reply)) : (str){0};
+    buf_clear(&r->reply);
+    if (rc) return rc;
+    if (!kept.p) return err_set(e, ERR_NOMEM, "request: no memory for the values of an input");
+    return input_text(r, i, kept, e);
+}
+
+/* One input over all instances: "[" v0 "," v1 ... "]". */
+static err_code column_read(infer *r, const char *key, yyjson_val *list, uint32_t i, err *e)
+{
+    const model_io *io = model_input(r->model->model, i);
+    yyjson_val *row;
+    size_t at, n;
+    buf_put_byte(&r->reply, '[');
+    yyjson_arr_foreach(list, at, n, row)
+    {
+        yyjson_val *v = yyjson_obj_getn(row, io->name.p, io->name.len);
+        if (!v)
+            return err_set(e, ERR_INVALID, "%s[%zu]: expected input '" STR_FMT "', got none", key, at,
+                           STR_ARG(io->name));
+        if (at) buf_put_byte(&r->reply, ',');
+        err_code rc = json_body_print(&r->reply, v, e);
+        if (rc) return rc;
+    }
+    buf_put_byte(&r->reply, ']');
+    return gathered_read(r, i, e);
+}
+
+static err_code names_check(const infer *r, yyjson_val *object, err *e)
+{
+    yyjson_val *key, *v;
+    size_t i, n;
+    yyjson_obj_foreach(object, i, n, key, v)
+    {
+        str name = {yyjson_get_str(key), yyjson_get_len(key)};
+        if (infer_input_index(r, name) < 0)
+            return err_set(e, ERR_INVALID, "expected only inputs of the model, got '" STR_FMT "'", STR_ARG(name));
+        (void)v;
+    }
+    return ERR_OK;
+}
+
+/* [{"a": x, "b": y}, ...] */
+static err_code rows_read(infer *r, const char *key, yyjson_val *list, err *e)
+{
+    yyjson_val *row;
+    size_t at, n;
+    err_code rc = json_list(list, key, e);
+    if (rc) return rc;
+    yyjson_arr_foreach(list, at, n, row)
+    {
+        rc = json_obj(row, "instance", e);
+        if (rc == ERR_OK) rc = names_check(r, row, e);
+        if (rc) return err_wrap(e, "%s[%zu]", key, at);
+    }
+    for (uint32_t i = 0; i < model_input_count(r->model->model) && rc == ERR_OK; i++)
+        rc = column_read(r, key, list, i, e);
+    return rc;
+}
+
+/* {"a": [...], "b": [...]}: whole tensors by name. */
+static err_code columns_read(infer *r, yyjson_val *object, err *e)
+{
+    r->variant = V1_COLUMNS;
+    err_code rc = names_check(r, object, e);
+    if (rc) return err_wrap(e, "inputs");
+    for (uint32_t i = 0; i < model_input_count(r->model->model) && rc == ERR_OK; i++) {
+        const model_io *io = model_input(r->model->model, i);
+        yyjson_val *v = yyjson_obj_getn(object, io->name.p, io->name.len);
+        if (!v) return err_set(e, ERR_INVALID, "inputs: expected input '" STR_FMT "', got none", STR_ARG(io->name));
+        rc = json_body_print(&r->reply, v, e);
+        if (rc == ERR_OK) rc = gathered_read(r, i, e);
+    }
+    return rc;
+}
+
+static err_code v1_read(infer *r, err *e)
+{
+    static const json_cut_path big[] = {{{"instances"}}, {{"inputs"}}};
+    json_body body;
+    str text;
+    err_code rc = json_body_read(&body, &r->memory, &r->reply, (str){r->body.p, r->json_bytes}, big, COUNTOF(big), e);
+    if (rc) return rc;
+    yyjson_val *instances = yyjson_obj_get(body.root, "instances"), *inputs = yyjson_obj_get(body.root, "inputs");
+    if (!instances == !inputs)
+        return err_set(e, ERR_INVALID, "request: expected \"instances\" or \"inputs\", got %s",
+                       instances ? "both" : "neither");
+    const char *key = instances ? "instances" : "inputs";
+    yyjson_val *v = instances ? instances : inputs;
+    r->variant = V1_ROWS;
+    if ((rc = infer_inputs(r, e)) != ERR_OK) return rc;
+    if (inputs && yyjson_is_obj(inputs)) return columns_read(r, inputs, e);
+    if (!json_body_is_cut(v)) return rows_read(r, key, v, e);
+    if ((rc = one_input(r, key, e)) != ERR_OK) return rc;
+    if ((rc = json_body_text(&body, v, &text, e)) != ERR_OK) return rc;
+    return input_text(r, 0, text, e);
+}
+
+/* ---- writing ---- */
+
+/* The rows that all outputs share, or UINT64_MAX: then there is no row to speak of. */
+static uint64_t rows_of(const infer *r)
+{
+    uint64_t rows = UINT64_MAX;
+    for (uint32_t i = 0; i < model_output_count(r->model->model); i++) {
+        const tensor *t = exec_output(r->outputs, i);
+        if (t->shape.rank == 0) return UINT64_MAX;
+        if (i == 0)
+            rows = (uint64_t)t->shape.dim[0];
+        else if (rows != (uint64_t)t->shape.dim[0])
+            return UINT64_MAX;
+    }
+    return rows;
+}
+
+/* {"name": value, ...} with whole tensors, or with one row of each. */
+static err_code object_print(infer *r, uint64_t row, err *e)
+{
+    buf *out = &r->reply;
+    for (uint32_t i = 0; i < model_output_count(r->model->model); i++) {
+        const model_io *io = model_output(r->model->model, i);
+        const tensor *t = exec_output(r->outputs, i);
+        buf_put_byte(out, i ? ',' : '{');
+        json_text_put(out, io->name);
+        buf_put_byte(out, ':');
+        err_code rc = row == UINT64_MAX ? json_tensor_print_nested(out, io->name, t, e)
+                                        : json_tensor_print_row(out, io->name, t, row, e);
+        if (rc) return rc;
+    }
+    buf_put_byte(out, '}');
+    return ERR_OK;
+}
+
+static err_code rows_print(infer *r, uint64_t rows, err *e)
+{
+    buf_put_byte(&r->reply, '[');
+    for (uint64_t row = 0; row < rows; row++) {
+        if (row) buf_put_byte(&r->reply, ',');
+        err_code rc = object_print(r, row, e);
+        if (rc) return rc;
+    }
+    buf_put_byte(&r->reply, ']');
+    return ERR_OK;
+}
+
+static err_code v1_write(infer *r, err *e)
+{
+    uint32_t outputs = model_output_count(r->model->model);
+    uint64_t rows = outputs > 1 ? rows_of(r) : UINT64_MAX;
+    err_code rc;
+    buf_put_z(&r->reply, r->variant == V1_COLUMNS ? "{\"outputs\":" : "{\"predictions\":");
+    if (outputs == 1)
+        rc = json_tensor_print_nested(&r->reply, model_output(r->model->model, 0)->name, exec_output(r->outputs, 0), e);
+    else if (r->variant == V1_ROWS && rows != UINT64_MAX)
+        rc = rows_print(r, rows, e);
+    else
+        rc = object_print(r, UINT64_MAX, e);
+    buf_put_byte(&r->reply, '}');
+    return rc;
+}
+
+const infer_protocol v1_protocol = {.read = v1_read, .write = v1_write};
