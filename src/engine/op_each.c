@@ -17,15 +17,10 @@ err_code each_infer(op_call *c, err *e)
     dtype type = c->in[op->like]->type;
     err_code rc = op_type(c, op->like, op->types, e);
     for (uint32_t i = 0; i < c->in_count && !rc; i++) {
-        if (i == op->like || (c->in[i]->type == type && !op->mixed))
-            continue;
-        bool is_choice = i < op->like;      /* Where's condition comes before the inputs that must agree */
-        if (is_choice && c->in[i]->type != DT_BOOL)
+        if (i < op->like)      /* Where's condition comes before the inputs that must agree */
             rc = op_type(c, i, T1(DT_BOOL), e);
-        else if (!is_choice && !op->mixed)
-            rc = op_type(c, i, T1(type), e);
-        else if (op->mixed)
-            rc = op_type(c, i, T_NUMBER, e);
+        else if (i > op->like)
+            rc = op_type(c, i, op->mixed ? T_NUMBER : T1(type), e);
     }
     if (!rc)
         rc = op_broadcast(c, e);
