@@ -55,9 +55,6 @@ static void waits_end_on_time_with_and_without_epoll_pwait2(void)
     size_t count = 9;
     poll_event events[POLL_BATCH_MAX];
     CHECK(poll_open(&poll, &e) == ERR_OK);
-    uint64_t from = clock_now_us();
-    CHECK(poll_wait(poll, events, 300, &count, &e) == ERR_OK && count == 0);
-    CHECK(clock_now_us() - from >= 300);
     sys_fake_clock_set(1000000);
     CHECK(poll_wait(poll, events, UINT64_MAX - 1, &count, &e) == ERR_OK && count == 0);
     CHECK_U64(clock_now_ns(), 1000000 + 86400000000000u);   /* a very long wait is cut into days */
@@ -66,13 +63,16 @@ static void waits_end_on_time_with_and_without_epoll_pwait2(void)
     static const struct { uint64_t wait_us, took_ms; } rows[] = {{1, 1}, {1000, 1}, {1001, 2},
                                                                  {UINT64_MAX - 1, INT32_MAX}};
     for (size_t i = 0; i < COUNTOF(rows); i++) {
-        from = clock_now_ns();
+        uint64_t from = clock_now_ns();
         CHECK(poll_wait(poll, events, rows[i].wait_us, &count, &e) == ERR_OK && count == 0);
         CHECK_U64((clock_now_ns() - from) / 1000000, rows[i].took_ms);
     }
     CHECK_U64(sys_fake_hits(), 1);   /* the kernel is asked once */
     sys_fake_script(NULL, 0);
     sys_fake_clock_set(0);
+    uint64_t since = clock_now_us();   /* last: on a kernel without the call (or under qemu) the truth is remembered */
+    CHECK(poll_wait(poll, events, 300, &count, &e) == ERR_OK && count == 0);
+    CHECK(clock_now_us() - since >= 300);
     poll_close(poll);
 }
 
