@@ -25,6 +25,7 @@ struct loop {
     uint64_t now_us;               /* of this turn */
     uint64_t ran_us;               /* when the callback before this one ended */
     size_t timer_count;
+    const loop_timer *firing;      /* whose callback runs, until it is set again: its place in the heap is kept */
     mail *inbox;                   /* taken from the mailbox, oldest first, not yet run */
     size_t event_at, event_count;  /* those still to be reported in this turn */
     poll_event events[POLL_BATCH_MAX];
@@ -117,7 +118,9 @@ static void run_timers(loop *l)
         if (l->timer_count == 0 || l->heap[0]->at_us > l->now_us) return;
         loop_timer *t = l->heap[0];
         loop_timer_cancel(l, t);
+        l->firing = t;   /* only compared from here on: the callback may free it */
         t->fire(t);
+        l->firing = NULL;
         ran(l);
     }
 }
@@ -195,10 +198,11 @@ static void sift_down(loop *l, loop_timer *t, size_t i)
     place(l, t, i);
 }
 
-static err_code timer_room(loop *l, err *e)
+static err_code timer_room(loop *l, const loop_timer *t, err *e)
 {
-    if (l->timer_count < l->timer_room) return ERR_OK;
-    if (l->timer_count == LOOP_TIMERS_MAX)
+    bool kept = l->firing && l->firing != t;
+    if (l->timer_count + kept < l->timer_room) return ERR_OK;
+    if (l->timer_room == LOOP_TIMERS_MAX)
         return err_set(e, ERR_LIMIT, "loop: too many timers: expected at most %d", LOOP_TIMERS_MAX);
     size_t room = l->timer_room ? l->timer_room * 2 : 64;
     loop_timer **heap = mem_grow(l->heap, l->timer_count * sizeof(loop_timer *), room, sizeof(loop_timer *));
@@ -213,8 +217,9 @@ err_code loop_timer_set(loop *l, loop_timer *t, uint64_t at_us, err *e)
     INVARIANT(t->fire);
     size_t i = t->index;
     if (i == 0) {
-        err_code rc = timer_room(l, e);
+        err_code rc = timer_room(l, t, e);
         if (rc) return rc;
+        if (l->firing == t) l->firing = NULL;
         t->at_us = at_us;
         sift_up(l, t, l->timer_count++);
         return ERR_OK;

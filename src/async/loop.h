@@ -60,7 +60,8 @@ err_code loop_fd_add(loop *l, loop_fd *f, uint32_t want, err *e) MUST_USE;   /* 
 void loop_fd_want(loop_fd *f, uint32_t want);   /* 0 = only hang-ups; costs no system call when it is so already */
 void loop_fd_del(loop_fd *f);                   /* safe inside any callback; no event for f comes after it */
 
-err_code loop_timer_set(loop *l, loop_timer *t, uint64_t at_us, err *e) MUST_USE;   /* moves it when set already */
+/* Moves it when it is set already.  That cannot fail, nor can setting it again in its own callback. */
+err_code loop_timer_set(loop *l, loop_timer *t, uint64_t at_us, err *e) MUST_USE;
 void loop_timer_cancel(loop *l, loop_timer *t);                                     /* no-op when not set */
 
 void loop_post(loop *to, loop_msg *m);  /* any thread; never fails: the caller already owns the memory */

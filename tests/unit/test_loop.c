@@ -286,6 +286,39 @@ static void a_timer_may_cancel_another_that_is_due_and_set_itself_again(void)
     sys_fake_clock_set(0);
 }
 
+/* Fills the heap to its last place and beyond, with no memory to be had, before it sets itself again. */
+static void crowd_then_set_again(loop_timer *t)
+{
+    err e;
+    static loop_timer crowd[64];
+    alarm_clock *a = (alarm_clock *)(void *)t;
+    size_t set = 0;
+    mem_fault_after(0);
+    for (size_t i = 0; i < COUNTOF(crowd); i++) {
+        crowd[i] = (loop_timer){.fire = fire};
+        set += loop_timer_set(a->loop, &crowd[i], 2000000, &e) == ERR_OK;
+    }
+    CHECK(mem_fault_fired());
+    CHECK_U64(set, COUNTOF(crowd) - 1);   /* 64 places, one of them this timer's */
+    CHECK(loop_timer_set(a->loop, t, 3000000, &e) == ERR_OK);
+    mem_fault_after(-1);
+    for (size_t i = 0; i < COUNTOF(crowd); i++) loop_timer_cancel(a->loop, &crowd[i]);
+    loop_timer_cancel(a->loop, t);
+    loop_stop(a->loop);
+}
+
+static void a_timer_can_always_set_itself_again(void)
+{
+    err e;
+    CLEANUP(loop) loop *l = NULL;
+    sys_fake_clock_set(1000000000);
+    CHECK(loop_new(&l, 1, &e) == ERR_OK);
+    alarm_clock a = {.timer.fire = crowd_then_set_again, .loop = l};
+    CHECK(loop_timer_set(l, &a.timer, 1000000, &e) == ERR_OK);
+    CHECK(loop_run(l, &e) == ERR_OK);
+    sys_fake_clock_set(0);
+}
+
 static void setting_a_timer_survives_every_failed_allocation(void)
 {
     err e;
@@ -469,6 +502,7 @@ int main(void)
         TEST(messages_left_at_the_end_are_run),
         TEST(timers_fire_once_in_order_and_exactly_on_time),
         TEST(a_timer_may_cancel_another_that_is_due_and_set_itself_again),
+        TEST(a_timer_can_always_set_itself_again),
         TEST(setting_a_timer_survives_every_failed_allocation),
         TEST(no_event_comes_after_a_descriptor_was_deleted),
         TEST(a_paused_descriptor_reports_nothing_but_hangups),
