@@ -77,7 +77,7 @@ void *arena_push_raw(arena *a, size_t bytes, size_t align)
 {
     INVARIANT(align > 0 && align <= MEM_ALIGN && (align & (align - 1)) == 0);
     size_t pad = padding(a, align);
-    if (pad > a->room - a->used || bytes > a->room - a->used - pad) {
+    if (!a->base || pad > a->room - a->used || bytes > a->room - a->used - pad) {   /* no base: 0 bytes are not NULL */
         if (!grow(a, bytes)) return NULL;
         pad = padding(a, align);
     }

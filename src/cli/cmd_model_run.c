@@ -54,12 +54,8 @@ static err_code run_on(model *m, const options *o, arena *a, err *e)
     tensor *in = NULL;
     exec *x = NULL;
     err_code rc = model_files_read(m, o->inputs, a, &in, e);
-    shape *shapes = arena_new(a, shape, model_input_count(m));
-    if (!rc && !shapes) rc = err_set(e, ERR_NOMEM, "no memory for inputs");
-    for (uint32_t i = 0; i < model_input_count(m) && !rc; i++) shapes[i] = in[i].shape;
-    if (!rc) rc = exec_take(&x, m, shapes, e);
+    if (!rc) rc = model_files_take(&x, m, in, a, e);
     if (rc) return rc;
-    for (uint32_t i = 0; i < model_input_count(m); i++) exec_input(x, i)->data = in[i].data;
     rc = exec_run(x, NULL, e);
     if (!rc) rc = model_files_write(m, x, o->outputs, e);
     exec_give(x);

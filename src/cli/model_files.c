@@ -3,6 +3,8 @@
 #include "base/mem.h"
 #include "engine/onnx_tensor.h"
 #include "os/file.h"
+#include "wire/npy.h"
+#include "wire/zip.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -58,11 +60,154 @@ static err_code folder_write(const model *m, const exec *x, const char *folder, 
     return ERR_OK;
 }
 
+/* ---- .npz ------------------------------------------------------------------------------------------------------ */
+
+static dtype npy_type(const npy *n)
+{
+    if (n->kind == 'V' && n->item_bytes == 2) return DT_BF16;   /* as ml_dtypes saves it */
+    if (n->kind == 'S' || n->kind == 'U') return DT_STRING;
+    char text[32];
+    snprintf(text, sizeof text, "%c%c%zu", n->item_bytes == 1 ? '|' : '<', n->kind, n->item_bytes);
+    return dtype_of_npy(str_of(text));
+}
+
+/* Fixed-width text: bytes, or UCS-4 to UTF-8; both end at the first NUL run that fills the cell. */
+static err_code strings_read(const npy *n, const uint8_t *from, str *to, arena *a, err *e)
+{
+    for (uint64_t i = 0; i < n->count; i++, from += n->item_bytes) {
+        size_t len = n->item_bytes, at = 0;
+        while (len > 0 && from[len - 1] == 0) len--;
+        char *text = arena_push_raw(a, n->item_bytes + 4, 1);
+        if (!text) return err_set(e, ERR_NOMEM, "no memory for strings");
+        if (n->kind == 'S') memcpy(text, from, at = len);
+        for (size_t k = 0; k < len && n->kind == 'U'; k += 4) {
+            uint32_t c;
+            memcpy(&c, from + k, 4);
+            if (c < 0x80) {
+                text[at++] = (char)c;
+                continue;
+            }
+            int more = c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;
+            text[at++] = (char)((more == 1 ? 0xc0 : more == 2 ? 0xe0 : 0xf0) | (c >> (6 * more) & 0x3f));
+            while (more-- > 0) text[at++] = (char)(0x80 | (c >> (6 * more) & 0x3f));
+        }
+        to[i] = (str){text, at};
+    }
+    return ERR_OK;
+}
+
+static err_code array_read(str file, arena *a, tensor *ret, err *e)
+{
+    npy n;
+    str data;
+    err_code rc = npy_parse(file, &n, &data, e);
+    if (rc) return rc;
+    dtype type = npy_type(&n);
+    shape s = {0};
+    for (size_t i = 0; i < n.rank && !rc; i++)
+        rc = shape_push(&s, n.dims[i] > INT64_MAX ? INT64_MAX : (int64_t)n.dims[i], e);
+    if (rc) return rc;
+    if (!type)
+        return err_set(e, ERR_UNSUPPORTED, "an array of kind '%c' and %zu bytes: not implemented", n.kind,
+                       n.item_bytes);
+    if (n.fortran && n.rank > 1)
+        return err_set(e, ERR_UNSUPPORTED, "Fortran order: not implemented, save it in C order");
+    *ret = tensor_make(type, &s, NULL);
+    if (!n.count) return ERR_OK;
+    if (type == DT_STRING) {
+        ret->data = arena_new(a, str, n.count);
+        return ret->data ? strings_read(&n, (const uint8_t *)data.p, ret->data, a, e)
+                         : err_set(e, ERR_NOMEM, "no memory");
+    }
+    ret->data = arena_copy(a, data.p, data.len, MEM_ALIGN);
+    return ret->data ? ERR_OK : err_set(e, ERR_NOMEM, "no memory for %zu bytes", data.len);
+}
+
+static err_code npz_read(const model *m, str archive, arena *a, tensor *t, err *e)
+{
+    zip_file *files = NULL;
+    size_t count = 0;
+    err_code rc = zip_parse(archive, a, &files, &count, e);
+    for (uint32_t i = 0; i < model_input_count(m) && !rc; i++) {
+        const model_io *io = model_input(m, i);
+        const zip_file *f = NULL;
+        for (size_t k = 0; k < count && !f; k++) {
+            str name = files[k].name;
+            if (str_ends(name, STR(".npy"))) name.len -= 4;
+            if (str_eq(name, io->name)) f = &files[k];
+        }
+        if (!f) return err_set(e, ERR_NOT_FOUND, "input '" STR_FMT "': expected an array, got none", STR_ARG(io->name));
+        rc = zip_check(f, e);
+        if (!rc) rc = array_read(f->data, a, &t[i], e);
+        if (rc) return err_wrap(e, "'" STR_FMT "'", STR_ARG(io->name));
+        rc = type_check(io, &t[i], e);
+    }
+    return rc;
+}
+
+static err_code npz_read_file(const model *m, const char *path, arena *a, tensor *t, err *e)
+{
+    file_map map = {0};
+    err_code rc = file_map_open(path, &map, e);
+    if (rc) return rc;
+    rc = npz_read(m, (str){(const char *)map.p, map.len}, a, t, e);
+    file_map_close(&map);
+    return rc ? err_wrap(e, "%s", path) : ERR_OK;
+}
+
+static err_code array_write(buf *b, const tensor *t, err *e)
+{
+    const char *descr = t->type == DT_BF16 ? "|V2" : dtype_npy_name(t->type);
+    npy n = {.rank = t->shape.rank, .count = tensor_count(t)};
+    for (size_t i = 0; i < n.rank; i++) n.dims[i] = (uint64_t)t->shape.dim[i];
+    if (t->type == DT_STRING) {
+        const str *s = t->data;
+        n.kind = 'S';
+        n.item_bytes = 1;
+        for (uint64_t i = 0; i < n.count; i++) n.item_bytes = s[i].len > n.item_bytes ? s[i].len : n.item_bytes;
+        npy_put_header(b, &n);
+        for (uint64_t i = 0; i < n.count; i++) {
+            buf_put(b, s[i].p, s[i].len);
+            for (size_t k = s[i].len; k < n.item_bytes; k++) buf_put_byte(b, 0);
+        }
+        return ERR_OK;
+    }
+    if (!descr || dtype_bits(t->type) < 8)
+        return err_set(e, ERR_UNSUPPORTED, "%s as .npy: not implemented", dtype_name(t->type));
+    n.kind = descr[1];
+    n.item_bytes = dtype_bits(t->type) / 8;
+    npy_put_header(b, &n);
+    if (n.count) buf_put(b, t->data, tensor_bytes(t));
+    return ERR_OK;
+}
+
+static err_code npz_write(const model *m, const exec *x, const char *path, buf *b, err *e)
+{
+    zip_writer w;
+    err_code rc = ERR_OK;
+    zip_init(&w, b);
+    for (uint32_t i = 0; i < model_output_count(m) && !rc; i++) {
+        char name[512];
+        snprintf(name, sizeof name, STR_FMT ".npy", STR_ARG(model_output(m, i)->name));
+        zip_open(&w, str_of(name));
+        rc = array_write(b, exec_output(x, i), e);
+        zip_close(&w);
+    }
+    zip_end(&w);
+    zip_fini(&w);
+    if (!rc) rc = buf_check(b, path, e);
+    return rc ? rc : file_write(path, b->p, b->len, e);
+}
+
+/* ---- either ---------------------------------------------------------------------------------------------------- */
+
+static bool is_npz(const char *path) { return str_ends(str_of(path), STR(".npz")); }
+
 err_code model_files_read(const model *m, const char *path, arena *a, tensor **ret, err *e)
 {
     tensor *t = arena_new(a, tensor, model_input_count(m));
     if (!t) return err_set(e, ERR_NOMEM, "%s: no memory for inputs", path);
-    err_code rc = folder_read(m, path, a, t, e);
+    err_code rc = is_npz(path) ? npz_read_file(m, path, a, t, e) : folder_read(m, path, a, t, e);
     if (!rc) *ret = t;
     return rc;
 }
@@ -71,7 +216,20 @@ err_code model_files_write(const model *m, const exec *x, const char *path, err 
 {
     buf b;
     buf_init(&b, (size_t)MODEL_FILES_BYTES_MAX * 2);
-    err_code rc = folder_write(m, x, path, &b, e);
+    err_code rc = is_npz(path) ? npz_write(m, x, path, &b, e) : folder_write(m, x, path, &b, e);
     buf_fini(&b);
     return rc;
+}
+
+err_code model_files_take(exec **ret, model *m, const tensor *in, arena *a, err *e)
+{
+    exec *x = NULL;
+    shape *shapes = arena_new(a, shape, model_input_count(m));
+    if (!shapes) return err_set(e, ERR_NOMEM, "no memory for inputs");
+    for (uint32_t i = 0; i < model_input_count(m); i++) shapes[i] = in[i].shape;
+    err_code rc = exec_take(&x, m, shapes, e);
+    if (rc) return rc;
+    for (uint32_t i = 0; i < model_input_count(m); i++) exec_input(x, i)->data = in[i].data;
+    *ret = x;
+    return ERR_OK;
 }

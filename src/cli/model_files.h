@@ -12,5 +12,7 @@ enum { MODEL_FILES_BYTES_MAX = 1 << 30 };   /* of one file */
 /* ret: [model_input_count(m)], checked for type; data lives in arena a. */
 err_code model_files_read(const model *m, const char *path, arena *a, tensor **ret, err *e) MUST_USE;
 err_code model_files_write(const model *m, const exec *x, const char *path, err *e) MUST_USE;
+/* An execution whose inputs are these tensors, which live until exec_give(). */
+err_code model_files_take(exec **ret, model *m, const tensor *in, arena *a, err *e) MUST_USE;
 
 #endif

@@ -34,6 +34,14 @@ static void aligns_zeroes_and_copies(void)
     CHECK(a.total == 0 && a.total_max == 32);
 }
 
+static void nothing_pushed_on_nothing_is_not_a_failure(void)
+{
+    arena a;
+    arena_init(&a, NULL, 0, 1 << 20);
+    CHECK(arena_new(&a, char, 0) != NULL);
+    arena_fini(&a);
+}
+
 static void an_unbounded_limit_cannot_wrap(void)
 {
     arena a;
@@ -104,8 +112,12 @@ static void survives_every_failing_allocation(void)
 
 int main(void)
 {
-    static const test_case cases[] = {TEST(refuses_overflow_and_limit), TEST(aligns_zeroes_and_copies),
-                                      TEST(an_unbounded_limit_cannot_wrap), TEST(chunks_hold_what_was_pushed),
-                                      TEST(reset_keeps_the_largest_chunk), TEST(survives_every_failing_allocation)};
+    static const test_case cases[] = {TEST(refuses_overflow_and_limit),
+                                      TEST(aligns_zeroes_and_copies),
+                                      TEST(nothing_pushed_on_nothing_is_not_a_failure),
+                                      TEST(an_unbounded_limit_cannot_wrap),
+                                      TEST(chunks_hold_what_was_pushed),
+                                      TEST(reset_keeps_the_largest_chunk),
+                                      TEST(survives_every_failing_allocation)};
     return test_main(cases, COUNTOF(cases));
 }
