@@ -138,8 +138,7 @@ def test_kserve_v2_dictionary_and_binary_output(server):
         close(result.outputs[0].as_numpy())
         i = InferInput("x", [1, 4], "FP32")
         i.set_data_from_numpy(np.array([X], np.float32), binary_data=True)
-        wanted = RequestedOutput("y")
-        wanted.binary_data = True
+        wanted = RequestedOutput("y", parameters={"binary_data": True})
         result = await client.infer(server.url, InferRequest(model_name="tiny", infer_inputs=[i], request_outputs=[wanted]), model_name="tiny")
         close(result.outputs[0].as_numpy())
         await client.close()

@@ -251,7 +251,6 @@ SMUGGLING = {
     "target empty": post(path=b""),
     "method unknown": post().replace(b"POST", b"BREW"),
     "not HTTP": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(200),
-    "two spaces": post().replace(b"POST /", b"POST  /"),
 }
 
 CLOSES_AFTER = {"encoding and HTTP/1.0"}                    # RFC 9112 6.1: may be read, if the connection closes after it

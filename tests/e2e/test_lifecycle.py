@@ -131,10 +131,13 @@ def test_a_stuck_client_holds_the_drain_only_so_long(serve, zoo, wire):
 # ---- starting ----------------------------------------------------------------------------------------------------
 
 def one_line(done, *words, status=None):
-    """The command failed with one line on stderr that holds the words, and wrote nothing to stdout."""
+    """The command failed with one line on stderr that holds the words, and wrote nothing to stdout. Returns the line.
+    A usage error may put the usage before it."""
     assert done.returncode > 0, f"expected an exit status above 0, got {done.returncode}: {done.stderr}"
     assert status is None or done.returncode == status, done
     lines = [x for x in done.stderr.splitlines() if x.strip()]
+    if done.returncode == 2 and len(lines) == 2 and lines[0].startswith("usage: "):
+        lines = lines[1:]
     assert len(lines) == 1, f"expected one line, got: {done.stderr!r}"
     for w in words:
         assert str(w).lower() in lines[0].lower(), f"{str(w)!r} is not in {lines[0]!r}"
