@@ -287,11 +287,7 @@ void conn_settle(conn *c)
         shard_call_give(s, c->reading);
         c->reading = NULL;
     }
-    if (c->shut && c->rest) {
-        shard_box_give(s, c->rest);
-        c->rest = NULL;
-        c->linger = true;
-    }
+    INVARIANT(!(c->shut && c->rest));   /* what waits its turn may hold requests */
     if (is_over(c)) {
         conn_break(c);
         return;

@@ -9,10 +9,10 @@ const http_limits http_limits_default = {
     .body_bytes_max = 64 << 20,
     .connections_max = 16384,
     .pipelined_max = 32,
-    .header_wait_us = 10 * 1000000,
-    .body_wait_us = 20 * 1000000,
-    .idle_wait_us = 75 * 1000000,
-    .write_wait_us = 30 * 1000000,
+    .header_wait_us = 10000000,
+    .body_wait_us = 20000000,
+    .idle_wait_us = 75000000,
+    .write_wait_us = 30000000,
 };
 
 str http_header_get(const http_request *req, const char *name)

@@ -287,6 +287,7 @@ static int on_body(llhttp_t *p, const char *at, size_t len)
 {
     http1 *r = p->data;
     http1_request *q = r->into;
+    if (len == 0) return 0;
     r->wants_continue = false;
     if (q->bytes && at == (const char *)q->bytes + q->len && len <= q->room - q->len) {
         q->len += len;   /* read in place: see http1_body_room() */
@@ -294,6 +295,7 @@ static int on_body(llhttp_t *p, const char *at, size_t len)
     }
     int rc = body_reserve(r, q->len + len);
     if (rc) return rc;
+    INVARIANT(q->bytes && len <= q->room - q->len);
     memcpy(q->bytes + q->len, at, len);
     q->len += len;
     return 0;
@@ -431,6 +433,7 @@ static void refuse_parsed(http1 *r, llhttp_errno_t rc, const char *at, const cha
 static void keep_tail(http1 *r, const char *end)
 {
     size_t n = (size_t)(end - r->fed), most = sizeof r->tail;
+    if (n == 0) return;
     if (n > most) n = most;
     memmove(r->tail, r->tail + n, most - n);
     memcpy(r->tail + most - n, end - n, n);
@@ -438,7 +441,7 @@ static void keep_tail(http1 *r, const char *end)
 
 http1_event http1_feed(http1 *r, const uint8_t *data, size_t len, size_t *ret_used, http1_refusal *reterr)
 {
-    INVARIANT(r->into && !r->refused);
+    INVARIANT(data && r->into && !r->refused);
     r->refusal = reterr;
     const char *p = (const char *)data, *end = p + len;
     http1_event got = HTTP1_MORE;

@@ -27,6 +27,7 @@ typedef struct {
     server *server;
     http_call *held[HELD_MAX];          /* loop 0 only */
     size_t held_count;
+    uint64_t last_id;
     _Atomic size_t holding, handled, gone, drained;
 } rig;
 
@@ -37,10 +38,19 @@ static void handle(void *ctx, http_call *call, const http_request *req)
     rig *r = ctx;
     atomic_fetch_add(&r->handled, 1);
     http_response res = {.status = 200, .content_type = STR("text/plain")};
+    http_header was = {.name = STR("X-Was")};
     if (str_is(req->path, "/hold")) {
         r->held[r->held_count++] = call;
         atomic_fetch_add(&r->holding, 1);
         return;
+    }
+    if (str_is(req->path, "/info")) {
+        CHECK(http_call_loop(call) == r->loops[0] && !http_call_gone(call));
+        CHECK(http_call_id(call) > r->last_id && http_call_since_us(call) == loop_now_us(r->loops[0]));
+        r->last_id = http_call_id(call);
+        was.value = http_header_get(req, "x-is");
+        res.headers = &was;
+        res.header_count = 1;
     }
     if (str_is(req->path, "/big")) res.body[0] = (str){big, BIG};
     if (str_is(req->path, "/echo")) res.body[1] = req->body;
@@ -256,6 +266,21 @@ static void a_connection_serves_request_after_request(void)
     say(fd, "GET / HTTP/1.0\r\n\r\n");
     check_status(fd, "200");
     check_ends(fd);
+    rig_stop(&r);
+}
+
+static void the_handler_sees_the_call_and_the_headers(void)
+{
+    rig r;
+    reply got;
+    rig_start(&r, &plain, 1);
+    int fd = dial(&r);
+    for (int i = 0; i < 1100 && !test_failures; i++) {
+        say(fd, "GET /info HTTP/1.1\r\n" HOST "X-Is: here\r\nX-Is: not\r\n\r\n");
+        CHECK_STR(hear(fd, &got), "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nX-Was: here\r\n"
+                                  "Content-Length: 0\r\n\r\n");
+    }
+    close(fd);
     rig_stop(&r);
 }
 
@@ -516,6 +541,14 @@ static void connections_beyond_the_limit_are_told_so(void)
     rig_stop(&r);
 }
 
+static void nothing(rig *r, size_t arg)
+{
+    (void)r;
+    (void)arg;
+}
+
+static size_t heap_bytes(void) { return mallinfo2().uordblks + mallinfo2().hblkhd; }
+
 static void a_steady_load_allocates_nothing(void)
 {
     enum { CONNS = 8 };
@@ -553,14 +586,14 @@ static void idle_connections_cost_little_memory_and_no_wake_ups(void)
     reply got;
     rig_start(&r, &plain, 1);
     int *fds = mem_alloc_raw(count * sizeof *fds);
-    size_t before = mallinfo2().uordblks + mallinfo2().hblkhd;
+    size_t before = heap_bytes();
     for (size_t i = 0; i < count; i++) {
         fds[i] = dial(&r);
         say(fds[i], ECHO "Content-Length: 5\r\n\r\nhello");
         CHECK_STR(hear(fds[i], &got), HEAD_OK("5") "hello");
     }
     usleep(20000);
-    size_t each = (mallinfo2().uordblks + mallinfo2().hblkhd - before) / count;
+    size_t each = (heap_bytes() - before) / count;
     uint64_t waits = sys_fake_calls(SYS_poll_wait_ms) + sys_fake_calls(SYS_poll_wait_ns);
     usleep(200000);
     CHECK_U64(sys_fake_calls(SYS_poll_wait_ms) + sys_fake_calls(SYS_poll_wait_ns), waits);
@@ -572,6 +605,37 @@ static void idle_connections_cost_little_memory_and_no_wake_ups(void)
     for (size_t i = 0; i < count; i++) close(fds[i]);
     wait_open(&r, 0);
     mem_free(fds);
+    rig_stop(&r);
+}
+
+static void what_a_burst_leaves_in_the_pools_is_bounded(void)
+{
+    enum { BODIES = 12, BOXES = 100 };
+    rig r;
+    reply got;
+    rig_start(&r, &plain, 1);
+    int fds[BOXES];
+    char head[128];
+    size_t before = heap_bytes();
+    snprintf(head, sizeof head, "POST /hold HTTP/1.1\r\n" HOST "Content-Length: %d\r\n\r\n", BIG);
+    for (size_t i = 0; i < BODIES; i++) {   /* 48 MiB */
+        fds[i] = dial(&r);
+        say(fds[i], head);
+        say_bytes(fds[i], big, BIG);
+    }
+    for (size_t i = BODIES; i < BOXES; i++) {   /* a reply held behind another */
+        fds[i] = dial(&r);
+        say(fds[i], HOLD ECHO "Content-Length: 1\r\n\r\nx");
+    }
+    wait_holding(&r, BOXES);
+    for (size_t i = 0; i < BOXES; i++) on_loop(&r, release, i);
+    for (size_t i = 0; i < BOXES; i++) CHECK(strstr(hear(fds[i], &got), "held "));
+    for (size_t i = BODIES; i < BOXES; i++) CHECK_STR(hear(fds[i], &got), HEAD_OK("1") "x");
+    CHECK(heap_bytes() < before + SHARD_BYTES_KEPT_MAX + (2 << 20));
+    for (size_t i = 0; i < BOXES; i++) close(fds[i]);
+    wait_open(&r, 0);
+    on_loop(&r, nothing, 0);   /* what the last close began is done */
+    CHECK(heap_bytes() < before + (2 << 20));
     rig_stop(&r);
 }
 
@@ -793,11 +857,82 @@ static void a_broken_socket_ends_only_its_own_connection(void)
     rig_stop(&r);
 }
 
+static void fail_on_loop(rig *r, size_t nth)
+{
+    (void)r;
+    mem_fault_after(nth == SIZE_MAX ? -1 : (long)nth);
+}
+
+/* Every allocation of an exchange fails in turn: that client may be cut off or told 503, the next is served. */
+static void a_server_without_memory_goes_on(void)
+{
+    rig r;
+    long live = mem_live();
+    for (size_t nth = 0; nth < 12; nth++) {
+        rig_start(&r, &(http_limits){.pipelined_max = 2}, 1);
+        on_loop(&r, fail_on_loop, nth);
+        int fd = dial(&r);
+        say(fd, HOLD ECHO "Content-Length: 1\r\n\r\nx" ECHO "Content-Length: 1\r\n\r\ny");
+        usleep(3000);
+        if (atomic_load(&r.holding)) on_loop(&r, release, 0);
+        reply got;
+        const char *text = hear(fd, &got);
+        CHECK(strstr(text, "held 0") || strstr(text, " 503 ") || !strcmp(text, "end") || !strcmp(text, "reset"));
+        close(fd);
+        on_loop(&r, fail_on_loop, SIZE_MAX);
+        exchange(&r, 1);
+        rig_stop(&r);
+        CHECK_U64((uint64_t)mem_live(), (uint64_t)live);
+    }
+}
+
+static void a_connection_that_cannot_be_watched_is_closed(void)
+{
+    rig r;
+    rig_start(&r, &plain, 1);
+    sys_fake_script((sys_fault[]){{SYS_poll_add, .times = 1, .result = -ENOSPC}}, 1);
+    check_ends(dial(&r));
+    exchange(&r, 1);
+    sys_fake_script(NULL, 0);
+    wait_open(&r, 0);
+    rig_stop(&r);
+}
+
+/* Its waiting requests were about to go on when the second reply found the client gone. */
+static void release_then_break(rig *r, size_t first)
+{
+    release(r, first);
+    sys_fake_script((sys_fault[]){{SYS_send, .times = 1, .result = -EPIPE}}, 1);
+    release(r, first + 1);
+}
+
+static void a_connection_may_end_while_its_next_requests_wait(void)
+{
+    rig r;
+    rig_start(&r, &(http_limits){.pipelined_max = 2}, 1);
+    int other = dial(&r), fd = dial(&r);
+    say(fd, HOLD HOLD HOLD HOLD);
+    wait_holding(&r, 2);
+    say(other, HOLD HOLD HOLD);
+    wait_holding(&r, 4);
+    on_loop(&r, release_then_break, 0);
+    sys_fake_script(NULL, 0);
+    wait_open(&r, 1);
+    on_loop(&r, release, 2);
+    on_loop(&r, release, 3);
+    wait_holding(&r, 5);
+    on_loop(&r, release, 4);
+    close(fd);
+    close(other);
+    rig_stop(&r);
+}
+
 int main(void)
 {
     for (size_t i = 0; i < BIG; i++) big[i] = (char)(i * 31 ^ i >> 13);
     static const test_case cases[] = {
         TEST(a_connection_serves_request_after_request),
+        TEST(the_handler_sees_the_call_and_the_headers),
         TEST(bodies_arrive_whole_in_every_form),
         TEST(pipelined_replies_keep_their_order),
         TEST(reading_stops_while_enough_requests_wait),
@@ -809,6 +944,7 @@ int main(void)
         TEST(connections_beyond_the_limit_are_told_so),
         TEST(a_steady_load_allocates_nothing),
         TEST(idle_connections_cost_little_memory_and_no_wake_ups),
+        TEST(what_a_burst_leaves_in_the_pools_is_bounded),
         TEST(draining_under_load_loses_no_request),
         TEST(draining_answers_what_waits_and_ends_what_is_idle),
         TEST(what_outlasts_the_grace_is_cut_off),
@@ -817,6 +953,9 @@ int main(void)
         TEST(short_and_interrupted_calls_change_nothing),
         TEST(out_of_descriptors_the_server_pauses_and_goes_on),
         TEST(a_broken_socket_ends_only_its_own_connection),
+        TEST(a_server_without_memory_goes_on),
+        TEST(a_connection_that_cannot_be_watched_is_closed),
+        TEST(a_connection_may_end_while_its_next_requests_wait),
     };
     return test_main(cases, COUNTOF(cases));
 }
