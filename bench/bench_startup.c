@@ -1,7 +1,7 @@
 /* From exec to exit: `proa --version` beside a program that only prints a word, in turns, in one run.
  *
- * The cold start of a replica begins here; every library that the program maps and every table that it fills before main()
- * shows.  Exit status 1 when the median difference is over LIMIT_US. */
+ * The cold start of a replica begins here; every library that the program maps and every table that it fills before
+ * main() shows.  Exit status 1 when the median difference is over LIMIT_US. */
 #include "base/base.h"
 
 #include <fcntl.h>
