@@ -7,7 +7,8 @@ void op_case_init(op_case *t, const char *op, int64_t opset)
     *t = (op_case){0};
     arena_init(&t->memory, NULL, 0, OP_CASE_BYTES);
     t->graph = (graph){.opset = opset, .values = t->values, .nodes = &t->node, .node_count = 1, .memory = &t->memory};
-    t->node = (node){.name = STR("case"), .op = str_of(op), .opset = opset, .in = t->in_ids, .out = t->out_ids, .attrs = t->attrs};
+    t->node = (node){.name = STR("case"), .op = str_of(op), .opset = opset, .in = t->in_ids, .out = t->out_ids,
+                     .attrs = t->attrs};
     op_case_outputs(t, 1);
 }
 
@@ -114,7 +115,8 @@ err_code op_case_run(op_case *t)
         return err_set(&t->e, ERR_UNSUPPORTED, "no row");
     t->node.row = row;
     err_code rc = op_check(&t->graph, &t->node, &t->e);
-    op_call c = {.node = &t->node, .graph = &t->graph, .in_count = t->node.in_count, .out_count = t->node.out_count, .in = t->in_list,
+    op_call c = {.node = &t->node, .graph = &t->graph, .in_count = t->node.in_count, .out_count = t->node.out_count,
+                 .in = t->in_list,
                  .out = t->out_list, .pool = t->pool, .k = t->k ? t->k : &kernel_active()->set, .scratch = &t->memory,
                  .lasting = &t->memory};
     if (!rc && row->prepare) {
@@ -138,12 +140,14 @@ static bool near(double got, double want, double within)
     return got == want || fabs(got - want) <= within * (1 + fabs(want));
 }
 
-void op_case_check(const op_case *t, uint32_t i, dtype type, shape s, double within, const double *values, size_t count, int line)
+void op_case_check(const op_case *t, uint32_t i, dtype type, shape s, double within, const double *values, size_t count,
+                   int line)
 {
     const tensor *out = &t->out[i];
     char got_text[SHAPE_TEXT_MAX], want_text[SHAPE_TEXT_MAX];
     if (t->e.code || out->type != type || !shape_eq(&out->shape, &s)) {
-        printf("# line %d: %.*s: got %s %s %s, want %s %s\n", line, STR_ARG(t->node.op), t->e.code ? t->e.text : "", dtype_name(out->type),
+        printf("# line %d: %.*s: got %s %s %s, want %s %s\n", line, STR_ARG(t->node.op), t->e.code ? t->e.text : "",
+               dtype_name(out->type),
                shape_text(&out->shape, got_text), dtype_name(type), shape_text(&s, want_text));
         test_failures++;
         return;
@@ -153,7 +157,8 @@ void op_case_check(const op_case *t, uint32_t i, dtype type, shape s, double wit
         double got = tensor_f64(out, k);
         if (near(got, values[k], within))
             continue;
-        printf("# line %d: %.*s: output %u[%llu]: got %.9g, want %.9g\n", line, STR_ARG(t->node.op), i, (unsigned long long)k, got, values[k]);
+        printf("# line %d: %.*s: output %u[%llu]: got %.9g, want %.9g\n", line, STR_ARG(t->node.op), i,
+               (unsigned long long)k, got, values[k]);
         test_failures++;
         return;
     }

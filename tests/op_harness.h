@@ -27,7 +27,8 @@ typedef struct {
 
 #define SHAPE(...) shape_make((uint32_t)COUNTOF(((int64_t[]){__VA_ARGS__})), (int64_t[]){__VA_ARGS__})
 #define SCALAR ((shape){0})
-#define IN(t, type, shape, ...) op_case_in(t, type, shape, (const double[]){__VA_ARGS__}, COUNTOF(((double[]){__VA_ARGS__})))
+#define IN(t, type, shape, ...) \
+    op_case_in(t, type, shape, (const double[]){__VA_ARGS__}, COUNTOF(((double[]){__VA_ARGS__})))
 
 void op_case_init(op_case *t, const char *op, int64_t opset);       /* one output */
 void op_case_fini(op_case *t);
@@ -42,8 +43,10 @@ void op_case_str(op_case *t, const char *name, const char *v);
 void op_case_ints(op_case *t, const char *name, const int64_t *v, uint32_t count);
 err_code op_case_run(op_case *t);
 /* Output i has this type and shape, and these values within `within`, absolute and relative (NaN equals NaN). */
-void op_case_check(const op_case *t, uint32_t i, dtype type, shape s, double within, const double *values, size_t count, int line);
+void op_case_check(const op_case *t, uint32_t i, dtype type, shape s, double within, const double *values, size_t count,
+                   int line);
 #define WANT(t, i, type, shape, within, ...)                                                              \
-    op_case_check(t, i, type, shape, within, (const double[]){__VA_ARGS__}, COUNTOF(((double[]){__VA_ARGS__})), __LINE__)
+    op_case_check(t, i, type, shape, within, (const double[]){__VA_ARGS__}, COUNTOF(((double[]){__VA_ARGS__})), \
+                  __LINE__)
 
 #endif

@@ -40,11 +40,13 @@ PARAMS(shrink_setup, names_bias_lambd, 0, 0.5f)
     X(Elu, 6, one_setup, a < 0 ? (float)p[0] * expm1f(a) : a, a < 0 ? p[0] * expm1(a) : a)                            \
     X(Celu, 12, one_setup, fmaxf(0, a) + fminf(0, (float)p[0] * expm1f(a / (float)p[0])),                             \
       fmax(0, a) + fmin(0, p[0] * expm1(a / p[0])))                                                                   \
-    X(Selu, 6, selu_setup, (float)p[1] * (a <= 0 ? (float)p[0] * expm1f(a) : a), p[1] * (a <= 0 ? p[0] * expm1(a) : a)) \
+    X(Selu, 6, selu_setup, (float)p[1] * (a <= 0 ? (float)p[0] * expm1f(a) : a),                                      \
+      p[1] * (a <= 0 ? p[0] * expm1(a) : a))                                                                          \
     X(ThresholdedRelu, 10, one_setup, a > (float)p[0] ? a : 0, a > p[0] ? a : 0)                                      \
     X(Mish, 18, NULL, mish((double)a), mish(a))
 
-/* x tanh(softplus(x)) = x ((1+e)^2 - 1) / ((1+e)^2 + 1) with e = e^x, which does not overflow up to x = 20 where it is x. */
+/* x tanh(softplus(x)) = x ((1+e)^2 - 1) / ((1+e)^2 + 1) with e = e^x, which does not overflow up to x = 20 where it is
+ * x. */
 static double mish(double x)
 {
     if (!(x < 20))
@@ -124,14 +126,16 @@ EACH_1(shrink_f32, float, float, shrink((double)a, p[0], p[1]))
 EACH_1(shrink_f64, double, double, shrink(a, p[0], p[1]))
 EACH_1(shrink_i64, int64_t, int64_t, shrink((double)a, p[0], p[1]))
 EACH_1(shrink_u64, uint64_t, uint64_t, shrink((double)a, p[0], p[1]))
-static const each_op each_Shrink = {.types = T_NUMBER, .f32 = shrink_f32, .f64 = shrink_f64, .i64 = shrink_i64, .u64 = shrink_u64,
+static const each_op each_Shrink = {.types = T_NUMBER, .f32 = shrink_f32, .f64 = shrink_f64, .i64 = shrink_i64,
+                                    .u64 = shrink_u64,
                                     .setup = shrink_setup};
 
 TILE_KERNEL(prelu_f32, x->k->prelu_f32(y, in[0], in[1], n))
 EACH_2(prelu_f64, double, double, a < 0 ? a * b : a)
 EACH_2(prelu_i64, int64_t, int64_t, a < 0 ? (int64_t)((uint64_t)a * (uint64_t)b) : a)
 EACH_1(prelu_u64, uint64_t, uint64_t, a)
-static const each_op each_PRelu = {.types = T_NUMBER, .f32 = prelu_f32, .f64 = prelu_f64, .i64 = prelu_i64, .u64 = prelu_u64};
+static const each_op each_PRelu = {.types = T_NUMBER, .f32 = prelu_f32, .f64 = prelu_f64, .i64 = prelu_i64,
+                                   .u64 = prelu_u64};
 
 /* The slope is seen with the shape of the input, never the other way round. */
 static err_code prelu_infer(op_call *c, err *e)
@@ -236,7 +240,8 @@ const op_row op_rows_act[] = {
     ROW(ThresholdedRelu, 10, 1, 1, each_infer, ThresholdedRelu, .attrs = ALPHA),
     ROW(Mish, 18, 1, 1, each_infer, Mish),
     ROW(LeakyRelu, 6, 1, 1, each_infer, LeakyRelu, .attrs = ALPHA),
-    ROW(HardSigmoid, 6, 1, 1, each_infer, HardSigmoid, .attrs = {{"alpha", ATTR_FLOAT, false}, {"beta", ATTR_FLOAT, false}}),
+    ROW(HardSigmoid, 6, 1, 1, each_infer, HardSigmoid, .attrs = {{"alpha", ATTR_FLOAT, false},
+                                                                 {"beta", ATTR_FLOAT, false}}),
     ROW(HardSwish, 14, 1, 1, each_infer, HardSwish),
     ROW(Gelu, 20, 1, 1, each_infer, Gelu, .attrs = {{"approximate", ATTR_STRING, false}}),
     ROW(Swish, 24, 1, 1, each_infer, Swish, .attrs = ALPHA),

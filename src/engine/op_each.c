@@ -201,7 +201,8 @@ err_code each_run(op_call *c, err *e)
 {
     const each_op *op = op_of(c);
     const tensor *out = c->out[0];
-    each x = {.k = c->k, .op = op, .call = c, .in_count = op->inputs ? op->inputs : c->in_count, .count = tensor_count(out), .chunk = EACH_CHUNK};
+    each x = {.k = c->k, .op = op, .call = c, .in_count = op->inputs ? op->inputs : c->in_count,
+              .count = tensor_count(out), .chunk = EACH_CHUNK};
     x.as = tile_as_of(c->in[op->like]->type);
     x.fn = fn_of(op, x.as);
     x.folds = op->fold && (c->in_count != 2 || op->averages);

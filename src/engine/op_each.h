@@ -20,7 +20,7 @@ typedef struct {
     uint8_t inputs;                  /* how many are elementwise; 0 = all.  The others are read by setup */
     bool mixed;                      /* inputs may differ in type; each is converted to that of `like` */
     bool fold;                       /* any number of inputs: fn(fn(in0, in1), in2) ... */
-    bool splats;                     /* f32: an input that is one value everywhere is passed as one element (x->splat) */
+    bool splats;   /* f32: an input that is one value everywhere is passed as one element (x->splat) */
     each_fn *f32, *f64, *i64, *u64, *string;
     err_code (*setup)(const op_call *c, each *x, err *e);     /* fills x->p and may choose x->fn */
     bool averages;                   /* folds: setup gives x->mean */

@@ -110,7 +110,8 @@ WHERE(where_f32, float)
 WHERE(where_f64, double)
 WHERE(where_i64, int64_t)
 WHERE(where_str, str)
-static const each_op each_Where = {.types = T_NUMBER | T1(DT_BOOL) | T1(DT_STRING), .like = 1, .f32 = where_f32, .f64 = where_f64,
+static const each_op each_Where = {.types = T_NUMBER | T1(DT_BOOL) | T1(DT_STRING), .like = 1, .f32 = where_f32,
+                                   .f64 = where_f64,
                                    .i64 = where_i64, .u64 = where_i64, .string = where_str};
 
 /* ---- the table ---------------------------------------------------------------------------------------------- */

@@ -77,7 +77,8 @@ EACH_1(Sign_f32, float, float, sign_of((double)a))
 EACH_1(Abs_u64, uint64_t, uint64_t, a)
 EACH_1(Sign_u64, uint64_t, uint64_t, a > 0)
 static const each_op each_Abs = {.types = T_NUMBER, .f32 = Abs_f32, .f64 = Abs_f64, .i64 = Abs_i64, .u64 = Abs_u64};
-static const each_op each_Sign = {.types = T_NUMBER, .f32 = Sign_f32, .f64 = Sign_f64, .i64 = Sign_i64, .u64 = Sign_u64};
+static const each_op each_Sign = {.types = T_NUMBER, .f32 = Sign_f32, .f64 = Sign_f64, .i64 = Sign_i64,
+                                  .u64 = Sign_u64};
 static const each_op each_Neg = {.types = T_FLOAT | T_INT, .f32 = Neg_f32, .f64 = Neg_f64, .i64 = Neg_i64};
 static const each_op each_Relu = {.types = T_FLOAT | T_INT, .f32 = Relu_f32, .f64 = Relu_f64, .i64 = Relu_i64};
 
@@ -232,7 +233,8 @@ static err_code pow_setup(const op_call *c, each *x, err *e)
         x->fn = pow_i64_f64;
     return ERR_OK;
 }
-static const each_op each_Pow = {.types = T_FLOAT | T_INT | T_UINT, .mixed = true, .splats = true, .f32 = pow_f32, .f64 = pow_f64,
+static const each_op each_Pow = {.types = T_FLOAT | T_INT | T_UINT, .mixed = true, .splats = true, .f32 = pow_f32,
+                                 .f64 = pow_f64,
                                  .i64 = pow_i64, .u64 = pow_i64, .setup = pow_setup};
 
 /* ---- the table ---------------------------------------------------------------------------------------------- */

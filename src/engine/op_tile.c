@@ -29,7 +29,8 @@ tile_as tile_as_of(dtype type)
 
 size_t tile_size(tile_as as)
 {
-    static const uint8_t size[] = {[AS_NONE] = 0, [AS_F32] = 4, [AS_F64] = 8, [AS_I64] = 8, [AS_U64] = 8, [AS_STR] = sizeof(str)};
+    static const uint8_t size[] = {[AS_NONE] = 0, [AS_F32] = 4, [AS_F64] = 8, [AS_I64] = 8, [AS_U64] = 8,
+                                   [AS_STR] = sizeof(str)};
     return size[as];
 }
 

@@ -6,7 +6,8 @@
 #define TENSOR_ACTIVATION_H
 #include <stddef.h>
 
-typedef enum { ACT_NONE, ACT_RELU, ACT_CLIP, ACT_LEAKY_RELU, ACT_SIGMOID, ACT_TANH, ACT_HARD_SIGMOID, ACT_HARD_SWISH, ACT_SILU, ACT_GELU } act_kind;
+typedef enum { ACT_NONE, ACT_RELU, ACT_CLIP, ACT_LEAKY_RELU, ACT_SIGMOID, ACT_TANH, ACT_HARD_SIGMOID, ACT_HARD_SWISH,
+               ACT_SILU, ACT_GELU } act_kind;
 
 typedef struct {
     act_kind kind;

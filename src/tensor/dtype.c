@@ -80,7 +80,8 @@ dtype dtype_of_v2(str name)
     return DT_NONE;
 }
 
-/* The first letter is the byte order: '=' is this machine's (little), '|' = does not matter, which is true of single bytes. */
+/* The first letter is the byte order: '=' is this machine's (little), '|' = does not matter, which is true of single
+ * bytes. */
 dtype dtype_of_npy(str descr)
 {
     if (descr.len < 2)
@@ -126,7 +127,8 @@ float dtype_f16_to_f32(uint16_t h)
 {
     uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = h >> 10 & 31, mantissa = h & 1023;
     if (exponent == 31)
-        return float_of_bits(sign | 0x7f800000 | (mantissa ? 0x400000 | mantissa << 13 : 0));   /* a NaN comes out quiet */
+        /* a NaN comes out quiet */
+        return float_of_bits(sign | 0x7f800000 | (mantissa ? 0x400000 | mantissa << 13 : 0));
     if (exponent == 0)
         return float_of_bits(sign | bits_of_float((float)mantissa * 0x1p-24f));
     return float_of_bits(sign | (exponent + 112) << 23 | mantissa << 13);
@@ -139,7 +141,7 @@ uint16_t dtype_f32_to_f16(float f)
         return (uint16_t)(sign | 0x7e00 | (bits >> 13 & 0x3ff));
     if (bits >= 0x477ff000)                  /* 65520, half-way between the largest half and 2^16, and up */
         return (uint16_t)(sign | 0x7c00);
-    if (bits < 0x38800000) {                 /* under 2^-14: adding 0.5, whose ulp is 2^-24, rounds to a multiple of that */
+    if (bits < 0x38800000) {   /* under 2^-14: adding 0.5, whose ulp is 2^-24, rounds to a multiple of that */
         float rounded = float_of_bits(bits) + 0.5f;
         return (uint16_t)(sign | (bits_of_float(rounded) - 0x3f000000));
     }
@@ -207,7 +209,8 @@ uint32_t dtype_encode(dtype t, double v, bool saturate)
     frexp(size, &exponent);
     int least = 1 - f->bias;
     int of_unit = (exponent - 1 > least ? exponent - 1 : least) - f->man_bits;
-    double units = nearbyint(ldexp(size, -of_unit));  /* of the last place; below 2^(man_bits+1), or just that after a carry */
+    /* of the last place; below 2^(man_bits+1), or just that after a carry */
+    double units = nearbyint(ldexp(size, -of_unit));
     uint32_t code;
     if (units >= ldexp(1, f->man_bits)) {
         int biased = of_unit + f->man_bits + f->bias;

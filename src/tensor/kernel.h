@@ -19,7 +19,8 @@ typedef struct {
 } kernel_set;
 
 /* CPU_AVX512 stands for F, BW, VL and DQ together: every server CPU since Skylake-SP has all four. */
-enum { CPU_AVX2 = 1 << 0, CPU_FMA = 1 << 1, CPU_F16C = 1 << 2, CPU_AVX512 = 1 << 3, CPU_VNNI = 1 << 4, CPU_BF16 = 1 << 5 };
+enum { CPU_AVX2 = 1 << 0, CPU_FMA = 1 << 1, CPU_F16C = 1 << 2, CPU_AVX512 = 1 << 3, CPU_VNNI = 1 << 4,
+       CPU_BF16 = 1 << 5 };
 
 typedef struct {
     const char *name;     /* what `proa model inspect` and /metrics print */
@@ -30,7 +31,7 @@ typedef struct {
 
 uint32_t cpu_detect(void);
 size_t kernel_isa_count(void);
-const kernel_isa *kernel_isa_at(size_t i);               /* worst first; [0] is the portable reference and needs nothing */
+const kernel_isa *kernel_isa_at(size_t i);   /* worst first; [0] is the portable reference and needs nothing */
 const kernel_isa *kernel_select(uint32_t cpu, uint32_t allow);   /* the best that cpu & allow can run */
 /* Selects for this process: the CPU, held down by `force` (NULL or a name); ERR_INVALID names the choices. */
 err_code kernel_init(const char *force, err *e) MUST_USE;

@@ -102,7 +102,8 @@ static inline void bytes_of(void *y, __m256 x, __m256 scale, __m256 low, __m256 
 {
     __m256 q = v_min(v_max(v_round(v_div(x, scale)), low), high);
     __m256i r = _mm256_add_epi32(_mm256_cvtps_epi32(q), zero);
-    __m256i pick = _mm256_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0, 4, 8, 12, -1, -1, -1, -1, -1, -1,
+    __m256i pick = _mm256_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0, 4, 8, 12, -1, -1,
+                                    -1, -1, -1, -1,
                                     -1, -1, -1, -1, -1, -1);
     __m256i picked = _mm256_shuffle_epi8(r, pick);
     __m128i both = _mm_unpacklo_epi32(_mm256_castsi256_si128(picked), _mm256_extracti128_si256(picked, 1));

@@ -20,7 +20,8 @@ void f32_to_f16_avx512(uint16_t *y, const float *x, size_t n)
 {
     for (size_t i = 0; i < n; i += V_N) {
         vm in = lanes(n - i);
-        _mm256_mask_storeu_epi16(y + i, in, _mm512_cvtps_ph(_mm512_maskz_loadu_ps(in, x + i), _MM_FROUND_TO_NEAREST_INT));
+        _mm256_mask_storeu_epi16(y + i, in, _mm512_cvtps_ph(_mm512_maskz_loadu_ps(in, x + i),
+                                                            _MM_FROUND_TO_NEAREST_INT));
     }
 }
 

@@ -1,6 +1,7 @@
 /* kernel_decl.h - prototypes of every version of every kernel, for the kernel_*.c files and kernel.c only.
  *
- * All other code calls kernels through a kernel_set. */
+ * All other code calls kernels through a kernel_set: a direct call would bypass PROA_CPU, and run instructions
+ * that the machine may not have. */
 #ifndef TENSOR_KERNEL_DECL_H
 #define TENSOR_KERNEL_DECL_H
 #include "tensor/kernel_list.h"

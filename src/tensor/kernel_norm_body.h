@@ -160,7 +160,8 @@ static inline vf norm_one(vf x, vf mean, vf rstd, vf scale, vf bias)
     return v_fma(v_mul(v_sub(x, mean), rstd), scale, bias);
 }
 
-void ISA(norm_affine_f32)(float *y, const float *x, float mean, float rstd, const float *scale, const float *bias, size_t n)
+void ISA(norm_affine_f32)(float *y, const float *x, float mean, float rstd, const float *scale, const float *bias,
+                          size_t n)
 {
     vf m = v_set(mean), r = v_set(rstd), one = v_set(1.0f), zero = v_set(0.0f);
     size_t i = 0;

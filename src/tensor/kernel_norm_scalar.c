@@ -77,7 +77,8 @@ void mean_var_f32_scalar(const float *x, size_t n, float *ret_mean, float *ret_v
     *ret_var = (float)(squares / count);
 }
 
-void norm_affine_f32_scalar(float *y, const float *x, float mean, float rstd, const float *scale, const float *bias, size_t n)
+void norm_affine_f32_scalar(float *y, const float *x, float mean, float rstd, const float *scale, const float *bias,
+                            size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         double unit = ((double)x[i] - (double)mean) * (double)rstd;

@@ -1,6 +1,7 @@
 /* move.h - copies between views: what transposes, slices, concatenations and paddings are made of.
  *
- * Elements are opaque: 1, 2, 4, 8 or 16 bytes.  Packed types under a byte go through move_unpack() and move_pack() first.
+ * Elements are opaque: 1, 2, 4, 8 or 16 bytes.  Packed types under a byte go through move_unpack() and move_pack()
+ * first.
  * Runs that are dense in both views are copied whole; two-dimensional transposes go in tiles that fit the cache. */
 #ifndef TENSOR_MOVE_H
 #define TENSOR_MOVE_H

@@ -1,4 +1,7 @@
-/* simd_avx512.h - sixteen floats in a register; the names and rules are those of simd_avx2.h. */
+/* simd_avx512.h - sixteen floats in a register.
+ *
+ * The names and rules are those of simd_avx2.h, so that a kernel_*_body.h is written once for both.  Only for files
+ * that are compiled with AVX-512 (*_avx512.c). */
 #ifndef TENSOR_SIMD_AVX512_H
 #define TENSOR_SIMD_AVX512_H
 #include <immintrin.h>
@@ -76,7 +79,10 @@ static inline vd d_round(vd a) { return _mm512_roundscale_pd(a, _MM_FROUND_TO_NE
 static inline vd d_exp2_whole(vd n) { return _mm512_scalef_pd(_mm512_set1_pd(1), n); }
 static inline vd d_exponent(vd a) { return _mm512_getexp_pd(a); }
 static inline vd d_mantissa(vd a) { return _mm512_getmant_pd(a, _MM_MANT_NORM_1_2, _MM_MANT_SIGN_src); }
-static inline vd d_pick_gt(vd a, vd b, vd yes, vd no) { return _mm512_mask_blend_pd(_mm512_cmp_pd_mask(a, b, _CMP_GT_OQ), no, yes); }
+static inline vd d_pick_gt(vd a, vd b, vd yes, vd no)
+{
+    return _mm512_mask_blend_pd(_mm512_cmp_pd_mask(a, b, _CMP_GT_OQ), no, yes);
+}
 static inline double d_sum(vd a) { return _mm512_reduce_add_pd(a); }
 
 #endif

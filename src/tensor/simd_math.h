@@ -219,7 +219,8 @@ static inline vd d_pow(vd a, vd b)
     return d_mul(q, d_exp2_whole(n));
 }
 
-/* The cases where libm's rules decide (a <= 0, infinite, NaN) are true in *ret_special and unspecified in the result. */
+/* The cases where libm's rules decide (a <= 0, infinite, NaN) are true in *ret_special and unspecified in the
+ * result. */
 static inline vf v_pow(vf a, vf b, vm *ret_special)
 {
     vf none = v_sub(b, b);                                /* NaN for an infinite or NaN b, else 0 */

@@ -77,7 +77,8 @@ err_code shape_axis(uint32_t *ret, int64_t axis, uint32_t rank, const char *what
     if (axis < -(int64_t)rank || axis >= (int64_t)rank) {
         if (rank == 0)
             return err_set(e, ERR_INVALID, "%s: expected no axis of a scalar, got %lld", what, (long long)axis);
-        return err_set(e, ERR_INVALID, "%s: expected an axis in -%u..%u, got %lld", what, rank, rank - 1, (long long)axis);
+        return err_set(e, ERR_INVALID, "%s: expected an axis in -%u..%u, got %lld", what, rank, rank - 1,
+                       (long long)axis);
     }
     *ret = (uint32_t)(axis < 0 ? axis + (int64_t)rank : axis);
     return ERR_OK;

@@ -2,8 +2,8 @@
  *
  * A tensor does not own its data: it points into an arena, a mapped file or a caller's buffer that outlives
  * it.  Data is always dense and row-major; what other systems do with strides on tensors is done here by a
- * view, which a kernel iterates: broadcasting is a stride of 0, a transpose is permuted strides, a slice is an offset and
- * a step, and none of them copies.  DT_STRING data is an array of str whose bytes live with the data. */
+ * view, which a kernel iterates: broadcasting is a stride of 0, a transpose is permuted strides, a slice is an offset
+ * and a step, and none of them copies.  DT_STRING data is an array of str whose bytes live with the data. */
 #ifndef TENSOR_TENSOR_H
 #define TENSOR_TENSOR_H
 #include "base/err.h"
@@ -36,7 +36,7 @@ typedef struct {
 #define SHAPE_TEXT_MAX 128
 shape shape_make(uint32_t rank, const int64_t *dim);
 bool shape_eq(const shape *a, const shape *b);
-uint64_t shape_count(const shape *s);                     /* elements; 1 for a scalar; UINT64_MAX on overflow or unknown */
+uint64_t shape_count(const shape *s);   /* elements; 1 for a scalar; UINT64_MAX on overflow or unknown */
 uint64_t shape_count_range(const shape *s, uint32_t from, uint32_t to);   /* product of dim[from..to-1] */
 const char *shape_text(const shape *s, char text[SHAPE_TEXT_MAX]);        /* "[1,3,-1]"; returns text */
 /* NumPy's rule; ERR_INVALID names both shapes. */

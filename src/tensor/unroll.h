@@ -1,4 +1,7 @@
-/* unroll.h - loops over registers, which must be unrolled whole or the registers become memory. */
+/* unroll.h - loops over registers, which must be unrolled whole or the registers become memory.
+ *
+ * EACH() takes a bound that is a constant after inlining, at most 32.  The two pragmas say the same to gcc and to
+ * clang. */
 #ifndef TENSOR_UNROLL_H
 #define TENSOR_UNROLL_H
 

@@ -149,7 +149,8 @@ static void halves_and_bfloats_agree_with_the_codec(void)
 int main(void)
 {
     static const test_case cases[] = {
-        TEST(numbers_are_those_of_onnx),   TEST(names_are_found_again),        TEST(bytes_are_packed_and_overflow_is_seen),
+        TEST(numbers_are_those_of_onnx),   TEST(names_are_found_again),
+        TEST(bytes_are_packed_and_overflow_is_seen),
         TEST(every_code_comes_back),       TEST(rounding_is_to_nearest_even),  TEST(too_large_saturates_or_not),
         TEST(powers_of_two_round_as_asked), TEST(halves_and_bfloats_agree_with_the_codec),
     };

@@ -1,8 +1,8 @@
 /* Every elementwise, row and conversion kernel on every ISA this machine has, against the scalar reference: lengths
  * 0..257, unaligned addresses, in place, special values, and guards after the output.
  *
- * The tests are generated from the list: _Generic picks the check that fits a row's signature, so a row with a new kind of
- * signature does not compile until it has one.  `bounds` states the error of each row that is not exact, in units
+ * The tests are generated from the list: _Generic picks the check that fits a row's signature, so a row with a new kind
+ * of signature does not compile until it has one.  `bounds` states the error of each row that is not exact, in units
  * of the last place of the float result; the reference is computed in double and rounded once. */
 #include "tensor/kernel.h"
 #include "test.h"
@@ -58,14 +58,16 @@ static uint32_t ulps_apart(float a, float b)
 
 static float random_float(uint64_t *seed)
 {
-    static const float special[] = {0.0f, -0.0f, 1.0f, -1.0f, 0.5f, 1.5f, 2.5f, -2.5f, INFINITY, -INFINITY, NAN, FLT_MIN, -FLT_MIN,
-                                    FLT_TRUE_MIN, FLT_MAX, -FLT_MAX, 88.7f, 88.8f, -87.4f, -103.9f, 0.625f, 0.927734375f, 8388609.0f, 1e-20f};
+    static const float special[] = {0.0f, -0.0f, 1.0f, -1.0f, 0.5f, 1.5f, 2.5f, -2.5f, INFINITY, -INFINITY, NAN,
+                                    FLT_MIN, -FLT_MIN,
+                                    FLT_TRUE_MIN, FLT_MAX, -FLT_MAX, 88.7f, 88.8f, -87.4f, -103.9f, 0.625f,
+                                    0.927734375f, 8388609.0f, 1e-20f};
     uint64_t r = test_rand(seed);
     uint32_t bits = (uint32_t)(r >> 20);
     float any;
     switch (r % 8) {
     case 0: return special[(r >> 8) % COUNTOF(special)];
-    case 1: memcpy(&any, &bits, sizeof any); return isnan(any) ? NAN : any;      /* quiet: powf(signalling, 0) is not 1 */
+    case 1: memcpy(&any, &bits, sizeof any); return isnan(any) ? NAN : any;   /* quiet: powf(signalling, 0) is not 1 */
     case 2: return (float)(int32_t)bits * 0x1p-24f;                   /* +-128 */
     case 3: return (float)(int32_t)bits * 0x1p-31f;                   /* +-1 */
     default: return (float)(int32_t)bits * 0x1p-28f;                  /* +-8 */
@@ -95,7 +97,8 @@ static void compare(job *j, const float *got, const float *want, const float *be
             j->worst = apart <= b->ulp && apart > j->worst ? apart : j->worst;
             continue;
         }
-        printf("# %s %s: x[%zu of %zu] = %a (%g): got %a, want %a, %u ulp\n", j->isa, j->name, i, n, (double)x[i], (double)x[i], (double)got[i],
+        printf("# %s %s: x[%zu of %zu] = %a (%g): got %a, want %a, %u ulp\n", j->isa, j->name, i, n, (double)x[i],
+               (double)x[i], (double)got[i],
                (double)want[i], apart);
         test_failures++;
         return;
@@ -136,7 +139,8 @@ typedef void two_fn(float *y, const float *x, float s, float t, size_t n);
 typedef void act_fn(float *y, const float *x, const activation *act, size_t n);
 typedef float reduce_fn(const float *x, size_t n);
 typedef void moments_fn(const float *x, size_t n, float *ret_mean, float *ret_var);
-typedef void affine_fn(float *y, const float *x, float mean, float rstd, const float *scale, const float *bias, size_t n);
+typedef void affine_fn(float *y, const float *x, float mean, float rstd, const float *scale, const float *bias,
+                       size_t n);
 typedef void widen_fn(float *y, const uint16_t *x, size_t n);
 typedef void narrow_fn(uint16_t *y, const float *x, size_t n);
 typedef void dequant_i8_fn(float *y, const int8_t *x, float scale, int32_t zero, size_t n);
@@ -211,7 +215,8 @@ static void check_two(job *j, two_fn *got_fn, two_fn *want_fn)
     bool is_clip = strcmp(j->name, "clip_f32") == 0;
     for (trial t = {0}; next(j, &t);) {
         float *got = t.got, *want = t.want, *x = t.x + t.off;
-        if (!is_clip) {      /* products and sums of moderate numbers: an infinite or huge parameter is not a bound of anything */
+        /* products and sums of moderate numbers: an infinite or huge parameter is not a bound of anything */
+        if (!is_clip) {
             fill_finite(&t.s, 1, &j->seed);
             fill_finite(&t.t, 1, &j->seed);
         }
@@ -323,24 +328,24 @@ static void check_narrow(job *j, narrow_fn *got_fn, narrow_fn *want_fn)
     static void check_dequant_##suffix(job *j, dequant_##suffix##_fn *got_fn, dequant_##suffix##_fn *want_fn)    \
     {                                                                                                            \
         TYPE x[ROOM];                                                                                            \
-        for (trial t = {0}; next(j, &t);) {                                                                                     \
+        for (trial t = {0}; next(j, &t);) { \
             float *got = t.got, *want = t.want;                                                \
             for (size_t i = 0; i < ROOM; i++)                                                                    \
                 x[i] = (TYPE)test_rand(&j->seed);                                                                \
             got_fn(got, x + t.off, 0.037f, x[0], t.n);                                                               \
             want_fn(want, x + t.off, 0.037f, x[0], t.n);                                                             \
-            compare(j, got, want, t.before + t.off, t.x, t.n);                                                          \
+            compare(j, got, want, t.before + t.off, t.x, t.n); \
         }                                                                                                        \
     }                                                                                                            \
     static void check_quant_##suffix(job *j, quant_##suffix##_fn *got_fn, quant_##suffix##_fn *want_fn)          \
     {                                                                                                            \
         TYPE got[ROOM], want[ROOM];                                                                              \
-        for (trial t = {0}; next(j, &t);) {                                                                                     \
+        for (trial t = {0}; next(j, &t);) { \
             memset(got, 0x5a, sizeof got);                                                                       \
             memset(want, 0x5a, sizeof want);                                                                     \
             TYPE zero = (TYPE)test_rand(&j->seed);                                                               \
-            got_fn(got + t.off, t.x + t.off, 0.0625f, zero, t.n);                                                       \
-            want_fn(want + t.off, t.x + t.off, 0.0625f, zero, t.n);                                                     \
+            got_fn(got + t.off, t.x + t.off, 0.0625f, zero, t.n); \
+            want_fn(want + t.off, t.x + t.off, 0.0625f, zero, t.n); \
             CHECK(memcmp(got, want, sizeof got) == 0);                                                           \
         }                                                                                                        \
     }
@@ -383,7 +388,8 @@ static void the_reference_is_right(void)
     const kernel_set *k = &kernel_isa_at(0)->set;
     float y[4], x[4] = {-1, 0, 1, 2}, mean, var;
     k->gelu_f32(y, x, 4);
-    CHECK(fabsf(y[0] + 0.15865525f) < 1e-7f && y[1] == 0 && fabsf(y[2] - 0.84134475f) < 1e-7f && fabsf(y[3] - 1.9544997f) < 3e-7f);
+    CHECK(fabsf(y[0] + 0.15865525f) < 1e-7f && y[1] == 0 && fabsf(y[2] - 0.84134475f) < 1e-7f &&
+          fabsf(y[3] - 1.9544997f) < 3e-7f);
     k->gelu_tanh_f32(y, x, 4);
     CHECK(fabsf(y[0] + 0.15880801f) < 1e-7f && fabsf(y[2] - 0.84119199f) < 1e-7f);
     k->hard_swish_f32(y, x, 4);

@@ -41,6 +41,7 @@ static void a_name_forces_down_and_a_wrong_name_is_refused(void)
 int main(void)
 {
     static const test_case cases[] = {
-        TEST(every_table_is_complete), TEST(a_mask_forces_the_reference), TEST(a_name_forces_down_and_a_wrong_name_is_refused)};
+        TEST(every_table_is_complete), TEST(a_mask_forces_the_reference),
+        TEST(a_name_forces_down_and_a_wrong_name_is_refused)};
     return test_main(cases, COUNTOF(cases));
 }

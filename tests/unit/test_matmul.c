@@ -1,5 +1,5 @@
-/* Products of double and integer matrices: exact integers that wrap, any strides, batches, alpha and beta; and activations in
- * double precision at the values where their pieces meet. */
+/* Products of double and integer matrices: exact integers that wrap, any strides, batches, alpha and beta; and
+ * activations in double precision at the values where their pieces meet. */
 #include "tensor/matmul.h"
 
 #include "tensor/activation.h"

@@ -25,7 +25,8 @@ static void one(const char *op, int64_t opset, const double *x, const double *wa
 
 static void each_function_has_its_values(void)
 {
-    static const double x[] = {-1.5, -0.5, 0, 0.5, 2.5}, unit[] = {-0.5, 0, 0.5}, plus[] = {0.25, 1, 4}, from1[] = {1, 2};
+    static const double x[] = {-1.5, -0.5, 0, 0.5, 2.5}, unit[] = {-0.5, 0, 0.5}, plus[] = {0.25, 1, 4},
+                        from1[] = {1, 2};
     ONE("Abs", 13, x, 1.5, 0.5, 0, 0.5, 2.5);
     ONE("Neg", 13, x, 1.5, 0.5, 0, -0.5, -2.5);
     ONE("Sign", 13, x, -1, -1, 0, 1, 1);
@@ -256,7 +257,8 @@ static void broadcasts_are_those_of_the_plain_loop(void)
             double want = naive(op, element(&t.in[0], &t.out[0].shape, i), element(&t.in[1], &t.out[0].shape, i));
             double got = tensor_f64(&t.out[0], i);
             if (fabs(got - want) > (type == DT_F16 ? 1e-3 : 1e-6) * (1 + fabs(want))) {
-                printf("# round %d %s %s [%llu]: got %g, want %g\n", round, op, dtype_name(type), (unsigned long long)i, got, want);
+                printf("# round %d %s %s [%llu]: got %g, want %g\n", round, op, dtype_name(type), (unsigned long long)i,
+                       got, want);
                 test_failures++;
                 break;
             }

@@ -1,5 +1,5 @@
-/* Passes change how a graph is computed and never what: each rewrite happens where it is legal, not where it is not, and
- * models give the same outputs with and without them. */
+/* Passes change how a graph is computed and never what: each rewrite happens where it is legal, not where it is not,
+ * and models give the same outputs with and without them. */
 #include "engine/pass.h"
 
 #include "engine/model.h"
@@ -8,7 +8,8 @@
 
 #include <math.h>
 
-/* The graph after the passes as text: "Conv(BatchNormalization+Relu) Add", and what it computes with and without them. */
+/* The graph after the passes as text: "Conv(BatchNormalization+Relu) Add", and what it computes with and without
+ * them. */
 static const char *passed(onnx_build *b, char text[400])
 {
     static const model_opts with, without = {.no_passes = true};
@@ -41,7 +42,9 @@ static const char *passed(onnx_build *b, char text[400])
     uint64_t seed = 11;
     for (uint32_t i = 0; i < count && x && y; i++) {
         float *p = exec_input(x, i)->data, *q = exec_input(y, i)->data;
-        for (uint64_t k = 0; k < shape_count(&shapes[i]); k++) p[k] = q[k] = (float)(test_rand(&seed) % 2001) / 1000 - 1;
+        for (uint64_t k = 0; k < shape_count(&shapes[i]); k++) {
+            p[k] = q[k] = (float)(test_rand(&seed) % 2001) / 1000 - 1;
+        }
     }
     if (x && y) CHECK(exec_run(x, NULL, &e) == ERR_OK && exec_run(y, NULL, &e) == ERR_OK);
     for (uint32_t i = 0; i < model_output_count(m) && x && y; i++) {

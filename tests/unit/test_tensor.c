@@ -73,7 +73,8 @@ static void an_axis_counts_from_either_end(void)
 static void elements_keep_their_bits(void)
 {
     uint8_t memory[64];
-    static const dtype types[] = {DT_U8, DT_I8, DT_U16, DT_I16, DT_I32, DT_U32, DT_I64, DT_U64, DT_U4, DT_I4, DT_U2, DT_I2};
+    static const dtype types[] = {DT_U8, DT_I8, DT_U16, DT_I16, DT_I32, DT_U32, DT_I64, DT_U64, DT_U4, DT_I4, DT_U2,
+                                  DT_I2};
     for (size_t k = 0; k < COUNTOF(types); k++) {
         tensor t = tensor_make(types[k], &(shape){.rank = 1, .dim = {5}}, memory);
         uint32_t bits = dtype_bits(types[k]);
@@ -101,7 +102,8 @@ static void floats_are_stored_rounded(void)
 {
     uint8_t memory[16] = {0};
     shape two = SHAPE(2);
-    static const dtype types[] = {DT_F32, DT_F64, DT_F16, DT_BF16, DT_F8E4M3FN, DT_F8E5M2, DT_F8E4M3FNUZ, DT_F8E5M2FNUZ, DT_F4E2M1};
+    static const dtype types[] = {DT_F32, DT_F64, DT_F16, DT_BF16, DT_F8E4M3FN, DT_F8E5M2, DT_F8E4M3FNUZ, DT_F8E5M2FNUZ,
+                                  DT_F4E2M1};
     for (size_t k = 0; k < COUNTOF(types); k++) {
         tensor t = tensor_make(types[k], &two, memory);
         tensor_put_f64(&t, 0, 1.5);
