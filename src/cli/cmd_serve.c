@@ -15,11 +15,21 @@ enum { CONF_FILE_BYTES_MAX = 1 << 20, CONF_MEMORY_MAX = 64 << 20, HELP_BYTES_MAX
 
 static const char *environment(const char *name) { return getenv(name); }
 
+static err_code conf_file_read(conf *c, const char *path, err *e)
+{
+    char *text = NULL;
+    size_t len = 0;
+    err_code rc = file_read(path, CONF_FILE_BYTES_MAX, &text, &len, e);
+    if (rc == ERR_OK) rc = conf_yaml(c, path, (str){text, len}, e);
+    mem_free(text);
+    return rc;
+}
+
 static err_code conf_read(conf *c, arena *memory, int argc, char **argv, err *e)
 {
     err_code rc = conf_init(c, memory, e);
     const char *file = conf_file_flag(argc, argv, environment);
-    (void)file;
+    if (rc == ERR_OK && file) rc = conf_file_read(c, file, e);
     if (rc == ERR_OK) rc = conf_env(c, environment, e);
     if (rc == ERR_OK) rc = conf_flags(c, argc, argv, e);
     if (rc == ERR_OK && !c->help) rc = conf_check(c, e);
@@ -37,6 +47,13 @@ static int help_print(void (*print)(buf *out))
     return rc ? cmd_fail("proa serve", &e) : CMD_OK;
 }
 
+/* A wrong option or file: one line, for it says where. */
+static int misuse(const err *e)
+{
+    (void)cmd_fail("proa serve", e);
+    return CMD_USAGE;
+}
+
 static int serve(const conf *c)
 {
     static const log_level levels[] = {LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR};
@@ -46,7 +63,7 @@ static int serve(const conf *c)
                           .sink = console_err,
                           .clock_us = clock_wall_us});
     const char *forced = c->cpu.len ? c->cpu.p : NULL;
-    if (kernel_init(forced, &e)) return cmd_usage("proa serve", "[options] NAME=PATH ...", &e);
+    if (kernel_init(forced, &e)) return misuse(&e);
     CLEANUP(app) app *a = NULL;
     if (app_new(&a, c, &e)) return cmd_fail("proa serve", &e);
     bool v6 = memchr(c->address.p, ':', c->address.len) != NULL && c->address.p[0] != '[';
@@ -64,7 +81,7 @@ int cmd_serve(int argc, char **argv)
     if (argc == 1 && strcmp(argv[0], "--help-markdown") == 0) return help_print(conf_markdown);
     arena_init(&memory, NULL, 0, CONF_MEMORY_MAX);
     if (conf_read(&c, &memory, argc, argv, &e))
-        status = cmd_usage("proa serve", "[options] NAME=PATH ...; see proa serve --help", &e);
+        status = misuse(&e);
     else
         status = c.help ? help_print(conf_help) : serve(&c);
     arena_fini(&memory);

@@ -100,7 +100,7 @@ static err_code key_unknown(const char *where, str key, err *e)
     names[COUNTOF(rows)] = "config";
     names[COUNTOF(rows) + 1] = "help";
     const char *near = str_nearest(key, names, COUNTOF(names));
-    return err_set(e, ERR_INVALID, "%s: unknown option '" STR_FMT "'%s%s%s", where, STR_ARG(key),
+    return err_set(e, ERR_INVALID, "%sunknown option '" STR_FMT "'%s%s%s", where, STR_ARG(key),
                    near ? ", did you mean '" : "", near ? near : "", near ? "'?" : "; see proa serve --help");
 }
 
@@ -142,13 +142,13 @@ static err_code choice_parse(const row *r, const char *where, str value, uint64_
             *ret = i;
             return ERR_OK;
         }
-    return err_set(e, ERR_INVALID, "%s: %s: expected %s, got '" STR_FMT "'", where, r->name, r->what, STR_ARG(value));
+    return err_set(e, ERR_INVALID, "%s: expected %s, got '" STR_FMT "'", where, r->what, STR_ARG(value));
 }
 
 static err_code number_check(const row *r, const char *where, str value, bool parsed, uint64_t n, err *e)
 {
     if (parsed && n >= r->min && n <= r->max) return ERR_OK;
-    return err_set(e, ERR_INVALID, "%s: %s: expected %s in %llu..%llu, got '" STR_FMT "'", where, r->name,
+    return err_set(e, ERR_INVALID, "%s: expected %s in %llu..%llu, got '" STR_FMT "'", where,
                    r->kind == BYTES ? "bytes (plain, or with Ki, Mi, Gi)" : "an integer", (unsigned long long)r->min,
                    (unsigned long long)r->max, STR_ARG(value));
 }
@@ -162,7 +162,7 @@ static err_code value_set(conf *c, const row *r, const char *where, str value, e
     switch (r->kind) {
     case TEXT: {
         str copy = str_copy(c->memory, value);
-        if (!copy.p) return err_set(e, ERR_NOMEM, "%s: %s: no memory for the value", where, r->name);
+        if (!copy.p) return err_set(e, ERR_NOMEM, "%s: no memory for the value", where);
         memcpy(field, &copy, sizeof copy);
         return ERR_OK;
     }
@@ -174,8 +174,7 @@ static err_code value_set(conf *c, const row *r, const char *where, str value, e
     case CHOICE: rc = choice_parse(r, where, value, &n, e); break;
     case BOOL:
         if (!bool_parse(value, &n))
-            return err_set(e, ERR_INVALID, "%s: %s: expected true or false, got '" STR_FMT "'", where, r->name,
-                           STR_ARG(value));
+            return err_set(e, ERR_INVALID, "%s: expected true or false, got '" STR_FMT "'", where, STR_ARG(value));
         break;
     }
     if (rc) return rc;
@@ -187,16 +186,20 @@ err_code conf_init(conf *c, arena *memory, err *e)
 {
     *c = (conf){.memory = memory};
     for (size_t i = 0; i < COUNTOF(rows); i++) {
-        err_code rc = value_set(c, &rows[i], "default", str_of(rows[i].init), e);
+        err_code rc = value_set(c, &rows[i], rows[i].name, str_of(rows[i].init), e);
         if (rc) return rc;
     }
     return ERR_OK;
 }
 
+bool conf_has(str key) { return row_find(key) != NULL; }
+
 err_code conf_set(conf *c, const char *where, str key, str value, err *e)
 {
     const row *r = row_find(key);
-    return r ? value_set(c, r, where, value, e) : key_unknown(where, key, e);
+    char whole[360];
+    snprintf(whole, sizeof whole, "%s: %s", where, r ? r->name : "");
+    return r ? value_set(c, r, whole, value, e) : key_unknown(whole, key, e);
 }
 
 /* Doubles when the count is a power of two, so nothing but the count need be kept. */
@@ -211,7 +214,7 @@ static bool models_room(conf *c)
     return true;
 }
 
-static err_code model_add(conf *c, const char *where, str name, str path, err *e)
+err_code conf_model_add(conf *c, const char *where, str name, str path, err *e)
 {
     if (name.len == 0 || path.len == 0)
         return err_set(e, ERR_INVALID, "%s: expected NAME=PATH, got '" STR_FMT "=" STR_FMT "'", where, STR_ARG(name),
@@ -257,7 +260,7 @@ static err_code flag_set(conf *c, int argc, char *const *argv, int *at, err *e)
     }
     bool config = name_is("config", key);
     const row *r = row_find(key);
-    if (!r && !config) return key_unknown("proa serve", key, e);
+    if (!r && !config) return key_unknown("", key, e);
     if (!joined && r && r->kind == BOOL && (*at + 1 >= argc || !bool_parse(str_of(argv[*at + 1]), &(uint64_t){0})))
         value = STR("true");
     else if (!joined) {
@@ -277,11 +280,11 @@ err_code conf_flags(conf *c, int argc, char *const *argv, err *e)
         else if (str_starts(word, STR("--"))) {
             if ((rc = flag_set(c, argc, argv, &i, e)) != ERR_OK) return rc;
         } else if (str_starts(word, STR("-"))) {
-            return err_set(e, ERR_INVALID, "proa serve: unknown option '%s'; see proa serve --help", argv[i]);
+            return err_set(e, ERR_INVALID, "unknown option '%s'; see proa serve --help", argv[i]);
         } else {
             if (!str_cut(word, '=', &name, &path))
-                return err_set(e, ERR_INVALID, "proa serve: expected NAME=PATH, got '%s'", argv[i]);
-            if ((rc = model_add(c, "proa serve", name, path, e)) != ERR_OK) return rc;
+                return err_set(e, ERR_INVALID, "expected NAME=PATH, got '%s'", argv[i]);
+            if ((rc = conf_model_add(c, "command line", name, path, e)) != ERR_OK) return rc;
         }
     }
     return ERR_OK;
@@ -306,8 +309,7 @@ err_code conf_check(conf *c, err *e)
     if (c->model_dir.len == 0 && c->model_name.len > 0)
         return err_set(e, ERR_INVALID, "--model-name: expected --model-dir with it, got none");
     if (c->model_count == 0 && c->model_repository.len == 0 && c->model_dir.len == 0)
-        return err_set(e, ERR_INVALID,
-                       "proa serve: expected NAME=PATH, --model-dir or --model-repository, got no model");
+        return err_set(e, ERR_INVALID, "expected NAME=PATH, --model-dir or --model-repository, got no model");
     return ERR_OK;
 }
 

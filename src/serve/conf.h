@@ -36,6 +36,8 @@ typedef const char *conf_getenv(const char *name);
 err_code conf_init(conf *c, arena *memory, err *e) MUST_USE; /* the defaults */
 /* One option, by its name in any spelling: "body-bytes-max" or "body_bytes_max".  `where` opens the message. */
 err_code conf_set(conf *c, const char *where, str key, str value, err *e) MUST_USE;
+bool conf_has(str key); /* is there such an option */
+err_code conf_model_add(conf *c, const char *where, str name, str path, err *e) MUST_USE;
 err_code conf_env(conf *c, conf_getenv *get, err *e) MUST_USE;
 /* YAML: the option names as keys, and `models:` as a map NAME: PATH. */
 err_code conf_yaml(conf *c, const char *file, str text, err *e) MUST_USE;

@@ -1,0 +1,172 @@
+/* A later source overrides an earlier one, every source passes the same checks, and each refusal is one exact line that
+ * says where. */
+#include "serve/conf.h"
+#include "test.h"
+
+#include <stdio.h>
+
+static arena memory;
+static conf c;
+
+static void fresh(void)
+{
+    err e;
+    arena_fini(&memory);
+    arena_init(&memory, NULL, 0, 1 << 20);
+    CHECK(conf_init(&c, &memory, &e) == ERR_OK);
+}
+
+static err_code flags(const char *line, err *e)
+{
+    static char words[512];
+    char *argv[32];
+    int argc = 0;
+    snprintf(words, sizeof words, "%s", line);
+    for (char *w = words, *end; w && *w; w = end) {
+        end = strchr(w, ' ');
+        if (end) *end++ = 0;
+        argv[argc++] = w;
+    }
+    return conf_flags(&c, argc, argv, e);
+}
+
+static const char *environment(const char *name)
+{
+    if (strcmp(name, "PROA_PORT") == 0) return "81";
+    if (strcmp(name, "PROA_QUEUE_MAX") == 0) return "7";
+    return NULL;
+}
+
+static void later_sources_override_earlier_ones(void)
+{
+    err e;
+    fresh();
+    CHECK_U64(c.port, 8080);
+    CHECK(str_is(c.address, "127.0.0.1"));
+    CHECK(conf_yaml(&c, "f", STR("port: 80\nqueue_max: 5\nbody-bytes-max: 2Mi\nmodels:\n  a: /m\n"), &e) == ERR_OK);
+    CHECK_U64(c.port, 80);
+    CHECK_U64(c.body_bytes_max, 2 << 20);
+    CHECK(conf_env(&c, environment, &e) == ERR_OK);
+    CHECK_U64(c.port, 81);
+    CHECK(flags("--port=82 b=/n --log-requests --model_name m --model_dir=/d", &e) == ERR_OK);
+    CHECK_U64(c.port, 82);
+    CHECK_U64(c.queue_max, 7);
+    CHECK_U64(c.log_requests, 1);
+    CHECK(str_is(c.model_name, "m") && str_is(c.model_dir, "/d"));
+    CHECK_U64(c.model_count, 2);
+    CHECK(str_is(c.models[1].name, "b") && str_is(c.models[1].path, "/n"));
+    CHECK(conf_check(&c, &e) == ERR_OK);
+}
+
+static void flags_take_every_spelling(void)
+{
+    err e;
+    fresh();
+    CHECK(flags("--http_port 9 --log-requests false --log-format json --header-wait-ms=1 --config x -h", &e) == ERR_OK);
+    CHECK_U64(c.port, 9);
+    CHECK_U64(c.log_requests, 0);
+    CHECK_U64(c.log_format, CONF_LOG_JSON);
+    CHECK(c.help);
+    CHECK(flags("--log-requests a=/b", &e) == ERR_OK);
+    CHECK_U64(c.log_requests, 1);
+    CHECK_U64(c.model_count, 1);
+}
+
+static void many_models_keep_their_order(void)
+{
+    err e;
+    fresh();
+    for (int i = 0; i < 100; i++) {
+        char name[16];
+        int n = snprintf(name, sizeof name, "m%d", i);
+        CHECK(conf_model_add(&c, "w", (str){name, (size_t)n}, STR("/p"), &e) == ERR_OK);
+    }
+    CHECK(str_is(c.models[0].name, "m0") && str_is(c.models[63].name, "m63") && str_is(c.models[99].name, "m99"));
+}
+
+static void flags_refuse(const char *line, const char *text)
+{
+    err e = {0};
+    fresh();
+    err_code rc = flags(line, &e);
+    if (rc == ERR_OK) rc = conf_check(&c, &e);
+    CHECK(rc != ERR_OK);
+    CHECK_STR(e.text, text);
+}
+
+static void yaml_refuse(const char *yaml, const char *text)
+{
+    err e = {0};
+    fresh();
+    CHECK(conf_yaml(&c, "f.yaml", str_of(yaml), &e) == ERR_INVALID);
+    CHECK_STR(e.text, text);
+}
+
+static void refusals_say_where_and_what(void)
+{
+    flags_refuse("--port 65536", "--port: expected an integer in 0..65535, got '65536'");
+    flags_refuse("--port -1", "--port: expected an integer in 0..65535, got '-1'");
+    flags_refuse("--port", "--port: expected a value after it, got nothing");
+    flags_refuse("--prot=1", "unknown option 'prot', did you mean 'port'?");
+    flags_refuse("--zzzzzzzzzzzz", "unknown option 'zzzzzzzzzzzz'; see proa serve --help");
+    flags_refuse("-x", "unknown option '-x'; see proa serve --help");
+    flags_refuse("model", "expected NAME=PATH, got 'model'");
+    flags_refuse("=p", "command line: expected NAME=PATH, got '=p'");
+    flags_refuse("a=", "command line: expected NAME=PATH, got 'a='");
+    flags_refuse("a=/1 a=/2", "models: duplicate name 'a' for /1 and /2");
+    flags_refuse("--model-name x", "--model-name: expected --model-dir with it, got none");
+    flags_refuse("", "expected NAME=PATH, --model-dir or --model-repository, got no model");
+    flags_refuse("--body-bytes-max 99999999999999999999Gi",
+                 "--body-bytes-max: expected bytes (plain, or with Ki, Mi, Gi) in 1024..1099511627776, got "
+                 "'99999999999999999999Gi'");
+    flags_refuse("--log-level inf", "--log-level: expected debug, info, warn or error, got 'inf'");
+    flags_refuse("--log-requests=maybe", "--log-requests: expected true or false, got 'maybe'");
+    yaml_refuse("port: many\n", "f.yaml:1:1: port: expected an integer in 0..65535, got 'many'");
+    yaml_refuse("\n  prot: 1\n", "f.yaml:2:3: unknown option 'prot', did you mean 'port'?");
+    yaml_refuse("models: 3\n", "f.yaml:1:9: models: expected a map, got '3'");
+    yaml_refuse("- a\n", "f.yaml:1:1: expected a map, got a list");
+}
+
+static void help_names_every_option(void)
+{
+    buf help, docs;
+    buf_init(&help, 1 << 20);
+    buf_init(&docs, 1 << 20);
+    conf_help(&help);
+    conf_markdown(&docs);
+    CHECK(!help.full && !docs.full);
+    buf_put_byte(&help, 0);
+    buf_put_byte(&docs, 0);
+    CHECK(strstr((char *)help.p, "--body-bytes-max BYTES") != NULL);
+    CHECK(strstr((char *)docs.p, "| `--port`, `--http-port` | `PROA_PORT` | `8080` |") != NULL);
+    buf_fini(&help);
+    buf_fini(&docs);
+}
+
+static void construction_survives_every_failed_allocation(void)
+{
+    err e;
+    arena_fini(&memory);
+    FAULT_SWEEP({
+        arena small;
+        conf made;
+        arena_init(&small, NULL, 0, 1 << 20);
+        if (conf_init(&made, &small, &e) == ERR_OK) (void)!conf_yaml(&made, "f", STR("port: 1\nmodels: {a: b}\n"), &e);
+        arena_fini(&small);
+    });
+}
+
+int main(void)
+{
+    static const test_case cases[] = {
+        TEST(later_sources_override_earlier_ones),
+        TEST(flags_take_every_spelling),
+        TEST(many_models_keep_their_order),
+        TEST(refusals_say_where_and_what),
+        TEST(help_names_every_option),
+        TEST(construction_survives_every_failed_allocation),
+    };
+    int status = test_main(cases, COUNTOF(cases));
+    arena_fini(&memory);
+    return status;
+}
