@@ -126,18 +126,27 @@ const char *decimal_scan(const char *p, const char *end, decimal *ret)
 static inline int bias(const decimal_format *f) { return (1 << (f->exponent - 1)) - 1; }
 static inline uint64_t infinity(const decimal_format *f) { return (((uint64_t)1 << f->exponent) - 1) << f->fraction; }
 
-/* x * 2^exp, where x has its top bit set, rounded to the nearest value of the format; infinity where that is nearest.
- * Adding the rounded significand to the exponent field lets a carry find its way, from subnormals too. */
-static inline uint64_t nearest(u128 x, int exp, const decimal_format *f)
+/* A number in [x, x + slack] * 2^exp, where x has its top bit set, rounded to the nearest value of the format; infinity
+ * where that is nearest.  False = a half-way point lies in that interval, and *ret is the value below it.
+ * Adding the significand to the exponent field lets a carry find its way, from subnormals too. */
+static inline bool nearest(u128 x, u128 slack, int exp, const decimal_format *f, uint64_t *ret)
 {
     int top = exp + 127 + bias(f);   /* the biased exponent; below 1 the value is subnormal and keeps fewer bits */
     int drop = 127 - f->fraction + (top < 1 ? 1 - top : 0);
-    if (drop > 128) return 0;
-    if (top > 2 * bias(f)) return infinity(f);
+    if (drop > 128) {
+        *ret = 0;
+        return drop > 129 || x + slack >= x;
+    }
+    if (top > 2 * bias(f)) {
+        *ret = infinity(f);
+        return true;
+    }
     uint64_t kept = drop == 128 ? 0 : (uint64_t)(x >> drop);
     u128 half = (u128)1 << (drop - 1), rest = x & (half | (half - 1));
-    kept += rest > half || (rest == half && (kept & 1));
-    return top < 1 ? kept : ((uint64_t)(top - 1) << f->fraction) + kept;
+    bool sure = !slack || rest > half || half - rest > slack;
+    kept += sure && (rest > half || (rest == half && (kept & 1)));
+    *ret = (top < 1 ? 0 : (uint64_t)(top - 1) << f->fraction) + kept;
+    return sure;
 }
 
 typedef struct {
@@ -244,13 +253,7 @@ static inline bool bits_of(const decimal *d, const decimal_format *f, uint64_t *
         slack <<= 1;
         exp--;
     }
-    bits = nearest(x, exp, f);
-    u128 above = x + slack;
-    bool carry = above < x;
-    if (carry) above = (u128)1 << 127 | ((above >> 1) + 1);
-    uint64_t bits_above = nearest(above, exp + carry, f);
-    if (bits != bits_above) {
-        INVARIANT(bits_above == bits + 1);
+    if (!nearest(x, slack, exp, f, &bits)) {
         int order = compare_half(d, f, bits);
         bits += order > 0 || (order == 0 && (bits & 1));
     }

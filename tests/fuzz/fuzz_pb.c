@@ -40,7 +40,7 @@ static void copy(const uint8_t *data, size_t size)
         case PB_FIXED64: pb_put_fixed64(&b, f.number, f.value); break;
         case PB_BYTES: pb_put_bytes(&b, f.number, f.p, f.len); break;
         case PB_GROUP_START:
-        case PB_GROUP_END: INVARIANT(!"groups are stepped over");
+        case PB_GROUP_END: INVARIANT(f.type == PB_BYTES);   /* groups are stepped over */
         }
     }
     INVARIANT(buf_check(&b, "copy", &e) == ERR_OK);
