@@ -93,6 +93,13 @@ void op_case_ints(op_case *t, const char *name, const int64_t *v, uint32_t count
     a->count = count;
 }
 
+void op_case_floats(op_case *t, const char *name, const float *v, uint32_t count)
+{
+    attr *a = add_attr(t, name, ATTR_FLOATS);
+    a->floats = v;
+    a->count = count;
+}
+
 /* Outputs before the run: NaN, so that an element not written shows. */
 static void make_outputs(op_case *t)
 {

@@ -41,6 +41,7 @@ void op_case_int(op_case *t, const char *name, int64_t v);
 void op_case_float(op_case *t, const char *name, float v);
 void op_case_str(op_case *t, const char *name, const char *v);
 void op_case_ints(op_case *t, const char *name, const int64_t *v, uint32_t count);
+void op_case_floats(op_case *t, const char *name, const float *v, uint32_t count);
 err_code op_case_run(op_case *t);
 /* Output i has this type and shape, and these values within `within`, absolute and relative (NaN equals NaN). */
 void op_case_check(const op_case *t, uint32_t i, dtype type, shape s, double within, const double *values, size_t count,

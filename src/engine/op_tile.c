@@ -181,3 +181,42 @@ const void *tile_read(const kernel_set *k, const tensor *t, const view *v, uint6
     tile_widen(k, room, from, t->type, n);
     return room;
 }
+
+static void put_run(void *to, const uint8_t *from, int64_t stride, size_t element_bytes, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        memcpy((uint8_t *)to + (int64_t)i * stride * (int64_t)element_bytes, from + i * element_bytes, element_bytes);
+}
+
+void tile_write(const kernel_set *k, tensor *t, const view *v, uint64_t first, size_t n, const void *from)
+{
+    INVARIANT(n <= TILE);
+    UNINIT uint64_t raw[TILE];
+    size_t bytes = dtype_bits(t->type) / 8;
+    const uint8_t *source = from;
+    if (!tile_native(tile_as_of(t->type), t->type)) {
+        tile_narrow(k, raw, t->type, from, n);
+        source = (const uint8_t *)raw;
+    }
+    uint8_t *base = t->data;
+    int64_t at[TENSOR_RANK_MAX] = {0}, offset = v->offset;
+    uint32_t last = v->rank ? v->rank - 1 : 0;
+    for (uint32_t d = v->rank; d-- > 0; first /= (uint64_t)v->dim[d]) {
+        at[d] = (int64_t)(first % (uint64_t)v->dim[d]);
+        offset += at[d] * v->stride[d];
+    }
+    while (n > 0) {
+        size_t run = v->rank ? (size_t)(v->dim[last] - at[last]) : 1;
+        run = run < n ? run : n;
+        put_run(base + offset * (int64_t)bytes, source, v->rank ? v->stride[last] : 0, bytes, run);
+        source += run * bytes;
+        n -= run;
+        offset += v->rank ? (int64_t)run * v->stride[last] : 0;
+        at[last] += (int64_t)run;
+        for (uint32_t d = last; v->rank && at[d] == v->dim[d] && d > 0; d--) {
+            offset += v->stride[d - 1] - at[d] * v->stride[d];
+            at[d] = 0;
+            at[d - 1]++;
+        }
+    }
+}

@@ -29,5 +29,7 @@ void tile_gather(void *to, const void *from, const view *v, size_t element_bytes
 /* The elements of `t` in that walk as a tile: a pointer into t->data where that serves, else `room` filled.  n <=
  * TILE. */
 const void *tile_read(const kernel_set *k, const tensor *t, const view *v, uint64_t first, size_t n, tile *room);
+/* A tile into the elements first..first+n-1 of the walk. */
+void tile_write(const kernel_set *k, tensor *t, const view *v, uint64_t first, size_t n, const void *from);
 
 #endif
