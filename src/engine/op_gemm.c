@@ -1,6 +1,7 @@
 /* Gemm and MatMul. */
 #include "engine/half.h"
 #include "engine/op.h"
+#include "engine/product.h"
 #include "tensor/gemm.h"
 #include "tensor/matmul.h"
 
@@ -57,12 +58,6 @@ static err_code types(const op_call *c, err *e)
     return rc;
 }
 
-static err_code shapes_differ(const op_call *c, const shape *a, const shape *b, err *e)
-{
-    char text[2][SHAPE_TEXT_MAX];
-    return op_err(c, e, ERR_INVALID, "shapes %s and %s do not fit", shape_text(a, text[0]), shape_text(b, text[1]));
-}
-
 /* ---- Gemm --------------------------------------------------------------------------------------------------- */
 
 typedef struct {
@@ -98,13 +93,13 @@ static err_code gemm_infer(op_call *c, err *e)
     if (!rc) rc = op_rank(c, 1, 2, 2, e);
     if (rc) return rc;
     gemm_attrs g = gemm_read(c);
-    if ((size_t)c->in[1]->shape.dim[g.turn_b] != g.k) return shapes_differ(c, &c->in[0]->shape, &c->in[1]->shape, e);
+    if ((size_t)c->in[1]->shape.dim[g.turn_b] != g.k) return product_mismatch(c, &c->in[0]->shape, &c->in[1]->shape, e);
     shape y = shape_make(2, (int64_t[]){(int64_t)g.m, (int64_t)g.n}), wide;
     err inner;
     if (g.c && (shape_broadcast(&wide, &y, &g.c->shape, &inner) || !shape_eq(&wide, &y)))
-        return shapes_differ(c, &y, &g.c->shape, e);
+        return product_mismatch(c, &y, &g.c->shape, e);
     if (c->node->residual && !shape_eq(&c->in[c->in_count - 1]->shape, &y))
-        return shapes_differ(c, &y, &c->in[c->in_count - 1]->shape, e);
+        return product_mismatch(c, &y, &c->in[c->in_count - 1]->shape, e);
     return op_set(c, 0, c->in[0]->type, &y, e);
 }
 
@@ -211,45 +206,10 @@ static err_code gemm_run(op_call *c, err *e)
 
 /* ---- MatMul ------------------------------------------------------------------------------------------------- */
 
-/* The operands as matrices with a common batch; a vector is a matrix of one row (a) or one column (b). */
-typedef struct {
-    size_t m, n, k, batch;
-    shape lead; /* broadcast batch dimensions */
-    shape lead_a, lead_b;
-    shape y;
-} product_shape;
-
 static err_code matmul_prepare(op_prep *p, void **ret_state, err *e) { return prepare(p, false, false, ret_state, e); }
 
-static shape leading(const shape *s) { return shape_make(s->rank > 2 ? s->rank - 2 : 0, s->dim); }
-
-static err_code product_of(const op_call *c, product_shape *ret, err *e)
-{
-    const shape *a = &c->in[0]->shape, *b = &c->in[1]->shape;
-    err_code rc = op_rank(c, 0, 1, TENSOR_RANK_MAX, e);
-    if (!rc) rc = op_rank(c, 1, 1, TENSOR_RANK_MAX, e);
-    if (rc) return rc;
-    product_shape p = {.m = a->rank > 1 ? (size_t)a->dim[a->rank - 2] : 1,
-                       .k = (size_t)a->dim[a->rank - 1],
-                       .n = b->rank > 1 ? (size_t)b->dim[b->rank - 1] : 1,
-                       .lead_a = leading(a),
-                       .lead_b = leading(b)};
-    err inner;
-    if (b->dim[b->rank > 1 ? b->rank - 2 : 0] != a->dim[a->rank - 1] ||
-        shape_broadcast(&p.lead, &p.lead_a, &p.lead_b, &inner))
-        return shapes_differ(c, a, b, e);
-    p.y = p.lead;
-    if (a->rank > 1 && shape_push(&p.y, (int64_t)p.m, e)) return e->code;
-    if (b->rank > 1 && shape_push(&p.y, (int64_t)p.n, e)) return e->code;
-    uint64_t batch = shape_count(&p.lead);
-    if (batch > UINT32_MAX) return op_err(c, e, ERR_LIMIT, "more than %u products", UINT32_MAX);
-    p.batch = (size_t)batch;
-    *ret = p;
-    return ERR_OK;
-}
-
 /* A fused Add is a residual of the output's shape or a bias for each column. */
-static bool residual_fits(const tensor *r, const product_shape *p)
+static bool residual_fits(const tensor *r, const product *p)
 {
     return shape_eq(&r->shape, &p->y) || (r->shape.rank == 1 && p->y.rank > 0 && (size_t)r->shape.dim[0] == p->n &&
                                           p->y.dim[p->y.rank - 1] == r->shape.dim[0]);
@@ -257,35 +217,16 @@ static bool residual_fits(const tensor *r, const product_shape *p)
 
 static err_code matmul_infer(op_call *c, err *e)
 {
-    product_shape p;
+    product p;
     err_code rc = types(c, e);
-    if (!rc) rc = product_of(c, &p, e);
+    if (!rc) rc = product_of(c, 0, 1, &p, e);
     if (rc) return rc;
     if (c->node->residual && !residual_fits(c->in[c->in_count - 1], &p))
-        return shapes_differ(c, &p.y, &c->in[c->in_count - 1]->shape, e);
+        return product_mismatch(c, &p.y, &c->in[c->in_count - 1]->shape, e);
     return op_set(c, 0, c->in[0]->type, &p.y, e);
 }
 
-/* Where each matrix of the batch starts in an operand, elements. */
-static err_code starts_of(op_call *c, const product_shape *p, const shape *lead, size_t matrix, const size_t **ret,
-                          err *e)
-{
-    *ret = NULL;
-    if (shape_count(lead) == 1) return ERR_OK;
-    size_t *at = arena_push_raw(c->scratch, p->batch * sizeof *at, _Alignof(size_t));
-    if (!at) return op_err(c, e, ERR_LIMIT, "no memory for %zu products", p->batch);
-    view v = view_broadcast(lead, &p->lead);
-    for (size_t i = 0; i < p->batch; i++) {
-        size_t rest = i, index = 0;
-        for (uint32_t d = v.rank; d-- > 0; rest /= (size_t)v.dim[d])
-            index += rest % (size_t)v.dim[d] * (size_t)v.stride[d];
-        at[i] = index * matrix;
-    }
-    *ret = at;
-    return ERR_OK;
-}
-
-static err_code matmul_run_f32(op_call *c, product_shape *p, err *e)
+static err_code matmul_run_f32(op_call *c, product *p, err *e)
 {
     const product_state *s = c->state;
     bool packed_a = s && s->a && p->lead_a.rank == 0, packed_b = s && s->b && p->lead_b.rank == 0;
@@ -305,8 +246,8 @@ static err_code matmul_run_f32(op_call *c, product_shape *p, err *e)
         call.m *= p->batch;
         call.batch = 1;
     } else {
-        rc = starts_of(c, p, &p->lead_a, p->m * p->k, &call.a.batch_at, e);
-        if (!rc) rc = starts_of(c, p, &p->lead_b, p->k * p->n, &call.b.batch_at, e);
+        rc = product_starts(c, p, &p->lead_a, p->m * p->k, &call.a.batch_at, e);
+        if (!rc) rc = product_starts(c, p, &p->lead_b, p->k * p->n, &call.b.batch_at, e);
     }
     if (packed_a) call.a = (gemm_matrix){.data = s->a, .packed = true};
     if (packed_b) call.b = (gemm_matrix){.data = s->b, .packed = true};
@@ -326,8 +267,8 @@ static err_code matmul_run_f32(op_call *c, product_shape *p, err *e)
 
 static err_code matmul_run(op_call *c, err *e)
 {
-    product_shape p;
-    err_code rc = product_of(c, &p, e);
+    product p;
+    err_code rc = product_of(c, 0, 1, &p, e);
     if (rc || tensor_count(c->out[0]) == 0) return rc;
     if (!matmul_has(c->in[0]->type)) return matmul_run_f32(c, &p, e);
     matmul_call call = {.type = c->in[0]->type,
@@ -344,8 +285,8 @@ static err_code matmul_run(op_call *c, err *e)
                         .y = c->out[0]->data,
                         .alpha = 1,
                         .beta = 1};
-    rc = starts_of(c, &p, &p.lead_a, p.m * p.k, &call.a_at, e);
-    if (!rc) rc = starts_of(c, &p, &p.lead_b, p.k * p.n, &call.b_at, e);
+    rc = product_starts(c, &p, &p.lead_a, p.m * p.k, &call.a_at, e);
+    if (!rc) rc = product_starts(c, &p, &p.lead_b, p.k * p.n, &call.b_at, e);
     if (rc) return rc;
     if (p.batch * p.m > UINT32_MAX) return op_err(c, e, ERR_LIMIT, "more than %u rows", UINT32_MAX);
     matmul(&call, c->pool);

@@ -88,10 +88,11 @@ static size_t slots_count(const compute *pool) { return pool ? (size_t)compute_t
 
 static size_t slot_floats(size_t floats) { return round_up(floats ? floats : 1, MEM_ALIGN / sizeof(float)); }
 
-static size_t slots_bytes(size_t floats, size_t count)
+size_t gemm_slots_bytes(size_t floats, const compute *pool)
 {
     size_t bytes;
-    if (floats > SIZE_MAX - MEM_ALIGN || __builtin_mul_overflow(slot_floats(floats), count * sizeof(float), &bytes) ||
+    if (floats > SIZE_MAX - MEM_ALIGN ||
+        __builtin_mul_overflow(slot_floats(floats), slots_count(pool) * sizeof(float), &bytes) ||
         __builtin_add_overflow(bytes, MEM_ALIGN, &bytes))
         return SIZE_MAX;
     return bytes;
@@ -101,7 +102,7 @@ err_code gemm_slots_init(gemm_slots *s, size_t floats, const compute *pool, aren
 {
     *s = (gemm_slots){.each = slot_floats(floats), .count = slots_count(pool)};
     INVARIANT(s->count <= GEMM_SLOTS_MAX);
-    size_t bytes = slots_bytes(floats, s->count);
+    size_t bytes = gemm_slots_bytes(floats, pool);
     s->memory = bytes == SIZE_MAX ? NULL : arena_push_raw(scratch, bytes - MEM_ALIGN, MEM_ALIGN);
     if (!s->memory) return err_set(e, ERR_LIMIT, "no memory for %zu packing buffers of %zu floats", s->count, floats);
     return ERR_OK;
@@ -237,7 +238,7 @@ size_t gemm_scratch(const gemm_call *g, const compute *pool)
 {
     if (g->batch == 0 || g->m == 0 || g->n == 0) return 0;
     plan p = plan_of(g, NULL, pool);
-    return p.pack_a || p.pack_b ? slots_bytes(buffer_of(&p), slots_count(pool)) : 0;
+    return p.pack_a || p.pack_b ? gemm_slots_bytes(buffer_of(&p), pool) : 0;
 }
 
 err_code gemm_f32(const gemm_call *g, const kernel_set *k, compute *pool, arena *scratch, err *e)

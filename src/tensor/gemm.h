@@ -64,6 +64,7 @@ typedef struct {
     _Atomic bool taken[GEMM_SLOTS_MAX];
 } gemm_slots;
 err_code gemm_slots_init(gemm_slots *s, size_t floats, const compute *pool, arena *scratch, err *e) MUST_USE;
+size_t gemm_slots_bytes(size_t floats, const compute *pool);   /* what init takes from scratch; SIZE_MAX on overflow */
 float *gemm_slots_take(gemm_slots *s, size_t *ret_slot);
 void gemm_slots_give(gemm_slots *s, size_t slot);
 

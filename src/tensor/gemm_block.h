@@ -14,6 +14,7 @@
 #define TENSOR_GEMM_BLOCK_H
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum { GEMM_ROWS = 16, GEMM_COLUMNS = 48 };
 
@@ -35,5 +36,16 @@ typedef struct {
     const float *residual; /* [m, n], rows residual_row apart, or NULL */
     size_t residual_row;
 } gemm_block;
+
+/* C += or = A * B over pairs of 16-bit integers, sums modulo 2^32.  The same panels, each element a pair of
+ * neighbours in k: a[(p * 16 + i) * 2 + {0, 1}], b[(p * 48 + j) * 2 + {0, 1}]; an odd k ends with a 0. */
+typedef struct {
+    size_t m, n, pairs;
+    const int16_t *a, *b;
+    size_t a_panel, b_panel;    /* elements from a panel to the next */
+    int32_t *c;
+    size_t c_row;
+    bool add;
+} gemm_block_i16;
 
 #endif

@@ -33,6 +33,21 @@ void gemm_f32_scalar(const gemm_block *g)
     }
 }
 
+void gemm_i16_scalar(const gemm_block_i16 *g)
+{
+    for (size_t i = 0; i < g->m; i++) {
+        const int16_t *a = g->a + i / GEMM_ROWS * g->a_panel + i % GEMM_ROWS * 2;
+        for (size_t j = 0; j < g->n; j++) {
+            const int16_t *b = g->b + j / GEMM_COLUMNS * g->b_panel + j % GEMM_COLUMNS * 2;
+            int32_t *c = g->c + i * g->c_row + j;
+            uint32_t sum = g->add ? (uint32_t)*c : 0;
+            for (size_t p = 0; p < g->pairs * 2; p++)
+                sum += (uint32_t)(a[p / 2 * GEMM_ROWS * 2 + p % 2] * b[p / 2 * GEMM_COLUMNS * 2 + p % 2]);
+            *c = (int32_t)sum;
+        }
+    }
+}
+
 void transpose_f32_scalar(float *y, size_t y_row, const float *x, size_t x_row, size_t rows, size_t columns)
 {
     for (size_t i = 0; i < rows; i++)
