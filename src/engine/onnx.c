@@ -364,7 +364,8 @@ static err_code function_expand(loader *l, scope *s, const onnx_function *fn, co
     map_init(&results);
     err_code rc = function_body(l, &body, fn, call, &results, e);
     map_fini(&results);
-    return rc ? err_wrap(e, "%s", node_text(s->g, call, text)) : ERR_OK;
+    /* The outermost call says where to look; all of them would leave no room for what was wrong. */
+    return rc && s->calls == 0 ? err_wrap(e, "%s", node_text(s->g, call, text)) : rc;
 }
 
 /* ---- graphs --------------------------------------------------------------------------------------------------- */

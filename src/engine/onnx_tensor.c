@@ -211,12 +211,23 @@ static err_code read(tensor *ret, parts *p, pb message, const onnx_tensor_opts *
     return rc;
 }
 
+/* For messages: the name may come after what is wrong. */
+static str name_of(pb r)
+{
+    str name = {0};
+    pb_field f;
+    while (pb_next(&r, &f)) {
+        if (f.number == T_NAME && f.type == PB_BYTES) name = pb_text(&r, &f);
+    }
+    return name;
+}
+
 err_code onnx_tensor_read(tensor *ret, str *ret_name, pb message, const onnx_tensor_opts *o, err *e)
 {
     parts p;
     tensor t;
     err_code rc = read(&t, &p, message, o, e);
-    if (rc) return err_wrap(e, "tensor '" STR_FMT "'", STR_ARG(p.name));
+    if (rc) return err_wrap(e, "tensor '" STR_FMT "'", STR_ARG(name_of(message)));
     *ret = t;
     *ret_name = p.name;
     return ERR_OK;

@@ -8,9 +8,11 @@ const pass_row pass_lowering[] = {
 };
 
 const pass_row pass_table[] = {
-    {"identity", pass_identity}, {"fold", pass_fold},         {"transpose", pass_transpose}, {"pad", pass_pad},
-    {"affine", pass_affine},     {"residual", pass_residual}, {"act", pass_act},             {"dead", pass_dead},
-    {0},
+    {"identity", pass_identity}, {"fold", pass_fold},
+    {"align", pass_align},       {"transpose", pass_transpose},
+    {"pad", pass_pad},           {"affine", pass_affine},
+    {"residual", pass_residual}, {"act", pass_act},
+    {"dead", pass_dead},         {0},
 };
 
 static err_code no_memory(err *e) { return err_set(e, ERR_NOMEM, "no memory for a pass"); }

@@ -61,6 +61,7 @@ err_code pass_attr_set(pass *p, node *n, attr a, err *e) MUST_USE;              
 err_code pass_fold(pass *p, err *e);             /* pass_fold.c: nodes with constant inputs only */
 err_code pass_dead(pass *p, err *e);             /* pass_fold.c: nodes that nobody reads */
 err_code pass_identity(pass *p, err *e);         /* pass_trim.c: Identity, Dropout */
+err_code pass_align(pass *p, err *e);            /* pass_trim.c: constants of opsets before 7 get their final shape */
 err_code pass_transpose(pass *p, err *e);        /* pass_trim.c: two in a row */
 err_code pass_pad(pass *p, err *e);              /* pass_trim.c: zeros that a Conv can add itself */
 err_code pass_affine(pass *p, err *e); /* pass_affine.c: BatchNormalization, Mul, Add, ... by constants into weights */

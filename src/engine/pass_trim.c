@@ -54,6 +54,31 @@ err_code pass_identity(pass *p, err *e)
     return ERR_OK;
 }
 
+/* ---- broadcasting before opset 7 -------------------------------------------------------------------------------- */
+
+err_code pass_align(pass *p, err *e)
+{
+    for (uint32_t i = 0; i < p->graph->node_count; i++) {
+        node *n = &p->graph->nodes[i];
+        const tensor *t =
+            str_is(n->domain, "proa.legacy") && str_is(n->op, "AlignAxis") ? pass_constant(p, n->in[0]) : NULL;
+        shape s;
+        if (!t || n->dead || !facts_shape(p->facts, n->out[0], &s) || shape_count(&s) != tensor_count(t)) continue;
+        tensor *seen = arena_new(p->graph->memory, tensor, 1);
+        if (!seen) return err_set(e, ERR_NOMEM, "no memory for a constant");
+        *seen = tensor_make(t->type, &s, t->data);
+        value *v = &p->graph->values[n->out[0]];
+        v->from = VALUE_CONST;
+        v->init = seen;
+        v->type = t->type;
+        v->ranked = true;
+        v->declared = s;
+        n->dead = true;
+        p->changes++;
+    }
+    return ERR_OK;
+}
+
 /* ---- Transpose after Transpose --------------------------------------------------------------------------------- */
 
 /* The node's order of axes; where it is not given it is the reverse, for which the rank must be known. */
