@@ -150,6 +150,9 @@ valgrind:   ## the unit tests under valgrind's memcheck
 e2e: all $(VENV)/.ready   ## end-to-end tests with the users' own clients (pytest tests/e2e)
 	@tools/e2e.sh $(VENV)/bin/python $(BUILD)
 
+docs: all   ## docs/serve.md from the program's own tables
+	$(Q)$(BUILD)/proa serve --help-markdown > docs/serve.md
+
 features:   ## docs/features.md names only tests that exist, ran and passed
 	@python3 tools/features.py $(wildcard $(BUILD)/logs)
 
@@ -249,6 +252,6 @@ help:   ## this list
 .SECONDARY:
 .DELETE_ON_ERROR:
 SHELL := /bin/bash
-.PHONY: all demo test check asan tsan tsan-tests valgrind e2e features fuzz fuzz-build fuzzers conformance bench coverage \
+.PHONY: all demo test check asan tsan tsan-tests valgrind e2e features docs fuzz fuzz-build fuzzers conformance bench coverage \
         tidy lint analyze clang mutate soak deep cross install deps clean help
 -include $(patsubst %.c,$(BUILD)/%.d,$(SRC) $(TESTSRC) $(FUZZSRC) $(BENCHSRC) bench/trivial.c tests/test.c tests/fuzz/replay.c)

@@ -6,6 +6,7 @@
 #include "os/console.h"
 #include "os/file.h"
 #include "serve/app.h"
+#include "serve/metrics.h"
 #include "tensor/kernel.h"
 
 #include <stdlib.h>
@@ -34,6 +35,18 @@ static err_code conf_read(conf *c, arena *memory, int argc, char **argv, err *e)
     if (rc == ERR_OK) rc = conf_flags(c, argc, argv, e);
     if (rc == ERR_OK && !c->help) rc = conf_check(c, e);
     return rc;
+}
+
+/* docs/serve.md, whole: tests/e2e/test_docs.py compares them. */
+static void markdown_print(buf *out)
+{
+    buf_put_z(
+        out,
+        "# proa serve\n\nMade by `proa serve --help-markdown` from the tables in src/serve; a test keeps it so.\n\n"
+        "## Options\n\nDefaults, then the YAML file of `--config`, then variables, then flags: the later wins.\n\n");
+    conf_markdown(out);
+    buf_put_z(out, "\n## Metrics\n\n`GET /metrics`, Prometheus text format.\n\n");
+    metrics_markdown(out);
 }
 
 static int help_print(void (*print)(buf *out))
@@ -78,7 +91,7 @@ int cmd_serve(int argc, char **argv)
     conf c;
     err e = {0};
     int status;
-    if (argc == 1 && strcmp(argv[0], "--help-markdown") == 0) return help_print(conf_markdown);
+    if (argc == 1 && strcmp(argv[0], "--help-markdown") == 0) return help_print(markdown_print);
     arena_init(&memory, NULL, 0, CONF_MEMORY_MAX);
     if (conf_read(&c, &memory, argc, argv, &e))
         status = misuse(&e);
