@@ -71,6 +71,19 @@ static err_code strings(buf *b, const json_array *a, size_t at, size_t count, er
     return ERR_OK;
 }
 
+/* One element and a comma; NULL = not finite, and JSON has no word for it. */
+static inline char *number(const json_array *a, char *p, const uint8_t *from)
+{
+    size_t len = prints[a->elem](p, from);
+    if (!len) {
+        if (!a->null_for_nan) return NULL;
+        memcpy(p, "null", 4);
+        len = 4;
+    }
+    p[len] = ',';
+    return p + len + 1;
+}
+
 static err_code numbers(buf *b, const json_array *a, size_t at, size_t count, err *e)
 {
     size_t size = json_elem_size(a->elem);
@@ -80,17 +93,11 @@ static err_code numbers(buf *b, const json_array *a, size_t at, size_t count, er
         char *start = (char *)buf_room(b, n * (DECIMAL_TEXT_MAX + 1)), *p = start;
         if (!p) return ERR_OK;   /* the buf remembers */
         for (size_t end = i + n; i < end; i++, from += size) {
-            size_t len = prints[a->elem](p, from);
-            if (!len) {
-                if (!a->null_for_nan) {
-                    return err_set(e, ERR_INVALID, "element %zu: expected a finite number, got NaN or infinity, which "
-                                   "JSON cannot carry: ask for binary output", at + i);
-                }
-                memcpy(p, "null", 4);
-                len = 4;
+            p = number(a, p, from);
+            if (!p) {
+                return err_set(e, ERR_INVALID, "element %zu: expected a finite number, got NaN or infinity, which "
+                               "JSON cannot carry: ask for binary output", at + i);
             }
-            p += len;
-            *p++ = ',';
         }
         b->len += (size_t)(p - start) - (i == count);   /* without the last comma */
     }

@@ -75,23 +75,26 @@ static err_code close_node(reader *r, err *e)
     return node->kind == YAML_MAP ? keys_check(r, node, e) : ERR_OK;
 }
 
-/* Hangs a new node under the innermost open one. */
-static err_code add(reader *r, yaml_kind kind, yaml_mark_t at, yaml **ret, err *e)
+/* Hangs a new node under the innermost open one; NULL = refused, see e. */
+static yaml *add(reader *r, yaml_kind kind, yaml_mark_t at, err *e)
 {
     if (++r->nodes > YAML_NODES_MAX) {
-        return err_set(e, ERR_LIMIT, "%s:%zu:%zu: expected at most %d values, got more", r->file, at.line + 1,
-                       at.column + 1, YAML_NODES_MAX);
+        err_set(e, ERR_LIMIT, "%s:%zu:%zu: expected at most %d values, got more", r->file, at.line + 1,
+                at.column + 1, YAML_NODES_MAX);
+        return NULL;
     }
     yaml *node = arena_new(r->memory, yaml, 1);
-    if (!node) return no_memory(r, e);
+    if (!node) {
+        no_memory(r, e);
+        return NULL;
+    }
     node->kind = kind;
     node->file = r->file;
     node->line = (uint32_t)at.line + 1;
     node->column = (uint32_t)at.column + 1;
-    *ret = node;
     if (r->depth == 0) {
         r->root = node;
-        return ERR_OK;
+        return node;
     }
     yaml *parent = r->open[r->depth - 1].node, *last = r->open[r->depth - 1].last;
     if (parent->kind == YAML_MAP) {
@@ -104,7 +107,7 @@ static err_code add(reader *r, yaml_kind kind, yaml_mark_t at, yaml **ret, err *
     else parent->first = node;
     r->open[r->depth - 1].last = node;
     parent->count++;
-    return ERR_OK;
+    return node;
 }
 
 static bool key_next(const reader *r)
@@ -114,14 +117,13 @@ static bool key_next(const reader *r)
 
 static err_code on_open(reader *r, yaml_kind kind, const yaml_event_t *ev, err *e)
 {
-    yaml *node;
     if (key_next(r)) return refuse_at(r, ev->start_mark, "key: expected a scalar, got a list or map", e);
     if (kind == YAML_MAP ? ev->data.mapping_start.tag != NULL : ev->data.sequence_start.tag != NULL)
         return refuse_at(r, ev->start_mark, "tags are not supported", e);
     if (r->depth == YAML_DEPTH_MAX)
         return refuse_at(r, ev->start_mark, "nesting: expected at most 64 levels, got more", e);
-    err_code rc = add(r, kind, ev->start_mark, &node, e);
-    if (rc) return rc;
+    yaml *node = add(r, kind, ev->start_mark, e);
+    if (!node) return e->code;
     memset(&r->open[r->depth], 0, sizeof r->open[0]);
     r->open[r->depth++].node = node;
     return ERR_OK;
@@ -129,7 +131,6 @@ static err_code on_open(reader *r, yaml_kind kind, const yaml_event_t *ev, err *
 
 static err_code on_scalar(reader *r, const yaml_event_t *ev, err *e)
 {
-    yaml *node;
     if (ev->data.scalar.tag) return refuse_at(r, ev->start_mark, "tags are not supported", e);
     str text = str_copy(r->memory, (str){(const char *)ev->data.scalar.value, ev->data.scalar.length});
     if (!text.p) return no_memory(r, e);
@@ -139,8 +140,8 @@ static err_code on_scalar(reader *r, const yaml_event_t *ev, err *e)
         r->open[r->depth - 1].key_column = (uint32_t)ev->start_mark.column + 1;
         return ERR_OK;
     }
-    err_code rc = add(r, YAML_TEXT, ev->start_mark, &node, e);
-    if (rc) return rc;
+    yaml *node = add(r, YAML_TEXT, ev->start_mark, e);
+    if (!node) return e->code;
     node->text = text;
     node->plain = ev->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
     return ERR_OK;

@@ -139,6 +139,24 @@ static void syntax_errors_have_their_place(void)
     refuse("a: \x01\n", "c.yaml: byte 3: control characters are not allowed");
 }
 
+static void every_cut_gives_a_tree_or_an_error(void)
+{
+    static const char text[] = "a: [1, {b: 'c\xc3\xa9'}]\nd: |\n  text\ne:\n- \"\\u00e9\"\n- 0x1F # comment\n";
+    arena a;
+    err e;
+    yaml *y;
+    arena_init(&a, NULL, 0, 1 << 16);
+    for (size_t cut = 0; cut < sizeof text; cut++) {
+        char *copy = mem_alloc_raw(cut), *at = copy + (MEM_ALIGN - cut % MEM_ALIGN) % MEM_ALIGN;
+        memcpy(at, text, cut);
+        arena_reset(&a);
+        e.code = ERR_OK;
+        if (yaml_parse((str){at, cut}, "c.yaml", &a, &y, &e)) CHECK(e.code == ERR_INVALID && cut < sizeof text - 1);
+        mem_free(copy);
+    }
+    arena_fini(&a);
+}
+
 static void limits_hold(void)
 {
     static char text[400000];
@@ -212,6 +230,7 @@ int main(void)
         TEST(scalars_follow_the_core_schema),
         TEST(what_is_unsafe_or_ambiguous_is_refused),
         TEST(syntax_errors_have_their_place),
+        TEST(every_cut_gives_a_tree_or_an_error),
         TEST(limits_hold),
         TEST(many_keys_are_checked_too),
         TEST(refusals_name_member_and_place),
