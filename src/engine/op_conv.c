@@ -61,7 +61,8 @@ static err_code prepare(op_prep *p, void **ret_state, err *e)
     if (rc) return rc;
     *ret_state = s;
     const tensor *w = p->in[1];
-    if (!w || w->type == DT_F64 || !weights_ok(w, s->groups) || tensor_count(w) == 0) return ERR_OK;
+    bool packs = w && T1(w->type) & (T1(DT_F32) | T1(DT_F16) | T1(DT_BF16));
+    if (!packs || !weights_ok(w, s->groups) || tensor_count(w) == 0) return ERR_OK;
     conv_shape cs = weight_shape(w, s->groups);
     size_t room = conv_room(&cs);
     float *wide = NULL, *packed = room == SIZE_MAX ? NULL : arena_push_raw(p->memory, room * sizeof *packed, MEM_ALIGN);
