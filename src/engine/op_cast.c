@@ -315,7 +315,7 @@ const op_row op_rows_cast[] = {
     ROW("CastLike", 15, 2, castlike_infer, {0}),
     ROW("CastLike", 19, 2, castlike_infer, SATURATE),
     ROW("CastLike", 24, 2, castlike_infer, SATURATE, ROUND),
-    {.name = "BitCast", .domain = "", .since = 26, .flags = OP_VIEW, .in_min = 1, .in_max = 1, .out_min = 1, .out_max = 1,
-     .infer = bitcast_infer, .attrs = {TO}},
+    {.name = "BitCast", .domain = "", .since = 26, .flags = OP_VIEW, .in_min = 1, .in_max = 1, .out_min = 1,
+     .out_max = 1, .infer = bitcast_infer, .attrs = {TO}},
     {0},
 };

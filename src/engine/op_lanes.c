@@ -33,7 +33,8 @@ size_t lanes_step(const tensor *t, const lanes *l)
     return l->row && tile_native(tile_as_of(t->type), t->type) ? (size_t)l->length : TILE;
 }
 
-const void *lanes_read(const kernel_set *k, const tensor *t, const lanes *l, uint64_t index, uint64_t first, size_t n, tile *room)
+const void *lanes_read(const kernel_set *k, const tensor *t, const lanes *l, uint64_t index, uint64_t first, size_t n,
+                       tile *room)
 {
     view v = lanes_at(l, index);
     if (l->row && tile_native(tile_as_of(t->type), t->type))

@@ -17,7 +17,8 @@ lanes lanes_of(const shape *s, uint32_t axes);           /* axes: bit d = dimens
 view lanes_at(const lanes *l, uint64_t index);           /* the walk of one lane, offset included */
 /* Elements first..first+n-1 of a lane of t, as tile_read() gives them; where the lane is a row of the tile's own type
  * a pointer into the tensor, and n may be all of it. */
-const void *lanes_read(const kernel_set *k, const tensor *t, const lanes *l, uint64_t index, uint64_t first, size_t n, tile *room);
+const void *lanes_read(const kernel_set *k, const tensor *t, const lanes *l, uint64_t index, uint64_t first, size_t n,
+                       tile *room);
 /* How much of a lane lanes_read() can give at once. */
 size_t lanes_step(const tensor *t, const lanes *l);
 /* Lanes of one job, so that a job has some 32768 elements. */

@@ -225,7 +225,8 @@ static void group_slabs(void *ctx, uint64_t first, uint64_t count)
             uint64_t group = i % s->groups, which = s->scale_per_group ? group : group * members + k;
             double factor = real_get(&s->r, s->scale, which) * rstd;
             double shift = real_get(&s->r, s->bias, which) - mean * factor;
-            real_scale_shift(&s->r, slab_out(s, i * s->slab + k * inner), real_at(&s->r, x, k * inner), factor, shift, inner);
+            void *y = slab_out(s, i * s->slab + k * inner);
+            real_scale_shift(&s->r, y, real_at(&s->r, x, k * inner), factor, shift, inner);
         }
     }
 }
@@ -502,8 +503,10 @@ static void lrn_tile(const lrn *l, uint64_t image, uint64_t channel, uint64_t at
         l->r.k->add_f32(sum.f32, sum.f32, square.f32, n);
     }
     if (l->r.wide) {
-        for (size_t i = 0; i < n; i++)
-            real_put(&l->r, l->y, here + i, real_get(&l->r, l->x, here + i) * pow(l->bias + l->factor * sum.f64[i], -l->beta));
+        for (size_t i = 0; i < n; i++) {
+            double factor = pow(l->bias + l->factor * sum.f64[i], -l->beta);
+            real_put(&l->r, l->y, here + i, real_get(&l->r, l->x, here + i) * factor);
+        }
         return;
     }
     l->r.k->scale_shift_f32(sum.f32, sum.f32, (float)l->factor, (float)l->bias, n);
@@ -547,7 +550,8 @@ static err_code image_infer(op_call *c, err *e)
     if (!rc)
         rc = op_rank(c, 0, 4, 4, e);
     if (!rc && bias && (int64_t)bias->count != c->in[0]->shape.dim[1])
-        rc = op_err(c, e, ERR_INVALID, "bias: expected %lld numbers, got %u", (long long)c->in[0]->shape.dim[1], bias->count);
+        rc = op_err(c, e, ERR_INVALID, "bias: expected %lld numbers, got %u", (long long)c->in[0]->shape.dim[1],
+                    bias->count);
     return rc ? rc : op_same(c, e);
 }
 
@@ -584,17 +588,20 @@ static err_code image_run(op_call *c, err *e)
 #define I(name) {name, ATTR_INT, false}
 
 const op_row op_rows_norm[] = {
-    ROW("BatchNormalization", 7, 5, 5, batch, .flags = OP_INPLACE | OP_FUSES_ACT, .attrs = {F("epsilon"), F("momentum"), I("spatial")}),
-    ROW("BatchNormalization", 9, 5, 5, batch, .flags = OP_INPLACE | OP_FUSES_ACT, .attrs = {F("epsilon"), F("momentum")}),
+    ROW("BatchNormalization", 7, 5, 5, batch, .flags = OP_INPLACE | OP_FUSES_ACT,
+        .attrs = {F("epsilon"), F("momentum"), I("spatial")}),
+    ROW("BatchNormalization", 9, 5, 5, batch, .flags = OP_INPLACE | OP_FUSES_ACT,
+        .attrs = {F("epsilon"), F("momentum")}),
     ROW("BatchNormalization", 14, 5, 3, batch, .flags = OP_INPLACE | OP_FUSES_ACT,
         .attrs = {F("epsilon"), F("momentum"), I("training_mode")}),
     ROW("InstanceNormalization", 6, 3, 1, group, .flags = OP_INPLACE, .attrs = {F("epsilon")}),
-    ROW("GroupNormalization", 18, 3, 1, group, .flags = OP_INPLACE, .attrs = {F("epsilon"), {"num_groups", ATTR_INT, true}},
-        .data = "scale and bias per group"),
+    ROW("GroupNormalization", 18, 3, 1, group, .flags = OP_INPLACE,
+        .attrs = {F("epsilon"), {"num_groups", ATTR_INT, true}}, .data = "scale and bias per group"),
     ROW("GroupNormalization", 21, 3, 1, group, .flags = OP_INPLACE,
         .attrs = {F("epsilon"), {"num_groups", ATTR_INT, true}, I("stash_type")}),
-    {.name = "LayerNormalization", .domain = "", .since = 17, .flags = OP_INPLACE, .in_min = 2, .in_max = 3, .out_min = 1, .out_max = 3,
-     .infer = layer_infer, .run = layer_run, .attrs = {I("axis"), F("epsilon"), I("stash_type")}},
+    {.name = "LayerNormalization", .domain = "", .since = 17, .flags = OP_INPLACE, .in_min = 2, .in_max = 3,
+     .out_min = 1, .out_max = 3, .infer = layer_infer, .run = layer_run,
+     .attrs = {I("axis"), F("epsilon"), I("stash_type")}},
     ROW("RMSNormalization", 23, 2, 1, layer, .flags = OP_INPLACE, .attrs = {I("axis"), F("epsilon"), I("stash_type")},
         .data = "no mean"),
     ROW("LpNormalization", 1, 1, 1, along, .flags = OP_INPLACE, .attrs = {I("axis"), I("p")}),

@@ -6,25 +6,65 @@
 #include <stdatomic.h>
 #include <string.h>
 
+/* MT19937, which NumPy and with it ONNX's reference evaluator draw from: the same seed gives the same numbers there. */
+enum { TWIST_WORDS = 624, TWIST_MIDDLE = 397 };
+typedef struct {
+    uint32_t word[TWIST_WORDS];
+    uint32_t at;
+} twister;
+
+static void twister_init(twister *t, uint32_t seed)
+{
+    t->at = TWIST_WORDS;
+    for (uint32_t i = 0; i < TWIST_WORDS; i++) {
+        t->word[i] = seed;
+        seed = 1812433253u * (seed ^ seed >> 30) + i + 1;
+    }
+}
+
+static uint32_t twister_u32(twister *t)
+{
+    if (t->at == TWIST_WORDS) {
+        for (uint32_t i = 0; i < TWIST_WORDS; i++) {
+            uint32_t mixed = (t->word[i] & 0x80000000) | (t->word[(i + 1) % TWIST_WORDS] & 0x7fffffff);
+            uint32_t far = t->word[(i + TWIST_MIDDLE) % TWIST_WORDS];
+            t->word[i] = far ^ mixed >> 1 ^ (mixed & 1 ? 0x9908b0dfu : 0);
+        }
+        t->at = 0;
+    }
+    uint32_t y = t->word[t->at++];
+    y ^= y >> 11;
+    y ^= y << 7 & 0x9d2c5680u;
+    y ^= y << 15 & 0xefc60000u;
+    return y ^ y >> 18;
+}
+
+/* [0, 1), 53 bits */
+static double twister_unit(twister *t)
+{
+    uint32_t high = twister_u32(t) >> 5, low = twister_u32(t) >> 6;
+    return ((double)high * 0x1p26 + (double)low) * 0x1p-53;
+}
+
 /* A seed in the node gives the same numbers each time.  Without one every call takes the next of a sequence that
  * starts where the program happens to lie in memory: different from run to run, and no system call is needed. */
-static rng rng_of(const op_call *c)
+static void twister_of(twister *t, const op_call *c)
 {
     static _Atomic uint64_t calls;
     const attr *seed = node_attr(c->node, "seed");
     rng r;
-    uint64_t s = 0;
-    if (seed && seed->kind == ATTR_FLOAT) {
-        uint32_t bits;
-        memcpy(&bits, &seed->f, sizeof bits);
-        s = bits;
-    }
+    uint32_t bits;
+    if (seed && seed->kind == ATTR_INT)
+        bits = (uint32_t)seed->i;
+    else if (seed && seed->f >= 0 && seed->f < 0x1p32f)
+        bits = (uint32_t)seed->f;
     else if (seed)
-        s = (uint64_t)seed->i;
-    else
-        s = (uint64_t)(uintptr_t)&calls + 0x9e3779b97f4a7c15u * (1 + atomic_fetch_add(&calls, 1));
-    rng_init(&r, s);
-    return r;
+        memcpy(&bits, &seed->f, sizeof bits);
+    else {
+        rng_init(&r, (uint64_t)(uintptr_t)&calls + 0x9e3779b97f4a7c15u * (1 + atomic_fetch_add(&calls, 1)));
+        bits = (uint32_t)(rng_u64(&r) >> 32);
+    }
+    twister_init(t, bits);
 }
 
 /* The output's type: the attribute `dtype`, else that of the input or `absent`; only `allowed` ones. */
@@ -56,16 +96,17 @@ static err_code random_infer(op_call *c, err *e)
 }
 
 /* Box and Muller; 1 - u is in (0, 1], so the logarithm is finite. */
-static double normal(rng *r)
+static double normal(twister *r)
 {
-    double radius = sqrt(-2 * log(1 - rng_unit(r)));
-    return radius * cos(6.283185307179586 * rng_unit(r));
+    double radius = sqrt(-2 * log(1 - twister_unit(r)));
+    return radius * cos(6.283185307179586 * twister_unit(r));
 }
 
 static err_code normal_run(op_call *c, err *e)
 {
     (void)e;
-    rng r = rng_of(c);
+    twister r;
+    twister_of(&r, c);
     double mean = (double)node_float(c->node, "mean", 0), scale = (double)node_float(c->node, "scale", 1);
     for (uint64_t i = 0, n = tensor_count(c->out[0]); i < n; i++)
         tensor_put_f64(c->out[0], i, mean + scale * normal(&r));
@@ -75,10 +116,11 @@ static err_code normal_run(op_call *c, err *e)
 static err_code uniform_run(op_call *c, err *e)
 {
     (void)e;
-    rng r = rng_of(c);
+    twister r;
+    twister_of(&r, c);
     double low = (double)node_float(c->node, "low", 0), high = (double)node_float(c->node, "high", 1);
     for (uint64_t i = 0, n = tensor_count(c->out[0]); i < n; i++)
-        tensor_put_f64(c->out[0], i, low + (high - low) * rng_unit(&r));
+        tensor_put_f64(c->out[0], i, low + (high - low) * twister_unit(&r));
     return ERR_OK;
 }
 
@@ -96,9 +138,10 @@ static err_code bernoulli_infer(op_call *c, err *e)
 static err_code bernoulli_run(op_call *c, err *e)
 {
     (void)e;
-    rng r = rng_of(c);
+    twister r;
+    twister_of(&r, c);
     for (uint64_t i = 0, n = tensor_count(c->out[0]); i < n; i++)
-        tensor_put_f64(c->out[0], i, rng_unit(&r) < tensor_f64(c->in[0], i));
+        tensor_put_f64(c->out[0], i, twister_unit(&r) < tensor_f64(c->in[0], i));
     return ERR_OK;
 }
 
@@ -134,8 +177,10 @@ static err_code multinomial_run(op_call *c, err *e)
 {
     (void)e;
     const tensor *x = c->in[0];
-    rng r = rng_of(c);
-    uint64_t rows = (uint64_t)x->shape.dim[0], classes = (uint64_t)x->shape.dim[1], samples = (uint64_t)c->out[0]->shape.dim[1];
+    twister r;
+    twister_of(&r, c);
+    uint64_t rows = (uint64_t)x->shape.dim[0], classes = (uint64_t)x->shape.dim[1];
+    uint64_t samples = (uint64_t)c->out[0]->shape.dim[1];
     for (uint64_t row = 0; row < rows; row++) {
         double max = -(double)INFINITY, total = 0;
         for (uint64_t k = 0; k < classes; k++)
@@ -143,7 +188,7 @@ static err_code multinomial_run(op_call *c, err *e)
         for (uint64_t k = 0; k < classes; k++)
             total += exp(tensor_f64(x, row * classes + k) - max);
         for (uint64_t i = 0; i < samples; i++)
-            tensor_put_int(c->out[0], row * samples + i, pick(x, row, max, total, rng_unit(&r)));
+            tensor_put_int(c->out[0], row * samples + i, pick(x, row, max, total, twister_unit(&r)));
     }
     return ERR_OK;
 }
@@ -183,10 +228,11 @@ static err_code dropout_run(op_call *c, err *e)
             tensor_put_int(mask, i, 1);
         return ERR_OK;
     }
-    rng r = rng_of(c);
+    twister r;
+    twister_of(&r, c);
     double scale = ratio < 1 ? 1 / (1 - ratio) : 0;
     for (uint64_t i = 0; i < n; i++) {
-        bool keep = rng_unit(&r) >= ratio;
+        bool keep = twister_unit(&r) >= ratio;
         if (y)
             tensor_put_f64(y, i, keep ? tensor_f64(x, i) * scale : 0);
         if (mask)

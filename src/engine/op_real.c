@@ -148,7 +148,8 @@ void real_scale_shift(const real *r, void *y, const void *x, double scale, doubl
         ((double *)y)[i] = a[i] * scale + shift;
 }
 
-void real_affine(const real *r, void *y, const void *x, double mean, double rstd, const void *scale, const void *bias, size_t n)
+void real_affine(const real *r, void *y, const void *x, double mean, double rstd, const void *scale,
+                 const void *bias, size_t n)
 {
     if (!r->wide) {
         r->k->norm_affine_f32(y, x, (float)mean, (float)rstd, scale, bias, n);

@@ -229,7 +229,8 @@ static void reduce_lanes(void *ctx, uint64_t first, uint64_t count)
 
 /* ---- many neighbouring lanes at once: the innermost dimension is kept ---------------------------------------- */
 
-enum { COLUMNS_MIN = 16, FLUSH_ROWS = 64 };   /* float sums of 64 rows are moved into double, which bounds their error */
+/* Float sums of 64 rows are moved into double, which bounds their error. */
+enum { COLUMNS_MIN = 16, FLUSH_ROWS = 64 };
 
 static bool by_columns(const reduce *r)
 {
@@ -338,7 +339,7 @@ static err_code arg_infer(op_call *c, err *e)
     return op_set(c, 0, DT_I64, &s, e);
 }
 
-/* The index of the best of x[0..n-1], going on from *best at *at.  The first NaN is the best of all, as NumPy has it. */
+/* The index of the best of x[0..n-1], going on from *best at *at.  The first NaN is the best of all, as in NumPy. */
 #define BEST(name, TYPE, is_nan)                                                              \
     static void name(const arg *a, const TYPE *x, size_t n, int64_t first, TYPE *best, int64_t *at) \
     {                                                                                         \
@@ -429,10 +430,10 @@ REDUCTIONS(X)
 
 const op_row op_rows_reduce[] = {
 #define X(op, what, first, allowed)                                                                            \
-    {.name = #op, .domain = "", .since = 1, .in_min = 1, .in_max = 1, ONE_OUT, .infer = reduce_infer, .run = reduce_run, \
-     .data = &op##_1, .attrs = {{"axes", ATTR_INTS, false}, KEEP}},                                            \
-    {.name = #op, .domain = "", .since = first, .in_min = 1, .in_max = 2, ONE_OUT, .infer = reduce_infer, .run = reduce_run, \
-     .data = &op##_2, .attrs = {KEEP, {"noop_with_empty_axes", ATTR_INT, false}}},
+    {.name = #op, .domain = "", .since = 1, .in_min = 1, .in_max = 1, ONE_OUT, .infer = reduce_infer,          \
+     .run = reduce_run, .data = &op##_1, .attrs = {{"axes", ATTR_INTS, false}, KEEP}},                         \
+    {.name = #op, .domain = "", .since = first, .in_min = 1, .in_max = 2, ONE_OUT, .infer = reduce_infer,      \
+     .run = reduce_run, .data = &op##_2, .attrs = {KEEP, {"noop_with_empty_axes", ATTR_INT, false}}},
     REDUCTIONS(X)
 #undef X
     ARG("ArgMax", 1, "max", {0}),

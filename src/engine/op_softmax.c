@@ -164,7 +164,8 @@ static err_code scan_axis(const op_call *c, uint32_t *ret, err *e)
 {
     err inner;
     if (tensor_count(c->in[1]) != 1)
-        return op_err(c, e, ERR_INVALID, "axis: expected one number, got %llu", (unsigned long long)tensor_count(c->in[1]));
+        return op_err(c, e, ERR_INVALID, "axis: expected one number, got %llu",
+                      (unsigned long long)tensor_count(c->in[1]));
     if (shape_axis(ret, tensor_int(c->in[1], 0), c->in[0]->shape.rank, "axis", &inner))
         return op_err(c, e, inner.code, "%s", inner.text);
     return ERR_OK;
@@ -191,7 +192,9 @@ static void scan_lane(const scan *s, uint64_t index)
         uint64_t k = s->reverse ? s->l.length - 1 - i : i;
         uint64_t at = (uint64_t)(v.offset + (v.rank ? (int64_t)k * v.stride[0] : 0));
         double before = f, a = real ? tensor_f64(x, at) : 0;
-        uint64_t whole_before = u, b = real ? 0 : as == AS_U64 ? ((const uint64_t *)x->data)[at] : (uint64_t)tensor_int(x, at);
+        uint64_t whole_before = u, b = 0;
+        if (!real)
+            b = as == AS_U64 ? ((const uint64_t *)x->data)[at] : (uint64_t)tensor_int(x, at);
         f = s->product ? f * a : f + a;
         u = s->product ? u * b : u + b;
         if (real)

@@ -4,8 +4,9 @@
 
 #include <math.h>
 
-static const dtype numbers[] = {DT_F32, DT_F64, DT_F16, DT_BF16, DT_U8, DT_I8, DT_U16, DT_I16, DT_U32, DT_I32, DT_U64, DT_I64, DT_BOOL,
-                                DT_F8E4M3FN, DT_F8E4M3FNUZ, DT_F8E5M2, DT_F8E5M2FNUZ, DT_U4, DT_I4, DT_F4E2M1, DT_U2, DT_I2};
+static const dtype numbers[] = {
+    DT_F32, DT_F64,  DT_F16,      DT_BF16,       DT_U8,     DT_I8,         DT_U16, DT_I16, DT_U32,    DT_I32, DT_U64,
+    DT_I64, DT_BOOL, DT_F8E4M3FN, DT_F8E4M3FNUZ, DT_F8E5M2, DT_F8E5M2FNUZ, DT_U4,  DT_I4,  DT_F4E2M1, DT_U2,  DT_I2};
 
 static void small_whole_numbers_survive_every_pair(void)
 {
@@ -60,8 +61,11 @@ static void values_are_rounded_once(void)
 
 static void saturation_can_be_turned_off(void)
 {
-    static const struct { dtype to; double want; } rows[] = {
-        {DT_F8E4M3FN, (double)NAN}, {DT_F8E4M3FNUZ, (double)NAN}, {DT_F8E5M2, (double)INFINITY}, {DT_F8E5M2FNUZ, (double)NAN}};
+    static const struct { dtype to; double want;
+    } rows[] = {{DT_F8E4M3FN, (double)NAN},
+                {DT_F8E4M3FNUZ, (double)NAN},
+                {DT_F8E5M2, (double)INFINITY},
+                {DT_F8E5M2FNUZ, (double)NAN}};
     for (size_t k = 0; k < COUNTOF(rows); k++) {
         op_case t;
         op_case_init(&t, "CastLike", 19);
@@ -194,9 +198,10 @@ static void long_rows_are_cast_whole(void)
 int main(void)
 {
     static const test_case cases[] = {
-        TEST(small_whole_numbers_survive_every_pair), TEST(values_are_rounded_once),  TEST(saturation_can_be_turned_off),
-        TEST(powers_of_two_round_as_the_attribute_says), TEST(numbers_become_text_and_come_back),
-        TEST(texts_are_read_as_onnx_says),            TEST(what_cannot_be_cast_is_refused), TEST(long_rows_are_cast_whole),
+        TEST(small_whole_numbers_survive_every_pair), TEST(values_are_rounded_once),
+        TEST(saturation_can_be_turned_off),           TEST(powers_of_two_round_as_the_attribute_says),
+        TEST(numbers_become_text_and_come_back),      TEST(texts_are_read_as_onnx_says),
+        TEST(what_cannot_be_cast_is_refused),         TEST(long_rows_are_cast_whole),
     };
     return test_main(cases, COUNTOF(cases));
 }

@@ -4,7 +4,8 @@
 
 #include <math.h>
 
-static void two(const char *op, dtype type, const double *a, const double *b, size_t n, dtype out, const double *want, int line)
+static void two(const char *op, dtype type, const double *a, const double *b, size_t n, dtype out, const double *want,
+                int line)
 {
     op_case t;
     shape s = SHAPE((int64_t)n);
@@ -20,7 +21,8 @@ static void two(const char *op, dtype type, const double *a, const double *b, si
 
 static void comparisons_are_bool_in_every_type(void)
 {
-    static const dtype types[] = {DT_F32, DT_F64, DT_F16, DT_BF16, DT_U8, DT_I8, DT_U16, DT_I16, DT_U32, DT_I32, DT_U64, DT_I64};
+    static const dtype types[] = {DT_F32, DT_F64, DT_F16, DT_BF16, DT_U8,  DT_I8,
+                                  DT_U16, DT_I16, DT_U32, DT_I32,  DT_U64, DT_I64};
     for (size_t k = 0; k < COUNTOF(types); k++) {
         const double *a = LIST(1, 2, 3), *b = LIST(2, 2, 2);
         TWO("Equal", types[k], a, b, 3, DT_BOOL, 0, 1, 0);
@@ -71,9 +73,10 @@ static void logic_and_bits(void)
 
 static void shifts_lose_what_leaves_the_type(void)
 {
-    static const struct { const char *direction; dtype type; double a, b, want; } rows[] = {
-        {"LEFT", DT_U8, 129, 1, 2}, {"LEFT", DT_U32, 1, 31, 0x1p31}, {"LEFT", DT_U64, 1, 63, 0x1p63}, {"LEFT", DT_U8, 1, 8, 0},
-        {"LEFT", DT_U64, 1, 64, 0}, {"RIGHT", DT_U8, 129, 1, 64}, {"RIGHT", DT_U64, 0x1p63, 63, 1}, {"RIGHT", DT_U32, 7, 200, 0}};
+    static const struct { const char *direction; dtype type; double a, b, want;
+    } rows[] = {{"LEFT", DT_U8, 129, 1, 2},       {"LEFT", DT_U32, 1, 31, 0x1p31}, {"LEFT", DT_U64, 1, 63, 0x1p63},
+                {"LEFT", DT_U8, 1, 8, 0},         {"LEFT", DT_U64, 1, 64, 0},      {"RIGHT", DT_U8, 129, 1, 64},
+                {"RIGHT", DT_U64, 0x1p63, 63, 1}, {"RIGHT", DT_U32, 7, 200, 0}};
     for (size_t k = 0; k < COUNTOF(rows); k++) {
         op_case t;
         op_case_init(&t, "BitShift", 11);
@@ -138,8 +141,12 @@ static void where_takes_the_chosen_side(void)
 int main(void)
 {
     static const test_case cases[] = {
-        TEST(comparisons_are_bool_in_every_type), TEST(strings_are_equal_byte_for_byte), TEST(logic_and_bits),
-        TEST(shifts_lose_what_leaves_the_type),   TEST(infinities_and_nans_are_told_apart), TEST(where_takes_the_chosen_side),
+        TEST(comparisons_are_bool_in_every_type),
+        TEST(strings_are_equal_byte_for_byte),
+        TEST(logic_and_bits),
+        TEST(shifts_lose_what_leaves_the_type),
+        TEST(infinities_and_nans_are_told_apart),
+        TEST(where_takes_the_chosen_side),
     };
     return test_main(cases, COUNTOF(cases));
 }

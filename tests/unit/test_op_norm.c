@@ -1,5 +1,5 @@
-/* Normalisations against plain double loops over random shapes in every float type, with threads and without; hand-checked
- * values for what the loops do not cover: training, outputs beside the first, zero rows, wrong parameters. */
+/* Normalisations against plain double loops over random shapes in every float type, with threads and without; values
+ * checked by hand for what the loops do not cover: training, outputs beside the first, zero rows, wrong parameters. */
 #include "op_harness.h"
 
 #include <math.h>
@@ -62,8 +62,8 @@ static void naive(const plan *p, const tensor *x, double *y)
 
 static void setup(op_case *t, plan *p, dtype type, uint64_t *seed)
 {
-    static const char *const names[] = {"BatchNormalization", "InstanceNormalization", "GroupNormalization", "LayerNormalization",
-                                        "RMSNormalization"};
+    static const char *const names[] = {"BatchNormalization", "InstanceNormalization", "GroupNormalization",
+                                        "LayerNormalization", "RMSNormalization"};
     double values[29], scale[7] = {0.5, 1, -1.5, 2, 0.25, 1, 3}, bias[5] = {0, 1, -2, 0.5, 0.25};
     p->groups = 1 + test_rand(seed) % 3;
     p->s = (shape){.rank = 2 + (uint32_t)(test_rand(seed) % 3)};
@@ -114,8 +114,8 @@ static void every_way_matches_the_plain_loop(void)
             uint64_t at = p.w >= LAYER ? i % row : i / inner % (uint64_t)p.s.dim[1];
             double exact = want[i] * tensor_f64(&t.in[1], at) + (p.w == RMS ? 0 : tensor_f64(&t.in[2], at));
             if (!(fabs(tensor_f64(&t.out[0], i) - exact) <= within_of(type) * (2 + fabs(exact)))) {
-                printf("# round %d %.*s %s [%llu]: got %g, want %g\n", round, STR_ARG(t.node.op), dtype_name(type), (unsigned long long)i,
-                       tensor_f64(&t.out[0], i), exact);
+                printf("# round %d %.*s %s [%llu]: got %g, want %g\n", round, STR_ARG(t.node.op), dtype_name(type),
+                       (unsigned long long)i, tensor_f64(&t.out[0], i), exact);
                 test_failures++;
                 break;
             }
@@ -259,7 +259,8 @@ static void along_an_axis(void)
         op_case_init(&t, "MeanVarianceNormalization", 13);
         IN(&t, float_types[k], SHAPE(2, 2, 1, 1), 1, 10, 3, 30);
         CHECK(op_case_run(&t) == ERR_OK);
-        WANT(&t, 0, float_types[k], SHAPE(2, 2, 1, 1), within + 2e-9, -1, -1, 1, 1);      /* 1e-9 is added to the deviation */
+        WANT(&t, 0, float_types[k], SHAPE(2, 2, 1, 1), within + 2e-9, -1, -1, 1,
+             1); /* 1e-9 is added to the deviation */
         op_case_fini(&t);
     }
     op_case t;
@@ -317,9 +318,15 @@ static void image_scaler_scales_and_shifts(void)
 int main(void)
 {
     static const test_case cases[] = {
-        TEST(every_way_matches_the_plain_loop), TEST(batch_takes_the_given_statistics), TEST(training_moves_the_statistics),
-        TEST(batch_without_space),              TEST(layer_gives_its_statistics),       TEST(groups_divide_the_channels),
-        TEST(along_an_axis),                    TEST(lrn_weighs_its_neighbours),        TEST(image_scaler_scales_and_shifts),
+        TEST(every_way_matches_the_plain_loop),
+        TEST(batch_takes_the_given_statistics),
+        TEST(training_moves_the_statistics),
+        TEST(batch_without_space),
+        TEST(layer_gives_its_statistics),
+        TEST(groups_divide_the_channels),
+        TEST(along_an_axis),
+        TEST(lrn_weighs_its_neighbours),
+        TEST(image_scaler_scales_and_shifts),
     };
     return test_main(cases, COUNTOF(cases));
 }

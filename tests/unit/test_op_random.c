@@ -23,8 +23,11 @@ static void run(op_case *t, const char *op, dtype type, const float *seed)
 
 static void moments_are_those_asked_for(void)
 {
-    static const struct { const char *op; double mean, deviation; } rows[] = {
-        {"RandomNormal", 3, 0.5}, {"RandomNormalLike", 3, 0.5}, {"RandomUniform", 0.5, 0.8660254}, {"RandomUniformLike", 0.5, 0.8660254}};
+    static const struct { const char *op; double mean, deviation;
+    } rows[] = {{"RandomNormal", 3, 0.5},
+                {"RandomNormalLike", 3, 0.5},
+                {"RandomUniform", 0.5, 0.8660254},
+                {"RandomUniformLike", 0.5, 0.8660254}};
     static const dtype types[] = {DT_F32, DT_F64, DT_F16};
     float seed = 7;
     for (size_t r = 0; r < COUNTOF(rows); r++) {
@@ -132,8 +135,9 @@ static void dropout_in_training_keeps_the_expected_sum(void)
 
 static void eye_has_its_diagonal(void)
 {
-    static const struct { int64_t k; double want[6]; } rows[] = {
-        {0, {1, 0, 0, 0, 1, 0}}, {1, {0, 1, 0, 0, 0, 1}}, {-1, {0, 0, 0, 1, 0, 0}}, {5, {0}}, {INT64_MIN, {0}}, {INT64_MAX, {0}}};
+    static const struct { int64_t k; double want[6];
+    } rows[] = {{0, {1, 0, 0, 0, 1, 0}}, {1, {0, 1, 0, 0, 0, 1}}, {-1, {0, 0, 0, 1, 0, 0}}, {5, {0}},
+                {INT64_MIN, {0}},        {INT64_MAX, {0}}};
     for (size_t r = 0; r < COUNTOF(rows); r++) {
         op_case t;
         op_case_init(&t, "EyeLike", 9);

@@ -1,11 +1,11 @@
-/* Every reduction over every set of axes equals the plain loop in double, whichever way it walks memory; nothing reduced
+/* Every reduction over every set of axes equals the plain loop in double, however it walks memory; nothing reduced
  * gives the neutral element; ArgMax and ArgMin name the first (or last) best. */
 #include "op_harness.h"
 
 #include <math.h>
 
-static const char *const ops[] = {"ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2",
-                                  "ReduceLogSum", "ReduceLogSumExp", "ReduceSumSquare"};
+static const char *const ops[] = {"ReduceSum", "ReduceMean", "ReduceMax",    "ReduceMin",       "ReduceProd",
+                                  "ReduceL1",  "ReduceL2",   "ReduceLogSum", "ReduceLogSumExp", "ReduceSumSquare"};
 
 static void step(const char *op, double *acc, double v)
 {
@@ -25,7 +25,9 @@ static void step(const char *op, double *acc, double v)
 
 static double neutral(const char *op)
 {
-    return !strcmp(op, "ReduceMax") ? -(double)INFINITY : !strcmp(op, "ReduceMin") ? (double)INFINITY : !strcmp(op, "ReduceProd");
+    return !strcmp(op, "ReduceMax")   ? -(double)INFINITY
+           : !strcmp(op, "ReduceMin") ? (double)INFINITY
+                                      : !strcmp(op, "ReduceProd");
 }
 
 static double last(const char *op, double acc, double count)
@@ -76,7 +78,8 @@ static void random_axes_match_the_plain_loop(void)
         int64_t list[4];
         double values[31];
         for (size_t i = 0; i < COUNTOF(values); i++)
-            values[i] = (double)(test_rand(&seed) % 9) / (type == DT_I32 || type == DT_I64 ? 1 : 4) + (strcmp(op, "ReduceProd") ? 0.25 : 0.5);
+            values[i] = (double)(test_rand(&seed) % 9) / (type == DT_I32 || type == DT_I64 ? 1 : 4) +
+                        (strcmp(op, "ReduceProd") ? 0.25 : 0.5);
         for (uint32_t d = 0; d < s.rank; d++)
             if (axes >> d & 1)
                 list[count++] = d % 2 ? (int64_t)d : (int64_t)d - s.rank;
@@ -102,7 +105,8 @@ static void random_axes_match_the_plain_loop(void)
             if (fabs(exact) > (type == DT_F16 ? 65504 : type == DT_F32 ? 3e38 : 1e300))
                 continue;
             if (!(fabs(got - exact) <= within * (1 + fabs(exact)))) {
-                printf("# round %d %s %s axes %x [%llu]: got %.9g, want %.9g\n", round, op, dtype_name(type), axes, (unsigned long long)i, got, exact);
+                printf("# round %d %s %s axes %x [%llu]: got %.9g, want %.9g\n", round, op, dtype_name(type), axes,
+                       (unsigned long long)i, got, exact);
                 test_failures++;
                 break;
             }
@@ -114,7 +118,8 @@ static void random_axes_match_the_plain_loop(void)
 
 static void nothing_gives_the_neutral_element(void)
 {
-    static const double want[] = {0, (double)NAN, -(double)INFINITY, (double)INFINITY, 1, 0, 0, -(double)INFINITY, -(double)INFINITY, 0};
+    static const double want[] = {0, (double)NAN, -(double)INFINITY, (double)INFINITY,  1,
+                                  0, 0,           -(double)INFINITY, -(double)INFINITY, 0};
     for (size_t k = 0; k < COUNTOF(ops); k++) {
         op_case t;
         op_case_init(&t, ops[k], 20);

@@ -81,9 +81,10 @@ static void it_works_in_place(void)
 
 static void running_sums_go_both_ways(void)
 {
-    static const struct { const char *op; int64_t exclusive, reverse; double want[6]; } rows[] = {
-        {"CumSum", 0, 0, {1, 3, 6, 4, 9, 15}}, {"CumSum", 1, 0, {0, 1, 3, 0, 4, 9}}, {"CumSum", 0, 1, {6, 5, 3, 15, 11, 6}},
-        {"CumSum", 1, 1, {5, 3, 0, 11, 6, 0}}, {"CumProd", 0, 0, {1, 2, 6, 4, 20, 120}}, {"CumProd", 1, 1, {6, 3, 1, 30, 6, 1}}};
+    static const struct { const char *op; int64_t exclusive, reverse; double want[6];
+    } rows[] = {{"CumSum", 0, 0, {1, 3, 6, 4, 9, 15}},    {"CumSum", 1, 0, {0, 1, 3, 0, 4, 9}},
+                {"CumSum", 0, 1, {6, 5, 3, 15, 11, 6}},   {"CumSum", 1, 1, {5, 3, 0, 11, 6, 0}},
+                {"CumProd", 0, 0, {1, 2, 6, 4, 20, 120}}, {"CumProd", 1, 1, {6, 3, 1, 30, 6, 1}}};
     static const dtype types[] = {DT_F32, DT_F64, DT_F16, DT_I32, DT_U64};
     for (size_t r = 0; r < COUNTOF(rows); r++) {
         for (size_t k = 0; k < COUNTOF(types); k++) {
