@@ -65,7 +65,7 @@ void op_case_outputs(op_case *t, uint32_t count)
 
 static attr *add_attr(op_case *t, const char *name, attr_kind kind)
 {
-    INVARIANT(t->node.attr_count < OP_CASE_MAX);
+    INVARIANT(t->node.attr_count < OP_CASE_ATTRS_MAX);
     attr *a = &t->attrs[t->node.attr_count++];
     *a = (attr){.name = str_of(name), .kind = kind};
     return a;
@@ -98,6 +98,18 @@ void op_case_floats(op_case *t, const char *name, const float *v, uint32_t count
     attr *a = add_attr(t, name, ATTR_FLOATS);
     a->floats = v;
     a->count = count;
+}
+
+void op_case_texts(op_case *t, const char *name, const str *v, uint32_t count)
+{
+    attr *a = add_attr(t, name, ATTR_STRINGS);
+    a->strings = v;
+    a->count = count;
+}
+
+void op_case_tensor(op_case *t, const char *name, const tensor *v)
+{
+    add_attr(t, name, ATTR_TENSOR)->t = v;
 }
 
 /* Outputs before the run: NaN, so that an element not written shows. */
@@ -169,4 +181,25 @@ void op_case_check(const op_case *t, uint32_t i, dtype type, shape s, double wit
         test_failures++;
         return;
     }
+}
+
+void op_case_refused(op_case *t, const char *text, int line)
+{
+    err_code rc = op_case_run(t);
+    if (rc && strcmp(t->e.text, text) == 0)
+        return;
+    printf("# line %d: %.*s: got %s\n#   want %s\n", line, STR_ARG(t->node.op), rc ? t->e.text : "no error", text);
+    test_failures++;
+}
+
+void op_case_check_strings(const op_case *t, uint32_t i, shape s, const char *const *values, int line)
+{
+    const tensor *out = &t->out[i];
+    bool same = !t->e.code && out->type == DT_STRING && shape_eq(&out->shape, &s);
+    for (uint64_t k = 0; same && k < tensor_count(out); k++)
+        same = str_is(((const str *)out->data)[k], values[k]);
+    if (same)
+        return;
+    printf("# line %d: %.*s: output %u: other strings, or none (%s)\n", line, STR_ARG(t->node.op), i, t->e.text);
+    test_failures++;
 }

@@ -7,12 +7,12 @@
 #include "engine/op.h"
 #include "test.h"
 
-enum { OP_CASE_MAX = 8, OP_CASE_BYTES = 1 << 20 };
+enum { OP_CASE_MAX = 8, OP_CASE_ATTRS_MAX = 24, OP_CASE_BYTES = 1 << 20 };
 
 typedef struct {
     graph graph;
     node node;
-    attr attrs[OP_CASE_MAX];
+    attr attrs[OP_CASE_ATTRS_MAX];
     value values[2 * OP_CASE_MAX];
     value_id in_ids[OP_CASE_MAX], out_ids[OP_CASE_MAX];
     tensor in[OP_CASE_MAX], out[OP_CASE_MAX];
@@ -42,7 +42,15 @@ void op_case_float(op_case *t, const char *name, float v);
 void op_case_str(op_case *t, const char *name, const char *v);
 void op_case_ints(op_case *t, const char *name, const int64_t *v, uint32_t count);
 void op_case_floats(op_case *t, const char *name, const float *v, uint32_t count);
+void op_case_texts(op_case *t, const char *name, const str *v, uint32_t count);
+void op_case_tensor(op_case *t, const char *name, const tensor *v);
 err_code op_case_run(op_case *t);
+/* The run is refused, with this text. */
+void op_case_refused(op_case *t, const char *text, int line);
+#define REFUSED(t, text) op_case_refused(t, text, __LINE__)
+/* Output i is a tensor of strings of this shape. */
+void op_case_check_strings(const op_case *t, uint32_t i, shape s, const char *const *values, int line);
+#define WANT_STRINGS(t, i, shape, ...) op_case_check_strings(t, i, shape, (const char *const[]){__VA_ARGS__}, __LINE__)
 /* Output i has this type and shape, and these values within `within`, absolute and relative (NaN equals NaN). */
 void op_case_check(const op_case *t, uint32_t i, dtype type, shape s, double within, const double *values, size_t count,
                    int line);
