@@ -25,6 +25,6 @@ if ! "$venv/bin/python" "$judge" "$data" --candidate "$proa model run {model} --
     echo "0 passed, 1 failed"
     exit 1
 fi
-tail -n 8 build/logs/conformance.log | head -n 7
+grep -E "^(kind|node) " build/logs/conformance.log
 echo "conformance: $(tail -n 1 build/logs/conformance.log | sed 's/ passed.*//') node tests pass, the floor is $floor"
 echo "1 passed, 0 failed"
