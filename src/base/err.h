@@ -37,15 +37,12 @@ typedef struct {
 
 err_code err_set(err *e, err_code code, const char *fmt, ...) PRINTF(3, 4);
 err_code err_wrap(err *e, const char *fmt, ...) PRINTF(2, 3);   /* "loading model 'm'" + ": " + existing text */
-/* Neither ever returns ERR_OK.  Said in a way that the optimiser sees: it then knows that outputs are written where a
- * function returned ERR_OK, and does not warn of uninitialised ones. */
-static inline err_code err_failed(err_code code)
-{
-    if (code == ERR_OK) __builtin_unreachable();
-    return code;
-}
-#define err_set(...) err_failed(err_set(__VA_ARGS__))
-#define err_wrap(...) err_failed(err_wrap(__VA_ARGS__))
+/* Neither ever returns ERR_OK.  Said where they are called, so that compilers and analysers know that an output is
+ * written where a function returned ERR_OK. */
+#define ERR_FAILED(call) \
+    __extension__({ err_code failed_ = (call); if (failed_ == ERR_OK) __builtin_unreachable(); failed_; })
+#define err_set(...) ERR_FAILED(err_set(__VA_ARGS__))
+#define err_wrap(...) ERR_FAILED(err_wrap(__VA_ARGS__))
 
 int err_http_status(err_code code);
 int err_grpc_status(err_code code);
