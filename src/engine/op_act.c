@@ -232,22 +232,23 @@ static const each_op each_Clip_11 = {.types = T_NUMBER, .inputs = 1, .f32 = clip
     {.name = #op, .domain = "", .since = first, .flags = OP_INPLACE, .in_min = in_least, .in_max = in_most,     \
      .out_min = 1, .out_max = 1, .infer = shapes, .run = each_run, .data = &each_##table, __VA_ARGS__}
 #define ALPHA {{"alpha", ATTR_FLOAT, false}}
+#define NO_ATTRS .attrs = {{0}}
 
 const op_row op_rows_act[] = {
     ROW(Elu, 6, 1, 1, each_infer, Elu, .attrs = ALPHA),
     ROW(Celu, 12, 1, 1, each_infer, Celu, .attrs = ALPHA),
     ROW(Selu, 6, 1, 1, each_infer, Selu, .attrs = {{"alpha", ATTR_FLOAT, false}, {"gamma", ATTR_FLOAT, false}}),
     ROW(ThresholdedRelu, 10, 1, 1, each_infer, ThresholdedRelu, .attrs = ALPHA),
-    ROW(Mish, 18, 1, 1, each_infer, Mish),
+    ROW(Mish, 18, 1, 1, each_infer, Mish, NO_ATTRS),
     ROW(LeakyRelu, 6, 1, 1, each_infer, LeakyRelu, .attrs = ALPHA),
     ROW(HardSigmoid, 6, 1, 1, each_infer, HardSigmoid, .attrs = {{"alpha", ATTR_FLOAT, false},
                                                                  {"beta", ATTR_FLOAT, false}}),
-    ROW(HardSwish, 14, 1, 1, each_infer, HardSwish),
+    ROW(HardSwish, 14, 1, 1, each_infer, HardSwish, NO_ATTRS),
     ROW(Gelu, 20, 1, 1, each_infer, Gelu, .attrs = {{"approximate", ATTR_STRING, false}}),
     ROW(Swish, 24, 1, 1, each_infer, Swish, .attrs = ALPHA),
     ROW(Shrink, 9, 1, 1, each_infer, Shrink, .attrs = {{"bias", ATTR_FLOAT, false}, {"lambd", ATTR_FLOAT, false}}),
-    ROW(PRelu, 7, 2, 2, prelu_infer, PRelu),
+    ROW(PRelu, 7, 2, 2, prelu_infer, PRelu, NO_ATTRS),
     ROW(Clip, 6, 1, 1, each_infer, Clip, .attrs = {{"min", ATTR_FLOAT, false}, {"max", ATTR_FLOAT, false}}),
-    ROW(Clip, 11, 1, 3, clip_infer, Clip_11),
+    ROW(Clip, 11, 1, 3, clip_infer, Clip_11, NO_ATTRS),
     {0},
 };

@@ -119,23 +119,24 @@ static const each_op each_Where = {.types = T_NUMBER | T1(DT_BOOL) | T1(DT_STRIN
 #define ROW(op, first, inputs, flag, ...)                                                                    \
     {.name = #op, .domain = "", .since = first, .flags = flag, .in_min = inputs, .in_max = inputs,           \
      .out_min = 1, .out_max = 1, .infer = each_infer, .run = each_run, .data = &each_##op, __VA_ARGS__}
+#define NO_ATTRS .attrs = {{0}}
 
 const op_row op_rows_logic[] = {
-#define X(op, since, expr) ROW(op, since, 2, 0),
+#define X(op, since, expr) ROW(op, since, 2, 0, NO_ATTRS),
     COMPARISONS(X)
 #undef X
-#define X(op, expr) ROW(op, 7, 2, OP_INPLACE),
+#define X(op, expr) ROW(op, 7, 2, OP_INPLACE, NO_ATTRS),
     LOGIC(X)
 #undef X
-#define X(op, expr) ROW(op, 18, 2, OP_INPLACE),
+#define X(op, expr) ROW(op, 18, 2, OP_INPLACE, NO_ATTRS),
     BITS(X)
 #undef X
-    ROW(Equal, 7, 2, 0),
-    ROW(Not, 1, 1, OP_INPLACE),
-    ROW(BitwiseNot, 18, 1, OP_INPLACE),
+    ROW(Equal, 7, 2, 0, NO_ATTRS),
+    ROW(Not, 1, 1, OP_INPLACE, NO_ATTRS),
+    ROW(BitwiseNot, 18, 1, OP_INPLACE, NO_ATTRS),
     ROW(BitShift, 11, 2, OP_INPLACE, .attrs = {{"direction", ATTR_STRING, true}}),
-    ROW(IsNaN, 9, 1, 0),
+    ROW(IsNaN, 9, 1, 0, NO_ATTRS),
     ROW(IsInf, 10, 1, 0, .attrs = {{"detect_negative", ATTR_INT, false}, {"detect_positive", ATTR_INT, false}}),
-    ROW(Where, 9, 3, OP_INPLACE),
+    ROW(Where, 9, 3, OP_INPLACE, NO_ATTRS),
     {0},
 };

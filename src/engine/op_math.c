@@ -242,26 +242,27 @@ static const each_op each_Pow = {.types = T_FLOAT | T_INT | T_UINT, .mixed = tru
 #define ROW(op, first, in_least, in_most, flag, ...)                                                               \
     {.name = #op, .domain = "", .since = first, .flags = OP_INPLACE | (flag), .in_min = in_least, .in_max = in_most, \
      .out_min = 1, .out_max = 1, .infer = each_infer, .run = each_run, .data = &each_##op, __VA_ARGS__}
+#define NO_ATTRS .attrs = {{0}}
 
 const op_row op_rows_math[] = {
-#define X(op, since, kernel_name, expr) ROW(op, since, 1, 1, 0),
+#define X(op, since, kernel_name, expr) ROW(op, since, 1, 1, 0, NO_ATTRS),
     WITH_KERNEL(X)
 #undef X
-#define X(op, since, expr) ROW(op, since, 1, 1, 0),
+#define X(op, since, expr) ROW(op, since, 1, 1, 0, NO_ATTRS),
     WITHOUT_KERNEL(X)
 #undef X
-#define X(op, since, allowed, expr32, expr64, whole) ROW(op, since, 1, 1, 0),
+#define X(op, since, allowed, expr32, expr64, whole) ROW(op, since, 1, 1, 0, NO_ATTRS),
     ALSO_WHOLE(X)
 #undef X
-    ROW(Add, 7, 2, 2, OP_FUSES_ACT),
-    ROW(Sub, 7, 2, 2, OP_FUSES_ACT),
-    ROW(Mul, 7, 2, 2, OP_FUSES_ACT),
-    ROW(Div, 7, 2, 2, OP_FUSES_ACT),
-    ROW(Pow, 7, 2, 2, 0),
+    ROW(Add, 7, 2, 2, OP_FUSES_ACT, NO_ATTRS),
+    ROW(Sub, 7, 2, 2, OP_FUSES_ACT, NO_ATTRS),
+    ROW(Mul, 7, 2, 2, OP_FUSES_ACT, NO_ATTRS),
+    ROW(Div, 7, 2, 2, OP_FUSES_ACT, NO_ATTRS),
+    ROW(Pow, 7, 2, 2, 0, NO_ATTRS),
     ROW(Mod, 10, 2, 2, 0, .attrs = {{"fmod", ATTR_INT, false}}),
-    ROW(Max, 6, 1, OP_ANY, 0),
-    ROW(Min, 6, 1, OP_ANY, 0),
-    ROW(Sum, 6, 1, OP_ANY, OP_FUSES_ACT),
-    ROW(Mean, 6, 1, OP_ANY, 0),
+    ROW(Max, 6, 1, OP_ANY, 0, NO_ATTRS),
+    ROW(Min, 6, 1, OP_ANY, 0, NO_ATTRS),
+    ROW(Sum, 6, 1, OP_ANY, OP_FUSES_ACT, NO_ATTRS),
+    ROW(Mean, 6, 1, OP_ANY, 0, NO_ATTRS),
     {0},
 };
