@@ -219,13 +219,18 @@ static inline vd d_pow(vd a, vd b)
     return d_mul(q, d_exp2_whole(n));
 }
 
-/* The cases where libm's rules decide (a <= 0, infinite, NaN) are true in *ret_special and unspecified in the
- * result. */
+/* Zero and negative bases follow libm's rules here.  What is left to it is true in *ret_special and unspecified in
+ * the result: an infinite or NaN operand. */
 static inline vf v_pow(vf a, vf b, vm *ret_special)
 {
-    vf none = v_sub(b, b);                                /* NaN for an infinite or NaN b, else 0 */
-    *ret_special = m_or(m_or(m_lt(a, v_set(FLT_TRUE_MIN)), m_nan(v_sub(a, a))), m_nan(none));
-    return v_of_doubles(d_pow(d_low(a), d_low(b)), d_pow(d_high(a), d_high(b)));
+    vf size = v_abs(a), half = v_mul(b, v_set(0.5f)), zero = v_set(0.0f);
+    *ret_special = m_or(m_nan(v_sub(a, a)), m_nan(v_sub(b, b)));
+    vf r = v_of_doubles(d_pow(d_low(size), d_low(b)), d_pow(d_high(size), d_high(b)));
+    vf at_zero = v_pick(m_lt(b, zero), v_set(INFINITY), v_pick(m_eq(b, zero), v_set(1.0f), zero));
+    r = v_pick(m_eq(a, zero), at_zero, r);
+    vm even = m_eq(v_floor(half), half), whole = m_eq(v_floor(b), b);
+    vf broken = v_pick(m_lt(a, zero), v_set(NAN), r);
+    return v_pick(whole, v_pick(even, r, v_copysign(r, a)), broken);
 }
 
 #endif
