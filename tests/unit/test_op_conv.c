@@ -1,5 +1,6 @@
-/* Conv through the table: shapes from every kind of padding, half precision and double, weights known and not, and input
- * that does not fit is refused by name.  The arithmetic itself is test_conv's; values here are worked out by hand. */
+/* Conv through the table: shapes from every kind of padding, half precision and double, weights known and not, and
+ * input that does not fit is refused by name.  The arithmetic itself is test_conv's; values here are worked out by
+ * hand. */
 #include "op_harness.h"
 #include "test.h"
 

@@ -1,4 +1,5 @@
-/* Pools through the table: sizes rounded up, indices, every type, global pools and unpooling; values worked out by hand. */
+/* Pools through the table: sizes rounded up, indices, every type, global pools and unpooling; values worked out by
+ * hand. */
 #include "op_harness.h"
 #include "test.h"
 

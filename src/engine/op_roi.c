@@ -1,0 +1,404 @@
+/* RoiAlign, MaxRoiPool and DeformConv: samples taken between the elements of planes. */
+#include "engine/half.h"
+#include "engine/op.h"
+#include "engine/spatial.h"
+#include "tensor/gemm.h"
+
+#include "base/mem.h"
+
+#include <math.h>
+#include <string.h>
+
+#define T_REAL (T1(DT_F32) | T1(DT_F16) | T1(DT_BF16))
+enum { GRID_MAX = 1 << 12 }; /* samples along one side of one bin */
+
+/* Four neighbours and their weights; all 0 outside the plane. */
+typedef struct {
+    size_t at[4];
+    float w[4];
+} sample;
+
+/* ---- RoiAlign ----------------------------------------------------------------------------------------------- */
+
+static err_code align_infer(op_call *c, err *e)
+{
+    int64_t height = node_int(c->node, "output_height", 1), width = node_int(c->node, "output_width", 1);
+    const shape *x = &c->in[0]->shape, *rois = &c->in[1]->shape, *batch = &c->in[2]->shape;
+    err_code rc = op_type(c, 0, T_REAL, e);
+    if (!rc) rc = op_type(c, 1, T1(c->in[0]->type), e);
+    if (!rc) rc = op_type(c, 2, T1(DT_I64), e);
+    if (!rc) rc = op_rank(c, 0, 4, 4, e);
+    if (!rc) rc = op_rank(c, 1, 2, 2, e);
+    if (!rc) rc = op_rank(c, 2, 1, 1, e);
+    if (rc) return rc;
+    if (rois->dim[1] != 4 || batch->dim[0] != rois->dim[0] || height < 1 || width < 1)
+        return op_err(c, e, ERR_INVALID, "expected regions [n, 4], n batch indices and an output of at least 1 x 1");
+    shape y = shape_make(4, (int64_t[]){rois->dim[0], x->dim[1], height, width});
+    return op_set(c, 0, c->in[0]->type, &y, e);
+}
+
+/* Outside by more than one element there is nothing; nearer, the edge counts. */
+static sample align_sample(float y, float x, size_t height, size_t width)
+{
+    sample s = {{0}, {0}};
+    if (!(y >= -1 && y <= (float)height && x >= -1 && x <= (float)width)) return s;
+    y = fmaxf(y, 0);
+    x = fmaxf(x, 0);
+    size_t y0 = (size_t)y, x0 = (size_t)x, y1 = y0 + 1, x1 = x0 + 1;
+    if (y0 + 1 >= height) y = (float)(y0 = y1 = height - 1);
+    if (x0 + 1 >= width) x = (float)(x0 = x1 = width - 1);
+    float ly = y - (float)y0, lx = x - (float)x0;
+    return (sample){.at = {y0 * width + x0, y0 * width + x1, y1 * width + x0, y1 * width + x1},
+                    .w = {(1 - ly) * (1 - lx), (1 - ly) * lx, ly * (1 - lx), ly * lx}};
+}
+
+typedef struct {
+    size_t height, width; /* of a plane */
+    size_t out_height, out_width;
+    float top, left, bin_height, bin_width;
+    size_t grid_height, grid_width;
+    bool average;
+} region;
+
+static float align_bin(const region *r, const float *plane, size_t ph, size_t pw)
+{
+    float sum = 0;
+    bool first = true;
+    for (size_t iy = 0; iy < r->grid_height; iy++)
+        for (size_t ix = 0; ix < r->grid_width; ix++) {
+            float y = r->top + (float)ph * r->bin_height + ((float)iy + 0.5f) * r->bin_height / (float)r->grid_height;
+            float x = r->left + (float)pw * r->bin_width + ((float)ix + 0.5f) * r->bin_width / (float)r->grid_width;
+            sample s = align_sample(y, x, r->height, r->width);
+            float part[4];
+            for (int q = 0; q < 4; q++) part[q] = s.w[q] * plane[s.at[q]];
+            float most = fmaxf(fmaxf(part[0], part[1]), fmaxf(part[2], part[3]));
+            sum = r->average ? sum + part[0] + part[1] + part[2] + part[3] : first ? most : fmaxf(sum, most);
+            first = false;
+        }
+    size_t count = r->grid_height * r->grid_width;
+    return r->average && count ? sum / (float)count : sum;
+}
+
+static err_code region_of(const op_call *c, const float *roi, bool half_pixel, region *r, err *e)
+{
+    float scale = node_float(c->node, "spatial_scale", 1), offset = half_pixel ? 0.5f : 0;
+    int64_t sampling = node_int(c->node, "sampling_ratio", 0);
+    float height = (roi[3] - roi[1]) * scale, width = (roi[2] - roi[0]) * scale;
+    if (!half_pixel) {
+        height = fmaxf(height, 1);
+        width = fmaxf(width, 1);
+    }
+    r->left = roi[0] * scale - offset;
+    r->top = roi[1] * scale - offset;
+    r->bin_height = height / (float)r->out_height;
+    r->bin_width = width / (float)r->out_width;
+    float grid_height = sampling > 0 ? (float)sampling : ceilf(r->bin_height);
+    float grid_width = sampling > 0 ? (float)sampling : ceilf(r->bin_width);
+    if (!(grid_height <= GRID_MAX && grid_width <= GRID_MAX))
+        return op_err(c, e, ERR_LIMIT, "a bin of %g x %g samples: expected at most %d a side", (double)grid_height,
+                      (double)grid_width, GRID_MAX);
+    r->grid_height = grid_height > 0 ? (size_t)grid_height : 0;
+    r->grid_width = grid_width > 0 ? (size_t)grid_width : 0;
+    return ERR_OK;
+}
+
+static err_code align_run(op_call *c, err *e)
+{
+    const int64_t *dim = c->in[0]->shape.dim, *batch = c->in[2]->data;
+    const float *x, *rois;
+    float *out;
+    str mode = node_str(c->node, "mode", str_of("avg"));
+    str pixel = node_str(c->node, "coordinate_transformation_mode",
+                         str_of(c->node->row->since >= 16 ? "half_pixel" : "output_half_pixel"));
+    if (tensor_count(c->out[0]) == 0) return ERR_OK;
+    region r = {.height = (size_t)dim[2],
+                .width = (size_t)dim[3],
+                .out_height = (size_t)c->out[0]->shape.dim[2],
+                .out_width = (size_t)c->out[0]->shape.dim[3],
+                .average = str_is(mode, "avg")};
+    if (!r.average && !str_is(mode, "max"))
+        return op_err(c, e, ERR_INVALID, "attribute 'mode': expected avg or max, got '" STR_FMT "'", STR_ARG(mode));
+    if (r.height == 0 || r.width == 0) return op_err(c, e, ERR_INVALID, "input 0: expected planes with elements");
+    err_code rc = half_in(c, 0, &x, e);
+    if (!rc) rc = half_in(c, 1, &rois, e);
+    if (!rc) rc = half_out(c, 0, &out, e);
+    if (rc) return rc;
+    float *y = out;
+    for (int64_t n = 0; n < c->out[0]->shape.dim[0]; n++) {
+        if (batch[n] < 0 || batch[n] >= dim[0])
+            return op_err(c, e, ERR_INVALID, "input 2: expected indices below %lld, got %lld", (long long)dim[0],
+                          (long long)batch[n]);
+        rc = region_of(c, rois + 4 * n, str_is(pixel, "half_pixel"), &r, e);
+        if (rc) return rc;
+        for (int64_t channel = 0; channel < dim[1]; channel++) {
+            const float *plane = x + (size_t)(batch[n] * dim[1] + channel) * r.height * r.width;
+            for (size_t i = 0; i < r.out_height * r.out_width; i++)
+                *y++ = align_bin(&r, plane, i / r.out_width, i % r.out_width);
+        }
+    }
+    half_done(c, 0, out);
+    return ERR_OK;
+}
+
+/* ---- MaxRoiPool --------------------------------------------------------------------------------------------- */
+
+static err_code max_infer(op_call *c, err *e)
+{
+    uint32_t count;
+    const int64_t *size = node_ints(c->node, "pooled_shape", &count);
+    err_code rc = op_type(c, 0, T_REAL, e);
+    if (!rc) rc = op_type(c, 1, T1(c->in[0]->type), e);
+    if (!rc) rc = op_rank(c, 0, 4, 4, e);
+    if (!rc) rc = op_rank(c, 1, 2, 2, e);
+    if (rc) return rc;
+    if (count != 2 || size[0] < 1 || size[1] < 1 || c->in[1]->shape.dim[1] != 5)
+        return op_err(c, e, ERR_INVALID, "expected regions [n, 5] and a 'pooled_shape' of two sizes");
+    shape y = shape_make(4, (int64_t[]){c->in[1]->shape.dim[0], c->in[0]->shape.dim[1], size[0], size[1]});
+    return op_set(c, 0, c->in[0]->type, &y, e);
+}
+
+/* The elements of bin i of n over `size` elements from `first` on, within a side of `all`. */
+static void bin_of(int64_t first, int64_t size, int64_t i, int64_t n, int64_t all, int64_t *from, int64_t *to)
+{
+    float each = (float)size / (float)n;
+    *from = first + (int64_t)floorf((float)i * each);
+    *to = first + (int64_t)ceilf((float)(i + 1) * each);
+    *from = *from < 0 ? 0 : *from > all ? all : *from;
+    *to = *to < 0 ? 0 : *to > all ? all : *to;
+}
+
+static err_code max_run(op_call *c, err *e)
+{
+    const int64_t *dim = c->in[0]->shape.dim, *out = c->out[0]->shape.dim;
+    const float *x, *roi;
+    float *y, scale = node_float(c->node, "spatial_scale", 1);
+    if (tensor_count(c->out[0]) == 0) return ERR_OK;
+    err_code rc = half_in(c, 0, &x, e);
+    if (!rc) rc = half_in(c, 1, &roi, e);
+    if (!rc) rc = half_out(c, 0, &y, e);
+    if (rc) return rc;
+    size_t at = 0;
+    for (int64_t n = 0; n < out[0]; n++, roi += 5) {
+        int64_t edge[4];
+        for (int i = 0; i < 4; i++) {
+            float v = roundf(roi[1 + i] * scale);
+            if (!(fabsf(v) < 1e9f)) return op_err(c, e, ERR_INVALID, "input 1: a region that is not finite");
+            edge[i] = (int64_t)v;
+        }
+        if (!(roi[0] >= 0 && roi[0] < (float)dim[0]))
+            return op_err(c, e, ERR_INVALID, "input 1: batch index out of range");
+        int64_t width = edge[2] - edge[0] + 1, height = edge[3] - edge[1] + 1, image = (int64_t)roi[0];
+        for (int64_t i = 0; i < out[1] * out[2] * out[3]; i++) {
+            const float *plane = x + (image * dim[1] + i / (out[2] * out[3])) * dim[2] * dim[3];
+            int64_t top, bottom, left, right;
+            bin_of(edge[1], height > 1 ? height : 1, i / out[3] % out[2], out[2], dim[2], &top, &bottom);
+            bin_of(edge[0], width > 1 ? width : 1, i % out[3], out[3], dim[3], &left, &right);
+            float most = top < bottom && left < right ? -INFINITY : 0;
+            for (int64_t h = top; h < bottom; h++)
+                for (int64_t w = left; w < right; w++) most = fmaxf(most, plane[h * dim[3] + w]);
+            y[at++] = most;
+        }
+    }
+    half_done(c, 0, y);
+    return ERR_OK;
+}
+
+/* ---- DeformConv: the columns of a convolution, each element sampled where its offset says --------------------- */
+
+enum { D_X, D_W, D_OFFSET, D_BIAS, D_MASK };
+
+typedef struct {
+    spatial_fit f;
+    size_t batch, channels, rows, groups, offset_groups, taps, points;
+} deform;
+
+static err_code deform_of(const op_call *c, deform *ret, err *e)
+{
+    const int64_t *x = c->in[D_X]->shape.dim, *w = c->in[D_W]->shape.dim;
+    int64_t groups = node_int(c->node, "group", 1), offset_groups = node_int(c->node, "offset_group", 1);
+    spatial s;
+    deform d;
+    err_code rc = spatial_read(&s, c->graph, c->node, e);
+    if (!rc) rc = spatial_of(&d.f, &s, c, 2, x + 2, w + 2, e);
+    if (rc) return rc;
+    int64_t taps = (int64_t)(d.f.kernel[1] * d.f.kernel[2]);
+    bool ok =
+        groups > 0 && offset_groups > 0 && w[0] % groups == 0 && x[1] == w[1] * groups && x[1] % offset_groups == 0;
+    shape offset = shape_make(4, (int64_t[]){x[0], 2 * taps * offset_groups, (int64_t)d.f.out[1], (int64_t)d.f.out[2]});
+    shape mask = offset;
+    mask.dim[1] /= 2;
+    const tensor *m = c->in_count > D_MASK ? c->in[D_MASK] : NULL, *b = c->in_count > D_BIAS ? c->in[D_BIAS] : NULL;
+    if (!ok || !shape_eq(&c->in[D_OFFSET]->shape, &offset) || (m && !shape_eq(&m->shape, &mask)) ||
+        (b && tensor_count(b) != (uint64_t)w[0]))
+        return op_err(c, e, ERR_INVALID, "groups, offsets, mask or bias do not fit the input and the weights");
+    d.batch = (size_t)x[0];
+    d.channels = (size_t)x[1];
+    d.rows = (size_t)w[0];
+    d.groups = (size_t)groups;
+    d.offset_groups = (size_t)offset_groups;
+    d.taps = (size_t)taps;
+    d.points = d.f.out[1] * d.f.out[2];
+    *ret = d;
+    return ERR_OK;
+}
+
+static err_code deform_infer(op_call *c, err *e)
+{
+    deform d;
+    err_code rc = op_type(c, D_X, T_REAL, e);
+    for (uint32_t i = D_W; i < c->in_count && !rc; i++) rc = op_type(c, i, T1(c->in[0]->type), e);
+    if (!rc) rc = op_rank(c, D_X, 4, 4, e);
+    if (!rc) rc = op_rank(c, D_W, 4, 4, e);
+    if (!rc) rc = deform_of(c, &d, e);
+    if (rc) return rc;
+    shape y = shape_make(4, (int64_t[]){(int64_t)d.batch, (int64_t)d.rows, (int64_t)d.f.out[1], (int64_t)d.f.out[2]});
+    return op_set(c, 0, c->in[0]->type, &y, e);
+}
+
+/* Bilinear, neighbours outside the plane being 0. */
+static float deform_sample(const float *plane, const spatial_fit *f, float y, float x)
+{
+    float height = (float)f->in[1], width = (float)f->in[2];
+    if (!(y > -1 && y < height && x > -1 && x < width)) return 0;
+    float y0 = floorf(y), x0 = floorf(x), sum = 0;
+    for (int i = 0; i < 4; i++) {
+        float py = y0 + (float)(i / 2), px = x0 + (float)(i % 2);
+        if (py < 0 || py >= height || px < 0 || px >= width) continue;
+        sum += (1 - fabsf(y - py)) * (1 - fabsf(x - px)) * plane[(size_t)py * f->in[2] + (size_t)px];
+    }
+    return sum;
+}
+
+/* Row (channel, tap) of the columns of one image. */
+static void deform_row(const deform *d, float *to, const float *plane, const float *offset, const float *mask,
+                       size_t tap)
+{
+    const spatial_fit *f = &d->f;
+    size_t ky = tap / f->kernel[2] * f->dilation[1], kx = tap % f->kernel[2] * f->dilation[2];
+    for (size_t i = 0; i < d->points; i++) {
+        float y = (float)(i / f->out[2] * f->stride[1] + ky) - (float)f->pad[1] + offset[2 * tap * d->points + i];
+        float x = (float)(i % f->out[2] * f->stride[2] + kx) - (float)f->pad[2] + offset[(2 * tap + 1) * d->points + i];
+        to[i] = deform_sample(plane, f, y, x) * (mask ? mask[tap * d->points + i] : 1);
+    }
+}
+
+static err_code deform_image(op_call *c, const deform *d, const float *const in[5], float *y, float *columns,
+                             arena *inner, err *e)
+{
+    size_t plane = d->f.in[1] * d->f.in[2], channels = d->channels / d->groups, rows = d->rows / d->groups;
+    size_t per_offset = d->channels / d->offset_groups, kk = channels * d->taps;
+    for (size_t i = 0; i < d->channels * d->taps; i++) {
+        size_t channel = i / d->taps, at = channel / per_offset * d->taps * d->points;
+        deform_row(d, columns + i * d->points, in[D_X] + channel * plane, in[D_OFFSET] + 2 * at,
+                   in[D_MASK] ? in[D_MASK] + at : NULL, i % d->taps);
+    }
+    err_code rc = ERR_OK;
+    for (size_t group = 0; group < d->groups && !rc; group++) {
+        gemm_call g = {.batch = 1,
+                       .m = rows,
+                       .n = d->points,
+                       .k = kk,
+                       .c = y + group * rows * d->points,
+                       .c_row = d->points,
+                       .alpha = 1,
+                       .a = {.data = in[D_W] + group * rows * kk, .row = kk, .column = 1},
+                       .b = {.data = columns + group * kk * d->points, .row = d->points, .column = 1},
+                       .bias_row = in[D_BIAS] ? in[D_BIAS] + group * rows : NULL};
+        arena_reset(inner);
+        rc = gemm_f32(&g, c->k, c->pool, inner, e);
+    }
+    return rc;
+}
+
+static err_code deform_run(op_call *c, err *e)
+{
+    deform d;
+    const float *in[5] = {NULL};
+    float *y;
+    err_code rc = deform_of(c, &d, e);
+    if (rc || tensor_count(c->out[0]) == 0) return rc;
+    for (uint32_t i = 0; i < COUNTOF(in) && !rc; i++) rc = half_in(c, i, &in[i], e);
+    if (!rc) rc = half_out(c, 0, &y, e);
+    if (rc) return rc;
+    size_t count, kk = d.channels / d.groups * d.taps;
+    gemm_call widest = {.batch = 1,
+                        .m = d.rows / d.groups,
+                        .n = d.points,
+                        .k = kk,
+                        .a = {.row = kk, .column = 1},
+                        .b = {.row = d.points, .column = 1}};
+    size_t packing = gemm_scratch(&widest, c->pool);
+    bool fits =
+        !__builtin_mul_overflow(d.channels * d.taps, d.points, &count) && count < SIZE_MAX / 8 && packing != SIZE_MAX;
+    float *columns = fits ? arena_push_raw(c->scratch, count * sizeof *columns + 1, MEM_ALIGN) : NULL;
+    void *room = fits ? arena_push_raw(c->scratch, packing + 1, MEM_ALIGN) : NULL;
+    if (!columns || !room)
+        return op_err(c, e, ERR_LIMIT, "no memory for %zu x %zu columns", d.channels * d.taps, d.points);
+    arena inner;
+    arena_init(&inner, room, packing, packing);
+    float *at = y;
+    for (size_t n = 0; n < d.batch && !rc; n++, at += d.rows * d.points) {
+        rc = deform_image(c, &d, in, at, columns, &inner, e);
+        in[D_X] += d.channels * d.f.in[1] * d.f.in[2];
+        in[D_OFFSET] += 2 * d.offset_groups * d.taps * d.points;
+        if (in[D_MASK]) in[D_MASK] += d.offset_groups * d.taps * d.points;
+    }
+    if (!rc) half_done(c, 0, y);
+    return rc;
+}
+
+#define ALIGN_ATTRS \
+    {"mode", ATTR_STRING, false}, {"output_height", ATTR_INT, false}, {"output_width", ATTR_INT, false}, \
+        {"sampling_ratio", ATTR_INT, false}, \
+    { \
+        "spatial_scale", ATTR_FLOAT, false \
+    }
+
+const op_row op_rows_roi[] = {
+    {.name = "RoiAlign",
+     .domain = "",
+     .since = 10,
+     .in_min = 3,
+     .in_max = 3,
+     .out_min = 1,
+     .out_max = 1,
+     .attrs = {ALIGN_ATTRS},
+     .infer = align_infer,
+     .run = align_run},
+    {.name = "RoiAlign",
+     .domain = "",
+     .since = 16,
+     .in_min = 3,
+     .in_max = 3,
+     .out_min = 1,
+     .out_max = 1,
+     .attrs = {ALIGN_ATTRS, {"coordinate_transformation_mode", ATTR_STRING, false}},
+     .infer = align_infer,
+     .run = align_run},
+    {.name = "MaxRoiPool",
+     .domain = "",
+     .since = 1,
+     .in_min = 2,
+     .in_max = 2,
+     .out_min = 1,
+     .out_max = 1,
+     .attrs = {{"pooled_shape", ATTR_INTS, true}, {"spatial_scale", ATTR_FLOAT, false}},
+     .infer = max_infer,
+     .run = max_run},
+    {.name = "DeformConv",
+     .domain = "",
+     .since = 19,
+     .in_min = 3,
+     .in_max = 5,
+     .out_min = 1,
+     .out_max = 1,
+     .attrs = {{"dilations", ATTR_INTS, false},
+               {"group", ATTR_INT, false},
+               {"kernel_shape", ATTR_INTS, false},
+               {"offset_group", ATTR_INT, false},
+               {"pads", ATTR_INTS, false},
+               {"strides", ATTR_INTS, false}},
+     .infer = deform_infer,
+     .run = deform_run},
+    {0},
+};
