@@ -46,7 +46,7 @@ def test_inspect_tells_a_program():
     body = json.loads(done.stdout)
     assert [i["name"] for i in body["inputs"]] == ["image"] and [o["name"] for o in body["outputs"]] == ["probabilities", "label"]
     text = done.stdout.lower()
-    for word in ("conv", "kernel", "bytes", "flop", "peak", "fused", "shape"):
+    for word in ("conv", "kernel", "bytes", "flop", "memory", "fused", "shape"):
         assert word in text, word
     plan = max((v for v in body.values() if isinstance(v, list)), key=len)
     assert any("Conv" in json.dumps(n) and "Relu" in json.dumps(n) for n in plan), "Relu is fused into Conv, and the plan says so"

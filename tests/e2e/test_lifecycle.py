@@ -396,7 +396,7 @@ BAD = {
     "external data with a negative offset": lambda: external("short.bin", offset="-16", length="16"),
     "external data too short": lambda: external("short.bin", length="8"),
     "external data that is a folder": lambda: external("sub"),
-    "subgraphs nested 40 deep": lambda: nested(40),
+    "subgraphs nested 20 deep": lambda: nested(20),
     "fields nested 3,000 deep": lambda: deep_bytes(3000),
     "text": lambda: b"this is not a model\n" * 50,
     "html": lambda: b"<!DOCTYPE html><html><body>404</body></html>",
