@@ -158,7 +158,8 @@ static void read_and_push(infer *r)
     err_code rc = r->protocol->read(r, &r->failure);
     metric_time(&r->model->metrics.preprocess, clock_now_ns() - since_ns);
     r->item.inputs = r->inputs;
-    if (rc == ERR_OK) rc = queue_push(r->model->queue, &r->item, &r->failure);
+    if (rc == ERR_OK && (rc = queue_push(r->model->queue, &r->item, &r->failure)) != ERR_OK)
+        rc = err_wrap(&r->failure, "model '" STR_FMT "'", STR_ARG(r->model->name));
     if (rc) settle(r);
 }
 
@@ -171,6 +172,7 @@ static err_code split(infer *r, const http_request *req, err *e)
     uint64_t n = 0;
     r->json_bytes = r->body.len;
     r->has_binary = length.len > 0;
+    r->octets = str_is(http_header_get(req, "Content-Type"), "application/octet-stream");
     if (!r->has_binary) return ERR_OK;
     if (!str_u64(length, &n) || n > r->body.len)
         return err_set(e, ERR_INVALID,

@@ -36,6 +36,7 @@ struct infer {
     str body;
     size_t json_bytes; /* of the body: Inference-Header-Content-Length, or all of it */
     bool has_binary; /* the header was there */
+    bool octets; /* Content-Type: application/octet-stream */
     arena memory; /* lives as long as the request */
     tensor *inputs; /* one per model input */
     infer_want *wants;

@@ -28,10 +28,10 @@ static void served_free(served *s)
 }
 DEFINE_CLEANUP(served)
 
-/* A name stands in a URL path segment and before ":predict". */
+/* A name stands in a URL path segment and before ":predict"; clients resolve the segments "." and "..". */
 static err_code name_check(str name, err *e)
 {
-    bool bad = name.len == 0 || name.len > 128 || !str_utf8_ok(name);
+    bool bad = name.len == 0 || name.len > 128 || !str_utf8_ok(name) || str_is(name, ".") || str_is(name, "..");
     for (size_t i = 0; i < name.len && !bad; i++)
         bad = (uint8_t)name.p[i] <= ' ' || strchr("/:?#%\"\\\177", name.p[i]) != NULL;
     if (bad)
@@ -39,6 +39,26 @@ static err_code name_check(str name, err *e)
                        "model name: expected 1..128 characters without blanks and / : ? # %% \" \\, got '" STR_FMT "'",
                        STR_ARG(name));
     return ERR_OK;
+}
+
+/* Where every input shape is fixed, the plan is made now: a model that cannot run is refused here, not at its first request. */
+static err_code plan_fixed(model *m, const char *path, err *e)
+{
+    uint32_t n = model_input_count(m);
+    shape *shapes = mem_new0(shape, n ? n : 1);
+    exec *x = NULL;
+    bool fixed = true;
+    if (!shapes) return err_set(e, ERR_NOMEM, "%s: no memory for %u input shapes", path, n);
+    for (uint32_t i = 0; i < n; i++) {
+        const model_io *io = model_input(m, i);
+        shapes[i] = io->shape;
+        fixed = fixed && io->ranked;
+        for (uint32_t d = 0; d < io->shape.rank; d++) fixed = fixed && io->shape.dim[d] >= 0;
+    }
+    err_code rc = fixed ? exec_take(&x, m, shapes, e) : ERR_OK;
+    mem_free(shapes);
+    if (x) exec_give(x);
+    return rc ? err_wrap(e, "%s", path) : ERR_OK;
 }
 
 static err_code served_open(served **ret, repository *r, str name, const source *from, err *e)
@@ -51,6 +71,7 @@ static err_code served_open(served **ret, repository *r, str name, const source 
     uint64_t since_us = clock_now_us();
     model_opts mo = {.pool = r->pool, .memory_max = r->conf->memory_bytes_max};
     err_code rc = model_open(&s->model, s->path.p, &mo, e);
+    if (rc == ERR_OK) rc = plan_fixed(s->model, s->path.p, e);
     if (rc) return rc;
     queue_opts qo = {.model = s->model,
                      .pool = r->pool,

@@ -82,6 +82,11 @@ static err_code binary_read(reader *rd, tensor *t, str name, uint64_t bytes, err
         return err_set(e, ERR_INVALID,
                        "input '" STR_FMT "': binary_data_size: expected %zu bytes for its shape and datatype, got %zu",
                        STR_ARG(name), want, raw.len);
+    for (size_t i = 0; t->type == DT_BOOL && i < want; i++) {   /* kernels take 0 and 1 for granted */
+        if ((uint8_t)raw.p[i] > 1)
+            return err_set(e, ERR_INVALID, "input '" STR_FMT "': binary data: expected 0 or 1 in a BOOL, got %u",
+                           STR_ARG(name), (uint8_t)raw.p[i]);
+    }
     uint32_t align = dtype_bits(t->type) / 8;
     if (align > 1 && (uintptr_t)raw.p % align != 0) {
         raw.p = arena_copy(&rd->r->memory, raw.p, raw.len, 64);
@@ -234,6 +239,8 @@ static err_code wants_read(infer *r, yyjson_val *root, err *e)
 static err_code v2_read(infer *r, err *e)
 {
     static const json_cut_path data[] = {{{"inputs", "[]", "data"}}};
+    if (r->octets && !r->has_binary)   /* the reference's words, to the letter */
+        return err_set(e, ERR_INVALID, "received byte inputs, but the'inference-header-content-length' header is missing.");
     reader rd = {.r = r, .binary = {r->body.p + r->json_bytes, r->body.len - r->json_bytes}};
     err_code rc =
         json_body_read(&rd.body, &r->memory, &r->reply, (str){r->body.p, r->json_bytes}, data, COUNTOF(data), e);
