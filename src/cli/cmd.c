@@ -25,6 +25,9 @@ static void complain(const char *path, const char *text)
     char line[1024];
     int n = snprintf(line, sizeof line - 1, "%s: %s", path, text);
     size_t len = n < 0 ? 0 : (size_t)n < sizeof line - 2 ? (size_t)n : sizeof line - 2;
+    for (size_t i = 0; i < len; i++) {   /* what was typed may hold line breaks: the reason stays one line */
+        if ((uint8_t)line[i] < ' ' || line[i] == 0x7f) line[i] = '?';
+    }
     line[len] = '\n';
     console_err(line, len + 1);
 }
@@ -55,15 +58,20 @@ int cmd_dispatch(const cmd *rows, size_t count, const char *path, int argc, char
 {
     const char *names[COMMANDS_MAX];
     INVARIANT(count <= COMMANDS_MAX);
-    if (argc == 0 || strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0) {
+    err e;
+    if (argc == 0) {
+        err_set(&e, ERR_INVALID, "expected a command, got none; see %s --help", path);
+        complain(path, e.text);
+        return CMD_USAGE;
+    }
+    if (strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0) {
         table_print(rows, count, path);
-        return argc ? CMD_OK : CMD_USAGE;
+        return CMD_OK;
     }
     for (size_t i = 0; i < count; i++) {
         if (strcmp(argv[0], rows[i].name) == 0) return rows[i].run(argc - 1, argv + 1);
         names[i] = rows[i].name;
     }
-    err e;
     const char *near = str_nearest(str_of(argv[0]), names, count);
     err_set(&e, ERR_INVALID, "unknown command '%s'%s%s%s", argv[0], near ? ", did you mean '" : "", near ? near : "",
             near ? "'?" : "");

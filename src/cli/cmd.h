@@ -14,7 +14,7 @@ typedef struct {
     int (*run)(int argc, char **argv);
 } cmd;
 
-/* Runs the row that argv[0] names; prints the table for none, --help or -h.  `path` is what was typed: "proa model". */
+/* Runs the row that argv[0] names; prints the table for --help or -h.  `path` is what was typed: "proa model". */
 int cmd_dispatch(const cmd *rows, size_t count, const char *path, int argc, char **argv);
 void cmd_say(const char *fmt, ...) PRINTF(1, 2);          /* to standard output */
 int cmd_fail(const char *path, const err *e); /* "PATH: text" to standard error; the exit status for e->code */

@@ -1,4 +1,7 @@
 #include "cli/cmd.h"
+#include "tensor/kernel.h"
+
+#include <stdlib.h>
 
 static const cmd rows[] = {
     {"inspect", "MODEL [--json]", "inputs, outputs, plan, cost and memory of a model", cmd_model_inspect},
@@ -6,4 +9,9 @@ static const cmd rows[] = {
     {"bench", "MODEL --inputs FILE.npz", "measure how long a model takes", cmd_model_bench},
 };
 
-int cmd_model(int argc, char **argv) { return cmd_dispatch(rows, COUNTOF(rows), "proa model", argc, argv); }
+int cmd_model(int argc, char **argv)
+{
+    err e;
+    if (kernel_init(getenv("PROA_CPU"), &e)) return cmd_fail("proa model", &e);
+    return cmd_dispatch(rows, COUNTOF(rows), "proa model", argc, argv);
+}

@@ -42,6 +42,11 @@ static err_code folder_read(const model *m, const char *folder, arena *a, tensor
         if (!rc) rc = type_check(model_input(m, i), &t[i], e);
         if (rc) return rc;
     }
+    file_id more;
+    err none;
+    const char *path = arena_printf(a, "%s/input_%u.pb", folder, model_input_count(m));
+    if (path && file_identify(path, &more, &none) == ERR_OK)
+        return err_set(e, ERR_INVALID, "%s: expected %u inputs, got more", path, model_input_count(m));
     return ERR_OK;
 }
 
