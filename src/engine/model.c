@@ -122,6 +122,7 @@ static err_code io_make(model *m, const facts *f, err *e)
             rc = err_set(e, ERR_INVALID, "input '" STR_FMT "': expected a data type, got none", STR_ARG(v->name));
         io_of(g, f, g->inputs[i], &m->inputs[i]);
     }
+    if (!rc && g->output_count == 0) rc = err_set(e, ERR_INVALID, "outputs: expected at least one, got none");
     for (uint32_t i = 0; i < g->output_count && !rc; i++) {
         rc = io_check(&g->values[g->outputs[i]], "output", e);
         io_of(g, f, g->outputs[i], &m->outputs[i]);

@@ -197,6 +197,7 @@ static err_code read(tensor *ret, parts *p, pb message, const onnx_tensor_opts *
 {
     err_code rc = parts_read(p, message, e);
     if (rc) return rc;
+    if (p->type == DT_NONE) return err_set(e, ERR_INVALID, "data type: expected one, got none");
     if (!dtype_ok(p->type)) return err_set(e, ERR_UNSUPPORTED, "data type %lld: not implemented", (long long)p->type);
     tensor t = tensor_make((dtype)p->type, &p->shape, NULL);
     uint64_t count = shape_count(&p->shape);
