@@ -20,7 +20,7 @@ endif
 MACHINE := $(shell $(CC) -dumpmachine 2>/dev/null)
 CLANG   := $(findstring clang,$(shell $(CC) --version 2>/dev/null))
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla \
-           -Wwrite-strings -Wformat=2 -Wimplicit-fallthrough -Werror $(if $(CLANG),-Wno-string-conversion -Wno-gnu-zero-variadic-macro-arguments,-Wno-maybe-uninitialized)
+           -Wwrite-strings -Wformat=2 -Wimplicit-fallthrough -Werror $(if $(CLANG),-Wno-string-conversion -Wno-gnu-zero-variadic-macro-arguments -Wno-missing-field-initializers,-Wno-maybe-uninitialized)
 HARDEN  := -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fvisibility=hidden \
            $(if $(CLANG),-ftrivial-auto-var-init=pattern,-ftrivial-auto-var-init=zero -fstack-clash-protection) \
            $(if $(findstring x86_64,$(MACHINE)),-fcf-protection=full)
