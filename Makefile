@@ -194,7 +194,7 @@ lint:   ## gcc -fanalyzer, clang-tidy, cppcheck, shellcheck
 	@tools/deps.sh build lint
 	+@$(MAKE) analyze BUILD=build/analyze CC=gcc CFLAGS="-O2 -g -fanalyzer"
 	@printf '%s\n' $(SRC) | xargs -P $$(nproc) -I{} clang-tidy --quiet {} -- \
-		$(filter-out -MMD -MP -Werror -Wno-maybe-uninitialized,$(ALL)) -Xclang -analyzer-inline-max-stack-depth -Xclang 12 \
+		$(filter-out -MMD -MP -Werror -Wno-maybe-uninitialized,$(ALL)) -Xclang -analyzer-inline-max-stack-depth -Xclang 8 \
 		$(ISA_avx512) 2>&1 | grep -v 'warnings\? generated' ; test $${PIPESTATUS[1]} = 0
 	@# os/sys.c makes all its functions on one line; cppcheck takes them for one and follows calls through the mixture.
 	@cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr --suppress=ctunullpointer:src/os/sys_real.c \

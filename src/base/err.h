@@ -39,7 +39,7 @@ err_code err_set(err *e, err_code code, const char *fmt, ...) PRINTF(3, 4);
 err_code err_wrap(err *e, const char *fmt, ...) PRINTF(2, 3);   /* "loading model 'm'" + ": " + existing text */
 /* Neither ever returns ERR_OK.  Said where they are called, so that compilers and analysers know that an output is
  * written where a function returned ERR_OK. */
-#define ERR_FAILED(call) \
+#define ERR_FAILED(call) /* of a function whose result is never ERR_OK */ \
     __extension__({ err_code failed_ = (call); if (failed_ == ERR_OK) __builtin_unreachable(); failed_; })
 #define err_set(...) ERR_FAILED(err_set(__VA_ARGS__))
 #define err_wrap(...) ERR_FAILED(err_wrap(__VA_ARGS__))

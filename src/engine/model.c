@@ -333,6 +333,7 @@ static cached *evict(model *m)
     for (cached **p = &m->plans; *p; p = &(*p)->next) {
         if (!oldest || (*p)->used_at < (*oldest)->used_at) oldest = p;
     }
+    INVARIANT(oldest);
     cached *c = *oldest;
     *oldest = c->next;
     m->plan_count--;

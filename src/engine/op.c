@@ -282,7 +282,7 @@ err_code op_alloc(op_call *c, uint32_t output, dtype type, const shape *s, err *
     return ERR_OK;
 }
 
-err_code op_err(const op_call *c, err *e, err_code code, const char *fmt, ...)
+err_code (op_err)(const op_call *c, err *e, err_code code, const char *fmt, ...)
 {
     char text[200];
     va_list ap;

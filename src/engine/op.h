@@ -122,5 +122,6 @@ err_code op_axes_of(const op_call *c, uint32_t input, const char *attr_name, uin
 err_code op_alloc(op_call *c, uint32_t output, dtype type, const shape *s, err *e) MUST_USE;
 /* An error that names the node: "node 'x' (Op): " + text. */
 err_code op_err(const op_call *c, err *e, err_code code, const char *fmt, ...) PRINTF(4, 5);
+#define op_err(...) ERR_FAILED(op_err(__VA_ARGS__))
 
 #endif

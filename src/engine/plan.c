@@ -3,7 +3,8 @@
 #include "engine/holes.h"
 
 /* Life of a value's memory, in steps: node i is step i + 1, so that inputs live from 0. */
-enum { NEVER = 0, FOREVER = UINT32_MAX };
+#define NEVER 0u
+#define FOREVER UINT32_MAX
 
 typedef struct {
     plan *p;

@@ -91,5 +91,6 @@ SYS_TABLE(X)
 
 /* rc is a negative result; the text becomes "where: what: No such file or directory". */
 err_code sys_err(err *e, int64_t rc, const char *where, const char *what);
+#define sys_err(...) ERR_FAILED(sys_err(__VA_ARGS__))
 
 #endif

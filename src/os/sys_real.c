@@ -20,7 +20,7 @@
 
 static int64_t result(int64_t rc) { return rc < 0 ? -errno : rc; }
 
-err_code sys_err(err *e, int64_t rc, const char *where, const char *what)
+err_code (sys_err)(err *e, int64_t rc, const char *where, const char *what)
 {
     static const struct { int number; err_code code; } rows[] = {
         {ENOENT, ERR_NOT_FOUND},   {ENOTDIR, ERR_NOT_FOUND},   {EACCES, ERR_INVALID},      {EPERM, ERR_INVALID},

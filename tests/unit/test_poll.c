@@ -10,7 +10,7 @@
 static void every_ring_of_a_bell_is_an_event_of_its_own(void)
 {
     err e;
-    int poll, bell, mark;
+    int poll, bell = -1, mark;
     size_t count;
     poll_event events[POLL_BATCH_MAX];
     CHECK(poll_open(&poll, &e) == ERR_OK && bell_open(&bell, &e) == ERR_OK);
