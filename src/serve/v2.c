@@ -236,14 +236,20 @@ static err_code wants_read(infer *r, yyjson_val *root, err *e)
     return ERR_OK;
 }
 
+/* The reference's words, to the letter. */
+static err_code header_missing(err *e)
+{
+    return err_set(e, ERR_INVALID,
+                   "received byte inputs, but the'inference-header-content-length' header is missing.");
+}
+
 static err_code v2_read(infer *r, err *e)
 {
     static const json_cut_path data[] = {{{"inputs", "[]", "data"}}};
-    if (r->octets && !r->has_binary)   /* the reference's words, to the letter */
-        return err_set(e, ERR_INVALID, "received byte inputs, but the'inference-header-content-length' header is missing.");
     reader rd = {.r = r, .binary = {r->body.p + r->json_bytes, r->body.len - r->json_bytes}};
     err_code rc =
         json_body_read(&rd.body, &r->memory, &r->reply, (str){r->body.p, r->json_bytes}, data, COUNTOF(data), e);
+    if (rc && r->octets && !r->has_binary) return header_missing(e);   /* plain JSON is welcome: aiohttp calls it octets */
     if (rc) return rc;
     yyjson_val *id = yyjson_obj_get(rd.body.root, "id");
     if (id && (rc = json_str(id, "id", &r->id, e)) != ERR_OK) return rc;
