@@ -258,7 +258,6 @@ static conn_wait wait_kind(const conn *c)
 {
     if (c->lingering) return WAIT_LINGER;
     if (c->blocked) return WAIT_WRITE;
-    if (c->queued >= c->of->limits->pipelined_max || c->rest) return WAIT_CALLS;
     if (in_request(c)) return http1_in_body(&c->reader) ? WAIT_BODY : WAIT_HEADER;
     return c->first ? WAIT_CALLS : WAIT_IDLE;
 }

@@ -19,9 +19,7 @@ void outbox_free(outbox *o)
 bool outbox_put(outbox *o, const void *bytes, size_t n)
 {
     buf_put(&o->bytes, bytes, n);
-    bool put = !o->bytes.full;
-    o->bytes.full = false;
-    return put;
+    return !o->bytes.full;
 }
 
 str outbox_waiting(const outbox *o)

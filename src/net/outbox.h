@@ -17,7 +17,7 @@ struct outbox {
 
 outbox *outbox_new(void) MUST_USE;      /* NULL = no memory */
 void outbox_free(outbox *o);
-bool outbox_put(outbox *o, const void *bytes, size_t n) MUST_USE;   /* false = no memory: the box is unchanged */
+bool outbox_put(outbox *o, const void *bytes, size_t n) MUST_USE;   /* false = no memory; and so for ever */
 str outbox_waiting(const outbox *o);
 void outbox_use(outbox *o, size_t n);
 void outbox_clear(outbox *o);           /* frees what is beyond OUTBOX_KEEP_MAX */

@@ -85,8 +85,7 @@ static void on_tick(loop_timer *t)
         for (; left && list->first && list->first->since_us + list->wait_us <= now; left--) conn_expire(list->first);
         if (list->first && list->first->since_us + list->wait_us < next) next = list->first->since_us + list->wait_us;
     }
-    s->tick_at_us = 0;   /* it has fired: set again in any case */
-    arm_tick(s, next > now ? next : now + 1);
+    arm_tick(s, next > now ? next : now + 1);   /* later than it was set for, so it is set again in any case */
 }
 
 /* ---- pools ---- */
@@ -308,7 +307,6 @@ static void out_of_descriptors(shard *s)
         sock_close(fd);
         shard_count(&s->refused, 1);
     }
-    reserve_open(s);
     loop_fd_want(&s->listener, 0);
     move_timer(s, &s->unpause, loop_now_us(s->on) + SERVER_PAUSE_US);
 }

@@ -361,7 +361,8 @@ static void unusual_shapes_with_one_meaning_are_read(void)
 
 /* ---- limits ---- */
 
-static const char filler[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+#define FILLER "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+static const char filler[] = FILLER;
 
 static void put_times(buf *b, const char *z, size_t times)
 {
@@ -409,6 +410,10 @@ static void each_limit_has_its_status_and_its_edge(void)
     put_times(&b, "\r\n", 1);
     check_buf(&b, "GET / ? 1.1 keep [Host|h] [A|] [A|] [A|] [A|] [A|] [A|] [A|] [A|] [A|] [A|] [A|] 0:");
 
+    buf_put_z(&b, POST "Content-Length: 20000\r\n\r\n");
+    check_buf(&b, "\n...body");
+    buf_put_z(&b, CHUNKED "4e20\r\n");
+    check_buf(&b, "\n...body");
     buf_put_z(&b, POST "Content-Length: 20001\r\n\r\n");
     check_buf(&b, "! 413 body: expected at most 20000 bytes");
     buf_put_z(&b, CHUNKED "4e21\r\n");
@@ -516,6 +521,51 @@ static void a_declared_length_alone_takes_little_memory(void)
     http1_request_fini(&q);
 }
 
+static void the_room_for_a_body_ends_with_it(void)
+{
+    http1 r;
+    http1_request q;
+    http1_request_init(&q);
+    http1_init(&r, &wide);
+    buf b;
+    buf_init(&b, 1 << 20);
+    buf_put_z(&b, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 64000\r\n\r\n");
+    put_times(&b, filler, 1000);
+    feed_whole(&r, &q, b.p, b.len);   /* leaves memory that is longer than the next body */
+    http1_request_clear(&q);
+    http1_next(&r, &q);
+    const char head[] = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9000\r\n\r\nx";
+    http1_refusal why;
+    size_t used, room = 0;
+    CHECK_U64(http1_feed(&r, (const uint8_t *)head, sizeof head - 1, &used, &why), HTTP1_MORE);
+    CHECK(http1_body_room(&r, &room) == q.bytes + 1);
+    CHECK_U64(room, 8999);
+    CHECK_U64(http1_feed(&r, b.p, 6000, &used, &why), HTTP1_MORE);
+    CHECK(!http1_body_room(&r, &room));   /* too little for a read of its own */
+    buf_fini(&b);
+    http1_request_fini(&q);
+}
+
+static void chunked_bodies_and_trailers_take_no_more_memory_than_they_may(void)
+{
+    http1 r;
+    http1_request q;
+    http1_request_init(&q);
+    http1_init(&r, &limits);
+    buf b;
+    buf_init(&b, 1 << 20);
+    buf_put_z(&b, "POST /path HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
+    for (int i = 0; i < 312; i++) http1_print_chunk(&b, STR(FILLER));
+    buf_put_z(&b, "0\r\n");
+    put_times(&b, FILLER ": " FILLER "\r\n", 30);
+    buf_put_z(&b, "\r\n");
+    feed_whole(&r, &q, b.p, b.len);
+    CHECK(str_is(q.path, "/path") && q.header_count == 2 && q.body.len == 19968);
+    CHECK(http1_request_room(&q) < 20000 + 1024 + 600);   /* the body's limit, and a small head */
+    buf_fini(&b);
+    http1_request_fini(&q);
+}
+
 static void views_survive_the_growth_of_the_head(void)
 {
     buf b;
@@ -613,7 +663,7 @@ static void check_reply(const http1_reply *reply, const char *want)
 
 static void reply_heads_are_printed_exactly(void)
 {
-    const http_header more[] = {{STR("X-Id"), STR("7")}, {STR("Evil"), STR("a\r\nSet-Cookie: b\r\n\r\n")}};
+    const http_header more[] = {{STR("X-Id"), STR("7")}, {STR("Evil"), STR("a\r\nSet-Cookie: b\r\n\177\n")}};
     const http1_reply ok = {
         .status = 200, .date = STR("D"), .content_type = STR("application/json"), .body_bytes = 170};
     check_reply(&ok,
@@ -623,6 +673,7 @@ static void reply_heads_are_printed_exactly(void)
         "Content-Length: 0\r\nConnection: close\r\n\r\n");
     check_reply(&(http1_reply){.status = 204, .body_bytes = 5, .http10 = true},
         "HTTP/1.1 204 No Content\r\nConnection: keep-alive\r\n\r\n");
+    check_reply(&(http1_reply){.status = 304, .body_bytes = 5}, "HTTP/1.1 304 Not Modified\r\n\r\n");
     check_reply(&(http1_reply){.status = 100}, "HTTP/1.1 100 Continue\r\n\r\n");
     check_reply(&(http1_reply){.status = 299, .chunked = true},
         "HTTP/1.1 299 Status\r\nTransfer-Encoding: chunked\r\n\r\n");
@@ -673,6 +724,8 @@ int main(void)
         TEST(framing_that_is_only_skipped_is_bounded),
         TEST(a_body_read_in_place_is_aligned_and_never_copied),
         TEST(a_declared_length_alone_takes_little_memory),
+        TEST(the_room_for_a_body_ends_with_it),
+        TEST(chunked_bodies_and_trailers_take_no_more_memory_than_they_may),
         TEST(views_survive_the_growth_of_the_head),
         TEST(a_steady_load_allocates_nothing),
         TEST(no_memory_is_a_refusal_and_leaks_nothing),
