@@ -249,6 +249,17 @@ static inline size_t heap_bytes(void) { return mallinfo2().uordblks + mallinfo2(
 
 static inline uint64_t wake_ups(void) { return sys_fake_calls(SYS_poll_wait_ms) + sys_fake_calls(SYS_poll_wait_ns); }
 
+/* Some 60 ms without a wake-up; on a busy machine the last turn of the loop may end late. */
+static inline bool sleeps(void)
+{
+    for (int i = 0; i < 10; i++) {
+        uint64_t before = wake_ups();
+        usleep(60000);
+        if (wake_ups() == before) return true;
+    }
+    return false;
+}
+
 static inline void wait_open(const rig *r, uint64_t count)
 {
     server_stats stats = {.open = UINT64_MAX};
