@@ -83,6 +83,8 @@ $(call stamp,.files,$(OBJ))
 endif
 
 $(BUILD)/src/tensor/%.o: TUNE = $(if $(filter kernel% %_scalar %_avx2 %_avx512 %_neon,$(*F)),$(KERNEL))
+# The loops over tiles in operators are kernels too: for whole numbers, comparisons, choices.
+$(BUILD)/src/engine/op_%.o: TUNE = $(KERNEL)
 $(BUILD)/%_avx2.o: ISA := $(ISA_avx2)
 $(BUILD)/%_avx512.o: ISA := $(ISA_avx512)
 $(BUILD)/%.o: %.c $(BUILD)/.flags

@@ -15,6 +15,7 @@ enum { N = 4096, ROUNDS = 21 };      /* 16 KB a row: three of them lie in the fi
 static float a[N], b[N], y[N];
 static uint16_t half[N];
 static uint8_t bytes[N];
+static int32_t whole[N];
 static volatile float sink;
 
 typedef struct {
@@ -43,6 +44,8 @@ typedef void affine_fn(float *to, const float *x, float mean, float rstd, const 
                        size_t n);
 typedef void widen_fn(float *to, const uint16_t *x, size_t n);
 typedef void narrow_fn(uint16_t *to, const float *x, size_t n);
+typedef void of_i32_fn(float *to, const int32_t *x, size_t n);
+typedef void to_i32_fn(int32_t *to, const float *x, size_t n);
 typedef void dequant_i8_fn(float *to, const int8_t *x, float scale, int32_t zero, size_t n);
 typedef void dequant_u8_fn(float *to, const uint8_t *x, float scale, int32_t zero, size_t n);
 typedef void quant_i8_fn(int8_t *to, const float *x, float scale, int32_t zero, size_t n);
@@ -56,6 +59,8 @@ static void run_reduce(reduce_fn *f) { sink = f(a, N); }
 static void run_affine(affine_fn *f) { f(y, a, 0.5f, 2, b, b, N); }
 static void run_widen(widen_fn *f) { f(y, half, N); }
 static void run_narrow(narrow_fn *f) { f(half, a, N); }
+static void run_of_i32(of_i32_fn *f) { f(y, whole, N); }
+static void run_to_i32(to_i32_fn *f) { f(whole, a, N); }
 static void run_dequant_i8(dequant_i8_fn *f) { f(y, (const int8_t *)bytes, 0.5f, 3, N); }
 static void run_dequant_u8(dequant_u8_fn *f) { f(y, bytes, 0.5f, 3, N); }
 static void run_quant_i8(quant_i8_fn *f) { f((int8_t *)bytes, a, 0.125f, 3, N); }
@@ -74,11 +79,24 @@ static void run_moments(moments_fn *f)
     sink = mean + var;
 }
 
-#define RUN(fn)                                                                                                     \
-    _Generic((fn), unary_fn *: run_unary, binary_fn *: run_binary, one_fn *: run_one, two_fn *: run_two,            \
-             act_fn *: run_act, reduce_fn *: run_reduce, moments_fn *: run_moments, affine_fn *: run_affine,        \
-             widen_fn *: run_widen, narrow_fn *: run_narrow, dequant_i8_fn *: run_dequant_i8,                       \
-             dequant_u8_fn *: run_dequant_u8, quant_i8_fn *: run_quant_i8, quant_u8_fn *: run_quant_u8)(fn)
+#define RUN(fn) \
+    _Generic((fn), unary_fn * \
+             : run_unary, binary_fn * \
+             : run_binary, one_fn * \
+             : run_one, two_fn * \
+             : run_two, act_fn * \
+             : run_act, reduce_fn * \
+             : run_reduce, moments_fn * \
+             : run_moments, affine_fn * \
+             : run_affine, widen_fn * \
+             : run_widen, narrow_fn * \
+             : run_narrow, of_i32_fn * \
+             : run_of_i32, to_i32_fn * \
+             : run_to_i32, dequant_i8_fn * \
+             : run_dequant_i8, dequant_u8_fn * \
+             : run_dequant_u8, quant_i8_fn * \
+             : run_quant_i8, quant_u8_fn * \
+             : run_quant_u8)(fn)
 
 static double now(void)
 {

@@ -35,18 +35,7 @@ PARAMS(selu_setup, names_alpha_gamma, 1.67326319217681884765625f, 1.050701022148
 PARAMS(hard_setup, names_alpha_beta, 0.2f, 0.5f)
 PARAMS(shrink_setup, names_bias_lambd, 0, 0.5f)
 
-/* X(operator, since, types, setup, in float, in double) */
-#define LIST(X)                                                                                                       \
-    X(Elu, 6, one_setup, a < 0 ? (float)p[0] * expm1f(a) : a, a < 0 ? p[0] * expm1(a) : a)                            \
-    X(Celu, 12, one_setup, fmaxf(0, a) + fminf(0, (float)p[0] * expm1f(a / (float)p[0])),                             \
-      fmax(0, a) + fmin(0, p[0] * expm1(a / p[0])))                                                                   \
-    X(Selu, 6, selu_setup, (float)p[1] * (a <= 0 ? (float)p[0] * expm1f(a) : a),                                      \
-      p[1] * (a <= 0 ? p[0] * expm1(a) : a))                                                                          \
-    X(ThresholdedRelu, 10, one_setup, a > (float)p[0] ? a : 0, a > p[0] ? a : 0)                                      \
-    X(Mish, 18, NULL, mish((double)a), mish(a))
-
-/* x tanh(softplus(x)) = x ((1+e)^2 - 1) / ((1+e)^2 + 1) with e = e^x, which does not overflow up to x = 20 where it is
- * x. */
+/* With e = e^x: x tanh(softplus x) = x ((1+e)^2 - 1) / ((1+e)^2 + 1), which is x from 20 on, before e overflows. */
 static double mish(double x)
 {
     if (!(x < 20))
@@ -57,12 +46,16 @@ static double mish(double x)
     return x * u / (u + 2);
 }
 
-#define X(op, since, setup_fn, expr32, expr64)   \
-    EACH_1(op##_f32, float, float, expr32)       \
-    EACH_1(op##_f64, double, double, expr64)     \
-    static const each_op each_##op = {.types = T_FLOAT, .f32 = op##_f32, .f64 = op##_f64, .setup = setup_fn};
-LIST(X)
-#undef X
+/* X(operator, setup, in float through kernels, in double) */
+#define LIST(X)                                                                                                  \
+    X(Elu, one_setup, x->k->elu_f32(y, in[0], (float)x->p[0], n), a < 0 ? p[0] * expm1(a) : a)                   \
+    X(Selu, selu_setup, x->k->elu_f32(y, in[0], (float)x->p[0], n); x->k->mul_s_f32(y, y, (float)x->p[1], n),    \
+      p[1] * (a <= 0 ? p[0] * expm1(a) : a))                                                                     \
+    X(Mish, NULL, x->k->mish_f32(y, in[0], n), mish(a))                                                          \
+    X(LeakyRelu, leaky_setup, x->k->leaky_relu_f32(y, in[0], (float)x->p[0], n), a < 0 ? a * p[0] : a)           \
+    X(HardSigmoid, hard_setup, x->k->hard_sigmoid_f32(y, in[0], (float)x->p[0], (float)x->p[1], n),              \
+      hard(a, p[0], p[1]))                                                                                       \
+    X(HardSwish, NULL, x->k->hard_swish_f32(y, in[0], n), a *hard(a, 1.0 / 6, 0.5))
 
 static double hard(double a, double alpha, double beta)
 {
@@ -70,18 +63,34 @@ static double hard(double a, double alpha, double beta)
     return v < 0 ? 0 : v > 1 ? 1 : v;
 }
 
-TILE_KERNEL(leaky_f32, x->k->leaky_relu_f32(y, in[0], (float)x->p[0], n))
-EACH_1(leaky_f64, double, double, a < 0 ? a * p[0] : a)
-static const each_op each_LeakyRelu = {.types = T_FLOAT, .f32 = leaky_f32, .f64 = leaky_f64, .setup = leaky_setup};
+#define X(op, setup_fn, call, expr64)        \
+    TILE_KERNEL(op##_f32, call)              \
+    EACH_1(op##_f64, double, double, expr64) \
+    static const each_op each_##op = {.types = T_FLOAT, .f32 = op##_f32, .f64 = op##_f64, .setup = setup_fn};
+LIST(X)
+#undef X
 
-TILE_KERNEL(hard_sigmoid_f32, x->k->hard_sigmoid_f32(y, in[0], (float)x->p[0], (float)x->p[1], n))
-EACH_1(hard_sigmoid_f64, double, double, hard(a, p[0], p[1]))
-static const each_op each_HardSigmoid = {.types = T_FLOAT, .f32 = hard_sigmoid_f32, .f64 = hard_sigmoid_f64,
-                                         .setup = hard_setup};
+EACH_1(thresholded_f32, float, float, a > (float)p[0] ? a : 0)
+EACH_1(thresholded_f64, double, double, a > p[0] ? a : 0)
+static const each_op each_ThresholdedRelu = {.types = T_FLOAT, .f32 = thresholded_f32, .f64 = thresholded_f64,
+                                             .setup = one_setup};
 
-TILE_KERNEL(hard_swish_f32, x->k->hard_swish_f32(y, in[0], n); (void)x)
-EACH_1(hard_swish_f64, double, double, a *hard(a, 1.0 / 6, 0.5))
-static const each_op each_HardSwish = {.types = T_FLOAT, .f32 = hard_swish_f32, .f64 = hard_swish_f64};
+/* alpha (e^(x / alpha) - 1) below 0 */
+static void celu_f32(const each *x, void *y_, const void *const *in, size_t n)
+{
+    UNINIT tile low;
+    float alpha = (float)x->p[0], *y = y_;
+    const float *a = in[0];
+    for (size_t at = 0; at < n; at += TILE) {
+        size_t some = n - at < TILE ? n - at : TILE;
+        x->k->mul_s_f32(low.f32, a + at, 1 / alpha, some);
+        x->k->elu_f32(low.f32, low.f32, alpha, some);
+        for (size_t i = 0; i < some; i++)
+            y[at + i] = a[at + i] >= 0 ? a[at + i] : low.f32[i];
+    }
+}
+EACH_1(celu_f64, double, double, a >= 0 ? a : p[0] * expm1(a / p[0]))
+static const each_op each_Celu = {.types = T_FLOAT, .f32 = celu_f32, .f64 = celu_f64, .setup = one_setup};
 
 TILE_KERNEL(gelu_f32, x->k->gelu_f32(y, in[0], n))
 TILE_KERNEL(gelu_tanh_f32, x->k->gelu_tanh_f32(y, in[0], n))

@@ -229,6 +229,26 @@ static bool needs_each(dtype from, dtype to)
     return to == DT_BF16 && (a == AS_F64 || a == AS_U64 || (a == AS_I64 && dtype_bits(from) > 16));
 }
 
+/* Pairs that a kernel converts whole; false = none does. */
+static bool cast_by_kernel(const kernel_set *k, void *to, dtype to_type, const void *from, dtype from_type, size_t n)
+{
+    if (from_type == DT_F32 && to_type == DT_I32)
+        k->f32_to_i32(to, from, n);
+    else if (from_type == DT_F32 && (to_type == DT_F16 || to_type == DT_BF16))
+        tile_narrow(k, to, to_type, from, n);
+    else if (to_type == DT_F32 && from_type == DT_I32)
+        k->i32_to_f32(to, from, n);
+    else if (to_type == DT_F32 && (from_type == DT_U8 || from_type == DT_BOOL))
+        k->dequant_u8(to, from, 1, 0, n);
+    else if (to_type == DT_F32 && from_type == DT_I8)
+        k->dequant_i8(to, from, 1, 0, n);
+    else if (to_type == DT_F32 && tile_as_of(from_type) == AS_F32)
+        tile_widen(k, to, from, from_type, n);
+    else
+        return false;
+    return true;
+}
+
 static void cast_job(void *ctx, uint32_t index)
 {
     const cast *x = ctx;
@@ -236,20 +256,22 @@ static void cast_job(void *ctx, uint32_t index)
     const dtype from = x->from->type, to = x->to->type;
     size_t from_bytes = dtype_bits(from) / 8, to_bytes = dtype_bits(to) / 8;
     const kernel_set *k = x->call->k;
+    tile_as as = tile_as_of(from);
     UNINIT tile wide, other;
     if (needs_each(from, to)) {
         cast_each(x, at, end);
         return;
     }
-    for (; at < end; at += TILE) {
+    const uint8_t *source = (const uint8_t *)x->from->data + at * from_bytes;
+    uint8_t *target = (uint8_t *)x->to->data + at * to_bytes;
+    if (cast_by_kernel(k, target, to, source, from, (size_t)(end - at)))
+        return;
+    bool read_direct = tile_native(as, from), write_direct = tile_native(tile_as_of(to), to);
+    for (; at < end; at += TILE, source += TILE * from_bytes, target += TILE * to_bytes) {
         size_t n = end - at < TILE ? (size_t)(end - at) : TILE;
-        const void *source = (const uint8_t *)x->from->data + at * from_bytes;
-        void *target = (uint8_t *)x->to->data + at * to_bytes;
-        tile_as as = tile_as_of(from);
-        bool read_direct = tile_native(as, from), write_direct = tile_native(tile_as_of(to), to);
         if (!read_direct)
             tile_widen(k, &wide, source, from, n);
-        tile_convert(write_direct ? target : &other, to, read_direct ? source : &wide, as, n);
+        tile_convert(write_direct ? (void *)target : &other, to, read_direct ? (const void *)source : &wide, as, n);
         if (!write_direct)
             tile_narrow(k, target, to, &other, n);
     }

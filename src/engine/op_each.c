@@ -62,10 +62,16 @@ static double act_one(double v, const activation *act)
     return v;
 }
 
-void each_act(const kernel_set *k, const activation *act, tile_as as, void *x, size_t n)
+void each_act(const kernel_set *k, const activation *act, dtype native, tile_as as, void *x, size_t n)
 {
     if (act->kind == ACT_NONE)
         return;
+    if (native != DT_NONE) {
+        tensor t = tensor_make(native, &(shape){.rank = 1, .dim = {(int64_t)n}}, x);
+        for (size_t i = 0; i < n; i++)
+            tensor_put_f64(&t, i, act_one(tensor_f64(&t, i), act));
+        return;
+    }
     if (as == AS_F32) {
         k->act_f32(x, x, act, n);
         return;
@@ -82,42 +88,36 @@ void each_act(const kernel_set *k, const activation *act, tile_as as, void *x, s
 }
 
 /* A tensor read as another type: the values of a mixed operator's inputs, by the slow way. */
-static const void *read_as(const each *x, uint32_t i, uint64_t first, size_t n, tile *room)
+static void read_as(const each *x, const tensor *t, const view *v, uint64_t first, size_t n, tile *room)
 {
-    tensor t = *x->in[i];
     UNINIT tile other;
-    const void *from = tile_read(x->k, &t, &x->walk[i], first, n, &other);
-    tile_as is = tile_as_of(t.type);
+    const void *from = tile_read(x->k, t, v, first, n, &other);
+    tile_as is = tile_as_of(t->type);
     for (size_t k = 0; k < n; k++) {
-        double v = is == AS_F32 ? (double)((const float *)from)[k] : is == AS_F64 ? ((const double *)from)[k]
+        double a = is == AS_F32 ? (double)((const float *)from)[k] : is == AS_F64 ? ((const double *)from)[k]
                    : is == AS_U64 ? (double)((const uint64_t *)from)[k] : (double)((const int64_t *)from)[k];
         if (x->as == AS_F32)
-            room->f32[k] = (float)v;
+            room->f32[k] = (float)a;
         else
-            room->f64[k] = v;
+            room->f64[k] = a;
     }
+}
+
+/* Input i is handed to the function in the tensor's own type. */
+static bool is_own(const each *x, uint32_t i, const tensor *t)
+{
+    return i < x->op->like || x->native || tile_native(x->as, t->type);
+}
+
+static const void *read_tile(const each *x, uint32_t i, const tensor *t, const view *v, uint64_t first, size_t n,
+                             tile *room)
+{
+    if (is_own(x, i, t))
+        return tile_raw(t, v, first, n, room);
+    if (!x->op->mixed || tile_as_of(t->type) == x->as)
+        return tile_read(x->k, t, v, first, n, room);
+    read_as(x, t, v, first, n, room);
     return room;
-}
-
-static const void *read_tile(const each *x, uint32_t i, uint64_t first, size_t n, tile *room)
-{
-    if (x->op->mixed && tile_as_of(x->in[i]->type) != x->as)
-        return read_as(x, i, first, n, room);
-    return tile_read(x->k, x->in[i], &x->walk[i], first, n, room);
-}
-
-/* Whether whole stretches of input i can be handed to the function as they lie. */
-static bool is_direct(const each *x, uint32_t i)
-{
-    const view *v = &x->walk[i];
-    return x->splat[i] || (v->rank <= 1 && (v->rank == 0 || v->stride[0] == 1) && tile_native(x->as, x->in[i]->type));
-}
-
-/* A view that is one element all over, in a type that needs no conversion. */
-static bool is_splat(const each *x, uint32_t i)
-{
-    const view *v = &x->walk[i];
-    return x->op->splats && x->as == AS_F32 && x->in[i]->type == DT_F32 && v->rank == 1 && v->stride[0] == 0;
 }
 
 static void *out_at(const each *x, uint64_t at)
@@ -126,39 +126,75 @@ static void *out_at(const each *x, uint64_t at)
     return (uint8_t *)out->data + at * (dtype_bits(out->type) / 8);
 }
 
-static void finish(const each *x, tile_as as, const void *y, uint64_t at, size_t n)
+static void finish(const each *x, const void *y, uint64_t at, size_t n)
 {
     const tensor *out = x->call->out[0];
     void *to = out_at(x, at);
     if (x->op->out == DT_NONE)
-        each_act(x->k, &x->call->node->act, as, (void *)(uintptr_t)y, n);
-    if (y != to)
+        each_act(x->k, &x->call->node->act, x->native ? out->type : DT_NONE, x->as, (void *)(uintptr_t)y, n);
+    if (y == to)
+        return;
+    if (x->native)
+        memcpy(to, y, dtype_bytes(out->type, n));
+    else
         tile_narrow(x->k, to, out->type, y, n);
 }
 
+/* Runs of one value shorter than this are copied into a tile like everything else. */
+enum { SPLAT_MIN = 32 };
+
+/* Where element `at` of the walk over v lies. */
+static int64_t offset_of(const view *v, uint64_t at)
+{
+    int64_t offset = v->offset;
+    for (uint32_t d = v->rank; d-- > 0; at /= (uint64_t)v->dim[d])
+        offset += (int64_t)(at % (uint64_t)v->dim[d]) * v->stride[d];
+    return offset;
+}
+
+/* How many elements from `at` on can be done at once, at most n; marks the inputs that are one value for so long. */
+static size_t stretch(each *x, uint64_t at, size_t n, bool to_out)
+{
+    bool in_tiles = !to_out;
+    for (uint32_t i = 0; i < x->in_count; i++) {
+        const view *v = &x->walk[i];
+        uint32_t last = v->rank ? v->rank - 1 : 0;
+        bool dense = v->rank == 0 || (v->rank == 1 && v->stride[0] == 1);
+        x->splat[i] = x->op->splats && x->in[i]->type == DT_F32 && x->as == AS_F32 && v->rank > 0 &&
+                      v->stride[last] == 0 && v->dim[last] >= SPLAT_MIN;
+        if (x->splat[i]) {
+            uint64_t left = (uint64_t)v->dim[last] - at % (uint64_t)v->dim[last];
+            n = left < n ? (size_t)left : n;
+        }
+        else if (!dense || !is_own(x, i, x->in[i]))
+            in_tiles = true;
+    }
+    return in_tiles && n > TILE ? TILE : n;
+}
+
 /* Elements at..end-1 of the output; at most EACH_INPUTS_MAX inputs. */
-static void do_range(const each *x, uint64_t at, uint64_t end)
+static void do_range(const each *shared, uint64_t at, uint64_t end)
 {
     UNINIT tile rooms[EACH_INPUTS_MAX], result;
-    const dtype out = x->call->out[0]->type;
-    bool all_direct = true, to_out = x->op->out == DT_NONE ? tile_native(x->as, out) : true;
-    for (uint32_t i = 0; i < x->in_count; i++)
-        all_direct &= is_direct(x, i);
+    each x = *shared;      /* for splats of its own */
+    bool to_out = x.op->out != DT_NONE || x.native || tile_native(x.as, x.call->out[0]->type);
     while (at < end) {
-        size_t n = (size_t)(end - at);
-        if ((!all_direct || !to_out) && n > TILE)
-            n = TILE;
+        size_t n = stretch(&x, at, (size_t)(end - at), to_out);
         const void *in[EACH_INPUTS_MAX];
-        for (uint32_t i = 0; i < x->in_count; i++) {
-            const tensor *t = x->in[i];
-            if (is_direct(x, i))
-                in[i] = (const uint8_t *)t->data + (x->splat[i] ? 0 : at) * (dtype_bits(t->type) / 8);
+        for (uint32_t i = 0; i < x.in_count; i++) {
+            const tensor *t = x.in[i];
+            const view *v = &x.walk[i];
+            bool dense = v->rank == 0 || (v->rank == 1 && v->stride[0] == 1);
+            if (x.splat[i])
+                in[i] = (const float *)t->data + offset_of(v, at);
+            else if (dense && is_own(&x, i, t))
+                in[i] = (const uint8_t *)t->data + at * (dtype_bits(t->type) / 8);
             else
-                in[i] = read_tile(x, i, at, n, &rooms[i]);
+                in[i] = read_tile(&x, i, t, v, at, n, &rooms[i]);
         }
-        void *y = to_out ? out_at(x, at) : &result;
-        x->fn(x, y, in, n);
-        finish(x, x->as, y, at, n);
+        void *y = to_out ? out_at(&x, at) : &result;
+        x.fn(&x, y, in, n);
+        finish(&x, y, at, n);
         at += n;
     }
 }
@@ -174,15 +210,15 @@ static void fold_range(const each *x, uint64_t at, uint64_t end)
         for (uint32_t i = 0; i < c->in_count; i++) {
             view v = view_broadcast(&c->in[i]->shape, &c->out[0]->shape);
             view_collapse((view *[]){&v}, 1);
-            const void *from = tile_read(x->k, c->in[i], &v, at, n, &room);
+            const void *from = read_tile(x, i, c->in[i], &v, at, n, &room);
             if (i == 0)
-                memcpy(&sum, from, n * tile_size(x->as));
+                memcpy(&sum, from, x->native ? dtype_bytes(c->in[0]->type, n) : n * tile_size(x->as));
             else
                 x->fn(x, &sum, (const void *[]){&sum, from}, n);
         }
         if (x->mean)
             x->mean(x, &sum, (const void *[]){&sum}, n);
-        finish(x, x->as, &sum, at, n);
+        finish(x, &sum, at, n);
         at += n;
     }
 }
@@ -203,10 +239,12 @@ err_code each_run(op_call *c, err *e)
     const tensor *out = c->out[0];
     each x = {.k = c->k, .op = op, .call = c, .in_count = op->inputs ? op->inputs : c->in_count,
               .count = tensor_count(out), .chunk = EACH_CHUNK};
-    x.as = tile_as_of(c->in[op->like]->type);
-    x.fn = fn_of(op, x.as);
+    dtype type = c->in[op->like]->type;
+    x.native = op->native[type] != NULL;
+    x.as = tile_as_of(type);
+    x.fn = x.native ? op->native[type] : fn_of(op, x.as);
     x.folds = op->fold && (c->in_count != 2 || op->averages);
-    INVARIANT(x.as != AS_NONE && (x.folds || x.in_count <= EACH_INPUTS_MAX));
+    INVARIANT((x.native || x.as != AS_NONE) && (x.folds || x.in_count <= EACH_INPUTS_MAX));
     err_code rc = op->setup ? op->setup(c, &x, e) : ERR_OK;
     if (rc || x.count == 0)
         return rc;
@@ -215,7 +253,6 @@ err_code each_run(op_call *c, err *e)
         x.in[i] = c->in[i];
         x.walk[i] = view_broadcast(&c->in[i]->shape, &out->shape);
         view_collapse((view *[]){&x.walk[i]}, 1);
-        x.splat[i] = is_splat(&x, i);
     }
     uint64_t jobs = (x.count + x.chunk - 1) / x.chunk;
     while (jobs > UINT32_MAX / 2) {

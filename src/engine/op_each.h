@@ -16,14 +16,15 @@ typedef void each_fn(const each *x, void *y, const void *const *in, size_t n);
 typedef struct {
     uint32_t types;                  /* T_ bits of the inputs that must agree */
     dtype out;                       /* DT_NONE: like the input that `like` names */
-    uint8_t like;
+    uint8_t like;                    /* inputs before it are bool, in tiles of bytes */
     uint8_t inputs;                  /* how many are elementwise; 0 = all.  The others are read by setup */
     bool mixed;                      /* inputs may differ in type; each is converted to that of `like` */
     bool fold;                       /* any number of inputs: fn(fn(in0, in1), in2) ... */
-    bool splats;   /* f32: an input that is one value everywhere is passed as one element (x->splat) */
-    each_fn *f32, *f64, *i64, *u64, *string;
-    err_code (*setup)(const op_call *c, each *x, err *e);     /* fills x->p and may choose x->fn */
     bool averages;                   /* folds: setup gives x->mean */
+    bool splats;                     /* f32: an input that is one value for long is passed as one element (x->splat) */
+    each_fn *f32, *f64, *i64, *u64, *string;
+    each_fn *native[DT_COUNT];       /* on elements of the type itself, for types worth sparing the conversion */
+    err_code (*setup)(const op_call *c, each *x, err *e);     /* fills x->p and may choose x->fn */
 } each_op;
 
 struct each {
@@ -34,21 +35,21 @@ struct each {
     each_fn *fn;
     each_fn *mean;                   /* of a fold that averages: applied to the sum at the end, in place */
     uint32_t in_count;               /* elementwise ones */
+    tile_as as;                      /* what the tiles of the inputs are in, unless they are native */
     /* private */
+    bool native, folds;
     const each_op *op;
     const tensor *in[EACH_INPUTS_MAX];
     view walk[EACH_INPUTS_MAX];
     const op_call *call;
-    tile_as as;
     uint64_t count, chunk;
-    bool folds;
 };
 
 /* Both find the each_op in the row's `data`. */
 err_code each_infer(op_call *c, err *e);
 err_code each_run(op_call *c, err *e);
-/* x after `act`, in place, for n elements of a tile of type `as`. */
-void each_act(const kernel_set *k, const activation *act, tile_as as, void *x, size_t n);
+/* x after `act`, in place, for n elements of a tile of type `as`, or of the type `native` where that is not DT_NONE. */
+void each_act(const kernel_set *k, const activation *act, dtype native, tile_as as, void *x, size_t n);
 
 /* One line per tile function.  a, b, c: elements; p: x->p; the expression is the result. */
 #define EACH_1(name, TO, FROM, expr)                                                    \
@@ -76,5 +77,15 @@ void each_act(const kernel_set *k, const activation *act, tile_as as, void *x, s
             y[i] = (TO)(expr);                                                          \
         }                                                                               \
     }
+
+/* The same expression for the types whose size decides alone: sums that wrap, bits, choice. */
+#define EACH_2_SIZES(name, expr)                        \
+    EACH_2(name##_8, uint8_t, uint8_t, expr)            \
+    EACH_2(name##_16, uint16_t, uint16_t, expr)         \
+    EACH_2(name##_32, uint32_t, uint32_t, expr)         \
+    EACH_2(name##_64, uint64_t, uint64_t, expr)
+#define EACH_SIZES(name)                                                                                    \
+    [DT_U8] = name##_8, [DT_I8] = name##_8, [DT_U16] = name##_16, [DT_I16] = name##_16, [DT_U32] = name##_32, \
+    [DT_I32] = name##_32, [DT_U64] = name##_64, [DT_I64] = name##_64
 
 #endif

@@ -16,21 +16,30 @@
     EACH_2(op##_f32, uint8_t, float, expr)           \
     EACH_2(op##_f64, uint8_t, double, expr)          \
     EACH_2(op##_i64, uint8_t, int64_t, expr)         \
-    EACH_2(op##_u64, uint8_t, uint64_t, expr)
+    EACH_2(op##_u64, uint8_t, uint64_t, expr)        \
+    EACH_2(op##_i32, uint8_t, int32_t, expr)         \
+    EACH_2(op##_u8, uint8_t, uint8_t, expr)
+#define NATIVE(op) [DT_I32] = op##_i32, [DT_U8] = op##_u8
 
 #define X(op, since, expr)                                                                                      \
     COMPARE(op, expr)                                                                                           \
     static const each_op each_##op = {.types = T_NUMBER, .out = DT_BOOL, .f32 = op##_f32, .f64 = op##_f64,      \
-                                      .i64 = op##_i64, .u64 = op##_u64};
+                                      .i64 = op##_i64, .u64 = op##_u64, .native = {NATIVE(op)}};
 COMPARISONS(X)
 #undef X
 
 COMPARE(equal, a == b)
 EACH_2(equal_str, uint8_t, str, str_eq(a, b))
-static const each_op each_Equal = {.types = T_NUMBER | T1(DT_BOOL) | T1(DT_STRING), .out = DT_BOOL, .f32 = equal_f32,
-                                   .f64 = equal_f64, .i64 = equal_i64, .u64 = equal_u64, .string = equal_str};
+static const each_op each_Equal = {.types = T_NUMBER | T1(DT_BOOL) | T1(DT_STRING),
+                                   .out = DT_BOOL,
+                                   .f32 = equal_f32,
+                                   .f64 = equal_f64,
+                                   .i64 = equal_i64,
+                                   .u64 = equal_u64,
+                                   .string = equal_str,
+                                   .native = {NATIVE(equal), [DT_BOOL] = equal_u8}};
 
-/* X(operator, expression of the int64 a and b) */
+/* X(operator, expression of the bytes a and b, which are 0 or 1) */
 #define LOGIC(X)   \
     X(And, a & b)  \
     X(Or, a | b)   \
@@ -42,19 +51,19 @@ static const each_op each_Equal = {.types = T_NUMBER | T1(DT_BOOL) | T1(DT_STRIN
     X(BitwiseXor, a ^ b)
 
 #define X(op, expr)                               \
-    EACH_2(op##_i64, uint8_t, int64_t, expr)      \
-    static const each_op each_##op = {.types = T1(DT_BOOL), .out = DT_BOOL, .i64 = op##_i64};
+    EACH_2(op##_u8, uint8_t, uint8_t, expr)       \
+    static const each_op each_##op = {.types = T1(DT_BOOL), .out = DT_BOOL, .native = {[DT_BOOL] = op##_u8}};
 LOGIC(X)
 #undef X
 #define X(op, expr)                               \
-    EACH_2(op##_i64, int64_t, int64_t, expr)      \
-    static const each_op each_##op = {.types = T_INT | T_UINT, .i64 = op##_i64};
+    EACH_2_SIZES(op, expr)                        \
+    static const each_op each_##op = {.types = T_INT | T_UINT, .native = {EACH_SIZES(op)}};
 BITS(X)
 #undef X
 
-EACH_1(not_i64, uint8_t, int64_t, !a)
+EACH_1(not_u8, uint8_t, uint8_t, !a)
 EACH_1(bitwise_not_i64, int64_t, int64_t, ~a)
-static const each_op each_Not = {.types = T1(DT_BOOL), .out = DT_BOOL, .i64 = not_i64};
+static const each_op each_Not = {.types = T1(DT_BOOL), .out = DT_BOOL, .native = {[DT_BOOL] = not_u8}};
 static const each_op each_BitwiseNot = {.types = T_INT | T_UINT, .i64 = bitwise_not_i64};
 
 /* Shifts by the width of the type or more leave nothing.  A narrow left shift loses its high bits when it is stored. */
@@ -96,23 +105,45 @@ static const each_op each_IsInf = {.types = T_FLOAT | T_FP8, .out = DT_BOOL, .f3
 
 /* ---- Where: input 0 chooses --------------------------------------------------------------------------------- */
 
+/* Whole elements by their size, whatever they are; a mask, because a random condition would be mispredicted. */
 #define WHERE(name, TYPE)                                                                        \
     static void name(const each *x, void *y_, const void *const *in, size_t n)                   \
     {                                                                                            \
         (void)x;                                                                                 \
-        const int64_t *chosen = in[0];                                                           \
+        const uint8_t *chosen = in[0];                                                           \
         const TYPE *a = in[1], *b = in[2];                                                       \
         TYPE *y = y_;                                                                            \
-        for (size_t i = 0; i < n; i++)                                                           \
-            y[i] = chosen[i] ? a[i] : b[i];                                                      \
+        for (size_t i = 0; i < n; i++) {                                                         \
+            TYPE mask = (TYPE)(0 - (TYPE)(chosen[i] != 0));                                      \
+            y[i] = (TYPE)((a[i] & mask) | (b[i] & ~mask));                                       \
+        }                                                                                        \
     }
-WHERE(where_f32, float)
-WHERE(where_f64, double)
-WHERE(where_i64, int64_t)
-WHERE(where_str, str)
-static const each_op each_Where = {.types = T_NUMBER | T1(DT_BOOL) | T1(DT_STRING), .like = 1, .f32 = where_f32,
-                                   .f64 = where_f64,
-                                   .i64 = where_i64, .u64 = where_i64, .string = where_str};
+WHERE(where_8, uint8_t)
+WHERE(where_16, uint16_t)
+WHERE(where_32, uint32_t)
+WHERE(where_64, uint64_t)
+
+static void where_str(const each *x, void *y_, const void *const *in, size_t n)
+{
+    (void)x;
+    const uint8_t *chosen = in[0];
+    const str *a = in[1], *b = in[2];
+    str *y = y_;
+    for (size_t i = 0; i < n; i++)
+        y[i] = chosen[i] ? a[i] : b[i];
+}
+
+static const each_op each_Where = {.types = T_NUMBER | T1(DT_BOOL) | T1(DT_STRING) | T1(DT_C64) | T1(DT_C128),
+                                   .like = 1,
+                                   .native = {EACH_SIZES(where),
+                                              [DT_BOOL] = where_8,
+                                              [DT_F16] = where_16,
+                                              [DT_BF16] = where_16,
+                                              [DT_F32] = where_32,
+                                              [DT_F64] = where_64,
+                                              [DT_C64] = where_64,
+                                              [DT_C128] = where_str,
+                                              [DT_STRING] = where_str}};
 
 /* ---- the table ---------------------------------------------------------------------------------------------- */
 

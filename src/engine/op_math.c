@@ -20,22 +20,22 @@ static double sign_of(double a) { return a > 0 ? 1 : a < 0 ? -1 : a; }
     X(Tanh, 6, tanh_f32, tanh(a))                      \
     X(Sigmoid, 6, sigmoid_f32, 1 / (1 + exp(-a)))      \
     X(Erf, 9, erf_f32, erf(a))                         \
+    X(Sin, 7, sin_f32, sin(a))                         \
+    X(Cos, 7, cos_f32, cos(a))                         \
     X(Softplus, 1, softplus_f32, fmax(a, 0) + log1p(exp(-fabs(a))) + (isnan(a) ? a : 0))
 
-/* X(operator, since, in double) */
+/* X(operator, since, in float, in double) */
 #define WITHOUT_KERNEL(X)                              \
-    X(Sin, 7, sin(a))                                  \
-    X(Cos, 7, cos(a))                                  \
-    X(Tan, 7, tan(a))                                  \
-    X(Asin, 7, asin(a))                                \
-    X(Acos, 7, acos(a))                                \
-    X(Atan, 7, atan(a))                                \
-    X(Sinh, 9, sinh(a))                                \
-    X(Cosh, 9, cosh(a))                                \
-    X(Asinh, 9, asinh(a))                              \
-    X(Acosh, 9, acosh(a))                              \
-    X(Atanh, 9, atanh(a))                              \
-    X(Softsign, 1, a / (1 + fabs(a)))
+    X(Tan, 7, tanf(a), tan(a))                         \
+    X(Asin, 7, asinf(a), asin(a))                      \
+    X(Acos, 7, acosf(a), acos(a))                      \
+    X(Atan, 7, atanf(a), atan(a))                      \
+    X(Sinh, 9, sinhf(a), sinh(a))                      \
+    X(Cosh, 9, coshf(a), cosh(a))                      \
+    X(Asinh, 9, asinhf(a), asinh(a))                   \
+    X(Acosh, 9, acoshf(a), acosh(a))                   \
+    X(Atanh, 9, atanhf(a), atanh(a))                   \
+    X(Softsign, 1, a / (1 + fabsf(a)), a / (1 + fabs(a)))
 
 /* X(operator, since, types, float kernel or tile function, in double, in int64); bits of uint64 are those of int64. */
 #define ALSO_WHOLE(X)                                                             \
@@ -57,10 +57,9 @@ static double sign_of(double a) { return a > 0 ? 1 : a < 0 ? -1 : a; }
 WITH_KERNEL(X)
 #undef X
 
-#define X(op, since, expr)                             \
-    EACH_1(op##_f64, double, double, expr)             \
-    static double op##_one(double a) { return expr; }  \
-    EACH_1(op##_f32, float, float, op##_one((double)a)) \
+#define X(op, since, expr32, expr64)                   \
+    EACH_1(op##_f32, float, float, expr32)             \
+    EACH_1(op##_f64, double, double, expr64)           \
     static const each_op each_##op = {.types = T_FLOAT, .f32 = op##_f32, .f64 = op##_f64};
 WITHOUT_KERNEL(X)
 #undef X
@@ -114,25 +113,30 @@ EACH_2(mul_f64, double, double, a * b)
 EACH_2(div_f64, double, double, a / b)
 EACH_2(max_f64, double, double, isnan(a) || a > b ? a : b)
 EACH_2(min_f64, double, double, isnan(a) || a < b ? a : b)
-EACH_2(add_i64, int64_t, int64_t, (uint64_t)a + (uint64_t)b)
-EACH_2(sub_i64, int64_t, int64_t, (uint64_t)a - (uint64_t)b)
-EACH_2(mul_i64, int64_t, int64_t, (uint64_t)a *(uint64_t)b)
+EACH_2_SIZES(add, (uint64_t)a + b)
+EACH_2_SIZES(sub, (uint64_t)a - b)
+EACH_2_SIZES(mul, (uint64_t)a *b)
 EACH_2(div_i64, int64_t, int64_t, div_whole(a, b))
 EACH_2(div_u64, uint64_t, uint64_t, b == 0 ? 0 : a / b)
 EACH_2(max_i64, int64_t, int64_t, a > b ? a : b)
 EACH_2(min_i64, int64_t, int64_t, a < b ? a : b)
+EACH_2(max_i32, int32_t, int32_t, a > b ? a : b)
+EACH_2(min_i32, int32_t, int32_t, a < b ? a : b)
 EACH_2(max_u64, uint64_t, uint64_t, a > b ? a : b)
 EACH_2(min_u64, uint64_t, uint64_t, a < b ? a : b)
 
-static const each_op each_Add = {.types = T_NUMBER, .splats = true, .f32 = add_f32, .f64 = add_f64, .i64 = add_i64};
-static const each_op each_Sub = {.types = T_NUMBER, .splats = true, .f32 = sub_f32, .f64 = sub_f64, .i64 = sub_i64};
-static const each_op each_Mul = {.types = T_NUMBER, .splats = true, .f32 = mul_f32, .f64 = mul_f64, .i64 = mul_i64};
+static const each_op each_Add = {.types = T_NUMBER, .splats = true, .f32 = add_f32, .f64 = add_f64,
+                                 .native = {EACH_SIZES(add)}};
+static const each_op each_Sub = {.types = T_NUMBER, .splats = true, .f32 = sub_f32, .f64 = sub_f64,
+                                 .native = {EACH_SIZES(sub)}};
+static const each_op each_Mul = {.types = T_NUMBER, .splats = true, .f32 = mul_f32, .f64 = mul_f64,
+                                 .native = {EACH_SIZES(mul)}};
 static const each_op each_Div = {.types = T_NUMBER, .splats = true, .f32 = div_f32, .f64 = div_f64, .i64 = div_i64,
                                  .u64 = div_u64};
 static const each_op each_Max = {.types = T_NUMBER, .fold = true, .splats = true, .f32 = max_f32, .f64 = max_f64,
-                                 .i64 = max_i64, .u64 = max_u64};
+                                 .i64 = max_i64, .u64 = max_u64, .native = {[DT_I32] = max_i32}};
 static const each_op each_Min = {.types = T_NUMBER, .fold = true, .splats = true, .f32 = min_f32, .f64 = min_f64,
-                                 .i64 = min_i64, .u64 = min_u64};
+                                 .i64 = min_i64, .u64 = min_u64, .native = {[DT_I32] = min_i32}};
 static const each_op each_Sum = {.types = T_FLOAT, .fold = true, .splats = true, .f32 = add_f32, .f64 = add_f64};
 
 static void mean_f32(const each *x, void *y, const void *const *in, size_t n)
@@ -248,7 +252,7 @@ const op_row op_rows_math[] = {
 #define X(op, since, kernel_name, expr) ROW(op, since, 1, 1, 0, NO_ATTRS),
     WITH_KERNEL(X)
 #undef X
-#define X(op, since, expr) ROW(op, since, 1, 1, 0, NO_ATTRS),
+#define X(op, since, expr32, expr64) ROW(op, since, 1, 1, 0, NO_ATTRS),
     WITHOUT_KERNEL(X)
 #undef X
 #define X(op, since, allowed, expr32, expr64, whole) ROW(op, since, 1, 1, 0, NO_ATTRS),

@@ -89,7 +89,7 @@ static void batch_slabs(void *ctx, uint64_t first, uint64_t count)
         double shift = real_get(&s->r, s->bias, channel) - real_get(&s->r, s->mean, channel) * factor;
         void *y = slab_out(s, i * s->slab);
         real_scale_shift(&s->r, y, real_at(&s->r, s->x, i * s->slab), factor, shift, s->slab);
-        each_act(s->r.k, act, s->r.wide ? AS_F64 : AS_F32, y, s->slab);
+        each_act(s->r.k, act, DT_NONE, s->r.wide ? AS_F64 : AS_F32, y, s->slab);
     }
 }
 
@@ -100,7 +100,7 @@ static void batch_rows(void *ctx, uint64_t first, uint64_t count)
     for (uint64_t i = first; i < first + count; i++) {
         void *y = slab_out(s, i * s->slab);
         real_affine(&s->r, y, real_at(&s->r, s->x, i * s->slab), 0, 1, s->scale, s->bias, s->slab);
-        each_act(s->r.k, &s->r.call->node->act, s->r.wide ? AS_F64 : AS_F32, y, s->slab);
+        each_act(s->r.k, &s->r.call->node->act, DT_NONE, s->r.wide ? AS_F64 : AS_F32, y, s->slab);
     }
 }
 

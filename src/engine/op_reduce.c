@@ -360,31 +360,91 @@ BEST(best_f64, double, isnan)
 BEST(best_i64, int64_t, NEVER)
 BEST(best_u64, uint64_t, NEVER)
 
-static void arg_lanes(void *ctx, uint64_t first, uint64_t count)
+/* A row of floats: its best value by the kernel, then its place. */
+static int64_t best_of_row(const arg *a, const float *x, size_t n)
 {
-    const arg *a = ctx;
+    const kernel_set *k = a->call->k;
+    float best = a->max ? k->reduce_max_f32(x, n) : k->reduce_min_f32(x, n);
+    if (a->last && !isnan(best)) {
+        for (size_t i = n; i-- > 0;)
+            if (x[i] == best)
+                return (int64_t)i;
+    }
+    for (size_t i = 0; i < n; i++)
+        if (x[i] == best || isnan(x[i]))
+            return (int64_t)i;
+    return 0;
+}
+
+static void arg_lane(const arg *a, uint64_t lane)
+{
     const tensor *x = a->call->in[0];
     tile_as as = tile_as_of(x->type);
     size_t step = lanes_step(x, &a->l);
     UNINIT tile room;
-    for (uint64_t lane = first; lane < first + count; lane++) {
-        float f32 = 0;
-        double f64 = 0;
-        int64_t i64 = 0, at = 0;
-        uint64_t u64 = 0;
-        for (uint64_t i = 0; i < a->l.length; i += step) {
-            size_t n = a->l.length - i < step ? (size_t)(a->l.length - i) : step;
-            const void *from = lanes_read(a->call->k, x, &a->l, lane, i, n, &room);
-            if (as == AS_F32)
-                best_f32(a, from, n, (int64_t)i, &f32, &at);
-            else if (as == AS_F64)
-                best_f64(a, from, n, (int64_t)i, &f64, &at);
-            else if (as == AS_I64)
-                best_i64(a, from, n, (int64_t)i, &i64, &at);
-            else
-                best_u64(a, from, n, (int64_t)i, &u64, &at);
+    float f32 = 0;
+    double f64 = 0;
+    int64_t i64 = 0, at = 0;
+    uint64_t u64 = 0;
+    for (uint64_t i = 0; i < a->l.length; i += step) {
+        size_t n = a->l.length - i < step ? (size_t)(a->l.length - i) : step;
+        const void *from = lanes_read(a->call->k, x, &a->l, lane, i, n, &room);
+        if (as == AS_F32 && n == a->l.length)
+            at = best_of_row(a, from, n);
+        else if (as == AS_F32)
+            best_f32(a, from, n, (int64_t)i, &f32, &at);
+        else if (as == AS_F64)
+            best_f64(a, from, n, (int64_t)i, &f64, &at);
+        else if (as == AS_I64)
+            best_i64(a, from, n, (int64_t)i, &i64, &at);
+        else
+            best_u64(a, from, n, (int64_t)i, &u64, &at);
+    }
+    ((int64_t *)a->call->out[0]->data)[lane] = at;
+}
+
+/* `n` neighbouring lanes of floats, a row of the axis at a time; n <= TILE. */
+static void arg_tile(const arg *a, uint64_t lane, size_t n)
+{
+    view v = lanes_at(&a->l, lane);
+    int64_t stride = v.rank ? v.stride[0] : 0, *to = (int64_t *)a->call->out[0]->data + lane;
+    const float *x = (const float *)a->call->in[0]->data + v.offset;
+    UNINIT tile best;
+    int32_t at[TILE] = {0};
+    memcpy(best.f32, x, n * sizeof *x);
+    for (int32_t row = 1; row < (int32_t)a->l.length; row++) {
+        x += stride;
+        for (size_t i = 0; i < n; i++) {
+            float was = best.f32[i];
+            bool more = a->max ? x[i] > was : x[i] < was;
+            bool better = more | (a->last & (x[i] == was)) | ((x[i] != x[i]) & (was == was));
+            best.f32[i] = better ? x[i] : was;
+            at[i] = better ? row : at[i];
         }
-        ((int64_t *)a->call->out[0]->data)[lane] = at;
+    }
+    for (size_t i = 0; i < n; i++)
+        to[i] = at[i];
+}
+
+static void arg_lanes(void *ctx, uint64_t first, uint64_t count)
+{
+    const arg *a = ctx;
+    const view *apart = &a->l.each;
+    bool columns = a->call->in[0]->type == DT_F32 && a->l.lane.rank == 1 && a->l.length < INT32_MAX &&
+                   apart->rank > 0 && apart->stride[apart->rank - 1] == 1 && apart->dim[apart->rank - 1] >= COLUMNS_MIN;
+    while (count > 0) {
+        uint64_t n = 1;
+        if (columns) {
+            uint64_t width = (uint64_t)apart->dim[apart->rank - 1];
+            n = width - first % width;
+            n = n < count ? n : count;
+            n = n < TILE ? n : TILE;
+            arg_tile(a, first, (size_t)n);
+        }
+        else
+            arg_lane(a, first);
+        first += n;
+        count -= n;
     }
 }
 

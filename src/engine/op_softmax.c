@@ -179,35 +179,56 @@ static err_code scan_infer(op_call *c, err *e)
     return rc ? rc : op_same(c, e);
 }
 
+/* float16 and bfloat16, whose sums run in double. */
 static void scan_lane(const scan *s, uint64_t index)
 {
-    const tensor *x = s->call->in[0];
-    tensor *y = s->call->out[0];
     view v = lanes_at(&s->l, index);
-    tile_as as = tile_as_of(x->type);
-    bool real = as == AS_F32 || as == AS_F64;
-    double f = s->product;
-    uint64_t u = s->product;
+    double sum = s->product;
     for (uint64_t i = 0; i < s->l.length; i++) {
         uint64_t k = s->reverse ? s->l.length - 1 - i : i;
         uint64_t at = (uint64_t)(v.offset + (v.rank ? (int64_t)k * v.stride[0] : 0));
-        double before = f, a = real ? tensor_f64(x, at) : 0;
-        uint64_t whole_before = u, b = 0;
-        if (!real)
-            b = as == AS_U64 ? ((const uint64_t *)x->data)[at] : (uint64_t)tensor_int(x, at);
-        f = s->product ? f * a : f + a;
-        u = s->product ? u * b : u + b;
-        if (real)
-            tensor_put_f64(y, at, s->exclusive ? before : f);
-        else
-            tensor_put_int(y, at, (int64_t)(s->exclusive ? whole_before : u));
+        double before = sum, a = tensor_f64(s->call->in[0], at);
+        sum = s->product ? sum * a : sum + a;
+        tensor_put_f64(s->call->out[0], at, s->exclusive ? before : sum);
     }
 }
 
+/* The same without a look at the type of each element. */
+#define SCAN_LANE(name, TYPE, ACC)                                                             \
+    static void name(const scan *s, uint64_t index)                                            \
+    {                                                                                          \
+        view v = lanes_at(&s->l, index);                                                       \
+        int64_t stride = v.rank ? v.stride[0] : 0, length = (int64_t)s->l.length;              \
+        const TYPE *x = (const TYPE *)s->call->in[0]->data + v.offset;                         \
+        TYPE *y = (TYPE *)s->call->out[0]->data + v.offset;                                    \
+        ACC sum = s->product;                                                                  \
+        for (int64_t i = 0; i < length; i++) {                                                 \
+            int64_t at = (s->reverse ? length - 1 - i : i) * stride;                           \
+            ACC before = sum;                                                                  \
+            sum = s->product ? sum * (ACC)x[at] : sum + (ACC)x[at];                            \
+            y[at] = (TYPE)(s->exclusive ? before : sum);                                       \
+        }                                                                                      \
+    }
+SCAN_LANE(scan_f32, float, double)
+SCAN_LANE(scan_f64, double, double)
+SCAN_LANE(scan_u32, uint32_t, uint32_t)
+SCAN_LANE(scan_u64, uint64_t, uint64_t)
+
 static void scan_lanes(void *ctx, uint64_t first, uint64_t count)
 {
+    const scan *s = ctx;
+    dtype type = s->call->in[0]->type;
+    void (*lane)(const scan *s, uint64_t index) = scan_lane;
+    if (type == DT_F32)
+        lane = scan_f32;
+    else if (type == DT_F64)
+        lane = scan_f64;
+    else if (type == DT_I32 || type == DT_U32)
+        lane = scan_u32;
+    else if (type == DT_I64 || type == DT_U64)
+        lane = scan_u64;
     for (uint64_t i = first; i < first + count; i++)
-        scan_lane(ctx, i);
+        lane(s, i);
 }
 
 static err_code scan_run(op_call *c, err *e)

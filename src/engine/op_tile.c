@@ -107,11 +107,14 @@ void tile_narrow(const kernel_set *k, void *to, dtype type, const void *from, si
     }
 }
 
+/* A repeated element is a fill, which the compiler vectorises. */
 #define COPY_STRIDED(TYPE)                                                  \
     do {                                                                    \
         const TYPE *x = (const TYPE *)from;                                 \
-        TYPE *y = (TYPE *)to;                                               \
-        for (size_t i = 0; i < n; i++)                                      \
+        TYPE *y = (TYPE *)to, same = *x;                                    \
+        for (size_t i = 0; i < n && stride == 0; i++)                       \
+            y[i] = same;                                                    \
+        for (size_t i = 0; i < n && stride != 0; i++)                       \
             y[i] = x[(int64_t)i * stride];                                  \
     } while (0)
 
@@ -164,21 +167,23 @@ void tile_gather(void *to, const void *from, const view *v, size_t element_bytes
     }
 }
 
-const void *tile_read(const kernel_set *k, const tensor *t, const view *v, uint64_t first, size_t n, tile *room)
+const void *tile_raw(const tensor *t, const view *v, uint64_t first, size_t n, tile *room)
 {
     INVARIANT(n <= TILE);
-    tile_as as = tile_as_of(t->type);
     size_t bytes = dtype_bits(t->type) / 8;
-    UNINIT uint64_t raw[TILE];
-    bool native = tile_native(as, t->type), dense = v->rank == 0 ? n == 1 : v->rank == 1 && v->stride[0] == 1;
-    const void *from = raw;
+    bool dense = v->rank == 0 ? n == 1 : v->rank == 1 && v->stride[0] == 1;
     if (dense)
-        from = (const uint8_t *)t->data + (size_t)((uint64_t)v->offset + first) * bytes;
-    else
-        tile_gather(native ? (void *)room : raw, t->data, v, bytes, first, n);
-    if (native)
-        return dense ? from : room;
-    tile_widen(k, room, from, t->type, n);
+        return (const uint8_t *)t->data + (size_t)((uint64_t)v->offset + first) * bytes;
+    tile_gather(room, t->data, v, bytes, first, n);
+    return room;
+}
+
+const void *tile_read(const kernel_set *k, const tensor *t, const view *v, uint64_t first, size_t n, tile *room)
+{
+    if (tile_native(tile_as_of(t->type), t->type))
+        return tile_raw(t, v, first, n, room);
+    UNINIT tile raw;
+    tile_widen(k, room, tile_raw(t, v, first, n, &raw), t->type, n);
     return room;
 }
 

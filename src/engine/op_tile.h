@@ -26,6 +26,8 @@ void tile_widen(const kernel_set *k, void *to, const void *from, dtype type, siz
 void tile_narrow(const kernel_set *k, void *to, dtype type, const void *from, size_t n);
 /* Elements first..first+n-1 of the walk over `v`, which was collapsed, into a dense row. */
 void tile_gather(void *to, const void *from, const view *v, size_t element_bytes, uint64_t first, size_t n);
+/* The same elements in the tensor's own type, of 1 to 16 whole bytes each. */
+const void *tile_raw(const tensor *t, const view *v, uint64_t first, size_t n, tile *room);
 /* The elements of `t` in that walk as a tile: a pointer into t->data where that serves, else `room` filled.  n <=
  * TILE. */
 const void *tile_read(const kernel_set *k, const tensor *t, const view *v, uint64_t first, size_t n, tile *room);

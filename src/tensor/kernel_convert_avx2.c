@@ -74,6 +74,29 @@ void f32_to_bf16_avx2(uint16_t *y, const float *x, size_t n)
     ROWS(uint16_t, float, F32_TO_BF16);
 }
 
+/* The instruction gives INT32_MIN for all that does not fit: only then are the eight looked at one by one. */
+static inline void i32_of_f32(int32_t *y, const float *x)
+{
+    __m256i whole = _mm256_cvttps_epi32(_mm256_loadu_ps(x));
+    __m256i odd = _mm256_cmpeq_epi32(whole, _mm256_set1_epi32(INT32_MIN));
+    if (_mm256_testz_si256(odd, odd))
+        _mm256_storeu_si256((__m256i *)(void *)y, whole);
+    else
+        f32_to_i32_scalar(y, x, V_N);
+}
+
+#define I32_TO_F32(y, x) v_store(y, _mm256_cvtepi32_ps(_mm256_loadu_si256((const __m256i *)(const void *)(x))))
+
+void i32_to_f32_avx2(float *y, const int32_t *x, size_t n)
+{
+    ROWS(float, int32_t, I32_TO_F32);
+}
+
+void f32_to_i32_avx2(int32_t *y, const float *x, size_t n)
+{
+    ROWS(int32_t, float, i32_of_f32);
+}
+
 static inline __m256 scaled(__m256i x, __m256i zero, __m256 scale)
 {
     return _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_sub_epi32(x, zero)), scale);

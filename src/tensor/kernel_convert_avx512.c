@@ -47,6 +47,27 @@ void f32_to_bf16_avx512(uint16_t *y, const float *x, size_t n)
     }
 }
 
+void i32_to_f32_avx512(float *y, const int32_t *x, size_t n)
+{
+    for (size_t i = 0; i < n; i += V_N) {
+        vm in = lanes(n - i);
+        _mm512_mask_storeu_ps(y + i, in, _mm512_cvtepi32_ps(_mm512_maskz_loadu_epi32(in, x + i)));
+    }
+}
+
+/* The instruction gives INT32_MIN for all that does not fit: only then are the sixteen looked at one by one. */
+void f32_to_i32_avx512(int32_t *y, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i += V_N) {
+        vm in = lanes(n - i);
+        vi whole = _mm512_cvttps_epi32(_mm512_maskz_loadu_ps(in, x + i));
+        if (_mm512_cmpeq_epi32_mask(whole, i_set(INT32_MIN)))
+            f32_to_i32_scalar(y + i, x + i, n - i < V_N ? n - i : V_N);
+        else
+            _mm512_mask_storeu_epi32(y + i, in, whole);
+    }
+}
+
 void dequant_i8_avx512(float *y, const int8_t *x, float scale, int32_t zero, size_t n)
 {
     for (size_t i = 0; i < n; i += V_N) {

@@ -28,6 +28,20 @@ void f32_to_bf16_scalar(uint16_t *y, const float *x, size_t n)
         y[i] = dtype_f32_to_bf16(x[i]);
 }
 
+void i32_to_f32_scalar(float *y, const int32_t *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = (float)x[i];
+}
+
+void f32_to_i32_scalar(int32_t *y, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        int64_t whole = x[i] >= 0x1p63f ? INT64_MAX : x[i] > -0x1p63f ? (int64_t)x[i] : isnan(x[i]) ? 0 : INT64_MIN;
+        y[i] = (int32_t)(uint32_t)(uint64_t)whole;
+    }
+}
+
 void dequant_i8_scalar(float *y, const int8_t *x, float scale, int32_t zero, size_t n)
 {
     for (size_t i = 0; i < n; i++)

@@ -27,6 +27,7 @@
     X(max_s_f32,        void,    (float *y, const float *x, float s, size_t n),               avx2, avx512)   \
     X(min_s_f32,        void,    (float *y, const float *x, float s, size_t n),               avx2, avx512)   \
     X(pow_s_f32,        void,    (float *y, const float *x, float s, size_t n),               avx2, avx512)   \
+    X(elu_f32,          void,    (float *y, const float *x, float alpha, size_t n),           avx2, avx512)   \
     X(leaky_relu_f32,   void,    (float *y, const float *x, float slope, size_t n),           avx2, avx512)   \
     X(relu_f32,         void,    (float *y, const float *x, size_t n),                        avx2, avx512)   \
     X(abs_f32,          void,    (float *y, const float *x, size_t n),                        avx2, avx512)   \
@@ -40,11 +41,14 @@
     X(log_f32,          void,    (float *y, const float *x, size_t n),                        avx2, avx512)   \
     X(tanh_f32,         void,    (float *y, const float *x, size_t n),                        avx2, avx512)   \
     X(sigmoid_f32,      void,    (float *y, const float *x, size_t n),                        avx2, avx512)   \
+    X(sin_f32,          void,    (float *y, const float *x, size_t n),                        avx2, avx512)   \
+    X(cos_f32,          void,    (float *y, const float *x, size_t n),                        avx2, avx512)   \
     X(erf_f32,          void,    (float *y, const float *x, size_t n),                        avx2, avx512)   \
     X(gelu_f32,         void,    (float *y, const float *x, size_t n),                        avx2, avx512)   \
     X(gelu_tanh_f32,    void,    (float *y, const float *x, size_t n),                        avx2, avx512)   \
     X(silu_f32,         void,    (float *y, const float *x, size_t n),                        avx2, avx512)   \
     X(softplus_f32,     void,    (float *y, const float *x, size_t n),                        avx2, avx512)   \
+    X(mish_f32,         void,    (float *y, const float *x, size_t n),                        avx2, avx512)   \
     X(hard_swish_f32,   void,    (float *y, const float *x, size_t n),                        avx2, avx512)   \
     X(clip_f32,         void,    (float *y, const float *x, float low, float high, size_t n), avx2, avx512)   \
     X(hard_sigmoid_f32, void,    (float *y, const float *x, float alpha, float beta, size_t n), avx2, avx512) \

@@ -86,6 +86,19 @@ static inline vf v_pow_any(vf a, vf b)
     return v_pick(special, v_load(ly), r);
 }
 
+static inline vf v_turn_any(vf a, int32_t quarter)
+{
+    vm special;
+    vf r = v_turn(a, quarter, &special);
+    if (!m_any(special))
+        return r;
+    float x[V_N], y[V_N];
+    v_store(x, a);
+    for (size_t i = 0; i < V_N; i++)
+        y[i] = quarter ? cosf(x[i]) : sinf(x[i]);
+    return v_pick(special, v_load(y), r);
+}
+
 BINARY(add_f32, v_add(a, b))
 BINARY(sub_f32, v_sub(a, b))
 BINARY(mul_f32, v_mul(a, b))
@@ -104,6 +117,7 @@ WITH_ONE(rdiv_s_f32, v_div(s, a))
 WITH_ONE(max_s_f32, v_max_nan(a, s))
 WITH_ONE(min_s_f32, v_min_nan(a, s))
 WITH_ONE(pow_s_f32, v_pow_any(a, s))
+WITH_ONE(elu_f32, v_elu(a, s))
 WITH_ONE(leaky_relu_f32, v_leaky_relu(a, s))
 
 UNARY(relu_f32, v_relu(a))
@@ -118,11 +132,14 @@ UNARY(exp_f32, v_exp(a))
 UNARY(log_f32, v_log(a))
 UNARY(tanh_f32, v_tanh(a))
 UNARY(sigmoid_f32, v_sigmoid(a))
+UNARY(sin_f32, v_turn_any(a, 0))
+UNARY(cos_f32, v_turn_any(a, 1))
 UNARY(erf_f32, v_erf(a))
 UNARY(gelu_f32, v_gelu(a))
 UNARY(gelu_tanh_f32, v_gelu_tanh(a))
 UNARY(silu_f32, v_silu(a))
 UNARY(softplus_f32, v_softplus(a))
+UNARY(mish_f32, v_mish(a))
 UNARY(hard_swish_f32, v_hard_swish(a))
 
 WITH_TWO(clip_f32, v_clip(a, s, t))

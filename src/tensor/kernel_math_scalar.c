@@ -92,6 +92,12 @@ static float softplus(double x)
     return (float)((x > 0 ? x : 0) + log1p(exp(-fabs(x))) + (isnan(x) ? x : 0));
 }
 
+/* x tanh(log(1 + e^x)) */
+static float mish(double x)
+{
+    return x == -(double)INFINITY ? 0 : (float)(x * tanh(x > 0 ? x + log1p(exp(-x)) : log1p(exp(x))));
+}
+
 static float hard_sigmoid(float x, float alpha, float beta)
 {
     return clip((float)((double)alpha * (double)x + (double)beta), 0, 1);
@@ -137,6 +143,7 @@ WITH_ONE(rdiv_s_f32, s / a)
 WITH_ONE(max_s_f32, max_nan(a, s))
 WITH_ONE(min_s_f32, min_nan(a, s))
 WITH_ONE(pow_s_f32, (float)pow((double)a, (double)s))
+WITH_ONE(elu_f32, a < 0 ? (float)((double)s * expm1((double)a)) : a)
 WITH_ONE(leaky_relu_f32, leaky_relu(a, s))
 
 UNARY(relu_f32, relu(a))
@@ -151,11 +158,14 @@ UNARY(exp_f32, (float)exp((double)a))
 UNARY(log_f32, (float)log((double)a))
 UNARY(tanh_f32, (float)tanh((double)a))
 UNARY(sigmoid_f32, sigmoid((double)a))
+UNARY(sin_f32, (float)sin((double)a))
+UNARY(cos_f32, (float)cos((double)a))
 UNARY(erf_f32, (float)erf((double)a))
 UNARY(gelu_f32, gelu((double)a))
 UNARY(gelu_tanh_f32, gated((double)a, gelu_tanh_gate((double)a)))
 UNARY(silu_f32, gated((double)a, (double)a))
 UNARY(softplus_f32, softplus((double)a))
+UNARY(mish_f32, mish((double)a))
 UNARY(hard_swish_f32, hard_swish(a))
 
 WITH_TWO(clip_f32, clip(a, s, t))

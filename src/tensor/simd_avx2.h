@@ -62,6 +62,7 @@ static inline vi i_sub(vi a, vi b) { return _mm256_sub_epi32(a, b); }
 static inline vi i_and(vi a, vi b) { return _mm256_and_si256(a, b); }
 static inline vi i_or(vi a, vi b) { return _mm256_or_si256(a, b); }
 static inline vi i_shr23(vi a) { return _mm256_srli_epi32(a, 23); }
+static inline vi i_near(vf a) { return _mm256_cvtps_epi32(a); }      /* to the nearest even */
 static inline vf v_of_int(vi a) { return _mm256_cvtepi32_ps(a); }
 /* a * 2^n for a whole n in -252..254, in two steps so that a result below the normal range is rounded once. */
 static inline vf v_scale2(vf a, vf n)

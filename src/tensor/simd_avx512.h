@@ -57,6 +57,7 @@ static inline vi i_sub(vi a, vi b) { return _mm512_sub_epi32(a, b); }
 static inline vi i_and(vi a, vi b) { return _mm512_and_si512(a, b); }
 static inline vi i_or(vi a, vi b) { return _mm512_or_si512(a, b); }
 static inline vi i_shr23(vi a) { return _mm512_srli_epi32(a, 23); }
+static inline vi i_near(vf a) { return _mm512_cvtps_epi32(a); }
 static inline vf v_of_int(vi a) { return _mm512_cvtepi32_ps(a); }
 static inline vf v_scale2(vf a, vf n) { return _mm512_scalef_ps(a, n); }
 static inline float v_sum(vf a) { return _mm512_reduce_add_ps(a); }

@@ -10,9 +10,10 @@
 #include <float.h>
 #include <math.h>
 
-/* n = round(x / ln 2), r = x - n ln 2 in two steps, e^r by a polynomial on |r| <= 0.35 (Cephes), then times 2^n.
- * 89 and -104 are past the first results that are infinite and zero; the order of arguments keeps a NaN. */
-static inline vf v_exp(vf x)
+/* e^x = 2^n e^r with n = round(x / ln 2) and r = x - n ln 2 in two steps, |r| <= 0.35; the result is e^r - 1 by a
+ * polynomial (Cephes).  89 and -104 are past the first x whose e^x is infinite and zero; the order of arguments
+ * keeps a NaN. */
+static inline vf v_exp_parts(vf x, vf *ret_n)
 {
     vf c = v_min(v_set(89.0f), v_max(v_set(-104.0f), x));
     vf n = v_round(v_mul(c, v_set(1.44269504f)));
@@ -24,8 +25,22 @@ static inline vf v_exp(vf x)
     p = v_fma(p, r, v_set(4.1665795894e-2f));
     p = v_fma(p, r, v_set(1.6666665459e-1f));
     p = v_fma(p, r, v_set(5.0000001201e-1f));
-    p = v_add(v_fma(p, v_mul(r, r), r), v_set(1.0f));
-    return v_scale2(p, n);
+    *ret_n = n;
+    return v_fma(p, v_mul(r, r), r);
+}
+
+static inline vf v_exp(vf x)
+{
+    vf n, p = v_exp_parts(x, &n);
+    return v_scale2(v_add(p, v_set(1.0f)), n);
+}
+
+/* alpha (e^x - 1) below 0, where e^x - 1 = 2^n (e^r - 1) + (2^n - 1) does not cancel. */
+static inline vf v_elu(vf x, vf alpha)
+{
+    vf zero = v_set(0.0f), n, p = v_exp_parts(v_min(zero, x), &n);
+    vf s = v_scale2(v_set(1.0f), n), low = v_fma(s, p, v_sub(s, v_set(1.0f)));
+    return v_pick(m_lt(x, zero), v_mul(alpha, low), x);
 }
 
 /* x = m 2^e with m in [sqrt(1/2), sqrt(2)); log m by a polynomial in m - 1 (Cephes). */
@@ -131,6 +146,13 @@ static inline vf v_silu(vf x)
     return v_gate(x, v_sigmoid(x));
 }
 
+/* With e = e^x: x tanh(log(1 + e)) = x u / (u + 2), u = e (e + 2); the factor is 1 from x = 20 on. */
+static inline vf v_mish(vf x)
+{
+    vf e = v_exp(v_min(v_set(20.0f), x)), u = v_mul(e, v_add(e, v_set(2.0f)));
+    return v_gate(x, v_div(u, v_add(u, v_set(2.0f))));
+}
+
 /* x/2 (1 + tanh u) = x sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3) */
 static inline vf v_gelu_tanh(vf x)
 {
@@ -187,6 +209,26 @@ static inline vf v_act(vf x, const activation *act)
     case ACT_GELU: return v_gelu(x);
     }
     return x;
+}
+
+/* sin of x + quarter * pi/2.  x = q pi/2 + r with pi/2 in three parts, |r| <= pi/4; q mod 4 chooses the polynomial
+ * (Cephes) and the sign.  Lanes over V_TURN_MAX, whose r would have lost its digits, are true in *ret_special. */
+#define V_TURN_MAX 8192.0f
+static inline vf v_turn(vf x, int32_t quarter, vm *ret_special)
+{
+    *ret_special = m_or(m_nan(v_sub(x, x)), m_lt(v_set(V_TURN_MAX), v_abs(x)));
+    vf q = v_round(v_mul(x, v_set(0.636619772f)));
+    vf r = v_fnma(q, v_set(1.57079637050628662109375f), x);
+    r = v_fnma(q, v_set(-4.37113900018624283e-8f), r);
+    r = v_fnma(q, v_set(-1.71512451000588e-15f), r);
+    vi turn = i_add(i_near(q), i_set(quarter));
+    vf z = v_mul(r, r), s = v_fma(v_set(-1.9515295891e-4f), z, v_set(8.3321608736e-3f));
+    s = v_fma(v_mul(v_fma(s, z, v_set(-1.6666654611e-1f)), z), r, r);
+    vf c = v_fma(v_set(2.443315711809948e-5f), z, v_set(-1.388731625493765e-3f));
+    c = v_fma(v_fma(c, z, v_set(4.166664568298827e-2f)), v_mul(z, z), v_fnma(v_set(0.5f), z, v_set(1.0f)));
+    vm odd = m_lt(v_set(0.0f), v_of_int(i_and(turn, i_set(1))));
+    vf sign = v_sub(v_set(1.0f), v_of_int(i_and(turn, i_set(2))));
+    return v_mul(v_pick(odd, c, s), sign);
 }
 
 /* a^b for 0 < a < infinity and finite b, through doubles: log2 a = e + 2/ln2 atanh((m-1)/(m+1)) to 1e-11, 2^t to

@@ -19,10 +19,26 @@ typedef struct {
 } bound;
 
 static const bound bounds[] = {
-    {"exp_f32", 2, 0},       {"log_f32", 2, 0},         {"tanh_f32", 2, 0},        {"sigmoid_f32", 3, 0},
-    {"erf_f32", 2, 0},       {"silu_f32", 4, FLT_MIN},        {"softplus_f32", 3, 0},    {"pow_f32", 1, 0},
-    {"pow_s_f32", 1, 0},     {"hard_swish_f32", 3, 1.2e-7f}, {"act_f32", 4, 2.4e-7f},   {"scale_shift_f32", 1, 0},
-    {"axpy_f32", 1, 0},      {"gelu_f32", 4, 1.2e-7f},  {"gelu_tanh_f32", 4, 2.4e-7f}, {"hard_sigmoid_f32", 1, 0},
+    {"exp_f32", 2, 0},
+    {"log_f32", 2, 0},
+    {"tanh_f32", 2, 0},
+    {"sigmoid_f32", 3, 0},
+    {"erf_f32", 2, 0},
+    {"silu_f32", 4, FLT_MIN},
+    {"softplus_f32", 3, 0},
+    {"pow_f32", 1, 0},
+    {"pow_s_f32", 1, 0},
+    {"hard_swish_f32", 3, 1.2e-7f},
+    {"act_f32", 4, 2.4e-7f},
+    {"scale_shift_f32", 1, 0},
+    {"axpy_f32", 1, 0},
+    {"elu_f32", 3, 0},
+    {"sin_f32", 2, 0},
+    {"cos_f32", 2, 0},
+    {"mish_f32", 5, FLT_MIN},
+    {"gelu_f32", 4, 1.2e-7f},
+    {"gelu_tanh_f32", 4, 2.4e-7f},
+    {"hard_sigmoid_f32", 1, 0},
 };
 
 typedef struct {
@@ -143,6 +159,8 @@ typedef void affine_fn(float *y, const float *x, float mean, float rstd, const f
                        size_t n);
 typedef void widen_fn(float *y, const uint16_t *x, size_t n);
 typedef void narrow_fn(uint16_t *y, const float *x, size_t n);
+typedef void of_i32_fn(float *y, const int32_t *x, size_t n);
+typedef void to_i32_fn(int32_t *y, const float *x, size_t n);
 typedef void dequant_i8_fn(float *y, const int8_t *x, float scale, int32_t zero, size_t n);
 typedef void dequant_u8_fn(float *y, const uint8_t *x, float scale, int32_t zero, size_t n);
 typedef void quant_i8_fn(int8_t *y, const float *x, float scale, int32_t zero, size_t n);
@@ -324,6 +342,30 @@ static void check_narrow(job *j, narrow_fn *got_fn, narrow_fn *want_fn)
     }
 }
 
+static void check_of_i32(job *j, of_i32_fn *got_fn, of_i32_fn *want_fn)
+{
+    int32_t x[ROOM];
+    for (trial t = {0}; next(j, &t);) {
+        for (size_t i = 0; i < ROOM; i++) x[i] = (int32_t)(test_rand(&j->seed) >> (32 + i % 31));
+        got_fn(t.got, x + t.off, t.n);
+        want_fn(t.want, x + t.off, t.n);
+        compare(j, t.got, t.want, t.before + t.off, t.x, t.n);
+    }
+}
+
+static void check_to_i32(job *j, to_i32_fn *got_fn, to_i32_fn *want_fn)
+{
+    int32_t got[ROOM], want[ROOM];
+    for (trial t = {0}; next(j, &t);) {
+        memset(got, 0x5a, sizeof got);
+        memset(want, 0x5a, sizeof want);
+        if (t.step % 2) fill_finite(t.x, ROOM, &j->seed);
+        got_fn(got + t.off, t.x + t.off, t.n);
+        want_fn(want + t.off, t.x + t.off, t.n);
+        CHECK(memcmp(got, want, sizeof got) == 0);
+    }
+}
+
 #define CHECK_DEQUANT(TYPE, suffix)                                                                              \
     static void check_dequant_##suffix(job *j, dequant_##suffix##_fn *got_fn, dequant_##suffix##_fn *want_fn)    \
     {                                                                                                            \
@@ -352,11 +394,24 @@ static void check_narrow(job *j, narrow_fn *got_fn, narrow_fn *want_fn)
 CHECK_DEQUANT(int8_t, i8)
 CHECK_DEQUANT(uint8_t, u8)
 
-#define CHECK_OF(fn)                                                                                             \
-    _Generic((fn), unary_fn *: check_unary, binary_fn *: check_binary, one_fn *: check_one, two_fn *: check_two, \
-             act_fn *: check_act, reduce_fn *: check_reduce, moments_fn *: check_moments, affine_fn *: check_affine, \
-             widen_fn *: check_widen, narrow_fn *: check_narrow, dequant_i8_fn *: check_dequant_i8,              \
-             dequant_u8_fn *: check_dequant_u8, quant_i8_fn *: check_quant_i8, quant_u8_fn *: check_quant_u8)
+#define CHECK_OF(fn) \
+    _Generic((fn), unary_fn * \
+             : check_unary, binary_fn * \
+             : check_binary, one_fn * \
+             : check_one, two_fn * \
+             : check_two, act_fn * \
+             : check_act, reduce_fn * \
+             : check_reduce, moments_fn * \
+             : check_moments, affine_fn * \
+             : check_affine, widen_fn * \
+             : check_widen, of_i32_fn * \
+             : check_of_i32, to_i32_fn * \
+             : check_to_i32, narrow_fn * \
+             : check_narrow, dequant_i8_fn * \
+             : check_dequant_i8, dequant_u8_fn * \
+             : check_dequant_u8, quant_i8_fn * \
+             : check_quant_i8, quant_u8_fn * \
+             : check_quant_u8)
 
 static void every_row_matches_its_reference(void)
 {
