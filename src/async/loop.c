@@ -70,10 +70,15 @@ static bool run_messages(loop *l)
     return true;
 }
 
+void loop_flush(loop *l)
+{
+    while (run_messages(l)) {}
+}
+
 void loop_free(loop *l)
 {
     if (!l) return;
-    while (run_messages(l)) {}
+    loop_flush(l);
     INVARIANT(l->fd_count == 0 && l->timer_count == 0);
     mem_free(l->heap);
     bell_close(l->bell);

@@ -54,6 +54,7 @@ err_code loop_new(loop **ret, uint64_t seed, err *e) MUST_USE;
 void loop_free(loop *l);                /* no fds, timers and senders may be left; pending messages are run first */
 DEFINE_CLEANUP(loop)
 err_code loop_run(loop *l, err *e) MUST_USE;   /* on the calling thread, until loop_stop() */
+void loop_flush(loop *l);               /* runs the messages that wait, while the loop itself does not run */
 void loop_stop(loop *l);                /* from the loop's own thread, or by a message from another */
 
 err_code loop_fd_add(loop *l, loop_fd *f, uint32_t want, err *e) MUST_USE;   /* f->fd and f->ready are set */

@@ -32,6 +32,6 @@ DEFINE_CLEANUP(stage)
 err_code stage_push(stage *s, stage_item *item, err *e) MUST_USE;
 stage_item *stage_take(stage *s); /* the oldest, or NULL */
 size_t stage_waiting(const stage *s);
-bool stage_idle(const stage *s); /* nothing waits and nobody works: a push now would run at once */
+bool stage_idle(const stage *s); /* nothing waits */
 
 #endif

@@ -342,6 +342,21 @@ static cached *evict(model *m)
     return c->users ? NULL : c;
 }
 
+/* With the lock held: one more user, and an execution that nobody uses or NULL. */
+static exec *user_enters(cached *c)
+{
+    model *m = c->of;
+    exec *x = c->idle;
+    m->busy++;
+    c->users++;
+    c->used_at = ++m->tick;
+    if (x) {
+        m->idle_bytes -= c->plan->bytes;
+        c->idle = x->next;
+    }
+    return x;
+}
+
 /* With the lock held: the exec goes out of use; what must be freed is given back to the caller. */
 static cached *user_leaves(cached *c)
 {
@@ -368,13 +383,8 @@ static err_code cached_take(cached **ret, exec **ret_idle, model *m, const shape
         if (c && m->busy >= MODEL_EXECS_MAX) {
             rc = err_set(e, ERR_LIMIT, "executions at once: expected at most %d, got one more", MODEL_EXECS_MAX);
         } else if (c) {
-            m->busy++;
-            c->users++;
-            c->used_at = ++m->tick;
             *ret = c;
-            *ret_idle = c->idle;
-            if (c->idle) m->idle_bytes -= c->plan->bytes;
-            if (c->idle) c->idle = c->idle->next;
+            *ret_idle = user_enters(c);
         }
         lock_give(&m->guard);
         if (old) cached_free(old);
@@ -384,6 +394,14 @@ static err_code cached_take(cached **ret, exec **ret_idle, model *m, const shape
     }
     if (fresh) cached_free(fresh);   /* another thread made the same one meanwhile */
     return rc;
+}
+
+static exec *entered(exec *x, cached *c)
+{
+    x->owner = c;
+    x->next = NULL;
+    exec_inputs_reset(x);
+    return x;
 }
 
 err_code exec_take(exec **ret, model *m, const shape *inputs, err *e)
@@ -404,11 +422,19 @@ err_code exec_take(exec **ret, model *m, const shape *inputs, err *e)
         if (done) cached_free(done);
         return rc;
     }
-    x->owner = c;
-    x->next = NULL;
-    exec_inputs_reset(x);
-    *ret = x;
+    *ret = entered(x, c);
     return ERR_OK;
+}
+
+exec *exec_take_cheap(model *m, const shape *inputs, uint32_t cost_us_max)
+{
+    lock_take(&m->guard);
+    cached *c = cached_find(m, inputs);
+    uint32_t cost_us = c ? atomic_load_explicit(&c->cost_us, memory_order_relaxed) : 0;
+    bool cheap = cost_us > 0 && cost_us <= cost_us_max && c->idle && m->busy < MODEL_EXECS_MAX;
+    exec *x = cheap ? user_enters(c) : NULL;
+    lock_give(&m->guard);
+    return x ? entered(x, c) : NULL;
 }
 
 void exec_give(exec *x)

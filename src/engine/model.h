@@ -12,7 +12,7 @@
 
 #include <stdatomic.h>
 
-enum { MODEL_PLANS_MAX = 32, MODEL_EXECS_MAX = 64 };
+enum { MODEL_PLANS_MAX = 32, MODEL_EXECS_MAX = 512 };   /* execs: one per compute thread and per loop */
 
 typedef struct model model;
 typedef struct exec exec;
@@ -50,6 +50,8 @@ const graph *model_graph(const model *m);
 /* Checks the shapes against the declared ones and takes an exec for them.  ERR_INVALID names the input;
  * ERR_LIMIT when MODEL_EXECS_MAX are in use or the plan needs more than memory_max. */
 err_code exec_take(exec **ret, model *m, const shape *inputs, err *e) MUST_USE;
+/* The same only where it needs neither planning nor memory and ran in at most cost_us_max so far; else NULL. */
+exec *exec_take_cheap(model *m, const shape *inputs, uint32_t cost_us_max) MUST_USE;
 /* Input i: write into ->data before exec_run(), or point ->data at your own buffer, which lives until exec_give(). */
 tensor *exec_input(exec *x, uint32_t i);
 /* Runs all nodes; looks at *cancel (may be NULL) between nodes: ERR_CANCELLED. */

@@ -2,7 +2,10 @@
 
 #include "net/shard.h"
 
-enum { IDS_AT_ONCE = 1024 };   /* so that shards meet at the process-wide counter once in so many calls */
+enum {
+    IDS_AT_ONCE = 1024,   /* so that shards meet at the process-wide counter once in so many calls */
+    CALL_HEADERS_MAX = 8  /* of an answer, X-Request-Id among them */
+};
 
 static _Atomic uint64_t ids = 1;
 
@@ -34,6 +37,25 @@ static void dequeue(conn *c)
     shard_call_give(c->of, call);
 }
 
+/* What may stand in a log line and a header as it is. */
+static bool id_sane(str id)
+{
+    bool sane = id.len > 0 && id.len <= CALL_ID_BYTES_MAX;
+    for (size_t i = 0; i < id.len && sane; i++) sane = id.p[i] > ' ' && id.p[i] < 0x7F && id.p[i] != '"';
+    return sane;
+}
+
+/* 16 hex digits, different for each call of a process: splitmix64's mixing is one to one. */
+static void id_make(http_call *call)
+{
+    uint64_t x = call->of->id_seed + call->id * UINT64_C(0x9E3779B97F4A7C15);
+    x = (x ^ (x >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+    x = (x ^ (x >> 27)) * UINT64_C(0x94D049BB133111EB);
+    x ^= x >> 31;
+    for (size_t i = 0; i < CALL_ID_BYTES; i++) call->id_text[i] = "0123456789abcdef"[x >> (60 - 4 * i) & 15];
+    call->request_id = (str){call->id_text, CALL_ID_BYTES};
+}
+
 void call_dispatch(http_call *call)
 {
     shard *s = call->of;
@@ -48,6 +70,8 @@ void call_dispatch(http_call *call)
         .header_count = m->header_count,
         .body = m->body,
     };
+    if (s->id_seed) call->request_id = http_header_find(m->headers, m->header_count, "X-Request-Id");
+    if (s->id_seed && !id_sane(call->request_id)) id_make(call);
     s->handler(s->ctx, call, &call->request);
 }
 
@@ -56,15 +80,20 @@ void call_refuse(http_call *call, int status, const char *text)
     enqueue(call->from, call);
     shard_count(&call->of->bad_requests, 1);
     call->close = true;
+    call->request = (http_request){.body = {0}};
+    if (call->of->id_seed) id_make(call);
     http_reply_error(call, status, text);
 }
 
 void call_release(http_call *call)
 {
-    if (call->answered)
+    if (call->answered) {
         shard_call_give(call->of, call);
-    else
-        call->from = NULL;
+        return;
+    }
+    call->from = NULL;
+    if (call->gone) call->gone(call->gone_ctx);
+    call->gone = NULL;
 }
 
 /* While draining, the last answer to what has come says so; one that others follow must not. */
@@ -81,13 +110,17 @@ static bool print_head(http_call *call, const http_response *res, uint64_t body_
     shard *s = call->of;
     bool close = ends_connection(call);
     if (close) call->from->shut = true;
+    http_header headers[CALL_HEADERS_MAX] = {{STR("X-Request-Id"), call->request_id}};
+    size_t count = call->request_id.len ? 1 : 0;
+    INVARIANT(res->header_count < CALL_HEADERS_MAX);
+    for (size_t i = 0; i < res->header_count; i++) headers[count++] = res->headers[i];
     buf_clear(&s->head);
     http1_print_head(&s->head, &(http1_reply){
         .status = res->status,
         .date = shard_date(s),
         .content_type = res->content_type,
-        .headers = res->headers,
-        .header_count = res->header_count,
+        .headers = headers,
+        .header_count = count,
         .body_bytes = body_bytes,
         .close = close,
         .http10 = call->message.http10,
@@ -108,8 +141,10 @@ void http_reply(http_call *call, const http_response *res)
 {
     INVARIANT(!call->answered);
     call->answered = true;
+    call->gone = NULL;
     conn *c = call->from;
     shard *s = call->of;
+    if (s->replied) s->replied(s->ctx, call, &call->request, res->status, res->body[0].len + res->body[1].len);
     if (!c) {
         shard_call_give(s, call);
         return;
@@ -132,6 +167,15 @@ void http_reply(http_call *call, const http_response *res)
 }
 
 bool http_call_gone(const http_call *call) { return !call->from; }
+str http_call_request_id(const http_call *call) { return call->request_id; }
+
+void http_call_on_gone(http_call *call, void (*fn)(void *ctx), void *ctx)
+{
+    INVARIANT(call->from && !call->answered);
+    call->gone = fn;
+    call->gone_ctx = ctx;
+}
+
 loop *http_call_loop(const http_call *call) { return call->of->on; }
 uint64_t http_call_id(const http_call *call) { return call->id; }
 uint64_t http_call_since_us(const http_call *call) { return call->since_us; }

@@ -14,6 +14,8 @@
 typedef struct conn conn;
 typedef struct shard shard;
 
+enum { CALL_ID_BYTES = 16, CALL_ID_BYTES_MAX = 128 };   /* ours, and the longest that a client may give */
+
 struct http_call {
     http_call *next;              /* in its queue, or in the pool */
     http_call *live_prev, *live_next;
@@ -24,6 +26,10 @@ struct http_call {
     http_request request;         /* what the handler sees of it */
     outbox *reply;                /* held until its turn */
     bool answered, close;         /* close: the last one of its connection */
+    void (*gone)(void *ctx);      /* the handler's, see http_call_on_gone(); NULL = none */
+    void *gone_ctx;
+    str request_id;               /* the client's, or id_text */
+    char id_text[CALL_ID_BYTES];
 };
 
 void call_dispatch(http_call *call);                              /* queues it and calls the handler */

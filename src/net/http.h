@@ -49,9 +49,13 @@ void http_reply(http_call *call, const http_response *res);
 /* A JSON error as every protocol here writes it: {"error": "text"}. */
 void http_reply_error(http_call *call, int status, const char *text);
 bool http_call_gone(const http_call *call);
+/* Set by the handler while the client is there: fn(ctx) runs on the call's loop, once, if the client goes away before
+ * the reply.  The call must still be answered.  fn == NULL takes it back. */
+void http_call_on_gone(http_call *call, void (*fn)(void *ctx), void *ctx);
 loop *http_call_loop(const http_call *call);
 str http_header_get(const http_request *req, const char *name);   /* empty when absent; first one when repeated */
-uint64_t http_call_id(const http_call *call);                     /* unique in this process, for logs */
+uint64_t http_call_id(const http_call *call);                     /* unique in this process */
+str http_call_request_id(const http_call *call);   /* for logs: X-Request-Id if the client sent a sane one, else ours */
 uint64_t http_call_since_us(const http_call *call);               /* when its last byte was read */
 
 #endif

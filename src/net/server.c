@@ -56,7 +56,9 @@ static err_code add_shard(server *s, const server_opts *opts, err *e)
         .on = opts->loops[s->shard_count],
         .limits = &s->limits,
         .handler = opts->handler,
+        .replied = opts->replied,
         .ctx = opts->ctx,
+        .id_seed = opts->id_seed,
         .listener = fd,
     };
     rc = shard_new(&s->shards[s->shard_count], &share, e);
@@ -79,6 +81,11 @@ err_code server_new(server **ret, const server_opts *opts, err *e)
     }
     *ret = TAKE(s);
     return ERR_OK;
+}
+
+void server_abort(server *s)
+{
+    for (size_t i = 0; s && i < s->shard_count; i++) shard_abort(s->shards[i]);
 }
 
 void server_free(server *s)

@@ -24,6 +24,10 @@ typedef struct {
     http_limits limits;         /* each 0 = http_limits_default's */
     http_handler *handler;
     void *ctx;
+    uint64_t id_seed;           /* != 0: answers carry X-Request-Id, and ids that the server makes come from this */
+    /* NULL, or called with every answer before it is sent, on the call's loop: for access logs.  A request that
+     * was refused unread is all empty. */
+    void (*replied)(void *ctx, const http_call *call, const http_request *req, int status, uint64_t body_bytes);
 } server_opts;
 
 typedef struct {                /* sums over all loops; for /metrics */
@@ -31,7 +35,10 @@ typedef struct {                /* sums over all loops; for /metrics */
 } server_stats;
 
 err_code server_new(server **ret, const server_opts *opts, err *e) MUST_USE;   /* "127.0.0.1:80: ..." on failure */
-void server_free(server *s);    /* after the loops have stopped; calls not answered by then are void */
+/* Both after the loops have stopped.  server_abort() cuts off every connection; calls stay valid, without a client,
+ * until server_free(). */
+void server_abort(server *s);
+void server_free(server *s);    /* calls not answered by then are void */
 DEFINE_CLEANUP(server)
 uint16_t server_port(const server *s);
 /* From any thread; drained() runs on loop 0.  Only the first call counts. */

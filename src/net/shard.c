@@ -118,6 +118,8 @@ http_call *shard_call(shard *s)
         call->of = s;
     }
     call->answered = call->close = false;
+    call->gone = NULL;
+    call->request_id = (str){0};
     call->live_prev = NULL;
     call->live_next = s->live;
     if (s->live) s->live->live_prev = call;
@@ -438,7 +440,9 @@ err_code shard_new(shard **ret, const shard_opts *opts, err *e)
     s->on = opts->on;
     s->limits = opts->limits;
     s->handler = opts->handler;
+    s->replied = opts->replied;
     s->ctx = opts->ctx;
+    s->id_seed = opts->id_seed;
     s->listener = (loop_fd){.fd = opts->listener, .ready = on_listener};
     s->tick.fire = on_tick;
     s->unpause.fire = on_unpause;
@@ -452,11 +456,16 @@ err_code shard_new(shard **ret, const shard_opts *opts, err *e)
     return ERR_OK;
 }
 
+void shard_abort(shard *s)
+{
+    break_all(s);
+    stop_listening(s);
+}
+
 void shard_free(shard *s)
 {
     if (!s) return;
-    break_all(s);
-    stop_listening(s);
+    shard_abort(s);
     poll_close(s->reserve);
     loop_timer_cancel(s->on, &s->tick);
     loop_timer_cancel(s->on, &s->unpause);

@@ -39,7 +39,9 @@ struct shard {
     const http_limits *limits;
     http1_limits reader_limits;
     http_handler *handler;
+    void (*replied)(void *ctx, const http_call *call, const http_request *req, int status, uint64_t body_bytes);
     void *ctx;
+    uint64_t id_seed;
     loop_fd listener;                     /* fd -1 = closed */
     int reserve;                          /* a descriptor to give up, so that one more can be accepted and told */
     loop_timer tick, unpause, grace;      /* always set, FAR_US away when there is nothing to wait for */
@@ -77,11 +79,14 @@ typedef struct {
     loop *on;
     const http_limits *limits;            /* borrowed */
     http_handler *handler;
+    void (*replied)(void *ctx, const http_call *call, const http_request *req, int status, uint64_t body_bytes);
     void *ctx;
+    uint64_t id_seed;
     int listener;                         /* taken, on failure too */
 } shard_opts;
 
 err_code shard_new(shard **ret, const shard_opts *opts, err *e) MUST_USE;
+void shard_abort(shard *s);
 void shard_free(shard *s);
 DEFINE_CLEANUP(shard)
 void shard_drain(shard *s);               /* any thread: posts a message; server_drained() follows on loop 0 */

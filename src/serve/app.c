@@ -9,6 +9,7 @@
 #include "os/proc.h"
 #include "os/random.h"
 #include "os/thread.h"
+#include "serve/access_log.h"
 #include "serve/endpoint.h"
 #include "serve/infer.h"
 
@@ -18,7 +19,8 @@ typedef struct {
     thread thread;
     loop *loop;
     infer_pool *requests;
-    bool started;
+    loop_msg stop;
+    bool started, stopped;
     err failure;
 } lane; /* a loop, its thread, its requests */
 
@@ -48,19 +50,19 @@ static infer_pool *requests_of(void *ctx, const loop *on)
 
 static void stop_here(loop *on, loop_msg *m)
 {
-    mem_free(m);
+    (void)m;
     loop_stop(on);
 }
 
-/* Loop 0: the last connection is gone. */
+/* Loop 0: the last connection is gone, or nobody waits for it. */
 static void drained(void *ctx)
 {
     app *a = ctx;
     for (size_t i = 1; i < a->lane_count; i++) {
-        loop_msg *m = mem_new0(loop_msg, 1);
-        INVARIANT(m); /* 16 bytes: without them there is no way to tell the other loops */
-        m->run = stop_here;
-        loop_post(a->loops[i], m);
+        if (a->lanes[i].stopped) continue;
+        a->lanes[i].stopped = true;
+        a->lanes[i].stop.run = stop_here;
+        loop_post(a->loops[i], &a->lanes[i].stop);
     }
     loop_stop(a->loops[0]);
 }
@@ -94,6 +96,9 @@ static void on_signal(loop_fd *f, uint32_t events)
 static err_code lanes_new(app *a, err *e)
 {
     size_t n = a->conf->loops ? a->conf->loops : cgroup_cpus();
+    const infer_opts requests = {.compute = a->pool,
+                                 .memory_bytes_max = a->conf->memory_bytes_max,
+                                 .reply_bytes_max = a->conf->reply_bytes_max};
     a->lanes = mem_new0(lane, n);
     a->loops = mem_new0(loop *, n);
     if (!a->lanes || !a->loops) return err_set(e, ERR_NOMEM, "loops: no memory for %zu", n);
@@ -101,7 +106,7 @@ static err_code lanes_new(app *a, err *e)
         uint64_t seed;
         err_code rc = random_u64(&seed, e);
         if (rc == ERR_OK) rc = loop_new(&a->lanes[i].loop, seed, e);
-        if (rc == ERR_OK) rc = infer_pool_new(&a->lanes[i].requests, a->pool, a->conf->reply_bytes_max, e);
+        if (rc == ERR_OK) rc = infer_pool_new(&a->lanes[i].requests, &requests, e);
         a->loops[i] = a->lanes[i].loop;
         a->lane_count = i + 1;
         if (rc) return rc;
@@ -127,7 +132,11 @@ static err_code server_open(app *a, err *e)
                       .loop_count = a->lane_count,
                       .limits = limits,
                       .handler = endpoints_handle,
-                      .ctx = &a->endpoints};
+                      .ctx = &a->endpoints,
+                      .replied = c->log_requests ? access_log : NULL};
+    err_code rc = random_u64(&so.id_seed, e);
+    if (rc) return rc;
+    so.id_seed |= 1;   /* 0 would turn request ids off */
     return server_new(&a->server, &so, e);
 }
 
@@ -146,7 +155,6 @@ err_code app_new(app **ret, const conf *c, err *e)
     if (rc == ERR_OK) rc = server_open(a, e);
     if (rc == ERR_OK) rc = repository_open(&a->endpoints.models, c, a->pool, e);
     if (rc) return rc;
-    a->endpoints.log_requests = c->log_requests;
     a->endpoints.requests_of = requests_of;
     a->endpoints.ctx = a;
     a->endpoints.server = a->server;
@@ -161,7 +169,12 @@ err_code app_new(app **ret, const conf *c, err *e)
 void app_free(app *a)
 {
     if (!a) return;
-    compute_free(a->pool); /* finishes what is queued, while loops can still take its messages */
+    /* What is still under way has no client from here on, so it is cancelled; each run then ends with a message to
+     * its loop, which gives back what the request holds. */
+    server_abort(a->server);
+    compute_free(a->pool);
+    for (size_t i = 0; i < a->lane_count; i++)
+        if (a->lanes[i].loop) loop_flush(a->lanes[i].loop);
     server_free(a->server);
     for (size_t i = 0; i < a->lane_count; i++) {
         loop_free(a->lanes[i].loop);

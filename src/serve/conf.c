@@ -50,11 +50,11 @@ static const row rows[] = {
     {"header-bytes-max", NULL, BYTES, AT(header_bytes_max), "16Ki", 256, 1 << 20, NULL,
      "request line and headers; more gets 431"},
     {"reply-bytes-max", NULL, BYTES, AT(reply_bytes_max), "256Mi", 1024, 1ull << 40, NULL,
-     "largest answer; more gets 429"},
+     "largest answer; more gets 413"},
     {"connections-max", NULL, U64, AT(connections_max), "16384", 1, 1 << 20, NULL,
      "open connections; more get 503"},
     {"memory-bytes-max", NULL, BYTES, AT(memory_bytes_max), "4Gi", 1 << 20, 1ull << 44, NULL,
-     "memory of one execution; a request that needs more gets 429"},
+     "memory of one request, and of its run; what needs more gets 413"},
     {"header-wait-ms", NULL, U64, AT(header_wait_ms), "10000", 1, U32_MAX, NULL,
      "from a request's first byte to the end of its headers"},
     {"body-wait-ms", NULL, U64, AT(body_wait_ms), "30000", 1, U32_MAX, NULL,
@@ -72,7 +72,7 @@ static const row rows[] = {
     {"log-format", NULL, CHOICE, AT(log_format), "text", 0, 0, format_names,
      "text or json"},
     {"log-requests", NULL, BOOL, AT(log_requests), "false", 0, 0, NULL,
-     "one line per request"},
+     "one line per request: id, status, bytes, time"},
 };
 /* clang-format on */
 

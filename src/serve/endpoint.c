@@ -275,9 +275,6 @@ void endpoints_handle(void *ctx, http_call *call, const http_request *req)
     char allow[64];
     bool head = str_is(req->method, "HEAD");
     int i = route_find(rows, COUNTOF(rows), head ? STR("GET") : req->method, req->path, &args, allow);
-    if (s->log_requests)
-        log_write(LOG_INFO, NULL, "request %llu: " STR_FMT " " STR_FMT " %zu bytes",
-                  (unsigned long long)http_call_id(call), STR_ARG(req->method), STR_ARG(req->path), req->body.len);
     if (i >= 0) {
         answers[i](s, call, req, &args);
     } else if (i == ROUTE_BAD_METHOD) {

@@ -17,7 +17,6 @@ typedef struct {
     loop **loops;
     size_t loop_count;
     uint64_t start_us; /* since the epoch */
-    bool log_requests;
     _Atomic bool leaving; /* SIGTERM came: not ready */
 } endpoints;
 

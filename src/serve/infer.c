@@ -7,10 +7,10 @@
 #include <stdio.h>
 
 struct infer_pool {
-    compute *compute;
-    size_t reply_bytes_max;
+    infer_opts opts;
     infer *idle;
     uint32_t idle_count;
+    size_t idle_bytes;
 };
 
 /* The request that this thread pushes right now: its done() is then on its own loop and needs no message. */
@@ -22,18 +22,43 @@ static void done_on_loop(loop *on, loop_msg *m);
 
 #define OF(member, p) ((infer *)(void *)((char *)(p)-offsetof(infer, member)))
 
-static void infer_free(infer *r)
+void infer_init(infer *r, const infer_opts *opts)
+{
+    *r = (infer){.model = NULL};
+    arena_init(&r->memory, NULL, 0, 0);
+    buf_init(&r->scratch, opts->memory_bytes_max);
+    buf_init(&r->reply, opts->reply_bytes_max);
+}
+
+void infer_fini(infer *r)
 {
     arena_fini(&r->memory);
+    buf_fini(&r->scratch);
     buf_fini(&r->reply);
+}
+
+void infer_body(infer *r, const infer_opts *opts, str body, size_t json_bytes)
+{
+    size_t most = opts->memory_bytes_max;
+    r->body = body;
+    r->json_bytes = json_bytes;
+    if (body.len < most / INFER_MEMORY_PER_BYTE) most = INFER_MEMORY_MIN + INFER_MEMORY_PER_BYTE * body.len;
+    r->memory.limit = most < opts->memory_bytes_max ? most : opts->memory_bytes_max;
+}
+
+static void infer_free(infer *r)
+{
+    infer_fini(r);
     mem_free(r);
 }
 
-err_code infer_pool_new(infer_pool **ret, compute *pool, size_t reply_bytes_max, err *e)
+static size_t room(const infer *r) { return r->memory.room + r->scratch.room + r->reply.room; }
+
+err_code infer_pool_new(infer_pool **ret, const infer_opts *opts, err *e)
 {
     infer_pool *p = mem_new0(infer_pool, 1);
     if (!p) return err_set(e, ERR_NOMEM, "requests: no memory for the pool");
-    *p = (infer_pool){.compute = pool, .reply_bytes_max = reply_bytes_max};
+    p->opts = *opts;
     *ret = p;
     return ERR_OK;
 }
@@ -55,27 +80,27 @@ static infer *pool_take(infer_pool *p)
     if (r) {
         p->idle = r->next;
         p->idle_count--;
+        p->idle_bytes -= room(r);
         return r;
     }
     r = mem_new0(infer, 1);
-    if (!r) return NULL;
-    arena_init(&r->memory, NULL, 0, SIZE_MAX / 2);
-    buf_init(&r->reply, p->reply_bytes_max);
+    if (r) infer_init(r, &p->opts);
     return r;
 }
 
 static void pool_give(infer_pool *p, infer *r)
 {
-    bool large = r->memory.room > INFER_KEEP_BYTES || r->reply.room > INFER_KEEP_BYTES;
-    if (large || p->idle_count == INFER_IDLE_MAX) {
+    arena_reset(&r->memory);
+    buf_clear(&r->reply);
+    size_t bytes = room(r);
+    if (bytes > INFER_KEEP_BYTES || bytes > INFER_KEEP_BYTES_MAX - p->idle_bytes || p->idle_count == INFER_IDLE_MAX) {
         infer_free(r);
         return;
     }
-    arena_reset(&r->memory);
-    buf_clear(&r->reply);
     r->next = p->idle;
     p->idle = r;
     p->idle_count++;
+    p->idle_bytes += bytes;
 }
 
 static void count(served *m, err_code code)
@@ -85,6 +110,8 @@ static void count(served *m, err_code code)
         metric_add(&m->metrics.success);
     else if (code == ERR_LIMIT)
         metric_add(&m->metrics.rejected);
+    else if (code == ERR_CANCELLED)
+        metric_add(&m->metrics.cancelled);
     else if (status < 500)
         metric_add(&m->metrics.invalid);
     else
@@ -105,13 +132,20 @@ static void reply(infer *r)
     http_reply(r->call, &res);
 }
 
+static void log_failure(const infer *r)
+{
+    char fields[200];
+    str id = http_call_request_id(r->call);
+    snprintf(fields, sizeof fields, "request=" STR_FMT, STR_ARG(id));
+    log_write(LOG_ERROR, fields, "model '" STR_FMT "': %s", STR_ARG(r->model->name), r->failure.text);
+}
+
 /* The end of every request, on its loop. */
 static void finish(infer *r)
 {
     count(r->model, r->failure.code);
     if (r->failure.code) {
-        if (err_http_status(r->failure.code) >= 500)
-            log_write(LOG_ERROR, NULL, "model '" STR_FMT "': %s", STR_ARG(r->model->name), r->failure.text);
+        if (err_http_status(r->failure.code) >= 500) log_failure(r);
         http_reply_error(r->call, err_http_status(r->failure.code), r->failure.text);
     } else {
         reply(r);
@@ -136,28 +170,42 @@ static void settle(infer *r)
     }
 }
 
+/* A request that is over a limit by itself will not be under it later: only a full queue is worth another try. */
+static err_code too_large(err *e, err_code rc) { return rc == ERR_LIMIT ? (e->code = ERR_TOO_LARGE) : rc; }
+
 static void item_done(queue_item *item, exec *x, const err *e)
 {
     infer *r = OF(item, item);
     r->outputs = x;
     if (!x) {
         r->failure = *e;
+        (void)too_large(&r->failure, e->code);
     } else {
         uint64_t since_ns = clock_now_ns();
-        if (r->protocol->write(r, &r->failure) == ERR_OK && buf_check(&r->reply, "answer", &r->failure) == ERR_OK)
-            r->failure.code = ERR_OK;
+        err_code rc = r->protocol->write(r, &r->failure);
+        if (rc == ERR_OK) rc = buf_check(&r->reply, "answer", &r->failure);
+        r->failure.code = too_large(&r->failure, rc);
         metric_time(&r->model->metrics.postprocess, clock_now_ns() - since_ns);
     }
     settle(r);
 }
 
-/* Reads the body and hands the request to the model's queue, on whichever thread this is. */
-static void read_and_push(infer *r)
+static err_code read_body(infer *r)
 {
+    if (atomic_load_explicit(&r->item.cancelled, memory_order_relaxed))
+        return err_set(&r->failure, ERR_CANCELLED, "cancelled before it was read");
     uint64_t since_ns = clock_now_ns();
     err_code rc = r->protocol->read(r, &r->failure);
     metric_time(&r->model->metrics.preprocess, clock_now_ns() - since_ns);
+    buf_clear(&r->scratch);
     r->item.inputs = r->inputs;
+    return too_large(&r->failure, rc);
+}
+
+/* Reads the body and hands the request to the model's queue, on whichever thread this is. */
+static void read_and_push(infer *r)
+{
+    err_code rc = read_body(r);
     if (rc == ERR_OK && (rc = queue_push(r->model->queue, &r->item, &r->failure)) != ERR_OK)
         rc = err_wrap(&r->failure, "model '" STR_FMT "'", STR_ARG(r->model->name));
     if (rc) settle(r);
@@ -170,7 +218,7 @@ static err_code split(infer *r, const http_request *req, err *e)
 {
     str length = http_header_get(req, "Inference-Header-Content-Length");
     uint64_t n = 0;
-    r->json_bytes = r->body.len;
+    infer_body(r, &r->pool->opts, req->body, req->body.len);
     r->has_binary = length.len > 0;
     r->octets = str_is(http_header_get(req, "Content-Type"), "application/octet-stream");
     if (!r->has_binary) return ERR_OK;
@@ -182,6 +230,13 @@ static err_code split(infer *r, const http_request *req, err *e)
     return ERR_OK;
 }
 
+/* Nobody waits for the answer any more. */
+static void client_gone(void *ctx)
+{
+    infer *r = ctx;
+    atomic_store_explicit(&r->item.cancelled, true, memory_order_relaxed);
+}
+
 void infer_start(infer_pool *p, http_call *call, const http_request *req, served *of, const infer_protocol *protocol)
 {
     infer *r = pool_take(p);
@@ -190,7 +245,6 @@ void infer_start(infer_pool *p, http_call *call, const http_request *req, served
         return;
     }
     r->model = of;
-    r->body = req->body;
     r->inputs = NULL;
     r->wants = NULL;
     r->want_count = 0;
@@ -200,16 +254,18 @@ void infer_start(infer_pool *p, http_call *call, const http_request *req, served
     r->tail = (str){0};
     r->reply_json_bytes = 0;
     r->item.done = item_done;
+    atomic_store_explicit(&r->item.cancelled, false, memory_order_relaxed);
     r->read_job = (compute_job){.run = read_on_worker};
     r->done_msg = (loop_msg){.run = done_on_loop};
     r->protocol = protocol;
     r->pool = p;
     r->call = call;
     r->failure.code = ERR_OK;
+    http_call_on_gone(call, client_gone, r);
 
     err_code rc = split(r, req, &r->failure);
     if (rc == ERR_OK && r->json_bytes > INFER_READ_INLINE_BYTES) {
-        rc = compute_submit(p->compute, &r->read_job, &r->failure);
+        rc = compute_submit(p->opts.compute, &r->read_job, &r->failure);
         if (rc == ERR_OK) return;
     }
     if (rc) {

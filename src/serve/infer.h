@@ -14,8 +14,13 @@
 
 enum {
     INFER_READ_INLINE_BYTES = 32 << 10, /* a body up to here is read on the loop: 0.1 ms at 300 MB/s of JSON */
-    INFER_IDLE_MAX = 64, /* requests kept per loop */
-    INFER_KEEP_BYTES = 4 << 20, /* memory kept by each of them */
+    INFER_IDLE_MAX = 64, /* requests kept per loop, */
+    INFER_KEEP_BYTES = 4 << 20, /* memory kept by each of them, */
+    INFER_KEEP_BYTES_MAX = 32 << 20, /* and by all of them */
+    /* A request's memory is bounded by what its client sent, not by what it claims.  The worst that is right are V1
+     * rows of small objects: 6 bytes of text are 3 values of 16 bytes in a tree that was copied while it grew. */
+    INFER_MEMORY_PER_BYTE = 32,
+    INFER_MEMORY_MIN = 1 << 20,
 };
 
 typedef struct infer infer;
@@ -31,6 +36,12 @@ typedef struct {
     bool binary; /* V2's binary extension */
 } infer_want;
 
+typedef struct {
+    compute *compute; /* borrowed */
+    size_t memory_bytes_max; /* of one request, whatever its size */
+    size_t reply_bytes_max;
+} infer_opts;
+
 struct infer {
     served *model;
     str body;
@@ -38,6 +49,7 @@ struct infer {
     bool has_binary; /* the header was there */
     bool octets; /* Content-Type: application/octet-stream */
     arena memory; /* lives as long as the request */
+    buf scratch; /* for read; empty before and after */
     tensor *inputs; /* one per model input */
     infer_want *wants;
     uint32_t want_count;
@@ -58,9 +70,14 @@ struct infer {
     infer *next;
 };
 
-err_code infer_pool_new(infer_pool **ret, compute *pool, size_t reply_bytes_max, err *e) MUST_USE; /* one per loop */
+err_code infer_pool_new(infer_pool **ret, const infer_opts *opts, err *e) MUST_USE; /* one per loop */
 void infer_pool_free(infer_pool *p);
 DEFINE_CLEANUP(infer_pool)
+
+/* Memory for requests of any size that `body` has; allocates nothing.  The pool calls these. */
+void infer_init(infer *r, const infer_opts *opts);
+void infer_body(infer *r, const infer_opts *opts, str body, size_t json_bytes);
+void infer_fini(infer *r);
 
 /* Takes over the call: it is answered with the outputs or with an error.  json_bytes as in struct infer. */
 void infer_start(infer_pool *p, http_call *call, const http_request *req, served *of, const infer_protocol *protocol);

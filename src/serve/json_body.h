@@ -14,14 +14,20 @@ typedef struct {
     json_cut *cut;
 } json_body;
 
-/* scratch is empty before and after. */
-err_code json_body_read(json_body *ret, arena *memory, buf *scratch, str text, const json_cut_path *paths,
-                        size_t path_count, err *e) MUST_USE;
+typedef struct {
+    arena *memory;
+    buf *scratch; /* empty before and after */
+    const json_cut_path *paths; /* path_count of them */
+    size_t path_count;
+    bool prints; /* json_body_print() will be called: then numbers have no other reader */
+} json_body_opts;
+
+err_code json_body_read(json_body *ret, str text, const json_body_opts *opts, err *e) MUST_USE;
 /* The JSON text of a value at one of the paths. */
 err_code json_body_text(const json_body *b, yyjson_val *v, str *ret, err *e) MUST_USE;
 /* Was it cut out: a scalar or an array without objects in it? */
 bool json_body_is_cut(yyjson_val *v);
-/* The JSON text of a value anywhere else, appended to `out`. */
-err_code json_body_print(buf *out, yyjson_val *v, err *e) MUST_USE;
+/* The JSON text of a value anywhere else, appended to `out`; its numbers digit for digit. */
+void json_body_print(buf *out, yyjson_val *v);
 
 #endif

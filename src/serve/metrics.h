@@ -29,6 +29,7 @@ typedef _Atomic int64_t metric_gauge;
     X(success, counter, "proa_inference_success_total", "Requests answered with a result.") \
     X(invalid, counter, "proa_inference_invalid_total", "Requests refused for what they hold (4xx).") \
     X(failure, counter, "proa_inference_failure_total", "Requests that failed in the server (5xx).") \
+    X(cancelled, counter, "proa_inference_cancelled_total", "Requests whose client went away before the answer.") \
     X(rejected, counter, "proa_queue_rejected_total", "Requests refused because the queue was full (429).") \
     X(waiting, gauge, "proa_queue_waiting", "Requests in the queue now.") \
     X(running, gauge, "proa_inference_running", "Runs in progress now.")

@@ -11,6 +11,15 @@ struct queue {
 
 enum { INPUTS_INLINE = 16 }; /* shapes on the stack up to here, which is nearly every model */
 
+/* What can run on a loop: it has run before, so it neither plans nor allocates.  NULL = it cannot. */
+static exec *take_cheap(const queue *q, const queue_item *item)
+{
+    shape shapes[INPUTS_INLINE];
+    if (q->input_count > INPUTS_INLINE) return NULL;
+    for (uint32_t i = 0; i < q->input_count; i++) shapes[i] = item->inputs[i].shape;
+    return exec_take_cheap(q->opts.model, shapes, q->opts.inline_us);
+}
+
 static err_code take(queue *q, const queue_item *item, exec **ret, err *e)
 {
     shape few[INPUTS_INLINE] = {0}, *shapes = few;
@@ -49,7 +58,9 @@ static void serve(void *ctx, stage *s)
     queue_item *item = (queue_item *)(void *)((char *)link - offsetof(queue_item, link));
     exec *x = NULL;
     err e = {0};
-    if (take(q, item, &x, &e))
+    bool cancelled = atomic_load_explicit(&item->cancelled, memory_order_relaxed);
+    err_code rc = cancelled ? err_set(&e, ERR_CANCELLED, "cancelled while it waited") : take(q, item, &x, &e);
+    if (rc)
         item->done(item, NULL, &e);
     else
         run(q, item, x);
@@ -82,17 +93,10 @@ void queue_free(queue *q)
 err_code queue_push(queue *q, queue_item *item, err *e)
 {
     item->since_ns = clock_now_ns();
-    atomic_store_explicit(&item->cancelled, false, memory_order_relaxed);
-    if (stage_idle(q->stage)) {
-        exec *x = NULL;
-        err_code rc = take(q, item, &x, e);
-        if (rc) return rc;
-        uint32_t cost_us = exec_cost_us(x);
-        if (cost_us > 0 && cost_us <= q->opts.inline_us) {
-            run(q, item, x);
-            return ERR_OK;
-        }
-        exec_give(x);
+    exec *cheap = q->opts.inline_us && stage_idle(q->stage) ? take_cheap(q, item) : NULL;
+    if (cheap) {
+        run(q, item, cheap);
+        return ERR_OK;
     }
     atomic_fetch_add_explicit(&q->opts.metrics->waiting, 1, memory_order_relaxed);
     err_code rc = stage_push(q->stage, &item->link, e);

@@ -16,7 +16,7 @@ typedef struct queue_item queue_item;
 struct queue_item {
     /* set by the caller */
     const tensor *inputs; /* one per model input, in the model's order; data live until done() */
-    _Atomic bool cancelled; /* any thread may set it: the run stops at the next node */
+    _Atomic bool cancelled; /* any thread may set it, also while the item waits: ERR_CANCELLED at the next node */
     /* Runs on the thread that ran the model.  x holds the outputs until exec_give(), which is now the callee's to call;
      * x == NULL on failure, with the reason in e. */
     void (*done)(queue_item *item, exec *x, const err *e);

@@ -41,7 +41,8 @@ static err_code name_check(str name, err *e)
     return ERR_OK;
 }
 
-/* Where every input shape is fixed, the plan is made now: a model that cannot run is refused here, not at its first request. */
+/* Where every input shape is fixed, the plan is made now: a model that cannot run is refused here, not at its first
+ * request. */
 static err_code plan_fixed(model *m, const char *path, err *e)
 {
     uint32_t n = model_input_count(m);

@@ -9,12 +9,13 @@
 /* What read noted for write, in infer.variant. */
 enum { V1_ROWS, V1_COLUMNS };
 
-/* An input whose data came as JSON text: its type is the model's, its shape the nesting. */
+/* An input whose data came as JSON text: its type is the model's, its shape the nesting.  A scalar is a list of one. */
 static err_code input_text(infer *r, uint32_t i, str json, err *e)
 {
     const model_io *io = model_input(r->model->model, i);
+    bool scalar = io->ranked && io->shape.rank == 0;
     tensor t;
-    err_code rc = json_tensor_read(&t, &r->memory, io->name, io->type, NULL, json, e);
+    err_code rc = json_tensor_read(&t, &r->memory, io->name, io->type, scalar ? &io->shape : NULL, json, e);
     if (rc == ERR_OK) rc = infer_input_set(r, i, t.type, &t.shape, e);
     if (rc == ERR_OK) r->inputs[i].data = t.data;
     return rc;
@@ -31,9 +32,9 @@ static err_code one_input(const infer *r, const char *key, err *e)
  * arena of the request. */
 static err_code gathered_read(infer *r, uint32_t i, err *e)
 {
-    err_code rc = buf_check(&r->reply, "request", e);
-    str kept = rc == ERR_OK ? str_copy(&r->memory, buf_str(&r->reply)) : (str){0};
-    buf_clear(&r->reply);
+    err_code rc = buf_check(&r->scratch, "request", e);
+    str kept = rc == ERR_OK ? str_copy(&r->memory, buf_str(&r->scratch)) : (str){0};
+    buf_clear(&r->scratch);
     if (rc) return rc;
     if (!kept.p) return err_set(e, ERR_NOMEM, "request: no memory for the values of an input");
     return input_text(r, i, kept, e);
@@ -45,18 +46,17 @@ static err_code column_read(infer *r, const char *key, yyjson_val *list, uint32_
     const model_io *io = model_input(r->model->model, i);
     yyjson_val *row;
     size_t at, n;
-    buf_put_byte(&r->reply, '[');
+    buf_put_byte(&r->scratch, '[');
     yyjson_arr_foreach(list, at, n, row)
     {
         yyjson_val *v = yyjson_obj_getn(row, io->name.p, io->name.len);
         if (!v)
             return err_set(e, ERR_INVALID, "%s[%zu]: expected input '" STR_FMT "', got none", key, at,
                            STR_ARG(io->name));
-        if (at) buf_put_byte(&r->reply, ',');
-        err_code rc = json_body_print(&r->reply, v, e);
-        if (rc) return rc;
+        if (at) buf_put_byte(&r->scratch, ',');
+        json_body_print(&r->scratch, v);
     }
-    buf_put_byte(&r->reply, ']');
+    buf_put_byte(&r->scratch, ']');
     return gathered_read(r, i, e);
 }
 
@@ -102,8 +102,11 @@ static err_code columns_read(infer *r, yyjson_val *object, err *e)
         const model_io *io = model_input(r->model->model, i);
         yyjson_val *v = yyjson_obj_getn(object, io->name.p, io->name.len);
         if (!v) return err_set(e, ERR_INVALID, "inputs: expected input '" STR_FMT "', got none", STR_ARG(io->name));
-        rc = json_body_print(&r->reply, v, e);
-        if (rc == ERR_OK) rc = gathered_read(r, i, e);
+        bool bare = !yyjson_is_arr(v);
+        if (bare) buf_put_byte(&r->scratch, '[');
+        json_body_print(&r->scratch, v);
+        if (bare) buf_put_byte(&r->scratch, ']');
+        rc = gathered_read(r, i, e);
     }
     return rc;
 }
@@ -113,7 +116,9 @@ static err_code v1_read(infer *r, err *e)
     static const json_cut_path big[] = {{{"instances"}}, {{"inputs"}}};
     json_body body;
     str text;
-    err_code rc = json_body_read(&body, &r->memory, &r->reply, (str){r->body.p, r->json_bytes}, big, COUNTOF(big), e);
+    json_body_opts bo = {.memory = &r->memory, .scratch = &r->scratch, .paths = big, .path_count = COUNTOF(big),
+                         .prints = true};
+    err_code rc = json_body_read(&body, (str){r->body.p, r->json_bytes}, &bo, e);
     if (rc) return rc;
     yyjson_val *instances = yyjson_obj_get(body.root, "instances"), *inputs = yyjson_obj_get(body.root, "inputs");
     if (!instances == !inputs)

@@ -17,6 +17,13 @@ typedef struct {
 
 /* ---- reading ---- */
 
+/* A member that may be left out; null is the same, as clients with optional fields write it. */
+static yyjson_val *optional(yyjson_val *object, const char *key)
+{
+    yyjson_val *v = yyjson_obj_get(object, key);
+    return yyjson_is_null(v) ? NULL : v;
+}
+
 static err_code shape_read(shape *ret, yyjson_val *v, err *e)
 {
     shape s = {0};
@@ -100,8 +107,8 @@ static err_code binary_read(reader *rd, tensor *t, str name, uint64_t bytes, err
 /* Where the values are: binary_data_size among the parameters, else "data". */
 static err_code data_read(reader *rd, tensor *t, str name, yyjson_val *input, err *e)
 {
-    yyjson_val *parameters = yyjson_obj_get(input, "parameters"), *data = yyjson_obj_get(input, "data");
-    yyjson_val *size = yyjson_obj_get(parameters, "binary_data_size");
+    yyjson_val *parameters = optional(input, "parameters"), *data = optional(input, "data");
+    yyjson_val *size = optional(parameters, "binary_data_size");
     err_code rc = parameters ? json_obj(parameters, "parameters", e) : ERR_OK;
     if (rc == ERR_OK && yyjson_obj_get(parameters, "shared_memory_region"))
         rc = err_set(e, ERR_INVALID, "parameters: shared_memory_region is not supported");
@@ -117,7 +124,8 @@ static err_code data_read(reader *rd, tensor *t, str name, yyjson_val *input, er
     if (size) return binary_read(rd, t, name, bytes, e);
     str text;
     rc = json_body_text(&rd->body, data, &text, e);
-    return rc ? rc : json_tensor_read(t, &rd->r->memory, name, t->type, &t->shape, text, e);
+    if (rc) return err_wrap(e, "input '" STR_FMT "'", STR_ARG(name));
+    return json_tensor_read(t, &rd->r->memory, name, t->type, &t->shape, text, e);
 }
 
 static err_code datatype_read(dtype *ret, yyjson_val *v, err *e)
@@ -183,7 +191,7 @@ static err_code inputs_read(reader *rd, yyjson_val *root, err *e)
 
 static err_code flag_read(yyjson_val *parameters, const char *key, bool *ret, err *e)
 {
-    yyjson_val *v = yyjson_obj_get(parameters, key);
+    yyjson_val *v = optional(parameters, key);
     return v ? json_bool(v, key, ret, e) : ERR_OK;
 }
 
@@ -202,7 +210,7 @@ static err_code want_read(infer *r, size_t at, yyjson_val *v, bool binary, err *
         if (r->wants[k].output == (uint32_t)i)
             return err_set(e, ERR_INVALID, "output '" STR_FMT "': asked for twice", STR_ARG(name));
     }
-    yyjson_val *parameters = yyjson_obj_get(v, "parameters");
+    yyjson_val *parameters = optional(v, "parameters");
     if (parameters) rc = json_obj(parameters, "parameters", e);
     for (size_t k = 0; k < COUNTOF(refused) && rc == ERR_OK; k++) {
         if (yyjson_obj_get(parameters, refused[k]))
@@ -216,7 +224,7 @@ static err_code want_read(infer *r, size_t at, yyjson_val *v, bool binary, err *
 
 static err_code wants_read(infer *r, yyjson_val *root, err *e)
 {
-    yyjson_val *parameters = yyjson_obj_get(root, "parameters"), *list = yyjson_obj_get(root, "outputs"), *v;
+    yyjson_val *parameters = optional(root, "parameters"), *list = optional(root, "outputs"), *v;
     uint32_t outputs = model_output_count(r->model->model);
     bool binary = false;
     err_code rc = parameters ? json_obj(parameters, "parameters", e) : ERR_OK;
@@ -247,11 +255,12 @@ static err_code v2_read(infer *r, err *e)
 {
     static const json_cut_path data[] = {{{"inputs", "[]", "data"}}};
     reader rd = {.r = r, .binary = {r->body.p + r->json_bytes, r->body.len - r->json_bytes}};
-    err_code rc =
-        json_body_read(&rd.body, &r->memory, &r->reply, (str){r->body.p, r->json_bytes}, data, COUNTOF(data), e);
-    if (rc && r->octets && !r->has_binary) return header_missing(e);   /* plain JSON is welcome: aiohttp calls it octets */
+    json_body_opts bo = {.memory = &r->memory, .scratch = &r->scratch, .paths = data, .path_count = COUNTOF(data)};
+    err_code rc = json_body_read(&rd.body, (str){r->body.p, r->json_bytes}, &bo, e);
+    /* JSON is welcome: aiohttp calls all bytes octets. */
+    if (rc == ERR_INVALID && r->octets && !r->has_binary) return header_missing(e);
     if (rc) return rc;
-    yyjson_val *id = yyjson_obj_get(rd.body.root, "id");
+    yyjson_val *id = optional(rd.body.root, "id");
     if (id && (rc = json_str(id, "id", &r->id, e)) != ERR_OK) return rc;
     rd.given = arena_new(&r->memory, bool, model_input_count(r->model->model) + 1);
     if (!rd.given) return err_set(e, ERR_NOMEM, "request: no memory for its inputs");

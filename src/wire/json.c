@@ -102,7 +102,8 @@ err_code json_parse(str text, const json_opts *o, yyjson_val **ret, err *e)
     yyjson_alc alc = {.malloc = alc_malloc, .realloc = alc_realloc, .free = alc_free, .ctx = o->memory};
     yyjson_read_err why = {0};
     /* Without the in-situ flag yyjson only reads the text. */
-    yyjson_doc *doc = yyjson_read_opts((char *)(uintptr_t)text.p, text.len, YYJSON_READ_NOFLAG, &alc, &why);
+    yyjson_read_flag flags = o->numbers_as_text ? YYJSON_READ_NUMBER_AS_RAW : YYJSON_READ_NOFLAG;
+    yyjson_doc *doc = yyjson_read_opts((char *)(uintptr_t)text.p, text.len, flags, &alc, &why);
     if (!doc && why.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION)
         return err_set(e, ERR_LIMIT, "JSON: expected a document that fits %zu bytes of memory, got %zu bytes of text",
                        o->memory->limit, text.len);
@@ -112,6 +113,13 @@ err_code json_parse(str text, const json_opts *o, yyjson_val **ret, err *e)
     if (rc) return rc;
     *ret = yyjson_doc_get_root(doc);
     return ERR_OK;
+}
+
+/* 8.0 is not shown as 8, which would have been right. */
+static void real_text(char *to, size_t room, double v)
+{
+    int n = snprintf(to, room, "%.17g", v);
+    if (!strpbrk(to, ".e")) snprintf(to + n, room - (size_t)n, ".0");
 }
 
 err_code json_wrong(yyjson_val *v, const char *what, const char *expected, err *e)
@@ -126,8 +134,13 @@ err_code json_wrong(yyjson_val *v, const char *what, const char *expected, err *
     case YYJSON_TYPE_NUM:
         if (yyjson_is_uint(v)) snprintf(number, sizeof number, "%llu", (unsigned long long)yyjson_get_uint(v));
         else if (yyjson_is_sint(v)) snprintf(number, sizeof number, "%lld", (long long)yyjson_get_sint(v));
-        else snprintf(number, sizeof number, "%.17g", yyjson_get_real(v));
+        else real_text(number, sizeof number, yyjson_get_real(v));
         return err_set(e, ERR_INVALID, "%s: expected %s, got %s", what, expected, number);
+    case YYJSON_TYPE_RAW: {
+        size_t len = yyjson_get_len(v);
+        return err_set(e, ERR_INVALID, "%s: expected %s, got %.*s%s", what, expected, len < 80 ? (int)len : 80,
+                       yyjson_get_raw(v), len < 80 ? "" : "...");
+    }
     case YYJSON_TYPE_BOOL:
         return err_set(e, ERR_INVALID, "%s: expected %s, got %s", what, expected, yyjson_is_true(v) ? "true" : "false");
     case YYJSON_TYPE_NULL: return err_set(e, ERR_INVALID, "%s: expected %s, got null", what, expected);

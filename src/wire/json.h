@@ -18,6 +18,7 @@ enum { JSON_DEPTH_MAX = 64 };
 typedef struct {
     arena *memory;                  /* needs about 16 bytes per byte of text */
     size_t depth_max;               /* 0 = JSON_DEPTH_MAX */
+    bool numbers_as_text;           /* numbers are checked, and kept as yyjson's "raw" values: exact, for printing */
     const json_cut *cut;            /* the text is its skeleton: errors count bytes in its body; may be NULL */
 } json_opts;
 

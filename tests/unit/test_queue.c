@@ -1,0 +1,212 @@
+/* Every item that the queue took ends once, with outputs or a reason: on a worker, or at once where the model is cheap;
+ * a full queue gives the item back, a cancelled one never runs. */
+#include "serve/queue.h"
+#include "os/clock.h"
+#include "os/thread.h"
+#include "serve_rig.h"
+#include "test.h"
+
+typedef struct {
+    queue_item item;
+    tensor x;
+    float data[2];
+    _Atomic int done;
+    err_code code;
+    float got;
+    const void *on; /* whose stack done() ran on: tells threads apart */
+} ask;
+
+static _Thread_local char here;
+
+static void done(queue_item *item, exec *x, const err *e)
+{
+    ask *a = (ask *)(void *)item;
+    a->code = x ? ERR_OK : e->code;
+    a->on = &here;
+    if (x) {
+        a->got = ((const float *)exec_output(x, 0)->data)[1];
+        exec_give(x);
+    }
+    atomic_fetch_add(&a->done, 1);
+}
+
+static void ask_init(ask *a, float v)
+{
+    shape s = shape_make(2, (const int64_t[]){1, 2});
+    *a = (ask){.data = {1, v}};
+    a->x = tensor_make(DT_F32, &s, a->data);
+    a->item.inputs = &a->x;
+    a->item.done = done;
+}
+
+static void wait_done(ask *a)
+{
+    uint64_t until_us = clock_now_us() + 10000000;
+    while (!atomic_load(&a->done) && clock_now_us() < until_us) thread_pause();
+    CHECK_U64((uint64_t)atomic_load(&a->done), 1);
+}
+
+typedef struct {
+    serve_rig rig;
+    compute *pool;
+    queue *queue;
+} bench;
+
+static void start(bench *b, uint32_t depth_max, uint32_t inline_us)
+{
+    onnx_build model_build;
+    err e;
+    serve_rig_twice(&model_build);
+    serve_rig_start(&b->rig, &model_build);
+    CHECK(compute_new(&b->pool, 2, &e) == ERR_OK);
+    queue_opts o = {.model = b->rig.served.model,
+                    .pool = b->pool,
+                    .metrics = &b->rig.served.metrics,
+                    .depth_max = depth_max,
+                    .inline_us = inline_us};
+    CHECK(queue_new(&b->queue, &o, &e) == ERR_OK);
+}
+
+static void stop(bench *b)
+{
+    compute_free(b->pool);
+    queue_free(b->queue);
+    serve_rig_stop(&b->rig);
+}
+
+static void a_run_gives_the_outputs_to_done(void)
+{
+    bench b;
+    ask a[8];
+    err e;
+    start(&b, 8, 0);
+    for (int i = 0; i < 8; i++) {
+        ask_init(&a[i], (float)i);
+        CHECK(queue_push(b.queue, &a[i].item, &e) == ERR_OK);
+    }
+    for (int i = 0; i < 8; i++) {
+        wait_done(&a[i]);
+        CHECK(a[i].code == ERR_OK && a[i].got == (float)(2 * i) && a[i].on != &here);
+    }
+    metrics_model *m = &b.rig.served.metrics;
+    CHECK_U64((uint64_t)atomic_load(&m->waiting), 0);
+    CHECK_U64((uint64_t)atomic_load(&m->running), 0);
+    uint64_t runs = 0, waits = 0;
+    for (int i = 0; i < METRIC_BUCKETS; i++) {
+        runs += m->predict.bucket[i];
+        waits += m->queue_wait.bucket[i];
+    }
+    CHECK_U64(runs, 8);
+    CHECK_U64(waits, 8);
+    stop(&b);
+}
+
+static void a_cheap_model_runs_at_once_after_its_first_run(void)
+{
+    bench b;
+    ask a;
+    err e;
+    start(&b, 8, 500);
+    ask_init(&a, 1);
+    CHECK(queue_push(b.queue, &a.item, &e) == ERR_OK);
+    wait_done(&a);
+    CHECK(a.on != &here); /* its cost was not known */
+    long before = mem_allocs();
+    bool at_once = false;
+    for (int i = 0; i < 50 && !at_once; i++) { /* a run that was interrupted looks expensive for a while */
+        ask_init(&a, 2);
+        CHECK(queue_push(b.queue, &a.item, &e) == ERR_OK);
+        wait_done(&a);
+        CHECK(a.code == ERR_OK && a.got == 4);
+        at_once = a.on == &here;
+    }
+    CHECK(at_once);
+    CHECK_U64((uint64_t)mem_allocs(), (uint64_t)before);
+    /* A new shape has to be planned: never here. */
+    shape s = shape_make(2, (const int64_t[]){0, 2});
+    ask_init(&a, 2);
+    a.x = tensor_make(DT_F32, &s, a.data);
+    a.item.done = done;
+    exec *cheap = exec_take_cheap(b.rig.served.model, &s, 500);
+    CHECK(!cheap);
+    stop(&b);
+}
+
+/* Holds both workers, so that items wait. */
+typedef struct {
+    compute_job job;
+    _Atomic bool *held;
+} holder;
+
+static void hold(compute_job *j)
+{
+    holder *h = (holder *)(void *)j;
+    while (atomic_load(h->held)) thread_pause();
+}
+
+static void a_full_queue_gives_the_item_back_and_cancelled_items_never_run(void)
+{
+    bench b;
+    ask a[4];
+    err e;
+    start(&b, 3, 0);
+    _Atomic bool held = true;
+    holder h[2] = {{{.run = hold}, &held}, {{.run = hold}, &held}};
+    for (int i = 0; i < 2; i++) CHECK(compute_submit(b.pool, &h[i].job, &e) == ERR_OK);
+    for (int i = 0; i < 4; i++) ask_init(&a[i], 1);
+    for (int i = 0; i < 3; i++) CHECK(queue_push(b.queue, &a[i].item, &e) == ERR_OK);
+    CHECK(queue_push(b.queue, &a[3].item, &e) == ERR_LIMIT);
+    CHECK_STR(e.text, "queue is full: 3 requests wait, the limit is 3");
+    CHECK_U64((uint64_t)atomic_load(&b.rig.served.metrics.waiting), 3);
+    atomic_store(&a[1].item.cancelled, true);
+    atomic_store(&held, false);
+    for (int i = 0; i < 3; i++) {
+        wait_done(&a[i]);
+        CHECK(a[i].code == (i == 1 ? ERR_CANCELLED : ERR_OK));
+    }
+    CHECK(atomic_load(&a[3].done) == 0);
+    stop(&b);
+}
+
+static void a_wrong_shape_is_the_items_error(void)
+{
+    bench b;
+    ask a;
+    err e;
+    start(&b, 3, 50);
+    shape s = shape_make(2, (const int64_t[]){1, 3});
+    ask_init(&a, 1);
+    a.x = tensor_make(DT_F32, &s, a.data);
+    CHECK(queue_push(b.queue, &a.item, &e) == ERR_OK);
+    wait_done(&a);
+    CHECK(a.code == ERR_INVALID);
+    stop(&b);
+}
+
+static void construction_survives_every_failed_allocation(void)
+{
+    bench b;
+    err e;
+    start(&b, 1, 0);
+    queue_opts o = {.model = b.rig.served.model, .pool = b.pool, .metrics = &b.rig.served.metrics, .depth_max = 1};
+    FAULT_SWEEP({
+        queue *made = NULL;
+        if (queue_new(&made, &o, &e) == ERR_OK)
+            queue_free(made);
+        else
+            CHECK(e.code == ERR_NOMEM);
+    });
+    stop(&b);
+}
+
+int main(void)
+{
+    static const test_case cases[] = {
+        TEST(a_run_gives_the_outputs_to_done),
+        TEST(a_cheap_model_runs_at_once_after_its_first_run),
+        TEST(a_full_queue_gives_the_item_back_and_cancelled_items_never_run),
+        TEST(a_wrong_shape_is_the_items_error),
+        TEST(construction_survives_every_failed_allocation),
+    };
+    return test_main(cases, COUNTOF(cases));
+}

@@ -1,0 +1,123 @@
+/* The configuration's models are all there under their names, or opening fails with one line that names the file. */
+#include "serve/repository.h"
+#include "serve_rig.h"
+#include "test.h"
+
+static arena memory;
+static compute *pool;
+static char path[64];
+
+static conf *config(void)
+{
+    static conf c;
+    err e;
+    arena_fini(&memory);
+    arena_init(&memory, NULL, 0, 1 << 20);
+    CHECK(conf_init(&c, &memory, &e) == ERR_OK);
+    return &c;
+}
+
+static void add(conf *c, const char *name, const char *file)
+{
+    err e;
+    CHECK(conf_model_add(c, "t", str_of(name), str_of(file), &e) == ERR_OK);
+}
+
+static void models_are_found_by_name_and_version(void)
+{
+    conf *c = config();
+    CLEANUP(repository) repository *r = NULL;
+    served *s = NULL;
+    err e;
+    add(c, "b", path);
+    add(c, "gr\303\274n", path);
+    c->model_dir = str_of(path);
+    CHECK(repository_open(&r, c, pool, &e) == ERR_OK);
+    CHECK_U64(repository_count(r), 3);
+    CHECK(str_is(repository_at(r, 0)->name, "b") && str_is(repository_at(r, 2)->name, "model"));
+    CHECK(repository_find(r, STR("b"), STR(""), &s, &e) == ERR_OK && s == repository_at(r, 0));
+    CHECK(repository_find(r, STR("gr\303\274n"), STR("1"), &s, &e) == ERR_OK && str_is(s->version, "1"));
+    CHECK(repository_find(r, STR("c"), STR(""), &s, &e) == ERR_NOT_FOUND);
+    CHECK_STR(e.text, "Model with name c does not exist.");
+    CHECK(repository_find(r, STR("b"), STR("2"), &s, &e) == ERR_NOT_FOUND);
+    CHECK_STR(e.text, "Model with name b and version 2 does not exist.");
+}
+
+static const char *refused(conf *c)
+{
+    static err e;
+    repository *r = NULL;
+    CHECK(repository_open(&r, c, pool, &e) != ERR_OK);
+    CHECK(!r);
+    return e.text;
+}
+
+static void names_that_a_url_cannot_hold_are_refused(void)
+{
+    static const char *const bad[] = {"a b", "a/b", "a:b", "a?", "a#", "a%", "a\"", "a\\", "a\n", "..", ".", "\377"};
+    char want[300];
+    for (size_t i = 0; i < COUNTOF(bad); i++) {
+        conf *c = config();
+        add(c, bad[i], path);
+        snprintf(want, sizeof want,
+                 "model name: expected 1..128 characters without blanks and / : ? # %% \" \\, got '%s'", bad[i]);
+        CHECK_STR(refused(c), want);
+    }
+    conf *c = config();
+    char longest[130] = {0};
+    memset(longest, 'a', 129);
+    add(c, longest, path);
+    CHECK(strstr(refused(c), "model name: expected 1..128"));
+}
+
+static void duplicates_and_bad_files_name_the_file(void)
+{
+    char want[300];
+    conf *c = config();
+    add(c, "model", path);
+    c->model_dir = str_of(path);
+    snprintf(want, sizeof want, "models: duplicate name 'model' for %s and %s", path, path);
+    CHECK_STR(refused(c), want);
+    c = config();
+    add(c, "m", "/nowhere/model.onnx");
+    CHECK(strncmp(refused(c), "/nowhere/model.onnx: ", 21) == 0);
+    c = config();
+    c->model_repository = STR("/nowhere");
+    CHECK(strncmp(refused(c), "/nowhere: ", 10) == 0);
+}
+
+static void opening_survives_every_failed_allocation(void)
+{
+    conf *c = config();
+    err e;
+    add(c, "a", path);
+    add(c, "b", path);
+    FAULT_SWEEP({
+        repository *r = NULL;
+        if (repository_open(&r, c, pool, &e) == ERR_OK)
+            repository_free(r);
+        else
+            CHECK(e.code == ERR_NOMEM || e.code == ERR_LIMIT);
+    });
+}
+
+int main(void)
+{
+    static const test_case cases[] = {
+        TEST(models_are_found_by_name_and_version),
+        TEST(names_that_a_url_cannot_hold_are_refused),
+        TEST(duplicates_and_bad_files_name_the_file),
+        TEST(opening_survives_every_failed_allocation),
+    };
+    onnx_build b;
+    err e;
+    if (compute_new(&pool, 1, &e)) return 1;
+    serve_rig_twice(&b);
+    serve_rig_save(&b, path);
+    int failed = test_main(cases, COUNTOF(cases));
+    serve_rig_unsave(path);
+    onnx_build_end(&b);
+    compute_free(pool);
+    arena_fini(&memory);
+    return failed;
+}

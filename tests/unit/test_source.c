@@ -1,0 +1,144 @@
+/* What a user names leads to one model file, or to one line that says what was looked for. */
+#include "serve/source.h"
+#include "test.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char root[] = "/tmp/proa-source-XXXXXX";
+
+static const char *path(const char *name)
+{
+    static char text[4][200];
+    static int at;
+    at = (at + 1) % 4;
+    snprintf(text[at], sizeof text[at], "%s%s%s", root, name[0] ? "/" : "", name);
+    return text[at];
+}
+
+static void folder(const char *name) { CHECK(mkdir(path(name), 0755) == 0); }
+
+static void file(const char *name)
+{
+    FILE *f = fopen(path(name), "w");
+    CHECK(f != NULL);
+    if (f) fclose(f);
+}
+
+/* "version file" or the error, without the root. */
+static const char *find(const char *name)
+{
+    static char text[500];
+    arena a;
+    source s;
+    err e = {0};
+    arena_init(&a, NULL, 0, 1 << 20);
+    err_code rc = source_find(&s, &a, path(name), &e);
+    if (rc)
+        snprintf(text, sizeof text, "%d %s", (int)rc,
+                 strncmp(e.text, root, strlen(root)) ? e.text : e.text + strlen(root));
+    else
+        snprintf(text, sizeof text, "%.*s %s", (int)s.version.len, s.version.p, s.file.p + strlen(root));
+    arena_fini(&a);
+    return text;
+}
+
+static void tree(void)
+{
+    CHECK(mkdtemp(root));
+    folder("one");
+    file("one/anything.onnx");
+    file("one/labels.txt");
+    file("one/.hidden.onnx");
+    folder("named");
+    file("named/a.onnx");
+    file("named/model.onnx");
+    folder("two");
+    file("two/a.onnx");
+    file("two/b.onnx");
+    folder("empty");
+    folder("versions");
+    folder("versions/2");
+    file("versions/2/model.onnx");
+    folder("versions/10");
+    file("versions/10/x.onnx");
+    folder("versions/11");
+    folder("versions/latest");
+    file("versions/latest/model.onnx");
+    folder("versions/99999999999999999999999");
+    folder("..data");
+    CHECK(symlink("one/anything.onnx", path("link.onnx")) == 0);
+}
+
+static void each_form_finds_its_file_and_version(void)
+{
+    CHECK_STR(find("one/anything.onnx"), "1 /one/anything.onnx");
+    CHECK_STR(find("link.onnx"), "1 /link.onnx");
+    CHECK_STR(find("one"), "1 /one/anything.onnx");
+    CHECK_STR(find("one/"), "1 /one/anything.onnx");
+    CHECK_STR(find("named"), "1 /named/model.onnx");
+    CHECK_STR(find("versions"), "10 /versions/10/x.onnx");
+    CHECK_STR(find("versions/2"), "1 /versions/2/model.onnx");
+    CHECK_STR(find("one/labels.txt"), "1 /one/labels.txt"); /* a file is what its user says it is */
+}
+
+static void what_is_not_there_is_said(void)
+{
+    char want[300];
+    CHECK_STR(find("two"), "1 /two: expected one .onnx file or model.onnx, got 2 files");
+    snprintf(want, sizeof want, "%d /empty: expected an .onnx file, a folder with one, or VERSION/model.onnx, got none",
+             ERR_NOT_FOUND);
+    CHECK_STR(find("empty"), want);
+    CHECK(strstr(find("missing"), "/missing: "));
+}
+
+static void a_repository_is_its_folders(void)
+{
+    arena a;
+    str *names = NULL;
+    size_t n = 0;
+    err e = {0};
+    arena_init(&a, NULL, 0, 1 << 20);
+    CHECK(source_models(&names, &n, &a, path(""), &e) == ERR_OK);
+    CHECK_U64(n, 5);
+    CHECK(str_is(names[0], "empty") && str_is(names[4], "versions"));
+    CHECK(source_models(&names, &n, &a, path("empty"), &e) == ERR_NOT_FOUND);
+    CHECK(strstr(e.text, "/empty: expected folders NAME/VERSION/model.onnx, got none"));
+    arena_fini(&a);
+}
+
+static void no_memory_is_an_error_wherever_it_happens(void)
+{
+    FAULT_SWEEP({
+        const char *got = find("versions");
+        CHECK(strncmp(got, "10 ", 3) == 0 || strstr(got, "memory"));
+    });
+    arena a;
+    source s;
+    err e;
+    arena_init(&a, NULL, 0, 40);
+    CHECK(source_find(&s, &a, path("versions"), &e) != ERR_OK);
+    arena_fini(&a);
+}
+
+static void clean(void)
+{
+    char command[100];
+    snprintf(command, sizeof command, "rm -r %s", root);
+    CHECK(system(command) == 0);
+}
+
+int main(void)
+{
+    static const test_case cases[] = {
+        TEST(tree),
+        TEST(each_form_finds_its_file_and_version),
+        TEST(what_is_not_there_is_said),
+        TEST(a_repository_is_its_folders),
+        TEST(no_memory_is_an_error_wherever_it_happens),
+        TEST(clean),
+    };
+    return test_main(cases, COUNTOF(cases));
+}

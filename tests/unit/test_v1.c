@@ -1,0 +1,146 @@
+/* A V1 request's rows or columns reach the model digit for digit and the outputs come back in the same form; whatever
+ * is wrong is refused in one line that says where. */
+#include "serve/v1.h"
+#include "serve_rig.h"
+#include "test.h"
+
+static const char *ask(serve_rig *r, const char *json)
+{
+    return serve_rig_ask(r, &v1_protocol, str_of(json), (str){0});
+}
+
+static void twice(serve_rig *r)
+{
+    onnx_build b;
+    serve_rig_twice(&b);
+    serve_rig_start(r, &b);
+}
+
+/* a FP32 [N,2], k INT64 [N] -> p = a, q = k. */
+static void two(serve_rig *r)
+{
+    onnx_build b;
+    onnx_build_start(&b, 17);
+    onnx_build_input(&b, "a", DT_F32, "N,2");
+    onnx_build_input(&b, "k", DT_I64, "N");
+    onnx_build_node(&b, "Identity", "a", "p", "");
+    onnx_build_node(&b, "Identity", "k", "q", "");
+    onnx_build_output(&b, "p", DT_F32, "N,2");
+    onnx_build_output(&b, "q", DT_I64, "N");
+    serve_rig_start(r, &b);
+}
+
+static void rows_and_columns_come_back_in_their_form(void)
+{
+    serve_rig r;
+    twice(&r);
+    CHECK_STR(ask(&r, "{\"instances\":[[1,2],[0.5,-3]]}"), "200 {\"predictions\":[[2.0,4.0],[1.0,-6.0]]}");
+    CHECK_STR(ask(&r, "{\"signature_name\":\"s\",\"inputs\":[[1,2]]}"), "200 {\"predictions\":[[2.0,4.0]]}");
+    CHECK_STR(ask(&r, "{\"instances\":[{\"x\":[1,2]},{\"x\":[3,4]}]}"), "200 {\"predictions\":[[2.0,4.0],[6.0,8.0]]}");
+    CHECK_STR(ask(&r, "{\"inputs\":{\"x\":[[1,2]]}}"), "200 {\"outputs\":[[2.0,4.0]]}");
+    serve_rig_stop(&r);
+    two(&r);
+    CHECK_STR(ask(&r, "{\"instances\":[{\"k\":-1,\"a\":[1,2]},{\"a\":[3,4],\"k\":2}]}"),
+              "200 {\"predictions\":[{\"p\":[1.0,2.0],\"q\":-1},{\"p\":[3.0,4.0],\"q\":2}]}");
+    CHECK_STR(ask(&r, "{\"inputs\":{\"k\":[7],\"a\":[[1,2]]}}"), "200 {\"outputs\":{\"p\":[[1.0,2.0]],\"q\":[7]}}");
+    serve_rig_stop(&r);
+}
+
+/* Rows go through a tree on their way: no digit may be lost there. */
+static void numbers_in_rows_are_exact(void)
+{
+    serve_rig r;
+    two(&r);
+    CHECK_STR(ask(&r, "{\"instances\":[{\"k\":9223372036854775807,\"a\":[-0.0,1.00000005960464477540]},"
+                      "{\"k\":-9223372036854775808,\"a\":[1e-45,-0]}]}"),
+              "200 {\"predictions\":[{\"p\":[-0.0,1.0000001],\"q\":9223372036854775807},"
+              "{\"p\":[1e-45,-0.0],\"q\":-9223372036854775808}]}");
+    serve_rig_stop(&r);
+}
+
+static void strings_scalars_and_bare_outputs_pass(void)
+{
+    serve_rig r;
+    onnx_build b;
+    serve_rig_same(&b, DT_STRING, "N");
+    serve_rig_start(&r, &b);
+    CHECK_STR(ask(&r, "{\"instances\":[\"a\\u0000\\\"\",\"\"]}"), "200 {\"predictions\":[\"a\\u0000\\\"\",\"\"]}");
+    CHECK_STR(ask(&r, "{\"instances\":[{\"x\":\"a\\u0000\\\"\"},{\"x\":\"\"}]}"),
+              "200 {\"predictions\":[\"a\\u0000\\\"\",\"\"]}");
+    serve_rig_stop(&r);
+    serve_rig_same(&b, DT_BOOL, "");
+    serve_rig_start(&r, &b);
+    CHECK_STR(ask(&r, "{\"inputs\":{\"x\":true}}"), "200 {\"outputs\":true}");
+    serve_rig_stop(&r);
+}
+
+static void each_wrong_request_is_refused_in_one_line(void)
+{
+    static const struct {
+        bool two;
+        const char *json, *want;
+    } rows[] = {
+        {false, "[]", "400 request: expected an object, got a list"},
+        {false, "{}", "400 request: expected \"instances\" or \"inputs\", got neither"},
+        {false, "{\"instances\":[],\"inputs\":[]}", "400 request: expected \"instances\" or \"inputs\", got both"},
+        {false, "{\"instances\":7}", "400 input 'x': data: expected a JSON array, got '7'"},
+        {false, "{\"instances\":{\"x\":1}}", "400 instances: expected a list, got an object"},
+        {false, "{\"instances\":[]}", "400 input 'x': shape: expected [-1,2], got '[0]'"},
+        {false, "{\"instances\":[[1,2],[3]]}",
+         "400 input 'x': data: [1]: ragged array: expected 2 elements as in the lists before, got 1"},
+        {false, "{\"instances\":[[1,2,3]]}", "400 input 'x': shape: expected [-1,2], got '[1,3]'"},
+        {false, "{\"instances\":[[1,null]]}",
+         "400 input 'x': data: [0][1]: expected a number within +-3.4028235e38, got 'null'"},
+        {false, "{\"instances\":[1,{\"x\":[1,2]}]}", "400 instances[0]: instance: expected an object, got 1"},
+        {false, "{\"instances\":[{\"x\":[1,2]},-2.50]}", "400 instances[1]: instance: expected an object, got -2.50"},
+        {false, "{\"instances\":[{\"x\":[1,{}]}]}",
+         "400 input 'x': data: [0][1]: expected a number within +-3.4028235e38, got '{'"},
+        {false, "{\"instances\":[{\"x\":[1,2],\"z\":1}]}",
+         "400 instances[0]: expected only inputs of the model, got 'z'"},
+        {false, "{\"inputs\":{\"z\":[[1,2]]}}", "400 inputs: expected only inputs of the model, got 'z'"},
+        {false, "{\"inputs\":{}}", "400 inputs: expected input 'x', got none"},
+        {false, "{\"instances\":[[[[[[[[[[[1]]]]]]]]]]]}",
+         "400 input 'x': data: expected nesting of at most 8, got 11"},
+        {true, "{\"instances\":[[1,2]]}", "400 instances: expected objects with the model's 2 inputs, got bare values"},
+        {true, "{\"instances\":[{\"a\":[1,2]}]}", "400 instances[0]: expected input 'k', got none"},
+        {true, "{\"inputs\":{\"a\":[[1,2]],\"k\":[1.5]}}",
+         "400 input 'k': data: [0]: expected an integer in -9223372036854775808..9223372036854775807, got '1.5'"},
+    };
+    serve_rig r, r2;
+    twice(&r);
+    two(&r2);
+    for (size_t i = 0; i < COUNTOF(rows); i++) CHECK_STR(ask(rows[i].two ? &r2 : &r, rows[i].json), rows[i].want);
+    serve_rig_stop(&r);
+    serve_rig_stop(&r2);
+}
+
+static void no_memory_is_an_error_wherever_it_happens(void)
+{
+    serve_rig r;
+    two(&r);
+    long failed = 0;
+    static const char *const bodies[] = {"{\"instances\":[{\"k\":-1,\"a\":[1,2]},{\"a\":[3,4],\"k\":2}]}",
+                                         "{\"inputs\":{\"k\":[7],\"a\":[[1,2]]}}"};
+    for (size_t i = 0; i < COUNTOF(bodies); i++) {
+        CHECK(strncmp(ask(&r, bodies[i]), "200 ", 4) == 0);
+        serve_rig_forget(&r);
+        FAULT_SWEEP({
+            const char *got = ask(&r, bodies[i]);
+            CHECK(strncmp(got, "200 ", 4) == 0 || strncmp(got, "503 ", 4) == 0 || strncmp(got, "413 ", 4) == 0);
+            failed += got[0] != '2';
+            serve_rig_forget(&r);
+        });
+    }
+    CHECK(failed >= 4);
+    serve_rig_stop(&r);
+}
+
+int main(void)
+{
+    static const test_case cases[] = {
+        TEST(rows_and_columns_come_back_in_their_form),  TEST(numbers_in_rows_are_exact),
+        TEST(strings_scalars_and_bare_outputs_pass),     TEST(each_wrong_request_is_refused_in_one_line),
+        TEST(no_memory_is_an_error_wherever_it_happens),
+    };
+    return test_main(cases, COUNTOF(cases));
+}
