@@ -72,7 +72,7 @@ typedef struct {
     attr_kind kind;
     bool required;
 } op_attr;
-enum { OP_ATTRS_MAX = 20 };
+enum { OP_ATTRS_MAX = 24 };   /* TreeEnsembleClassifier has 21 */
 #define OP_BYTES_MAX ((size_t)1 << 40)   /* of one output; more than any machine has, and far from overflow */
 
 struct op_row {

@@ -1,5 +1,5 @@
-/* Every pair of key and value types is looked up as the attributes say, what is missing gets the default, and lists that
- * do not fit are refused when the model is loaded. */
+/* Every pair of key and value types is looked up as the attributes say, what is missing gets the default, and lists
+ * that do not fit are refused when the model is loaded. */
 #include "op_harness.h"
 
 #include <math.h>
