@@ -101,7 +101,7 @@ static void requantize_row(const op_call *c, size_t at, const int32_t *sum, cons
     uint8_t *to = (uint8_t *)y->data + at;
     for (size_t i = 0; i < n; i++) {
         float v = rintf((float)sum[i] * scale[i * step]) + (float)zero;
-        int32_t q = v < (float)low ? low : v > (float)high ? high : (int32_t)v;
+        int32_t q = !(v >= (float)low) ? low : v > (float)high ? high : (int32_t)v;
         to[i] = (uint8_t)q; /* the same bits for int8 */
     }
 }

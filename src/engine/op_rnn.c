@@ -334,7 +334,7 @@ static err_code run(op_call *c, err *e)
     rnn_state local;
     const rnn_state *s;
     rnn_call r;
-    rnn_io io = {NULL};
+    rnn_io io = {0};
     rnn_weights now[DIRECTIONS_MAX];
     err_code rc = state_of(c, &local, &s, e);
     if (!rc) rc = measure(c, s, &r, e);

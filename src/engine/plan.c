@@ -2,8 +2,7 @@
 
 #include "engine/holes.h"
 
-/* Life of a value's memory, in steps: node i is step i + 1, so that inputs live from 0. */
-#define NEVER 0u
+/* The life of a value's memory is counted in steps: node i is step i + 1, inputs live from 0; outputs of the graph: */
 #define FOREVER UINT32_MAX
 
 typedef struct {

@@ -1,0 +1,91 @@
+#!/usr/bin/env python3
+"""seeds_onnx.py FOLDER - tiny models of many kinds, as seeds for fuzz_onnx and test_onnx.  Needs onnx and numpy."""
+import pathlib
+import sys
+
+import numpy as np
+from onnx import TensorProto as T
+from onnx import helper as h
+from onnx import numpy_helper as nh
+
+OPSET = 17
+out = pathlib.Path(sys.argv[1])
+
+
+def value(name, kind, *dims):
+    return h.make_tensor_value_info(name, kind, dims)
+
+
+def save(name, nodes, ins, outs, weights=(), opset=OPSET, functions=(), extra=(), ir=8):
+    graph = h.make_graph(nodes, name, ins, outs, [nh.from_array(np.asarray(w), n) for n, w in weights])
+    imports = [h.make_opsetid("", opset)] + [h.make_opsetid(*e) for e in extra]
+    model = h.make_model(graph, opset_imports=imports, functions=list(functions), ir_version=ir, producer_name="")
+    (out / name).write_bytes(model.SerializeToString())
+
+
+def floats(*shape):
+    return (np.arange(int(np.prod(shape))).reshape(shape) % 7 - 3).astype(np.float32) / 4
+
+
+def nets():
+    save("conv", [h.make_node("Pad", ["x", "p"], ["q"]), h.make_node("Conv", ["q", "w"], ["c"]),
+                  h.make_node("BatchNormalization", ["c", "s", "b", "m", "v"], ["n"]), h.make_node("Relu", ["n"], ["r"]),
+                  h.make_node("MaxPool", ["r"], ["y"], kernel_shape=[2, 2])],
+         [value("x", T.FLOAT, "N", 1, 4, 4)], [value("y", T.FLOAT, "N", 2, "h", "w")],
+         [("p", np.array([0, 0, 1, 1, 0, 0, 1, 1])), ("w", floats(2, 1, 3, 3)), ("s", floats(2)), ("b", floats(2)),
+          ("m", floats(2)), ("v", np.ones(2, np.float32))])
+    save("mlp", [h.make_node("MatMul", ["x", "w"], ["a"]), h.make_node("Add", ["a", "b"], ["c"]),
+                 h.make_node("Sigmoid", ["c"], ["s"]), h.make_node("Mul", ["c", "s"], ["d"]),
+                 h.make_node("Gemm", ["d", "w2"], ["e"], transB=1, alpha=0.5), h.make_node("Softmax", ["e"], ["y"], axis=-1)],
+         [value("x", T.FLOAT, "N", 3)], [value("y", T.FLOAT, "N", 2)], [("w", floats(3, 4)), ("b", floats(4)), ("w2", floats(2, 4))])
+    save("lstm", [h.make_node("LSTM", ["x", "w", "r"], ["y", "h", "c"], hidden_size=2)], [value("x", T.FLOAT, "L", 1, 3)],
+         [value("y", T.FLOAT, "L", 1, 1, 2), value("h", T.FLOAT, 1, 1, 2)], [("w", floats(1, 8, 3)), ("r", floats(1, 8, 2))])
+    save("quant", [h.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]), h.make_node("DequantizeLinear", ["q", "s", "z"], ["y"])],
+         [value("x", T.FLOAT, "N", 3)], [value("y", T.FLOAT, "N", 3)], [("s", np.float32(0.5)), ("z", np.uint8(3))])
+
+
+def shapes():
+    save("shape", [h.make_node("Shape", ["x"], ["s"]), h.make_node("Gather", ["s", "i"], ["d"]),
+                   h.make_node("Unsqueeze", ["d", "zero"], ["u"]), h.make_node("Concat", ["u", "minus"], ["t"], axis=0),
+                   h.make_node("Reshape", ["x", "t"], ["r"]), h.make_node("Transpose", ["r"], ["y"])],
+         [value("x", T.FLOAT, "N", 2, 3)], [value("y", T.FLOAT, "a", "b")],
+         [("i", np.array(0)), ("zero", np.array([0])), ("minus", np.array([-1]))])
+    save("late", [h.make_node("NonZero", ["x"], ["i"]), h.make_node("Cast", ["i"], ["f"], to=T.FLOAT),
+                  h.make_node("ReduceSum", ["f"], ["s"], keepdims=0), h.make_node("Slice", ["x", "a", "b"], ["t"]),
+                  h.make_node("Add", ["t", "s"], ["y"])],
+         [value("x", T.FLOAT, "N")], [value("y", T.FLOAT, "m")], [("a", np.array([0])), ("b", np.array([-1]))])
+    save("resize", [h.make_node("Resize", ["x", "", "s"], ["r"], mode="linear"), h.make_node("Split", ["r"], ["a", "b"], axis=1),
+                    h.make_node("Tile", ["a", "t"], ["y"])],
+         [value("x", T.FLOAT, 1, 2, 2, 2)], [value("y", T.FLOAT, "n", "c", "h", "w")],
+         [("s", np.array([1, 1, 2, 1.5], np.float32)), ("t", np.array([1, 2, 1, 1]))])
+    save("ints", [h.make_node("TopK", ["x", "k"], ["v", "i"]), h.make_node("GatherElements", ["x", "i"], ["g"]),
+                  h.make_node("Where", ["c", "v", "g"], ["w"]), h.make_node("CumSum", ["w", "ax"], ["y"])],
+         [value("x", T.INT64, 2, 4), value("c", T.BOOL, 1, 2)], [value("y", T.INT64, 2, 2)], [("k", np.array([2])), ("ax", np.array(1))])
+
+
+def structure():
+    body = h.make_function("local", "Twice", ["a"], ["b"], [h.make_node("Mul", ["a", "c"], ["b"]),
+                           h.make_node("Constant", [], ["c"], value_float=2.0)][::-1], [h.make_opsetid("", OPSET)])
+    save("function", [h.make_node("Twice", ["x"], ["t"], domain="local"), h.make_node("Twice", ["t"], ["y"], domain="local")],
+         [value("x", T.FLOAT, 2)], [value("y", T.FLOAT, 2)], functions=[body], extra=[("local", 1)])
+    then = h.make_graph([h.make_node("Relu", ["x"], ["t"])], "then", [], [value("t", T.FLOAT, "n")])
+    other = h.make_graph([h.make_node("Neg", ["x"], ["e"])], "else", [], [value("e", T.FLOAT, "n")])
+    save("if", [h.make_node("If", ["c"], ["y"], then_branch=then, else_branch=other)],
+         [value("c", T.BOOL), value("x", T.FLOAT, "n")], [value("y", T.FLOAT, "n")])
+    loop = h.make_graph([h.make_node("Add", ["s", "x"], ["o"]), h.make_node("Identity", ["c"], ["d"]),
+                         h.make_node("Identity", ["o"], ["scan"])], "body",
+                        [value("i", T.INT64), value("c", T.BOOL), value("s", T.FLOAT, 2)],
+                        [value("d", T.BOOL), value("o", T.FLOAT, 2), value("scan", T.FLOAT, 2)])
+    save("loop", [h.make_node("Loop", ["n", "", "x"], ["y", "all"], body=loop)], [value("n", T.INT64), value("x", T.FLOAT, 2)],
+         [value("y", T.FLOAT, 2), value("all", T.FLOAT, "k", 2)])
+    save("old", [h.make_node("Add", ["x", "b"], ["a"], broadcast=1, axis=1), h.make_node("Reshape", ["a"], ["y"], shape=[-1])],
+         [value("x", T.FLOAT, 1, 2, 2)], [value("y", T.FLOAT, 4)], [("b", floats(2))], opset=1, ir=3)
+    save("zipmap", [h.make_node("ZipMap", ["x"], ["y"], domain="ai.onnx.ml", classlabels_int64s=[1, 2])],
+         [value("x", T.FLOAT, "N", 2)], [h.make_tensor_value_info("y", T.FLOAT, None)], extra=[("ai.onnx.ml", 1)])
+    save("strings", [h.make_node("Identity", ["x"], ["y"])], [value("x", T.STRING, 2)], [value("y", T.STRING, 2)])
+
+
+out.mkdir(parents=True, exist_ok=True)
+nets()
+shapes()
+structure()
