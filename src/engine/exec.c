@@ -102,7 +102,7 @@ static err_code late_run(op_call *c, err *e)
         if (c->out[i]) *c->out[i] = (tensor){0};
     }
     c->later = false;
-    err_code rc = row->infer(c, e);
+    err_code rc = op_infer(c, e);
     if (rc) return rc;
     if (c->later) return op_err(c, e, ERR_INTERNAL, "asks for an input that is known");
     if (row->flags & OP_VIEW) {

@@ -69,6 +69,7 @@ typedef struct {
 typedef struct {
     str name, op, domain;              /* domain "" = ai.onnx */
     const op_row *row;
+    const struct op_types *types;      /* what ONNX allows as inputs; NULL = not an operator of ONNX */
     int64_t opset;                     /* the version of `domain` that it was written for */
     uint32_t in_count, out_count, attr_count;
     value_id *in, *out;

@@ -5,6 +5,7 @@
 #include "engine/onnx_legacy.h"
 #include "engine/onnx_proto.h"
 #include "engine/op.h"
+#include "engine/op_types.h"
 
 #include <string.h>
 
@@ -238,6 +239,7 @@ static err_code row_find(const scope *s, graph *g, node *n, err *e)
                        (long long)n->opset, known);
     int64_t rows_of = n->opset < ONNX_LEGACY_TO && !n->domain.len ? ONNX_LEGACY_TO : n->opset;
     n->row = op_find(n->domain, n->op, rows_of, &newest);
+    n->types = op_types_find(n->domain, n->op, rows_of);
     if (n->row) return op_check(g, n, e);
     if (newest)
         return err_set(e, ERR_UNSUPPORTED, "%s: operator not implemented at this version, only from later ones on",

@@ -1,5 +1,6 @@
 #include "engine/op.h"
 
+#include "engine/op_types.h"
 #include "os/lock.h"
 
 #include <stdarg.h>
@@ -220,6 +221,25 @@ err_code op_type(const op_call *c, uint32_t input, uint32_t types, err *e)
     }
     return op_err(c, e, ERR_UNSUPPORTED, "%s: expected %s, got %s", input_text(c, input, where), want,
                   dtype_name(c->in[input]->type));
+}
+
+err_code op_infer(op_call *c, err *e)
+{
+    const op_types *t = c->node->types;
+    uint32_t set, var, first[OP_TYPES_VARS] = {0};
+    err_code rc = ERR_OK;
+    for (uint32_t i = 0; t && i < c->in_count && !rc && op_types_input(t, i, &set, &var); i++) {
+        if (!c->in[i]) continue;
+        rc = op_type(c, i, set, e);
+        if (rc || var == 0) continue;
+        if (!first[var]) first[var] = i + 1;
+        dtype want = c->in[first[var] - 1]->type;
+        char where[120];
+        if (c->in[i]->type != want)
+            rc = op_err(c, e, ERR_INVALID, "%s: expected %s like input %u, got %s", input_text(c, i, where),
+                        dtype_name(want), first[var] - 1, dtype_name(c->in[i]->type));
+    }
+    return rc ? rc : c->node->row->infer(c, e);
 }
 
 err_code op_rank(const op_call *c, uint32_t input, uint32_t rank_min, uint32_t rank_max, err *e)

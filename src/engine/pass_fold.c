@@ -60,7 +60,7 @@ static err_code fold(pass *p, node *n, arena *scratch, err *e)
     op_call c = {.node = n, .graph = p->graph, .in_count = n->in_count, .out_count = n->out_count, .in = in, .out = out,
                  .k = p->kernels, .scratch = &run_scratch, .lasting = p->graph->memory};
     bool fits = true;
-    err_code rc = n->row->infer(&c, e);
+    err_code rc = op_infer(&c, e);
     if (!rc && c.later) fits = false;
     arena_reset(&run_scratch);
     if (!rc && fits && n->row->flags & OP_VIEW) {

@@ -207,7 +207,7 @@ static err_code node_plan(planner *w, uint32_t index, err *e)
     op_call c;
     call_make(w, n, &c);
     bool late = is_late(w, n);
-    if (!late) rc = n->row->infer(&c, e);
+    if (!late) rc = op_infer(&c, e);
     arena_reset(w->scratch);
     bool known = !rc && !late && !c.later && can_fold(&c);
     if (known) rc = fold(w, &c, e);

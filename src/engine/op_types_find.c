@@ -1,0 +1,39 @@
+#include "engine/op_types.h"
+
+#include <string.h>
+
+/* As strcmp() would order them, the domain first. */
+static int order(const op_types *t, str domain, str name)
+{
+    size_t n = strlen(t->domain);
+    int by = memcmp(t->domain, domain.p ? domain.p : "", n < domain.len ? n : domain.len);
+    if (!by) by = n < domain.len ? -1 : n > domain.len;
+    if (by) return by;
+    n = strlen(t->name);
+    by = memcmp(t->name, name.p, n < name.len ? n : name.len);
+    return by ? by : n < name.len ? -1 : n > name.len;
+}
+
+const op_types *op_types_find(str domain, str name, int64_t opset)
+{
+    const op_types *from = op_types_rows, *stop = from + op_types_count, *to = stop, *best = NULL;
+    while (from < to) {
+        const op_types *middle = from + (to - from) / 2;
+        if (order(middle, domain, name) < 0) from = middle + 1;
+        else to = middle;
+    }
+    for (; from < stop && order(from, domain, name) == 0; from++) {
+        if (from->since <= opset) best = from;
+    }
+    return best;
+}
+
+bool op_types_input(const op_types *t, uint32_t input, uint32_t *ret_set, uint32_t *ret_var)
+{
+    uint32_t count = (uint32_t)strlen(t->inputs) / OP_TYPES_STEP;
+    if (input >= count && (!t->variadic || count == 0)) return false;
+    const char *p = t->inputs + (input < count ? input : count - 1) * OP_TYPES_STEP;
+    *ret_set = op_type_sets[(p[0] - 'A') * 26 + (p[1] - 'A')];
+    *ret_var = (uint32_t)(p[2] - '0');
+    return true;
+}
