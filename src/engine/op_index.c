@@ -482,8 +482,9 @@ static err_code top_k_run(op_call *c, err *e)
     tensor *values = c->out[0], *indices = c->out_count > 1 ? c->out[1] : NULL;
     uint32_t axis;
     err_code rc = axis_of(c, -1, x->shape.rank, &axis, e);
+    if (rc || (!values && !indices)) return rc;
     const shape *ys = values ? &values->shape : &indices->shape;
-    if (rc || shape_count(ys) == 0) return rc;
+    if (shape_count(ys) == 0) return ERR_OK;
     bool largest = node_int(c->node, "largest", 1) != 0, sorted = node_int(c->node, "sorted", 1) != 0,
          is_float = dtype_kind_of(x->type) == KIND_FLOAT;
     uint64_t length = (uint64_t)x->shape.dim[axis], k = (uint64_t)ys->dim[axis],
