@@ -114,9 +114,9 @@ $(BUILD)/bench/%: $(BUILD)/bench/%.o $(BUILD)/libproa.a $(BUILD)/.links
 	$(call say,LD)
 	$(Q)$(LINK)
 
-# At -O1 and under sanitizers gcc sees truncations that are none: the release build judges those.  Its guess at uninitialised values
+# At -O1 and under sanitizers gcc sees truncations and conversions that are none: the release build judges those.  Its guess at uninitialised values
 # is off everywhere (above), because it does not follow error codes; -fanalyzer and clang do.
-NOISE   := $(if $(CLANG),,-Wno-format-truncation -Wno-stringop-overflow)
+NOISE   := $(if $(CLANG),,-Wno-format-truncation -Wno-stringop-overflow -Wno-conversion -Wno-sign-conversion)
 
 # ---- tests -------------------------------------------------------------------------------------------------------
 

@@ -159,7 +159,7 @@ ALWAYS_INLINE void max_block(const tap_set *t, float *y, const float *x, int row
     for (size_t i = 0; i < wide; i += 4 * LANES) \
         for (r = 0; r < rows; r++) block(t, y + r * t->y_row + i, x + r * t->x_row + i, 1, 4, 0xffff); \
     for (size_t i = wide; i < n; i += LANES) { \
-        __mmask16 last = n - i < LANES ? (__mmask16)((1u << (n - i)) - 1) : 0xffff; \
+        __mmask16 last = (__mmask16)(n - i < LANES ? (1u << (n - i)) - 1 : 0xffffu); \
         for (r = 0; r + 4 <= rows; r += 4) block(t, y + r * t->y_row + i, x + r * t->x_row + i, 4, 1, last); \
         for (; r < rows; r++) block(t, y + r * t->y_row + i, x + r * t->x_row + i, 1, 1, last); \
     }

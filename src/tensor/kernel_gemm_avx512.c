@@ -19,7 +19,7 @@ float dot_f32_avx512(const float *a, const float *b, size_t n)
         s3 = _mm512_fmadd_ps(_mm512_loadu_ps(a + i + 48), _mm512_loadu_ps(b + i + 48), s3);
     }
     for (; i < n; i += LANES) {
-        __mmask16 m = n - i < LANES ? (__mmask16)((1u << (n - i)) - 1) : 0xffff;
+        __mmask16 m = (__mmask16)(n - i < LANES ? (1u << (n - i)) - 1 : 0xffffu);
         s0 = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(m, a + i), _mm512_maskz_loadu_ps(m, b + i), s0);
     }
     return _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(s0, s1), _mm512_add_ps(s2, s3)));

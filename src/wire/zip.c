@@ -91,7 +91,7 @@ static bool extra64(str extra, place *p)
 /* The data begins behind the local header, whose extra field may differ from the directory's. */
 static err_code locate(str z, uint64_t limit, const place *at, zip_file *f, err *e)
 {
-    const char *p = z.p + at->at;
+    const char *p = at->at <= limit ? z.p + at->at : z.p;
     if (at->at > limit || limit - at->at < LOCAL_BYTES || get(p, 4) != LOCAL)
         return err_set(e, ERR_INVALID, "zip: '" STR_FMT "': expected its header at byte %llu", STR_ARG(f->name),
                        (unsigned long long)at->at);

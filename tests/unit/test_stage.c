@@ -17,8 +17,8 @@ typedef struct {
 typedef struct {
     _Atomic uint32_t taken, working, working_max;
     _Atomic bool held;
-    uint32_t last;
-    bool in_order;
+    _Atomic uint32_t last;      /* in order is asked of one worker only; several write these at once */
+    _Atomic bool in_order;
 } record;
 
 static void serve(void *ctx, stage *s)
