@@ -58,12 +58,14 @@ void arena_fini(arena *a)
 
 static bool grow(arena *a, size_t need)
 {
+    a->starved = false;
     if (need > a->limit || a->total > a->limit - need) return false;
     size_t want = a->room < CHUNK_MIN / 2 ? CHUNK_MIN : a->room * 2;
     if (want > a->limit - a->total) want = a->limit - a->total;
     if (want < need) want = need;
     if (want > SIZE_MAX - sizeof(arena_chunk)) return false;
     arena_chunk *c = mem_alloc_raw(sizeof *c + want);
+    a->starved = !c;
     if (!c) return false;
     *c = (arena_chunk){.next = a->chunks, .room = want};
     a->chunks = c;

@@ -17,6 +17,7 @@ typedef struct {
     size_t limit;               /* over all chunks, bytes */
     size_t total;               /* bytes handed out since the last reset, padding included */
     size_t total_max;           /* high-water mark since arena_init, exported as a metric */
+    bool starved;               /* the last NULL was the heap's doing, not the limit's */
     /* private */
     arena_chunk *chunks;
     uint8_t *first;

@@ -104,6 +104,8 @@ err_code json_parse(str text, const json_opts *o, yyjson_val **ret, err *e)
     /* Without the in-situ flag yyjson only reads the text. */
     yyjson_read_flag flags = o->numbers_as_text ? YYJSON_READ_NUMBER_AS_RAW : YYJSON_READ_NOFLAG;
     yyjson_doc *doc = yyjson_read_opts((char *)(uintptr_t)text.p, text.len, flags, &alc, &why);
+    if (!doc && why.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION && o->memory->starved)
+        return err_set(e, ERR_NOMEM, "JSON: no memory for a document of %zu bytes", text.len);
     if (!doc && why.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION)
         return err_set(e, ERR_LIMIT, "JSON: expected a document that fits %zu bytes of memory, got %zu bytes of text",
                        o->memory->limit, text.len);

@@ -1,0 +1,237 @@
+#include "http_rig.h"
+
+#include "os/clock.h"
+#include "test.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { GOT_ROOM = 8 << 20, TIMEOUT_US = 20000000 };
+
+static char got_bytes[GOT_ROOM + 1];
+
+static infer_pool *requests_of(void *ctx, const loop *on)
+{
+    http_rig *r = ctx;
+    INVARIANT(on == r->loop);
+    return r->requests;
+}
+
+static void on_timeout(loop_timer *t)
+{
+    http_rig *r = (http_rig *)(void *)((char *)t - offsetof(http_rig, timeout));
+    r->timed_out = true;
+    loop_stop(r->loop);
+}
+
+static void set(http_rig *r, const char *key, const char *to)
+{
+    err e;
+    if (to) INVARIANT(conf_set(&r->conf, "rig", str_of(key), str_of(to), &e) == ERR_OK);
+}
+
+static err_code configure(http_rig *r, const http_rig_opts *o, const char *const *models, err *e)
+{
+    arena_init(&r->memory, NULL, 0, 1 << 20);
+    err_code rc = conf_init(&r->conf, &r->memory, e);
+    if (rc) return rc;
+    set(r, "inline-us", o->inline_us);
+    set(r, "queue-max", o->queue_max);
+    set(r, "threads", o->threads);
+    set(r, "memory-bytes-max", o->memory_bytes_max);
+    set(r, "reply-bytes-max", o->reply_bytes_max);
+    for (; *models && rc == ERR_OK; models += 2)
+        rc = conf_model_add(&r->conf, "rig", str_of(models[0]), str_of(models[1]), e);
+    return rc;
+}
+
+static err_code open_all(http_rig *r, err *e)
+{
+    err_code rc = compute_new(&r->pool, (uint32_t)r->conf.threads, e);
+    if (rc == ERR_OK) rc = loop_new(&r->loop, 1, e);
+    infer_opts io = {
+        .compute = r->pool, .memory_bytes_max = r->conf.memory_bytes_max, .reply_bytes_max = r->conf.reply_bytes_max};
+    if (rc == ERR_OK) rc = infer_pool_new(&r->requests, &io, e);
+    server_opts so = {.address = "127.0.0.1",
+                      .loops = &r->loop,
+                      .loop_count = 1,
+                      .handler = endpoints_handle,
+                      .ctx = &r->endpoints,
+                      .id_seed = 7};
+    if (rc == ERR_OK) rc = server_new(&r->server, &so, e);
+    if (rc == ERR_OK) rc = repository_open(&r->endpoints.models, &r->conf, r->pool, e);
+    if (rc == ERR_OK) rc = loop_timer_set(r->loop, &r->timeout, UINT64_MAX / 2, e);
+    r->endpoints.requests_of = requests_of;
+    r->endpoints.ctx = r;
+    r->endpoints.server = r->server;
+    r->endpoints.pool = r->pool;
+    r->endpoints.loops = &r->loop;
+    r->endpoints.loop_count = 1;
+    return rc;
+}
+
+bool http_rig_start(http_rig *r, const http_rig_opts *o, const char *const *models)
+{
+    err e;
+    *r = (http_rig){.client = {.fd = -1}, .timeout = {.fire = on_timeout}, .got = got_bytes};
+    if (configure(r, o, models, &e) == ERR_OK && open_all(r, &e) == ERR_OK) return true;
+    http_rig_stop(r);
+    return false;
+}
+
+/* As app_free() does it. */
+void http_rig_stop(http_rig *r)
+{
+    http_rig_hang_up(r, false);
+    if (r->loop) loop_timer_cancel(r->loop, &r->timeout);
+    server_abort(r->server);
+    compute_free(r->pool);
+    if (r->loop) loop_flush(r->loop);
+    server_free(r->server);
+    loop_free(r->loop);
+    infer_pool_free(r->requests);
+    repository_free(r->endpoints.models);
+    arena_fini(&r->memory);
+}
+
+/* ---- the client ---- */
+
+static void parse(http_rig *r)
+{
+    r->got[r->got_len] = 0;
+    char *end = strstr(r->got, "\r\n\r\n");
+    if (!end) return;
+    const char *length = strstr(r->got, "\r\nContent-Length: ");
+    uint64_t n = 0;
+    if (length && length < end) {
+        str digits = str_of(length + 18);
+        digits.len = strcspn(digits.p, "\r");
+        INVARIANT(str_u64(digits, &n));
+    }
+    r->body_at = (size_t)(end + 4 - r->got);
+    r->body_len = n;
+    r->whole = r->got_len >= r->body_at + n;
+}
+
+static void on_client(loop_fd *f, uint32_t events)
+{
+    http_rig *r = (http_rig *)(void *)((char *)f - offsetof(http_rig, client));
+    ssize_t n = 0;
+    if (events & LOOP_WRITE) {
+        n = send(f->fd, r->out + r->out_at, r->out_len - r->out_at, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n > 0) r->out_at += (size_t)n;
+        if (r->out_at == r->out_len || (n < 0 && errno != EAGAIN)) loop_fd_want(f, LOOP_READ);
+    }
+    if (events & (LOOP_READ | LOOP_HANGUP)) {
+        n = recv(f->fd, r->got + r->got_len, GOT_ROOM - r->got_len, MSG_DONTWAIT);
+        if (n > 0) r->got_len += (size_t)n;
+        r->closed = n == 0 || (n < 0 && errno != EAGAIN);
+        parse(r);
+    }
+    if (r->closed) loop_fd_del(f);
+    if (r->whole || r->closed) loop_stop(r->loop);
+}
+
+static void dial(http_rig *r)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(server_port(r->server))};
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    INVARIANT(fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof to) == 0);
+    INVARIANT(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int)) == 0);
+    r->client = (loop_fd){.fd = fd, .ready = on_client};
+    err e;
+    INVARIANT(loop_fd_add(r->loop, &r->client, LOOP_READ, &e) == ERR_OK);
+}
+
+void http_rig_hang_up(http_rig *r, bool reset)
+{
+    if (r->client.fd < 0) return;
+    struct linger now = {.l_onoff = 1};
+    if (reset) INVARIANT(setsockopt(r->client.fd, SOL_SOCKET, SO_LINGER, &now, sizeof now) == 0);
+    if (r->client.on) loop_fd_del(&r->client);
+    close(r->client.fd);
+    r->client.fd = -1;
+}
+
+static void turn_until(http_rig *r, uint64_t us)
+{
+    err e;
+    r->timed_out = false;
+    INVARIANT(loop_timer_set(r->loop, &r->timeout, clock_now_us() + us, &e) == ERR_OK);
+    CHECK(loop_run(r->loop, &e) == ERR_OK);
+    INVARIANT(loop_timer_set(r->loop, &r->timeout, UINT64_MAX / 2, &e) == ERR_OK || r->timed_out);
+}
+
+void http_rig_turn(http_rig *r, uint64_t ms)
+{
+    uint64_t until_us = clock_now_us() + ms * 1000;
+    for (uint64_t now = clock_now_us(); now < until_us; now = clock_now_us()) turn_until(r, until_us - now);
+}
+
+void http_rig_send(http_rig *r, const void *request, size_t len)
+{
+    if (r->client.fd >= 0 && r->closed) http_rig_hang_up(r, false);
+    if (r->client.fd < 0) dial(r);
+    r->out = request;
+    r->out_len = len;
+    r->out_at = r->got_len = 0;
+    r->whole = r->closed = r->timed_out = false;
+    loop_fd_want(&r->client, LOOP_READ | LOOP_WRITE);
+}
+
+/* Takes the line that begins with `name` out of the head; copies its value. */
+static void head_line_take(http_rig *r, const char *name, char *to, size_t room)
+{
+    char *at = strstr(r->got, name);
+    if (!at || at >= r->got + r->body_at) return;
+    size_t skip = strlen(name), n = strcspn(at + skip, "\r");
+    if (to) snprintf(to, room, "%.*s", (int)n, at + skip);
+    size_t all = skip + n + 2;
+    memmove(at, at + all, (size_t)(r->got + r->got_len - at) - all + 1);
+    r->got_len -= all;
+    r->body_at -= all;
+}
+
+const char *http_rig_ask(http_rig *r, const void *request, size_t len)
+{
+    http_rig_send(r, request, len);
+    while (!r->whole && !r->closed && !r->timed_out) {
+        turn_until(r, TIMEOUT_US);
+    }
+    if (!r->whole) return r->closed ? "closed" : "timeout";
+    head_line_take(r, "Date: ", NULL, 0);
+    head_line_take(r, "X-Request-Id: ", r->request_id, sizeof r->request_id);
+    snprintf(r->text, sizeof r->text, "%s", r->got + strlen("HTTP/1.1 "));
+    return r->text;
+}
+
+const char *http_rig_get(http_rig *r, const char *path)
+{
+    char request[600];
+    int n = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: h\r\n\r\n", path);
+    return http_rig_ask(r, request, (size_t)n);
+}
+
+const char *http_rig_post(http_rig *r, const char *path, const char *headers, const void *body, size_t len)
+{
+    static char request[GOT_ROOM];
+    int n = snprintf(request, sizeof request, "POST %s HTTP/1.1\r\nHost: h\r\n%sContent-Length: %zu\r\n\r\n", path,
+                     headers, len);
+    INVARIANT((size_t)n + len <= sizeof request);
+    if (len) memcpy(request + n, body, len);
+    return http_rig_ask(r, request, (size_t)n + len);
+}
+
+served *http_rig_model(http_rig *r, const char *name)
+{
+    served *s = NULL;
+    err e;
+    CHECK(repository_find(r->endpoints.models, str_of(name), STR(""), &s, &e) == ERR_OK);
+    return s;
+}

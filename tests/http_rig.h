@@ -1,0 +1,45 @@
+/* http_rig.h - the model server without its main(): one loop, real sockets, and a client on that same loop.
+ *
+ * All but the compute pool runs on the calling thread, so mem_fault_after() hits the server.  http_rig_ask() writes a
+ * request, turns the loop until its answer is whole and returns it without Date and X-Request-Id. */
+#ifndef TESTS_HTTP_RIG_H
+#define TESTS_HTTP_RIG_H
+#include "serve/endpoint.h"
+#include "serve_rig.h"
+
+typedef struct {
+    conf conf;
+    arena memory;
+    compute *pool;
+    loop *loop;
+    server *server;
+    infer_pool *requests;
+    endpoints endpoints;
+    /* the client */
+    loop_fd client; /* fd -1 = not connected */
+    loop_timer timeout;
+    const char *out;
+    size_t out_len, out_at, got_len, body_at, body_len;
+    bool whole, closed, timed_out;
+    char *got;
+    char request_id[160], text[4096];
+} http_rig;
+
+typedef struct {
+    const char *inline_us, *queue_max, *threads, *memory_bytes_max, *reply_bytes_max; /* NULL = the default */
+} http_rig_opts;
+
+/* Models: NAME PATH pairs, NULL ends them.  False when something (memory) was missing: then all is freed. */
+bool http_rig_start(http_rig *r, const http_rig_opts *o, const char *const *models);
+void http_rig_stop(http_rig *r);
+/* "closed" and "timeout" are answers too.  A connection is kept as long as the server keeps it. */
+const char *http_rig_ask(http_rig *r, const void *request, size_t len);
+const char *http_rig_get(http_rig *r, const char *path);
+const char *http_rig_post(http_rig *r, const char *path, const char *headers, const void *body, size_t len);
+/* Sends without waiting for the answer, and turns the loop for `ms`. */
+void http_rig_send(http_rig *r, const void *request, size_t len);
+void http_rig_turn(http_rig *r, uint64_t ms);
+void http_rig_hang_up(http_rig *r, bool reset);
+served *http_rig_model(http_rig *r, const char *name);
+
+#endif

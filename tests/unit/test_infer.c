@@ -1,0 +1,306 @@
+/* A request is answered once, whichever thread reads and runs it, however little memory there is, and whether its
+ * client waits or not; a steady load takes nothing from the heap. */
+#include "http_rig.h"
+#include "os/thread.h"
+#include "test.h"
+
+static char twice_path[64], four_path[64];
+
+#define INFER "/v2/models/m/infer"
+#define PREDICT "/v1/models/m:predict"
+#define X "{\"inputs\":[{\"name\":\"x\",\"datatype\":\"FP32\",\"shape\":[1,2],\"data\":[1,2]}]}"
+#define XB \
+    "{\"inputs\":[{\"name\":\"x\",\"datatype\":\"FP32\",\"shape\":[1,2],\"parameters\":{\"binary_data_size\":8}}]," \
+    "\"parameters\":{\"binary_data_output\":true}}"
+#define OK "200 OK\r\nContent-Type: application/json\r\nContent-Length: "
+
+static const char *const models[] = {"m", twice_path, "four", four_path, NULL};
+
+static void start(http_rig *r, const http_rig_opts *o)
+{
+    bool started = http_rig_start(r, o, models);
+    INVARIANT(started);
+}
+
+static const char *post(http_rig *r, const char *where, const char *headers, const char *json)
+{
+    return http_rig_post(r, where, headers, json, strlen(json));
+}
+
+static const char *ask_binary(http_rig *r)
+{
+    static const float x[2] = {1, 2};
+    char body[300], header[64];
+    size_t n = strlen(XB);
+    memcpy(body, XB, n);
+    memcpy(body + n, x, sizeof x);
+    snprintf(header, sizeof header, "Inference-Header-Content-Length: %zu\r\n", n);
+    return http_rig_post(r, INFER, header, body, n + sizeof x);
+}
+
+static void each_protocol_answers(void)
+{
+    http_rig r;
+    start(&r, &(http_rig_opts){.threads = "1"});
+    for (int i = 0; i < 3; i++) {
+        CHECK_STR(post(&r, INFER, "", X),
+                  OK "112\r\n\r\n{\"model_name\":\"m\",\"model_version\":\"1\",\"outputs\":[{\"name\":"
+                     "\"y\",\"datatype\":\"FP32\",\"shape\":[1,2],\"data\":[2.0,4.0]}]}");
+        CHECK_STR(post(&r, PREDICT, "", "{\"instances\":[[1,2]]}"), OK "27\r\n\r\n{\"predictions\":[[2.0,4.0]]}");
+        const char *got = ask_binary(&r);
+        CHECK(strstr(got, "200 OK\r\nContent-Type: application/octet-stream\r\nInference-Header-Content-Length: 131\r\n"
+                          "Content-Length: 139\r\n\r\n{\"model_name\":\"m\","));
+        static const float want[2] = {2, 4};
+        CHECK(memcmp(r.got + r.body_at + 131, want, sizeof want) == 0);
+    }
+    CHECK_U64(atomic_load(&http_rig_model(&r, "m")->metrics.success), 9);
+    http_rig_stop(&r);
+}
+
+/* JSON over this length is read on a worker. */
+static char *large_json(size_t rows, size_t *ret_len)
+{
+    static char text[4 << 20];
+    size_t at = (size_t)snprintf(
+        text, sizeof text, "{\"inputs\":[{\"name\":\"x\",\"datatype\":\"FP32\",\"shape\":[%zu,2],\"data\":[", rows);
+    for (size_t i = 0; i < 2 * rows; i++) {
+        INVARIANT(at + 20 < sizeof text);
+        at += (size_t)snprintf(text + at, sizeof text - at, i ? ",%zu" : "%zu", i % 1000);
+    }
+    at += (size_t)snprintf(text + at, sizeof text - at, "]}]}");
+    *ret_len = at;
+    return text;
+}
+
+static void a_steady_load_takes_nothing_from_the_heap(void)
+{
+    static const char *const inline_us[] = {"500", "0"};
+    for (size_t i = 0; i < COUNTOF(inline_us); i++) {
+        http_rig r;
+        size_t n = 0;
+        long before = 0;
+        const char *large = large_json(5000, &n);
+        start(&r, &(http_rig_opts){.threads = "2", .inline_us = inline_us[i]});
+        for (int k = 0; k < 60; k++) {
+            if (k == 30) before = mem_allocs();
+            CHECK(strncmp(post(&r, INFER, "", X), "200 ", 4) == 0);
+            CHECK(strncmp(ask_binary(&r), "200 ", 4) == 0);
+            CHECK(strncmp(post(&r, PREDICT, "", "{\"instances\":[[1,2]]}"), "200 ", 4) == 0);
+            CHECK(strncmp(post(&r, PREDICT, "", "{\"instances\":[{\"x\":[1,2]}]}"), "200 ", 4) == 0);
+            CHECK(strncmp(http_rig_post(&r, INFER, "", large, n), "200 ", 4) == 0);
+        }
+        CHECK_U64((uint64_t)mem_allocs(), (uint64_t)before);
+        http_rig_stop(&r);
+    }
+}
+
+static void large_bodies_are_read_on_a_worker_and_refused_there_too(void)
+{
+    http_rig r;
+    size_t n = 0;
+    start(&r, &(http_rig_opts){.threads = "2"});
+    char *json = large_json(20000, &n);
+    CHECK(strncmp(http_rig_post(&r, INFER, "", json, n), "200 ", 4) == 0);
+    json[n - 1] = ' ';
+    const char *got = http_rig_post(&r, INFER, "", json, n);
+    CHECK(strncmp(got, "400 Bad Request", 15) == 0 && strstr(got, "{\"error\":\"JSON: byte "));
+    CHECK_U64(atomic_load(&http_rig_model(&r, "m")->metrics.invalid), 1);
+    http_rig_stop(&r);
+}
+
+static void each_limit_has_its_status(void)
+{
+    http_rig r;
+    size_t n = 0;
+    start(&r, &(http_rig_opts){.threads = "2", .reply_bytes_max = "1Ki", .memory_bytes_max = "1Mi"});
+    char *json = large_json(1000, &n);
+    CHECK(strstr(http_rig_post(&r, INFER, "", json, n),
+                 "\r\n\r\n{\"error\":\"answer: expected at most 1024 bytes, got "));
+    CHECK(strncmp(r.text, "413 ", 4) == 0);
+    json = large_json(100000, &n);
+    CHECK(strncmp(http_rig_post(&r, INFER, "", json, n), "413 ", 4) == 0 || strncmp(r.text, "503 ", 4) == 0);
+    CHECK(strncmp(post(&r, INFER, "", X), "200 ", 4) == 0);
+    CHECK(strstr(post(&r, INFER, "Content-Encoding: gzip\r\n", X), "415 Unsupported Media Type\r\n"));
+    CHECK(strstr(r.text,
+                 "{\"error\":\"Content-Encoding: expected identity, got a compressed body; send it uncompressed\"}"));
+    CHECK(strncmp(post(&r, INFER, "Content-Encoding: identity\r\n", X), "200 ", 4) == 0);
+    CHECK(strstr(post(&r, INFER, "Inference-Header-Content-Length: 99999\r\n", X),
+                 "{\"error\":\"Inference-Header-Content-Length: expected bytes of JSON in 0..70, got '99999'\"}"));
+    CHECK(strstr(post(&r, INFER, "Content-Type: application/octet-stream\r\n", "\1\2\3"),
+                 "{\"error\":\"received byte inputs, but the'inference-header-content-length' header is missing.\"}"));
+    CHECK(strncmp(post(&r, INFER, "Content-Type: application/octet-stream\r\n", X), "200 ", 4) == 0);
+    http_rig_stop(&r);
+}
+
+/* Holds the only worker, so that requests wait. */
+typedef struct {
+    compute_job job;
+    _Atomic bool held;
+} holder;
+
+static void hold(compute_job *j)
+{
+    holder *h = (holder *)(void *)j;
+    while (atomic_load(&h->held)) thread_pause();
+}
+
+static void a_full_queue_is_429_and_keeps_what_it_has(void)
+{
+    http_rig r;
+    err e;
+    holder h = {.job = {.run = hold}, .held = true};
+    char request[2 * sizeof X + 400];
+    start(&r, &(http_rig_opts){.threads = "1", .queue_max = "1", .inline_us = "0"});
+    CHECK(compute_submit(r.pool, &h.job, &e) == ERR_OK);
+    int n = snprintf(request, sizeof request, "POST " INFER " HTTP/1.1\r\nHost: h\r\nContent-Length: %zu\r\n\r\n" X,
+                     strlen(X));
+    memcpy(request + n, request, (size_t)n);
+    http_rig_send(&r, request, 2 * (size_t)n); /* pipelined: the second is refused, but answered after the first */
+    http_rig_turn(&r, 20);
+    CHECK_U64(r.got_len, 0);
+    CHECK_U64(atomic_load(&http_rig_model(&r, "m")->metrics.rejected), 1);
+    atomic_store(&h.held, false);
+    http_rig_turn(&r, 100);
+    r.got[r.got_len] = 0;
+    const char *second = strstr(r.got + 1, "HTTP/1.1 ");
+    CHECK(strncmp(r.got, "HTTP/1.1 200 OK", 15) == 0);
+    CHECK(second && strncmp(second, "HTTP/1.1 429 Too Many Requests", 30) == 0);
+    CHECK(second && strstr(second, "{\"error\":\"model 'm': queue is full: 1 requests wait, the limit is 1\"}"));
+    http_rig_stop(&r);
+}
+
+static void a_request_whose_client_went_is_not_run(void)
+{
+    http_rig r;
+    err e;
+    holder h = {.job = {.run = hold}, .held = true};
+    char request[sizeof X + 200];
+    start(&r, &(http_rig_opts){.threads = "1", .inline_us = "0"});
+    CHECK(compute_submit(r.pool, &h.job, &e) == ERR_OK);
+    int n = snprintf(request, sizeof request, "POST " INFER " HTTP/1.1\r\nHost: h\r\nContent-Length: %zu\r\n\r\n" X,
+                     strlen(X));
+    http_rig_send(&r, request, (size_t)n);
+    http_rig_turn(&r, 20);
+    metrics_model *m = &http_rig_model(&r, "m")->metrics;
+    CHECK_U64((uint64_t)atomic_load(&m->waiting), 1);
+    http_rig_hang_up(&r, true);
+    http_rig_turn(&r, 20);
+    atomic_store(&h.held, false);
+    CHECK(strncmp(post(&r, INFER, "", X), "200 ", 4) == 0);
+    CHECK_U64(atomic_load(&m->cancelled), 1);
+    CHECK_U64(atomic_load(&m->success), 1);
+    CHECK_U64(atomic_load(&m->invalid), 0);
+    uint64_t runs = 0;
+    for (int i = 0; i < METRIC_BUCKETS; i++) runs += m->predict.bucket[i];
+    CHECK_U64(runs, 1);
+    http_rig_stop(&r);
+}
+
+static void what_is_under_way_at_the_end_is_given_back(void)
+{
+    err e;
+    long live = mem_live();
+    for (int large = 0; large < 2; large++) {
+        http_rig r;
+        holder h = {.job = {.run = hold}, .held = true};
+        size_t n = 0;
+        static char request[1 << 20];
+        start(&r, &(http_rig_opts){.threads = "1", .inline_us = "0"});
+        CHECK(compute_submit(r.pool, &h.job, &e) == ERR_OK);
+        const char *json = large ? large_json(5000, &n) : X;
+        if (!large) n = strlen(X);
+        int head =
+            snprintf(request, sizeof request, "POST " INFER " HTTP/1.1\r\nHost: h\r\nContent-Length: %zu\r\n\r\n", n);
+        memcpy(request + head, json, n);
+        http_rig_send(&r, request, (size_t)head + n);
+        http_rig_turn(&r, 30);
+        atomic_store(&h.held, false);
+        http_rig_stop(&r);
+        CHECK_U64((uint64_t)mem_live(), (uint64_t)live);
+    }
+}
+
+static void a_sane_request_id_comes_back_and_others_are_made(void)
+{
+    http_rig r;
+    char first[64];
+    start(&r, &(http_rig_opts){.threads = "1"});
+    post(&r, INFER, "X-Request-Id: abc-1_2/3\r\n", X);
+    CHECK_STR(r.request_id, "abc-1_2/3");
+    post(&r, INFER, "", X);
+    CHECK_U64(strlen(r.request_id), 16);
+    CHECK_U64(strspn(r.request_id, "0123456789abcdef"), 16);
+    snprintf(first, sizeof first, "%s", r.request_id);
+    http_rig_get(&r, "/nope");
+    CHECK_U64(strlen(r.request_id), 16);
+    CHECK(strcmp(first, r.request_id) != 0);
+    static const char *const insane[] = {"X-Request-Id: a b\r\n", "X-Request-Id: a\"b\r\n", "X-Request-Id: \r\n",
+                                         "X-Request-Id: \303\251\r\n"};
+    for (size_t i = 0; i < COUNTOF(insane); i++) {
+        post(&r, INFER, insane[i], X);
+        CHECK_U64(strlen(r.request_id), 16);
+    }
+    http_rig_stop(&r);
+}
+
+static void construction_survives_every_failed_allocation(void)
+{
+    err e;
+    infer_opts o = {.memory_bytes_max = 1 << 20, .reply_bytes_max = 1 << 20};
+    FAULT_SWEEP({
+        infer_pool *p = NULL;
+        if (infer_pool_new(&p, &o, &e) == ERR_OK)
+            infer_pool_free(p);
+        else
+            CHECK(e.code == ERR_NOMEM);
+    });
+}
+
+/* From the first allocation of the server on.  Without memory for the connection or the call there is no answer. */
+static void a_whole_request_survives_every_failed_allocation(void)
+{
+    static const char *const bodies[] = {X, "{\"instances\":[{\"x\":[1,2]}]}", "{\"inputs\":3}"};
+    static const char *const paths[] = {INFER, PREDICT, INFER};
+    for (size_t i = 0; i < COUNTOF(bodies); i++) {
+        long refused = 0, answered = 0;
+        FAULT_SWEEP({
+            http_rig r;
+            if (http_rig_start(&r, &(http_rig_opts){.threads = "1"}, models)) {
+                const char *got = post(&r, paths[i], "", bodies[i]);
+                bool fine = strncmp(got, i == 2 ? "400 " : "200 ", 4) == 0;
+                CHECK(fine || got[0] == '5' || strcmp(got, "closed") == 0);
+                refused += got[0] == '5';
+                answered += fine;
+                http_rig_stop(&r);
+            }
+        });
+        CHECK(answered > 0 && refused > 0);
+    }
+}
+
+int main(void)
+{
+    static const test_case cases[] = {
+        TEST(each_protocol_answers),
+        TEST(a_steady_load_takes_nothing_from_the_heap),
+        TEST(large_bodies_are_read_on_a_worker_and_refused_there_too),
+        TEST(each_limit_has_its_status),
+        TEST(a_full_queue_is_429_and_keeps_what_it_has),
+        TEST(a_request_whose_client_went_is_not_run),
+        TEST(what_is_under_way_at_the_end_is_given_back),
+        TEST(a_sane_request_id_comes_back_and_others_are_made),
+        TEST(construction_survives_every_failed_allocation),
+        TEST(a_whole_request_survives_every_failed_allocation),
+    };
+    onnx_build twice, four;
+    serve_rig_twice(&twice);
+    serve_rig_four(&four);
+    serve_rig_save(&twice, twice_path);
+    serve_rig_save(&four, four_path);
+    int failed = test_main(cases, COUNTOF(cases));
+    serve_rig_unsave(twice_path);
+    serve_rig_unsave(four_path);
+    onnx_build_end(&twice);
+    onnx_build_end(&four);
+    return failed;
+}
