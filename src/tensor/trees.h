@@ -45,8 +45,8 @@ typedef struct {
     const trees_weight *weights;
 } trees;
 
-/* x: [rows, count], count >= feature_count and >= 1.  scores, has: [rows, target_count]; has[i] = some leaf had a weight
- * for it, else its score is 0. */
+/* x: [rows, count], count >= feature_count and >= 1.  scores, has: [rows, target_count]; has[i] = some leaf had a
+ * weight for it, else its score is 0. */
 void trees_run(const trees *t, const void *x, size_t rows, size_t count, double *scores, bool *has);
 
 #endif

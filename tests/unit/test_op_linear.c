@@ -1,5 +1,5 @@
-/* LinearClassifier, LinearRegressor and the scores' transforms give values worked out by hand; lists that do not fit are
- * refused. */
+/* LinearClassifier, LinearRegressor and the scores' transforms give values worked out by hand; lists that do not fit
+ * are refused. */
 #include "engine/scores.h"
 #include "op_harness.h"
 

@@ -22,7 +22,8 @@ static void each_kernel_is_its_formula(void)
         for (int v = 0; v < 3; v++) {
             double a = (double)vectors[2 * v], b = (double)vectors[2 * v + 1], dot = a * x[0] + b * x[1];
             double far = (a - x[0]) * (a - x[0]) + (b - x[1]) * (b - x[1]), weight = v + 1.0;
-            sum += weight * (i == 0 ? dot : i == 1 ? pow(0.5 * dot + 1, 3) : i == 2 ? exp(-0.5 * far) : tanh(0.5 * dot + 1));
+            double by = i == 0 ? dot : i == 1 ? pow(0.5 * dot + 1, 3) : i == 2 ? exp(-0.5 * far) : tanh(0.5 * dot + 1);
+            sum += weight * by;
         }
         op_case t;
         init(&t, "SVMRegressor", 1);

@@ -157,8 +157,8 @@ static void sets_are_members_of_the_newest_operator(void)
         IN(&t, bad ? DT_F32 : DT_F64, SHAPE(5, 1), 1, 2, 7, 12, (double)NAN);
         members[2] = bad ? 3 : (double)NAN;
         if (bad) {
-            REFUSED(&t, "node 'case' (TreeEnsemble, ai.onnx.ml 5): membership_values: the set of node 1 does not end in "
-                        "NaN");
+            REFUSED(&t, "node 'case' (TreeEnsemble, ai.onnx.ml 5): membership_values: the set of node 1 does not end "
+                        "in NaN");
         } else {
             CHECK(op_case_run(&t) == ERR_OK);
             WANT(&t, 0, DT_F64, SHAPE(5, 2), 0, 1000, 0, 0, 100, 1000, 0, 5, 0, 5, 0);

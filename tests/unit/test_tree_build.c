@@ -107,8 +107,8 @@ static void check_forest(forest *f, bool wide, size_t rows)
         plain(f, x + r * FEATURES, want, want_has);
         for (size_t i = 0; i < TARGETS; i++) {
             if (got[r * TARGETS + i] == want[i] && has[r * TARGETS + i] == want_has[i]) continue;
-            printf("# tests %x wide %d rows %zu row %zu target %zu: got %g %d, want %g %d\n", f->tests, wide, rows, r, i,
-                   got[r * TARGETS + i], has[r * TARGETS + i], want[i], want_has[i]);
+            printf("# tests %x wide %d rows %zu row %zu target %zu: got %g %d, want %g %d\n", f->tests, wide, rows, r,
+                   i, got[r * TARGETS + i], has[r * TARGETS + i], want[i], want_has[i]);
             test_failures++;
             r = rows;
             break;
@@ -148,7 +148,8 @@ static void a_double_threshold_splits_floats_exactly(void)
         double edge = edges[i / COUNTOF(tests)];
         float near = (float)edge, x[3] = {nextafterf(near, -INFINITY), near, nextafterf(near, INFINITY)};
         f = (forest){.parts = {{.test = tests[i % COUNTOF(tests)], .value = edge, .yes = 1, .no = 2},
-                               {.test = TREE_LEAF, .first = 0, .count = 1}, {.test = TREE_LEAF, .first = 1, .count = 1}},
+                               {.test = TREE_LEAF, .first = 0, .count = 1},
+                               {.test = TREE_LEAF, .first = 1, .count = 1}},
                      .weights = {{0, 1}, {0, 2}}};
         f.s = (tree_source){f.parts, f.roots, f.members, f.weights, 3, 1, 2, 1, TREES_SUM};
         arena memory;
