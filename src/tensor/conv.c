@@ -209,6 +209,7 @@ static err_code columns_f32(plan *p, compute *pool, arena *scratch, err *e)
     p->rows = s->out_channels / s->groups;
     p->kk = p->channels * p->taps;
     p->k_block = gemm_k_block(p->kk);
+    pool = gemm_pool(pool, s->batch * s->groups, p->rows, p->points, p->kk);
     p->cut = gemm_cut_make(s->batch * s->groups, p->rows, p->points, pool);
     size_t blocks = s->batch * s->groups * p->cut.row_blocks * p->cut.column_blocks;
     p->low = arena_new(scratch, size_t, s->kernel[2]);
@@ -286,6 +287,7 @@ static err_code depthwise_f32(plan *p, compute *pool, arena *scratch, err *e)
         return err_set(e, ERR_LIMIT, "convolution: %zu x %zu channels with padded planes are too large", s->batch,
                        s->out_channels);
     p->window = &w;
+    pool = gemm_pool(pool, s->batch, s->out_channels, p->points, 4 * w.tap_count);   /* bound by loads, not sums */
     err_code code = gemm_slots_init(&p->slots, floats, pool, scratch, e);
     if (code == ERR_OK) compute_for(pool, (uint32_t)units, run_channel, p);
     return code;

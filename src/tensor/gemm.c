@@ -124,6 +124,13 @@ void gemm_slots_give(gemm_slots *s, size_t slot)
     atomic_store_explicit(&s->taken[slot], false, memory_order_release);
 }
 
+compute *gemm_pool(compute *pool, size_t batch, size_t m, size_t n, size_t k)
+{
+    /* About 30 us of one core. */
+    const double work_min = 1 << 21;
+    return (double)batch * (double)m * (double)n * (double)k < work_min ? NULL : pool;
+}
+
 gemm_cut gemm_cut_make(size_t batch, size_t m, size_t n, const compute *pool)
 {
     size_t threads = pool ? compute_threads(pool) : 1, want = threads > 1 ? threads * UNITS_PER_THREAD : 1;
@@ -234,9 +241,10 @@ static size_t buffer_of(const plan *p)
     return ((p->pack_a ? p->cut.rows : 0) + (p->pack_b ? p->cut.columns : 0)) * p->k_block;
 }
 
-size_t gemm_scratch(const gemm_call *g, const compute *pool)
+size_t gemm_scratch(const gemm_call *g, compute *pool)
 {
     if (g->batch == 0 || g->m == 0 || g->n == 0) return 0;
+    pool = gemm_pool(pool, g->batch, g->m, g->n, g->k);
     plan p = plan_of(g, NULL, pool);
     return p.pack_a || p.pack_b ? gemm_slots_bytes(buffer_of(&p), pool) : 0;
 }
@@ -244,6 +252,7 @@ size_t gemm_scratch(const gemm_call *g, const compute *pool)
 err_code gemm_f32(const gemm_call *g, const kernel_set *k, compute *pool, arena *scratch, err *e)
 {
     if (g->batch == 0 || g->m == 0 || g->n == 0) return ERR_OK;
+    pool = gemm_pool(pool, g->batch, g->m, g->n, g->k);
     plan p = plan_of(g, k, pool);
     size_t blocks = g->batch * p.cut.row_blocks * p.cut.column_blocks;
     if (blocks > UINT32_MAX)

@@ -32,7 +32,7 @@ typedef struct {
 } gemm_call;
 
 /* What gemm_f32() takes from `scratch`, bytes; SIZE_MAX on overflow. */
-size_t gemm_scratch(const gemm_call *g, const compute *pool);
+size_t gemm_scratch(const gemm_call *g, compute *pool);
 err_code gemm_f32(const gemm_call *g, const kernel_set *k, compute *pool, arena *scratch, err *e) MUST_USE;
 
 /* Packed operands: the floats they take (SIZE_MAX on overflow), and packing into 64-byte aligned memory. */
@@ -55,6 +55,9 @@ typedef struct {
     size_t row_blocks, column_blocks;
 } gemm_cut;
 gemm_cut gemm_cut_make(size_t batch, size_t m, size_t n, const compute *pool);
+
+/* The pool for work of so many multiply-adds, or NULL when waking a thread would cost more than it brings. */
+compute *gemm_pool(compute *pool, size_t batch, size_t m, size_t n, size_t k);
 
 /* Buffers that concurrent indices of one compute_for() share: at most one holder each. */
 enum { GEMM_SLOTS_MAX = COMPUTE_THREADS_MAX + 1 };

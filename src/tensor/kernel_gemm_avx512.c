@@ -49,10 +49,24 @@ ALWAYS_INLINE void tile(const gemm_block *g, size_t i, size_t j, __mmask16 last,
     const size_t a_row = packed ? 1 : g->a_row, a_step = packed ? GEMM_ROWS : g->a_step, b_step = g->b_step;
     const float *a = g->a + i / GEMM_ROWS * g->a_panel + i % GEMM_ROWS * a_row;
     const float *b = g->b + j / GEMM_COLUMNS * g->b_panel + j % GEMM_COLUMNS;
+    /* One or two rows alone would wait for each other's sums: neighbours in k go to sums of their own. */
+    const int split = rows == 1 ? 4 : rows == 2 ? 2 : 1;
     __m512 acc[STRIP][VECTORS], x[VECTORS];
-    EACH (r, rows)
+    size_t p = g->k;
+    EACH (r, rows * split)
         EACH (v, vectors) acc[r][v] = _mm512_setzero_ps();
-    for (size_t p = g->k; p > 0; p--, a += a_step, b += b_step) {
+    for (; split > 1 && p >= (size_t)split; p -= (size_t)split)
+        EACH (q, split) {
+            EACH (v, vectors)
+                x[v] = v < vectors - 1 ? _mm512_loadu_ps(b + v * LANES) : _mm512_maskz_loadu_ps(last, b + v * LANES);
+            EACH (r, rows) {
+                __m512 s = _mm512_set1_ps(a[(size_t)r * a_row]);
+                EACH (v, vectors) acc[q * rows + r][v] = _mm512_fmadd_ps(s, x[v], acc[q * rows + r][v]);
+            }
+            a += a_step;
+            b += b_step;
+        }
+    for (; p > 0; p--, a += a_step, b += b_step) {
         EACH (v, vectors)
             x[v] = v < vectors - 1 ? _mm512_loadu_ps(b + v * LANES) : _mm512_maskz_loadu_ps(last, b + v * LANES);
         EACH (r, rows) {
@@ -60,6 +74,8 @@ ALWAYS_INLINE void tile(const gemm_block *g, size_t i, size_t j, __mmask16 last,
             EACH (v, vectors) acc[r][v] = _mm512_fmadd_ps(s, x[v], acc[r][v]);
         }
     }
+    EACH (r, rows * (split - 1))
+        EACH (v, vectors) acc[r % rows][v] = _mm512_add_ps(acc[r % rows][v], acc[rows + r][v]);
     EACH (r, rows)
         EACH (v, vectors) store(g, acc[r][v], i + (size_t)r, j + (size_t)v * LANES, v < vectors - 1 ? 0xffff : last);
 }
@@ -78,7 +94,8 @@ typedef void tile_fn(const gemm_block *g, size_t i, size_t j, __mmask16 last);
 #define TILES(rows) TILE(rows, 1) TILE(rows, 2) TILE(rows, 3)
 TILES(1)
 TILES(2)
-TILES(3) TILES(4) TILES(5) TILES(6) TILES(7) TILES(8)
+TILES(3)
+TILES(4) TILES(5) TILES(6) TILES(7) TILES(8)
 
 #define ROW(kind, rows) \
     { \

@@ -139,13 +139,17 @@ static plane_fn *plain_of(pool_kind kind, dtype type)
 
 bool pool_has(pool_kind kind, dtype type) { return plain_of(kind, type) != NULL; }
 
-/* One call as compute_for() sees it. */
+/* One call as compute_for() sees it.  Windows are separable: first the rows under each output row become one row, at
+ * full speed since its columns lie side by side, then the columns of that. */
 typedef struct {
     const pool_call *call;
     plane_fn *plain;
     const kernel_set *k;
-    const window *window;
-    const float *ones; /* [taps] AVERAGE: weights of the sum */
+    void (*fn)(const tap_set *t, float *y, const float *x, size_t rows, size_t n);
+    const window *window; /* over the columns of the reduced rows */
+    const size_t *row_at; /* [kernel height] */
+    const float *ones; /* [kernel height] AVERAGE: weights of the rows */
+    const float *weights; /* [kernel width] AVERAGE: weights of the columns */
     const float *inverse; /* [out] AVERAGE: one over each window's count, or NULL when the weights hold it */
     gemm_slots slots;
 } plan;
@@ -156,25 +160,47 @@ static void run_plain(void *ctx, uint32_t index)
     p->plain(p->call, index);
 }
 
+/* to: [out height, in width] */
+static void reduce_rows(const plan *p, float *to, const float *plane)
+{
+    const pool_shape *s = p->call->shape;
+    size_t width = s->in[2], all = s->kernel[1], n;
+    for (size_t h = 0; h < s->out[1]; h += n) {
+        span rows = span_of(s, 1, h);
+        n = 1;
+        while (rows.count == all && h + n < s->out[1] && span_of(s, 1, h + n).count == all) n++;
+        tap_set t = {.count = rows.count,
+                     .at = p->row_at,
+                     .w = p->ones,
+                     .y_row = width,
+                     .x_row = s->stride[1] * width,
+                     .low = -INFINITY,
+                     .high = INFINITY};
+        if (rows.count > 0) p->fn(&t, to + h * width, plane + rows.first * width, n, width);
+        for (size_t i = 0; i < width && rows.count == 0; i++)
+            to[h * width + i] = p->call->kind == POOL_MAX ? -INFINITY : 0;
+    }
+}
+
 static void run_window(void *ctx, uint32_t index)
 {
     plan *p = ctx;
     const pool_shape *s = p->call->shape;
     const window *w = p->window;
     size_t slot, height = s->out[1], width = s->out[2], points = height * width;
-    float *buffer = gemm_slots_take(&p->slots, &slot), *line = buffer + w->floats;
+    float *rows = gemm_slots_take(&p->slots, &slot), *buffer = rows + height * s->in[2], *line = buffer + w->floats;
     float *y = (float *)p->call->y + index * points;
-    bool max = p->call->kind == POOL_MAX, narrow = width <= NARROW_MAX;
+    bool narrow = width <= NARROW_MAX;
     tap_set t = {.count = w->tap_count,
                  .at = w->at,
-                 .w = p->ones,
+                 .w = p->weights,
                  .y_row = width,
                  .x_row = w->pitch,
                  .low = -INFINITY,
                  .high = INFINITY};
-    window_load(w, buffer, (const float *)p->call->x + index * plane_of(s->in), max ? -INFINITY : 0, p->k);
-    void (*fn)(const tap_set *, float *, const float *, size_t, size_t) = max ? p->k->taps_max_f32 : p->k->taps_sum_f32;
-    fn(&t, narrow ? line : y, buffer, narrow ? 1 : height, narrow ? (height - 1) * w->pitch + width : width);
+    reduce_rows(p, rows, (const float *)p->call->x + index * plane_of(s->in));
+    window_load(w, buffer, rows, p->call->kind == POOL_MAX ? -INFINITY : 0, p->k);
+    p->fn(&t, narrow ? line : y, buffer, narrow ? 1 : height, narrow ? (height - 1) * w->pitch + width : width);
     for (size_t i = 0; narrow && i < height; i++)
         for (size_t j = 0; j < width; j++) y[i * width + j] = line[i * w->pitch + j];
     if (p->inverse) p->k->mul_f32(y, y, p->inverse, points);
@@ -186,34 +212,43 @@ static bool average_weights(plan *p, arena *scratch)
 {
     const pool_shape *s = p->call->shape;
     size_t taps = s->kernel[1] * s->kernel[2], points = s->out[1] * s->out[2];
-    float *ones = arena_push_raw(scratch, taps * sizeof *ones, MEM_ALIGN);
+    float *ones = arena_new(scratch, float, s->kernel[1]), *weights = arena_new(scratch, float, s->kernel[2]);
     float *inverse = arena_push_raw(scratch, points * sizeof *inverse, MEM_ALIGN);
-    if (!ones || !inverse) return false;
+    if (!ones || !weights || !inverse) return false;
     bool even = true;
-    for (size_t i = 0; i < s->out[1]; i++)
+    for (size_t i = 0; i < s->out[1]; i++) {
+        span h = span_of(s, 1, i);
         for (size_t j = 0; j < s->out[2]; j++) {
-            span h = span_of(s, 1, i), w = span_of(s, 2, j);
+            span w = span_of(s, 2, j);
             size_t count = p->call->count_pad ? h.padded * w.padded : h.count * w.count;
             inverse[i * s->out[2] + j] = count ? 1.0f / (float)count : 0;
             even = even && count == taps;
         }
-    for (size_t i = 0; i < taps; i++) ones[i] = even ? 1.0f / (float)taps : 1;
+    }
+    for (size_t i = 0; i < s->kernel[1]; i++) ones[i] = 1;
+    for (size_t i = 0; i < s->kernel[2]; i++) weights[i] = even ? 1.0f / (float)taps : 1;
     p->ones = ones;
+    p->weights = weights;
     p->inverse = even ? NULL : inverse;
     return true;
 }
 
-static bool fits_window(const pool_call *c, window *w)
+static bool fits_window(const pool_call *c, window *w, size_t row_at[WINDOW_TAPS_MAX], size_t *ret_floats)
 {
     const pool_shape *s = c->shape;
-    window_shape ws = {.in = {s->in[1], s->in[2]},
+    bool flat = s->in[0] == 1 && s->out[0] == 1 && s->kernel[0] == 1 && s->kernel[1] <= WINDOW_TAPS_MAX;
+    window_shape ws = {.in = {s->out[1], s->in[2]},
                        .out = {s->out[1], s->out[2]},
-                       .kernel = {s->kernel[1], s->kernel[2]},
-                       .stride = {s->stride[1], s->stride[2]},
-                       .dilation = {s->dilation[1], s->dilation[2]},
-                       .pad = {s->pad[1], s->pad[2]}};
-    return c->type == DT_F32 && c->kind != POOL_LP && !c->index && s->in[0] == 1 && s->out[0] == 1 &&
-           s->kernel[0] == 1 && window_init(w, &ws);
+                       .kernel = {1, s->kernel[2]},
+                       .stride = {1, s->stride[2]},
+                       .dilation = {1, s->dilation[2]},
+                       .pad = {0, s->pad[2]}};
+    if (c->type != DT_F32 || c->kind == POOL_LP || c->index || !flat || !window_init(w, &ws)) return false;
+    for (size_t i = 0; i < s->kernel[1]; i++) row_at[i] = i * s->dilation[1] * s->in[2];
+    size_t line, rows;
+    return !__builtin_mul_overflow(w->pitch, s->out[1], &line) && !__builtin_mul_overflow(s->out[1], s->in[2], &rows) &&
+           !__builtin_add_overflow(line, rows, ret_floats) &&
+           !__builtin_add_overflow(*ret_floats, w->floats, ret_floats);
 }
 
 err_code pool_run(const pool_call *c, const kernel_set *k, compute *pool, arena *scratch, err *e)
@@ -225,13 +260,15 @@ err_code pool_run(const pool_call *c, const kernel_set *k, compute *pool, arena 
     if (s->planes > UINT32_MAX)
         return err_set(e, ERR_LIMIT, "pool: %zu planes are more than %u", s->planes, UINT32_MAX);
     window w;
-    size_t line, floats;
-    if (!fits_window(c, &w) || __builtin_mul_overflow(w.pitch, s->out[1], &line) ||
-        __builtin_add_overflow(line, w.floats, &floats)) {
+    size_t floats, row_at[WINDOW_TAPS_MAX];
+    pool = gemm_pool(pool, s->planes, plane_of(s->out), s->kernel[1], 4 * s->kernel[2]);
+    if (!fits_window(c, &w, row_at, &floats)) {
         compute_for(pool, (uint32_t)s->planes, run_plain, &p);
         return ERR_OK;
     }
     p.window = &w;
+    p.row_at = row_at;
+    p.fn = c->kind == POOL_MAX ? k->taps_max_f32 : k->taps_sum_f32;
     if (c->kind == POOL_AVERAGE && !average_weights(&p, scratch))
         return err_set(e, ERR_LIMIT, "pool: no memory for the counts of %zu windows", plane_of(s->out));
     err_code rc = gemm_slots_init(&p.slots, floats, pool, scratch, e);

@@ -78,6 +78,7 @@ static size_t block_of(size_t k)
 err_code qgemm(const qgemm_call *g, const kernel_set *k, compute *pool, arena *scratch, err *e)
 {
     if (g->batch == 0 || g->m == 0 || g->n == 0) return ERR_OK;
+    pool = gemm_pool(pool, g->batch, g->m, g->n, g->k);
     plan p = {.g = g, .k = k, .cut = gemm_cut_make(g->batch, g->m, g->n, pool), .k_block = block_of(g->k)};
     size_t blocks = g->batch * p.cut.row_blocks * p.cut.column_blocks;
     if (blocks > UINT32_MAX) return err_set(e, ERR_LIMIT, "%zu blocks are more than %u", blocks, UINT32_MAX);
@@ -114,6 +115,7 @@ err_code qconv(const qconv_call *c, const kernel_set *k, compute *pool, arena *s
     uint8_t *columns =
         __builtin_mul_overflow(kk, points, &bytes) ? NULL : arena_push_raw(scratch, bytes + 1, MEM_ALIGN);
     /* The products of all images and groups pack into the same memory, one after the other. */
+    pool = gemm_pool(pool, 1, rows, points, kk);
     plan worst = {.cut = gemm_cut_make(1, rows, points, pool), .k_block = block_of(kk)};
     size_t packing = gemm_slots_bytes((worst.cut.rows + worst.cut.columns) * worst.k_block / 2, pool);
     void *room = packing == SIZE_MAX ? NULL : arena_push_raw(scratch, packing, MEM_ALIGN);

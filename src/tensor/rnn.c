@@ -288,8 +288,10 @@ err_code rnn_f32(const rnn_call *c, const kernel_set *k, compute *pool, arena *s
     l.gates = push(scratch, c->batch, l.width);
     l.turned = push(scratch, c->batch, l.width);
     l.more = push(scratch, c->batch, c->hidden);
-    gemm_call widest = product_of(c, c->h, c->weights.r, l.width);
-    size_t packing = gemm_scratch(&widest, pool);
+    gemm_call first = product_of(c, c->h, c->weights.r, c->kind == RNN_GRU ? 2 * c->hidden : l.width);
+    gemm_call second = product_of(c, c->h, c->weights.r_new, c->hidden);
+    size_t packing = gemm_scratch(&first, pool), other = gemm_scratch(&second, pool);
+    if (other > packing) packing = other;
     void *room = packing == SIZE_MAX ? NULL : arena_push_raw(scratch, packing + 1, MEM_ALIGN);
     if (room) arena_init(&l.packing, room, packing, packing);
     if (!l.in || !l.gates || !l.turned || !l.more || !room)
