@@ -1,5 +1,7 @@
 #include "tensor/conv.h"
 
+#include "base/mem.h"
+
 #include "tensor/gemm.h"
 #include "tensor/window.h"
 
@@ -92,9 +94,12 @@ typedef struct {
     size_t channels, rows, kk; /* of a group: input channels, output channels, K */
     size_t k_block;
     gemm_cut cut;
-    size_t *low, *high; /* [kernel[2]] the output columns for which tap kw reads inside a row */
     gemm_slots slots;
-    const window *window;
+    const window *window; /* of a strip of output rows (columns) or of a plane (depthwise); NULL: see below */
+    size_t pitch; /* from an output row to the next, in what the columns are gathered from */
+    const size_t *at; /* [K] where each row of K starts in it */
+    size_t strip, panels; /* floats of a slot: padded channels, packed columns */
+    size_t *low, *high; /* without a strip: the output columns for which tap kw reads inside a row */
 } plan;
 
 /* Neighbouring output positions of one output row, in lanes of a panel. */
@@ -138,20 +143,35 @@ static size_t runs_of(const plan *p, const segment *seg, size_t count, size_t ta
     return n;
 }
 
-/* Rows at..at+length-1 of K for the columns of one panel. */
-static void gather_panel(const plan *p, float *panel, const float *x, size_t at, size_t length, size_t first,
-                         size_t columns)
+/* Rows at..at+length-1 of K for the columns of one panel, tap by tap: three dimensions, and very large kernels. */
+static void gather_taps(const plan *p, float *panel, const float *x, size_t at, size_t length, size_t first,
+                        size_t columns)
 {
     segment seg[GEMM_COLUMNS];
     lane_run runs[GEMM_COLUMNS];
-    size_t segments = segments_of(&p->s, first, columns, seg);
+    size_t segments = segments_of(&p->s, first, columns, seg), channel_at[CHANNEL_BLOCK];
+    for (size_t c = 0; c < CHANNEL_BLOCK; c++) channel_at[c] = c * p->plane;
     for (size_t end = at + length; at < end;) {
         k_place place = place_of(at, p->channels, p->taps);
         size_t count = least(place.run, end - at), n = runs_of(p, seg, segments, place.tap, runs);
-        p->k->im2col_f32(panel, x + place.channel * p->plane, p->plane, count, runs, n, p->s.stride[2]);
+        p->k->im2col_f32(panel, x + place.channel * p->plane, channel_at, count, runs, n, p->s.stride[2]);
         panel += count * GEMM_COLUMNS;
         at += count;
     }
+}
+
+/* The same from planes where every tap of an output position lies at a fixed distance; they start at output row `row`. */
+static void gather_planes(const plan *p, float *panel, const float *x, size_t at, size_t length, size_t first,
+                          size_t columns, size_t row)
+{
+    segment seg[GEMM_COLUMNS];
+    lane_run runs[GEMM_COLUMNS];
+    size_t n = segments_of(&p->s, first, columns, seg);
+    for (size_t i = 0; i < n; i++)
+        runs[i] = (lane_run){.lane = (uint32_t)seg[i].lane,
+                             .count = (uint32_t)seg[i].count,
+                             .at = (seg[i].y - row) * p->pitch + seg[i].x};
+    p->k->im2col_f32(panel, x, p->at + at, length, runs, n, 1);
 }
 
 static void run_block(void *ctx, uint32_t index)
@@ -162,7 +182,7 @@ static void run_block(void *ctx, uint32_t index)
     size_t i = rest % p->cut.row_blocks * p->cut.rows, j = rest / p->cut.row_blocks * p->cut.columns;
     size_t group = product % p->s.groups, channel = group * p->rows + i, out = (product * p->rows + i) * p->points + j;
     const float *x = c->x + product * p->channels * p->plane, *w = c->w + group * gemm_a_room(p->rows, p->kk);
-    float *buffer = gemm_slots_take(&p->slots, &slot);
+    float *buffer = gemm_slots_take(&p->slots, &slot), *strip = buffer + p->panels;
     gemm_block b = {.m = least(p->cut.rows, p->rows - i),
                     .n = least(p->cut.columns, p->points - j),
                     .a_row = 1,
@@ -177,7 +197,9 @@ static void run_block(void *ctx, uint32_t index)
                     .residual = c->residual ? c->residual + out : NULL,
                     .residual_row = p->points};
     gemm_clamp(&b, &c->act);
-    size_t padded = gemm_a_room(p->rows, 1), at = 0;
+    size_t padded = gemm_a_room(p->rows, 1), at = 0, row = p->window ? j / p->s.out[2] : 0;
+    for (size_t q = 0; q < p->channels && p->window; q++)
+        window_load(p->window, strip + q * p->window->floats, x + q * p->plane, row, 0, p->k);
     do {
         b.k = least(p->k_block, p->kk - at);
         b.add = at > 0;
@@ -185,8 +207,13 @@ static void run_block(void *ctx, uint32_t index)
         b.a = w + at * padded + i * b.k;
         b.a_panel = GEMM_ROWS * b.k;
         b.b_panel = GEMM_COLUMNS * b.k;
-        for (size_t q = 0; q < b.n; q += GEMM_COLUMNS)
-            gather_panel(p, buffer + q * b.k, x, at, b.k, j + q, least(GEMM_COLUMNS, b.n - q));
+        for (size_t q = 0; q < b.n; q += GEMM_COLUMNS) {
+            size_t columns = least(GEMM_COLUMNS, b.n - q);
+            if (p->at)
+                gather_planes(p, buffer + q * b.k, p->window ? strip : x, at, b.k, j + q, columns, row);
+            else
+                gather_taps(p, buffer + q * b.k, x, at, b.k, j + q, columns);
+        }
         p->k->gemm_f32(&b);
         at += b.k;
     } while (at < p->kk);
@@ -203,26 +230,82 @@ static void flatten(conv_shape *s)
     s->in[0] = s->in[1] = s->out[0] = s->out[1] = 1;
 }
 
+static window_shape window_of(const conv_shape *s, size_t rows)
+{
+    return (window_shape){.in = {s->in[1], s->in[2]},
+                          .out = {rows, s->out[2]},
+                          .kernel = {s->kernel[1], s->kernel[2]},
+                          .stride = {s->stride[1], s->stride[2]},
+                          .dilation = {s->dilation[1], s->dilation[2]},
+                          .pad = {s->pad[1], s->pad[2]}};
+}
+
+/* Every output position reads inside the input, at every element: it serves as it lies. */
+static bool needs_no_strip(const conv_shape *s)
+{
+    for (int d = 1; d < 3; d++)
+        if (s->stride[d] != 1 || s->pad[d] != 0 || s->out[d] + (s->kernel[d] - 1) * s->dilation[d] > s->in[d])
+            return false;
+    return true;
+}
+
+/* Two dimensions: where each row of K starts, in the input or in a strip of it that is padded and split by phases. */
+static err_code plan_planes(plan *p, window *w, arena *scratch, err *e)
+{
+    const conv_shape *s = &p->s;
+    bool direct = needs_no_strip(s);
+    window_shape ws = window_of(s, least(s->out[1], p->cut.columns / s->out[2] + 2));
+    size_t channel = p->plane, *at;
+    if (s->in[0] != 1 || s->out[0] != 1 || s->kernel[0] != 1 || !window_init(w, &ws)) return ERR_OK;
+    if (!direct) {
+        channel = w->floats;
+        p->window = w;
+        if (__builtin_mul_overflow(w->floats, p->channels, &p->strip)) p->strip = SIZE_MAX / sizeof(float);
+    }
+    p->pitch = direct ? s->in[2] : w->pitch;
+    at = arena_push_raw(scratch, (p->kk + 1) * sizeof *at, MEM_ALIGN);
+    if (!at) return err_set(e, ERR_LIMIT, "convolution: no memory for %zu rows of columns", p->kk);
+    p->at = at;
+    for (size_t first = 0; first < p->channels; first += CHANNEL_BLOCK)
+        for (size_t tap = 0; tap < p->taps; tap++) {
+            size_t y = tap / s->kernel[2] * s->dilation[1], x = tap % s->kernel[2] * s->dilation[2];
+            size_t from = direct ? y * s->in[2] + x : w->at[tap];
+            for (size_t c = first; c < least(first + CHANNEL_BLOCK, p->channels); c++) *at++ = c * channel + from;
+        }
+    return ERR_OK;
+}
+
+static err_code plan_taps(plan *p, arena *scratch, err *e)
+{
+    const conv_shape *s = &p->s;
+    p->low = arena_new(scratch, size_t, s->kernel[2]);
+    p->high = arena_new(scratch, size_t, s->kernel[2]);
+    if (!p->low || !p->high) return err_set(e, ERR_LIMIT, "convolution: no memory for %zu taps", s->kernel[2]);
+    for (size_t q = 0; q < s->kernel[2]; q++) {
+        size_t shift = q * s->dilation[2], step = s->stride[2];
+        p->low[q] = shift < s->pad[2] ? (s->pad[2] - shift + step - 1) / step : 0;
+        p->high[q] = s->in[2] + s->pad[2] > shift ? least(s->out[2], (s->in[2] + s->pad[2] - shift - 1) / step + 1) : 0;
+    }
+    return ERR_OK;
+}
+
 static err_code columns_f32(plan *p, compute *pool, arena *scratch, err *e)
 {
     const conv_shape *s = &p->s;
+    window w;
     p->rows = s->out_channels / s->groups;
     p->kk = p->channels * p->taps;
     p->k_block = gemm_k_block(p->kk);
     pool = gemm_pool(pool, s->batch * s->groups, p->rows, p->points, p->kk);
     p->cut = gemm_cut_make(s->batch * s->groups, p->rows, p->points, pool);
     size_t blocks = s->batch * s->groups * p->cut.row_blocks * p->cut.column_blocks;
-    p->low = arena_new(scratch, size_t, s->kernel[2]);
-    p->high = arena_new(scratch, size_t, s->kernel[2]);
-    if (!p->low || !p->high) return err_set(e, ERR_LIMIT, "convolution: no memory for %zu taps", s->kernel[2]);
     if (blocks > UINT32_MAX)
         return err_set(e, ERR_LIMIT, "convolution: %zu blocks are more than %u", blocks, UINT32_MAX);
-    for (size_t q = 0; q < s->kernel[2]; q++) {
-        size_t shift = q * s->dilation[2], step = s->stride[2];
-        p->low[q] = shift < s->pad[2] ? (s->pad[2] - shift + step - 1) / step : 0;
-        p->high[q] = s->in[2] + s->pad[2] > shift ? least(s->out[2], (s->in[2] + s->pad[2] - shift - 1) / step + 1) : 0;
-    }
-    err_code code = gemm_slots_init(&p->slots, p->cut.columns * p->k_block, pool, scratch, e);
+    err_code code = plan_planes(p, &w, scratch, e);
+    if (code == ERR_OK && !p->at) code = plan_taps(p, scratch, e);
+    if (code != ERR_OK) return code;
+    p->panels = p->cut.columns * p->k_block;
+    code = gemm_slots_init(&p->slots, p->panels + p->strip, pool, scratch, e);
     if (code == ERR_OK) compute_for(pool, (uint32_t)blocks, run_block, p);
     return code;
 }
@@ -255,7 +338,7 @@ static void run_channel(void *ctx, uint32_t index)
                  .bias = c->bias ? c->bias[channel] : 0,
                  .low = limits.low,
                  .high = limits.high};
-    window_load(w, buffer, c->x + index / per_input * p->plane, 0, p->k);
+    window_load(w, buffer, c->x + index / per_input * p->plane, 0, 0, p->k);
     if (width > NARROW_MAX) {
         p->k->taps_sum_f32(&t, y, buffer, height, width);
     } else {
@@ -274,12 +357,7 @@ static err_code depthwise_f32(plan *p, compute *pool, arena *scratch, err *e)
 {
     const conv_shape *s = &p->s;
     window w;
-    window_shape ws = {.in = {s->in[1], s->in[2]},
-                       .out = {s->out[1], s->out[2]},
-                       .kernel = {s->kernel[1], s->kernel[2]},
-                       .stride = {s->stride[1], s->stride[2]},
-                       .dilation = {s->dilation[1], s->dilation[2]},
-                       .pad = {s->pad[1], s->pad[2]}};
+    window_shape ws = window_of(s, s->out[1]);
     size_t floats, line, units;
     if (!window_init(&w, &ws) || __builtin_mul_overflow(w.pitch, s->out[1], &line) ||
         __builtin_add_overflow(w.floats, line, &floats) || __builtin_mul_overflow(s->batch, s->out_channels, &units) ||
@@ -287,7 +365,7 @@ static err_code depthwise_f32(plan *p, compute *pool, arena *scratch, err *e)
         return err_set(e, ERR_LIMIT, "convolution: %zu x %zu channels with padded planes are too large", s->batch,
                        s->out_channels);
     p->window = &w;
-    pool = gemm_pool(pool, s->batch, s->out_channels, p->points, 4 * w.tap_count);   /* bound by loads, not sums */
+    pool = gemm_pool(pool, s->batch, s->out_channels, p->points, 4 * w.tap_count); /* bound by loads, not sums */
     err_code code = gemm_slots_init(&p->slots, floats, pool, scratch, e);
     if (code == ERR_OK) compute_for(pool, (uint32_t)units, run_channel, p);
     return code;

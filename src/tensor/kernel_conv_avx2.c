@@ -15,23 +15,23 @@ ALWAYS_INLINE __m256i lanes_from(size_t first, size_t end)
                                _mm256_cmpgt_epi32(_mm256_set1_epi32((int)end), lane));
 }
 
-static void im2col_strided(float *panel, const float *x, size_t x_step, size_t count, const lane_run *runs,
+static void im2col_strided(float *panel, const float *x, const size_t *at, size_t count, const lane_run *runs,
                            size_t run_count, size_t stride)
 {
     memset(panel, 0, count * GEMM_COLUMNS * sizeof *panel);
-    for (size_t c = 0; c < count; c++, panel += GEMM_COLUMNS, x += x_step)
+    for (size_t c = 0; c < count; c++, panel += GEMM_COLUMNS)
         for (size_t r = 0; r < run_count; r++) {
-            const float *from = x + runs[r].at;
+            const float *from = x + at[c] + runs[r].at;
             float *y = panel + runs[r].lane;
             for (size_t i = 0; i < runs[r].count; i++) y[i] = from[i * stride];
         }
 }
 
-void im2col_f32_avx2(float *panel, const float *x, size_t x_step, size_t count, const lane_run *runs, size_t run_count,
-                     size_t stride)
+void im2col_f32_avx2(float *panel, const float *x, const size_t *at, size_t count, const lane_run *runs,
+                     size_t run_count, size_t stride)
 {
     if (stride != 1) {
-        im2col_strided(panel, x, x_step, count, runs, run_count, stride);
+        im2col_strided(panel, x, at, count, runs, run_count, stride);
         return;
     }
     /* A run cut at the edges of registers: the lanes of its mask load from x + at, as if all 8 did. */
@@ -48,9 +48,9 @@ void im2col_f32_avx2(float *panel, const float *x, size_t x_step, size_t count, 
             lane = stop;
         }
     for (size_t v = 0; v < VECTORS; v++) {
-        const float *from = x;
         float *y = panel + v * LANES;
-        for (size_t c = 0; c < count; c++, y += GEMM_COLUMNS, from += x_step) {
+        for (size_t c = 0; c < count; c++, y += GEMM_COLUMNS) {
+            const float *from = x + at[c];
             __m256 row = _mm256_setzero_ps();
             for (size_t i = 0; i < pieces[v]; i++)
                 row = _mm256_or_ps(row, _mm256_maskload_ps(from + piece[v][i].at, piece[v][i].mask));
@@ -59,19 +59,33 @@ void im2col_f32_avx2(float *panel, const float *x, size_t x_step, size_t count, 
     }
 }
 
-void every_f32_avx2(float *y, const float *x, size_t stride, size_t n)
+static void copy_row(float *y, const float *x, size_t n)
 {
     size_t i = 0;
-    if (stride == 1) {
-        memcpy(y, x, n * sizeof *y);
-        return;
+    for (; i + LANES <= n; i += LANES) _mm256_storeu_ps(y + i, _mm256_loadu_ps(x + i));
+    for (; i < n; i++) y[i] = x[i];
+}
+
+static void halve_row(float *y, const float *x, size_t n)
+{
+    size_t i = 0;
+    for (; i + LANES < n; i += LANES) { /* < : the last odd element need not exist */
+        __m256 even = _mm256_shuffle_ps(_mm256_loadu_ps(x + 2 * i), _mm256_loadu_ps(x + 2 * i + LANES), 0x88);
+        _mm256_storeu_ps(y + i, _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(even), 0xd8)));
     }
-    if (stride == 2)
-        for (; i + LANES < n; i += LANES) { /* < : the last odd element need not exist */
-            __m256 even = _mm256_shuffle_ps(_mm256_loadu_ps(x + 2 * i), _mm256_loadu_ps(x + 2 * i + LANES), 0x88);
-            _mm256_storeu_ps(y + i, _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(even), 0xd8)));
-        }
-    for (; i < n; i++) y[i] = x[i * stride];
+    for (; i < n; i++) y[i] = x[2 * i];
+}
+
+void every_f32_avx2(float *y, size_t y_row, const float *x, size_t x_row, size_t stride, size_t rows, size_t n)
+{
+    for (size_t r = 0; r < rows; r++, y += y_row, x += x_row) {
+        if (stride == 1)
+            copy_row(y, x, n);
+        else if (stride == 2)
+            halve_row(y, x, n);
+        else
+            for (size_t i = 0; i < n; i++) y[i] = x[i * stride];
+    }
 }
 
 ALWAYS_INLINE __m256 load(const float *x, bool whole, __m256i last)

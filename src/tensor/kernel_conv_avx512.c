@@ -4,7 +4,6 @@
 #include "tensor/unroll.h"
 
 #include <immintrin.h>
-#include <string.h>
 
 enum { LANES = 16, VECTORS = GEMM_COLUMNS / LANES, PIECES = GEMM_COLUMNS + VECTORS };
 
@@ -21,7 +20,7 @@ typedef struct {
 
 ALWAYS_INLINE __mmask16 lanes_from(size_t first, size_t end)
 {
-    return (__mmask16)((0xffffu << first) & (0xffffu >> (LANES - end)));
+    return (__mmask16)((0xffffu << first) & ~(0xffffffffu << end));
 }
 
 static void cut_runs(pieces *p, const lane_run *runs, size_t run_count)
@@ -37,25 +36,22 @@ static void cut_runs(pieces *p, const lane_run *runs, size_t run_count)
         }
 }
 
-static void im2col_dense(float *panel, const float *x, size_t x_step, size_t count, const lane_run *runs,
+static void im2col_whole(float *panel, const float *x, const size_t *at, size_t count)
+{
+    for (size_t c = 0; c < count; c++, panel += GEMM_COLUMNS)
+        EACH (v, VECTORS) _mm512_storeu_ps(panel + v * LANES, _mm512_loadu_ps(x + at[c] + v * LANES));
+}
+
+static void im2col_dense(float *panel, const float *x, const size_t *at, size_t count, const lane_run *runs,
                          size_t run_count)
 {
-    if (run_count == 1 && runs[0].count == GEMM_COLUMNS) {
-        for (x += runs[0].at; count > 0; count--, panel += GEMM_COLUMNS, x += x_step) {
-            __m512 v0 = _mm512_loadu_ps(x), v1 = _mm512_loadu_ps(x + LANES), v2 = _mm512_loadu_ps(x + 2 * LANES);
-            _mm512_storeu_ps(panel, v0);
-            _mm512_storeu_ps(panel + LANES, v1);
-            _mm512_storeu_ps(panel + 2 * LANES, v2);
-        }
-        return;
-    }
     pieces p;
     cut_runs(&p, runs, run_count);
     for (size_t v = 0; v < VECTORS; v++) {
         const piece *q = p.all[v], *end = q + p.count[v];
         float *y = panel + v * LANES;
-        const float *from = x;
-        for (size_t c = 0; c < count; c++, y += GEMM_COLUMNS, from += x_step) {
+        for (size_t c = 0; c < count; c++, y += GEMM_COLUMNS) {
+            const float *from = x + at[c];
             __m512 row = _mm512_setzero_ps();
             for (const piece *i = q; i < end; i++) row = _mm512_mask_loadu_ps(row, i->mask, from + i->at);
             _mm512_storeu_ps(y, row);
@@ -63,46 +59,68 @@ static void im2col_dense(float *panel, const float *x, size_t x_step, size_t cou
     }
 }
 
-void im2col_f32_avx512(float *panel, const float *x, size_t x_step, size_t count, const lane_run *runs,
-                       size_t run_count, size_t stride)
+static void im2col_strided(float *panel, const float *x, const size_t *at, size_t count, const lane_run *runs,
+                           size_t run_count, size_t stride)
 {
-    if (stride == 1) {
-        im2col_dense(panel, x, x_step, count, runs, run_count);
-        return;
-    }
     /* Offsets are relative to the first run, so that 32 bits hold them for any plane of less than 2^31 elements. */
-    int32_t at[GEMM_COLUMNS] = {0};
+    int32_t lane_at[GEMM_COLUMNS] = {0};
     uint64_t mask = 0;
-    const float *base = run_count ? x + runs[0].at : x;
+    size_t base = run_count ? runs[0].at : 0;
     for (size_t r = 0; r < run_count; r++)
         for (size_t i = 0; i < runs[r].count; i++) {
-            at[runs[r].lane + i] = (int32_t)(runs[r].at - runs[0].at + i * stride);
+            lane_at[runs[r].lane + i] = (int32_t)(runs[r].at - base + i * stride);
             mask |= (uint64_t)1 << (runs[r].lane + i);
         }
     for (size_t v = 0; v < VECTORS; v++) {
-        __m512i index = _mm512_loadu_si512(at + v * LANES);
+        __m512i index = _mm512_loadu_si512(lane_at + v * LANES);
         __mmask16 m = (__mmask16)(mask >> (v * LANES));
         float *y = panel + v * LANES;
-        const float *from = base;
-        for (size_t c = 0; c < count; c++, y += GEMM_COLUMNS, from += x_step)
-            _mm512_storeu_ps(y, _mm512_mask_i32gather_ps(_mm512_setzero_ps(), m, index, from, 4));
+        for (size_t c = 0; c < count; c++, y += GEMM_COLUMNS)
+            _mm512_storeu_ps(y, _mm512_mask_i32gather_ps(_mm512_setzero_ps(), m, index, x + at[c] + base, 4));
     }
 }
 
-void every_f32_avx512(float *y, const float *x, size_t stride, size_t n)
+void im2col_f32_avx512(float *panel, const float *x, const size_t *at, size_t count, const lane_run *runs,
+                       size_t run_count, size_t stride)
+{
+    if (stride != 1)
+        im2col_strided(panel, x, at, count, runs, run_count, stride);
+    else if (run_count == 1 && runs[0].count == GEMM_COLUMNS)
+        im2col_whole(panel, x + runs[0].at, at, count);
+    else
+        im2col_dense(panel, x, at, count, runs, run_count);
+}
+
+static void copy_row(float *y, const float *x, size_t n)
 {
     size_t i = 0;
-    if (stride == 1) {
-        memcpy(y, x, n * sizeof *y);
-        return;
+    for (; i + LANES <= n; i += LANES) _mm512_storeu_ps(y + i, _mm512_loadu_ps(x + i));
+    __mmask16 last = lanes_from(0, n - i);
+    if (i < n) _mm512_mask_storeu_ps(y + i, last, _mm512_maskz_loadu_ps(last, x + i));
+}
+
+static void halve_row(float *y, const float *x, size_t n)
+{
+    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    for (size_t i = 0; i < n; i += LANES) {
+        /* 2 * left - 1 elements are there: the last odd one need not exist. */
+        size_t left = n - i < LANES ? n - i : LANES, low = 2 * left - 1 < LANES ? 2 * left - 1 : LANES;
+        __m512 a = _mm512_maskz_loadu_ps(lanes_from(0, low), x + 2 * i);
+        __m512 b = _mm512_maskz_loadu_ps(lanes_from(0, 2 * left - 1 - low), x + 2 * i + LANES);
+        _mm512_mask_storeu_ps(y + i, lanes_from(0, left), _mm512_permutex2var_ps(a, even, b));
     }
-    if (stride == 2) {
-        const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-        for (; i + LANES < n; i += LANES) /* < : the last odd element need not exist */
-            _mm512_storeu_ps(
-                y + i, _mm512_permutex2var_ps(_mm512_loadu_ps(x + 2 * i), even, _mm512_loadu_ps(x + 2 * i + LANES)));
+}
+
+void every_f32_avx512(float *y, size_t y_row, const float *x, size_t x_row, size_t stride, size_t rows, size_t n)
+{
+    for (size_t r = 0; r < rows; r++, y += y_row, x += x_row) {
+        if (stride == 1)
+            copy_row(y, x, n);
+        else if (stride == 2)
+            halve_row(y, x, n);
+        else
+            for (size_t i = 0; i < n; i++) y[i] = x[i * stride];
     }
-    for (; i < n; i++) y[i] = x[i * stride];
 }
 
 /* rows x vectors registers of y at x; `last` masks the last vector of each row. */

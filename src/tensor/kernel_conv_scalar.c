@@ -4,19 +4,20 @@
 #include <math.h>
 #include <string.h>
 
-void im2col_f32_scalar(float *panel, const float *x, size_t x_step, size_t count, const lane_run *runs,
+void im2col_f32_scalar(float *panel, const float *x, const size_t *at, size_t count, const lane_run *runs,
                        size_t run_count, size_t stride)
 {
     memset(panel, 0, count * GEMM_COLUMNS * sizeof *panel);
     for (size_t c = 0; c < count; c++)
         for (size_t r = 0; r < run_count; r++)
             for (size_t i = 0; i < runs[r].count; i++)
-                panel[c * GEMM_COLUMNS + runs[r].lane + i] = x[c * x_step + runs[r].at + i * stride];
+                panel[c * GEMM_COLUMNS + runs[r].lane + i] = x[at[c] + runs[r].at + i * stride];
 }
 
-void every_f32_scalar(float *y, const float *x, size_t stride, size_t n)
+void every_f32_scalar(float *y, size_t y_row, const float *x, size_t x_row, size_t stride, size_t rows, size_t n)
 {
-    for (size_t i = 0; i < n; i++) y[i] = x[i * stride];
+    for (size_t r = 0; r < rows; r++)
+        for (size_t i = 0; i < n; i++) y[r * y_row + i] = x[r * x_row + i * stride];
 }
 
 void taps_sum_f32_scalar(const tap_set *t, float *y, const float *x, size_t rows, size_t n)

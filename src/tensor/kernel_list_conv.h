@@ -12,11 +12,12 @@ typedef struct {
 
 #define KERNEL_LIST_CONV(X)                                                                                           \
     /* name           returns  arguments                                                          avx2  avx512 */     \
-    /* panel is [count, 48]; row c is gathered from x + c * x_step, and is 0 outside the runs, which ascend. */      \
-    X(im2col_f32,     void,    (float *panel, const float *x, size_t x_step, size_t count, const lane_run *runs,      \
+    /* panel is [count, 48]; row c is gathered from x + at[c], and is 0 outside the runs, which ascend. */           \
+    X(im2col_f32,     void,    (float *panel, const float *x, const size_t *at, size_t count, const lane_run *runs,   \
                                 size_t run_count, size_t stride),                                 avx2, avx512)       \
-    /* y[i] = x[i * stride], stride >= 1; reads nothing after x[(n - 1) * stride]. */                                 \
-    X(every_f32,      void,    (float *y, const float *x, size_t stride, size_t n),               avx2, avx512)       \
+    /* y[r][i] = x[r * x_row + i * stride], stride >= 1; reads nothing after the last of a row. */                   \
+    X(every_f32,      void,    (float *y, size_t y_row, const float *x, size_t x_row, size_t stride, size_t rows,     \
+                                size_t n),                                                        avx2, avx512)       \
     /* y[r][i] = clamp(bias + sum over t of w[t] * x[r * x_row + at[t] + i]); NaN passes. */                           \
     X(taps_sum_f32,   void,    (const tap_set *t, float *y, const float *x, size_t rows, size_t n), avx2, avx512)  \
     /* y[r][i] = the largest of x[r * x_row + at[t] + i]; NaN when one of them is. */                                 \

@@ -199,7 +199,7 @@ static void run_window(void *ctx, uint32_t index)
                  .low = -INFINITY,
                  .high = INFINITY};
     reduce_rows(p, rows, (const float *)p->call->x + index * plane_of(s->in));
-    window_load(w, buffer, rows, p->call->kind == POOL_MAX ? -INFINITY : 0, p->k);
+    window_load(w, buffer, rows, 0, p->call->kind == POOL_MAX ? -INFINITY : 0, p->k);
     p->fn(&t, narrow ? line : y, buffer, narrow ? 1 : height, narrow ? (height - 1) * w->pitch + width : width);
     for (size_t i = 0; narrow && i < height; i++)
         for (size_t j = 0; j < width; j++) y[i * width + j] = line[i * w->pitch + j];

@@ -41,7 +41,7 @@ static bool phase_used(const window_shape *s, int d, size_t phase)
     return false;
 }
 
-static void load_phase(const window *w, float *to, const float *plane, size_t phase_y, size_t phase_x, float fill,
+static void load_phase(const window *w, float *to, const float *plane, size_t first, size_t phase_x, float fill,
                        const kernel_set *k)
 {
     const window_shape *s = &w->s;
@@ -51,23 +51,28 @@ static void load_phase(const window *w, float *to, const float *plane, size_t ph
     if (left > w->pitch) left = w->pitch;
     if (column < s->in[1]) n = (s->in[1] - column + step - 1) / step;
     if (n > w->pitch - left) n = w->pitch - left;
-    for (size_t row = 0; row < w->rows; row++, to += w->pitch) {
-        size_t y = row * s->stride[0] + phase_y;
-        if (y < s->pad[0] || y - s->pad[0] >= s->in[0] || n == 0) {
-            fill_row(to, fill, w->pitch);
-            continue;
-        }
-        fill_row(to, fill, left);
-        k->every_f32(to + left, plane + (y - s->pad[0]) * s->in[1] + column, step, n);
-        fill_row(to + left + n, fill, w->pitch - left - n);
+    /* Row r of the phase is input row r * stride + first - pad: rows r0 .. r1-1 exist. */
+    size_t down = s->stride[0], r0 = first < s->pad[0] ? (s->pad[0] - first + down - 1) / down : 0, r1 = 0;
+    if (s->in[0] + s->pad[0] > first) r1 = (s->in[0] + s->pad[0] - first - 1) / down + 1;
+    if (r1 > w->rows) r1 = w->rows;
+    if (r0 > r1 || n == 0) r0 = r1 = 0;
+    fill_row(to, fill, r0 * w->pitch);
+    fill_row(to + r1 * w->pitch, fill, (w->rows - r1) * w->pitch);
+    if (r0 == r1) return;
+    for (size_t r = r0; r < r1; r++) {
+        fill_row(to + r * w->pitch, fill, left);
+        fill_row(to + r * w->pitch + left + n, fill, w->pitch - left - n);
     }
+    k->every_f32(to + r0 * w->pitch + left, w->pitch, plane + (r0 * down + first - s->pad[0]) * s->in[1] + column,
+                 down * s->in[1], step, r1 - r0, n);
 }
 
-void window_load(const window *w, float *buffer, const float *plane, float fill, const kernel_set *k)
+void window_load(const window *w, float *buffer, const float *plane, size_t row, float fill, const kernel_set *k)
 {
     const window_shape *s = &w->s;
     for (size_t y = 0; y < s->stride[0]; y++)
         for (size_t x = 0; x < s->stride[1]; x++)
             if (phase_used(s, 0, y) && phase_used(s, 1, x))
-                load_phase(w, buffer + (y * s->stride[1] + x) * w->rows * w->pitch, plane, y, x, fill, k);
+                load_phase(w, buffer + (y * s->stride[1] + x) * w->rows * w->pitch, plane, row * s->stride[0] + y, x,
+                           fill, k);
 }

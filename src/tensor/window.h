@@ -30,7 +30,8 @@ typedef struct {
 
 /* False when the window has too many taps or the buffer's size overflows.  All sizes are at least 1. */
 bool window_init(window *w, const window_shape *s) MUST_USE;
-/* Copies a plane into buffer[w->floats] with `fill` around it. */
-void window_load(const window *w, float *buffer, const float *plane, float fill, const kernel_set *k);
+/* Copies a plane into buffer[w->floats] with `fill` around it, from output row `row` on: the s.out[0] rows that w was
+ * made for may be a strip of a larger output. */
+void window_load(const window *w, float *buffer, const float *plane, size_t row, float fill, const kernel_set *k);
 
 #endif

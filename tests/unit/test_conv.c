@@ -142,6 +142,39 @@ static void a_convolution_equals_the_naive_loop(void)
     }
 }
 
+static void threads_change_no_bit(void)
+{
+    const kernel_set *k = &kernel_active()->set;
+    compute *pool;
+    err e = {0};
+    CHECK(compute_new(&pool, 3, &e) == ERR_OK);
+    for (size_t groups = 1; groups <= 64; groups += 63) {
+        conv_shape s = {.spatial = 2,
+                        .batch = 2,
+                        .groups = groups,
+                        .in_channels = 64,
+                        .out_channels = 64,
+                        .in = {1, 40, 40},
+                        .out = {1, 20, 40},
+                        .kernel = {1, 3, 3},
+                        .stride = {1, 2, 1},
+                        .dilation = {1, 1, 1},
+                        .pad = {0, 1, 1}};
+        conv_call c = {.shape = &s, .x = x_data, .w = packed, .bias = bias, .act = {.kind = ACT_SILU}};
+        static float out[2][2 * 64 * 20 * 40];
+        conv_pack(packed, w_data, &s, k);
+        for (int turn = 0; turn < 2; turn++) {
+            arena scratch;
+            arena_init(&scratch, NULL, 0, SIZE_MAX / 2);
+            c.y = out[turn];
+            CHECK(conv_f32(&c, k, turn ? pool : NULL, &scratch, &e) == ERR_OK);
+            arena_fini(&scratch);
+        }
+        CHECK(memcmp(out[0], out[1], sizeof out[0]) == 0);
+    }
+    compute_free(pool);
+}
+
 static void weights_too_large_for_memory_are_recognised(void)
 {
     conv_shape s = {.spatial = 2, .groups = 1, .in_channels = SIZE_MAX / 4, .out_channels = 8, .kernel = {1, 3, 3}};
@@ -173,7 +206,7 @@ static void no_memory_is_an_error(void)
 
 int main(void)
 {
-    static const test_case cases[] = {TEST(a_convolution_equals_the_naive_loop),
+    static const test_case cases[] = {TEST(a_convolution_equals_the_naive_loop), TEST(threads_change_no_bit),
                                       TEST(weights_too_large_for_memory_are_recognised), TEST(no_memory_is_an_error)};
     return test_main(cases, COUNTOF(cases));
 }

@@ -117,6 +117,34 @@ static void a_product_equals_the_naive_loop(void)
     }
 }
 
+static void threads_change_no_bit(void)
+{
+    static float alone[400 * 300];
+    const kernel_set *k = &kernel_active()->set;
+    compute *pool;
+    err e = {0};
+    CHECK(compute_new(&pool, 3, &e) == ERR_OK);
+    gemm_call g = {.batch = 1,
+                   .m = 400,
+                   .n = 300,
+                   .k = 500,
+                   .a = {.data = a_data, .row = 500, .column = 1},
+                   .b = {.data = b_data, .row = 1, .column = 500},
+                   .c = alone,
+                   .c_row = 300,
+                   .alpha = 1,
+                   .act = {.kind = ACT_TANH}};
+    for (int turn = 0; turn < 2; turn++) {
+        arena scratch;
+        arena_init(&scratch, NULL, 0, gemm_scratch(&g, turn ? pool : NULL) + 4096); /* and what it says is enough */
+        g.c = turn ? c_data : alone;
+        CHECK(gemm_f32(&g, k, turn ? pool : NULL, &scratch, &e) == ERR_OK);
+        arena_fini(&scratch);
+    }
+    CHECK(memcmp(alone, c_data, sizeof alone) == 0);
+    compute_free(pool);
+}
+
 static void an_empty_sum_leaves_the_bias(void)
 {
     err e = {0};
@@ -162,7 +190,7 @@ static void no_memory_for_packing_is_an_error(void)
 
 int main(void)
 {
-    static const test_case cases[] = {TEST(a_product_equals_the_naive_loop), TEST(an_empty_sum_leaves_the_bias),
-                                      TEST(no_memory_for_packing_is_an_error)};
+    static const test_case cases[] = {TEST(a_product_equals_the_naive_loop), TEST(threads_change_no_bit),
+                                      TEST(an_empty_sum_leaves_the_bias), TEST(no_memory_for_packing_is_an_error)};
     return test_main(cases, COUNTOF(cases));
 }

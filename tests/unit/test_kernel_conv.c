@@ -42,13 +42,13 @@ static void every_isa_gathers_the_same_panel(void)
     fill(before, ROOM, &r);
     for (int turn = 0; turn < 300; turn++) {
         lane_run runs[GEMM_COLUMNS];
-        size_t stride = rng_below(&r, 2) ? 1 : 2 + rng_below(&r, 3), count = rng_below(&r, 40),
-               step = rng_below(&r, 1000);
+        size_t stride = rng_below(&r, 2) ? 1 : 2 + rng_below(&r, 3), count = rng_below(&r, 40), at[40];
+        for (size_t i = 0; i < count; i++) at[i] = rng_below(&r, 40000);
         size_t n = turn == 0 ? 0 : random_runs(runs, stride, &r);
         for (size_t isa = 0; isa < kernel_isa_count(); isa++) {
             if (!runnable(isa)) continue;
             memcpy(got, before, sizeof got);
-            runnable(isa)->im2col_f32(got + 1, x_data + 1, step, count, runs, n, stride);
+            runnable(isa)->im2col_f32(got + 1, x_data + 1, at, count, runs, n, stride);
             if (isa == 0) memcpy(want, got, sizeof got);
             CHECK(memcmp(got, want, sizeof got) == 0);
             CHECK(got[0] == before[0] && got[1 + count * GEMM_COLUMNS] == before[1 + count * GEMM_COLUMNS]);
@@ -66,9 +66,11 @@ static void every_isa_picks_every_nth(void)
             for (size_t isa = 0; isa < kernel_isa_count(); isa++) {
                 if (!runnable(isa)) continue;
                 memcpy(got, before, sizeof got);
-                runnable(isa)->every_f32(got + 1, x_data + 3, stride, n);
-                size_t wrong = got[0] != before[0] || got[n + 1] != before[n + 1];
-                for (size_t i = 0; i < n; i++) wrong += got[1 + i] != x_data[3 + i * stride];
+                runnable(isa)->every_f32(got + 1, n + 2, x_data + 3, 300, stride, 3, n);
+                size_t wrong =
+                    got[0] != before[0] || got[n + 1] != before[n + 1] || got[3 * n + 5] != before[3 * n + 5];
+                for (size_t i = 0; i < 3 * n; i++)
+                    wrong += got[1 + i / n * (n + 2) + i % n] != x_data[3 + i / n * 300 + i % n * stride];
                 CHECK_U64(wrong, 0);
             }
 }
