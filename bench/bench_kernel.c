@@ -23,8 +23,8 @@ typedef struct {
     double avx2, avx512;
 } floor_row;
 
-/* A third to a half of what Sapphire Rapids shows.  A row not listed must not be slower than scalar by more than a tenth: it
- * is bound by loads and stores, or by the divider. */
+/* A third to a half of what Sapphire Rapids shows.  A row not listed must not be slower than scalar by more than a
+ * tenth: it is bound by loads and stores, or by the divider. */
 static const floor_row floors[] = {
     {"pow_f32", 2, 3},         {"pow_s_f32", 2, 3},   {"exp_f32", 5, 10},       {"log_f32", 4, 8},
     {"tanh_f32", 9, 16},       {"sigmoid_f32", 3, 6}, {"erf_f32", 7, 14},       {"gelu_f32", 6, 14},

@@ -1,4 +1,4 @@
-/* The losses of ONNX's own examples, with weights, ignored labels and every reduction; labels out of range are refused. */
+/* The losses of ONNX's own examples, with weights, ignored labels and every reduction; wrong labels are refused. */
 #include "op_harness.h"
 
 #include <math.h>
