@@ -258,4 +258,4 @@ help:   ## this list
 SHELL := /bin/bash
 .PHONY: all demo test check asan tsan tsan-tests valgrind e2e features docs fuzz fuzz-build fuzzers conformance bench coverage \
         tidy lint analyze clang mutate soak deep cross install deps clean help
--include $(patsubst %.c,$(BUILD)/%.d,$(SRC) $(TESTSRC) $(FUZZSRC) $(BENCHSRC) $(FAKE) $(wildcard tests/*.c) bench/trivial.c tests/fuzz/replay.c)
+-include $(patsubst %.c,$(BUILD)/%.d,$(wildcard src/*/*.c tests/*.c tests/*/*.c bench/*.c))
