@@ -1,6 +1,7 @@
-/* Matrix products and convolutions as a fraction of the multiply-add rate that this core reaches in registers alone, both
- * measured in turns in one run (median of ROUNDS).  Exit status 1 when a fraction is under its floor, which is set
- * well below the usual value: a neighbour on the machine takes more from one side than from the other. */
+/* Matrix products and convolutions as a fraction of the multiply-add rate that this core reaches in registers
+ * alone, both measured in turns in one run (median of ROUNDS).  Exit status 1 when a fraction is under its floor,
+ * which is set well below the usual value: a neighbour on the machine takes more from one side than from the
+ * other. */
 #include "tensor/conv.h"
 #include "tensor/gemm.h"
 #include "tensor/unroll.h"
@@ -59,19 +60,27 @@ __attribute__((noinline)) static float registers_scalar(void)
     return s[0];
 }
 
+static const struct {
+    const char *isa;
+    float (*run)(void);
+    double sums;
+} roofs[] = {
+    {"scalar", registers_scalar, 8},
+#if defined(__x86_64__)
+    {"avx2", registers_avx2, SUMS / 2 * 8},
+    {"avx512", registers_avx512, SUMS * 16},
+#endif
+};
+
 static double roofline(const kernel_isa *isa)
 {
-    float (*fn)(void) = registers_scalar;
-    double sums = 8;
-#if defined(__x86_64__)
-    if (strcmp(isa->name, "avx2") == 0) fn = registers_avx2, sums = SUMS / 2 * 8;
-    if (strcmp(isa->name, "avx512") == 0) fn = registers_avx512, sums = SUMS * 16;
-#endif
     static volatile float sink;
+    size_t i = COUNTOF(roofs) - 1;
+    while (i > 0 && strcmp(roofs[i].isa, isa->name) != 0) i--;
     double from = now(), turns = 0;
-    for (; now() - from < 2e-3; turns++) sink = fn();
+    for (; now() - from < 2e-3; turns++) sink = roofs[i].run();
     (void)sink;
-    return 2 * sums * TURNS * turns / (now() - from);
+    return 2 * roofs[i].sums * TURNS * turns / (now() - from);
 }
 
 typedef struct {

@@ -101,7 +101,8 @@ static err_code attention_infer(op_call *c, err *e)
         const char *name = i ? "right_window_size" : "left_window_size";
         int64_t window = node_int(c->node, name, -1);
         if (window < -1 || window > INT32_MAX)
-            rc = op_err(c, e, ERR_INVALID, "attribute '%s': expected -1 to %d, got %lld", name, INT32_MAX, (long long)window);
+            rc = op_err(c, e, ERR_INVALID, "attribute '%s': expected -1 to %d, got %lld", name, INT32_MAX,
+                        (long long)window);
     }
     if (rc) return rc;
     int64_t batch = (int64_t)a.batch, heads = (int64_t)a.heads, length = (int64_t)a.length, kv = (int64_t)a.kv_length;

@@ -160,7 +160,8 @@ static void gather_taps(const plan *p, float *panel, const float *x, size_t at, 
     }
 }
 
-/* The same from planes where every tap of an output position lies at a fixed distance; they start at output row `row`. */
+/* The same from planes where every tap of an output position lies at a fixed distance; they start at output row
+ * `row`. */
 static void gather_planes(const plan *p, float *panel, const float *x, size_t at, size_t length, size_t first,
                           size_t columns, size_t row)
 {

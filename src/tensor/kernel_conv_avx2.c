@@ -63,7 +63,8 @@ static void copy_row(float *y, const float *x, size_t n)
 {
     size_t i = 0;
     for (; i + LANES <= n; i += LANES) _mm256_storeu_ps(y + i, _mm256_loadu_ps(x + i));
-    for (; i < n; i++) y[i] = x[i];
+    __m256i last = lanes_from(0, n - i);
+    if (i < n) _mm256_maskstore_ps(y + i, last, _mm256_maskload_ps(x + i, last));
 }
 
 static void halve_row(float *y, const float *x, size_t n)

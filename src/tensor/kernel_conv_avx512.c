@@ -91,38 +91,6 @@ void im2col_f32_avx512(float *panel, const float *x, const size_t *at, size_t co
         im2col_dense(panel, x, at, count, runs, run_count);
 }
 
-static void copy_row(float *y, const float *x, size_t n)
-{
-    size_t i = 0;
-    for (; i + LANES <= n; i += LANES) _mm512_storeu_ps(y + i, _mm512_loadu_ps(x + i));
-    __mmask16 last = lanes_from(0, n - i);
-    if (i < n) _mm512_mask_storeu_ps(y + i, last, _mm512_maskz_loadu_ps(last, x + i));
-}
-
-static void halve_row(float *y, const float *x, size_t n)
-{
-    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-    for (size_t i = 0; i < n; i += LANES) {
-        /* 2 * left - 1 elements are there: the last odd one need not exist. */
-        size_t left = n - i < LANES ? n - i : LANES, low = 2 * left - 1 < LANES ? 2 * left - 1 : LANES;
-        __m512 a = _mm512_maskz_loadu_ps(lanes_from(0, low), x + 2 * i);
-        __m512 b = _mm512_maskz_loadu_ps(lanes_from(0, 2 * left - 1 - low), x + 2 * i + LANES);
-        _mm512_mask_storeu_ps(y + i, lanes_from(0, left), _mm512_permutex2var_ps(a, even, b));
-    }
-}
-
-void every_f32_avx512(float *y, size_t y_row, const float *x, size_t x_row, size_t stride, size_t rows, size_t n)
-{
-    for (size_t r = 0; r < rows; r++, y += y_row, x += x_row) {
-        if (stride == 1)
-            copy_row(y, x, n);
-        else if (stride == 2)
-            halve_row(y, x, n);
-        else
-            for (size_t i = 0; i < n; i++) y[i] = x[i * stride];
-    }
-}
-
 /* rows x vectors registers of y at x; `last` masks the last vector of each row. */
 ALWAYS_INLINE void sum_block(const tap_set *t, float *y, const float *x, int rows, int vectors, __mmask16 last)
 {

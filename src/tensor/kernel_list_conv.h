@@ -17,7 +17,7 @@ typedef struct {
                                 size_t run_count, size_t stride),                                 avx2, avx512)       \
     /* y[r][i] = x[r * x_row + i * stride], stride >= 1; reads nothing after the last of a row. */                   \
     X(every_f32,      void,    (float *y, size_t y_row, const float *x, size_t x_row, size_t stride, size_t rows,     \
-                                size_t n),                                                        avx2, avx512)       \
+                                size_t n),                                                        avx2, avx2)         \
     /* y[r][i] = clamp(bias + sum over t of w[t] * x[r * x_row + at[t] + i]); NaN passes. */                           \
     X(taps_sum_f32,   void,    (const tap_set *t, float *y, const float *x, size_t rows, size_t n), avx2, avx512)  \
     /* y[r][i] = the largest of x[r * x_row + at[t] + i]; NaN when one of them is. */                                 \
