@@ -230,8 +230,8 @@ static void reduce_lanes(void *ctx, uint64_t first, uint64_t count)
 /* ---- many neighbouring lanes at once: the innermost dimension is kept ---------------------------------------- */
 
 /* Rows are added in order and in float, as ONNX Runtime does: Magika's layer norms take E[x^2] - E[x]^2 and were judged
- * with that rounding (64 rows in float, then double, is 14 times closer to the truth and moves one golden score by 3e-3).
- * Every FLUSH_ROWS the float sums move into double, which bounds the error of long columns. */
+ * with that rounding (64 rows in float, then double, is 14 times closer to the truth and moves one golden score by
+ * 3e-3).  Every FLUSH_ROWS the float sums move into double, which bounds the error of long columns. */
 enum { COLUMNS_MIN = 16, FLUSH_ROWS = 4096 };
 
 static bool by_columns(const reduce *r)
