@@ -50,6 +50,8 @@ struct model {
     size_t idle_bytes;
 };
 
+static err_code cached_make(cached **ret, model *m, const shape *inputs, err *e);
+
 /* ---- loading -------------------------------------------------------------------------------------------------- */
 
 static err_code external_open(model *m, str location, external **ret, err *e)
@@ -172,6 +174,25 @@ static err_code optimise(model *m, err *e)
     return rc;
 }
 
+/* Where the model leaves no dimension open its one plan is made now, so that a model that cannot run is refused now. */
+static err_code plan_ahead(model *m, err *e)
+{
+    uint32_t count = m->graph->input_count;
+    bool fixed = true;
+    for (uint32_t i = 0; i < count; i++) {
+        fixed &= m->inputs[i].ranked;
+        for (uint32_t d = 0; d < m->inputs[i].shape.rank; d++) fixed &= m->inputs[i].shape.dim[d] >= 0;
+    }
+    shape *shapes = fixed ? mem_new0(shape, count) : NULL;
+    if (!fixed) return ERR_OK;
+    if (!shapes) return err_set(e, ERR_NOMEM, "no memory for shapes");
+    for (uint32_t i = 0; i < count; i++) shapes[i] = m->inputs[i].shape;
+    err_code rc = cached_make(&m->plans, m, shapes, e);
+    m->plan_count = !rc;
+    mem_free(shapes);
+    return rc;
+}
+
 static err_code load(model *m, str bytes, const model_opts *opts, err *e)
 {
     m->opts = *opts;
@@ -183,7 +204,8 @@ static err_code load(model *m, str bytes, const model_opts *opts, err *e)
     onnx_source source = {.bytes = bytes, .memory = &m->memory, .external = m->folder ? &m->source : NULL};
     err_code rc = onnx_load(&m->graph, &source, e);
     if (!rc) rc = optimise(m, e);
-    return rc ? rc : prepare(m, e);
+    if (!rc) rc = prepare(m, e);
+    return rc ? rc : plan_ahead(m, e);
 }
 
 static model *model_make(err *e)

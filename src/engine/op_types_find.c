@@ -2,16 +2,18 @@
 
 #include <string.h>
 
+static int compare(const char *z, str s)
+{
+    size_t n = strlen(z), least = n < s.len ? n : s.len;
+    int by = least ? memcmp(z, s.p, least) : 0;
+    return by ? by : n < s.len ? -1 : n > s.len;
+}
+
 /* As strcmp() would order them, the domain first. */
 static int order(const op_types *t, str domain, str name)
 {
-    size_t n = strlen(t->domain);
-    int by = memcmp(t->domain, domain.p ? domain.p : "", n < domain.len ? n : domain.len);
-    if (!by) by = n < domain.len ? -1 : n > domain.len;
-    if (by) return by;
-    n = strlen(t->name);
-    by = memcmp(t->name, name.p, n < name.len ? n : name.len);
-    return by ? by : n < name.len ? -1 : n > name.len;
+    int by = compare(t->domain, domain);
+    return by ? by : compare(t->name, name);
 }
 
 const op_types *op_types_find(str domain, str name, int64_t opset)
