@@ -49,8 +49,15 @@ void pass_replace(pass *p, value_id from, value_id to)
     p->changes++;
 }
 
+bool pass_joins(const node *into, const node *from)
+{
+    if (from->residual) return false;
+    return from->act.kind == ACT_NONE || (into->act.kind == ACT_NONE && into->row->flags & OP_FUSES_ACT);
+}
+
 void pass_take_output(pass *p, node *into, node *from)
 {
+    if (from->act.kind != ACT_NONE) into->act = from->act;
     into->out[0] = from->out[0];
     p->producer[from->out[0]] = (uint32_t)(into - p->graph->nodes) + 1;
     from->dead = true;
@@ -59,8 +66,8 @@ void pass_take_output(pass *p, node *into, node *from)
 
 err_code pass_fused(pass *p, node *n, const node *part, err *e)
 {
-    n->fused = arena_printf(p->graph->memory, "%s%s" STR_FMT, n->fused ? n->fused : "", n->fused ? "+" : "",
-                            STR_ARG(part->op));
+    n->fused = arena_printf(p->graph->memory, "%s%s" STR_FMT "%s%s", n->fused ? n->fused : "", n->fused ? "+" : "",
+                            STR_ARG(part->op), part->fused ? "+" : "", part->fused ? part->fused : "");
     return n->fused ? ERR_OK : no_memory(e);
 }
 

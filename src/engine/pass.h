@@ -50,7 +50,9 @@ node *pass_producer(const pass *p, value_id v);                         /* NULL 
 /* The node that computes v when `n` reads it and nobody else does: the two may become one. */
 node *pass_only_feeds(const pass *p, value_id v);
 void pass_replace(pass *p, value_id from, value_id to);                 /* every reader of `from` reads `to` instead */
-void pass_take_output(pass *p, node *into, node *from); /* into's output 0 becomes from's; from is dead */
+/* into's output 0 becomes from's, which is dead; what was fused into `from` goes along: pass_joins() says if it can. */
+void pass_take_output(pass *p, node *into, node *from);
+bool pass_joins(const node *into, const node *from);
 err_code pass_fused(pass *p, node *n, const node *part, err *e);        /* notes part's name for `model inspect` */
 /* A new constant value with room for the tensor's elements; *ret_data is to be filled. */
 err_code pass_constant_add(pass *p, dtype type, const shape *s, value_id *ret, void **ret_data, err *e) MUST_USE;

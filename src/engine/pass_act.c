@@ -21,6 +21,7 @@ static bool bound(const pass *p, const node *n, const char *name, uint32_t input
 static bool activation_of(const pass *p, const node *n, activation *ret)
 {
     *ret = (activation){0};
+    if (n->act.kind != ACT_NONE || n->residual) return false;
     if (is(n, "Relu")) ret->kind = ACT_RELU;
     else if (is(n, "Sigmoid")) ret->kind = ACT_SIGMOID;
     else if (is(n, "Tanh")) ret->kind = ACT_TANH;
@@ -71,7 +72,7 @@ err_code pass_act(pass *p, err *e)
         node *n = &p->graph->nodes[i];
         activation a;
         if (n->dead || n->in_count == 0) continue;
-        if (is(n, "Mul") && n->in_count == 2) {
+        if (is(n, "Mul") && n->in_count == 2 && n->act.kind == ACT_NONE && !n->residual) {
             rc = gated(p, n, e);
             continue;
         }
@@ -95,7 +96,8 @@ static err_code residual(pass *p, node *add, err *e)
     for (uint32_t i = 2; i-- > 0;) {
         node *n = pass_only_feeds(p, add->in[i]);
         value_id other = add->in[1 - i];
-        if (!takes_add(p, n) || other == add->in[i] || facts_type(p->facts, other) != DT_F32) continue;
+        if (!takes_add(p, n) || !pass_joins(n, add) || other == add->in[i] || facts_type(p->facts, other) != DT_F32)
+            continue;
         if (!facts_same_shape(p->facts, n->out[0], other) || !facts_same_shape(p->facts, other, add->out[0])) continue;
         err_code rc = pass_inputs_grow(p, n, n->row->in_max + 1u, e);
         if (!rc) rc = pass_fused(p, n, add, e);

@@ -191,7 +191,7 @@ err_code pass_affine(pass *p, err *e)
         for (uint32_t k = 0; k < 2 && k < n->in_count && !n->dead && !rc; k++) {
             linear l;
             value_id x = n->in[k];
-            if (!linear_of(p, pass_only_feeds(p, x), &l)) continue;
+            if (!linear_of(p, pass_only_feeds(p, x), &l) || !pass_joins(l.n, n)) continue;
             affine a = {.k = arena_new(p->scratch, double, l.channels), .b = arena_new(p->scratch, double, l.channels)};
             if (!a.k || !a.b) return err_set(e, ERR_NOMEM, "no memory to fold weights");
             if (affine_of(p, &l, n, x, &a)) rc = merge(p, &l, &a, n, e);
