@@ -9,7 +9,7 @@
 
 enum { N = 16, VALUES = 40 };
 
-/* One of the [4,4] values of a graph: what it is computed from, so that the test can do it too, each in its own memory. */
+/* One of the [4,4] values of a graph: what it is computed from, so that the test can do it too, in its own memory. */
 typedef struct {
     int op, a, b;
 } made;
