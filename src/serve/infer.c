@@ -173,6 +173,17 @@ static void settle(infer *r)
 /* A request that is over a limit by itself will not be under it later: only a full queue is worth another try. */
 static err_code too_large(err *e, err_code rc) { return rc == ERR_LIMIT ? (e->code = ERR_TOO_LARGE) : rc; }
 
+/* A model has MODEL_EXECS_MAX executions at once, and an answer may wait long for its turn on a busy loop or behind
+ * pipelined ones: only a large tail holds on to its outputs. */
+static void outputs_release(infer *r)
+{
+    if (r->tail.len > INFER_TAIL_COPY_BYTES) return;
+    buf_put(&r->reply, r->tail.p, r->tail.len);
+    r->tail = (str){0};
+    exec_give(r->outputs);
+    r->outputs = NULL;
+}
+
 static void item_done(queue_item *item, exec *x, const err *e)
 {
     infer *r = OF(item, item);
@@ -183,6 +194,7 @@ static void item_done(queue_item *item, exec *x, const err *e)
     } else {
         uint64_t since_ns = clock_now_ns();
         err_code rc = r->protocol->write(r, &r->failure);
+        outputs_release(r);
         if (rc == ERR_OK) rc = buf_check(&r->reply, "answer", &r->failure);
         r->failure.code = too_large(&r->failure, rc);
         metric_time(&r->model->metrics.postprocess, clock_now_ns() - since_ns);

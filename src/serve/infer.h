@@ -21,6 +21,7 @@ enum {
      * rows of small objects: 6 bytes of text are 3 values of 16 bytes in a tree that was copied while it grew. */
     INFER_MEMORY_PER_BYTE = 32,
     INFER_MEMORY_MIN = 1 << 20,
+    INFER_TAIL_COPY_BYTES = 64 << 10, /* a tail up to here is copied, so that the outputs are free at once */
 };
 
 typedef struct infer infer;

@@ -69,6 +69,18 @@ def test_a_slow_answer_keeps_its_place_in_the_pipeline(server, wire):
         assert w.reply().json() == {"live": True}
 
 
+def test_pipelined_bursts_of_many_clients_are_all_answered(server, wire):
+    """Answers that wait for their turn must not hold what other requests need to run."""
+    def client(i):
+        with wire(server) as w:
+            for _ in range(20):
+                w.send(b"".join(post(ident=i * 100 + k) for k in range(60)))
+                for k in range(60):
+                    good(w.reply(), i * 100 + k)
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        list(pool.map(client, range(6)))
+
+
 def test_requests_cut_anywhere_are_put_together(server, wire):
     request = post(ident=7)
     with wire(server) as w:
