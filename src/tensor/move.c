@@ -117,7 +117,7 @@ void move_fill(void *to, const view *dv, const void *value, size_t elem_bytes)
 void move_unpack(uint8_t *to, const uint8_t *from, size_t n, uint32_t bits)
 {
     uint32_t per_byte = 8 / bits, mask = (1u << bits) - 1;
-    for (size_t i = 0; i < n; i++) to[i] = (uint8_t)(from[i / per_byte] >> (i % per_byte * bits) & mask);
+    for (size_t i = 0; i < n; i++) to[i] = (uint8_t)((uint32_t)from[i / per_byte] >> (i % per_byte * bits) & mask);
 }
 
 void move_pack(uint8_t *to, const uint8_t *from, size_t n, uint32_t bits)

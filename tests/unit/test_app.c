@@ -185,8 +185,9 @@ static void a_server_that_cannot_start_says_why(void)
     c->address = STR("not-an-address");
     CHECK(app_new(&a, c, &e) != ERR_OK);
     CHECK(strstr(e.text, "not-an-address"));
-    start(&r, config("0"));
-    conf again = *config("0");
+    c = config("0");   /* the running server borrows it */
+    start(&r, c);
+    conf again = *c;
     again.port = app_port(r.app);
     CHECK(app_new(&a, &again, &e) != ERR_OK);
     CHECK(strstr(e.text, "in use"));
