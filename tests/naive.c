@@ -25,7 +25,8 @@ static void compare_one(yyjson_val *v, const tensor *t, uint64_t at)
         break;
     }
     case DT_I64:
-        INVARIANT(yyjson_is_raw(v) && (s.len >= sizeof text || strtoll(text, NULL, 10) == ((const int64_t *)t->data)[at]));
+        INVARIANT(yyjson_is_raw(v) &&
+                  (s.len >= sizeof text || strtoll(text, NULL, 10) == ((const int64_t *)t->data)[at]));
         break;
     case DT_STRING: INVARIANT(yyjson_is_str(v) && str_eq(s, ((const str *)t->data)[at])); break;
     default: INVARIANT(yyjson_is_bool(v) || yyjson_is_raw(v)); INVARIANT(((const uint8_t *)t->data)[at] <= 1);

@@ -1,5 +1,5 @@
-/* Any bytes as a configuration file: every value that is accepted is in its range, every refusal is one line that begins
- * with the file. */
+/* Any bytes as a configuration file: every value that is accepted is in its range, every refusal is one line that
+ * begins with the file. */
 #include "serve/conf.h"
 
 #include <string.h>

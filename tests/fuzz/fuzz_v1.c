@@ -1,5 +1,5 @@
-/* Any bytes as a V1 request to a model with one input or with four: what is accepted is what a naive reader finds in it,
- * and the answer is JSON.  The first byte of an input chooses the model. */
+/* Any bytes as a V1 request to a model with one input or with four: what is accepted is what a naive reader finds in
+ * it, and the answer is JSON.  The first byte of an input chooses the model. */
 #include "naive.h"
 #include "serve/v1.h"
 #include "serve_rig.h"

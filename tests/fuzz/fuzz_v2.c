@@ -1,5 +1,5 @@
-/* Any bytes as a V2 request: what is accepted is what a naive reader finds in it, the answer is JSON, and its tensors are
- * the request's again, for the model gives back what it gets.
+/* Any bytes as a V2 request: what is accepted is what a naive reader finds in it, the answer is JSON, and its tensors
+ * are the request's again, for the model gives back what it gets.
  *
  * The first line of an input is the length of its JSON, as in the header; "-" = no header. */
 #include "naive.h"

@@ -1,4 +1,5 @@
-/* Operators that pick or place by index: values worked out by hand, negative indices, and every index outside refused. */
+/* Operators that pick or place by index: values worked out by hand, negative indices, and every index
+ * outside refused. */
 #include "op_harness.h"
 
 static void gather_takes_whole_slices(void)

@@ -112,7 +112,8 @@ static void depth_and_space_are_inverses(void)
     op_case_init(&t, "SpaceToDepth", 13);
     op_case_int(&t, "blocksize", 0);
     IN(&t, DT_F32, SHAPE(1, 1, 2, 4), 0);
-    REFUSED(&t, "node 'case' (SpaceToDepth, ai.onnx 13): blocksize: expected a divisor of the input's dimensions, got 0");
+    REFUSED(&t, "node 'case' (SpaceToDepth, ai.onnx 13): blocksize: expected a divisor of the input's dimensions, "
+                "got 0");
     op_case_fini(&t);
 }
 
