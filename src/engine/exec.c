@@ -1,5 +1,7 @@
 #include "engine/exec.h"
 
+#include "engine/subrun.h"
+
 static void *address_of(const exec *x, value_id v)
 {
     const plan_value *pv = &x->plan->values[v];
@@ -31,7 +33,8 @@ static void calls_bind(exec *x)
                                 .pool = x->opts.pool,
                                 .k = x->opts.kernels,
                                 .scratch = &x->scratch,
-                                .lasting = &x->lasting};
+                                .lasting = &x->lasting,
+                                .within = x};
         for (uint32_t k = 0; k < n->in_count; k++) *in++ = n->in[k] == VALUE_NONE ? NULL : &x->values[n->in[k]];
         for (uint32_t k = 0; k < n->out_count; k++) *out++ = n->out[k] == VALUE_NONE ? NULL : &x->values[n->out[k]];
     }
@@ -69,6 +72,7 @@ err_code exec_new(exec **ret, const plan *p, const exec_opts *o, err *e)
 void exec_free(exec *x)
 {
     if (!x) return;
+    for (uint32_t i = 0; x->calls && i < x->plan->step_count; i++) subrun_free(x->calls[i].kept);
     arena_fini(&x->scratch);
     arena_fini(&x->lasting);
     arena_fini(&x->tables);
@@ -121,6 +125,7 @@ err_code exec_steps(exec *x, const _Atomic bool *cancel, err *e)
 {
     err_code rc = ERR_OK;
     arena_reset(&x->lasting);
+    x->cancel = cancel;
     for (uint32_t i = 0; i < x->plan->step_count && !rc; i++) {
         op_call *c = &x->calls[i];
         if (cancel && atomic_load_explicit(cancel, memory_order_relaxed))

@@ -24,6 +24,7 @@ struct exec {
     op_call *calls;                   /* [plan->step_count] */
     const tensor **in;                /* arguments of all calls */
     tensor **out;
+    const _Atomic bool *cancel;       /* of the run at hand; may be NULL */
     arena tables, lasting, scratch;
 };
 

@@ -21,7 +21,19 @@ static int64_t probe_size(symbols *s, str name, int64_t shift)
     return (int64_t)PROBE_STEP * (i + 1) % PROBE_MAX + PROBE_STEP + shift;
 }
 
-static err_code probe(tensor *ret, const graph *g, const kernel_set *k, int64_t shift, arena *a, err *e)
+/* What is known of the values around, one element for each, also for those that came later. */
+static err_code around_make(tensor **ret, const graph *g, const tensor *known, uint32_t count, arena *a, err *e)
+{
+    *ret = NULL;
+    if (!g->parent) return ERR_OK;
+    *ret = arena_new(a, tensor, g->parent->value_count);
+    if (!*ret) return err_set(e, ERR_NOMEM, "no memory for shapes");
+    for (uint32_t i = 0; i < count && i < g->parent->value_count; i++) (*ret)[i] = known[i];
+    return ERR_OK;
+}
+
+static err_code probe(tensor *ret, const graph *g, const tensor *around, const kernel_set *k, int64_t shift, arena *a,
+                      err *e)
 {
     tensor *in = arena_new(a, tensor, g->input_count);
     symbols s = {.g = g, .names = arena_new(a, str, (size_t)g->input_count * TENSOR_RANK_MAX)};
@@ -37,7 +49,7 @@ static err_code probe(tensor *ret, const graph *g, const kernel_set *k, int64_t 
         in[i] = tensor_make(v->type, &sh, NULL);
     }
     CLEANUP(plan) plan *p = NULL;
-    plan_opts o = {.inputs = in, .kernels = k, .memory_max = SIZE_MAX / 4, .probe = true};
+    plan_opts o = {.inputs = in, .outer = around, .kernels = k, .memory_max = SIZE_MAX / 4, .probe = true};
     err inner;
     err_code rc = plan_new(&p, g, &o, &inner);
     if (rc == ERR_NOMEM) return err_set(e, rc, "%s", inner.text);
@@ -49,14 +61,17 @@ static err_code probe(tensor *ret, const graph *g, const kernel_set *k, int64_t 
     return ERR_OK;
 }
 
-err_code facts_find(facts *ret, const graph *g, const kernel_set *k, arena *a, err *e)
+err_code facts_find(facts *ret, const graph *g, const facts *around, const kernel_set *k, arena *a, err *e)
 {
     facts f = {.count = g->value_count,
                .one = arena_new(a, tensor, g->value_count),
                .two = arena_new(a, tensor, g->value_count)};
     if (!f.one || !f.two) return err_set(e, ERR_NOMEM, "no memory for shapes");
-    err_code rc = probe(f.one, g, k, 0, a, e);
-    if (!rc) rc = probe(f.two, g, k, PROBE_SHIFT, a, e);
+    tensor *one, *two;
+    err_code rc = around_make(&one, g, around ? around->one : NULL, around ? around->count : 0, a, e);
+    if (!rc) rc = around_make(&two, g, around ? around->two : NULL, around ? around->count : 0, a, e);
+    if (!rc) rc = probe(f.one, g, one, k, 0, a, e);
+    if (!rc) rc = probe(f.two, g, two, k, PROBE_SHIFT, a, e);
     if (!rc) *ret = f;
     return rc;
 }

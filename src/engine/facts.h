@@ -14,8 +14,8 @@ typedef struct {
     tensor *one, *two;           /* [count] type DT_NONE = unknown */
 } facts;
 
-/* Fails for want of memory only. */
-err_code facts_find(facts *ret, const graph *g, const kernel_set *k, arena *a, err *e) MUST_USE;
+/* `around`: of the graph around a subgraph, else NULL.  Fails for want of memory only. */
+err_code facts_find(facts *ret, const graph *g, const facts *around, const kernel_set *k, arena *a, err *e) MUST_USE;
 dtype facts_type(const facts *f, value_id v);                        /* DT_NONE = unknown */
 bool facts_rank(const facts *f, value_id v, uint32_t *ret);          /* false = unknown */
 bool facts_shape(const facts *f, value_id v, shape *ret);            /* -1 where it differs; false = unknown */

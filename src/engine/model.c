@@ -144,24 +144,60 @@ static err_code node_prepare(graph *g, node *n, const kernel_set *k, arena *scra
     return rc;
 }
 
+/* A graph and those inside it; nested at most GRAPH_DEPTH_MAX deep, as the loader sees to. */
+static err_code graph_prepare(graph *g, const kernel_set *k, arena *scratch, err *e)
+{
+    err_code rc = ERR_OK;
+    graph *sub;
+    for (uint32_t i = 0; i < g->node_count && !rc; i++) {
+        rc = node_prepare(g, &g->nodes[i], k, scratch, e);
+        for (uint32_t s = 0; !rc && (sub = node_graph(&g->nodes[i], s)); s++) rc = graph_prepare(sub, k, scratch, e);
+    }
+    return rc;
+}
+
 static err_code prepare(model *m, err *e)
 {
     arena scratch;
     arena_init(&scratch, NULL, 0, SIZE_MAX / 2);
-    err_code rc = ERR_OK;
-    for (uint32_t i = 0; i < m->graph->node_count && !rc; i++)
-        rc = node_prepare(m->graph, &m->graph->nodes[i], m->kernels, &scratch, e);
+    err_code rc = graph_prepare(m->graph, m->kernels, &scratch, e);
     arena_fini(&scratch);
+    return rc;
+}
+
+/* What the graph around knows to be constant is constant in here: weights are packed, and fold. */
+static void constants_adopt(graph *g)
+{
+    for (value_id v = 0; v < g->value_count; v++) {
+        value *mine = &g->values[v];
+        const value *outer = mine->from == VALUE_OUTER ? &g->parent->values[mine->outer] : NULL;
+        if (!outer || outer->from != VALUE_CONST) continue;
+        mine->from = VALUE_CONST;
+        mine->init = outer->init;
+    }
+}
+
+/* *ret: what is sure about g.  Its subgraphs come after it, when what it folds is constant. */
+static err_code graph_optimise(model *m, graph *g, const facts *around, facts *ret, arena *work, err *e)
+{
+    pass_opts o = {.kernels = m->kernels, .fold_max = m->opts.memory_max / 2};
+    graph *sub;
+    facts inside;
+    if (g->parent) constants_adopt(g);
+    err_code rc = passes_run(g, pass_lowering, &(facts){0}, &o, e);
+    if (!rc) rc = facts_find(ret, g, around, m->kernels, work, e);
+    if (!rc && !m->opts.no_passes) rc = passes_run(g, pass_table, ret, &o, e);
+    for (uint32_t i = 0; i < g->node_count && !rc; i++) {
+        for (uint32_t s = 0; !rc && (sub = node_graph(&g->nodes[i], s)); s++)
+            rc = graph_optimise(m, sub, ret, &inside, work, e);
+    }
     return rc;
 }
 
 static err_code optimise_with(model *m, arena *work, err *e)
 {
     facts f;
-    pass_opts o = {.kernels = m->kernels, .fold_max = m->opts.memory_max / 2};
-    err_code rc = passes_run(m->graph, pass_lowering, &(facts){0}, &o, e);
-    if (!rc) rc = facts_find(&f, m->graph, m->kernels, work, e);
-    if (!rc && !m->opts.no_passes) rc = passes_run(m->graph, pass_table, &f, &o, e);
+    err_code rc = graph_optimise(m, m->graph, NULL, &f, work, e);
     return rc ? rc : io_make(m, &f, e);
 }
 

@@ -35,6 +35,8 @@ typedef struct op_call {
     arena *scratch;              /* empty again after each node; for strings of outputs use `lasting` */
     arena *lasting;              /* lives as long as the outputs (strings' bytes, run-time sized outputs) */
     bool later;                  /* set by op_later() */
+    struct exec *within;         /* the execution, for what runs subgraphs (subrun.h); NULL at plan time */
+    struct subrun *kept;         /* what subrun.h keeps for this node between runs */
 } op_call;
 
 typedef struct {

@@ -247,7 +247,7 @@ static err_code values_start(planner *w, err *e)
         } else if (g->values[v].from == VALUE_OUTER) {
             INVARIANT(w->o->outer);
             pv->t = w->o->outer[g->values[v].outer];
-            pv->place = PLACE_OUTER;
+            pv->place = pv->t.type == DT_NONE ? PLACE_LATE : pv->t.data ? PLACE_KNOWN : PLACE_OUTER;
         }
     }
     for (uint32_t i = 0; i < g->input_count && !rc; i++) {
