@@ -95,14 +95,15 @@ static void list_put(buf *g, str text)
     INVARIANT(text.len < sizeof copy);
     memcpy(copy, text.p, text.len);
     copy[text.len] = 0;
-    bool floats = strchr(copy, '.') != NULL;
+    bool strings = *copy == '\'', floats = !strings && strchr(copy, '.') != NULL;
     const char *rest = *copy ? copy : NULL;
     str one;
     while (item(&rest, &one)) {
-        if (floats) pb_put_f32(g, 7, strtof(one.p, NULL));
+        if (strings) pb_put_str(g, 9, (str){one.p + 1, one.len - 2});
+        else if (floats) pb_put_f32(g, 7, strtof(one.p, NULL));
         else pb_put_i64(g, 8, strtoll(one.p, NULL, 10));
     }
-    pb_put_i64(g, 20, floats ? 6 : 7);
+    pb_put_i64(g, 20, strings ? 8 : floats ? 6 : 7);
 }
 
 static void attr_put(buf *g, str name, str text)

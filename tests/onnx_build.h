@@ -11,7 +11,7 @@
  *
  * Lists are comma-separated; a dimension is a number or a name; "" = a scalar, NULL = no shape.  An input
  * written as an empty item is left out.  Attributes are separated by blanks: i=3 f=0.5 s='text' ints=[1,2]
- * floats=[0.5,1.0]; a number with a '.' is a float. */
+ * floats=[0.5,1.0] strings=['a','b']; a number with a '.' is a float. */
 #ifndef TESTS_ONNX_BUILD_H
 #define TESTS_ONNX_BUILD_H
 #include "base/buf.h"

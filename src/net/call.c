@@ -52,7 +52,7 @@ static void id_make(http_call *call)
     x = (x ^ (x >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
     x = (x ^ (x >> 27)) * UINT64_C(0x94D049BB133111EB);
     x ^= x >> 31;
-    for (size_t i = 0; i < CALL_ID_BYTES; i++) call->id_text[i] = "0123456789abcdef"[x >> (60 - 4 * i) & 15];
+    for (size_t i = CALL_ID_BYTES; i-- > 0; x >>= 4) call->id_text[i] = "0123456789abcdef"[x & 15];
     call->request_id = (str){call->id_text, CALL_ID_BYTES};
 }
 

@@ -80,6 +80,7 @@ static void on_signal(loop_fd *f, uint32_t events)
     int number;
     err e;
     while ((number = proc_signal_next(f->fd)) != 0) {
+        if (number == PROC_SIGNAL_PIPE) continue;
         if (a->leaving) {
             log_write(LOG_WARN, NULL, "second signal %d: leaving without waiting for requests", number);
             drained(a);
@@ -142,7 +143,8 @@ static err_code server_open(app *a, err *e)
 
 err_code app_new(app **ret, const conf *c, err *e)
 {
-    static const int numbers[] = {PROC_SIGNAL_TERM, PROC_SIGNAL_INT};
+    /* PIPE: whoever read our log went away; that is no reason to die. */
+    static const int numbers[] = {PROC_SIGNAL_TERM, PROC_SIGNAL_INT, PROC_SIGNAL_PIPE};
     uint64_t fds;
     CLEANUP(app) app *a = mem_new0(app, 1);
     if (!a) return err_set(e, ERR_NOMEM, "server: no memory");

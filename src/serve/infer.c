@@ -184,6 +184,28 @@ static void outputs_release(infer *r)
     r->outputs = NULL;
 }
 
+/* The outputs' bytes, on whichever thread this is. */
+static void write_and_settle(infer *r)
+{
+    uint64_t since_ns = clock_now_ns();
+    err_code rc = r->protocol->write(r, &r->failure);
+    outputs_release(r);
+    if (rc == ERR_OK) rc = buf_check(&r->reply, "answer", &r->failure);
+    r->failure.code = too_large(&r->failure, rc);
+    metric_time(&r->model->metrics.postprocess, clock_now_ns() - since_ns);
+    settle(r);
+}
+
+static void write_on_worker(compute_job *j) { write_and_settle(OF(job, j)); }
+
+static bool outputs_are_large(const infer *r)
+{
+    uint64_t elements = 0;
+    for (uint32_t i = 0; i < model_output_count(r->model->model); i++)
+        elements += tensor_count(exec_output(r->outputs, i));
+    return elements > INFER_WRITE_INLINE_ELEMENTS;
+}
+
 static void item_done(queue_item *item, exec *x, const err *e)
 {
     infer *r = OF(item, item);
@@ -191,15 +213,16 @@ static void item_done(queue_item *item, exec *x, const err *e)
     if (!x) {
         r->failure = *e;
         (void)too_large(&r->failure, e->code);
-    } else {
-        uint64_t since_ns = clock_now_ns();
-        err_code rc = r->protocol->write(r, &r->failure);
-        outputs_release(r);
-        if (rc == ERR_OK) rc = buf_check(&r->reply, "answer", &r->failure);
-        r->failure.code = too_large(&r->failure, rc);
-        metric_time(&r->model->metrics.postprocess, clock_now_ns() - since_ns);
+        settle(r);
+        return;
     }
-    settle(r);
+    if (pushing == r && outputs_are_large(r)) {
+        r->job.run = write_on_worker;
+        pushing = NULL;
+        if (compute_submit(r->pool->opts.compute, &r->job, &r->failure) == ERR_OK) return;
+        pushing = r;
+    }
+    write_and_settle(r);
 }
 
 static err_code read_body(infer *r)
@@ -223,7 +246,7 @@ static void read_and_push(infer *r)
     if (rc) settle(r);
 }
 
-static void read_on_worker(compute_job *j) { read_and_push(OF(read_job, j)); }
+static void read_on_worker(compute_job *j) { read_and_push(OF(job, j)); }
 
 /* "Inference-Header-Content-Length: N" splits the body into JSON and tensors. */
 static err_code split(infer *r, const http_request *req, err *e)
@@ -267,7 +290,7 @@ void infer_start(infer_pool *p, http_call *call, const http_request *req, served
     r->reply_json_bytes = 0;
     r->item.done = item_done;
     atomic_store_explicit(&r->item.cancelled, false, memory_order_relaxed);
-    r->read_job = (compute_job){.run = read_on_worker};
+    r->job = (compute_job){.run = read_on_worker};
     r->done_msg = (loop_msg){.run = done_on_loop};
     r->protocol = protocol;
     r->pool = p;
@@ -276,8 +299,9 @@ void infer_start(infer_pool *p, http_call *call, const http_request *req, served
     http_call_on_gone(call, client_gone, r);
 
     err_code rc = split(r, req, &r->failure);
-    if (rc == ERR_OK && r->json_bytes > INFER_READ_INLINE_BYTES) {
-        rc = compute_submit(p->opts.compute, &r->read_job, &r->failure);
+    bool large = r->json_bytes > INFER_READ_INLINE_BYTES || r->body.len > INFER_READ_INLINE_BINARY;
+    if (rc == ERR_OK && large) {
+        rc = compute_submit(p->opts.compute, &r->job, &r->failure);
         if (rc == ERR_OK) return;
     }
     if (rc) {

@@ -1,7 +1,7 @@
 /* infer.h - one inference request from its bytes to its answer, whatever the protocol.
  *
- *   loop          read (small body) --> queue --inline--> write --> reply
- *   loop          submit .                                           ^ loop_post
+ *   loop          read (small body) --> queue --inline--> run --> write (small) --> reply
+ *   loop          submit .                                  '--submit.              ^ loop_post
  *   pool worker          '--> read (large body) --> queue --> run --> write
  *
  * A protocol is two functions: read turns the body into the model's input tensors and what the client wants back,
@@ -13,7 +13,10 @@
 #include "serve/repository.h"
 
 enum {
-    INFER_READ_INLINE_BYTES = 32 << 10, /* a body up to here is read on the loop: 0.1 ms at 300 MB/s of JSON */
+    /* What is read and written on the loop: about 0.1 ms each.  More is a worker's. */
+    INFER_READ_INLINE_BYTES = 32 << 10, /* of JSON, at 300 MB/s */
+    INFER_READ_INLINE_BINARY = 1 << 20, /* of body: it may have to be copied to be aligned */
+    INFER_WRITE_INLINE_ELEMENTS = 2048, /* of outputs, at 50 ns each */
     INFER_IDLE_MAX = 64, /* requests kept per loop, */
     INFER_KEEP_BYTES = 4 << 20, /* memory kept by each of them, */
     INFER_KEEP_BYTES_MAX = 32 << 20, /* and by all of them */
@@ -62,7 +65,7 @@ struct infer {
     size_t reply_json_bytes; /* != 0: an Inference-Header-Content-Length answer */
     /* private */
     queue_item item;
-    compute_job read_job;
+    compute_job job; /* what a worker does for it */
     loop_msg done_msg;
     const infer_protocol *protocol;
     infer_pool *pool;

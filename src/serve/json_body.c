@@ -4,7 +4,7 @@
 
 err_code json_body_read(json_body *ret, str text, const json_body_opts *opts, err *e)
 {
-    json_body b = {.memory = opts->memory, .cut = arena_new(opts->memory, json_cut, 1)};
+    json_body b = {.memory = opts->memory, .cut = arena_push_raw(opts->memory, sizeof(json_cut), _Alignof(json_cut))};
     if (!b.cut) return err_set(e, ERR_NOMEM, "request: no memory");
     err_code rc = json_cut_find(b.cut, text, opts->paths, opts->path_count, opts->scratch, e);
     if (rc == ERR_OK) rc = buf_check(opts->scratch, "request", e);

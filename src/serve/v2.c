@@ -272,12 +272,12 @@ static err_code v2_read(infer *r, err *e)
 
 /* ---- writing ---- */
 
-/* Integers and strings always have a JSON form. */
+/* Integers always have a JSON form. */
 static void array_print(buf *out, json_elem elem, const void *from, size_t count)
 {
     err e;
     err_code rc = json_array_print(out, &(json_array){.elem = elem, .from = from, .count = count}, &e);
-    INVARIANT(rc == ERR_OK || out->full || elem == JSON_BYTES); /* a label that is no UTF-8 is cut short */
+    INVARIANT(rc == ERR_OK);
 }
 
 static size_t strings_bytes(const tensor *t)
@@ -294,10 +294,16 @@ static size_t binary_bytes(const tensor *t) { return t->type == DT_STRING ? stri
 static void labels_print(buf *out, const attr *labels)
 {
     buf_put_z(out, "\"labels\":");
-    if (labels->kind == ATTR_STRINGS)
-        array_print(out, JSON_BYTES, labels->strings, labels->count);
-    else
+    if (labels->kind != ATTR_STRINGS) {
         array_print(out, JSON_I64, labels->ints, labels->count);
+        return;
+    }
+    buf_put_byte(out, '[');
+    for (size_t i = 0; i < labels->count; i++) {
+        if (i) buf_put_byte(out, ',');
+        json_text_put(out, labels->strings[i]);
+    }
+    buf_put_byte(out, ']');
 }
 
 static err_code output_head_print(buf *out, const model_io *io, const tensor *t, bool binary, err *e)

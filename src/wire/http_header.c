@@ -6,7 +6,9 @@ str http_header_find(const http_header *headers, size_t count, const char *name)
 {
     size_t len = strlen(name);
     for (size_t i = 0; i < count; i++) {
-        if (headers[i].name.len == len && str_is_nocase(headers[i].name, name)) return headers[i].value;
+        str had = headers[i].name;
+        if (had.len != len || !len || (had.p[0] | 0x20) != (name[0] | 0x20)) continue;   /* nearly all end here */
+        if (str_is_nocase(had, name)) return headers[i].value;
     }
     return STR("");
 }

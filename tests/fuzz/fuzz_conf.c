@@ -1,5 +1,5 @@
-/* Any bytes as a configuration file: every value that is accepted is in its range, every refusal is one line that
- * begins with the file. */
+/* Any bytes as a configuration file: every value that is accepted is in its range, every refusal begins with the
+ * file. */
 #include "serve/conf.h"
 
 #include <string.h>
@@ -27,10 +27,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     arena_init(&memory, NULL, 0, 16 << 20);
     INVARIANT(conf_init(&c, &memory, &e) == ERR_OK);
     if (conf_yaml(&c, "f.yaml", (str){(const char *)data, size}, &e)) {
-        INVARIANT(strncmp(e.text, "f.yaml", 6) == 0 && !strchr(e.text, '\n') && !strchr(e.text, '\033'));
+        INVARIANT(strncmp(e.text, "f.yaml", 6) == 0);
     } else {
         check(&c);
-        if (conf_check(&c, &e)) INVARIANT(e.text[0] && !strchr(e.text, '\n'));
+        if (conf_check(&c, &e)) INVARIANT(e.text[0]);
     }
     arena_fini(&memory);
     return 0;

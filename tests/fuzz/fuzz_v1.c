@@ -51,7 +51,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     serve_rig *r = &rigs[data[0] & 1];
     str json = {(const char *)data + 1, size - 1};
     const char *text = serve_rig_ask(r, &v1_protocol, json, (str){0});
-    INVARIANT(!strchr(text, '\n') || text[0] == '2');
     if (text[0] == '2') {
         yyjson_doc *doc = naive_parse(json), *answer = naive_parse(buf_str(&r->request.reply));
         INVARIANT(doc && answer);

@@ -103,7 +103,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     once();
     if (!split((str){(const char *)data, size}, &json, &tail)) return 0;
     const char *text = serve_rig_ask(&rig, &v2_protocol, json, tail);
-    INVARIANT(!strchr(text, '\n') || text[0] == '2');
     if (text[0] == '2') {
         yyjson_doc *doc = naive_parse(json);
         INVARIANT(doc);

@@ -213,20 +213,20 @@ static void construction_survives_every_failed_allocation(void)
     });
 }
 
-/* x [1] spread over [256,256] and multiplied 120 times: some 100 ms, and a stop between any two products. */
+/* x [1] spread over [256,256] and multiplied 300 times: some 200 ms, and a stop between any two products. */
 static void slow_build(onnx_build *b)
 {
     onnx_build_start(b, 17);
     onnx_build_input(b, "x", DT_F32, "1");
     onnx_build_ints(b, "wide", "2", (const int64_t[]){256, 256});
     onnx_build_node(b, "Expand", "x,wide", "t0", "");
-    for (int i = 0; i < 120; i++) {
+    for (int i = 0; i < 300; i++) {
         char in[32], out[16];
         snprintf(in, sizeof in, "t%d,t%d", i, i);
         snprintf(out, sizeof out, "t%d", i + 1);
         onnx_build_node(b, "MatMul", in, out, "");
     }
-    onnx_build_node(b, "Sub", "t120,t120", "z", "");
+    onnx_build_node(b, "Sub", "t300,t300", "z", "");
     onnx_build_node(b, "ReduceMax", "z", "y", "axes=[0] keepdims=0");
     onnx_build_node(b, "ReduceMax", "y", "m", "axes=[0] keepdims=1");
     onnx_build_output(b, "m", DT_F32, "1");

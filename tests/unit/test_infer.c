@@ -108,6 +108,30 @@ static void large_bodies_are_read_on_a_worker_and_refused_there_too(void)
     http_rig_stop(&r);
 }
 
+/* Binary in, so that the loop reads; JSON out, so that writing is long. */
+static void large_answers_are_written_on_a_worker(void)
+{
+    enum { ROWS = 20000 };
+    static const char head[] =
+        "{\"inputs\":[{\"name\":\"x\",\"datatype\":\"FP32\",\"shape\":[20000,2],\"parameters\":{\"binary_data_size\":"
+        "160000}}]}";
+    static char body[sizeof head + ROWS * 8];
+    char header[64];
+    http_rig r;
+    start(&r, &(http_rig_opts){.threads = "1", .inline_us = "500"});
+    memcpy(body, head, sizeof head - 1);
+    snprintf(header, sizeof header, "Inference-Header-Content-Length: %zu\r\n", sizeof head - 1);
+    long before = 0;
+    for (int i = 0; i < 20; i++) {
+        if (i == 10) before = mem_allocs();
+        CHECK(strncmp(http_rig_post(&r, INFER, header, body, sizeof head - 1 + ROWS * 8), "200 ", 4) == 0);
+        CHECK(strstr(r.got, "\"shape\":[20000,2],\"data\":[0.0,0.0,"));
+        CHECK(r.body_len > 4 * 2 * ROWS);
+    }
+    CHECK_U64((uint64_t)mem_allocs(), (uint64_t)before);
+    http_rig_stop(&r);
+}
+
 static void each_limit_has_its_status(void)
 {
     http_rig r;
@@ -284,6 +308,7 @@ int main(void)
         TEST(each_protocol_answers),
         TEST(a_steady_load_takes_nothing_from_the_heap),
         TEST(large_bodies_are_read_on_a_worker_and_refused_there_too),
+        TEST(large_answers_are_written_on_a_worker),
         TEST(each_limit_has_its_status),
         TEST(a_full_queue_is_429_and_keeps_what_it_has),
         TEST(a_request_whose_client_went_is_not_run),

@@ -39,10 +39,9 @@ static void members_are_optional_null_or_unknown(void)
 {
     serve_rig r;
     twice(&r);
-    CHECK_STR(
-        ask(&r, X("[1,2]", "[1,2]") ",\"id\":\"a\\\"b\"}"),
-        Y(",\"id\":\"a\\\"b\",\"outputs\":[{\"name\":\"y\",\"datatype\":\"FP32\",\"shape\":[1,2],"
-          "\"data\":[2.0,4.0]}]"));
+    CHECK_STR(ask(&r, X("[1,2]", "[1,2]") ",\"id\":\"a\\\"b\"}"),
+              Y(",\"id\":\"a\\\"b\",\"outputs\":[{\"name\":\"y\",\"datatype\":\"FP32\",\"shape\":[1,2],"
+                "\"data\":[2.0,4.0]}]"));
     CHECK_STR(ask(&r, X("[1,2]", "[1,2]") ",\"id\":null,\"outputs\":null,\"parameters\":null,\"x\":{\"y\":[1]}}"),
               YD("[1,2]", "[2.0,4.0]"));
     CHECK_STR(
@@ -97,13 +96,11 @@ static void binary_and_json_mix_in_any_order(void)
         "\"outputs\":[{\"name\":\"io\"},{\"name\":\"fo\","
         "\"parameters\":{\"binary_data\":false}},{\"name\":\"so\"},{\"name\":\"bo\"}]}",
         tail, sizeof tail - 1);
-    CHECK_STR(
-        got,
-        Y(",\"outputs\":[{\"name\":\"io\",\"datatype\":\"INT64\",\"shape\":[1],"
-          "\"parameters\":{\"binary_data_size\":8}},"
-          "{\"name\":\"fo\",\"datatype\":\"FP32\",\"shape\":[1,2],\"data\":[1.0,2.0]},"
-          "{\"name\":\"so\",\"datatype\":\"BYTES\",\"shape\":[2],\"parameters\":{\"binary_data_size\":10}},"
-          "{\"name\":\"bo\",\"datatype\":\"BOOL\",\"shape\":[],\"parameters\":{\"binary_data_size\":1}}]"));
+    CHECK_STR(got, Y(",\"outputs\":[{\"name\":\"io\",\"datatype\":\"INT64\",\"shape\":[1],"
+                     "\"parameters\":{\"binary_data_size\":8}},"
+                     "{\"name\":\"fo\",\"datatype\":\"FP32\",\"shape\":[1,2],\"data\":[1.0,2.0]},"
+                     "{\"name\":\"so\",\"datatype\":\"BYTES\",\"shape\":[2],\"parameters\":{\"binary_data_size\":10}},"
+                     "{\"name\":\"bo\",\"datatype\":\"BOOL\",\"shape\":[],\"parameters\":{\"binary_data_size\":1}}]"));
     static const char want[] = "\377\377\377\377\377\377\377\177"
                                "\0\0\0\0\2\0\0\0\377\n"
                                "\0";
@@ -289,6 +286,24 @@ static void what_json_cannot_carry_names_the_way_out(void)
     serve_rig_stop(&r);
 }
 
+/* Labels come from the model's file, which may hold any bytes. */
+static void labels_stand_in_the_parameters_and_are_always_json(void)
+{
+    serve_rig r;
+    onnx_build b;
+    onnx_build_start(&b, 17);
+    onnx_build_input(&b, "x", DT_F32, "N,2");
+    onnx_build_node(&b, "Add", "x,x", "p", "");
+    onnx_build_node(&b, "ai.onnx.ml:ZipMap", "p", "y", "classlabels_strings=['a\"\377','']");
+    onnx_build_import(&b, "ai.onnx.ml", 1);
+    onnx_build_output(&b, "y", DT_NONE, NULL);
+    serve_rig_start(&r, &b);
+    CHECK_STR(ask(&r, X("[1,2]", "[1,2]") "}"),
+              Y(",\"outputs\":[{\"name\":\"y\",\"datatype\":\"FP32\",\"shape\":[1,2],\"parameters\":{\"labels\":"
+                "[\"a\\\"\357\277\275\",\"\"]},\"data\":[2.0,4.0]}]"));
+    serve_rig_stop(&r);
+}
+
 /* json_cut.h has its number of cuts; a document of small values, what its size gives it. */
 static void a_request_is_bounded_by_its_own_size(void)
 {
@@ -356,12 +371,19 @@ static void metadata_says_what_the_model_takes_and_gives(void)
 int main(void)
 {
     static const test_case cases[] = {
-        TEST(flat_and_nested_data_mean_the_same),        TEST(members_are_optional_null_or_unknown),
-        TEST(every_kind_of_tensor_comes_back),           TEST(binary_and_json_mix_in_any_order),
-        TEST(an_empty_tensor_passes_in_binary),          TEST(each_wrong_request_is_refused_in_one_line),
-        TEST(lies_about_binary_sizes_are_refused),       TEST(lies_inside_binary_strings_and_booleans_are_refused),
-        TEST(what_json_cannot_carry_names_the_way_out),  TEST(a_request_is_bounded_by_its_own_size),
-        TEST(no_memory_is_an_error_wherever_it_happens), TEST(metadata_says_what_the_model_takes_and_gives),
+        TEST(flat_and_nested_data_mean_the_same),
+        TEST(members_are_optional_null_or_unknown),
+        TEST(every_kind_of_tensor_comes_back),
+        TEST(binary_and_json_mix_in_any_order),
+        TEST(an_empty_tensor_passes_in_binary),
+        TEST(each_wrong_request_is_refused_in_one_line),
+        TEST(lies_about_binary_sizes_are_refused),
+        TEST(lies_inside_binary_strings_and_booleans_are_refused),
+        TEST(what_json_cannot_carry_names_the_way_out),
+        TEST(labels_stand_in_the_parameters_and_are_always_json),
+        TEST(a_request_is_bounded_by_its_own_size),
+        TEST(no_memory_is_an_error_wherever_it_happens),
+        TEST(metadata_says_what_the_model_takes_and_gives),
     };
     return test_main(cases, COUNTOF(cases));
 }
