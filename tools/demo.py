@@ -209,6 +209,7 @@ def main():
     ap.add_argument("--oneshot", action="store_true", help="end after the table")
     a = ap.parse_args()
     sys.stdout.reconfigure(encoding="utf-8", errors="replace")      # a fresh machine has no locale
+    signal.signal(signal.SIGINT, interrupt)                         # also where a background job inherited it ignored
     signal.signal(signal.SIGTERM, interrupt)
     signal.signal(signal.SIGHUP, interrupt)
     try:

@@ -56,13 +56,14 @@ static void two_classes_are_decided_as_everybody_does(void)
         {{0, 1, 0, 1}, {1, 0.5f, -2, -0.25f}, 2, 2, "NONE", {5, 5}, {-101, 101, -98, 98}},
         {{0, 0}, {1, -2}, 1, 0, "LOGISTIC", {5, 7}, {0.26894142, 0.73105858, 0.88079708, 0.11920292}},
     };
+    static const float bases[] = {10, 100};
     for (size_t i = 0; i < COUNTOF(cases); i++) {
         op_case t;
         init(&t, "TreeEnsembleClassifier", 1, 2);
         leaves(&t, true, cases[i].ids, cases[i].weights, cases[i].each);
         op_case_ints(&t, "classlabels_int64s", (const int64_t[]){7, 5}, 2);
         op_case_str(&t, "post_transform", cases[i].how);
-        if (cases[i].base_count) op_case_floats(&t, "base_values", (const float[]){10, 100}, cases[i].base_count);
+        if (cases[i].base_count) op_case_floats(&t, "base_values", bases, cases[i].base_count);
         IN(&t, DT_F32, SHAPE(2, 1), 0, 1);
         CHECK(op_case_run(&t) == ERR_OK);
         op_case_check(&t, 0, DT_I64, SHAPE(2), 0, cases[i].labels, 2, __LINE__);
