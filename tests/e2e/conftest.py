@@ -11,7 +11,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import models                                                          # noqa: E402  (tests/e2e/models.py)
 
-PROA = os.environ.get("PROA") or str(ROOT / "build" / "proa")
+PROA = os.path.abspath(os.environ.get("PROA") or ROOT / "build" / "proa")
 SHARED = pathlib.Path(os.environ.get("PROA_SHARED") or ROOT.parent / "shared")
 DIGITS = ROOT / "examples" / "digits" / "digits.onnx"
 START_S_MAX, STOP_S_MAX, ANSWER_S_MAX = 20, 15, 20
