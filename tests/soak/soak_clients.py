@@ -13,7 +13,7 @@ import argparse, json, multiprocessing, os, pathlib, random, select, signal, soc
 ROUNDS = 10
 WARM_SHARE = 0.1                    # of the requests, before the first reading
 BATCH = 40                          # pipelined requests
-RSS_GROWTH_MAX_KB = 4096            # from warm-up to the end: pools reach their high-water marks late
+RSS_GROWTH_MAX_KB = 1024            # from warm-up to the end; a leak of one byte per request would be 2 MB
 RSS_TREND_MAX_KB = 512              # over the last half: a leak of one byte per request would be 900 kB there
 START_S_MAX, REST_S_MAX, IO_S_MAX = 20, 15, 20
 EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "examples" / "digits"
