@@ -41,13 +41,12 @@ static void put(piece *to, const char *p, size_t n)
 
 /* The escape of a character that must not stand as it is, or an empty string.  A line may be shown on a
  * terminal and be made of what a client sent: controls (C0, DEL, C1) and bytes that are no UTF-8 never pass. */
-static void escape(char ret[12], const char *p, size_t n, bool bad)
+static void escape(char ret[12], uint32_t code, bool bad)
 {
-    unsigned char c = (unsigned char)p[0];
-    unsigned code = n == 2 ? ((c & 0x1Fu) << 6 | ((unsigned char)p[1] & 0x3Fu)) : c;
+    int c = code < 0x80 ? (int)code : 0;
     ret[0] = 0;
     if (bad) {
-        snprintf(ret, 12, the_log.json ? "\\ufffd" : "\\x%02x", c);
+        snprintf(ret, 12, the_log.json ? "\\ufffd" : "\\x%02x", code);
     } else if (c == '\n' || c == '\r' || c == '\t') {
         snprintf(ret, 12, "\\%c", c == '\n' ? 'n' : c == '\r' ? 'r' : 't');
     } else if (code < 0x20 || (code >= 0x7F && code < 0xA0)) {
@@ -57,23 +56,16 @@ static void escape(char ret[12], const char *p, size_t n, bool bad)
     }
 }
 
-static size_t character(str s)
-{
-    for (size_t n = 1; n <= 4 && n <= s.len; n++) {
-        if (str_utf8_ok((str){s.p, n})) return n;
-    }
-    return 0;
-}
-
 /* Whole characters only, so that a cut leaves well-formed UTF-8 and whole escapes. */
 static void put_escaped(piece *to, str s)
 {
     while (s.len && !to->cut) {
-        size_t n = character(s);
+        uint32_t code = (uint8_t)s.p[0];
+        size_t n = str_utf8_step(s, &code);
         bool bad = n == 0;
         char instead[12];
         if (bad) n = 1;
-        escape(instead, s.p, n, bad);
+        escape(instead, code, bad);
         if (instead[0]) put(to, instead, strlen(instead));
         else put(to, s.p, n);
         s = (str){s.p + n, s.len - n};

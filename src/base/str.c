@@ -167,6 +167,30 @@ bool str_utf8_ok(str s)
     return true;
 }
 
+size_t str_utf8_step(str s, uint32_t *ret)
+{
+    const uint8_t *p = (const uint8_t *)s.p;
+    size_t n = s.len ? utf8_step(p, s.len) : 0;
+    if (n == 0) return 0;
+    uint32_t code = n == 1 ? p[0] : p[0] & (0x7Fu >> n);   /* 2, 3, 4 bytes: 5, 4, 3 bits in the first */
+    for (size_t i = 1; i < n; i++) code = code << 6 | (p[i] & 0x3Fu);
+    *ret = code;
+    return n;
+}
+
+size_t str_utf8_put(char to[4], uint32_t code)
+{
+    INVARIANT(code <= 0x1FFFFF);
+    if (code < 0x80) {
+        to[0] = (char)code;
+        return 1;
+    }
+    size_t n = code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+    for (size_t i = n - 1; i > 0; i--, code >>= 6) to[i] = (char)(0x80 | (code & 0x3F));
+    to[0] = (char)((0xF00 >> n & 0xF0) | code);   /* 2, 3, 4 bytes: 110x, 1110, 11110 in front */
+    return n;
+}
+
 /* SipHash-1-3 under a key that the kernel drew for this process: a peer that picks model names or header
  * names cannot make them collide. */
 static uint64_t rotl(uint64_t v, int bits) { return v << bits | v >> (64 - bits); }

@@ -28,6 +28,9 @@ bool str_u64(str s, uint64_t *ret);
 bool str_i64(str s, int64_t *ret);
 bool str_f64(str s, double *ret);                       /* decimal or exponent form; no inf, no nan */
 bool str_utf8_ok(str s);
+/* The character that s opens with: its bytes, or 0 where s is empty or is no UTF-8 there; ret is its code point. */
+size_t str_utf8_step(str s, uint32_t *ret);
+size_t str_utf8_put(char to[4], uint32_t code);         /* bytes put; code <= 0x1FFFFF, surrogates as they come */
 uint64_t str_hash(str s);
 /* The candidate with the smallest edit distance to s, for "did you mean"; NULL if none is near. */
 const char *str_nearest(str s, const char *const *candidates, size_t count);

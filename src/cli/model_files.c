@@ -76,31 +76,6 @@ static dtype npy_type(const npy *n)
     return dtype_of_npy(str_of(text));
 }
 
-/* Fixed-width text: bytes, or UCS-4 to UTF-8; both end at the first NUL run that fills the cell. */
-static err_code strings_read(const npy *n, const uint8_t *from, str *to, arena *a, err *e)
-{
-    for (uint64_t i = 0; i < n->count; i++, from += n->item_bytes) {
-        size_t len = n->item_bytes, at = 0;
-        while (len > 0 && from[len - 1] == 0) len--;
-        char *text = arena_push_raw(a, n->item_bytes + 4, 1);
-        if (!text) return err_set(e, ERR_NOMEM, "no memory for strings");
-        if (n->kind == 'S') memcpy(text, from, at = len);
-        for (size_t k = 0; k < len && n->kind == 'U'; k += 4) {
-            uint32_t c;
-            memcpy(&c, from + k, 4);
-            if (c < 0x80) {
-                text[at++] = (char)c;
-                continue;
-            }
-            int more = c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;
-            text[at++] = (char)((more == 1 ? 0xc0 : more == 2 ? 0xe0 : 0xf0) | (c >> (6 * more) & 0x3f));
-            while (more-- > 0) text[at++] = (char)(0x80 | (c >> (6 * more) & 0x3f));
-        }
-        to[i] = (str){text, at};
-    }
-    return ERR_OK;
-}
-
 static err_code array_read(str file, arena *a, tensor *ret, err *e)
 {
     npy n;
@@ -120,9 +95,10 @@ static err_code array_read(str file, arena *a, tensor *ret, err *e)
     *ret = tensor_make(type, &s, NULL);
     if (!n.count) return ERR_OK;
     if (type == DT_STRING) {
-        ret->data = arena_new(a, str, n.count);
-        return ret->data ? strings_read(&n, (const uint8_t *)data.p, ret->data, a, e)
-                         : err_set(e, ERR_NOMEM, "no memory");
+        str *text = NULL;
+        rc = npy_text_read(&text, &n, data, a, e);
+        ret->data = text;
+        return rc;
     }
     ret->data = arena_copy(a, data.p, data.len, MEM_ALIGN);
     return ret->data ? ERR_OK : err_set(e, ERR_NOMEM, "no memory for %zu bytes", data.len);
@@ -166,15 +142,7 @@ static err_code array_write(buf *b, const tensor *t, err *e)
     npy n = {.rank = t->shape.rank, .count = tensor_count(t)};
     for (size_t i = 0; i < n.rank; i++) n.dims[i] = (uint64_t)t->shape.dim[i];
     if (t->type == DT_STRING) {
-        const str *s = t->data;
-        n.kind = 'S';
-        n.item_bytes = 1;
-        for (uint64_t i = 0; i < n.count; i++) n.item_bytes = s[i].len > n.item_bytes ? s[i].len : n.item_bytes;
-        npy_put_header(b, &n);
-        for (uint64_t i = 0; i < n.count; i++) {
-            buf_put(b, s[i].p, s[i].len);
-            for (size_t k = s[i].len; k < n.item_bytes; k++) buf_put_byte(b, 0);
-        }
+        npy_put_text(b, &n, t->data);
         return ERR_OK;
     }
     if (!descr || dtype_bits(t->type) < 8)
@@ -188,18 +156,27 @@ static err_code array_write(buf *b, const tensor *t, err *e)
 
 static err_code npz_write(const model *m, const exec *x, const char *path, buf *b, err *e)
 {
+    if (model_output_count(m) > ZIP_FILES_MAX)
+        return err_set(e, ERR_LIMIT, "%s: expected at most %d outputs, got %u", path, ZIP_FILES_MAX,
+                       model_output_count(m));
     zip_writer w;
+    buf name;
     err_code rc = ERR_OK;
     zip_init(&w, b);
+    buf_init(&name, UINT16_MAX);   /* a ZIP file's longest */
     for (uint32_t i = 0; i < model_output_count(m) && !rc; i++) {
-        char name[512];
-        snprintf(name, sizeof name, STR_FMT ".npy", STR_ARG(model_output(m, i)->name));
-        zip_open(&w, str_of(name));
+        buf_clear(&name);
+        buf_put_str(&name, model_output(m, i)->name);
+        buf_put_z(&name, ".npy");
+        rc = buf_check(&name, "an output's name", e);
+        if (rc) break;
+        zip_open(&w, buf_str(&name));
         rc = array_write(b, exec_output(x, i), e);
         zip_close(&w);
     }
     zip_end(&w);
     zip_fini(&w);
+    buf_fini(&name);
     if (!rc) rc = buf_check(b, path, e);
     return rc ? rc : file_write(path, b->p, b->len, e);
 }

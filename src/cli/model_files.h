@@ -2,7 +2,7 @@
  *
  * A folder holds input_0.pb, input_1.pb, ... and gets output_0.pb, ... (TensorProto, in the model's order), as
  * ONNX's backend tests do; a path that ends in .npz holds arrays by the names of the inputs and gets those of
- * the outputs. */
+ * the outputs.  Strings are read from arrays of kind S or U and written as U, as wire/npy.h has it. */
 #ifndef CLI_MODEL_FILES_H
 #define CLI_MODEL_FILES_H
 #include "engine/model.h"

@@ -69,18 +69,6 @@ static int32_t hex4(const char *p, const char *end)
     return v;
 }
 
-static size_t utf8_write(char *to, uint32_t c)
-{
-    if (c < 0x80) {
-        to[0] = (char)c;
-        return 1;
-    }
-    size_t n = c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
-    for (size_t i = n - 1; i > 0; i--, c >>= 6) to[i] = (char)(0x80 | (c & 0x3f));
-    to[0] = (char)((0xf00 >> n & 0xf0) | c);   /* 2, 3, 4 bytes: 110x, 1110, 11110 in front */
-    return n;
-}
-
 /* The character of a \u escape, whose digits start at p; surrogates must come as a pair.  Past it, or NULL. */
 static const char *unicode(const char *p, const char *end, uint32_t *ret)
 {
@@ -116,7 +104,7 @@ bool json_text_decode(str raw, char *to, size_t *ret_len)
             uint32_t c;
             p = unicode(p + 1, end, &c);
             if (!p) return false;
-            out += utf8_write(out, c);
+            out += str_utf8_put(out, c);
             continue;
         }
         const char *name = memchr(names, *p, sizeof names - 1);
@@ -126,14 +114,6 @@ bool json_text_decode(str raw, char *to, size_t *ret_len)
     }
     *ret_len = (size_t)(out - to);
     return true;
-}
-
-/* Bytes of the UTF-8 character at the start of s, or 0. */
-static size_t utf8_size(str s)
-{
-    uint8_t c = (uint8_t)s.p[0];
-    size_t n = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
-    return n <= s.len && str_utf8_ok((str){s.p, n}) ? n : 0;
 }
 
 static void escape_put(buf *b, uint8_t c)
@@ -151,7 +131,8 @@ void json_text_put(buf *b, str s)
     size_t from = 0;
     for (size_t i = 0; i < s.len;) {
         uint8_t c = (uint8_t)s.p[i];
-        size_t n = whole || c < 0x80 ? 1 : utf8_size((str){s.p + i, s.len - i});
+        uint32_t code;
+        size_t n = whole || c < 0x80 ? 1 : str_utf8_step((str){s.p + i, s.len - i}, &code);
         if (n && c >= 0x20 && c != '"' && c != '\\') {
             i += n;
             continue;

@@ -3,7 +3,11 @@
 #include <string.h>
 
 static const char magic[] = "\x93NUMPY";
-enum { MAGIC = sizeof magic - 1, ALIGN = 64 };   /* the header is padded so that data can be mapped */
+enum {
+    MAGIC = sizeof magic - 1,
+    ALIGN = 64,               /* the header is padded so that data can be mapped */
+    ESCAPE = 0xDC00           /* + a byte over 0x7F that is part of no character: Python's "surrogateescape" */
+};
 
 /* What is left of the header: a Python literal, {'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), } */
 typedef struct { const char *p, *end; } text;
@@ -54,12 +58,14 @@ static err_code descr(text *t, npy *a, err *e)
     if (!take_string(t, &s)) return err_set(e, ERR_INVALID, "npy: descr: expected a string");
     if (s.len < 2 || !memchr("<>|=", s.p[0], 4))
         return err_set(e, ERR_INVALID, "npy: descr: expected a type such as '<f4', got '" STR_FMT "'", STR_ARG(s));
-    if (s.p[1] == 'O') return err_set(e, ERR_UNSUPPORTED, "npy: descr: expected numbers or text, got pickled objects");
+    if (s.p[1] == 'O')
+        return err_set(e, ERR_UNSUPPORTED, "npy: descr: expected numbers or text, got pickled objects: save strings "
+                       "with dtype=str");
     if (!memchr("biufcSUV", s.p[1], 8) || !str_u64((str){s.p + 2, s.len - 2}, &n) || n > SIZE_MAX / 8)
         return err_set(e, ERR_UNSUPPORTED, "npy: descr: expected a number or text type, got '" STR_FMT "'", STR_ARG(s));
     a->kind = s.p[1];
     a->item_bytes = (size_t)n * (a->kind == 'U' ? 4 : 1);
-    if (s.p[0] == '>' && n > 1)
+    if (s.p[0] == '>' && a->item_bytes > 1 && a->kind != 'S')
         return err_set(e, ERR_UNSUPPORTED, "npy: descr: expected little-endian data, got '" STR_FMT "'", STR_ARG(s));
     return ERR_OK;
 }
@@ -163,4 +169,81 @@ void npy_put_header(buf *b, const npy *a)
     size_t len = b->len - start - MAGIC - 4;
     b->p[start + 8] = (uint8_t)len;
     b->p[start + 9] = (uint8_t)(len >> 8);
+}
+
+/* ---- text ------------------------------------------------------------------------------------------------------ */
+
+/* A cell of code points as UTF-8, at most as many bytes as the cell has; the code point that is none, or 0. */
+static uint32_t cell_read(const char *cell, size_t bytes, char *to, size_t *ret_len)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < bytes; i += 4) {
+        uint32_t c;
+        memcpy(&c, cell + i, 4);
+        if (c >= ESCAPE + 0x80 && c <= ESCAPE + 0xFF) to[len++] = (char)(c - ESCAPE);
+        else if ((c >= 0xD800 && c <= 0xDFFF) || c > 0x10FFFF) return c;
+        else len += str_utf8_put(to + len, c);
+    }
+    *ret_len = len;
+    return 0;
+}
+
+err_code npy_text_read(str **ret, const npy *a, str data, arena *m, err *e)
+{
+    const size_t unit = a->kind == 'U' ? 4 : 1, width = a->item_bytes;
+    INVARIANT((a->kind == 'U' || a->kind == 'S') && data.len == a->count * width);
+    if (!width && a->count > NPY_EMPTY_MAX)
+        return err_set(e, ERR_LIMIT, "npy: data: expected at most %d strings of width 0, got %llu", NPY_EMPTY_MAX,
+                       (unsigned long long)a->count);
+    str *s = arena_new(m, str, a->count);
+    char *to = arena_push_raw(m, data.len, 1);
+    if ((a->count && !s) || (data.len && !to))
+        return err_set(e, ERR_NOMEM, "npy: no memory for %llu strings", (unsigned long long)a->count);
+    for (uint64_t i = 0; i < a->count; i++) {
+        const char *cell = data.p + i * width;
+        size_t bytes = width, len = 0;
+        while (bytes && !memcmp(cell + bytes - unit, "\0\0\0", unit)) bytes -= unit;
+        uint32_t bad = a->kind == 'U' ? cell_read(cell, bytes, to, &len) : 0;
+        if (bad)
+            return err_set(e, ERR_INVALID, "npy: string %llu: expected Unicode characters, got U+%04X",
+                           (unsigned long long)i, bad);
+        if (a->kind == 'S' && bytes) memcpy(to, cell, len = bytes);
+        s[i] = (str){len ? to : "", len};
+        to += len;
+    }
+    *ret = s;
+    return ERR_OK;
+}
+
+/* Past the code point that s opens with; a byte that is part of none is its escape. */
+static size_t step(str s, size_t at, uint32_t *ret)
+{
+    size_t n = str_utf8_step((str){s.p + at, s.len - at}, ret);
+    if (n) return at + n;
+    *ret = ESCAPE + (uint8_t)s.p[at];
+    return at + 1;
+}
+
+void npy_put_text(buf *b, npy *a, const str *s)
+{
+    uint32_t c;
+    size_t longest = 1;   /* NumPy, too, writes empty strings one wide */
+    for (uint64_t i = 0; i < a->count; i++) {
+        size_t n = 0;
+        for (size_t at = 0; at < s[i].len; n++) at = step(s[i], at, &c);
+        if (n > longest) longest = n;
+    }
+    a->kind = 'U';
+    a->item_bytes = longest * 4;
+    npy_put_header(b, a);
+    for (uint64_t i = 0; i < a->count; i++) {
+        uint8_t *to = buf_room(b, a->item_bytes);
+        if (!to) return;
+        memset(to, 0, a->item_bytes);
+        for (size_t at = 0; at < s[i].len; to += 4) {
+            at = step(s[i], at, &c);
+            memcpy(to, &c, 4);
+        }
+        b->len += a->item_bytes;
+    }
 }

@@ -169,6 +169,53 @@ def test_bench_takes_names_with_slashes(tmp_path):
         assert got["gpu_0/y"].tolist() == [0, 2]
 
 
+def test_npz_text_is_read_as_s_and_u_and_written_as_u(tmp_path):
+    m = model([h.make_node("Identity", ["s"], ["t"])], [("s", T.STRING, ["n"])], [("t", T.STRING, ["n"])])
+    onnx.save(m, tmp_path / "m.onnx")
+    words = ["cat", "", "\u00e9t\u00e9", "\u20ac", "\U0001f600!", "a\0b"]
+    for array in (np.array(words), np.array([w.encode() for w in words])):
+        np.savez(tmp_path / "in.npz", s=array)
+        done = run_proa("model", "run", tmp_path / "m.onnx", "--inputs", tmp_path / "in.npz", "--outputs", tmp_path / "out.npz")
+        assert done.returncode == 0, done
+        with np.load(tmp_path / "out.npz") as got:
+            assert got["t"].dtype.kind == "U" and got["t"].tolist() == words
+
+
+def test_npz_text_that_is_no_utf8_comes_back_byte_for_byte(tmp_path):
+    m = model([h.make_node("Identity", ["s"], ["t"])], [("s", T.STRING, ["n"])], [("t", T.STRING, ["n"])])
+    onnx.save(m, tmp_path / "m.onnx")
+    words = [b"\xff", b"caf\xe9", b"\xc3\xa9\xc3", b"\xed\xa0\x80", b"plain"]
+    escaped = np.array([w.decode("utf-8", "surrogateescape") for w in words])
+    for array in (np.array(words), escaped):
+        np.savez(tmp_path / "in.npz", s=array)
+        done = bench(tmp_path / "m.onnx", tmp_path / "in.npz", "--out", tmp_path / "out.npz", runs=1)
+        assert done.returncode == 0, done
+        with np.load(tmp_path / "out.npz") as got:
+            assert (got["t"] == escaped).all() and [w.encode("utf-8", "surrogateescape") for w in got["t"].tolist()] == words
+
+
+def test_npz_text_that_is_no_text_is_refused_by_name(tmp_path):
+    m = model([h.make_node("Identity", ["s"], ["t"])], [("s", T.STRING, ["n"])], [("t", T.STRING, ["n"])])
+    onnx.save(m, tmp_path / "m.onnx")
+    for array, word, status in ((np.array(["a", "b"], object), "pickled objects: save strings with dtype=str", 3), (np.array(["a"], ">U1"), "little-endian data, got '>U1'", 3),
+                                (np.array(["a", "\ud800"]), "string 1: expected Unicode characters, got U+D800", 1), (np.zeros(2, np.float32), "expected string, got float32", 1)):
+        np.savez(tmp_path / "in.npz", s=array)
+        one_line(bench(tmp_path / "m.onnx", tmp_path / "in.npz", "--out", tmp_path / "out.npz", runs=1), "'s'", word, status=status)
+        assert not (tmp_path / "out.npz").exists()
+
+
+def test_npz_takes_outputs_of_any_name(tmp_path):
+    name = "long/" + "n" * 600
+    m = model([h.make_node("Relu", ["x"], [name]), h.make_node("Neg", ["x"], [name + "2"])], [("x", T.FLOAT, ["n"])],
+              [(name, T.FLOAT, ["n"]), (name + "2", T.FLOAT, ["n"])])
+    onnx.save(m, tmp_path / "m.onnx")
+    np.savez(tmp_path / "in.npz", x=np.array([-1, 2], np.float32))
+    done = bench(tmp_path / "m.onnx", tmp_path / "in.npz", "--out", tmp_path / "out.npz", runs=1)
+    assert done.returncode == 0, done
+    with np.load(tmp_path / "out.npz") as got:
+        assert got[name].tolist() == [0, 2] and got[name + "2"].tolist() == [1, -2]
+
+
 def test_bench_refuses_what_it_cannot_use(tmp_path, zoo):
     np.savez(tmp_path / "in.npz", x=np.zeros((1, 4), np.float32))
     whole = (tmp_path / "in.npz").read_bytes()

@@ -115,7 +115,24 @@ static void utf8_accepts_each_code_point(void)
         b[0] = (char)(n == 1 ? rest : (0xF00u >> n & 0xFFu) | rest);
         bool surrogate = c >= 0xD800 && c < 0xE000;
         if (str_utf8_ok((str){b, n}) == surrogate) CHECK(!"code point judged wrongly");
+        uint32_t code = 7;
+        char put[4];
+        size_t step = str_utf8_step((str){b, n}, &code), cut = str_utf8_step((str){b, n - 1}, &code);
+        if (step != (surrogate ? 0 : n) || code != (surrogate ? 7 : c) || cut) CHECK(!"code point read wrongly");
+        if (str_utf8_put(put, c) != n || memcmp(put, b, n) != 0) CHECK(!"code point written wrongly");
     }
+}
+
+static void utf8_steps_take_one_character_and_no_more(void)
+{
+    uint32_t code = 7;
+    CHECK_U64(str_utf8_step(STR(""), &code), 0);
+    CHECK_U64(str_utf8_step((str){NULL, 0}, &code), 0);
+    CHECK_U64(str_utf8_step(STR("\x80z"), &code), 0);
+    CHECK_U64(code, 7);
+    CHECK(str_utf8_step(STR("ab"), &code) == 1 && code == 'a');
+    CHECK(str_utf8_step(STR("\0b"), &code) == 1 && code == 0);
+    CHECK(str_utf8_step(STR("\xE2\x82\xAC\xFF"), &code) == 3 && code == 0x20AC);
 }
 
 static void hashes_differ_where_keys_do(void)
@@ -161,7 +178,9 @@ int main(void)
         TEST(copies_end_in_a_nul_and_fail_when_the_arena_is_full),
         TEST(integers_are_whole_or_refused), TEST(doubles_take_only_the_decimal_forms),
         TEST(doubles_survive_printing_and_parsing), TEST(overlong_numbers_are_refused_not_cut),
-        TEST(utf8_follows_the_standards_table), TEST(utf8_accepts_each_code_point), TEST(hashes_differ_where_keys_do),
+        TEST(utf8_follows_the_standards_table), TEST(utf8_accepts_each_code_point),
+        TEST(utf8_steps_take_one_character_and_no_more),
+        TEST(hashes_differ_where_keys_do),
         TEST(nearest_finds_typing_errors_only)};
     return test_main(cases, COUNTOF(cases));
 }
