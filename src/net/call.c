@@ -130,7 +130,7 @@ static bool print_head(http_call *call, const http_response *res, uint64_t body_
 
 static void hold(http_call *call, const struct iovec *pieces, size_t count)
 {
-    bool kept = (call->reply = shard_box(call->of)) != NULL;
+    bool kept = (call->reply = shard_box(call->of, OUTBOX_ANSWER)) != NULL;
     for (size_t i = 0; i < count && kept; i++) kept = outbox_put(call->reply, pieces[i].iov_base, pieces[i].iov_len);
     if (!kept) call->from->broken = true;   /* an answer that cannot be kept cannot be given */
 }

@@ -13,7 +13,7 @@ static bool keep(conn *c, const struct iovec *pieces, size_t count, size_t skip)
         size_t gone = skip < pieces[i].iov_len ? skip : pieces[i].iov_len, left = pieces[i].iov_len - gone;
         skip -= gone;
         if (left == 0) continue;
-        if (!c->out) c->out = shard_box(c->of);
+        if (!c->out) c->out = shard_box(c->of, OUTBOX_STREAM);
         if (!c->out || !outbox_put(c->out, (const uint8_t *)pieces[i].iov_base + gone, left)) return false;
     }
     return true;
@@ -135,7 +135,7 @@ static void take_in(conn *c, const uint8_t *data, size_t len)
         return;
     }
     INVARIANT(!c->rest);
-    c->rest = shard_box(c->of);
+    c->rest = shard_box(c->of, OUTBOX_STREAM);
     if (!c->rest || !outbox_put(c->rest, data + used, len - used)) c->broken = true;
 }
 

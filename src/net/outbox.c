@@ -2,10 +2,12 @@
 
 #include "base/mem.h"
 
-outbox *outbox_new(void)
+outbox *outbox_new(outbox_kind kind)
 {
     outbox *o = mem_new0(outbox, 1);
-    if (o) buf_init(&o->bytes, SIZE_MAX / 4);
+    if (!o) return NULL;
+    o->kind = kind;
+    buf_init(&o->bytes, SIZE_MAX / 4);
     return o;
 }
 
@@ -36,7 +38,8 @@ void outbox_use(outbox *o, size_t n)
 
 void outbox_clear(outbox *o)
 {
-    if (o->bytes.len > OUTBOX_KEEP_MAX) buf_fini(&o->bytes);
     buf_clear(&o->bytes);
     o->used = 0;
 }
+
+size_t outbox_room(const outbox *o) { return o->bytes.room; }

@@ -1,25 +1,32 @@
-/* outbox.h - bytes of one connection that wait: replies for the socket, or requests for their turn.
+/* outbox.h - bytes of one connection that wait: for the socket, for room for their requests, or for their turn.
  *
- * Owns its bytes; conn.c takes one from its shard when something has to wait and gives it back as soon as
- * it is empty, so an idle connection holds none. */
+ * Owns its bytes; taken from a shard when something has to wait and given back as soon as it is empty, so an
+ * idle connection holds none.  A box keeps its memory, so there are two kinds: one kind would in time give
+ * every held answer of some hundred bytes the memory of a whole read. */
 #ifndef NET_OUTBOX_H
 #define NET_OUTBOX_H
 #include "base/buf.h"
 
-enum { OUTBOX_KEEP_MAX = 256 << 10 };   /* a box that grew beyond this frees its memory when it is empty */
+typedef enum {
+    OUTBOX_STREAM,      /* what a socket did not take, or a read that came too early: up to 64 kB and more */
+    OUTBOX_ANSWER,      /* one answer, held until its turn: mostly small */
+    OUTBOX_KINDS
+} outbox_kind;
 
 typedef struct outbox outbox;
 struct outbox {
     buf bytes;
     size_t used;        /* of them, already sent or read */
+    outbox_kind kind;
     outbox *next;       /* in a pool */
 };
 
-outbox *outbox_new(void) MUST_USE;      /* NULL = no memory */
+outbox *outbox_new(outbox_kind kind) MUST_USE;   /* NULL = no memory */
 void outbox_free(outbox *o);
 bool outbox_put(outbox *o, const void *bytes, size_t n) MUST_USE;   /* false = no memory; and so for ever */
 str outbox_waiting(const outbox *o);
 void outbox_use(outbox *o, size_t n);
-void outbox_clear(outbox *o);           /* frees what is beyond OUTBOX_KEEP_MAX */
+void outbox_clear(outbox *o);           /* keeps its memory, */
+size_t outbox_room(const outbox *o);    /* so many bytes */
 
 #endif

@@ -145,25 +145,28 @@ void shard_call_give(shard *s, http_call *call)
     s->calls = call;
 }
 
-outbox *shard_box(shard *s)
+outbox *shard_box(shard *s, outbox_kind kind)
 {
-    outbox *box = s->boxes;
-    if (!box) return outbox_new();
-    s->boxes = box->next;
-    s->box_count--;
+    outbox *box = s->boxes[kind];
+    if (!box) return outbox_new(kind);
+    s->boxes[kind] = box->next;
+    s->box_count[kind]--;
+    s->box_bytes_kept -= outbox_room(box);
     return box;
 }
 
 void shard_box_give(shard *s, outbox *box)
 {
-    if (s->box_count == SHARD_BOXES_KEPT_MAX) {
+    size_t room = outbox_room(box);
+    if (s->box_count[box->kind] == SHARD_BOXES_KEPT_MAX || room > SHARD_BOX_BYTES_KEPT_MAX - s->box_bytes_kept) {
         outbox_free(box);
         return;
     }
     outbox_clear(box);
-    box->next = s->boxes;
-    s->boxes = box;
-    s->box_count++;
+    box->next = s->boxes[box->kind];
+    s->boxes[box->kind] = box;
+    s->box_count[box->kind]++;
+    s->box_bytes_kept += room;
 }
 
 static conn *conn_take(shard *s, int fd)
@@ -193,14 +196,17 @@ static void conn_give(shard *s, conn *c)
 }
 
 /* What a burst left behind goes back once nobody is connected. */
-static void pools_trim(shard *s, size_t bytes_max)
+static void pools_trim(shard *s)
 {
-    while (s->calls && s->bytes_kept > bytes_max) {
+    while (s->calls && s->bytes_kept > SHARD_REST_BYTES_MAX) {
         http_call *call = s->calls;
         s->calls = call->next;
         s->call_count--;
         s->bytes_kept -= http1_request_room(&call->message);
         call_free(call);
+    }
+    for (outbox_kind kind = 0; kind < OUTBOX_KINDS; kind++) {
+        while (s->boxes[kind] && s->box_bytes_kept > SHARD_REST_BYTES_MAX) outbox_free(shard_box(s, kind));
     }
 }
 
@@ -256,7 +262,7 @@ void shard_gone(shard *s, conn *c)
     s->open--;
     if (s->open == 0) {
         arm_tick(s, loop_now_us(s->on) + FAR_US);
-        pools_trim(s, OUTBOX_KEEP_MAX);
+        pools_trim(s);
     }
     report(s);
 }
@@ -479,9 +485,8 @@ void shard_free(shard *s)
         next = c->next;
         mem_free(c);
     }
-    for (outbox *box = s->boxes, *next; box; box = next) {
-        next = box->next;
-        outbox_free(box);
+    for (outbox_kind kind = 0; kind < OUTBOX_KINDS; kind++) {
+        while (s->boxes[kind]) outbox_free(shard_box(s, kind));
     }
     if (s->mail) s->mail->of = NULL;
     if (s->mail && atomic_load(&s->mail->posted) == 0) mem_free(s->mail);

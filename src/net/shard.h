@@ -17,7 +17,9 @@ enum {
     SHARD_CALLS_KEPT_MAX = 1024,          /* unused calls kept for later, */
     SHARD_BYTES_KEPT_MAX = 32 << 20,      /* and the memory that they may hold on to */
     SHARD_CONNS_KEPT_MAX = 1024,
-    SHARD_BOXES_KEPT_MAX = 64,
+    SHARD_BOXES_KEPT_MAX = 64,            /* of each kind, */
+    SHARD_BOX_BYTES_KEPT_MAX = 1 << 20,   /* and the memory that all of them may hold on to */
+    SHARD_REST_BYTES_MAX = 256 << 10,     /* calls, and boxes, keep no more once nobody is connected */
     SHARD_ACCEPT_MAX = 64,                /* connections accepted in one turn */
     SHARD_BACKLOG_MAX = 4096,             /* accepted when the drain begins; the kernel's own default */
     SHARD_EXPIRE_MAX = 64,                /* deadlines served in one turn */
@@ -56,8 +58,8 @@ struct shard {
 
     http_call *calls;                     /* pools: unused ones */
     conn *conns;
-    outbox *boxes;
-    size_t call_count, conn_count, box_count, bytes_kept;
+    outbox *boxes[OUTBOX_KINDS];
+    size_t call_count, conn_count, bytes_kept, box_count[OUTBOX_KINDS], box_bytes_kept;
     http_call *live;                      /* calls in use */
     uint64_t id_next, id_end;
 
@@ -98,7 +100,7 @@ void shard_gone(shard *s, conn *c);       /* the connection is closed and holds 
 str shard_date(shard *s);
 http_call *shard_call(shard *s) MUST_USE; /* a clear one; NULL = no memory */
 void shard_call_give(shard *s, http_call *call);
-outbox *shard_box(shard *s) MUST_USE;     /* an empty one; NULL = no memory */
+outbox *shard_box(shard *s, outbox_kind kind) MUST_USE;   /* an empty one; NULL = no memory */
 void shard_box_give(shard *s, outbox *box);
 
 /* server.c: what a shard asks of its server. */

@@ -5,8 +5,8 @@
 
 Serves the digits model. Client processes send requests in pipelined batches; a third of the connections end badly: closed or
 reset with answers unread, inside a header, inside a body, inside a chunk, half-closed, or after nothing at all. After a warm-up
-the server's RSS and descriptors are noted at rest, then again after each of ROUNDS rounds. Exit status 1 when they grew, when
-an answer was wrong, or when the server died. Python's standard library only.
+the server's RSS and descriptors are noted at rest, then again after each of ROUNDS rounds. The last lines are the figures of the
+whole run. Exit status 1 when they grew, when an answer was wrong, or when the server died. Python's standard library only.
 """
 import argparse, json, multiprocessing, os, pathlib, random, select, signal, socket, struct, subprocess, sys, time
 
@@ -166,7 +166,7 @@ def soak(a, server, address):
     began, (warm, _) = time.monotonic(), round_of(address, a.clients, int(a.requests * WARM_SHARE), f"{a.seed}.warm")
     rss, fds = at_rest(server.pid)
     print(f"warm: {warm} requests, RSS {rss} kB, {fds} descriptors", flush=True)
-    sent, answered, grown = warm, 0, []
+    sent, answered, grown = warm, 0, []     # answered: those of the rounds; vanished clients wait for none
     for k in range(ROUNDS):
         s, n = round_of(address, a.clients, (a.requests - warm) // ROUNDS, f"{a.seed}.{k}")
         sent, answered = sent + s, answered + n
@@ -174,10 +174,16 @@ def soak(a, server, address):
         grown.append((now_rss - rss, now_fds - fds))
         print(f"[{'#' * (k + 1)}{'.' * (ROUNDS - k - 1)}] {sent} sent, {answered} answered, RSS {now_rss - rss:+} kB, "
               f"descriptors {now_fds - fds:+}, {sent / (time.monotonic() - began):.0f}/s", flush=True)
+    wall, half = time.monotonic() - began, ROUNDS // 2
+    print(f"figures: {sent} requests sent, {wall:.0f} s, {sent / wall:.0f}/s; RSS {rss} kB after {warm} requests, then "
+          f"{rss + grown[-1][0]} kB; {fds} descriptors, then {fds + grown[-1][1]}")
+    print(f"figures: RSS growth by round, kB: {' '.join(f'{k[0]:+}' for k in grown)} (limit {RSS_GROWTH_MAX_KB}); "
+          f"over the last half {grown[-1][0] - grown[half - 1][0]:+} (limit {RSS_TREND_MAX_KB})")
+    print(f"figures: descriptor growth by round: {' '.join(f'{k[1]:+}' for k in grown)} (limit 0)", flush=True)
     problems = []
     if grown[-1][0] > RSS_GROWTH_MAX_KB:
         problems.append(f"RSS: expected growth of at most {RSS_GROWTH_MAX_KB} kB, got {grown[-1][0]} kB")
-    trend = grown[-1][0] - grown[ROUNDS // 2 - 1][0]
+    trend = grown[-1][0] - grown[half - 1][0]
     if trend > RSS_TREND_MAX_KB:
         problems.append(f"RSS: expected growth of at most {RSS_TREND_MAX_KB} kB over the last half, got {trend} kB")
     if grown[-1][1] > 0:

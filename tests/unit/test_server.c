@@ -184,6 +184,58 @@ static void what_a_burst_leaves_in_the_pools_is_bounded(void)
     rig_stop(&r);
 }
 
+/* From the loop itself, which therefore reads all of it at once: as many requests as may wait, and 50 kB behind them. */
+static void say_more_than_may_wait(rig *r, size_t fd)
+{
+    static char all[60000];
+    size_t n = 0;
+    for (size_t i = 0; i < http_limits_default.pipelined_max; i++) n += (size_t)sprintf(all + n, "%s", HOLD);
+    n += (size_t)sprintf(all + n, ECHO "Content-Length: 50000\r\n\r\n");
+    memset(all + n, 'x', 50000);
+    say_bytes((int)fd, all, n + 50000);
+    (void)r;
+}
+
+static void release_the_last(rig *r, size_t count)
+{
+    for (size_t i = r->held_count - count; i < r->held_count; i++) release(r, i);
+}
+
+/* While more and more answers are held, a read waits: the same boxes for both would all become as large as a read. */
+static void held_answers_keep_no_more_memory_than_they_need(void)
+{
+    enum { ANSWERS = 40 };
+    rig r;
+    reply got;
+    int fds[ANSWERS];
+    size_t holding = 0, burst = http_limits_default.pipelined_max;
+    rig_start(&r, &plain, 1);
+    int stays = dial(&r);   /* or the pools would be emptied */
+    exchange(&r, 1);
+    size_t before = heap_bytes();
+    for (size_t i = 0; i < ANSWERS; i++) {
+        fds[i] = dial(&r);
+        say(fds[i], HOLD ECHO "Content-Length: 1\r\n\r\nx");
+        wait_holding(&r, holding += 1);
+        int fd = dial(&r);
+        on_loop(&r, say_more_than_may_wait, (size_t)fd);
+        wait_holding(&r, holding += burst);
+        hang_up(fd);
+        wait_open(&r, 2 + i);
+        on_loop(&r, release_the_last, burst);
+    }
+    for (size_t i = 0; i < ANSWERS; i++) {
+        on_loop(&r, release, i * (1 + burst));
+        CHECK(strstr(hear(fds[i], &got), "held "));
+        CHECK_STR(hear(fds[i], &got), HEAD_OK("1") "x");
+        close(fds[i]);
+    }
+    wait_open(&r, 1);
+    CHECK(heap_bytes() < before + (1 << 20));   /* 60 kB for each answer would be 2.4 MB */
+    close(stays);
+    rig_stop(&r);
+}
+
 /* ---- draining ---- */
 
 static void note_drained(void *ctx) { atomic_fetch_add(&((rig *)ctx)->drained, 1); }
@@ -467,6 +519,7 @@ int main(void)
         TEST(a_steady_load_allocates_nothing),
         TEST(idle_connections_cost_little_memory_and_no_wake_ups),
         TEST(what_a_burst_leaves_in_the_pools_is_bounded),
+        TEST(held_answers_keep_no_more_memory_than_they_need),
         TEST(draining_under_load_loses_no_request),
         TEST(draining_answers_what_waits_and_ends_what_is_idle),
         TEST(what_outlasts_the_grace_is_cut_off),
