@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 enum { HELD_MAX = 4096, LOOPS_MAX = 2, BIG = 4 << 20 };
+#define CLOCK_START_NS (3600 * UINT64_C(1000000000))   /* where a held clock begins */
 
 /* ---- the server under test: loops in threads, a handler that does what the path says ---- */
 
@@ -103,6 +104,28 @@ static inline void on_loop(rig *r, void (*run)(rig *r, size_t arg), size_t arg)
     errand a = {.msg.run = run_errand, .of = r, .run = run, .arg = arg};
     loop_post(r->loops[0], &a.msg);
     while (!atomic_load(&a.done)) usleep(100);
+}
+
+static inline void nothing(rig *r, size_t arg)
+{
+    (void)r;
+    (void)arg;
+}
+
+static inline void move_clock(rig *r, size_t us)
+{
+    uint64_t now = 0;
+    (void)r;
+    CHECK(sys_clock_ns(CLOCK_MONOTONIC, &now) == 0);
+    sys_fake_clock_set(now + us * 1000u);
+}
+
+/* Under sys_fake_clock_hold(): loop 0 sees what the clients have sent, `us` pass, and it does what is due then. */
+static inline void pass_time(rig *r, uint64_t us)
+{
+    for (int turns = 0; turns < 2; turns++) on_loop(r, nothing, 0);   /* the errand may come before the sockets */
+    on_loop(r, move_clock, us);
+    for (int turns = 0; turns < 2; turns++) on_loop(r, nothing, 0);
 }
 
 static inline void stop_loop(loop *on, loop_msg *m)
@@ -268,12 +291,6 @@ static inline void wait_open(const rig *r, uint64_t count)
         if (stats.open != count) usleep(100);
     }
     CHECK_U64(stats.open, count);
-}
-
-static inline void nothing(rig *r, size_t arg)
-{
-    (void)r;
-    (void)arg;
 }
 
 static inline void exchange(rig *r, int rounds)

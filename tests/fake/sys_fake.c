@@ -13,6 +13,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;   /* guards rows: a scr
 static row rows[SYS_FAULTS_MAX];
 static _Atomic size_t row_count;
 static _Atomic uint64_t hits, calls[SYS_CALLS], fake_ns;
+static _Atomic bool held;   /* waiting does not move the clocks */
 static _Thread_local long fail_in = -1;
 static _Thread_local int64_t fail_result;
 static _Thread_local bool fail_hit;
@@ -38,7 +39,18 @@ void sys_fake_fail_nth(long n, int64_t result)
 }
 
 bool sys_fake_fired(void) { return fail_hit; }
-void sys_fake_clock_set(uint64_t ns) { atomic_store(&fake_ns, ns); }
+
+void sys_fake_clock_set(uint64_t ns)
+{
+    if (ns == 0) atomic_store(&held, false);
+    atomic_store(&fake_ns, ns);
+}
+
+void sys_fake_clock_hold(uint64_t ns)
+{
+    atomic_store(&held, true);
+    atomic_store(&fake_ns, ns);
+}
 
 long sys_fake_fds(void)
 {
@@ -166,6 +178,7 @@ int64_t sys_poll_wait_ms(int poll, struct epoll_event *ret, int max, int ms)
     int64_t result;
     if (hit(SYS_poll_wait_ms, &result)) return result;
     if (ms < 0 || atomic_load(&fake_ns) == 0) return sys_real_poll_wait_ms(poll, ret, max, ms);
+    if (atomic_load(&held)) return sys_real_poll_wait_ms(poll, ret, max, ms ? -1 : 0);
     return skip_ahead(sys_real_poll_wait_ms(poll, ret, max, 0), (uint64_t)ms * 1000000u);
 }
 
@@ -174,6 +187,7 @@ int64_t sys_poll_wait_ns(int poll, struct epoll_event *ret, int max, uint64_t ns
     int64_t result;
     if (hit(SYS_poll_wait_ns, &result)) return result;
     if (atomic_load(&fake_ns) == 0) return sys_real_poll_wait_ns(poll, ret, max, ns);
+    if (atomic_load(&held)) return sys_real_poll_wait_ms(poll, ret, max, ns ? -1 : 0);
     return skip_ahead(sys_real_poll_wait_ms(poll, ret, max, 0), ns);
 }
 

@@ -33,6 +33,9 @@ bool sys_fake_fired(void);
 /* From now on the clocks stand at `ns` and move only by sys_fake_clock_set() and by waiting: a poll or futex with
  * a time limit and nothing to report moves them to its end at once.  0 gives the real clocks back. */
 void sys_fake_clock_set(uint64_t ns);
+/* The same, but waiting does not move them: a poll ends by an event only.  Whoever moves them by sys_fake_clock_set()
+ * wakes the loops.  (Futexes still skip ahead.) */
+void sys_fake_clock_hold(uint64_t ns);
 long sys_fake_fds(void);                                       /* descriptors of this process */
 
 /* Like FAULT_SWEEP, for system calls: the 1st, 2nd, ... fails with `result` until the body reaches no more.

@@ -198,11 +198,12 @@ static void a_client_that_reads_late_gets_everything(void)
     rig_stop(&r);
 }
 
-/* A limit may be missed by a slow machine only to the safe side: nothing here needs a reaction within a time. */
+/* The clock stands but for pass_time(): a slow machine changes nothing. */
 static void slow_clients_meet_their_deadlines(void)
 {
     rig r;
     reply got;
+    sys_fake_clock_hold(CLOCK_START_NS);
     rig_start(&r, &(http_limits){.header_wait_us = 60000, .body_wait_us = 60000, .idle_wait_us = 60000,
                                  .write_wait_us = 60000}, 1);
     int idle = dial(&r), header = dial(&r), body = dial(&r), deaf = dial(&r), used = dial(&r), held = dial(&r);
@@ -215,10 +216,12 @@ static void slow_clients_meet_their_deadlines(void)
     for (int i = 0; i < 10; i++) {   /* bytes that trickle in do not move the end of the head */
         say(header, i ? "x" : "GET /");
         say(body, i ? "x" : ECHO "Content-Length: 100\r\n\r\nx");
-        usleep(20000);
+        pass_time(&r, 20000);
     }
     CHECK(recv(header, got.text, 1, MSG_PEEK | MSG_DONTWAIT) == 1);
     CHECK_STR(hear(header, &got), TIMEOUT("52") "{\"error\":\"headers: expected their end within 60 ms\"}");
+    CHECK(recv(body, got.text, 1, MSG_PEEK | MSG_DONTWAIT) < 0);   /* bytes of a body are progress */
+    pass_time(&r, 60000);
     CHECK_STR(hear(body, &got), TIMEOUT("50") "{\"error\":\"body: expected more of it within 60 ms\"}");
     check_ends(idle);
     check_ends(used);
@@ -236,19 +239,21 @@ static void slow_clients_meet_their_deadlines(void)
     close(deaf);
     close(held);
     rig_stop(&r);
+    sys_fake_clock_set(0);
 }
 
 static void progress_moves_the_deadlines(void)
 {
     rig r;
     reply got;
+    sys_fake_clock_hold(CLOCK_START_NS);
     rig_start(&r, &(http_limits){.body_wait_us = 500000, .idle_wait_us = 500000, .write_wait_us = 500000}, 1);
     int idle = dial(&r), body = dial(&r), slow = dial(&r);
     static char part[BIG / 4];
     say(body, ECHO "Content-Length: 4\r\n\r\n");
     for (int i = 0; i < 10; i++) say(slow, "GET /big HTTP/1.1\r\n" HOST "\r\n");
     for (int i = 0; i < 4; i++) {   /* 0.8 s in all */
-        usleep(200000);
+        pass_time(&r, 200000);
         say(idle, ECHO "Content-Length: 1\r\n\r\nx");
         CHECK_STR(hear(idle, &got), HEAD_OK("1") "x");
         say(body, "x");
@@ -260,6 +265,7 @@ static void progress_moves_the_deadlines(void)
     close(body);
     close(slow);
     rig_stop(&r);
+    sys_fake_clock_set(0);
 }
 
 static void a_client_that_ended_its_side_still_gets_its_answers(void)

@@ -450,6 +450,7 @@ static void a_port_in_use_is_refused_by_name(void)
 static void out_of_descriptors_the_server_pauses_and_goes_on(void)
 {
     rig r;
+    sys_fake_clock_hold(CLOCK_START_NS);
     rig_start(&r, &plain, 1);
     long before = sys_fake_fds();
     sys_fake_script((sys_fault[]){{SYS_accept, .times = 1, .result = -EMFILE}}, 1);
@@ -459,14 +460,16 @@ static void out_of_descriptors_the_server_pauses_and_goes_on(void)
     uint64_t accepts = sys_fake_calls(SYS_accept);
     int waits = dial(&r);
     say(waits, ECHO "\r\n");
-    usleep(SERVER_PAUSE_US / 4);
+    pass_time(&r, SERVER_PAUSE_US / 4);
     CHECK_U64(sys_fake_calls(SYS_accept), accepts);
+    pass_time(&r, SERVER_PAUSE_US);
     check_status(waits, "200");
     close(waits);
     sys_fake_script(NULL, 0);
     wait_open(&r, 0);
     CHECK_U64((uint64_t)sys_fake_fds(), (uint64_t)before);
     rig_stop(&r);
+    sys_fake_clock_set(0);
 }
 
 static void fail_on_loop(rig *r, size_t nth)
@@ -485,7 +488,7 @@ static void a_server_without_memory_goes_on(void)
         on_loop(&r, fail_on_loop, nth);
         int fd = dial(&r);
         say(fd, HOLD ECHO "Content-Length: 1\r\n\r\nx" ECHO "Content-Length: 1\r\n\r\ny");
-        usleep(3000);
+        for (int turns = 0; turns < 5; turns++) on_loop(&r, nothing, 0);   /* accepted, read, called */
         if (atomic_load(&r.holding)) on_loop(&r, release, 0);
         reply got;
         const char *text = hear(fd, &got);
