@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -303,8 +304,10 @@ static int on_body(llhttp_t *p, const char *at, size_t len)
 
 static int body_check(http1 *r, uint64_t more)
 {
-    if (more <= r->limits->body_bytes_max - r->into->len) return 0;
-    return refuse(r, 413, "body: expected at most %zu bytes", r->limits->body_bytes_max);
+    size_t most = r->limits->body_bytes_max;
+    if (more <= most - r->into->len) return 0;
+    if (r->chunked) return refuse(r, 413, "body: expected at most %zu bytes, got more", most);
+    return refuse(r, 413, "body: expected at most %zu bytes, got %" PRIu64, most, more);
 }
 
 static int on_chunk_header(llhttp_t *p)

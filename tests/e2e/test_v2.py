@@ -474,8 +474,9 @@ def test_a_body_over_the_limit_gets_413(serve, zoo):
     body = json.dumps(one()).encode()
     assert outputs(s.post("/v2/models/tiny/infer", body + b" " * (100000 - len(body))))
     try:
-        refused(s.post("/v2/models/tiny/infer", body + b" " * (100001 - len(body))), 413, "100000")
-        refused(s.post("/v2/models/image/infer", b"0" * 600_000), 413, "100000")
+        refused(s.post("/v2/models/tiny/infer", body + b" " * (100001 - len(body))), 413,
+                "body: expected at most 100000 bytes, got 100001")
+        refused(s.post("/v2/models/image/infer", b"0" * 600_000), 413, "got 600000")
     except (BrokenPipeError, ConnectionResetError):
         pytest.fail("the refusal must be readable: answer, then close without a reset")
     assert outputs(s.post("/v2/models/tiny/infer", one()))

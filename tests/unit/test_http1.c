@@ -224,7 +224,7 @@ static const shape refused[] = {
     {CHUNKED "5\r\nhello0\r\n\r\n", "! 400 request: Expected LF after chunk data"},
     {CHUNKED "5\r\nhelloXX0\r\n\r\n", "! 400 request: Expected LF after chunk data"},
     {CHUNKED "ffffffffffffffff1\r\n", "! 400 request: Chunk size overflow"},
-    {CHUNKED "ffffffffffffffff\r\n", "! 413 body: expected at most 20000 bytes"},
+    {CHUNKED "ffffffffffffffff\r\n", "! 413 body: expected at most 20000 bytes, got more"},
     {CHUNKED "10000000000000000\r\n", "! 400 request: Chunk size overflow"},
     {CHUNKED "\r\n", "! 400 request: Invalid character in chunk size"},
     {CHUNKED ";x=y\r\n", "! 400 request: Invalid character in chunk size"},
@@ -415,11 +415,13 @@ static void each_limit_has_its_status_and_its_edge(void)
     buf_put_z(&b, CHUNKED "4e20\r\n");
     check_buf(&b, "\n...body");
     buf_put_z(&b, POST "Content-Length: 20001\r\n\r\n");
-    check_buf(&b, "! 413 body: expected at most 20000 bytes");
+    check_buf(&b, "! 413 body: expected at most 20000 bytes, got 20001");
+    buf_put_z(&b, POST "Content-Length: 18446744073709551615\r\n\r\n");
+    check_buf(&b, "! 413 body: expected at most 20000 bytes, got 18446744073709551615");
     buf_put_z(&b, CHUNKED "4e21\r\n");
-    check_buf(&b, "! 413 body: expected at most 20000 bytes");
+    check_buf(&b, "! 413 body: expected at most 20000 bytes, got more");
     buf_put_z(&b, CHUNKED "3\r\nabc\r\n4e1e\r\n");
-    check_buf(&b, "! 413 body: expected at most 20000 bytes");
+    check_buf(&b, "! 413 body: expected at most 20000 bytes, got more");
 }
 
 static void framing_that_is_only_skipped_is_bounded(void)

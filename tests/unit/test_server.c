@@ -184,7 +184,7 @@ static void what_a_burst_leaves_in_the_pools_is_bounded(void)
     rig_stop(&r);
 }
 
-/* From the loop itself, which therefore reads all of it at once: as many requests as may wait, and 50 kB behind them. */
+/* From the loop itself, which so reads all of it at once: as many requests as may wait, and 50 kB behind them. */
 static void say_more_than_may_wait(rig *r, size_t fd)
 {
     static char all[60000];
