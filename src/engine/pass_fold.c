@@ -101,7 +101,7 @@ err_code pass_dead(pass *p, err *e)
         for (uint32_t k = 0; k < n->out_count; k++) {
             if (n->out[k] == VALUE_NONE) continue;
             if (p->readers[n->out[k]]) read = true;
-            else if (k > 0 && n->out_count == k + 1) n->out_count--;   /* an optional output that nobody wants */
+            else if (k > 0) n->out[k] = VALUE_NONE;   /* left out, not taken off: Split and If count their outputs */
         }
         if (read || n->dead) continue;
         n->dead = true;

@@ -115,6 +115,27 @@ static void what_nobody_reads_is_not_computed(void)
     expect(&b, "Add");
 }
 
+/* How many outputs a node has can say what it does: they are left out one by one, the node keeps its count. */
+static void outputs_that_nobody_reads_still_count(void)
+{
+    onnx_build b;
+    start(&b, "N,6");
+    onnx_build_node(&b, "Split", "x", "p,q,r", "axis=1");
+    onnx_build_node(&b, "Relu", "q", "y", "");
+    onnx_build_output(&b, "y", DT_F32, "N,2");
+    expect(&b, "Split Relu");
+    start(&b, "N,6");
+    onnx_build_ints(&b, "parts", "3", (const int64_t[]){1, 2, 3});
+    onnx_build_node(&b, "Split", "x,parts", "p,q,r", "axis=1");
+    onnx_build_node(&b, "Relu", "p", "y", "");
+    onnx_build_output(&b, "y", DT_F32, "N,1");
+    expect(&b, "Split Relu");
+    start(&b, "N,6");
+    onnx_build_node(&b, "DynamicQuantizeLinear", "x", "y,scale,zero", "");
+    onnx_build_output(&b, "y", DT_U8, "N,6");
+    expect(&b, "DynamicQuantizeLinear");
+}
+
 static void transposes_in_a_row_become_one_or_none(void)
 {
     onnx_build b;
@@ -392,6 +413,7 @@ int main(void)
         TEST(identities_vanish_and_outputs_keep_their_names),
         TEST(constants_are_computed_once),
         TEST(what_nobody_reads_is_not_computed),
+        TEST(outputs_that_nobody_reads_still_count),
         TEST(transposes_in_a_row_become_one_or_none),
         TEST(a_zipmap_becomes_its_tensor_with_labels),
         TEST(batch_norms_and_activations_join_a_convolution),
