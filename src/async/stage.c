@@ -90,12 +90,12 @@ void stage_free(stage *s)
     mem_free(s);
 }
 
-/* The pool did not take the worker: unless another one is at work, who will see the item, it is taken out again. */
+/* The pool did not take the worker: unless another one is at work, who will see the item, it is taken out again.
+ * Items of others that counted on this worker meanwhile are served here. */
 static err_code unpush(stage *s, stage_item *item, worker *w, err *e)
 {
     lock_take(&s->lock);
-    dismiss(s, w);
-    bool alone = s->busy == 0;
+    bool alone = s->busy == 1;
     stage_item **p = &s->first;
     while (alone && *p && *p != item) p = &(*p)->next;
     bool removed = alone && *p == item;
@@ -104,7 +104,10 @@ static err_code unpush(stage *s, stage_item *item, worker *w, err *e)
         if (s->last == &item->next) s->last = p;
         atomic_fetch_sub(&s->waiting, 1);
     }
+    bool counted_on = alone && s->first;
+    if (!counted_on) dismiss(s, w);
     lock_give(&s->lock);
+    if (counted_on) work(&w->job);
     return removed ? e->code : ERR_OK;
 }
 

@@ -76,6 +76,7 @@ static bool may_fail(sys_call call)
 static bool scripted(sys_call call, int64_t *ret)
 {
     bool found = false;
+    void (*then)(void) = NULL;
     pthread_mutex_lock(&lock);
     for (size_t i = 0; i < row_count && !found; i++) {
         const sys_fault *f = &rows[i].fault;
@@ -84,9 +85,11 @@ static bool scripted(sys_call call, int64_t *ret)
         if (seen < f->skip || seen - f->skip >= f->times) continue;
         atomic_fetch_add(&hits, 1);
         *ret = f->result;
+        then = f->then;
         found = true;
     }
     pthread_mutex_unlock(&lock);
+    if (then) then();
     return found;
 }
 

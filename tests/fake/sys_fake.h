@@ -20,6 +20,7 @@ typedef struct {
     sys_call call;
     uint32_t skip, times;   /* so many pass first, then so many are hit; an earlier row's hits do not count */
     int64_t result;         /* returned instead of calling; > 0 for read, write, recv, send: moves that many at most */
+    void (*then)(void);     /* may be NULL; run at each hit: what another thread does in that very moment */
 } sys_fault;
 
 void sys_fake_script(const sys_fault *faults, size_t count);   /* replaces the one before; NULL, 0 = none */

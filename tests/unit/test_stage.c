@@ -2,9 +2,11 @@
  * however many threads push; beyond depth_max a push is refused and the item stays the caller's. */
 #include "async/stage.h"
 #include "os/clock.h"
+#include "fake/sys_fake.h"
 #include "os/thread.h"
 #include "test.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 
 enum { ITEMS = 20000, PUSHERS = 3 };
@@ -104,6 +106,38 @@ static void nothing_is_lost_between_threads(void)
     stage_free(s);
 }
 
+static stage *hoped_for;
+static item late_one;
+
+static void push_late_one(void)
+{
+    err e;
+    CHECK(stage_push(hoped_for, &late_one.link, &e) == ERR_OK);
+}
+
+/* The pool's only thread cannot be started; while the push that hired it finds out, another one counts on it. */
+static void what_was_taken_in_is_served_though_no_worker_comes(void)
+{
+    item first = {.number = 0};
+    record r = {.in_order = true};
+    compute *pool = NULL;
+    err e;
+    late_one.number = 1;
+    CHECK(compute_new(&pool, 1, &e) == ERR_OK);
+    CHECK(stage_new(&hoped_for, &(stage_opts){.pool = pool, .depth_max = 4, .workers_max = 1, .serve = serve, .ctx = &r},
+                    &e) == ERR_OK);
+    sys_fake_script((sys_fault[]){{SYS_thread_start, .times = 1, .result = -EAGAIN, .then = push_late_one}}, 1);
+    CHECK(stage_push(hoped_for, &first.link, &e) != ERR_OK);
+    sys_fake_script(NULL, 0);
+    CHECK_U64(r.taken, 1);
+    CHECK_U64(r.last, late_one.number);
+    CHECK(stage_idle(hoped_for));
+    CHECK(stage_push(hoped_for, &first.link, &e) == ERR_OK);   /* the worker is free for the next */
+    wait_for(&r.taken, 2);
+    compute_free(pool);
+    stage_free(hoped_for);
+}
+
 static void a_full_stage_refuses_with_both_numbers(void)
 {
     item items[4];
@@ -145,6 +179,7 @@ int main(void)
     static const test_case cases[] = {
         TEST(one_worker_takes_items_in_order),
         TEST(nothing_is_lost_between_threads),
+        TEST(what_was_taken_in_is_served_though_no_worker_comes),
         TEST(a_full_stage_refuses_with_both_numbers),
         TEST(construction_survives_every_failed_allocation),
     };
