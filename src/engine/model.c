@@ -342,7 +342,7 @@ static err_code shapes_check(const model *m, const shape *inputs, err *e)
                            shape_text(&io->shape, want), shape_text(s, got));
         if (s->rank > TENSOR_RANK_MAX || shape_count(s) == UINT64_MAX ||
             dtype_bytes(io->type, shape_count(s)) > OP_BYTES_MAX)
-            return err_set(e, ERR_LIMIT, "input '" STR_FMT "': shape %s is too large", STR_ARG(io->name),
+            return err_set(e, ERR_TOO_LARGE, "input '" STR_FMT "': shape %s is too large", STR_ARG(io->name),
                            shape_text(s, got));
     }
     return ERR_OK;
@@ -422,6 +422,9 @@ static cached *user_leaves(cached *c)
     return --c->users == 0 && c->dropped ? c : NULL;
 }
 
+/* A run that is over a limit by itself stays so, whoever else runs: only "too many at once" is worth another try. */
+static err_code too_large(err_code rc, err *e) { return rc == ERR_LIMIT ? (e->code = ERR_TOO_LARGE) : rc; }
+
 /* Finds or makes the plan and counts the caller as its user. */
 static err_code cached_take(cached **ret, exec **ret_idle, model *m, const shape *inputs, err *e)
 {
@@ -447,7 +450,7 @@ static err_code cached_take(cached **ret, exec **ret_idle, model *m, const shape
         lock_give(&m->guard);
         if (old) cached_free(old);
         if (c || rc) break;
-        rc = cached_make(&fresh, m, inputs, e);
+        rc = too_large(cached_make(&fresh, m, inputs, e), e);
         if (rc) return rc;
     }
     if (fresh) cached_free(fresh);   /* another thread made the same one meanwhile */
@@ -471,7 +474,7 @@ err_code exec_take(exec **ret, model *m, const shape *inputs, err *e)
     if (rc) return rc;
     if (!x) {
         exec_opts o = {.pool = m->opts.pool, .kernels = m->kernels, .memory_max = m->opts.memory_max};
-        rc = exec_new(&x, c->plan, &o, e);
+        rc = too_large(exec_new(&x, c->plan, &o, e), e);
     }
     if (rc) {
         lock_take(&m->guard);
@@ -516,7 +519,7 @@ err_code exec_run(exec *x, const _Atomic bool *cancel, err *e)
 {
     cached *c = x->owner;
     uint64_t from = clock_now_ns();
-    err_code rc = exec_steps(x, cancel, e);
+    err_code rc = too_large(exec_steps(x, cancel, e), e);
     if (rc) return rc;
     uint64_t us = (clock_now_ns() - from) / 1000 + 1;
     uint32_t now = us > UINT32_MAX ? UINT32_MAX : (uint32_t)us,

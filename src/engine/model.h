@@ -19,7 +19,7 @@ typedef struct exec exec;
 
 typedef struct {
     compute *pool;               /* borrowed; may be NULL: one thread */
-    size_t memory_max;           /* bytes of one execution's arena; 0 = 4 GiB.  A request over it gets ERR_LIMIT */
+    size_t memory_max;           /* bytes of one execution's arena; 0 = 4 GiB.  over it: ERR_TOO_LARGE */
     bool no_passes;              /* runs the graph as it was written, for comparing */
 } model_opts;
 
@@ -48,7 +48,7 @@ const model_io *model_output(const model *m, uint32_t i);
 const graph *model_graph(const model *m);
 
 /* Checks the shapes against the declared ones and takes an exec for them.  ERR_INVALID names the input;
- * ERR_LIMIT when MODEL_EXECS_MAX are in use or the plan needs more than memory_max. */
+ * ERR_LIMIT when MODEL_EXECS_MAX are in use, ERR_TOO_LARGE when the plan needs more than memory_max. */
 err_code exec_take(exec **ret, model *m, const shape *inputs, err *e) MUST_USE;
 /* The same only where it needs neither planning nor memory and ran in at most cost_us_max so far; else NULL. */
 exec *exec_take_cheap(model *m, const shape *inputs, uint32_t cost_us_max) MUST_USE;

@@ -170,7 +170,8 @@ static void settle(infer *r)
     }
 }
 
-/* A request that is over a limit by itself will not be under it later: only a full queue is worth another try. */
+/* A request that is over a limit by itself will not be under it later: only a full queue, and a model that has as many
+ * executions as it may, are worth another try. */
 static err_code too_large(err *e, err_code rc) { return rc == ERR_LIMIT ? (e->code = ERR_TOO_LARGE) : rc; }
 
 /* A model has MODEL_EXECS_MAX executions at once, and an answer may wait long for its turn on a busy loop or behind
@@ -212,7 +213,6 @@ static void item_done(queue_item *item, exec *x, const err *e)
     r->outputs = x;
     if (!x) {
         r->failure = *e;
-        (void)too_large(&r->failure, e->code);
         settle(r);
         return;
     }

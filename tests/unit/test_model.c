@@ -147,7 +147,7 @@ static void memory_over_the_limit_is_refused(void)
     model_opts o = {.memory_max = 1 << 20};
     CHECK(model_open_bytes(&m, onnx_build_bytes(&b), "t.onnx", NULL, &o, &e) == ERR_OK);
     shape s = shape_make(2, (const int64_t[]){1 << 20, 3});
-    CHECK(exec_take(&x, m, &s, &e) == ERR_LIMIT);
+    CHECK(exec_take(&x, m, &s, &e) == ERR_TOO_LARGE);
     CHECK_STR(e.text, "one execution needs more than the 1048576 bytes it may use");
     run_chain(m, 2);
     onnx_build_end(&b);

@@ -168,6 +168,28 @@ static void a_full_queue_gives_the_item_back_and_cancelled_items_never_run(void)
     stop(&b);
 }
 
+static void only_what_may_pass_later_is_worth_another_try(void)
+{
+    static exec *taken[MODEL_EXECS_MAX];
+    bench b;
+    ask a;
+    err e;
+    start(&b, 3, 0);
+    shape s = shape_make(2, (const int64_t[]){1, 2}), huge = shape_make(2, (const int64_t[]){1 << 30, 2});
+    for (int i = 0; i < MODEL_EXECS_MAX; i++) CHECK(exec_take(&taken[i], b.rig.served.model, &s, &e) == ERR_OK);
+    ask_init(&a, 1);
+    CHECK(queue_push(b.queue, &a.item, &e) == ERR_OK);
+    wait_done(&a);
+    CHECK(a.code == ERR_LIMIT);
+    for (int i = 0; i < MODEL_EXECS_MAX; i++) exec_give(taken[i]);
+    ask_init(&a, 1);
+    a.x = tensor_make(DT_F32, &huge, a.data);
+    CHECK(queue_push(b.queue, &a.item, &e) == ERR_OK);
+    wait_done(&a);
+    CHECK(a.code == ERR_TOO_LARGE);
+    stop(&b);
+}
+
 static void a_wrong_shape_is_the_items_error(void)
 {
     bench b;
@@ -205,6 +227,7 @@ int main(void)
         TEST(a_run_gives_the_outputs_to_done),
         TEST(a_cheap_model_runs_at_once_after_its_first_run),
         TEST(a_full_queue_gives_the_item_back_and_cancelled_items_never_run),
+        TEST(only_what_may_pass_later_is_worth_another_try),
         TEST(a_wrong_shape_is_the_items_error),
         TEST(construction_survives_every_failed_allocation),
     };
