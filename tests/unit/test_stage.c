@@ -124,8 +124,8 @@ static void what_was_taken_in_is_served_though_no_worker_comes(void)
     err e;
     late_one.number = 1;
     CHECK(compute_new(&pool, 1, &e) == ERR_OK);
-    CHECK(stage_new(&hoped_for, &(stage_opts){.pool = pool, .depth_max = 4, .workers_max = 1, .serve = serve, .ctx = &r},
-                    &e) == ERR_OK);
+    stage_opts o = {.pool = pool, .depth_max = 4, .workers_max = 1, .serve = serve, .ctx = &r};
+    CHECK(stage_new(&hoped_for, &o, &e) == ERR_OK);
     sys_fake_script((sys_fault[]){{SYS_thread_start, .times = 1, .result = -EAGAIN, .then = push_late_one}}, 1);
     CHECK(stage_push(hoped_for, &first.link, &e) != ERR_OK);
     sys_fake_script(NULL, 0);
