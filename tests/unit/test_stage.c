@@ -28,7 +28,7 @@ static void serve(void *ctx, stage *s)
     record *r = ctx;
     uint32_t now = atomic_fetch_add(&r->working, 1) + 1, max = atomic_load(&r->working_max);
     while (now > max && !atomic_compare_exchange_weak(&r->working_max, &max, now)) {}
-    while (atomic_load(&r->held)) thread_pause();
+    while (atomic_load(&r->held)) thread_yield();
     item *i = (item *)(void *)stage_take(s);
     if (i) {
         if (i->number < r->last) r->in_order = false;
@@ -41,7 +41,7 @@ static void serve(void *ctx, stage *s)
 static void wait_for(_Atomic uint32_t *count, uint32_t want)
 {
     uint64_t until_us = clock_now_us() + 10000000;
-    while (atomic_load(count) < want && clock_now_us() < until_us) thread_pause();
+    while (atomic_load(count) < want && clock_now_us() < until_us) thread_yield();
     CHECK_U64(atomic_load(count), want);
 }
 
@@ -78,7 +78,7 @@ static void push_all(void *ctx)
     pusher *p = ctx;
     err e;
     for (uint32_t i = 0; i < ITEMS; i++) {
-        while (stage_push(p->stage, &p->items[i].link, &e) == ERR_LIMIT) thread_pause();
+        while (stage_push(p->stage, &p->items[i].link, &e) == ERR_LIMIT) thread_yield();
         atomic_fetch_add(&p->pushed, 1);
     }
 }
@@ -157,6 +157,66 @@ static void a_full_stage_refuses_with_both_numbers(void)
     stage_free(s);
 }
 
+/* A pool whose only worker is held and whose line is full: it takes no job until it is let go. */
+typedef struct {
+    compute *pool;
+    compute_job held, *fill;
+    _Atomic bool letting_go;
+    _Atomic uint32_t stuck;
+} full_pool;
+
+static full_pool *the_full_pool;
+
+static void hold(compute_job *j)
+{
+    (void)j;
+    atomic_store(&the_full_pool->stuck, 1);
+    while (!atomic_load(&the_full_pool->letting_go)) thread_yield();
+}
+
+static void nothing(compute_job *j) { (void)j; }
+
+static void full_pool_start(full_pool *f)
+{
+    err e;
+    *f = (full_pool){.held = {.run = hold}, .fill = mem_new0(compute_job, COMPUTE_QUEUE_MAX)};
+    the_full_pool = f;
+    CHECK(compute_new(&f->pool, 1, &e) == ERR_OK);
+    CHECK(compute_submit(f->pool, &f->held, &e) == ERR_OK);
+    wait_for(&f->stuck, 1);
+    for (size_t i = 0; i < COMPUTE_QUEUE_MAX; i++) {
+        f->fill[i].run = nothing;
+        CHECK(compute_submit(f->pool, &f->fill[i], &e) == ERR_OK);
+    }
+}
+
+static void full_pool_stop(full_pool *f)
+{
+    atomic_store(&f->letting_go, true);
+    compute_free(f->pool);
+    mem_free(f->fill);
+}
+
+static void a_pool_that_takes_no_job_refuses_the_push(void)
+{
+    full_pool f;
+    record r = {.in_order = true};
+    stage *s = NULL;
+    item i = {.number = 0};
+    err e;
+    full_pool_start(&f);
+    CHECK(stage_new(&s, &(stage_opts){.pool = f.pool, .depth_max = 4, .workers_max = 2, .serve = serve, .ctx = &r},
+                    &e) == ERR_OK);
+    for (int k = 0; k < 3; k++) {
+        CHECK(stage_push(s, &i.link, &e) == ERR_LIMIT);
+        CHECK_STR(e.text, "compute: too many jobs: expected at most 65536 queued, got 65537");
+        CHECK(stage_idle(s));
+    }
+    full_pool_stop(&f);
+    CHECK_U64(r.taken, 0);
+    stage_free(s);
+}
+
 static void construction_survives_every_failed_allocation(void)
 {
     compute *pool = NULL;
@@ -181,6 +241,7 @@ int main(void)
         TEST(nothing_is_lost_between_threads),
         TEST(what_was_taken_in_is_served_though_no_worker_comes),
         TEST(a_full_stage_refuses_with_both_numbers),
+        TEST(a_pool_that_takes_no_job_refuses_the_push),
         TEST(construction_survives_every_failed_allocation),
     };
     return test_main(cases, COUNTOF(cases));
