@@ -3,8 +3,9 @@
 #include "base/mem.h"
 #include "engine/plan.h"
 
-/* Made-up sizes: multiples of 32, so that nets which halve their input five times accept them. */
-enum { PROBE_STEP = 64, PROBE_SHIFT = 32, PROBE_MAX = 4096 };
+/* Made-up sizes: multiples of 32, so that nets which halve their input five times accept them, and each another one,
+ * however many there are: two symbols of one size would be taken for the same shape. */
+enum { PROBE_STEP = 64, PROBE_SHIFT = 32 };
 
 typedef struct {
     const graph *g;
@@ -18,7 +19,7 @@ static int64_t probe_size(symbols *s, str name, int64_t shift)
     uint32_t i = 0;
     while (i < s->name_count && !(name.len && str_eq(s->names[i], name))) i++;
     if (i == s->name_count) s->names[s->name_count++] = name;
-    return (int64_t)PROBE_STEP * (i + 1) % PROBE_MAX + PROBE_STEP + shift;
+    return (int64_t)PROBE_STEP * (i + 2) + shift;
 }
 
 /* What is known of the values around, one element for each, also for those that came later. */

@@ -47,10 +47,11 @@ static err_code buffer_take(planner *w, value_id v, place where, err *e)
 {
     plan_value *pv = &w->p->values[v];
     size_t bytes = tensor_bytes(&pv->t);
+    bool too_large = bytes > OP_BYTES_MAX;   /* a model may declare any shape; SIZE_MAX would round up to 0 */
     pv->place = where;
-    pv->bytes = round_up(bytes);
+    pv->bytes = too_large ? 0 : round_up(bytes);
     if (!bytes) return ERR_OK;
-    pv->offset = holes_take(&w->holes, pv->bytes);
+    pv->offset = too_large ? SIZE_MAX : holes_take(&w->holes, pv->bytes);
     if (pv->offset == SIZE_MAX || w->holes.end > w->o->memory_max)
         return err_set(e, ERR_LIMIT, "one execution needs more than the %zu bytes it may use", w->o->memory_max);
     return ERR_OK;

@@ -153,6 +153,23 @@ static void memory_over_the_limit_is_refused(void)
     onnx_build_end(&b);
 }
 
+/* Of one value or of a product of dimensions, in elements or only in bytes. */
+static void shapes_that_no_machine_holds_are_refused_at_load(void)
+{
+    static const struct { dtype type; const char *dims; } rows[] = {
+        {DT_F32, "9223372036854775807,9223372036854775807"}, {DT_F32, "4611686018427387904"},
+        {DT_U8, "9223372036854775807"}, {DT_F64, "2305843009213693952"}, {DT_U8, "9223372036854775807,2"},
+        {DT_U8, "1099511627777"}, {DT_STRING, "1152921504606846976"}};
+    for (size_t i = 0; i < COUNTOF(rows); i++) {
+        onnx_build b;
+        onnx_build_start(&b, 13);
+        onnx_build_input(&b, "x", rows[i].type, rows[i].dims);
+        onnx_build_node(&b, "Shape", "x", "y", "");
+        onnx_build_output(&b, "y", DT_I64, NULL);
+        refused(&b, "t.onnx: one execution needs more than the 4294967296 bytes it may use");
+    }
+}
+
 static void a_cancelled_run_says_so(void)
 {
     onnx_build b;
@@ -264,6 +281,7 @@ int main(void)
         TEST(shapes_that_do_not_fit_are_refused),
         TEST(the_number_of_executions_is_bounded),
         TEST(memory_over_the_limit_is_refused),
+        TEST(shapes_that_no_machine_holds_are_refused_at_load),
         TEST(a_cancelled_run_says_so),
         TEST(many_threads_share_one_model),
         TEST(unknown_operators_are_named),
