@@ -7,6 +7,7 @@ const http_limits http_limits_default = {
     .header_bytes_max = 32 << 10,
     .header_count_max = 100,
     .body_bytes_max = 64 << 20,
+    .bodies_bytes_max = 1 << 30,
     .connections_max = 16384,
     .pipelined_max = 32,
     .header_wait_us = 10000000,
@@ -28,6 +29,10 @@ void http_reply_error(http_call *call, int status, const char *text)
     json_text_put(&body, str_of(text));
     buf_put_byte(&body, '}');
     str json = body.full ? STR("{\"error\":\"no memory for the text of the error\"}") : buf_str(&body);
-    http_reply(call, &(http_response){.status = status, .content_type = STR("application/json"), .body = {json}});
+    http_reply(call, &(http_response){.status = status,
+                                      .content_type = STR("application/json"),
+                                      .headers = &(http_header){STR("Retry-After"), STR("1")},
+                                      .header_count = status == 429 || status == 503,
+                                      .body = {json}});
     buf_fini(&body);
 }

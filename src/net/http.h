@@ -34,6 +34,7 @@ typedef struct {
     size_t header_bytes_max;    /* all headers; 431 */
     size_t header_count_max;    /* 431 */
     size_t body_bytes_max;      /* 413 */
+    size_t bodies_bytes_max;    /* per server: memory of all bodies, until their answers; 503 */
     size_t connections_max;     /* per server; the newest is refused with 503 and closed */
     size_t pipelined_max;       /* requests of one connection waiting for their turn; reading stops there */
     uint64_t header_wait_us;    /* first byte to end of headers; 408 */
@@ -46,7 +47,7 @@ extern const http_limits http_limits_default;
 typedef void http_handler(void *ctx, http_call *call, const http_request *req);
 
 void http_reply(http_call *call, const http_response *res);
-/* A JSON error as every protocol here writes it: {"error": "text"}. */
+/* A JSON error as every protocol here writes it: {"error": "text"}; 429 and 503 say when to try again. */
 void http_reply_error(http_call *call, int status, const char *text);
 bool http_call_gone(const http_call *call);
 /* Set by the handler while the client is there: fn(ctx) runs on the call's loop, once, if the client goes away before

@@ -4,6 +4,8 @@
 #include "net/shard.h"
 #include "os/sock.h"
 
+enum { KEPT_SHARE = 4 };   /* of the memory for bodies, what loops may keep for later: one part in so many */
+
 struct server {
     http_limits limits;
     uint16_t port;
@@ -11,6 +13,7 @@ struct server {
     size_t shard_count;
     loop *first;
     _Alignas(64) _Atomic size_t open;   /* connections; every loop writes it */
+    _Alignas(64) quota bodies;          /* memory of requests' bodies, in use or kept by a loop; all loops */
     _Atomic bool draining;
     uint64_t grace_us;              /* set before the drain messages go out */
     void (*drained)(void *ctx);
@@ -28,6 +31,7 @@ static void limits_fill(http_limits *l)
     FILL(header_bytes_max);
     FILL(header_count_max);
     FILL(body_bytes_max);
+    FILL(bodies_bytes_max);
     FILL(connections_max);
     FILL(pipelined_max);
     FILL(header_wait_us);
@@ -55,6 +59,8 @@ static err_code add_shard(server *s, const server_opts *opts, err *e)
         .of = s,
         .on = opts->loops[s->shard_count],
         .limits = &s->limits,
+        .bodies = &s->bodies,
+        .bytes_kept_max = s->limits.bodies_bytes_max / KEPT_SHARE / opts->loop_count,
         .handler = opts->handler,
         .replied = opts->replied,
         .ctx = opts->ctx,
@@ -73,6 +79,7 @@ err_code server_new(server **ret, const server_opts *opts, err *e)
     if (!s) return err_set(e, ERR_NOMEM, "server: no memory for it");
     *s = (server){.limits = opts->limits, .first = opts->loops[0]};
     limits_fill(&s->limits);
+    quota_init(&s->bodies, s->limits.bodies_bytes_max);
     s->shards = mem_new0(shard *, opts->loop_count);
     if (!s->shards) return err_set(e, ERR_NOMEM, "server: no memory for %zu loops", opts->loop_count);
     for (size_t i = 0; i < opts->loop_count; i++) {
@@ -125,7 +132,11 @@ void server_leave(server *s) { atomic_fetch_sub_explicit(&s->open, 1, memory_ord
 
 void server_stats_read(const server *s, server_stats *ret)
 {
-    *ret = (server_stats){.open = atomic_load_explicit(&s->open, memory_order_relaxed)};
+    *ret = (server_stats){
+        .open = atomic_load_explicit(&s->open, memory_order_relaxed),
+        .bodies_bytes = quota_used(&s->bodies),
+        .bodies_refused = quota_refused(&s->bodies),
+    };
     for (size_t i = 0; i < s->shard_count; i++) {
         const shard *of = s->shards[i];
         ret->accepted += atomic_load_explicit(&of->accepted, memory_order_relaxed);

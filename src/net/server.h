@@ -32,6 +32,7 @@ typedef struct {
 
 typedef struct {                /* sums over all loops; for /metrics */
     uint64_t accepted, refused, open, requests, bytes_in, bytes_out, bad_requests;
+    uint64_t bodies_bytes, bodies_refused;   /* see http_limits.bodies_bytes_max */
 } server_stats;
 
 err_code server_new(server **ret, const server_opts *opts, err *e) MUST_USE;   /* "127.0.0.1:80: ..." on failure */

@@ -135,7 +135,7 @@ void shard_call_give(shard *s, http_call *call)
     call->from = NULL;
     call->answered = true;   /* a second answer to it is found out */
     size_t room = http1_request_room(&call->message);
-    if (s->call_count == SHARD_CALLS_KEPT_MAX || room > SHARD_BYTES_KEPT_MAX - s->bytes_kept) {
+    if (s->call_count == SHARD_CALLS_KEPT_MAX || room > s->bytes_kept_max - s->bytes_kept) {
         call_free(call);
         return;
     }
@@ -305,7 +305,8 @@ static void reserve_open(shard *s)
 /* Without descriptors a waiting connection would stay in the queue and wake us for ever. */
 static void out_of_descriptors(shard *s)
 {
-    static const char text[] = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    static const char text[] = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n"
+                               "Connection: close\r\n\r\n";
     int fd = -1;
     size_t n;
     poll_close(s->reserve);
@@ -403,7 +404,7 @@ static void on_done(loop *on, loop_msg *m)
 
 void shard_drain(shard *s) { post(s->mail, s->on, &s->mail->drain); }
 
-static void set_waits(shard *s)
+static void set_limits(shard *s, quota *bodies)
 {
     const http_limits *l = s->limits;
     s->waits[WAIT_IDLE].wait_us = l->idle_wait_us;
@@ -416,6 +417,7 @@ static void set_waits(shard *s)
         .header_bytes_max = l->header_bytes_max,
         .header_count_max = l->header_count_max,
         .body_bytes_max = l->body_bytes_max,
+        .bodies = bodies,
     };
 }
 
@@ -449,12 +451,13 @@ err_code shard_new(shard **ret, const shard_opts *opts, err *e)
     s->replied = opts->replied;
     s->ctx = opts->ctx;
     s->id_seed = opts->id_seed;
+    s->bytes_kept_max = opts->bytes_kept_max < SHARD_BYTES_KEPT_MAX ? opts->bytes_kept_max : SHARD_BYTES_KEPT_MAX;
     s->listener = (loop_fd){.fd = opts->listener, .ready = on_listener};
     s->tick.fire = on_tick;
     s->unpause.fire = on_unpause;
     s->grace.fire = on_grace;
     s->reserve = -1;
-    set_waits(s);
+    set_limits(s, opts->bodies);
     buf_init(&s->head, 1 << 20);
     err_code rc = set_up(s, e);
     if (rc) return rc;

@@ -15,7 +15,7 @@
 enum {
     SHARD_SCRATCH_BYTES = 64 << 10,       /* one read; a request that fits needs no memory of its own but its views */
     SHARD_CALLS_KEPT_MAX = 1024,          /* unused calls kept for later, */
-    SHARD_BYTES_KEPT_MAX = 32 << 20,      /* and the memory that they may hold on to */
+    SHARD_BYTES_KEPT_MAX = 32 << 20,      /* and the memory that they may hold on to, or less: shard_opts */
     SHARD_CONNS_KEPT_MAX = 1024,
     SHARD_BOXES_KEPT_MAX = 64,            /* of each kind, */
     SHARD_BOX_BYTES_KEPT_MAX = 1 << 20,   /* and the memory that all of them may hold on to */
@@ -59,7 +59,7 @@ struct shard {
     http_call *calls;                     /* pools: unused ones */
     conn *conns;
     outbox *boxes[OUTBOX_KINDS];
-    size_t call_count, conn_count, bytes_kept, box_count[OUTBOX_KINDS], box_bytes_kept;
+    size_t call_count, conn_count, bytes_kept, bytes_kept_max, box_count[OUTBOX_KINDS], box_bytes_kept;
     http_call *live;                      /* calls in use */
     uint64_t id_next, id_end;
 
@@ -79,7 +79,9 @@ static inline void shard_count(_Atomic uint64_t *counter, uint64_t n)
 typedef struct {
     server *of;
     loop *on;
-    const http_limits *limits;            /* borrowed */
+    const http_limits *limits;            /* borrowed, */
+    quota *bodies;                        /* like this */
+    size_t bytes_kept_max;
     http_handler *handler;
     void (*replied)(void *ctx, const http_call *call, const http_request *req, int status, uint64_t body_bytes);
     void *ctx;

@@ -18,6 +18,9 @@ typedef struct {
     const char *what; /* for --help */
 } row;
 
+/* The default of bodies-bytes-max: the first, or one part in so many of the memory, but room for so many bodies. */
+enum { BODIES_BYTES = 1 << 30, BODIES_SHARE = 4, BODIES_LEAST = 4 };
+
 static const char *const level_names[] = {"debug", "info", "warn", "error", NULL};
 static const char *const format_names[] = {"text", "json", NULL};
 
@@ -47,6 +50,9 @@ static const row rows[] = {
      "a model that takes less runs on the event loop, microseconds"},
     {"body-bytes-max", NULL, BYTES, AT(body_bytes_max), "64Mi", 1024, 1ull << 40, NULL,
      "largest request body; more gets 413"},
+    {"bodies-bytes-max", NULL, BYTES, AT(bodies_bytes_max), "0", 0, 1ull << 44, NULL,
+     "memory for the bodies of all requests until they are answered; more get 503; 0 = a quarter of the container's "
+     "memory, 1 GiB at most and 4 bodies at least"},
     {"header-bytes-max", NULL, BYTES, AT(header_bytes_max), "16Ki", 256, 1 << 20, NULL,
      "request line and headers; more gets 431"},
     {"reply-bytes-max", NULL, BYTES, AT(reply_bytes_max), "256Mi", 1024, 1ull << 40, NULL,
@@ -310,7 +316,18 @@ err_code conf_check(conf *c, err *e)
         return err_set(e, ERR_INVALID, "--model-name: expected --model-dir with it, got none");
     if (c->model_count == 0 && c->model_repository.len == 0 && c->model_dir.len == 0)
         return err_set(e, ERR_INVALID, "expected NAME=PATH, --model-dir or --model-repository, got no model");
+    if (c->bodies_bytes_max && c->bodies_bytes_max / 2 < c->body_bytes_max)
+        return err_set(e, ERR_INVALID, "bodies-bytes-max: expected at least twice body-bytes-max, %llu, got '%llu'",
+                       2ull * c->body_bytes_max, (unsigned long long)c->bodies_bytes_max);
     return ERR_OK;
+}
+
+uint64_t conf_bodies_bytes(const conf *c, uint64_t memory_bytes)
+{
+    uint64_t bytes = BODIES_BYTES, least = BODIES_LEAST * c->body_bytes_max;
+    if (c->bodies_bytes_max) return c->bodies_bytes_max;
+    if (memory_bytes && memory_bytes / BODIES_SHARE < bytes) bytes = memory_bytes / BODIES_SHARE;
+    return bytes > least ? bytes : least;
 }
 
 void conf_help(buf *out)

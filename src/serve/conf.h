@@ -19,8 +19,8 @@ typedef enum { CONF_LOG_TEXT, CONF_LOG_JSON } conf_log_format;
 typedef struct {
     /* one member per row of the table in conf.c */
     str address, model_repository, model_name, model_dir, cpu;
-    uint64_t port, loops, threads, queue_max, inline_us, body_bytes_max, reply_bytes_max, header_bytes_max,
-        connections_max, memory_bytes_max;
+    uint64_t port, loops, threads, queue_max, inline_us, body_bytes_max, bodies_bytes_max, reply_bytes_max,
+        header_bytes_max, connections_max, memory_bytes_max;
     uint64_t header_wait_ms, body_wait_ms, idle_wait_ms, write_wait_ms, drain_notice_ms, drain_wait_ms, log_level,
         log_format, log_requests;
     /* models named as NAME=PATH, in order */
@@ -46,6 +46,8 @@ err_code conf_flags(conf *c, int argc, char *const *argv, err *e) MUST_USE;
 /* The value of --config FILE (or PROA_CONFIG), which is read before the other flags; NULL = none. */
 const char *conf_file_flag(int argc, char *const *argv, conf_getenv *get);
 err_code conf_check(conf *c, err *e) MUST_USE; /* what only the whole can be checked for */
+/* bodies_bytes_max, or what it is by default where memory_bytes may be used; 0 = no limit is known. */
+uint64_t conf_bodies_bytes(const conf *c, uint64_t memory_bytes);
 void conf_help(buf *out); /* for --help */
 void conf_markdown(buf *out); /* docs/serve.md is made of it */
 

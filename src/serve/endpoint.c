@@ -220,6 +220,8 @@ static void server_numbers(const endpoints *s, metrics_server *ret)
     ret->bad_requests = net.bad_requests;
     ret->bytes_in = net.bytes_in;
     ret->bytes_out = net.bytes_out;
+    ret->bodies_bytes = (int64_t)net.bodies_bytes;
+    ret->bodies_refused = net.bodies_refused;
     uint64_t overruns = 0;
     for (size_t i = 0; i < s->loop_count; i++) overruns += loop_overruns(s->loops[i]);
     ret->loop_overruns = overruns;

@@ -49,6 +49,8 @@ typedef struct {
     X(bad_requests, counter, "proa_http_bad_requests_total", "Requests refused by the HTTP reader.") \
     X(bytes_in, counter, "proa_http_received_bytes_total", "Bytes read.") \
     X(bytes_out, counter, "proa_http_sent_bytes_total", "Bytes written.") \
+    X(bodies_bytes, gauge, "proa_http_bodies_bytes", "Memory for request bodies, in use or kept for the next.") \
+    X(bodies_refused, counter, "proa_http_bodies_refused_total", "Requests refused for lack of that memory (503).") \
     X(loop_overruns, counter, "proa_loop_overruns_total", "Callbacks that held a loop too long.") \
     X(compute_queued, gauge, "proa_compute_queued", "Jobs waiting for a compute thread.") \
     X(resident_bytes, gauge, "process_resident_memory_bytes", "Resident memory.") \

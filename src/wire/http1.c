@@ -11,7 +11,8 @@ enum {
     FIELDS_MIN = 16,                /* first room for header fields; grows by doubling */
     HEAD_MIN = 1024,                /* first room for their bytes */
     BODY_MIN = 4096,                /* first room for a body */
-    BODY_TRUST_MAX = 4 << 20,       /* a longer Content-Length gets its memory once this much has really come */
+    BODY_TRUST_MIN = 64 << 10,      /* a longer Content-Length gets this for its first byte, */
+    BODY_TRUST_MAX = 4 << 20,       /* then this, and all of it once this much has really come */
     VERSION_BYTES = 5,              /* "1.1" and the end of the line */
     CHUNK_FRAMING_MAX = 128         /* framing bytes per chunk: size line and extensions, on average */
 };
@@ -27,6 +28,7 @@ void http1_request_fini(http1_request *q)
 {
     mem_free(q->head);
     mem_free(q->bytes);
+    if (q->bodies) quota_give(q->bodies, q->room);
     mem_free(q->fields);
     http1_request_init(q);
 }
@@ -39,6 +41,7 @@ void http1_request_clear(http1_request *q)
     q->head_room = old.head_room;
     q->bytes = old.bytes;
     q->room = old.room;
+    q->bodies = old.bodies;
     q->fields = old.fields;
     q->field_room = old.field_room;
 }
@@ -254,22 +257,44 @@ static int target_parse(http1 *r)
 
 /* ---- the body ---- */
 
+static int refuse_for_all(http1 *r, size_t more)
+{
+    const quota *bodies = r->limits->bodies;
+    size_t got;
+    if (__builtin_add_overflow(quota_used(bodies), more, &got)) got = SIZE_MAX;
+    return refuse(r, 503, "bodies: expected at most %zu bytes in all requests, got %zu", bodies->max, got);
+}
+
+/* How much to have for a body that needs more than there is. */
+static size_t body_plan(const http1 *r, size_t need)
+{
+    size_t room = (size_t)r->expected;
+    if (r->chunked) {
+        room = r->into->room * 2 > need ? r->into->room * 2 : need;
+        if (room > r->limits->body_bytes_max) room = r->limits->body_bytes_max;
+    } else if (need <= BODY_TRUST_MAX && room > BODY_TRUST_MIN) {
+        size_t trust = need <= BODY_TRUST_MIN ? BODY_TRUST_MIN : BODY_TRUST_MAX;
+        if (room > trust) room = trust;
+    }
+    return room < BODY_MIN ? BODY_MIN : room;
+}
+
 static int body_reserve(http1 *r, size_t need)
 {
     http1_request *q = r->into;
+    quota *bodies = r->limits->bodies;
     if (need <= q->room) return 0;
-    size_t room = need;
-    if (r->chunked) {
-        room = q->room * 2 > need ? q->room * 2 : need;
-        if (room > r->limits->body_bytes_max) room = r->limits->body_bytes_max;
-    } else {
-        room = r->expected > BODY_TRUST_MAX && need <= BODY_TRUST_MAX ? BODY_TRUST_MAX : (size_t)r->expected;
-    }
-    if (room < BODY_MIN) room = BODY_MIN;
+    size_t room = body_plan(r, need), more = room - q->room;
+    INVARIANT(!q->room || q->bodies == bodies);
+    if (bodies && !quota_take(bodies, more)) return refuse_for_all(r, more);
     uint8_t *bytes = mem_grow(q->bytes, q->len, room, 1);
-    if (!bytes) return refuse(r, 503, "body: no memory for %zu bytes", room);
+    if (!bytes) {
+        if (bodies) quota_give(bodies, more);
+        return refuse(r, 503, "body: no memory for %zu bytes", room);
+    }
     q->bytes = bytes;
     q->room = room;
+    q->bodies = bodies;
     return 0;
 }
 
@@ -310,6 +335,14 @@ static int body_check(http1 *r, uint64_t more)
     return refuse(r, 413, "body: expected at most %zu bytes, got %" PRIu64, most, more);
 }
 
+/* What there is no room for is told so before it is sent. */
+static int bodies_check(http1 *r, size_t expected)
+{
+    size_t more = expected > r->into->room ? expected - r->into->room : 0;
+    if (!more || !r->limits->bodies || quota_has(r->limits->bodies, more)) return 0;
+    return refuse_for_all(r, more);
+}
+
 static int on_chunk_header(llhttp_t *p)
 {
     http1 *r = p->data;
@@ -335,6 +368,7 @@ static int on_headers_complete(llhttp_t *p)
     r->chunked = (p->flags & F_CHUNKED) != 0;
     r->expected = r->chunked ? 0 : p->content_length;
     if ((rc = body_check(r, r->expected))) return rc;
+    if ((rc = bodies_check(r, (size_t)r->expected))) return rc;
     bool body = r->chunked || r->expected;
     r->wants_continue = r->wants_continue && body && !q->http10;
     q->keep_alive = llhttp_should_keep_alive(p) && !(p->flags & F_CONNECTION_CLOSE);   /* 1.0 may say both */

@@ -6,11 +6,13 @@
  * bare LF, folded lines, doubled Host.  All it stores is bounded by http1_limits; framing that it only
  * skips (blanks, chunk extensions, trailers) is bounded too.
  *
- * A request owns its memory and keeps it over http1_request_clear(), so a pool of them stops allocating.
+ * A request owns its memory and keeps it over http1_request_clear(), so a pool of them stops allocating.  What it
+ * allocates for bodies, in use or kept, is taken from the quota of its limits until http1_request_fini().
  * Bodies are gathered in one block aligned to 64 bytes; http1_body_room() lets the caller read into it. */
 #ifndef WIRE_HTTP1_H
 #define WIRE_HTTP1_H
 #include "base/buf.h"
+#include "base/quota.h"
 #include "wire/http_header.h"
 
 #include <llhttp.h>
@@ -20,6 +22,7 @@ typedef struct {
     size_t header_bytes_max;    /* all headers, with their line ends; 431 */
     size_t header_count_max;    /* 431 */
     size_t body_bytes_max;      /* 413 */
+    quota *bodies;              /* memory of the bodies of all requests; 503; NULL = not limited */
 } http1_limits;
 
 typedef struct {
@@ -36,6 +39,7 @@ typedef struct {
     size_t head_len, head_room, len, room;
     http_header *fields;
     size_t field_room;
+    quota *bodies;              /* where `room` was taken from */
 } http1_request;
 
 void http1_request_init(http1_request *q);   /* allocates nothing */

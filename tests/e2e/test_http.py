@@ -353,6 +353,44 @@ def test_more_connections_than_allowed_get_503(serve, zoo, wire):
     assert settles(again, bool)
 
 
+def metric(server, name):
+    text = server.get("/metrics").body.decode()
+    return int(next(line.split()[1] for line in text.splitlines() if line.startswith(name + " ")))
+
+
+def test_the_memory_of_all_bodies_together_is_bounded(serve, zoo, wire):
+    s = serve(f"tiny={zoo['tiny']}", "--body-bytes-max", "400000", "--bodies-bytes-max", "1000000")
+    long = post(BODY + b" " * (400000 - len(BODY)))
+    held = [wire(s) for _ in range(4)]
+    for w in held[:2]:                                      # all but the last byte
+        w.send(long[:-1])
+    assert settles(lambda: metric(s, "proa_http_bodies_bytes"), lambda n: n >= 800000)
+    for extra in (b"", b"Expect: 100-continue\r\n"):        # told before it sends
+        with wire(s) as w:
+            reply = w.send(post(b" " * 400000, extra)[:-400000]).reply()
+            assert reply.status == 503 and reply.headers["retry-after"] == "1", reply
+            assert reply.json()["error"].startswith("bodies: expected at most 1000000 bytes in all requests, got 12"), reply
+            assert w.closed()
+    with wire(s) as w:                                      # a chunked one is told when it has grown too large
+        w.send(long[:long.index(b"Content-Length")] + b"Transfer-Encoding: chunked\r\n\r\n")
+        try:
+            for _ in range(90):
+                w.send(b"1000\r\n" + b" " * 4096 + b"\r\n")
+        except OSError:
+            pass
+        reply = w.reply()
+        assert reply is None or reply.status == 503, reply
+        assert w.closed()
+    with wire(s) as w:
+        good(w.send(post()).reply())
+    good(held[0].send(long[-1:]).reply())
+    held[1].socket.close()
+    for w in held[2:]:                                      # their memory is free again
+        good(w.send(long).reply())
+    assert settles(lambda: metric(s, "proa_http_bodies_bytes"), lambda n: n <= 250000)
+    assert metric(s, "proa_http_bodies_refused_total") == 3
+
+
 # ---- slow, silent, gone ------------------------------------------------------------------------------------------
 
 @pytest.fixture

@@ -116,6 +116,8 @@ static void refusals_say_where_and_what(void)
     flags_refuse("a=/1 a=/2", "models: duplicate name 'a' for /1 and /2");
     flags_refuse("--model-name x", "--model-name: expected --model-dir with it, got none");
     flags_refuse("", "expected NAME=PATH, --model-dir or --model-repository, got no model");
+    flags_refuse("a=/b --body-bytes-max 1Mi --bodies-bytes-max 2097151",
+                 "bodies-bytes-max: expected at least twice body-bytes-max, 2097152, got '2097151'");
     flags_refuse("--body-bytes-max 99999999999999999999Gi",
                  "--body-bytes-max: expected bytes (plain, or with Ki, Mi, Gi) in 1024..1099511627776, got "
                  "'99999999999999999999Gi'");
@@ -125,6 +127,28 @@ static void refusals_say_where_and_what(void)
     yaml_refuse("\n  prot: 1\n", "f.yaml:2:3: unknown option 'prot', did you mean 'port'?");
     yaml_refuse("models: 3\n", "f.yaml:1:9: models: expected a map, got '3'");
     yaml_refuse("- a\n", "f.yaml:1:1: expected a map, got a list");
+}
+
+static void memory_for_bodies_follows_the_containers(void)
+{
+    static const struct {
+        const char *line;
+        uint64_t memory_bytes, want;
+    } rows[] = {
+        {"a=/b", 0, 1 << 30},
+        {"a=/b", 1ull << 40, 1 << 30},
+        {"a=/b", 2ull << 30, 512 << 20},
+        {"a=/b", 512 << 20, 256 << 20},
+        {"a=/b --body-bytes-max 1Mi", 512 << 20, 128 << 20},
+        {"a=/b --body-bytes-max 1Gi", 0, 4ull << 30},
+        {"a=/b --body-bytes-max 1Mi --bodies-bytes-max 2Mi", 512 << 20, 2 << 20},
+    };
+    for (size_t i = 0; i < COUNTOF(rows); i++) {
+        err e;
+        fresh();
+        CHECK(flags(rows[i].line, &e) == ERR_OK && conf_check(&c, &e) == ERR_OK);
+        CHECK_U64(conf_bodies_bytes(&c, rows[i].memory_bytes), rows[i].want);
+    }
 }
 
 static void help_names_every_option(void)
@@ -163,6 +187,7 @@ int main(void)
         TEST(flags_take_every_spelling),
         TEST(many_models_keep_their_order),
         TEST(refusals_say_where_and_what),
+        TEST(memory_for_bodies_follows_the_containers),
         TEST(help_names_every_option),
         TEST(construction_survives_every_failed_allocation),
     };

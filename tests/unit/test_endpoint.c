@@ -7,6 +7,8 @@ static char path[64];
 static http_rig r;
 
 #define JSON(status, length) status "\r\nContent-Type: application/json\r\nContent-Length: " length "\r\n\r\n"
+#define ERROR_503(length) \
+    "503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\nContent-Length: " length "\r\n\r\n"
 #define TEXT(status, length) status "\r\nContent-Type: text/plain\r\nContent-Length: " length "\r\n\r\n"
 
 static void small_answers_are_exact(void)
@@ -80,9 +82,9 @@ static void readiness_turns_and_the_rest_goes_on(void)
     CHECK_STR(http_rig_get(&r, "/readyz"), TEXT("503 Service Unavailable", "8") "draining");
     CHECK_STR(http_rig_get(&r, "/v2/health/ready"), JSON("503 Service Unavailable", "15") "{\"ready\":false}");
     CHECK_STR(http_rig_get(&r, "/v2/models/m/ready"),
-              JSON("503 Service Unavailable", "43") "{\"error\":\"Model with name m is not ready.\"}");
+              ERROR_503("43") "{\"error\":\"Model with name m is not ready.\"}");
     CHECK_STR(http_rig_get(&r, "/v1/models/m"),
-              JSON("503 Service Unavailable", "43") "{\"error\":\"Model with name m is not ready.\"}");
+              ERROR_503("43") "{\"error\":\"Model with name m is not ready.\"}");
     CHECK_STR(http_rig_get(&r, "/healthz"), TEXT("200 OK", "2") "ok");
     CHECK_STR(http_rig_get(&r, "/v2/health/live"), JSON("200 OK", "13") "{\"live\":true}");
     static const char body[] = "{\"instances\":[[1,2]]}";

@@ -626,6 +626,85 @@ static void no_memory_is_a_refusal_and_leaks_nothing(void)
     });
 }
 
+/* One request more; what it is fed stays in it until http1_request_fini(). */
+static void feed_part(http1 *r, http1_request *q, const http1_limits *l, const char *head, size_t body, buf *ret)
+{
+    static uint8_t bytes[(4 << 20) + 100];
+    http1_refusal why = {.status = 0};
+    size_t used, n = strlen(head);
+    http1_request_init(q);
+    http1_init(r, l);
+    http1_next(r, q);
+    memcpy(bytes, head, n);
+    memset(bytes + n, 'x', body);
+    buf_clear(ret);
+    if (http1_feed(r, bytes, n + body, &used, &why) == HTTP1_REFUSED) buf_printf(ret, "%d %s", why.status, why.text);
+    buf_put_byte(ret, 0);
+}
+
+static void the_memory_of_bodies_is_taken_from_their_quota(void)
+{
+    quota bodies;
+    quota_init(&bodies, 10000);
+    http1_limits l = limits;
+    l.bodies = &bodies;
+    http1 r[3];
+    http1_request q[3];
+    buf b;
+    buf_init(&b, 1 << 16);
+    feed_part(&r[0], &q[0], &l, POST "Content-Length: 5000\r\n\r\n", 0, &b);
+    CHECK_U64(quota_used(&bodies), 0);
+    http1_request_fini(&q[0]);
+    feed_part(&r[0], &q[0], &l, POST "Content-Length: 5000\r\n\r\n", 4999, &b);
+    CHECK_U64(quota_used(&bodies), 5000);
+    feed_part(&r[1], &q[1], &l, POST "Content-Length: 5001\r\n\r\n", 0, &b);   /* before any of it came */
+    CHECK_STR((char *)b.p, "503 bodies: expected at most 10000 bytes in all requests, got 10001");
+    http1_request_fini(&q[1]);
+    feed_part(&r[1], &q[1], &l, CHUNKED "1000\r\n", 4096, &b);
+    CHECK_U64(quota_used(&bodies), 9096);
+    feed_part(&r[2], &q[2], &l, CHUNKED "1\r\n", 1, &b);
+    CHECK_STR((char *)b.p, "503 bodies: expected at most 10000 bytes in all requests, got 13192");
+    http1_request_fini(&q[2]);
+    size_t used;
+    http1_refusal why;
+    CHECK(http1_feed(&r[0], (const uint8_t *)"y", 1, &used, &why) == HTTP1_REQUEST);
+    http1_request_clear(&q[0]);
+    CHECK_U64(quota_used(&bodies), 9096);   /* kept for the next */
+    http1_request_fini(&q[0]);
+    CHECK_U64(quota_used(&bodies), 4096);
+    http1_request_fini(&q[1]);
+    http1_request_fini(&q[1]);
+    CHECK_U64(quota_used(&bodies), 0);
+    CHECK_U64(quota_refused(&bodies), 2);
+    FAULT_SWEEP({
+        feed_part(&r[0], &q[0], &l, POST "Content-Length: 5000\r\n\r\n", 4000, &b);
+        http1_request_fini(&q[0]);
+        CHECK_U64(quota_used(&bodies), 0);
+    });
+    buf_fini(&b);
+}
+
+static void memory_follows_what_came_not_what_is_announced(void)
+{
+    static const struct { size_t body, room; } rows[] = {
+        {0, 0}, {1, 64 << 10}, {64 << 10, 64 << 10}, {(64 << 10) + 1, 4 << 20}, {(4 << 20) + 1, 10000000},
+    };
+    for (size_t i = 0; i < COUNTOF(rows); i++) {
+        quota bodies;
+        quota_init(&bodies, 64 << 20);
+        http1_limits l = wide;
+        l.bodies = &bodies;
+        http1 r;
+        http1_request q;
+        buf b;
+        buf_init(&b, 1 << 16);
+        feed_part(&r, &q, &l, POST "Content-Length: 10000000\r\n\r\n", rows[i].body, &b);
+        CHECK_U64(quota_used(&bodies), rows[i].room);
+        http1_request_fini(&q);
+        buf_fini(&b);
+    }
+}
+
 static void continue_is_asked_for_once_and_only_before_the_body(void)
 {
     static const struct { const char *stream; bool want; } rows[] = {
@@ -731,6 +810,8 @@ int main(void)
         TEST(views_survive_the_growth_of_the_head),
         TEST(a_steady_load_allocates_nothing),
         TEST(no_memory_is_a_refusal_and_leaks_nothing),
+        TEST(the_memory_of_bodies_is_taken_from_their_quota),
+        TEST(memory_follows_what_came_not_what_is_announced),
         TEST(continue_is_asked_for_once_and_only_before_the_body),
         TEST(reply_heads_are_printed_exactly),
         TEST(chunks_printed_here_are_read_back_here),

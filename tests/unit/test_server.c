@@ -75,6 +75,126 @@ static void connections_beyond_the_limit_are_told_so(void)
     rig_stop(&r);
 }
 
+/* ---- memory for bodies ---- */
+
+enum { BODY = 400000, ALL_BODIES = 1 << 20 };
+#define LONG_BODY "Content-Length: 400000\r\n\r\n"
+
+static uint64_t bodies_bytes(const rig *r)
+{
+    server_stats stats;
+    server_stats_read(r->server, &stats);
+    return stats.bodies_bytes;
+}
+
+/* Two bodies but for their last byte, and no room for a third. */
+static void two_long_bodies(rig *r, const char *head, int fds[2])
+{
+    reply got;
+    for (size_t i = 0; i < 2; i++) {
+        fds[i] = dial(r);
+        say(fds[i], head);
+        say_bytes(fds[i], big, BODY - 1);
+    }
+    for (int i = 0; i < 50000 && bodies_bytes(r) < 2 * BODY; i++) usleep(100);
+    int third = dial(r);
+    say(third, ECHO LONG_BODY);
+    hear(third, &got);
+    char *kept = strstr(got.text, "got 120");   /* and what small requests left in the pools */
+    CHECK(kept && strcmp(kept + 11, "\"}") == 0);
+    if (kept) *kept = 0;
+    CHECK_STR(got.text, "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\n"
+              "Content-Length: 79\r\nConnection: close\r\n\r\n"
+              "{\"error\":\"bodies: expected at most 1048576 bytes in all requests, ");
+    shutdown(third, SHUT_WR);
+    check_ends(third);
+    third = dial(r);
+    say(third, ECHO "Content-Length: 5\r\n\r\nhello");   /* a small one finds room */
+    CHECK_STR(hear(third, &got), HEAD_OK("5") "hello");
+    close(third);
+}
+
+static void way_answered(rig *r, int fd)
+{
+    reply got;
+    (void)r;
+    say(fd, "!");
+    hear(fd, &got);
+    CHECK_U64(got.body_bytes, BODY);
+    close(fd);
+}
+
+static void way_closed(rig *r, int fd)
+{
+    (void)r;
+    close(fd);
+}
+
+static void way_reset(rig *r, int fd)
+{
+    (void)r;
+    hang_up(fd);
+}
+
+static void way_half_closed(rig *r, int fd)
+{
+    (void)r;
+    shutdown(fd, SHUT_WR);
+    check_ends(fd);
+}
+
+static void way_timed_out(rig *r, int fd)
+{
+    (void)r;
+    check_status(fd, "408");
+    shutdown(fd, SHUT_WR);
+    check_ends(fd);
+}
+
+static void way_gone_while_held(rig *r, int fd)
+{
+    size_t holding = atomic_load(&r->holding);
+    say(fd, "!");
+    wait_holding(r, holding + 1);
+    hang_up(fd);
+}
+
+static void the_memory_of_bodies_is_bounded_and_given_back_on_every_way_out(void)
+{
+    static const struct {
+        const char *head;
+        void (*out)(rig *r, int fd);
+    } rows[] = {
+        {ECHO LONG_BODY, way_answered}, {ECHO LONG_BODY, way_closed}, {ECHO LONG_BODY, way_reset},
+        {ECHO LONG_BODY, way_half_closed}, {ECHO LONG_BODY, way_timed_out},
+        {"POST /hold HTTP/1.1\r\n" HOST LONG_BODY, way_gone_while_held},
+    };
+    for (size_t loops = 1; loops <= LOOPS_MAX; loops++) {
+        rig r;
+        int fds[2];
+        rig_start(&r, &(http_limits){.body_bytes_max = BODY, .bodies_bytes_max = ALL_BODIES, .body_wait_us = 200000},
+                  loops);
+        for (size_t i = 0; i < COUNTOF(rows) - (loops > 1); i++) {   /* calls are held on loop 0 only */
+            two_long_bodies(&r, rows[i].head, fds);
+            for (size_t k = 0; k < 2; k++) rows[i].out(&r, fds[k]);
+            wait_open(&r, 0);
+            if (atomic_load(&r.holding)) CHECK(bodies_bytes(&r) >= 2 * BODY);   /* until the answer */
+            for (size_t k = 0; k < atomic_load(&r.holding); k++) on_loop(&r, release, k);
+            CHECK(bodies_bytes(&r) <= ALL_BODIES / 4);
+        }
+        server_stats stats;
+        server_stats_read(r.server, &stats);
+        CHECK_U64(stats.bodies_refused, COUNTOF(rows) - (loops > 1));
+        two_long_bodies(&r, ECHO LONG_BODY, fds);
+        server_drain(r.server, 50000, NULL, NULL);
+        check_ends(fds[0]);
+        check_ends(fds[1]);
+        wait_open(&r, 0);
+        CHECK(bodies_bytes(&r) <= ALL_BODIES / 4);
+        rig_stop(&r);
+    }
+}
+
 static void the_date_follows_the_clock(void)
 {
     char first[300] = "", now[300] = "";
@@ -518,6 +638,7 @@ int main(void)
     static const test_case cases[] = {
         TEST(each_limit_is_answered_with_its_status),
         TEST(connections_beyond_the_limit_are_told_so),
+        TEST(the_memory_of_bodies_is_bounded_and_given_back_on_every_way_out),
         TEST(the_date_follows_the_clock),
         TEST(a_steady_load_allocates_nothing),
         TEST(idle_connections_cost_little_memory_and_no_wake_ups),
