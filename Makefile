@@ -19,8 +19,9 @@ endif
 
 MACHINE := $(shell $(CC) -dumpmachine 2>/dev/null)
 CLANG   := $(findstring clang,$(shell $(CC) --version 2>/dev/null))
+CLANG_WARN := -Wno-string-conversion -Wno-gnu-zero-variadic-macro-arguments -Wno-missing-field-initializers
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla \
-           -Wwrite-strings -Wformat=2 -Wimplicit-fallthrough -Werror $(if $(CLANG),-Wno-string-conversion -Wno-gnu-zero-variadic-macro-arguments -Wno-missing-field-initializers,-Wno-maybe-uninitialized)
+           -Wwrite-strings -Wformat=2 -Wimplicit-fallthrough -Werror $(if $(CLANG),$(CLANG_WARN),-Wno-maybe-uninitialized)
 HARDEN  := -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fvisibility=hidden \
            $(if $(CLANG),-ftrivial-auto-var-init=pattern,-ftrivial-auto-var-init=zero -fstack-clash-protection) \
            $(if $(findstring x86_64,$(MACHINE)),-fcf-protection=full)
@@ -197,7 +198,7 @@ lint:   ## gcc -fanalyzer, clang-tidy, cppcheck, shellcheck
 	@tools/deps.sh build lint
 	+@$(MAKE) analyze BUILD=build/analyze CC=gcc CFLAGS="-O2 -g -fanalyzer"
 	@printf '%s\n' $(SRC) | xargs -P $$(nproc) -I{} clang-tidy --quiet {} -- \
-		$(filter-out -MMD -MP -Werror -Wno-maybe-uninitialized,$(ALL)) -Xclang -analyzer-inline-max-stack-depth -Xclang 8 \
+		$(filter-out -MMD -MP -Werror -Wno-maybe-uninitialized,$(ALL)) $(CLANG_WARN) -Xclang -analyzer-inline-max-stack-depth -Xclang 8 \
 		$(ISA_avx512) 2>&1 | grep -v 'warnings\? generated' ; test $${PIPESTATUS[1]} = 0
 	@# os/sys.c makes all its functions on one line; cppcheck takes them for one and follows calls through the mixture.
 	@cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr --suppress=ctunullpointer:src/os/sys_real.c \
