@@ -142,20 +142,26 @@ static float *push(op_call *c, size_t count, size_t each)
     return arena_push_raw(c->scratch, (all + 1) * sizeof(float), MEM_ALIGN);
 }
 
+/* Keys or values: the inputs that hold the fresh and the past rows, the output that takes both, a row's size. */
+typedef struct {
+    uint32_t fresh, past, present;
+    size_t size;
+} side;
+
 /* The past, then the fresh rows, as [batch, heads, kv_length, size]; into output `present` when it is wanted. */
-static err_code join(op_call *c, const attention *a, uint32_t fresh, uint32_t past, uint32_t present, size_t size,
-                     heads_view *ret, err *e)
+static err_code join(op_call *c, const attention *a, side s, heads_view *ret, err *e)
 {
+    const size_t size = s.size;
     const float *from, *old = NULL;
     float *to;
-    err_code rc = half_in(c, fresh, &from, e);
-    if (!rc) rc = half_in(c, past, &old, e);
+    err_code rc = half_in(c, s.fresh, &from, e);
+    if (!rc) rc = half_in(c, s.past, &old, e);
     if (rc) return rc;
     heads_view in = view_of_heads(from, a->flat, a->kv_heads, a->fresh, size);
-    bool out = wanted(c, present);
+    bool out = wanted(c, s.present);
     *ret = in;
     if (!out && !old) return ERR_OK;
-    if (out && (rc = half_out(c, present, &to, e))) return rc;
+    if (out && (rc = half_out(c, s.present, &to, e))) return rc;
     if (!out && !(to = push(c, a->batch * a->kv_heads, a->kv_length * size))) return no_room(c, a->kv_length * size, e);
     *ret = view_of_heads(to, false, a->kv_heads, a->kv_length, size);
     for (size_t i = 0; i < a->batch * a->kv_heads; i++) {
@@ -164,7 +170,7 @@ static err_code join(op_call *c, const attention *a, uint32_t fresh, uint32_t pa
         to += a->past * size;
         for (size_t t = 0; t < a->fresh; t++, to += size) memcpy(to, head + t * in.row, size * sizeof *to);
     }
-    if (out) half_done(c, present, ret->data);
+    if (out) half_done(c, s.present, ret->data);
     return ERR_OK;
 }
 
@@ -263,21 +269,23 @@ static err_code work_of(op_call *c, const attention *a, score_work *w, err *e)
 
 /* ---- run ---------------------------------------------------------------------------------------------------- */
 
-/* The lists that tell gemm_f32() where each head starts. */
+/* What all batches have in common. */
 typedef struct {
-    size_t *q, *kv, *scores;
-} starts;
+    heads_view q, k, v, y;
+    size_t *q_at, *kv_at, *scores_at; /* tell gemm_f32() where each head starts */
+    arena packing;                    /* memory for the two products of a batch */
+} frame;
 
-static err_code batch_run(op_call *c, const attention *a, const heads_view *q, const heads_view *k, const heads_view *v,
-                          const heads_view *y, score_work *w, starts *s, arena *packing, err *e)
+static err_code batch_run(op_call *c, const attention *a, frame *f, score_work *w, err *e)
 {
-    size_t group = a->heads / a->kv_heads, b = w->b;
-    for (size_t h = 0; h < a->heads; h++) {
-        s->q[h] = b * q->batch + h * q->head;
-        s->kv[h] = b * k->batch + h / group * k->head;
-        s->scores[h] = h * a->length * a->kv_length;
+    const heads_view *q = &f->q, *k = &f->k, *v = &f->v, *y = &f->y;
+    const size_t heads = a->heads, group = heads / a->kv_heads, b = w->b;
+    for (size_t h = 0; h < heads; h++) {
+        f->q_at[h] = b * q->batch + h * q->head;
+        f->kv_at[h] = b * k->batch + h / group * k->head;
+        f->scores_at[h] = h * a->length * a->kv_length;
     }
-    gemm_call g = {.batch = a->heads,
+    gemm_call g = {.batch = heads,
                    .m = a->length,
                    .n = a->kv_length,
                    .k = a->size,
@@ -285,14 +293,14 @@ static err_code batch_run(op_call *c, const attention *a, const heads_view *q, c
                    .c_row = a->kv_length,
                    .c_batch = a->length * a->kv_length,
                    .alpha = node_float(c->node, "scale", 1 / sqrtf((float)a->size)),
-                   .a = {.data = q->data, .row = q->row, .column = 1, .batch_at = s->q},
-                   .b = {.data = k->data, .row = 1, .column = k->row, .batch_at = s->kv}};
-    arena_reset(packing);
-    err_code rc = gemm_f32(&g, c->k, c->pool, packing, e);
+                   .a = {.data = q->data, .row = q->row, .column = 1, .batch_at = f->q_at},
+                   .b = {.data = k->data, .row = 1, .column = k->row, .batch_at = f->kv_at}};
+    arena_reset(&f->packing);
+    err_code rc = gemm_f32(&g, c->k, c->pool, &f->packing, e);
     if (rc) return rc;
-    compute_for(c->pool, (uint32_t)a->heads, score_head, w);
-    for (size_t h = 0; h < a->heads; h++) s->kv[h] = b * v->batch + h / group * v->head;
-    g = (gemm_call){.batch = a->heads,
+    compute_for(c->pool, (uint32_t)heads, score_head, w);
+    for (size_t h = 0; h < heads; h++) f->kv_at[h] = b * v->batch + h / group * v->head;
+    g = (gemm_call){.batch = heads,
                     .m = a->length,
                     .n = a->v_size,
                     .k = a->kv_length,
@@ -300,13 +308,12 @@ static err_code batch_run(op_call *c, const attention *a, const heads_view *q, c
                     .c_batch = y->head,
                     .alpha = 1,
                     .c = (float *)(uintptr_t)y->data + b * y->batch,
-                    .a = {.data = w->scores, .row = a->kv_length, .column = 1, .batch_at = s->scores},
-                    .b = {.data = v->data, .row = v->row, .column = 1, .batch_at = s->kv}};
-    arena_reset(packing);
-    return gemm_f32(&g, c->k, c->pool, packing, e);
+                    .a = {.data = w->scores, .row = a->kv_length, .column = 1, .batch_at = f->scores_at},
+                    .b = {.data = v->data, .row = v->row, .column = 1, .batch_at = f->kv_at}};
+    arena_reset(&f->packing);
+    return gemm_f32(&g, c->k, c->pool, &f->packing, e);
 }
 
-/* Packing memory for the two products of a batch. */
 static err_code packing_of(op_call *c, const attention *a, arena *ret, err *e)
 {
     gemm_call g = {.batch = a->heads, .m = a->length, .n = a->kv_length, .k = a->size, .b = {.row = 1, .column = 2}};
@@ -323,33 +330,34 @@ static err_code packing_of(op_call *c, const attention *a, arena *ret, err *e)
 static err_code attention_run(op_call *c, err *e)
 {
     attention a;
-    heads_view k, v;
+    frame f;
     score_work w;
-    arena packing;
     const float *q_data;
     float *out, *exposed = NULL;
     err_code rc = attention_of(c, &a, e);
-    if (!rc) rc = join(c, &a, A_K, A_PAST_KEY, 1, a.size, &k, e);
-    if (!rc) rc = join(c, &a, A_V, A_PAST_VALUE, 2, a.v_size, &v, e);
+    if (!rc) rc = join(c, &a, (side){A_K, A_PAST_KEY, 1, a.size}, &f.k, e);
+    if (!rc) rc = join(c, &a, (side){A_V, A_PAST_VALUE, 2, a.v_size}, &f.v, e);
     if (!rc) rc = half_in(c, A_Q, &q_data, e);
     if (!rc) rc = half_out(c, 0, &out, e);
     if (!rc && wanted(c, 3)) rc = half_out(c, 3, &exposed, e);
     if (!rc) rc = work_of(c, &a, &w, e);
-    if (!rc) rc = packing_of(c, &a, &packing, e);
+    if (!rc) rc = packing_of(c, &a, &f.packing, e);
     if (rc || tensor_count(c->out[0]) == 0) return rc;
     size_t *lists = arena_new(c->scratch, size_t, 3 * a.heads);
     w.scores = push(c, a.heads * a.length, a.kv_length);
     if (!lists || !w.scores) return no_room(c, a.heads * a.length, e);
-    starts s = {lists, lists + a.heads, lists + 2 * a.heads};
-    heads_view q = view_of_heads(q_data, a.flat, a.heads, a.length, a.size);
-    heads_view y = view_of_heads(out, a.flat, a.heads, a.length, a.v_size);
+    f.q_at = lists;
+    f.kv_at = lists + a.heads;
+    f.scores_at = lists + 2 * a.heads;
+    f.q = view_of_heads(q_data, a.flat, a.heads, a.length, a.size);
+    f.y = view_of_heads(out, a.flat, a.heads, a.length, a.v_size);
     for (w.b = 0; w.b < a.batch && !rc; w.b++) {
         w.end = given(c, A_LENGTHS) ? tensor_int(c->in[A_LENGTHS], w.b) : (int64_t)a.kv_length;
         if (w.end < 0 || w.end > (int64_t)a.kv_length)
             return op_err(c, e, ERR_INVALID, "input %d: expected lengths of 0 to %zu", A_LENGTHS, a.kv_length);
         w.offset = given(c, A_LENGTHS) ? w.end - (int64_t)a.length : (int64_t)a.past;
         w.exposed = exposed ? exposed + w.b * a.heads * a.length * a.kv_length : NULL;
-        rc = batch_run(c, &a, &q, &k, &v, &y, &w, &s, &packing, e);
+        rc = batch_run(c, &a, &f, &w, e);
     }
     if (rc) return rc;
     half_done(c, 0, out);

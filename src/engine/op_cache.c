@@ -302,17 +302,24 @@ static err_code linear_infer(op_call *c, err *e)
     return rc ? rc : op_set(c, 1, given(c, L_STATE) ? c->in[L_STATE]->type : c->in[0]->type, &state, e);
 }
 
+/* What one head is given at one position. */
+typedef struct {
+    const float *k, *v;    /* [k_size], [v_size] */
+    const float *decay;    /* gated: [1], or [k_size] with a decay for each key */
+    size_t decay_step;
+    float beta;
+} linear_input;
+
 /* One head at one position: the state forgets, is corrected, takes k v^T up. fresh: [v_size] scratch. */
-static void linear_update(const linear *l, const kernel_set *ks, float *state, const float *k, const float *v,
-                          const float *decay, bool per_key, float beta, float *fresh)
+static void linear_update(const linear *l, const kernel_set *ks, float *state, const linear_input *in, float *fresh)
 {
     size_t n = l->v_size;
     for (size_t i = 0; i < l->k_size && l->gated; i++)
-        ks->mul_s_f32(state + i * n, state + i * n, expf(decay[per_key ? i : 0]), n);
-    memcpy(fresh, v, n * sizeof *fresh);
-    for (size_t i = 0; i < l->k_size && l->delta; i++) ks->axpy_f32(fresh, state + i * n, -k[i], n);
-    if (l->delta) ks->mul_s_f32(fresh, fresh, beta, n);
-    for (size_t i = 0; i < l->k_size; i++) ks->axpy_f32(state + i * n, fresh, k[i], n);
+        ks->mul_s_f32(state + i * n, state + i * n, expf(in->decay[i * in->decay_step]), n);
+    memcpy(fresh, in->v, n * sizeof *fresh);
+    for (size_t i = 0; i < l->k_size && l->delta; i++) ks->axpy_f32(fresh, state + i * n, -in->k[i], n);
+    if (l->delta) ks->mul_s_f32(fresh, fresh, in->beta, n);
+    for (size_t i = 0; i < l->k_size; i++) ks->axpy_f32(state + i * n, fresh, in->k[i], n);
 }
 
 static void linear_position(const linear *l, const kernel_set *ks, const float *const in[6], size_t at, float *state,
@@ -321,10 +328,14 @@ static void linear_position(const linear *l, const kernel_set *ks, const float *
     size_t group = l->heads / l->kv_heads, each = l->k_size * l->v_size;
     bool per_key = l->decays != l->kv_heads;
     for (size_t h = 0; h < l->kv_heads; h++) {
-        const float *decay = l->gated ? in[L_DECAY] + at * l->decays + h * (per_key ? l->k_size : 1) : NULL;
-        float beta = l->delta ? in[L_BETA][at * l->betas + (l->betas == 1 ? 0 : h)] : 1;
-        linear_update(l, ks, state + h * each, in[L_K] + (at * l->kv_heads + h) * l->k_size,
-                      in[L_V] + (at * l->kv_heads + h) * l->v_size, decay, per_key, beta, fresh);
+        linear_input head = {
+            .k = in[L_K] + (at * l->kv_heads + h) * l->k_size,
+            .v = in[L_V] + (at * l->kv_heads + h) * l->v_size,
+            .decay = l->gated ? in[L_DECAY] + at * l->decays + h * (per_key ? l->k_size : 1) : NULL,
+            .decay_step = per_key,
+            .beta = l->delta ? in[L_BETA][at * l->betas + (l->betas == 1 ? 0 : h)] : 1,
+        };
+        linear_update(l, ks, state + h * each, &head, fresh);
     }
     for (size_t h = 0; h < l->heads; h++) {
         float *to = y + (at * l->heads + h) * l->v_size;

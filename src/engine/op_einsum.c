@@ -28,6 +28,7 @@ typedef struct {
 
 typedef struct {
     labels all;
+    dtype type; /* what is multiplied and summed */
     uint32_t term_count;
     term in[TERMS_MAX], out;
 } equation;
@@ -126,12 +127,15 @@ static bool fit_sizes(const op_call *c, equation *q)
     return true;
 }
 
+/* Small integers are contracted as 64-bit ones. */
+static dtype type_of(dtype t) { return T1(t) & T_SMALL ? DT_I64 : matmul_has(t) ? t : DT_F32; }
+
 static err_code read_equation(const op_call *c, equation *q, err *e)
 {
     str text = node_str(c->node, "equation", STR("")), left = text, right = {0};
     bool arrow = false;
     uint32_t dots = 0;
-    *q = (equation){0};
+    *q = (equation){.type = type_of(c->in[0]->type)};
     for (size_t i = 0; i + 1 < text.len && !arrow; i++)
         if (text.p[i] == '-' && text.p[i + 1] == '>') {
             left.len = i;
@@ -142,19 +146,21 @@ static err_code read_equation(const op_call *c, equation *q, err *e)
         return op_err(c, e, ERR_LIMIT, "%u inputs: expected at most %d", c->in_count, TERMS_MAX);
     str terms[TERMS_MAX];
     size_t at = 0;
-    for (bool more = true; more; q->term_count++) {
+    uint32_t count = 0;
+    for (bool more = true; more; count++) {
         size_t end = at;
         while (end < left.len && left.p[end] != ',') end++;
-        if (q->term_count == c->in_count) return bad_equation(c, text, e);
+        if (count == c->in_count) return bad_equation(c, text, e);
         str one = {left.p + at, end - at};
-        uint32_t rank = c->in[q->term_count]->shape.rank, letters = letters_in(one);
+        uint32_t rank = c->in[count]->shape.rank, letters = letters_in(one);
         if (memchr(one.p ? one.p : "", '.', one.len) && rank > letters && rank - letters > dots) dots = rank - letters;
-        terms[q->term_count] = one;
+        terms[count] = one;
         more = end < left.len;
         at = end + 1;
     }
-    bool ok = q->term_count == c->in_count;
-    for (uint32_t t = 0; t < q->term_count && ok; t++) {
+    q->term_count = count;
+    bool ok = count == c->in_count;
+    for (uint32_t t = 0; t < count && ok; t++) {
         uint32_t rank = c->in[t]->shape.rank, letters = letters_in(terms[t]);
         ok = rank >= letters && read_term(&q->all, terms[t], rank - letters, &q->in[t]);
     }
@@ -254,17 +260,16 @@ static err_code no_room(const op_call *c, size_t count, err *e)
     return op_err(c, e, ERR_LIMIT, "no memory for an intermediate of %zu elements", count);
 }
 
-static err_code ordered(op_call *c, const equation *q, const part *p, const order *o, dtype type, const void **ret,
-                        err *e)
+static err_code ordered(op_call *c, const equation *q, const part *p, const order *o, const void **ret, err *e)
 {
     uint32_t set = 0;
     for (uint32_t i = 0; i < o->count; i++) set |= 1u << o->label[i];
-    size_t count = product_of_sizes(q, set), bytes = count == SIZE_MAX ? SIZE_MAX : dtype_bytes(type, count);
+    size_t count = product_of_sizes(q, set), bytes = count == SIZE_MAX ? SIZE_MAX : dtype_bytes(q->type, count);
     *ret = p->data;
     if (is_dense(q, p, o)) return ERR_OK;
     void *to = bytes == SIZE_MAX ? NULL : arena_push_raw(c->scratch, bytes + 1, MEM_ALIGN);
     if (!to) return no_room(c, count, e);
-    if (bytes) copy_ordered(q, p, o, dtype_bits(type) / 8, to);
+    if (bytes) copy_ordered(q, p, o, dtype_bits(q->type) / 8, to);
     *ret = to;
     return ERR_OK;
 }
@@ -317,8 +322,8 @@ static err_code multiply(op_call *c, const step_sizes *s, dtype type, err *e)
 }
 
 /* Contracts a and b, keeping the labels in `keep`; the result has those of them that a or b has. */
-static err_code contract(op_call *c, const equation *q, const part *a, const part *b, uint32_t keep, dtype type,
-                         part *ret, err *e)
+static err_code contract(op_call *c, const equation *q, const part *a, const part *b, uint32_t keep, part *ret,
+                         err *e)
 {
     uint32_t both = a->has & b->has & keep, left = a->has & ~b->has & keep, right = b->has & ~a->has & keep;
     uint32_t summed = (a->has | b->has) & ~keep;
@@ -331,12 +336,12 @@ static err_code contract(op_call *c, const equation *q, const part *a, const par
                     .n = product_of_sizes(q, right),
                     .k = product_of_sizes(q, summed)};
     size_t count = product_of_sizes(q, both | left | right),
-           bytes = count == SIZE_MAX ? SIZE_MAX : dtype_bytes(type, count);
+           bytes = count == SIZE_MAX ? SIZE_MAX : dtype_bytes(q->type, count);
     s.y = bytes == SIZE_MAX || s.k == SIZE_MAX ? NULL : arena_push_raw(c->scratch, bytes + 1, MEM_ALIGN);
     if (!s.y) return no_room(c, count, e);
-    err_code rc = ordered(c, q, a, &oa, type, &s.a, e);
-    if (!rc) rc = ordered(c, q, b, &ob, type, &s.b, e);
-    if (!rc && count > 0) rc = multiply(c, &s, type, e);
+    err_code rc = ordered(c, q, a, &oa, &s.a, e);
+    if (!rc) rc = ordered(c, q, b, &ob, &s.b, e);
+    if (!rc && count > 0) rc = multiply(c, &s, q->type, e);
     if (rc) return rc;
     *ret = (part){.data = s.y, .has = both | left | right};
     int64_t stride = 1;
@@ -344,7 +349,7 @@ static err_code contract(op_call *c, const equation *q, const part *a, const par
     return ERR_OK;
 }
 
-/* Small integers are contracted as 64-bit ones. */
+/* An input in the type of the contraction. */
 static err_code widened(op_call *c, uint32_t input, dtype type, const void **ret, err *e)
 {
     const tensor *t = c->in[input];
@@ -364,8 +369,9 @@ static err_code widened(op_call *c, uint32_t input, dtype type, const void **ret
     return ERR_OK;
 }
 
-static void put_out(op_call *c, const equation *q, const part *p, dtype type, void *dense)
+static void put_out(op_call *c, const equation *q, const part *p, void *dense)
 {
+    dtype type = q->type;
     order o = {.count = q->out.rank};
     memcpy(o.label, q->out.label, q->out.rank);
     tensor *y = c->out[0];
@@ -382,7 +388,7 @@ static err_code einsum_run(op_call *c, err *e)
     err_code rc = read_equation(c, &q, e);
     size_t count = (size_t)tensor_count(c->out[0]);
     if (rc || count == 0) return rc;
-    dtype type = T1(c->in[0]->type) & T_SMALL ? DT_I64 : matmul_has(c->in[0]->type) ? c->in[0]->type : DT_F32;
+    dtype type = q.type;
     static const union {
         float f;
         double d;
@@ -403,11 +409,11 @@ static err_code einsum_run(op_call *c, err *e)
         if (whole)
             sum = next;
         else
-            rc = contract(c, &q, &sum, &next, keep, type, &sum, e);
+            rc = contract(c, &q, &sum, &next, keep, &sum, e);
     }
     void *dense = rc ? NULL : arena_push_raw(c->scratch, dtype_bytes(type, count) + 1, MEM_ALIGN);
     if (!rc && !dense) rc = no_room(c, count, e);
-    if (!rc) put_out(c, &q, &sum, type, dense);
+    if (!rc) put_out(c, &q, &sum, dense);
     return rc;
 }
 

@@ -88,6 +88,7 @@ static void taps_of(const sampling *s, uint32_t d, double v, size_t at[TAPS_MAX]
 /* ---- all of them ------------------------------------------------------------------------------------------------ */
 
 typedef struct {
+    uint32_t count;
     size_t at[ALL_TAPS_MAX];
     double w[ALL_TAPS_MAX];
 } point;
@@ -102,7 +103,7 @@ static void point_find(const sampling *s, size_t index, point *ret)
     for (uint32_t k = 0; k < s->dims; k++) {
         uint32_t d = s->dims - 1 - k;
         size_t at[TAPS_MAX];
-        double w[TAPS_MAX], v = s->wide ? ((const double *)s->grid)[index * s->dims + k]
+        double w[TAPS_MAX] = {0}, v = s->wide ? ((const double *)s->grid)[index * s->dims + k]
                                         : (double)((const float *)s->grid)[index * s->dims + k];
         taps_of(s, d, v, at, w);
         for (uint32_t i = s->taps; i-- > 0;) { /* the first last: it overwrites what the others read */
@@ -115,32 +116,34 @@ static void point_find(const sampling *s, size_t index, point *ret)
         count *= s->taps;
         stride *= (size_t)s->size[d];
     }
+    ret->count = count;
 }
 
-#define SUM(TYPE, plane, p) \
-    for (uint32_t i = 0; i < s->all; i++) { \
-        if ((p)->at[i] != OUTSIDE) sum += (p)->w[i] * (double)((const TYPE *)(plane))[(p)->at[i]]; \
+#define WEIGH(name, TYPE) \
+    static double name(const point *p, const TYPE *plane) \
+    { \
+        double sum = 0; \
+        for (uint32_t i = 0; i < p->count; i++) { \
+            if (p->at[i] != OUTSIDE) sum += p->w[i] * (double)plane[p->at[i]]; \
+        } \
+        return sum; \
     }
+WEIGH(weigh_f32, float)
+WEIGH(weigh_f64, double)
 
 static void sample_job(void *ctx, uint32_t index)
 {
     const sampling *s = ctx;
     size_t jobs = (s->points + POINTS - 1) / POINTS, n = index / jobs, first = index % jobs * POINTS;
-    size_t size = s->wide ? sizeof(double) : sizeof(float);
     for (size_t q = first; q < s->points && q < first + POINTS; q++) {
         point p UNINIT;
         point_find(s, n * s->points + q, &p);
         for (size_t k = 0; k < s->channels; k++) {
             size_t plane = n * s->channels + k;
-            const char *from = (const char *)s->x + plane * s->plane * size;
-            double sum = 0;
-            if (s->wide) {
-                SUM(double, from, &p)
-                ((double *)s->y)[plane * s->points + q] = sum;
-            } else {
-                SUM(float, from, &p)
-                ((float *)s->y)[plane * s->points + q] = (float)sum;
-            }
+            if (s->wide)
+                ((double *)s->y)[plane * s->points + q] = weigh_f64(&p, (const double *)s->x + plane * s->plane);
+            else
+                ((float *)s->y)[plane * s->points + q] = (float)weigh_f32(&p, (const float *)s->x + plane * s->plane);
         }
     }
 }
@@ -284,7 +287,7 @@ static err_code affine_run(op_call *c, err *e)
     (void)e;
     tensor *y = c->out[0];
     const shape *s = &y->shape;
-    uint32_t dims = s->rank - 2;
+    uint64_t dims = s->rank - 2;
     bool align = node_int(c->node, "align_corners", 0) != 0;
     uint64_t points = shape_count_range(s, 1, s->rank - 1), total = tensor_count(y) ? points * (uint64_t)s->dim[0] : 0;
     for (uint64_t p = 0; p < total; p++) {

@@ -97,9 +97,10 @@ static void batch_slabs(void *ctx, uint64_t first, uint64_t count)
 static void batch_rows(void *ctx, uint64_t first, uint64_t count)
 {
     const slabs *s = ctx;
+    const affine by = {.rstd = 1, .scale = s->scale, .bias = s->bias};
     for (uint64_t i = first; i < first + count; i++) {
         void *y = slab_out(s, i * s->slab);
-        real_affine(&s->r, y, real_at(&s->r, s->x, i * s->slab), 0, 1, s->scale, s->bias, s->slab);
+        real_affine(&s->r, y, real_at(&s->r, s->x, i * s->slab), &by, s->slab);
         each_act(s->r.k, &s->r.call->node->act, DT_NONE, s->r.wide ? AS_F64 : AS_F32, y, s->slab);
     }
 }
@@ -297,9 +298,11 @@ static void layer_rows(void *ctx, uint64_t first, uint64_t count)
         else
             real_moments(&s->r, x, s->slab, &mean, &var);
         double rstd = 1 / sqrt(var + s->epsilon);
-        const void *scale = s->scale ? real_at(&s->r, s->scale, i * s->scale_step) : NULL;
-        const void *bias = s->bias ? real_at(&s->r, s->bias, i * s->bias_step) : NULL;
-        real_affine(&s->r, slab_out(s, i * s->slab), x, mean, rstd, scale, bias, s->slab);
+        const affine by = {.mean = mean,
+                           .rstd = rstd,
+                           .scale = s->scale ? real_at(&s->r, s->scale, i * s->scale_step) : NULL,
+                           .bias = s->bias ? real_at(&s->r, s->bias, i * s->bias_step) : NULL};
+        real_affine(&s->r, slab_out(s, i * s->slab), x, &by, s->slab);
         if (s->ret_mean)
             tensor_put_f64(s->ret_mean, i, mean);
         if (s->ret_rstd)

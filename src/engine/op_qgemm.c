@@ -37,20 +37,23 @@ static err_code zeros_of(op_call *c, uint32_t input, size_t want, const int32_t 
 
 /* ---- matrix products ---------------------------------------------------------------------------------------- */
 
-/* Fills g from operands `a` and `b` of the node and their zero points. */
-static err_code integer_product(op_call *c, uint32_t a, uint32_t b, uint32_t a_zero, uint32_t b_zero, const product *p,
-                                qgemm_call *g, err *e)
+/* All of g but the place of its result, from operands `a` and `b` of the node and their zero points. */
+static err_code integer_product(op_call *c, uint32_t a, uint32_t b, uint32_t a_zero, uint32_t b_zero, qgemm_call *g,
+                                err *e)
 {
-    *g = (qgemm_call){.batch = p->batch,
-                      .m = p->m,
-                      .n = p->n,
-                      .k = p->k,
-                      .a = {.data = c->in[a]->data, .is_signed = c->in[a]->type == DT_I8, .row = p->k, .column = 1},
-                      .b = {.data = c->in[b]->data, .is_signed = c->in[b]->type == DT_I8, .row = p->n, .column = 1}};
-    err_code rc = product_starts(c, p, &p->lead_a, p->m * p->k, &g->a.batch_at, e);
-    if (!rc) rc = product_starts(c, p, &p->lead_b, p->k * p->n, &g->b.batch_at, e);
-    if (!rc) rc = zeros_of(c, a_zero, p->m, &g->a.zero, &g->a.zero_step, e);
-    if (!rc) rc = zeros_of(c, b_zero, p->n, &g->b.zero, &g->b.zero_step, e);
+    product p;
+    err_code rc = product_of(c, a, b, &p, e);
+    if (rc) return rc;
+    *g = (qgemm_call){.batch = p.batch,
+                      .m = p.m,
+                      .n = p.n,
+                      .k = p.k,
+                      .a = {.data = c->in[a]->data, .is_signed = c->in[a]->type == DT_I8, .row = p.k, .column = 1},
+                      .b = {.data = c->in[b]->data, .is_signed = c->in[b]->type == DT_I8, .row = p.n, .column = 1}};
+    rc = product_starts(c, &p, &p.lead_a, p.m * p.k, &g->a.batch_at, e);
+    if (!rc) rc = product_starts(c, &p, &p.lead_b, p.k * p.n, &g->b.batch_at, e);
+    if (!rc) rc = zeros_of(c, a_zero, p.m, &g->a.zero, &g->a.zero_step, e);
+    if (!rc) rc = zeros_of(c, b_zero, p.n, &g->b.zero, &g->b.zero_step, e);
     return rc;
 }
 
@@ -67,10 +70,8 @@ static err_code matmul_integer_infer(op_call *c, err *e)
 
 static err_code matmul_integer_run(op_call *c, err *e)
 {
-    product p;
     qgemm_call g;
-    err_code rc = product_of(c, 0, 1, &p, e);
-    if (!rc) rc = integer_product(c, 0, 1, 2, 3, &p, &g, e);
+    err_code rc = integer_product(c, 0, 1, 2, 3, &g, e);
     if (rc || tensor_count(c->out[0]) == 0) return rc;
     g.c = c->out[0]->data;
     return qgemm(&g, c->k, c->pool, c->scratch, e);
@@ -140,17 +141,15 @@ static err_code sums_of(op_call *c, int32_t **ret, err *e)
 
 static err_code qlinear_matmul_run(op_call *c, err *e)
 {
-    product p;
     qgemm_call g;
     const float *scale;
     size_t step;
-    err_code rc = product_of(c, Q_A, Q_B, &p, e);
-    if (!rc) rc = integer_product(c, Q_A, Q_B, Q_A_ZERO, Q_B_ZERO, &p, &g, e);
+    err_code rc = integer_product(c, Q_A, Q_B, Q_A_ZERO, Q_B_ZERO, &g, e);
     if (rc || tensor_count(c->out[0]) == 0) return rc;
-    rc = scales_of(c, p.n, &scale, &step, e);
+    rc = scales_of(c, g.n, &scale, &step, e);
     if (!rc) rc = sums_of(c, &g.c, e);
     if (!rc) rc = qgemm(&g, c->k, c->pool, c->scratch, e);
-    for (size_t i = 0; i < p.batch * p.m && !rc; i++) requantize_row(c, i * p.n, g.c + i * p.n, scale, step, p.n);
+    for (size_t i = 0; i < g.batch * g.m && !rc; i++) requantize_row(c, i * g.n, g.c + i * g.n, scale, step, g.n);
     return rc;
 }
 
@@ -212,8 +211,8 @@ static err_code integer_conv(op_call *c, uint32_t w, uint32_t x_zero, uint32_t w
                        .w = c->in[w]->data,
                        .x_signed = c->in[0]->type == DT_I8,
                        .w_signed = c->in[w]->type == DT_I8,
-                       .x_zero = zero ? *zero : 0,
-                       .y = y};
+                       .x_zero = zero ? *zero : 0};
+    call.y = y;
     rc = zeros_of(c, w_zero, s->out_channels, &call.w_zero, &call.w_zero_step, e);
     return rc ? rc : qconv(&call, c->k, c->pool, c->scratch, e);
 }
@@ -250,9 +249,9 @@ static err_code qlinear_conv_run(op_call *c, err *e)
     size_t step;
     conv_shape s;
     if (tensor_count(c->out[0]) == 0) return ERR_OK;
-    err_code rc = sums_of(c, &sum, e);
+    err_code rc = scales_of(c, (size_t)c->in[Q_B]->shape.dim[0], &scale, &step, e);
+    if (!rc) rc = sums_of(c, &sum, e);
     if (!rc) rc = integer_conv(c, Q_B, Q_A_ZERO, Q_B_ZERO, &s, sum, e);
-    if (!rc) rc = scales_of(c, s.out_channels, &scale, &step, e);
     if (rc) return rc;
     size_t points = s.out[0] * s.out[1] * s.out[2];
     const int32_t *bias = c->in_count > Q_BIAS && c->in[Q_BIAS] ? c->in[Q_BIAS]->data : NULL;

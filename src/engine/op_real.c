@@ -148,14 +148,13 @@ void real_scale_shift(const real *r, void *y, const void *x, double scale, doubl
         ((double *)y)[i] = a[i] * scale + shift;
 }
 
-void real_affine(const real *r, void *y, const void *x, double mean, double rstd, const void *scale,
-                 const void *bias, size_t n)
+void real_affine(const real *r, void *y, const void *x, const affine *a, size_t n)
 {
     if (!r->wide) {
-        r->k->norm_affine_f32(y, x, (float)mean, (float)rstd, scale, bias, n);
+        r->k->norm_affine_f32(y, x, (float)a->mean, (float)a->rstd, a->scale, a->bias, n);
         return;
     }
-    const double *a = x, *s = scale, *b = bias;
+    const double *from = x, *scale = a->scale, *bias = a->bias;
     for (size_t i = 0; i < n; i++)
-        ((double *)y)[i] = (a[i] - mean) * rstd * (s ? s[i] : 1) + (b ? b[i] : 0);
+        ((double *)y)[i] = (from[i] - a->mean) * a->rstd * (scale ? scale[i] : 1) + (bias ? bias[i] : 0);
 }

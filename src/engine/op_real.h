@@ -30,7 +30,10 @@ void real_moments(const real *r, const void *x, size_t n, double *ret_mean, doub
 double real_sumsq(const real *r, const void *x, size_t n);
 void real_scale_shift(const real *r, void *y, const void *x, double scale, double shift, size_t n);
 /* (x - mean) * rstd * scale[i] + bias[i]; scale and bias may be NULL. */
-void real_affine(const real *r, void *y, const void *x, double mean, double rstd, const void *scale,
-                 const void *bias, size_t n);
+typedef struct {
+    double mean, rstd;
+    const void *scale, *bias;
+} affine;
+void real_affine(const real *r, void *y, const void *x, const affine *a, size_t n);
 
 #endif

@@ -30,6 +30,7 @@ typedef struct {
 } resize;
 
 typedef struct {
+    int64_t in, out; /* the axis before and after */
     int64_t width; /* taps per output place */
     int64_t *place; /* [out, width] */
     float *weight; /* [out, width] */
@@ -137,7 +138,7 @@ static err_code resize_find(const op_call *c, resize *ret, err *e)
                  *sizes = since >= 11 && c->in_count > 3 ? c->in[3] : NULL;
     if (scales && tensor_count(scales) == 0 && sizes) scales = NULL;
     if (r.how == TF_CROP && roi) {
-        if (tensor_count(roi) != 2 * axes.count)
+        if (tensor_count(roi) != 2 * (uint64_t)axes.count)
             return op_err(c, e, ERR_INVALID, "roi: expected %u values", 2 * axes.count);
         for (uint32_t i = 0; i < axes.count; i++) {
             r.roi_start[axes.at[i]] = tensor_f64(roi, i);
@@ -229,12 +230,13 @@ static void taps_at(const resize *r, double x, double stretch, int64_t in, int64
     }
 }
 
-static err_code taps_make(op_call *c, const resize *r, uint32_t axis, int64_t in, int64_t out, axis_taps *ret, err *e)
+static err_code taps_make(op_call *c, const resize *r, uint32_t axis, int64_t in, axis_taps *ret, err *e)
 {
+    int64_t out = r->out.dim[axis];
     double stretch = r->antialias && r->scale[axis] < 1 ? 1 / r->scale[axis] : 1;
     double wide = r->filter == NEAREST ? 1 : ceil((r->filter == LINEAR ? 2 : 4) * stretch) + (r->antialias ? 1 : 0);
     if (wide > 64) return op_err(c, e, ERR_UNSUPPORTED, "antialias: a scale of %g is not implemented", r->scale[axis]);
-    axis_taps t = {.width = (int64_t)wide};
+    axis_taps t = {.in = in, .out = out, .width = (int64_t)wide};
     size_t n = (size_t)(out * t.width);
     t.place = arena_new(c->scratch, int64_t, n);
     t.weight = arena_new(c->scratch, float, n);
@@ -259,12 +261,11 @@ static err_code taps_make(op_call *c, const resize *r, uint32_t axis, int64_t in
 /* ---- running ---- */
 
 /* One axis of [outer, in, inner] to [outer, out, inner]. */
-static void axis_weigh(float *to, const float *from, const axis_taps *t, uint64_t outer, int64_t in, int64_t out,
-                       uint64_t inner, float beyond)
+static void axis_weigh(float *to, const float *from, const axis_taps *t, uint64_t outer, uint64_t inner, float beyond)
 {
     for (uint64_t o = 0; o < outer; o++) {
-        const float *plane = from + o * (uint64_t)in * inner;
-        for (int64_t i = 0; i < out; i++, to += inner) {
+        const float *plane = from + o * (uint64_t)t->in * inner;
+        for (int64_t i = 0; i < t->out; i++, to += inner) {
             const float *weight = t->weight + i * t->width;
             const int64_t *place = t->place + i * t->width;
             for (uint64_t k = 0; k < inner; k++) {
@@ -276,12 +277,11 @@ static void axis_weigh(float *to, const float *from, const axis_taps *t, uint64_
     }
 }
 
-static void axis_pick(char *to, const char *from, const axis_taps *t, uint64_t outer, int64_t in, int64_t out,
-                      size_t run)
+static void axis_pick(char *to, const char *from, const axis_taps *t, uint64_t outer, size_t run)
 {
     for (uint64_t o = 0; o < outer; o++) {
-        const char *plane = from + o * (uint64_t)in * run;
-        for (int64_t i = 0; i < out; i++, to += run) {
+        const char *plane = from + o * (uint64_t)t->in * run;
+        for (int64_t i = 0; i < t->out; i++, to += run) {
             if (run == 4)
                 memcpy(to, plane + (uint64_t)t->place[i] * 4, 4);
             else
@@ -299,16 +299,16 @@ static err_code axes_run(op_call *c, const resize *r, bool pick, const void *fro
         axis_taps t;
         int64_t in = now.dim[axis], out = r->out.dim[axis];
         if (in == out && r->scale[axis] == 1 && r->how != TF_CROP) continue;
-        err_code rc = taps_make(c, r, axis, in, out, &t, e);
+        err_code rc = taps_make(c, r, axis, in, &t, e);
         if (rc) return rc;
         uint64_t outer = shape_count_range(&now, 0, axis), inner = shape_count_range(&now, axis + 1, now.rank);
         now.dim[axis] = out;
         void *to = arena_push_raw(c->scratch, (size_t)shape_count(&now) * size, 64);
         if (!to) return op_err(c, e, ERR_LIMIT, "no memory for %llu elements", (unsigned long long)shape_count(&now));
         if (pick)
-            axis_pick(to, from, &t, outer, in, out, (size_t)inner * size);
+            axis_pick(to, from, &t, outer, (size_t)inner * size);
         else
-            axis_weigh(to, from, &t, outer, in, out, inner, (float)r->extrapolation);
+            axis_weigh(to, from, &t, outer, inner, (float)r->extrapolation);
         from = to;
     }
     *ret = from;

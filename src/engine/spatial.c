@@ -3,18 +3,24 @@
 /* Far above any model, far below where products of sizes and steps could wrap. */
 enum { STEP_MAX = 1 << 24 };
 
-static err_code read_list(const int64_t **ret, uint32_t *ret_count, const graph *g, const node *n, const char *name,
-                          uint32_t count_max, int64_t least, err *e)
+/* An attribute that is a list, and what may stand in it. */
+typedef struct {
+    const char *name;
+    uint32_t count_max;
+    int64_t least;
+} list;
+
+static err_code read_list(const int64_t **ret, uint32_t *ret_count, const graph *g, const node *n, list want, err *e)
 {
     char text[200];
-    *ret = node_ints(n, name, ret_count);
-    if (*ret_count > count_max)
+    *ret = node_ints(n, want.name, ret_count);
+    if (*ret_count > want.count_max)
         return err_set(e, ERR_UNSUPPORTED, "%s: attribute '%s': expected at most %u values, got %u",
-                       node_text(g, n, text), name, count_max, *ret_count);
+                       node_text(g, n, text), want.name, want.count_max, *ret_count);
     for (uint32_t i = 0; i < *ret_count; i++)
-        if ((*ret)[i] < least || (*ret)[i] > STEP_MAX)
+        if ((*ret)[i] < want.least || (*ret)[i] > STEP_MAX)
             return err_set(e, ERR_INVALID, "%s: attribute '%s': expected %d to %d, got %lld", node_text(g, n, text),
-                           name, (int)least, STEP_MAX, (long long)(*ret)[i]);
+                           want.name, (int)want.least, STEP_MAX, (long long)(*ret)[i]);
     return ERR_OK;
 }
 
@@ -32,10 +38,10 @@ err_code spatial_read(spatial *ret, const graph *g, const node *n, err *e)
                        "got '" STR_FMT "'",
                        node_text(g, n, text), STR_ARG(mode));
     s.mode = (pad_mode)i;
-    err_code rc = read_list(&s.kernel, &s.kernel_count, g, n, "kernel_shape", SPATIAL_MAX, 1, e);
-    if (!rc) rc = read_list(&s.stride, &s.stride_count, g, n, "strides", SPATIAL_MAX, 1, e);
-    if (!rc) rc = read_list(&s.dilation, &s.dilation_count, g, n, "dilations", SPATIAL_MAX, 1, e);
-    if (!rc) rc = read_list(&s.pad, &s.pad_count, g, n, "pads", 2 * SPATIAL_MAX, 0, e);
+    err_code rc = read_list(&s.kernel, &s.kernel_count, g, n, (list){"kernel_shape", SPATIAL_MAX, 1}, e);
+    if (!rc) rc = read_list(&s.stride, &s.stride_count, g, n, (list){"strides", SPATIAL_MAX, 1}, e);
+    if (!rc) rc = read_list(&s.dilation, &s.dilation_count, g, n, (list){"dilations", SPATIAL_MAX, 1}, e);
+    if (!rc) rc = read_list(&s.pad, &s.pad_count, g, n, (list){"pads", 2 * SPATIAL_MAX, 0}, e);
     if (!rc) *ret = s;
     return rc;
 }

@@ -57,6 +57,18 @@ typedef struct {
 
 /* A NaN is a maximum: no number is larger, and it stays. */
 #define DEFINE_MAX(name, type, lowest) \
+    static type largest_##name(const type *x, const pool_shape *s, const cell_box *b, size_t *ret_at) \
+    { \
+        type best = lowest; \
+        *ret_at = (b->d[0].first * s->in[1] + b->d[1].first) * s->in[2] + b->d[2].first; \
+        EACH_CELL(s, *b, { \
+            if (x[from] > best || x[from] != x[from]) { \
+                best = x[from]; \
+                *ret_at = from; \
+            } \
+        }) \
+        return best; \
+    } \
     static void max_##name(const pool_call *c, size_t plane) \
     { \
         const pool_shape *s = c->shape; \
@@ -64,15 +76,8 @@ typedef struct {
         const type *x = (const type *)c->x + base; \
         type *y = (type *)c->y + out; \
         EACH_WINDOW(s, { \
-            type best = lowest; \
-            size_t best_at = b.d[0].first * s->in[1] * s->in[2] + b.d[1].first * s->in[2] + b.d[2].first; \
-            EACH_CELL(s, b, { \
-                if (x[from] > best || x[from] != x[from]) { \
-                    best = x[from]; \
-                    best_at = from; \
-                } \
-            }) \
-            y[at] = best; \
+            size_t best_at; \
+            y[at] = largest_##name(x, s, &b, &best_at); \
             if (c->index) c->index[out + at] = index_of(c, base, best_at); \
         }) \
     }

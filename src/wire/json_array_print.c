@@ -84,6 +84,12 @@ static inline char *number(const json_array *a, char *p, const uint8_t *from)
     return p + len + 1;
 }
 
+static err_code not_finite(size_t at, err *e)
+{
+    return err_set(e, ERR_INVALID, "element %zu: expected a finite number, got NaN or infinity, which JSON cannot "
+                   "carry: ask for binary output", at);
+}
+
 static err_code numbers(buf *b, const json_array *a, size_t at, size_t count, err *e)
 {
     size_t size = json_elem_size(a->elem);
@@ -94,10 +100,7 @@ static err_code numbers(buf *b, const json_array *a, size_t at, size_t count, er
         if (!p) return ERR_OK;   /* the buf remembers */
         for (size_t end = i + n; i < end; i++, from += size) {
             p = number(a, p, from);
-            if (!p) {
-                return err_set(e, ERR_INVALID, "element %zu: expected a finite number, got NaN or infinity, which "
-                               "JSON cannot carry: ask for binary output", at + i);
-            }
+            if (!p) return not_finite(at + i, e);
         }
         b->len += (size_t)(p - start) - (i == count);   /* without the last comma */
     }
