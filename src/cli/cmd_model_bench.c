@@ -84,8 +84,9 @@ static err_code measure(exec *x, uint64_t runs, uint64_t *ns, figures *f, err *e
     }
     if (rc) return rc;
     qsort(ns, (size_t)runs, sizeof *ns, by_size);
+    uint64_t low = ns[(runs - 1) / 2], high = ns[runs / 2];
     f->min_ms = (double)ns[0] / 1e6;
-    f->median_ms = ((double)ns[(runs - 1) / 2] + (double)ns[runs / 2]) / 2e6;
+    f->median_ms = ((double)low + (double)high) / 2e6;
     return ERR_OK;
 }
 

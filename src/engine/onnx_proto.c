@@ -53,27 +53,30 @@ static err_code import_parse(onnx_import *ret, pb r, err *e)
     return pb_check(&r, "opset_import", e);
 }
 
-static err_code node_parse(onnx_node *n, pb r, arena *a, err *e)
+static err_code node_parse(onnx_node *ret, pb r, arena *a, err *e)
 {
     uint32_t counts[NUMBERS];
     pb_field f;
     count_fields(r, counts);
-    *n = (onnx_node){.in = arena_new(a, str, counts[NODE_INPUT]), .out = arena_new(a, str, counts[NODE_OUTPUT]),
-                     .attrs = arena_new(a, pb, counts[NODE_ATTR])};
-    if (!n->in || !n->out || !n->attrs) return no_memory(e);
+    onnx_node n = {.in = arena_new(a, str, counts[NODE_INPUT]),
+                   .out = arena_new(a, str, counts[NODE_OUTPUT]),
+                   .attrs = arena_new(a, pb, counts[NODE_ATTR])};
+    if (!n.in || !n.out || !n.attrs) return no_memory(e);
     while (pb_next(&r, &f)) {
         switch (f.number) {
-        case NODE_INPUT: n->in[n->in_count++] = pb_text(&r, &f); break;
-        case NODE_OUTPUT: n->out[n->out_count++] = pb_text(&r, &f); break;
-        case NODE_NAME: n->name = pb_text(&r, &f); break;
-        case NODE_OP: n->op = pb_text(&r, &f); break;
-        case NODE_DOMAIN: n->domain = domain_of(pb_text(&r, &f)); break;
-        case NODE_OVERLOAD: n->overload = pb_text(&r, &f); break;
-        case NODE_ATTR: n->attrs[n->attr_count++] = pb_sub(&r, &f); break;
+        case NODE_INPUT: n.in[n.in_count++] = pb_text(&r, &f); break;
+        case NODE_OUTPUT: n.out[n.out_count++] = pb_text(&r, &f); break;
+        case NODE_NAME: n.name = pb_text(&r, &f); break;
+        case NODE_OP: n.op = pb_text(&r, &f); break;
+        case NODE_DOMAIN: n.domain = domain_of(pb_text(&r, &f)); break;
+        case NODE_OVERLOAD: n.overload = pb_text(&r, &f); break;
+        case NODE_ATTR: n.attrs[n.attr_count++] = pb_sub(&r, &f); break;
         default: break;
         }
     }
-    return pb_check(&r, "NodeProto", e);
+    err_code rc = pb_check(&r, "NodeProto", e);
+    if (!rc) *ret = n;
+    return rc;
 }
 
 static err_code dim_parse(onnx_value *v, pb r, err *e)
@@ -137,17 +140,14 @@ static err_code type_parse(onnx_value *v, pb r, err *e)
 static err_code value_parse(onnx_value *v, pb r, err *e)
 {
     pb_field f;
-    pb type;
-    bool typed = false;
+    pb type = {0};   /* a value without a type is one of any type: an empty message */
     *v = (onnx_value){0};
     while (pb_next(&r, &f)) {
         if (f.number == INFO_NAME) v->name = pb_text(&r, &f);
-        if (f.number != INFO_TYPE) continue;
-        type = pb_sub(&r, &f);
-        typed = true;
+        if (f.number == INFO_TYPE) type = pb_sub(&r, &f);
     }
     err_code rc = pb_check(&r, "ValueInfoProto", e);
-    return rc || !typed ? rc : type_parse(v, type, e);
+    return rc ? rc : type_parse(v, type, e);
 }
 
 err_code onnx_graph_parse(onnx_graph *ret, pb message, arena *a, err *e)
@@ -181,32 +181,34 @@ err_code onnx_graph_parse(onnx_graph *ret, pb message, arena *a, err *e)
     return rc;
 }
 
-static err_code function_parse(onnx_function *fn, pb r, arena *a, err *e)
+static err_code function_parse(onnx_function *ret, pb r, arena *a, err *e)
 {
     uint32_t counts[NUMBERS];
     pb_field f;
     count_fields(r, counts);
-    *fn = (onnx_function){.imports = arena_new(a, onnx_import, counts[FN_IMPORT]),
-                          .in = arena_new(a, str, counts[FN_INPUT]),
-                          .out = arena_new(a, str, counts[FN_OUTPUT]),
-                          .defaults = arena_new(a, pb, counts[FN_DEFAULT]),
-                          .nodes = arena_new(a, onnx_node, counts[FN_NODE])};
-    if (!fn->imports || !fn->in || !fn->out || !fn->defaults || !fn->nodes) return no_memory(e);
+    onnx_function fn = {.imports = arena_new(a, onnx_import, counts[FN_IMPORT]),
+                        .in = arena_new(a, str, counts[FN_INPUT]),
+                        .out = arena_new(a, str, counts[FN_OUTPUT]),
+                        .defaults = arena_new(a, pb, counts[FN_DEFAULT]),
+                        .nodes = arena_new(a, onnx_node, counts[FN_NODE])};
+    if (!fn.imports || !fn.in || !fn.out || !fn.defaults || !fn.nodes) return no_memory(e);
     err_code rc = ERR_OK;
     while (!rc && pb_next(&r, &f)) {
         switch (f.number) {
-        case FN_NAME: fn->name = pb_text(&r, &f); break;
-        case FN_DOMAIN: fn->domain = domain_of(pb_text(&r, &f)); break;
-        case FN_OVERLOAD: fn->overload = pb_text(&r, &f); break;
-        case FN_INPUT: fn->in[fn->in_count++] = pb_text(&r, &f); break;
-        case FN_OUTPUT: fn->out[fn->out_count++] = pb_text(&r, &f); break;
-        case FN_IMPORT: rc = import_parse(&fn->imports[fn->import_count++], pb_sub(&r, &f), e); break;
-        case FN_DEFAULT: fn->defaults[fn->default_count++] = pb_sub(&r, &f); break;
-        case FN_NODE: rc = node_parse(&fn->nodes[fn->node_count++], pb_sub(&r, &f), a, e); break;
+        case FN_NAME: fn.name = pb_text(&r, &f); break;
+        case FN_DOMAIN: fn.domain = domain_of(pb_text(&r, &f)); break;
+        case FN_OVERLOAD: fn.overload = pb_text(&r, &f); break;
+        case FN_INPUT: fn.in[fn.in_count++] = pb_text(&r, &f); break;
+        case FN_OUTPUT: fn.out[fn.out_count++] = pb_text(&r, &f); break;
+        case FN_IMPORT: rc = import_parse(&fn.imports[fn.import_count++], pb_sub(&r, &f), e); break;
+        case FN_DEFAULT: fn.defaults[fn.default_count++] = pb_sub(&r, &f); break;
+        case FN_NODE: rc = node_parse(&fn.nodes[fn.node_count++], pb_sub(&r, &f), a, e); break;
         default: break;
         }
     }
-    return rc ? rc : pb_check(&r, "FunctionProto", e);
+    if (!rc) rc = pb_check(&r, "FunctionProto", e);
+    if (!rc) *ret = fn;
+    return rc;
 }
 
 err_code onnx_model_parse(onnx_model *ret, str bytes, arena *a, err *e)

@@ -26,7 +26,7 @@ static size_t distinct_count;
 static lock build_lock = LOCK_INIT;   /* guards the building */
 static _Atomic bool built;
 
-static str domain_of(str domain) { return str_is(domain, "ai.onnx") ? (str){0} : domain; }
+static str domain_of(str domain) { return str_is(domain, "ai.onnx") ? STR("") : domain; }
 
 static size_t slot_of(str domain, str name) { return (size_t)(str_hash(name) + 31 * str_hash(domain)) % SLOTS; }
 

@@ -199,6 +199,15 @@ static void do_range(const each *shared, uint64_t at, uint64_t end)
     }
 }
 
+/* Elements at .. at + n of input i, broadcast to the output. */
+static const void *fold_input(const each *x, uint32_t i, uint64_t at, size_t n, tile *room)
+{
+    const op_call *c = x->call;
+    view v = view_broadcast(&c->in[i]->shape, &c->out[0]->shape);
+    view_collapse((view *[]){&v}, 1);
+    return read_tile(x, i, c->in[i], &v, at, n, room);
+}
+
 /* The sum (max, ...) of any number of inputs over one range, a tile at a time.  It grows beside the output, which may
  * be the memory of an input that is still to be read. */
 static void fold_range(const each *x, uint64_t at, uint64_t end)
@@ -207,15 +216,10 @@ static void fold_range(const each *x, uint64_t at, uint64_t end)
     const op_call *c = x->call;
     while (at < end) {
         size_t n = end - at < TILE ? (size_t)(end - at) : TILE;
-        for (uint32_t i = 0; i < c->in_count; i++) {
-            view v = view_broadcast(&c->in[i]->shape, &c->out[0]->shape);
-            view_collapse((view *[]){&v}, 1);
-            const void *from = read_tile(x, i, c->in[i], &v, at, n, &room);
-            if (i == 0)
-                memcpy(&sum, from, x->native ? dtype_bytes(c->in[0]->type, n) : n * tile_size(x->as));
-            else
-                x->fn(x, &sum, (const void *[]){&sum, from}, n);
-        }
+        memcpy(&sum, fold_input(x, 0, at, n, &room),
+               x->native ? dtype_bytes(c->in[0]->type, n) : n * tile_size(x->as));
+        for (uint32_t i = 1; i < c->in_count; i++)
+            x->fn(x, &sum, (const void *[]){&sum, fold_input(x, i, at, n, &room)}, n);
         if (x->mean)
             x->mean(x, &sum, (const void *[]){&sum}, n);
         finish(x, &sum, at, n);

@@ -65,23 +65,26 @@ static err_code product(op_call *c, const features *x, const linear *l, float *y
                    .k = x->count,
                    .a = {.data = x->at, .row = x->count, .column = 1},
                    .b = {.data = l->coefficients, .row = 1, .column = x->count},
-                   .c = y,
                    .c_row = l->scores,
                    .alpha = 1,
                    .bias_column = l->intercepts};
+    g.c = y;
     return gemm_f32(&g, c->k, c->pool, c->scratch, e);
 }
 
 /* Room for the product, and for one row of it in double. */
 static err_code rooms(op_call *c, const features *x, const linear *l, float **ret_product, double **ret_row, err *e)
 {
-    size_t count;
-    *ret_product = NULL;
-    *ret_row = arena_push_raw(c->scratch, (l->scores + 1) * sizeof **ret_row, _Alignof(double));
-    if (!__builtin_mul_overflow(x->rows * sizeof **ret_product, l->scores, &count))
-        *ret_product = arena_push_raw(c->scratch, count, MEM_ALIGN);
-    if (*ret_product && *ret_row) return ERR_OK;
-    return op_err(c, e, ERR_LIMIT, "no memory for %zu scores of %zu rows", l->scores, x->rows);
+    size_t bytes;
+    float *y = NULL;
+    double *row = arena_push_raw(c->scratch, (l->scores + 1) * sizeof *row, _Alignof(double));
+    if (!__builtin_mul_overflow(x->rows * sizeof *y, l->scores, &bytes))
+        y = arena_push_raw(c->scratch, bytes, MEM_ALIGN);
+    if (!y || !row)
+        return op_err(c, e, ERR_LIMIT, "no memory for %zu scores of %zu rows", l->scores, x->rows);
+    *ret_product = y;
+    *ret_row = row;
+    return ERR_OK;
 }
 
 /* ---- LinearClassifier ------------------------------------------------------------------------------------------- */
@@ -124,11 +127,12 @@ static err_code classifier_run(op_call *c, err *e)
     if (!rc) rc = classifier_of(c, &x, &l, e);
     if (!rc) rc = rooms(c, &x, &l, &y, &row, e);
     if (!rc) rc = product(c, &x, &l, y, e);
-    for (size_t r = 0; r < x.rows && !rc; r++) {
+    if (rc) return rc;
+    for (size_t r = 0; r < x.rows; r++) {
         for (size_t i = 0; i < l.scores; i++) row[i] = (double)y[r * l.scores + i];
         classify(c, &l, r, row);
     }
-    return rc;
+    return ERR_OK;
 }
 
 /* ---- LinearRegressor -------------------------------------------------------------------------------------------- */

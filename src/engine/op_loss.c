@@ -74,6 +74,7 @@ static err_code check_labels(const losses *s, err *e)
 static double log_sum_exp(const tensor *x, const view *v, uint64_t classes)
 {
     double max = -(double)INFINITY, sum = 0;
+    if (classes == 0) return max;
     for (uint64_t k = 0; k < classes; k++)
         max = fmax(max, tensor_f64(x, (uint64_t)v->offset + k * (uint64_t)v->stride[0]));
     for (uint64_t k = 0; k < classes; k++)

@@ -106,9 +106,10 @@ static void row_pad(char *to, const char *from, const int64_t *map, int64_t n, s
     }
 }
 
-static void pad_rows(const op_call *c, int64_t *const maps[TENSOR_RANK_MAX], size_t size, const uint8_t *constant)
+/* maps: for each axis of y where its elements come from, -1 = padding. */
+static void pad_rows(const op_call *c, const shape *y, int64_t *const *maps, size_t size, const uint8_t *constant)
 {
-    const shape *x = &c->in[0]->shape, *y = &c->out[0]->shape;
+    const shape *x = &c->in[0]->shape;
     uint32_t last = y->rank - 1;
     uint64_t rows = shape_count_range(y, 0, last);
     for (uint64_t r = 0; r < rows; r++) {
@@ -151,7 +152,7 @@ static err_code pad_run(op_call *c, err *e)
             maps[d][i] = at < 0 ? -1 : at + cut;
         }
     }
-    pad_rows(c, maps, size, constant);
+    pad_rows(c, &p.out, maps, size, constant);
     return ERR_OK;
 }
 

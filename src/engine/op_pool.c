@@ -45,7 +45,7 @@ static err_code max_infer(op_call *c, err *e) { return infer(c, T_MAX, e); }
 
 static err_code float_infer(op_call *c, err *e) { return infer(c, T_FLOAT, e); }
 
-static err_code run(op_call *c, pool_call *call, const spatial_fit *f, err *e)
+static err_code run(op_call *c, pool_call call, const spatial_fit *f, err *e)
 {
     const shape *x = &c->in[0]->shape;
     pool_shape s = {.planes = (size_t)x->dim[0] * (size_t)x->dim[1]};
@@ -56,12 +56,12 @@ static err_code run(op_call *c, pool_call *call, const spatial_fit *f, err *e)
     memcpy(s.dilation, f->dilation, sizeof s.dilation);
     memcpy(s.pad, f->pad, sizeof s.pad);
     memcpy(s.pad_end, f->pad_end, sizeof s.pad_end);
-    call->shape = &s;
-    call->type = c->in[0]->type;
-    call->x = c->in[0]->data;
-    call->y = c->out[0]->data;
+    call.shape = &s;
+    call.type = c->in[0]->type;
+    call.x = c->in[0]->data;
+    call.y = c->out[0]->data;
     if (tensor_count(c->out[0]) == 0) return ERR_OK;
-    bool half = call->type == DT_F16 || call->type == DT_BF16;
+    bool half = call.type == DT_F16 || call.type == DT_BF16;
     const float *wide;
     float *y = NULL;
     err_code rc = ERR_OK;
@@ -69,11 +69,11 @@ static err_code run(op_call *c, pool_call *call, const spatial_fit *f, err *e)
         rc = half_in(c, 0, &wide, e);
         if (!rc) rc = half_out(c, 0, &y, e);
         if (rc) return rc;
-        call->type = DT_F32;
-        call->x = wide;
-        call->y = y;
+        call.type = DT_F32;
+        call.x = wide;
+        call.y = y;
     }
-    rc = pool_run(call, c->k, c->pool, c->scratch, e);
+    rc = pool_run(&call, c->k, c->pool, c->scratch, e);
     if (rc) return err_wrap(e, "%s", node_text(c->graph, c->node, (char[200]){0}));
     if (half) half_done(c, 0, y);
     return ERR_OK;
@@ -85,7 +85,7 @@ static err_code max_run(op_call *c, err *e)
     pool_call call = {.kind = POOL_MAX, .column_major = node_int(c->node, "storage_order", 0) != 0};
     if (c->out_count > 1 && c->out[1]) call.index = c->out[1]->data;
     err_code rc = fit(c, &f, e);
-    return rc ? rc : run(c, &call, &f, e);
+    return rc ? rc : run(c, call, &f, e);
 }
 
 static err_code average_run(op_call *c, err *e)
@@ -93,7 +93,7 @@ static err_code average_run(op_call *c, err *e)
     spatial_fit f;
     pool_call call = {.kind = POOL_AVERAGE, .count_pad = node_int(c->node, "count_include_pad", 0) != 0};
     err_code rc = fit(c, &f, e);
-    return rc ? rc : run(c, &call, &f, e);
+    return rc ? rc : run(c, call, &f, e);
 }
 
 static err_code power_of(const op_call *c, int64_t *ret, err *e)
@@ -109,7 +109,7 @@ static err_code lp_run(op_call *c, err *e)
     pool_call call = {.kind = POOL_LP};
     err_code rc = power_of(c, &call.p, e);
     if (!rc) rc = fit(c, &f, e);
-    return rc ? rc : run(c, &call, &f, e);
+    return rc ? rc : run(c, call, &f, e);
 }
 
 static uint64_t flops(const op_call *c)

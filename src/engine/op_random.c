@@ -15,7 +15,7 @@ typedef struct {
 
 static void twister_init(twister *t, uint32_t seed)
 {
-    t->at = TWIST_WORDS;
+    *t = (twister){.at = TWIST_WORDS};
     for (uint32_t i = 0; i < TWIST_WORDS; i++) {
         t->word[i] = seed;
         seed = 1812433253u * (seed ^ seed >> 30) + i + 1;

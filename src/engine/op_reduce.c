@@ -81,7 +81,7 @@ static int64_t least_of(dtype t)
 static int64_t most_of(dtype t)
 {
     uint32_t bits = t == DT_BOOL ? 1 : dtype_bits(t) - (dtype_kind_of(t) == KIND_INT);
-    return INT64_MAX >> (63 - (bits < 63 ? bits : 63));
+    return bits < 63 ? ((int64_t)1 << bits) - 1 : INT64_MAX;
 }
 
 static state start(const reduce *r)

@@ -11,8 +11,9 @@
 enum { DIRECTIONS_MAX = 2, FUNCTIONS_MAX = 3 };
 #define T_RNN (T1(DT_F32) | T1(DT_F16) | T1(DT_BF16))
 
-/* Inputs in the order of ONNX. */
+/* Inputs and outputs in the order of ONNX. */
 enum { IN_X, IN_W, IN_R, IN_B, IN_LENGTHS, IN_H, IN_C, IN_P };
+enum { OUT_Y, OUT_H, OUT_C };
 
 typedef struct {
     rnn_kind kind;
@@ -196,7 +197,7 @@ static void pack_directions(rnn_weights *ret, float *memory, const rnn_state *s,
 {
     size_t all = rnn_gates(s->kind) * r->hidden, room = rnn_room(s->kind, r->input, r->hidden);
     room = (room + 15) / 16 * 16;
-    for (uint32_t d = 0; d < s->directions; d++)
+    for (size_t d = 0; d < s->directions; d++)
         rnn_pack(&ret[d], memory + d * room, r, in[0] + d * all * r->input, in[1] + d * all * r->hidden,
                  in[2] ? in[2] + d * 2 * all : NULL, in[3] ? in[3] + d * 3 * r->hidden : NULL, k);
 }
@@ -329,6 +330,13 @@ static err_code run_direction(op_call *c, const rnn_state *s, rnn_call r, uint32
     return ERR_OK;
 }
 
+/* An output as float32; NULL where nothing is to be written. */
+static err_code out_of(op_call *c, uint32_t i, float **ret, err *e)
+{
+    *ret = NULL;
+    return i < c->out_count && c->out[i] && tensor_count(c->out[i]) ? half_out(c, i, ret, e) : ERR_OK;
+}
+
 static err_code run(op_call *c, err *e)
 {
     rnn_state local;
@@ -343,17 +351,19 @@ static err_code run(op_call *c, err *e)
     if (!rc) rc = half_in(c, IN_X, &r.x, e);
     if (!rc) rc = half_in(c, IN_H, &io.first_h, e);
     if (!rc) rc = half_in(c, IN_C, &io.first_c, e);
-    float **outs[] = {&io.y, &io.last_h, &io.last_c};
-    for (uint32_t i = 0; i < c->out_count && !rc; i++)
-        if (c->out[i] && tensor_count(c->out[i])) rc = half_out(c, i, outs[i], e);
+    if (!rc) rc = out_of(c, OUT_Y, &io.y, e);
+    if (!rc) rc = out_of(c, OUT_H, &io.last_h, e);
+    if (!rc) rc = out_of(c, OUT_C, &io.last_c, e);
     if (rc) return rc;
     for (uint32_t d = 0; d < s->directions && !rc; d++) {
         r.weights = s->packed ? s->weights[d] : now[d];
         rc = run_direction(c, s, r, d, &io, e);
     }
-    for (uint32_t i = 0; i < c->out_count && !rc; i++)
-        if (*outs[i]) half_done(c, i, *outs[i]);
-    return rc;
+    if (rc) return rc;
+    if (io.y) half_done(c, OUT_Y, io.y);
+    if (io.last_h) half_done(c, OUT_H, io.last_h);
+    if (io.last_c) half_done(c, OUT_C, io.last_c);
+    return ERR_OK;
 }
 
 static uint64_t flops(const op_call *c)

@@ -262,7 +262,8 @@ static float deform_sample(const float *plane, const spatial_fit *f, float y, fl
     if (!(y > -1 && y < height && x > -1 && x < width)) return 0;
     float y0 = floorf(y), x0 = floorf(x), sum = 0;
     for (int i = 0; i < 4; i++) {
-        float py = y0 + (float)(i / 2), px = x0 + (float)(i % 2);
+        bool below = i > 1, right = i & 1;
+        float py = y0 + (float)below, px = x0 + (float)right;
         if (py < 0 || py >= height || px < 0 || px >= width) continue;
         sum += (1 - fabsf(y - py)) * (1 - fabsf(x - px)) * plane[(size_t)py * f->in[2] + (size_t)px];
     }
@@ -276,8 +277,9 @@ static void deform_row(const deform *d, float *to, const float *plane, const flo
     const spatial_fit *f = &d->f;
     size_t ky = tap / f->kernel[2] * f->dilation[1], kx = tap % f->kernel[2] * f->dilation[2];
     for (size_t i = 0; i < d->points; i++) {
-        float y = (float)(i / f->out[2] * f->stride[1] + ky) - (float)f->pad[1] + offset[2 * tap * d->points + i];
-        float x = (float)(i % f->out[2] * f->stride[2] + kx) - (float)f->pad[2] + offset[(2 * tap + 1) * d->points + i];
+        size_t row = i / f->out[2] * f->stride[1] + ky, column = i % f->out[2] * f->stride[2] + kx;
+        float y = (float)row - (float)f->pad[1] + offset[2 * tap * d->points + i];
+        float x = (float)column - (float)f->pad[2] + offset[(2 * tap + 1) * d->points + i];
         to[i] = deform_sample(plane, f, y, x) * (mask ? mask[tap * d->points + i] : 1);
     }
 }
@@ -294,11 +296,12 @@ static err_code deform_image(op_call *c, const deform *d, const float *const in[
     }
     err_code rc = ERR_OK;
     for (size_t group = 0; group < d->groups && !rc; group++) {
+        float *to = y + group * rows * d->points;
         gemm_call g = {.batch = 1,
                        .m = rows,
                        .n = d->points,
                        .k = kk,
-                       .c = y + group * rows * d->points,
+                       .c = to,
                        .c_row = d->points,
                        .alpha = 1,
                        .a = {.data = in[D_W] + group * rows * kk, .row = kk, .column = 1},

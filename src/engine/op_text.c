@@ -79,13 +79,13 @@ static splitter splitter_of(const op_call *c)
     return (splitter){by.len ? cut_delimiter : cut_blanks, by, node_int(c->node, "maxsplit", -1)};
 }
 
-/* Parts of s, the first `room` of them into `to`. */
+/* How many parts s has, the first `room` of them into `to`; NULL only counts. */
 static uint64_t split(const splitter *by, str s, str *to, uint64_t room)
 {
     uint64_t n = 0;
     str part, rest = {s.p ? s.p : "", s.len};
     while (by->cut(&rest, by->cuts_max >= 0 && n == (uint64_t)by->cuts_max, by->by, &part)) {
-        if (n < room) to[n] = part;
+        if (to && n < room) to[n] = part;
         n++;
     }
     return n;
@@ -118,7 +118,7 @@ static err_code split_run(op_call *c, err *e)
     str *parts = c->out[0] ? c->out[0]->data : NULL;
     for (uint64_t i = 0; i < n; i++) {
         str *to = parts ? parts + i * most : NULL;
-        uint64_t count = split(&by, from[i], to, to ? most : 0);
+        uint64_t count = split(&by, from[i], to, most);
         for (uint64_t k = count; to && k < most; k++) to[k] = STR("");
         if (c->out_count > 1 && c->out[1]) ((int64_t *)c->out[1]->data)[i] = (int64_t)count;
     }
@@ -200,10 +200,9 @@ static err_code normalizer_infer(op_call *c, err *e)
 static err_code stops_make(op_call *c, bool exact, label_map *ret, err *e)
 {
     *ret = (label_map){.keys = label_list(node_attr(c->node, "stopwords"))};
-    uint64_t n = tensor_count(&ret->keys);
     err inner;
     if (ret->keys.type == DT_NONE) ret->keys = tensor_make(DT_STRING, &(shape){.rank = 1}, NULL);
-    n = tensor_count(&ret->keys);
+    uint64_t n = tensor_count(&ret->keys);
     if (!exact && n) {
         const str *from = ret->keys.data;
         str *words = arena_new(c->scratch, str, n);

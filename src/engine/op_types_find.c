@@ -32,7 +32,7 @@ const op_types *op_types_find(str domain, str name, int64_t opset)
 
 bool op_types_input(const op_types *t, uint32_t input, uint32_t *ret_set, uint32_t *ret_var)
 {
-    uint32_t count = (uint32_t)strlen(t->inputs) / OP_TYPES_STEP;
+    size_t count = strlen(t->inputs) / OP_TYPES_STEP;
     if (input >= count && (!t->variadic || count == 0)) return false;
     const char *p = t->inputs + (input < count ? input : count - 1) * OP_TYPES_STEP;
     *ret_set = op_type_sets[(p[0] - 'A') * 26 + (p[1] - 'A')];

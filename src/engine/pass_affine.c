@@ -97,18 +97,22 @@ static const float *per_channel(const pass *p, const linear *l, value_id v, bool
     return t->data;
 }
 
+/* Parameter `i` of a BatchNormalization when it is a constant with one value per channel, else NULL. */
+static const float *norm_constant(const pass *p, const linear *l, const node *n, uint32_t i)
+{
+    const tensor *t = pass_floats(p, n->in[i]);
+    return t && tensor_count(t) == l->channels ? t->data : NULL;
+}
+
 static bool norm_of(const pass *p, const linear *l, const node *n, affine *a)
 {
-    const tensor *t[4];
     if (l->rank < 2 || l->axis != 1 || node_int(n, "training_mode", 0) || !node_int(n, "spatial", 1)) return false;
     for (uint32_t i = 1; i < n->out_count; i++) {
         if (n->out[i] != VALUE_NONE && p->readers[n->out[i]]) return false;
     }
-    for (uint32_t i = 0; i < 4; i++) {
-        t[i] = pass_floats(p, n->in[i + 1]);
-        if (!t[i] || tensor_count(t[i]) != l->channels) return false;
-    }
-    const float *scale = t[0]->data, *shift = t[1]->data, *mean = t[2]->data, *var = t[3]->data;
+    const float *scale = norm_constant(p, l, n, 1), *shift = norm_constant(p, l, n, 2),
+                *mean = norm_constant(p, l, n, 3), *var = norm_constant(p, l, n, 4);
+    if (!scale || !shift || !mean || !var) return false;
     double epsilon = (double)node_float(n, "epsilon", 1e-5f);
     for (uint64_t c = 0; c < l->channels; c++) {
         a->k[c] = (double)scale[c] / sqrt((double)var[c] + epsilon);

@@ -13,8 +13,8 @@ typedef struct {
     shape y;
 } product;
 
-/* Of inputs a and b of the node; ERR_INVALID names both shapes when they do not fit. */
-err_code product_of(const op_call *c, uint32_t a, uint32_t b, product *ret, err *e) MUST_USE;
+/* Of two inputs of the node; ERR_INVALID names both shapes when they do not fit. */
+err_code product_of(const op_call *c, uint32_t left, uint32_t right, product *ret, err *e) MUST_USE;
 /* Where each matrix of the batch starts in an operand with batch dimensions `lead` and `matrix` elements each; NULL
  * when there is only one.  The list lies in the call's scratch. */
 err_code product_starts(op_call *c, const product *p, const shape *lead, size_t matrix, const size_t **ret,

@@ -182,13 +182,13 @@ err_code subrun_copy(tensor *ret, const op_call *c, const tensor *t, arena *a, e
 {
     size_t bytes = tensor_bytes(t);
     tensor copy = *t;
-    copy.data = bytes ? arena_push_raw(a, bytes, MEM_ALIGN) : NULL;
-    if (bytes && !copy.data) return op_err(c, e, ERR_LIMIT, "no room for %zu bytes of a subgraph's output", bytes);
-    if (bytes) memcpy(copy.data, t->data, bytes);
-    for (uint64_t i = 0; t->type == DT_STRING && i < tensor_count(t); i++) {
-        str *s = (str *)copy.data + i;
-        *s = str_copy(a, *s);
-        if (!s->p) return op_err(c, e, ERR_LIMIT, "no room for the strings of a subgraph's output");
+    copy.data = arena_copy(a, t->data, bytes, MEM_ALIGN);
+    if (!copy.data) return op_err(c, e, ERR_LIMIT, "no room for %zu bytes of a subgraph's output", bytes);
+    str *texts = copy.data;
+    size_t text_count = t->type == DT_STRING ? bytes / sizeof *texts : 0;
+    for (size_t i = 0; i < text_count; i++) {
+        texts[i] = str_copy(a, texts[i]);
+        if (!texts[i].p) return op_err(c, e, ERR_LIMIT, "no room for the strings of a subgraph's output");
     }
     *ret = copy;
     return ERR_OK;

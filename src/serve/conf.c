@@ -85,7 +85,7 @@ static const row rows[] = {
 static bool name_is(const char *name, str key)
 {
     size_t i = 0;
-    for (; name[i] && i < key.len; i++) {
+    for (; i < key.len && name[i]; i++) {
         char c = key.p[i] == '_' ? '-' : key.p[i];
         if (c != name[i]) return false;
     }
@@ -169,7 +169,7 @@ static err_code value_set(conf *c, const row *r, const char *where, str value, e
     case TEXT: {
         str copy = str_copy(c->memory, value);
         if (!copy.p) return err_set(e, ERR_NOMEM, "%s: no memory for the value", where);
-        memcpy(field, &copy, sizeof copy);
+        *(str *)field = copy;
         return ERR_OK;
     }
     case U64:
@@ -184,7 +184,7 @@ static err_code value_set(conf *c, const row *r, const char *where, str value, e
         break;
     }
     if (rc) return rc;
-    memcpy(field, &n, sizeof n);
+    *(uint64_t *)field = n;
     return ERR_OK;
 }
 
@@ -273,7 +273,7 @@ static err_code flag_set(conf *c, int argc, char *const *argv, int *at, err *e)
         if (*at + 1 >= argc) return err_set(e, ERR_INVALID, "%s: expected a value after it, got nothing", where);
         value = str_of(argv[++*at]);
     }
-    return config ? ERR_OK : value_set(c, r, where, value, e);
+    return r ? value_set(c, r, where, value, e) : ERR_OK;   /* --config: conf_file_flag() finds it */
 }
 
 err_code conf_flags(conf *c, int argc, char *const *argv, err *e)

@@ -97,7 +97,7 @@ static err_code add(repository *r, str name, const char *path, err *e)
         return err_set(e, ERR_INVALID, "models: duplicate name '" STR_FMT "' for " STR_FMT " and %s", STR_ARG(name),
                        STR_ARG(other->path), path);
     if (r->count == r->room) {
-        served **bigger = mem_grow(r->all, r->count * sizeof *bigger, r->room ? 2 * r->room : 8, sizeof *bigger);
+        served **bigger = mem_grow(r->all, r->count * sizeof(served *), r->room ? 2 * r->room : 8, sizeof(served *));
         if (!bigger) return err_set(e, ERR_NOMEM, "models: no memory for %zu", r->count + 1);
         r->all = bigger;
         r->room = r->room ? 2 * r->room : 8;

@@ -290,10 +290,9 @@ static err_code plan_taps(plan *p, arena *scratch, err *e)
     return ERR_OK;
 }
 
-static err_code columns_f32(plan *p, compute *pool, arena *scratch, err *e)
+static err_code columns_f32(plan *p, window *w, compute *pool, arena *scratch, err *e)
 {
     const conv_shape *s = &p->s;
-    window w;
     p->rows = s->out_channels / s->groups;
     p->kk = p->channels * p->taps;
     p->k_block = gemm_k_block(p->kk);
@@ -302,7 +301,7 @@ static err_code columns_f32(plan *p, compute *pool, arena *scratch, err *e)
     size_t blocks = s->batch * s->groups * p->cut.row_blocks * p->cut.column_blocks;
     if (blocks > UINT32_MAX)
         return err_set(e, ERR_LIMIT, "convolution: %zu blocks are more than %u", blocks, UINT32_MAX);
-    err_code code = plan_planes(p, &w, scratch, e);
+    err_code code = plan_planes(p, w, scratch, e);
     if (code == ERR_OK && !p->at) code = plan_taps(p, scratch, e);
     if (code != ERR_OK) return code;
     p->panels = p->cut.columns * p->k_block;
@@ -354,19 +353,18 @@ static void run_channel(void *ctx, uint32_t index)
     gemm_slots_give(&p->slots, slot);
 }
 
-static err_code depthwise_f32(plan *p, compute *pool, arena *scratch, err *e)
+static err_code depthwise_f32(plan *p, window *w, compute *pool, arena *scratch, err *e)
 {
     const conv_shape *s = &p->s;
-    window w;
     window_shape ws = window_of(s, s->out[1]);
     size_t floats, line, units;
-    if (!window_init(&w, &ws) || __builtin_mul_overflow(w.pitch, s->out[1], &line) ||
-        __builtin_add_overflow(w.floats, line, &floats) || __builtin_mul_overflow(s->batch, s->out_channels, &units) ||
+    if (!window_init(w, &ws) || __builtin_mul_overflow(w->pitch, s->out[1], &line) ||
+        __builtin_add_overflow(w->floats, line, &floats) || __builtin_mul_overflow(s->batch, s->out_channels, &units) ||
         units > UINT32_MAX)
         return err_set(e, ERR_LIMIT, "convolution: %zu x %zu channels with padded planes are too large", s->batch,
                        s->out_channels);
-    p->window = &w;
-    pool = gemm_pool(pool, s->batch, s->out_channels, p->points, 4 * w.tap_count); /* bound by loads, not sums */
+    p->window = w;
+    pool = gemm_pool(pool, s->batch, s->out_channels, p->points, 4 * w->tap_count); /* bound by loads, not sums */
     err_code code = gemm_slots_init(&p->slots, floats, pool, scratch, e);
     if (code == ERR_OK) compute_for(pool, (uint32_t)units, run_channel, p);
     return code;
@@ -374,11 +372,12 @@ static err_code depthwise_f32(plan *p, compute *pool, arena *scratch, err *e)
 
 err_code conv_f32(const conv_call *c, const kernel_set *k, compute *pool, arena *scratch, err *e)
 {
+    window w;
     plan p = {.call = c, .s = *c->shape, .k = k, .taps = taps_of(c->shape)};
     if (p.s.batch == 0 || p.s.out_channels == 0 || plane_of(p.s.out) == 0) return ERR_OK;
     flatten(&p.s);
     p.plane = plane_of(p.s.in);
     p.points = plane_of(p.s.out);
     p.channels = p.s.in_channels / p.s.groups;
-    return is_depthwise(&p.s) ? depthwise_f32(&p, pool, scratch, e) : columns_f32(&p, pool, scratch, e);
+    return is_depthwise(&p.s) ? depthwise_f32(&p, &w, pool, scratch, e) : columns_f32(&p, &w, pool, scratch, e);
 }

@@ -137,6 +137,7 @@ gemm_cut gemm_cut_make(size_t batch, size_t m, size_t n, const compute *pool)
     gemm_cut c = {.row_blocks = (m + GEMM_BLOCK_MAX - 1) / GEMM_BLOCK_MAX,
                   .column_blocks = (n + GEMM_BLOCK_MAX - 1) / GEMM_BLOCK_MAX};
     size_t have = batch * c.row_blocks * c.column_blocks;
+    INVARIANT(have > 0);
     if (have < want) {
         c.column_blocks = least(c.column_blocks * ((want + have - 1) / have), (n + GEMM_COLUMNS - 1) / GEMM_COLUMNS);
         have = batch * c.row_blocks * c.column_blocks;
@@ -160,11 +161,15 @@ typedef struct {
     gemm_slots slots;
 } plan;
 
-static void set_a(const plan *p, gemm_block *b, size_t batch, size_t i, size_t at, float *buffer)
+/* What a block of A takes of a packing buffer; B follows. */
+static size_t a_floats(const plan *p) { return p->pack_a ? p->cut.rows * p->k_block : 0; }
+
+/* A and B of one step in k: as they lie, packed once for all, or packed here into `to`, which is else NULL. */
+static void set_a(const plan *p, gemm_block *b, size_t batch, size_t i, size_t at, float *to)
 {
     const gemm_matrix *a = &p->g->a;
     const float *data = a->data + (a->batch_at ? a->batch_at[batch] : 0);
-    if (!a->packed && !p->pack_a) {
+    if (!a->packed && !to) {
         b->a = data + i * a->row + at * a->column;
         b->a_row = a->row;
         b->a_step = a->column;
@@ -174,15 +179,15 @@ static void set_a(const plan *p, gemm_block *b, size_t batch, size_t i, size_t a
     b->a_row = 1;
     b->a_step = GEMM_ROWS;
     b->a_panel = GEMM_ROWS * b->k;
-    b->a = a->packed ? data + at * round_up(p->g->m, GEMM_ROWS) + i * b->k : buffer;
-    if (!a->packed) pack(buffer, data + i * a->row + at * a->column, b->m, a->row, b->k, a->column, GEMM_ROWS, p->k);
+    b->a = to ? to : data + at * round_up(p->g->m, GEMM_ROWS) + i * b->k;
+    if (to) pack(to, data + i * a->row + at * a->column, b->m, a->row, b->k, a->column, GEMM_ROWS, p->k);
 }
 
-static void set_b(const plan *p, gemm_block *b, size_t batch, size_t j, size_t at, float *buffer)
+static void set_b(const plan *p, gemm_block *b, size_t batch, size_t j, size_t at, float *to)
 {
     const gemm_matrix *m = &p->g->b;
     const float *data = m->data + (m->batch_at ? m->batch_at[batch] : 0);
-    if (!m->packed && !p->pack_b) {
+    if (!m->packed && !to) {
         b->b = data + j + at * m->row;
         b->b_step = m->row;
         b->b_panel = GEMM_COLUMNS;
@@ -190,8 +195,8 @@ static void set_b(const plan *p, gemm_block *b, size_t batch, size_t j, size_t a
     }
     b->b_step = GEMM_COLUMNS;
     b->b_panel = GEMM_COLUMNS * b->k;
-    b->b = m->packed ? data + at * round_up(p->g->n, GEMM_COLUMNS) + j * b->k : buffer;
-    if (!m->packed) pack(buffer, data + j * m->column + at * m->row, b->n, m->column, b->k, m->row, GEMM_COLUMNS, p->k);
+    b->b = to ? to : data + at * round_up(p->g->n, GEMM_COLUMNS) + j * b->k;
+    if (to) pack(to, data + j * m->column + at * m->row, b->n, m->column, b->k, m->row, GEMM_COLUMNS, p->k);
 }
 
 static void run_block(void *ctx, uint32_t index)
@@ -201,6 +206,7 @@ static void run_block(void *ctx, uint32_t index)
     size_t each = p->cut.row_blocks * p->cut.column_blocks, batch = index / each, rest = index % each, slot = 0;
     size_t i = rest % p->cut.row_blocks * p->cut.rows, j = rest / p->cut.row_blocks * p->cut.columns;
     float *buffer = p->pack_a || p->pack_b ? gemm_slots_take(&p->slots, &slot) : NULL;
+    float *to_a = p->pack_a ? buffer : NULL, *to_b = p->pack_b ? buffer + a_floats(p) : NULL;
     gemm_block b = {
         .m = least(p->cut.rows, g->m - i),
         .n = least(p->cut.columns, g->n - j),
@@ -219,8 +225,8 @@ static void run_block(void *ctx, uint32_t index)
         b.k = least(p->k_block, g->k - at);
         b.add = at > 0;
         b.last = at + b.k == g->k;
-        set_a(p, &b, batch, i, at, buffer);
-        set_b(p, &b, batch, j, at, buffer + (p->pack_a ? p->cut.rows * p->k_block : 0));
+        set_a(p, &b, batch, i, at, to_a);
+        set_b(p, &b, batch, j, at, to_b);
         p->k->gemm_f32(&b);
         at += b.k;
     } while (at < g->k);
@@ -236,10 +242,7 @@ static plan plan_of(const gemm_call *g, const kernel_set *k, const compute *pool
     return p;
 }
 
-static size_t buffer_of(const plan *p)
-{
-    return ((p->pack_a ? p->cut.rows : 0) + (p->pack_b ? p->cut.columns : 0)) * p->k_block;
-}
+static size_t buffer_of(const plan *p) { return a_floats(p) + (p->pack_b ? p->cut.columns * p->k_block : 0); }
 
 size_t gemm_scratch(const gemm_call *g, compute *pool)
 {

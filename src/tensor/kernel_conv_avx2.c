@@ -52,7 +52,8 @@ void im2col_f32_avx2(float *panel, const float *x, const size_t *at, size_t coun
         for (size_t c = 0; c < count; c++, y += GEMM_COLUMNS) {
             const float *from = x + at[c];
             __m256 row = _mm256_setzero_ps();
-            for (size_t i = 0; i < pieces[v]; i++)
+            for (size_t i = 0; i < pieces[v]; i++) /* as many as were written above, which the analyzer loses */
+                /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult) */
                 row = _mm256_or_ps(row, _mm256_maskload_ps(from + piece[v][i].at, piece[v][i].mask));
             _mm256_storeu_ps(y, row);
         }
