@@ -178,6 +178,15 @@ void onnx_build_node_graph(onnx_build *b, const char *op, const char *ins, const
     pb_close(&b->graph, at);
 }
 
+void onnx_build_node_body(onnx_build *b, const char *op, const char *ins, const char *outs, const char *attrs,
+                          const onnx_build *body)
+{
+    size_t at = node_open(&b->graph, op, ins, outs);
+    attrs_put(&b->graph, attrs);
+    graph_attr_put(&b->graph, "body", body);
+    pb_close(&b->graph, at);
+}
+
 void onnx_build_import(onnx_build *b, const char *domain, int64_t version)
 {
     size_t at = pb_open(&b->model, 8);

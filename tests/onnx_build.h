@@ -34,6 +34,9 @@ void onnx_build_node(onnx_build *b, const char *op, const char *ins, const char 
 /* The same with a subgraph attribute; `sub` holds nodes, inputs and outputs and is not wrapped as a model. */
 void onnx_build_node_graph(onnx_build *b, const char *op, const char *ins, const char *outs, const char *attr,
                            const onnx_build *sub, const char *attr2, const onnx_build *sub2);
+/* The same with one subgraph and with plain attributes. */
+void onnx_build_node_body(onnx_build *b, const char *op, const char *ins, const char *outs, const char *attrs,
+                          const onnx_build *body);
 /* opset_import of another domain, FunctionProto, ...: written beside the graph. */
 void onnx_build_import(onnx_build *b, const char *domain, int64_t version);
 str onnx_build_bytes(onnx_build *b);

@@ -79,6 +79,9 @@ err_code onnx_attr_parse(onnx_attr *ret, pb message, arena *scratch, err *e)
         return err_set(e, ERR_INVALID, "attribute '" STR_FMT "': expected a value, got none", STR_ARG(a.name));
     if (graphs && !holds_graphs)
         return err_set(e, ERR_INVALID, "attribute '" STR_FMT "': holds a graph that its type denies", STR_ARG(a.name));
+    if (graphs && a.refers_to.len)
+        return err_set(e, ERR_INVALID, "attribute '" STR_FMT "': refers to '" STR_FMT "' and holds a graph",
+                       STR_ARG(a.name), STR_ARG(a.refers_to));
     if (a.kind == ATTR_GRAPH && graphs != 1 && !a.refers_to.len)
         return err_set(e, ERR_INVALID, "attribute '" STR_FMT "': expected one graph, got %u", STR_ARG(a.name), graphs);
     a.graphs = arena_new(scratch, pb, graphs);
@@ -124,7 +127,8 @@ static err_code numbers_read(attr *a, pb message, arena *memory, err *e)
     for (pb r = message; pb_next(&r, &f);) {
         if (f.number != field) continue;
         pb it = pb_items(&r, &f, item);
-        for (; n < count && pb_item(&it, item, &v); n++) {
+        for (; pb_item(&it, item, &v); n++) {
+            INVARIANT(n < count);
             if (ints) ints[n] = (int64_t)v;
             else bits[n] = (uint32_t)v;
         }

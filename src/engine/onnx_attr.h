@@ -7,7 +7,7 @@
 #include "engine/graph.h"
 #include "engine/onnx_tensor.h"
 
-/* An AttributeProto taken apart. */
+/* An AttributeProto taken apart.  One that refers to another has no graphs of its own. */
 typedef struct {
     str name, refers_to;          /* refers_to: ref_attr_name, in the body of a function; "" elsewhere */
     attr_kind kind;

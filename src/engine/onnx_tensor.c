@@ -134,8 +134,10 @@ static err_code typed_copy(uint8_t *to, size_t bytes, uint32_t item_bytes, uint3
     while (pb_next(&r, &f)) {
         if (f.number != field) continue;
         pb it = pb_items(&r, &f, item_type(field));
-        for (; to < end && pb_item(&it, item_type(field), &v); to += item_bytes)
+        for (; pb_item(&it, item_type(field), &v); to += item_bytes) {
+            INVARIANT(to < end);        /* the items were counted */
             memcpy(to, &v, item_bytes); /* little-endian */
+        }
         err_code rc = pb_check(&it, "data", e);
         if (rc) return rc;
     }
@@ -243,7 +245,11 @@ static err_code place(uint64_t *ret, const tensor *indices, uint64_t k, const sh
 {
     uint64_t at = 0;
     if (indices->shape.rank == 1) {
-        at = (uint64_t)tensor_int(indices, k);
+        int64_t i = tensor_int(indices, k);
+        if (i < 0 || (uint64_t)i >= count)
+            return err_set(e, ERR_INVALID, "indices: expected less than %llu, got %lld", (unsigned long long)count,
+                           (long long)i);
+        at = (uint64_t)i;
     } else {
         for (uint32_t d = 0; d < s->rank; d++) {
             int64_t i = tensor_int(indices, k * s->rank + d);
@@ -252,10 +258,8 @@ static err_code place(uint64_t *ret, const tensor *indices, uint64_t k, const sh
                                (long long)i);
             at = at * (uint64_t)s->dim[d] + (uint64_t)i;
         }
+        INVARIANT(at < count);   /* which was checked against the bytes that it takes */
     }
-    if (at >= count)
-        return err_set(e, ERR_INVALID, "indices: expected less than %llu, got %llu", (unsigned long long)count,
-                       (unsigned long long)at);
     *ret = at;
     return ERR_OK;
 }

@@ -241,6 +241,8 @@ static err_code scan_start(op_call *c, scan_state *s, err *e)
     err_code rc = subgraph_check(c, s->body, c->in_count, s->states, e);
     if (rc) return rc;
     s->outs = s->body->output_count - s->states;
+    if (c->out_count > s->body->output_count)
+        return op_err(c, e, ERR_INVALID, "outputs: expected at most %u, got %u", s->body->output_count, c->out_count);
     rc = scan_list(c, "scan_input_axes", s->scans, &s->in_axes, e);
     if (!rc) rc = scan_list(c, "scan_input_directions", s->scans, &s->in_backward, e);
     if (!rc) rc = scan_list(c, "scan_output_axes", s->outs, &s->out_axes, e);

@@ -244,6 +244,135 @@ static void functions_are_expanded_where_they_are_called(void)
     onnx_build_end(&body);
 }
 
+/* y = LeakyRelu(x) with alpha taken from the call's attribute `slope`. */
+static void sloped_put(onnx_build *b, const char *by_default, bool graph_too)
+{
+    size_t at = pb_open(&b->model, 25), at_node, a;
+    pb_put_str(&b->model, 1, STR("Sloped"));
+    pb_put_str(&b->model, 4, STR("x"));
+    pb_put_str(&b->model, 5, STR("y"));
+    at_node = pb_open(&b->model, 7);
+    pb_put_str(&b->model, 1, STR("x"));
+    pb_put_str(&b->model, 2, STR("y"));
+    pb_put_str(&b->model, 4, STR("LeakyRelu"));
+    a = pb_open(&b->model, 5);
+    pb_put_str(&b->model, 1, STR("alpha"));
+    if (graph_too) pb_put_bytes(&b->model, 6, "", 0);
+    pb_put_str(&b->model, 21, STR("slope"));
+    pb_close(&b->model, a);
+    pb_close(&b->model, at_node);
+    pb_put_str(&b->model, 10, STR("local"));
+    if (by_default) {
+        a = pb_open(&b->model, 11);
+        pb_put_str(&b->model, 1, STR("slope"));
+        pb_put_f32(&b->model, 2, strtof(by_default, NULL));
+        pb_close(&b->model, a);
+    }
+    pb_close(&b->model, at);
+}
+
+/* What the function makes of -1, or the error. */
+static float sloped(const char *attrs, const char *by_default, bool graph_too, err *e)
+{
+    onnx_build b;
+    CLEANUP(model) model *m = NULL;
+    exec *x = NULL;
+    float y = 0;
+    *e = (err){0};
+    onnx_build_start(&b, 16);
+    onnx_build_import(&b, "local", 1);
+    sloped_put(&b, by_default, graph_too);
+    onnx_build_input(&b, "in", DT_F32, "1");
+    onnx_build_node(&b, "local:Sloped", "in", "out", attrs);
+    onnx_build_output(&b, "out", DT_F32, NULL);
+    shape s = shape_make(1, (const int64_t[]){1});
+    if (model_open_bytes(&m, onnx_build_bytes(&b), "t.onnx", NULL, &tight, e) == ERR_OK) {
+        CHECK(exec_take(&x, m, &s, e) == ERR_OK);
+        *(float *)exec_input(x, 0)->data = -1;
+        CHECK(exec_run(x, NULL, e) == ERR_OK);
+        y = *(const float *)exec_output(x, 0)->data;
+        exec_give(x);
+    }
+    onnx_build_end(&b);
+    return y;
+}
+
+static void functions_take_attributes_from_their_call_or_their_default(void)
+{
+    err e;
+    CHECK(sloped("slope=0.5", NULL, false, &e) == -0.5f);
+    CHECK(sloped("slope=0.5", "0.25", false, &e) == -0.5f);
+    CHECK(sloped("other=1", "0.25", false, &e) == -0.25f);
+    CHECK(sloped("", "0.25", false, &e) == -0.25f);
+    CHECK(sloped("", NULL, false, &e) == -0.01f);   /* the operator's own */
+    CHECK(sloped("slope='text'", NULL, false, &e) == 0 && e.code == ERR_INVALID);
+    CHECK(sloped("slope='text'", NULL, true, &e) == 0);
+    CHECK_STR(e.text, "t.onnx: node that makes 'out' (Sloped, local 1): node that makes 'out' (LeakyRelu, ai.onnx 16): "
+              "attribute 'alpha': refers to 'slope' and holds a graph");
+}
+
+static void an_attribute_refers_to_another_in_functions_only(void)
+{
+    onnx_build b;
+    onnx_build_start(&b, 16);
+    onnx_build_input(&b, "x", DT_F32, "1");
+    size_t at_node = pb_open(&b.graph, 1);
+    pb_put_str(&b.graph, 1, STR("x"));
+    pb_put_str(&b.graph, 2, STR("y"));
+    pb_put_str(&b.graph, 4, STR("LeakyRelu"));
+    size_t a = pb_open(&b.graph, 5);
+    pb_put_str(&b.graph, 1, STR("alpha"));
+    pb_put_str(&b.graph, 21, STR("slope"));
+    pb_close(&b.graph, a);
+    pb_close(&b.graph, at_node);
+    onnx_build_output(&b, "y", DT_F32, "1");
+    refused(&b, ERR_INVALID,
+            "t.onnx: node that makes 'y' (LeakyRelu, ai.onnx 16): attribute 'alpha': refers to 'slope' outside of a "
+            "function");
+    onnx_build_start(&b, 16);
+    onnx_build_input(&b, "x", DT_F32, "1");
+    onnx_build_node(&b, "LeakyRelu", "x", "y", "alpha=0.5 alpha=0.5");
+    onnx_build_output(&b, "y", DT_F32, "1");
+    refused(&b, ERR_INVALID,
+            "t.onnx: node that makes 'y' (LeakyRelu, ai.onnx 16): attribute 'alpha': given twice");
+}
+
+/* A function may give back what it was given, and is called with no more than it takes. */
+static void a_function_may_pass_its_input_through(void)
+{
+    for (int wrong = 0; wrong < 2; wrong++) {
+        onnx_build b;
+        err e = {0};
+        onnx_build_start(&b, 16);
+        onnx_build_import(&b, "local", 1);
+        size_t at = pb_open(&b.model, 25);
+        pb_put_str(&b.model, 1, STR("Same"));
+        pb_put_str(&b.model, 4, STR("x"));
+        pb_put_str(&b.model, 5, STR("x"));
+        pb_put_str(&b.model, 10, STR("local"));
+        pb_close(&b.model, at);
+        onnx_build_input(&b, "in", DT_F32, "1");
+        onnx_build_node(&b, "local:Same", wrong ? "in,in" : "in", "out", "");
+        onnx_build_output(&b, "out", DT_F32, NULL);
+        if (wrong) {
+            refused(&b, ERR_INVALID, "t.onnx: node that makes 'out' (Same, local 1): expected at most 1 inputs and 1 "
+                    "outputs, got 2 and 1");
+            continue;
+        }
+        CLEANUP(model) model *m = NULL;
+        exec *x = NULL;
+        shape s = shape_make(1, (const int64_t[]){1});
+        CHECK(model_open_bytes(&m, onnx_build_bytes(&b), "t.onnx", NULL, &tight, &e) == ERR_OK);
+        if (m && exec_take(&x, m, &s, &e) == ERR_OK) {
+            *(float *)exec_input(x, 0)->data = 5;
+            CHECK(exec_run(x, NULL, &e) == ERR_OK && *(const float *)exec_output(x, 0)->data == 5);
+            exec_give(x);
+        }
+        CHECK(x != NULL);
+        onnx_build_end(&b);
+    }
+}
+
 static void functions_that_call_themselves_are_refused(void)
 {
     onnx_build b, body;
@@ -352,7 +481,11 @@ int main(void)
         TEST(the_whole_model_runs), TEST(truncated_at_every_byte_is_refused_or_harmless),
         TEST(flipped_bits_are_refused_or_harmless), TEST(lies_about_sizes_cost_nothing), TEST(versions_are_checked),
         TEST(old_files_without_an_import_mean_opset_1), TEST(nesting_is_bounded),
-        TEST(functions_are_expanded_where_they_are_called), TEST(functions_that_call_themselves_are_refused),
+        TEST(functions_are_expanded_where_they_are_called),
+        TEST(functions_take_attributes_from_their_call_or_their_default),
+        TEST(an_attribute_refers_to_another_in_functions_only),
+        TEST(a_function_may_pass_its_input_through),
+        TEST(functions_that_call_themselves_are_refused),
         TEST(external_data_stays_in_the_models_folder), TEST(values_that_are_no_tensors_are_refused),
         TEST(every_failed_allocation_is_survived),
     };

@@ -133,6 +133,214 @@ static void an_endless_loop_ends_when_it_is_cancelled(void)
     onnx_build_end(&b);
 }
 
+/* ---- Scan ------------------------------------------------------------------------------------------------------ */
+
+typedef struct {
+    int64_t length, width, axis[2], out_axis[2];   /* axes as the attributes have them, possibly negative */
+    bool back[2], out_back[2];
+} scan_case;
+
+/* s' = s + x[t], o[t] = s' * z[t], p[t] = s' with a size of 1 before it; x and z are scanned. */
+static void scan_build(onnx_build *b, const scan_case *k)
+{
+    onnx_build body;
+    char attrs[400];
+    onnx_build_start(&body, 16);
+    onnx_build_input(&body, "s", DT_F32, "C");
+    onnx_build_input(&body, "xt", DT_F32, "C");
+    onnx_build_input(&body, "zt", DT_F32, "C");
+    onnx_build_node(&body, "Add", "s,xt", "s2", "");
+    onnx_build_node(&body, "Mul", "s2,zt", "o", "");
+    onnx_build_node(&body, "Unsqueeze", "s2,first", "p", "");
+    onnx_build_output(&body, "s2", DT_F32, "C");
+    onnx_build_output(&body, "o", DT_F32, "C");
+    onnx_build_output(&body, "p", DT_F32, "1,C");
+    onnx_build_start(b, 16);
+    onnx_build_input(b, "s0", DT_F32, "C");
+    onnx_build_input(b, "x", DT_F32, "A,B");
+    onnx_build_input(b, "z", DT_F32, "D,E");
+    onnx_build_ints(b, "first", "1", (const int64_t[]){0});
+    snprintf(attrs, sizeof attrs,
+             "num_scan_inputs=2 scan_input_axes=[%d,%d] scan_input_directions=[%d,%d] scan_output_axes=[%d,%d] "
+             "scan_output_directions=[%d,%d]", (int)k->axis[0], (int)k->axis[1], k->back[0], k->back[1],
+             (int)k->out_axis[0], (int)k->out_axis[1], k->out_back[0], k->out_back[1]);
+    onnx_build_node_body(b, "Scan", "s0,x,z", "s,o,p", attrs, &body);
+    onnx_build_output(b, "s", DT_F32, NULL);
+    onnx_build_output(b, "o", DT_F32, NULL);
+    onnx_build_output(b, "p", DT_F32, NULL);
+    onnx_build_end(&body);
+}
+
+/* Element c of slice t, where the slices lie along this axis of a matrix. */
+static size_t scan_at(const scan_case *k, bool along_rows, bool back, int64_t t, int64_t c)
+{
+    if (back) t = k->length - 1 - t;
+    return (size_t)(along_rows ? t * k->width + c : c * k->length + t);
+}
+
+static void scan_check(const scan_case *k, const exec *x, const float *xs, const float *zs)
+{
+    const tensor *s = exec_output(x, 0), *o = exec_output(x, 1), *p = exec_output(x, 2);
+    bool rows = k->out_axis[0] == 0 || k->out_axis[0] == -2;
+    int64_t p_axis = k->out_axis[1] < 0 ? k->out_axis[1] + 3 : k->out_axis[1];
+    float state[4] = {0.5f, 0.5f, 0.5f, 0.5f};
+    CHECK(o->shape.rank == 2 && o->shape.dim[!rows] == k->length && p->shape.rank == 3);
+    CHECK(p->shape.dim[p_axis] == k->length);
+    if (k->length) CHECK(o->shape.dim[rows] == k->width && tensor_count(p) == (uint64_t)(k->length * k->width));
+    for (int64_t t = 0; t < k->length; t++) {
+        for (int64_t c = 0; c < k->width; c++) {
+            state[c] += xs[scan_at(k, k->axis[0] == 0 || k->axis[0] == -2, k->back[0], t, c)];
+            float z = zs[scan_at(k, k->axis[1] == 0 || k->axis[1] == -2, k->back[1], t, c)];
+            CHECK(((const float *)o->data)[scan_at(k, rows, k->out_back[0], t, c)] == state[c] * z);
+            CHECK(((const float *)p->data)[scan_at(k, p_axis < 2, k->out_back[1], t, c)] == state[c]);
+        }
+    }
+    for (int64_t c = 0; c < k->width; c++) CHECK(((const float *)s->data)[c] == state[c]);
+}
+
+static void scans_walk_any_axis_in_both_directions(void)
+{
+    uint64_t seed = 21;
+    for (int round = 0; round < 150; round++) {
+        scan_case k = {.length = (int64_t)(test_rand(&seed) % 5), .width = 1 + (int64_t)(test_rand(&seed) % 4)};
+        for (int i = 0; i < 2; i++) {
+            k.axis[i] = (int64_t)(test_rand(&seed) % 4) - 2;
+            k.out_axis[i] = (int64_t)(test_rand(&seed) % (i ? 6 : 4)) - (i ? 3 : 2);
+            k.back[i] = test_rand(&seed) & 1;
+            k.out_back[i] = test_rand(&seed) & 1;
+        }
+        onnx_build b;
+        exec *x = NULL;
+        err e = {0};
+        scan_build(&b, &k);
+        CLEANUP(model) model *m = opened(&b);
+        shape s[3] = {shape_make(1, &k.width)};
+        for (int i = 0; i < 2; i++) {
+            bool rows = k.axis[i] == 0 || k.axis[i] == -2;
+            s[i + 1] = shape_make(2, (const int64_t[]){rows ? k.length : k.width, rows ? k.width : k.length});
+        }
+        float xs[16], zs[16], start[4] = {0.5f, 0.5f, 0.5f, 0.5f};
+        for (int i = 0; i < 16; i++) {
+            xs[i] = (float)(test_rand(&seed) % 64) / 4;
+            zs[i] = (float)(test_rand(&seed) % 64) / 4;
+        }
+        CHECK(exec_take(&x, m, s, &e) == ERR_OK);
+        exec_input(x, 0)->data = start;
+        exec_input(x, 1)->data = xs;
+        exec_input(x, 2)->data = zs;
+        for (int again = 0; again < 2; again++) {
+            err_code rc = exec_run(x, NULL, &e);
+            CHECK_STR(rc ? e.text : "", "");
+            if (!rc) scan_check(&k, x, xs, zs);
+        }
+        exec_give(x);
+        onnx_build_end(&b);
+    }
+}
+
+/* Loads, and where it loads takes and runs with x and z of 2 x 3, s0 of 3; the error ends as `text` says. */
+static void control_refused(onnx_build *b, const char *text, int line)
+{
+    err e = {0};
+    exec *x = NULL;
+    model *m = NULL;
+    shape s[3] = {shape_make(1, (const int64_t[]){3}), shape_make(2, (const int64_t[]){2, 3}),
+                  shape_make(2, (const int64_t[]){2, 3})};
+    err_code rc = model_open_bytes(&m, onnx_build_bytes(b), "t.onnx", NULL, &no_opts, &e);
+    if (!rc) rc = exec_take(&x, m, s, &e);
+    for (uint32_t i = 0; !rc && i < model_input_count(m); i++)
+        memset(exec_input(x, i)->data, 0, tensor_bytes(exec_input(x, i)));
+    if (!rc) rc = exec_run(x, NULL, &e);
+    bool same = rc && str_ends(str_of(e.text), str_of(text));
+    if (!same) printf("# line %d: got '%s'\n", line, rc ? e.text : "no error");
+    test_failures += !same;
+    if (x) exec_give(x);
+    model_free(m);
+    onnx_build_end(b);
+}
+#define CONTROL_REFUSED(b, text) control_refused(b, text, __LINE__)
+
+/* s0, x, z into a Scan with this body and these attributes. */
+static void scan_wrong(const char *ins, const char *outs, const char *attrs, const char *text, int line)
+{
+    onnx_build b, body;
+    onnx_build_start(&body, 16);
+    onnx_build_input(&body, "s", DT_F32, NULL);
+    onnx_build_input(&body, "xt", DT_F32, NULL);
+    onnx_build_input(&body, "zt", DT_F32, NULL);
+    onnx_build_node(&body, "Concat", "s,xt", "s2", "axis=0");
+    onnx_build_node(&body, "Identity", "s2", "o", "");
+    onnx_build_output(&body, "s2", DT_F32, NULL);
+    onnx_build_output(&body, "o", DT_F32, NULL);
+    onnx_build_start(&b, 16);
+    onnx_build_input(&b, "s0", DT_F32, "3");
+    onnx_build_input(&b, "x", DT_F32, "2,B");
+    onnx_build_input(&b, "z", DT_F32, "2,3");
+    onnx_build_floats(&b, "one", "", (const float[]){1});
+    onnx_build_node_body(&b, "Scan", ins, outs, attrs, &body);
+    onnx_build_output(&b, "y", DT_F32, NULL);
+    onnx_build_output(&b, "o", DT_F32, NULL);
+    if (strstr(outs, "q")) onnx_build_output(&b, "q", DT_F32, NULL);
+    onnx_build_end(&body);
+    control_refused(&b, text, line);
+}
+#define SCAN_WRONG(ins, outs, attrs, text) scan_wrong(ins, outs, attrs, text, __LINE__)
+
+static void scans_that_cannot_be_are_refused(void)
+{
+    SCAN_WRONG("s0,x,z", "y,o", "num_scan_inputs=0", "num_scan_inputs: expected 1 to 3, got 0");
+    SCAN_WRONG("s0,x,z", "y,o", "num_scan_inputs=4", "num_scan_inputs: expected 1 to 3, got 4");
+    SCAN_WRONG("s0,x,z", "y,o", "num_scan_inputs=-1", "num_scan_inputs: expected 1 to 3, got -1");
+    SCAN_WRONG("s0,x", "y,o", "num_scan_inputs=1", "subgraph: expected 2 inputs, got 3");
+    SCAN_WRONG("s0,x,z", "y,o,q", "num_scan_inputs=2", "outputs: expected at most 2, got 3");
+    SCAN_WRONG("s0,x,z", "y,o", "num_scan_inputs=2 scan_input_axes=[0]", "scan_input_axes: expected 2 values, got 1");
+    SCAN_WRONG("s0,x,z", "y,o", "num_scan_inputs=2 scan_output_axes=[0,1]",
+               "scan_output_axes: expected 1 values, got 2");
+    SCAN_WRONG("s0,x,z", "y,o", "num_scan_inputs=2 scan_output_directions=[0,1]",
+               "scan_output_directions: expected 1 values, got 2");
+    SCAN_WRONG("s0,x,z", "y,o", "num_scan_inputs=2 scan_input_axes=[0,2]",
+               "scan axes: expected an axis in -2..1, got 2");
+    SCAN_WRONG("s0,x,z", "y,o", "num_scan_inputs=2 scan_input_axes=[0,1]", "scan input 1: expected length 2, got 3");
+    SCAN_WRONG("s0,x,one", "y,o", "num_scan_inputs=2", "scan input 1: expected rank 1 or more");
+    SCAN_WRONG("s0,,z", "y,o", "num_scan_inputs=2", "input 1: expected a value, got none");
+    SCAN_WRONG(",x,z", "y,o", "num_scan_inputs=2", "input 0: expected a value, got none");
+    SCAN_WRONG("s0,x,z", "y,o", "num_scan_inputs=2", "scan output 0: expected [2,6] in every iteration, got [2,9]");
+    SCAN_WRONG("s0,x,z", "y,o", "num_scan_inputs=2 scan_output_axes=[2]",
+               "scan axes: expected an axis in -2..1, got 2");
+}
+
+/* Its types, attributes and subgraphs are held against the table before anything runs. */
+static void conditions_and_counts_have_their_types(void)
+{
+    onnx_build b, body;
+    loop_build(&b, 1, true);
+    onnx_build_end(&b);
+    onnx_build_start(&body, 16);
+    onnx_build_input(&body, "i", DT_I64, "");
+    onnx_build_input(&body, "go", DT_BOOL, "");
+    onnx_build_input(&body, "v", DT_F32, NULL);
+    onnx_build_node(&body, "Neg", "v", "w", "");
+    onnx_build_output(&body, "go", DT_BOOL, "");
+    onnx_build_output(&body, "w", DT_F32, NULL);
+    static const struct { const char *trips, *cond, *text; } rows[] = {
+        {"few", "", "input 0 'few': expected int64, got float32"}, {"many", "", "trip count: expected one number"},
+        {"", "few", "input 1 'few': expected bool, got float32"},
+        {"", "both", "cond: expected one bool, got bool [2]"}};
+    for (size_t i = 0; i < COUNTOF(rows); i++) {
+        char ins[32];
+        onnx_build_start(&b, 16);
+        onnx_build_input(&b, "x", DT_F32, "3");
+        onnx_build_floats(&b, "few", "", (const float[]){1});
+        onnx_build_ints(&b, "many", "2", (const int64_t[]){1, 1});
+        onnx_build_node(&b, "Cast", "many", "both", "to=9");
+        snprintf(ins, sizeof ins, "%s,%s,x", rows[i].trips, rows[i].cond);
+        onnx_build_node_body(&b, "Loop", ins, "y", "", &body);
+        onnx_build_output(&b, "y", DT_F32, NULL);
+        CONTROL_REFUSED(&b, rows[i].text);
+    }
+    onnx_build_end(&body);
+}
+
 static void wrong_subgraphs_are_refused_by_name(void)
 {
     onnx_build b, body;
@@ -190,6 +398,9 @@ int main(void)
         TEST(both_branches_see_the_graph_around),
         TEST(loops_carry_values_that_grow_and_stack_what_they_scan),
         TEST(an_endless_loop_ends_when_it_is_cancelled),
+        TEST(scans_walk_any_axis_in_both_directions),
+        TEST(scans_that_cannot_be_are_refused),
+        TEST(conditions_and_counts_have_their_types),
         TEST(wrong_subgraphs_are_refused_by_name),
         TEST(every_failed_allocation_is_survived),
     };
