@@ -1,4 +1,5 @@
 /* cmd_serve.c - `proa serve`: reads the configuration, says where it listens, runs the model server. */
+#include "async/log_writer.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "cli/cmd.h"
@@ -67,22 +68,32 @@ static int misuse(const err *e)
     return CMD_USAGE;
 }
 
+/* Signals arrive at the app's descriptor from app_new() on, in the log's thread, too. */
+static int open_and_run(const conf *c)
+{
+    err e = {0};
+    CLEANUP(app) app *a = NULL;
+    if (app_new(&a, c, &e)) return cmd_fail("proa serve", &e);
+    if (log_writer_start(console_err, &e)) return cmd_fail("proa serve", &e);
+    bool v6 = memchr(c->address.p, ':', c->address.len) != NULL && c->address.p[0] != '[';
+    cmd_say("listening on http://%s%s%s:%u\n", v6 ? "[" : "", c->address.p, v6 ? "]" : "", app_port(a));
+    if (app_run(a, &e)) return cmd_fail("proa serve", &e);
+    return CMD_OK;
+}
+
 static int serve(const conf *c)
 {
     static const log_level levels[] = {LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR};
     err e = {0};
     log_setup(&(log_opts){.level = levels[c->log_level],
                           .json = c->log_format == CONF_LOG_JSON,
-                          .sink = console_err,
+                          .sink = log_writer_line,
                           .clock_us = clock_wall_us});
     const char *forced = c->cpu.len ? c->cpu.p : NULL;
     if (kernel_init(forced, &e)) return misuse(&e);
-    CLEANUP(app) app *a = NULL;
-    if (app_new(&a, c, &e)) return cmd_fail("proa serve", &e);
-    bool v6 = memchr(c->address.p, ':', c->address.len) != NULL && c->address.p[0] != '[';
-    cmd_say("listening on http://%s%s%s:%u\n", v6 ? "[" : "", c->address.p, v6 ? "]" : "", app_port(a));
-    if (app_run(a, &e)) return cmd_fail("proa serve", &e);
-    return CMD_OK;
+    int status = open_and_run(c);
+    (void)log_writer_stop();   /* a log that nobody reads is no reason to stay */
+    return status;
 }
 
 int cmd_serve(int argc, char **argv)

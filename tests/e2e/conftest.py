@@ -44,16 +44,16 @@ class Reply:
 
 
 class Server:
-    """A running `proa serve`. Its stderr goes to a file, which a failing test prints."""
+    """A running `proa serve`. Its stderr goes to a file, which a failing test prints, unless the test takes it itself."""
 
-    def __init__(self, folder, *args, env=None, cwd=None):
+    def __init__(self, folder, *args, env=None, cwd=None, stderr=None):
         self.log_path = folder / f"serve-{time.monotonic_ns()}.log"
         args = [str(a) for a in args]
         if not any(a.startswith("--port") for a in args):
             args += ["--port", "0"]
         self.args = args
         with open(self.log_path, "wb") as log:
-            self.process = subprocess.Popen([PROA, "serve"] + args, stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL,
+            self.process = subprocess.Popen([PROA, "serve"] + args, stdout=subprocess.PIPE, stderr=stderr or log, stdin=subprocess.DEVNULL,
                                             start_new_session=True, env=dict(os.environ, **(env or {})), cwd=cwd)
         ready = select.select([self.process.stdout], [], [], START_S_MAX)[0]
         self.first_line = self.process.stdout.readline().decode() if ready else ""
@@ -125,7 +125,7 @@ class Server:
 
 @pytest.fixture
 def serve(tmp_path, request):
-    """serve(*args, env=, cwd=) starts a server of the test's own; all are stopped, and shown if the test failed."""
+    """serve(*args, env=, cwd=, stderr=) starts a server of the test's own; all are stopped, and shown if the test failed."""
     servers = []
 
     def start(*args, **kw):

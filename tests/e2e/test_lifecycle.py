@@ -10,7 +10,7 @@ from onnx import TensorProto as T, helper as h
 import pytest
 from conftest import run_proa
 from models import X, Y
-from test_http import good, post
+from test_http import LIVE, good, metric, post
 from test_v2 import outputs, refused
 
 SLOW = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [256, 384], "data": [0.5] * (256 * 384)}]}).encode()
@@ -126,6 +126,65 @@ def test_a_stuck_client_holds_the_drain_only_so_long(serve, zoo, wire):
         s.terminate()
         s.wait(5)
         assert time.monotonic() - since < 3
+
+
+# ---- a log that nobody reads -------------------------------------------------------------------------------------
+
+def ask_for_log_lines(w, count, per_batch=100):
+    """So many requests, each of which is a line of some 150 bytes in the log; every one must be answered without delay."""
+    slowest = 0
+    for _ in range(count // per_batch):
+        since = time.monotonic()
+        w.send(LIVE * per_batch)
+        for _ in range(per_batch):
+            assert w.reply().status == 200
+        slowest = max(slowest, time.monotonic() - since)
+    return slowest
+
+
+def test_a_log_that_nobody_reads_stalls_no_request_and_no_end(serve, zoo, wire):
+    read_end, write_end = os.pipe()
+    s = serve(f"tiny={zoo['tiny']}", "--log-requests", "true", "--loops", "2", stderr=write_end)
+    os.close(write_end)
+    with wire(s) as a, wire(s) as b:
+        slowest = ask_for_log_lines(a, 4000)                # 600 kB: the pipe takes 64, the server keeps 128
+        good(b.send(post()).reply())
+        assert slowest < 5, slowest
+        dropped = metric(s, "proa_log_dropped_total")
+        assert 4000 > dropped > 1000, dropped
+
+        text, until = b"", time.monotonic() + 10            # it recovers, and says once what is missing
+        while b"dropped=" not in text and time.monotonic() < until:
+            text += os.read(read_end, 1 << 16)
+        b.send(LIVE.replace(b"live", b"ready")).reply()
+        while b"/v2/health/ready" not in text and time.monotonic() < until:
+            text += os.read(read_end, 1 << 16)
+        lines = text.decode().splitlines()
+        assert all(re.match(r"\S+Z (info |warn ) ", x) for x in lines), "lines are whole"
+        notes = [x for x in lines if " dropped=" in x]
+        assert len(notes) == 1 and " warn  log: lines were dropped here" in notes[0], notes
+        assert int(notes[0].split("dropped=")[1]) == metric(s, "proa_log_dropped_total")
+        answered = sum(" answered request=" in x for x in lines)
+        assert answered + metric(s, "proa_log_dropped_total") >= 4000 + 2
+
+        ask_for_log_lines(a, 4000)                          # it stands still again, and now the server shall leave
+    since = time.monotonic()
+    s.terminate()
+    assert s.wait(10) == 0
+    assert time.monotonic() - since < 5
+    os.close(read_end)
+
+
+def test_a_reader_of_the_log_that_goes_away_ends_nothing(serve, zoo, wire):
+    read_end, write_end = os.pipe()
+    s = serve(f"tiny={zoo['tiny']}", "--log-requests", "true", stderr=write_end)
+    os.close(write_end)
+    os.close(read_end)
+    with wire(s) as w:
+        ask_for_log_lines(w, 200)
+        good(w.send(post()).reply())
+    s.terminate()
+    assert s.wait(10) == 0
 
 
 # ---- starting ----------------------------------------------------------------------------------------------------
