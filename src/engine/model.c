@@ -6,7 +6,7 @@
 #include "engine/pass.h"
 #include "os/clock.h"
 #include "os/file.h"
-#include "os/lock.h"
+#include "os/lock.h"   /* style: loops and workers take executions of one model at the same time */
 
 #include <string.h>
 

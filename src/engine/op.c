@@ -1,7 +1,7 @@
 #include "engine/op.h"
 
 #include "engine/op_types.h"
-#include "os/lock.h"
+#include "os/lock.h"   /* style: the first of the threads that load models fills the index for all */
 
 #include <stdarg.h>
 #include <stdatomic.h>

@@ -1,8 +1,10 @@
 /* lock.h - a mutex.
  *
- * For os, async and store only; the layers above have none (src/async/loop.h says why).  Held for tens of
- * nanoseconds, never across a call that can block and never while another is taken, so that there is no order of
- * locks to keep.  Embedded in what it guards; the comment beside it names the fields. */
+ * For os and async; above them an object belongs to its loop and needs none (src/async/loop.h), but for two in
+ * engine, whose includes say why: `make tidy` refuses any other.  Never taken while another is held, so that there
+ * is no order of locks to keep.  Held for less than a microsecond, except while something is made once for all (a
+ * library opened, a thread started, an index filled), which the others need and wait for.  Embedded in what it
+ * guards, or beside it; the comment at each names the fields. */
 #ifndef OS_LOCK_H
 #define OS_LOCK_H
 #include "base/base.h"
