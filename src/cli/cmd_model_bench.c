@@ -1,6 +1,6 @@
 #include "cli/cmd.h"
-#include "cli/flags.h"
 #include "cli/model_files.h"
+#include "cli/model_line.h"
 #include "base/mem.h"
 #include "os/clock.h"
 #include "os/proc.h"
@@ -8,60 +8,16 @@
 #include <stdlib.h>
 
 enum { WARM_UP_US = 200000, RUNS_MAX = 1000000 };
-static const char path[] = "proa model bench", args[] = "MODEL --inputs FOLDER|FILE.npz [flags]";
 
 typedef struct {
     const char *model, *inputs, *out;
     uint64_t threads, runs;
-    bool json, help;
+    bool json;
 } options;
 
 typedef struct {
     double median_ms, min_ms, load_ms, peak_rss_mb;
 } figures;
-
-static err_code parse(options *o, int argc, char **argv, err *e)
-{
-    const flag flags[] = {
-        {.name = "inputs",
-         .kind = FLAG_TEXT,
-         .to = &o->inputs,
-         .value = "PATH",
-         .help = "folder with input_0.pb ..., or .npz"},
-        {.name = "threads",
-         .kind = FLAG_NUMBER,
-         .to = &o->threads,
-         .value = "N",
-         .help = "threads that compute (1)",
-         .min = 1,
-         .max = COMPUTE_THREADS_MAX},
-        {.name = "runs",
-         .kind = FLAG_NUMBER,
-         .to = &o->runs,
-         .value = "N",
-         .help = "runs that are measured (20)",
-         .min = 1,
-         .max = RUNS_MAX},
-        {.name = "out",
-         .kind = FLAG_TEXT,
-         .to = &o->out,
-         .value = "PATH",
-         .help = "where the outputs go, as in `model run`"},
-        {.name = "json", .kind = FLAG_SWITCH, .to = &o->json, .help = "one JSON object"},
-        {.name = "help", .kind = FLAG_SWITCH, .to = &o->help, .help = "this text"},
-    };
-    size_t operands = 0;
-    err_code rc = flags_parse(flags, COUNTOF(flags), argc, argv, &o->model, 1, &operands, e);
-    if (rc) return rc;
-    if (o->help) {
-        char text[2048];
-        flags_help(flags, COUNTOF(flags), text, sizeof text);
-        cmd_say("usage: %s %s\n\n%s", path, args, text);
-        return ERR_OK;
-    }
-    if (!operands) return err_set(e, ERR_INVALID, "expected a model, got none");
-    return o->inputs ? ERR_OK : err_set(e, ERR_INVALID, "--inputs: expected a path, got none");
-}
 
 static int by_size(const void *a, const void *b)
 {
@@ -121,15 +77,36 @@ static err_code bench(const options *o, arena *a, figures *f, err *e)
 int cmd_model_bench(int argc, char **argv)
 {
     options o = {.threads = 1, .runs = 20};
+    const flag flags[] = {
+        model_line_inputs(&o.inputs),
+        model_line_threads(&o.threads),
+        {.name = "runs",
+         .kind = FLAG_NUMBER,
+         .to = &o.runs,
+         .value = "N",
+         .help = "runs that are measured (20)",
+         .min = 1,
+         .max = RUNS_MAX},
+        {.name = "out",
+         .kind = FLAG_TEXT,
+         .to = &o.out,
+         .value = "PATH",
+         .help = "where the outputs go, as in `model run`"},
+        {.name = "json", .kind = FLAG_SWITCH, .to = &o.json, .help = "one JSON object"},
+    };
+    const model_line line = {.path = "proa model bench",
+                             .args = "MODEL --inputs FOLDER|FILE.npz [flags]",
+                             .flags = flags,
+                             .flag_count = COUNTOF(flags)};
+    int status;
+    if (!model_line_parse(&line, argc, argv, &o.model, &status)) return status;
     figures f = {0};
-    err e = {0};
-    if (parse(&o, argc, argv, &e)) return cmd_usage(path, args, &e);
-    if (o.help) return CMD_OK;
     arena a;
+    err e;
     arena_init(&a, NULL, 0, SIZE_MAX / 2);
     err_code rc = bench(&o, &a, &f, &e);
     arena_fini(&a);
-    if (rc) return cmd_fail(path, &e);
+    if (rc) return cmd_fail(line.path, &e);
     cmd_say(o.json ? "{\"median_ms\": %.4f, \"min_ms\": %.4f, \"load_ms\": %.3f, \"peak_rss_mb\": %.1f}\n"
                    : "median %.4f ms, fastest %.4f ms, loaded in %.3f ms, peak memory %.1f MB\n",
             f.median_ms, f.min_ms, f.load_ms, f.peak_rss_mb);

@@ -1,6 +1,6 @@
 #include "base/buf.h"
 #include "cli/cmd.h"
-#include "cli/flags.h"
+#include "cli/model_line.h"
 #include "engine/exec.h"
 #include "os/console.h"
 #include "wire/json_text.h"
@@ -8,37 +8,13 @@
 #include <stdio.h>
 
 enum { TEXT_MAX = 64 << 20 };
-static const char path[] = "proa model inspect", args[] = "MODEL [--json] [--shape NAME=1x3x224x224 ...]";
+static const char path[] = "proa model inspect";
 
 typedef struct {
     const char *model;
     flag_texts shapes;
-    bool json, no_passes, help;
+    bool json, no_passes;
 } options;
-
-static err_code parse(options *o, int argc, char **argv, err *e)
-{
-    const flag flags[] = {
-        {.name = "json", .kind = FLAG_SWITCH, .to = &o->json, .help = "one JSON object"},
-        {.name = "shape",
-         .kind = FLAG_TEXTS,
-         .to = &o->shapes,
-         .value = "NAME=1x3x8x8",
-         .help = "plan for this input shape; else symbols are 1"},
-        {.name = "no-passes", .kind = FLAG_SWITCH, .to = &o->no_passes, .help = "the graph as it was written"},
-        {.name = "help", .kind = FLAG_SWITCH, .to = &o->help, .help = "this text"},
-    };
-    size_t operands = 0;
-    err_code rc = flags_parse(flags, COUNTOF(flags), argc, argv, &o->model, 1, &operands, e);
-    if (rc) return rc;
-    if (o->help) {
-        char text[2048];
-        flags_help(flags, COUNTOF(flags), text, sizeof text);
-        cmd_say("usage: %s %s\n\n%s", path, args, text);
-        return ERR_OK;
-    }
-    return operands ? ERR_OK : err_set(e, ERR_INVALID, "expected a model, got none");
-}
 
 /* ---- shapes ---------------------------------------------------------------------------------------------------- */
 
@@ -227,10 +203,23 @@ static err_code inspect(const options *o, buf *b, err *e)
 int cmd_model_inspect(int argc, char **argv)
 {
     options o = {0};
-    err e = {0};
-    if (parse(&o, argc, argv, &e)) return cmd_usage(path, args, &e);
-    if (o.help) return CMD_OK;
+    const flag flags[] = {
+        {.name = "json", .kind = FLAG_SWITCH, .to = &o.json, .help = "one JSON object"},
+        {.name = "shape",
+         .kind = FLAG_TEXTS,
+         .to = &o.shapes,
+         .value = "NAME=1x3x8x8",
+         .help = "plan for this input shape; else symbols are 1"},
+        {.name = "no-passes", .kind = FLAG_SWITCH, .to = &o.no_passes, .help = "the graph as it was written"},
+    };
+    const model_line line = {.path = path,
+                             .args = "MODEL [--json] [--shape NAME=1x3x224x224 ...]",
+                             .flags = flags,
+                             .flag_count = COUNTOF(flags)};
+    int status;
+    if (!model_line_parse(&line, argc, argv, &o.model, &status)) return status;
     buf b;
+    err e;
     buf_init(&b, TEXT_MAX);
     err_code rc = inspect(&o, &b, &e);
     buf_fini(&b);

@@ -57,11 +57,10 @@ static err_code flag_parse(const flag *flags, size_t count, const char *text, co
     return unknown(flags, count, name, e);
 }
 
-err_code flags_parse(const flag *flags, size_t count, int argc, char **argv, const char **operands, size_t operand_max,
-                     size_t *ret_operands, err *e)
+err_code flags_parse(const flag *flags, size_t count, int argc, char **argv, flag_operands *operands, err *e)
 {
-    size_t n = 0;
     bool only_operands = false;
+    operands->count = 0;
     for (int i = 0; i < argc; i++) {
         if (!only_operands && strcmp(argv[i], "--") == 0) {
             only_operands = true;
@@ -74,11 +73,21 @@ err_code flags_parse(const flag *flags, size_t count, int argc, char **argv, con
             i += took_next;
             continue;
         }
-        if (n == operand_max)
-            return err_set(e, ERR_INVALID, "'%s': expected at most %zu operands", argv[i], operand_max);
-        operands[n++] = argv[i];
+        if (operands->count == operands->max)
+            return err_set(e, ERR_INVALID, "'%s': expected at most %zu operands", argv[i], operands->max);
+        operands->at[operands->count++] = argv[i];
     }
-    *ret_operands = n;
+    return ERR_OK;
+}
+
+err_code flags_check(const flag *flags, size_t count, err *e)
+{
+    for (size_t i = 0; i < count; i++) {
+        const flag *f = &flags[i];
+        INVARIANT(!f->needed || f->kind == FLAG_TEXT);
+        if (f->needed && !*(const char **)f->to)
+            return err_set(e, ERR_INVALID, "--%s: expected %s, got none", f->name, f->value);
+    }
     return ERR_OK;
 }
 

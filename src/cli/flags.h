@@ -22,11 +22,19 @@ typedef struct {
     void *to;                    /* bool, const char *, uint64_t, flag_texts */
     const char *value, *help;    /* "N", "how many runs" */
     uint64_t min, max;           /* of FLAG_NUMBER */
+    bool needed;                 /* of FLAG_TEXT: see flags_check() */
 } flag;
 
-/* Operands go to `operands`, at most operand_max; all texts begin with the flag or operand that is wrong. */
-err_code flags_parse(const flag *flags, size_t count, int argc, char **argv, const char **operands, size_t operand_max,
-                     size_t *ret_operands, err *e) MUST_USE;
+typedef struct {
+    const char **at;             /* room for `max`; the caller's */
+    size_t max, count;           /* flags_parse() sets the count */
+} flag_operands;
+
+/* All texts begin with the flag or operand that is wrong. */
+err_code flags_parse(const flag *flags, size_t count, int argc, char **argv, flag_operands *operands,
+                     err *e) MUST_USE;
+/* After flags_parse(), unless --help was given: ERR_INVALID names a flag that is needed and was not there. */
+err_code flags_check(const flag *flags, size_t count, err *e) MUST_USE;
 /* One line per flag, at most room bytes with the NUL. */
 void flags_help(const flag *flags, size_t count, char *text, size_t room);
 

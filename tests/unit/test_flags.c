@@ -29,7 +29,10 @@ static err_code parse(parsed *p, const char *line, err *e)
         {.name = "json", .kind = FLAG_SWITCH, .to = &p->json, .help = "for machines"},
         {.name = "shape", .kind = FLAG_TEXTS, .to = &p->shapes, .value = "S", .help = "one of several"},
     };
-    return flags_parse(flags, COUNTOF(flags), argc, argv, p->operands, 2, &p->count, e);
+    flag_operands operands = {.at = p->operands, .max = 2};
+    err_code rc = flags_parse(flags, COUNTOF(flags), argc, argv, &operands, e);
+    p->count = operands.count;
+    return rc;
 }
 
 static void both_spellings_and_operands_are_read(void)
@@ -76,6 +79,18 @@ static void a_flag_may_be_given_only_so_often(void)
     CHECK(parse(&p, line, &e) == ERR_LIMIT);
 }
 
+static void a_flag_that_is_needed_and_absent_is_named(void)
+{
+    const char *from = NULL, *to = NULL;
+    const flag flags[] = {{.name = "from", .kind = FLAG_TEXT, .to = &from, .value = "PATH"},
+                          {.name = "to", .kind = FLAG_TEXT, .to = &to, .value = "PATH", .needed = true}};
+    err e;
+    CHECK(flags_check(flags, COUNTOF(flags), &e) == ERR_INVALID);
+    CHECK_STR(e.text, "--to: expected PATH, got none");
+    to = "there";
+    CHECK(flags_check(flags, COUNTOF(flags), &e) == ERR_OK);
+}
+
 static void help_names_every_flag(void)
 {
     const flag flags[] = {{.name = "json", .kind = FLAG_SWITCH, .help = "for machines"},
@@ -90,6 +105,7 @@ static void help_names_every_flag(void)
 int main(void)
 {
     static const test_case cases[] = {TEST(both_spellings_and_operands_are_read), TEST(what_is_wrong_is_named),
-                                      TEST(a_flag_may_be_given_only_so_often), TEST(help_names_every_flag)};
+                                      TEST(a_flag_may_be_given_only_so_often),
+                                      TEST(a_flag_that_is_needed_and_absent_is_named), TEST(help_names_every_flag)};
     return test_main(cases, COUNTOF(cases));
 }
