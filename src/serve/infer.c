@@ -276,7 +276,8 @@ void infer_start(infer_pool *p, http_call *call, const http_request *req, served
 {
     infer *r = pool_take(p);
     if (!r) {
-        http_reply_error(call, 503, "no memory for the request");
+        count(of, ERR_NOMEM);
+        http_reply_error(call, err_http_status(ERR_NOMEM), "no memory for the request");
         return;
     }
     r->model = of;

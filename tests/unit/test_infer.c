@@ -57,6 +57,26 @@ static void each_protocol_answers(void)
     http_rig_stop(&r);
 }
 
+/* Requests are used again: the next one is as if there had been none before. */
+static void nothing_of_a_request_is_left_for_the_next(void)
+{
+    http_rig r;
+    char header[64];
+    start(&r, &(http_rig_opts){.threads = "1"});
+    static const char with_id[] =
+        "{\"id\":\"7\",\"inputs\":[{\"name\":\"x\",\"datatype\":\"FP32\",\"shape\":[1,2],\"data\":[1,2]}]}";
+    CHECK(strstr(post(&r, INFER, "", with_id), "\"id\":\"7\""));
+    CHECK(strstr(post(&r, INFER, "", X), "{\"model_name\":\"m\",\"model_version\":\"1\",\"outputs\":"));
+    CHECK(strstr(post(&r, PREDICT, "", "{\"instances\":[{\"x\":[1,2]},{}]}"),
+                 "{\"error\":\"instances[1]: expected input 'x', got none\"}"));
+    CHECK_STR(post(&r, PREDICT, "", "{\"instances\":[{\"x\":[3,4]}]}"), OK "27\r\n\r\n{\"predictions\":[[6.0,8.0]]}");
+    /* A header that says "all of it is JSON" is right, too. */
+    snprintf(header, sizeof header, "Inference-Header-Content-Length: %zu\r\n", strlen(X));
+    CHECK(strncmp(post(&r, INFER, header, X), "200 ", 4) == 0);
+    CHECK(strncmp(post(&r, INFER, "", X), "200 ", 4) == 0);
+    http_rig_stop(&r);
+}
+
 /* JSON over this length is read on a worker. */
 static char *large_json(size_t rows, size_t *ret_len)
 {
@@ -108,6 +128,22 @@ static void large_bodies_are_read_on_a_worker_and_refused_there_too(void)
     http_rig_stop(&r);
 }
 
+/* What is larger than INFER_KEEP_BYTES is freed, so each such request allocates anew. */
+static void what_a_very_large_request_took_is_not_kept(void)
+{
+    http_rig r;
+    size_t n = 0;
+    const char *json = large_json(300000, &n);
+    start(&r, &(http_rig_opts){.threads = "1", .inline_us = "0"});
+    for (int i = 0; i < 4; i++) {
+        long before = mem_allocs();
+        CHECK(strncmp(http_rig_post(&r, INFER, "", json, n), "200 ", 4) == 0);
+        CHECK(mem_allocs() > before);
+        if (i == 0) CHECK(strncmp(post(&r, INFER, "", X), "200 ", 4) == 0);
+    }
+    http_rig_stop(&r);
+}
+
 /* Binary in, so that the loop reads; JSON out, so that writing is long. */
 static void large_answers_are_written_on_a_worker(void)
 {
@@ -153,6 +189,30 @@ static void each_limit_has_its_status(void)
     CHECK(strstr(post(&r, INFER, "Content-Type: application/octet-stream\r\n", "\1\2\3"),
                  "{\"error\":\"received byte inputs, but the'inference-header-content-length' header is missing.\"}"));
     CHECK(strncmp(post(&r, INFER, "Content-Type: application/octet-stream\r\n", X), "200 ", 4) == 0);
+    CHECK(strstr(post(&r, INFER,
+                      "Content-Type: application/octet-stream\r\nInference-Header-Content-Length: 3\r\n", "\1\2\3"),
+                 "{\"error\":\"JSON: byte "));
+    http_rig_stop(&r);
+}
+
+/* The request fits, but not its run: it will not fit later either. */
+static void a_run_over_the_memory_limit_is_413(void)
+{
+    enum { ROWS = 90000 };
+    static const char head[] =
+        "{\"inputs\":[{\"name\":\"x\",\"datatype\":\"FP32\",\"shape\":[90000,2],\"parameters\":{\"binary_data_size\":"
+        "720000}}]}";
+    static char body[sizeof head + ROWS * 8];
+    char header[64];
+    http_rig r;
+    start(&r, &(http_rig_opts){.threads = "1", .memory_bytes_max = "1Mi"});
+    memcpy(body, head, sizeof head - 1);
+    snprintf(header, sizeof header, "Inference-Header-Content-Length: %zu\r\n", sizeof head - 1);
+    CHECK(strstr(http_rig_post(&r, INFER, header, body, sizeof head - 1 + ROWS * 8),
+                 "{\"error\":\"one execution needs more than the 1048576 bytes it may use\"}"));
+    CHECK(strncmp(r.text, "413 ", 4) == 0);
+    CHECK_U64(atomic_load(&http_rig_model(&r, "m")->metrics.invalid), 1);
+    CHECK_U64(atomic_load(&http_rig_model(&r, "m")->metrics.rejected), 0);
     http_rig_stop(&r);
 }
 
@@ -247,7 +307,7 @@ static void what_is_under_way_at_the_end_is_given_back(void)
 static void a_sane_request_id_comes_back_and_others_are_made(void)
 {
     http_rig r;
-    char first[64];
+    char first[64], longest[130], header[160];
     start(&r, &(http_rig_opts){.threads = "1"});
     post(&r, INFER, "X-Request-Id: abc-1_2/3\r\n", X);
     CHECK_STR(r.request_id, "abc-1_2/3");
@@ -258,6 +318,14 @@ static void a_sane_request_id_comes_back_and_others_are_made(void)
     http_rig_get(&r, "/nope");
     CHECK_U64(strlen(r.request_id), 16);
     CHECK(strcmp(first, r.request_id) != 0);
+    memset(longest, 'x', 129);
+    for (size_t n = 128; n <= 129; n++) {
+        longest[n] = 0;
+        snprintf(header, sizeof header, "X-Request-Id: %s\r\n", longest);
+        longest[n] = 'x';
+        post(&r, INFER, header, X);
+        CHECK_U64(strlen(r.request_id), n == 128 ? 128 : 16);
+    }
     static const char *const insane[] = {"X-Request-Id: a b\r\n", "X-Request-Id: a\"b\r\n", "X-Request-Id: \r\n",
                                          "X-Request-Id: \303\251\r\n"};
     for (size_t i = 0; i < COUNTOF(insane); i++) {
@@ -280,25 +348,47 @@ static void construction_survives_every_failed_allocation(void)
     });
 }
 
+/* 32 bytes for each byte that came and 1 MiB, but never more than memory-bytes-max. */
+static void the_memory_of_a_request_hangs_on_its_size(void)
+{
+    static const struct {
+        size_t body, max, want;
+    } rows[] = {
+        {0, 64 << 20, 1 << 20},           {1000, 64 << 20, (1 << 20) + 32000}, {2 << 20, 64 << 20, 64 << 20},
+        {1ull << 40, 64 << 20, 64 << 20}, {0, 1000, 1000},                     {SIZE_MAX, SIZE_MAX / 2, SIZE_MAX / 2},
+    };
+    for (size_t i = 0; i < COUNTOF(rows); i++) {
+        infer r;
+        infer_opts o = {.memory_bytes_max = rows[i].max, .reply_bytes_max = 1};
+        infer_init(&r, &o);
+        infer_body(&r, &o, (str){"", rows[i].body}, 0);
+        CHECK_U64(r.memory.limit, rows[i].want);
+        infer_fini(&r);
+    }
+}
+
 /* From the first allocation of the server on.  Without memory for the connection or the call there is no answer. */
 static void a_whole_request_survives_every_failed_allocation(void)
 {
     static const char *const bodies[] = {X, "{\"instances\":[{\"x\":[1,2]}]}", "{\"inputs\":3}"};
     static const char *const paths[] = {INFER, PREDICT, INFER};
     for (size_t i = 0; i < COUNTOF(bodies); i++) {
-        long refused = 0, answered = 0;
+        long refused = 0, answered = 0, failures = 0;
         FAULT_SWEEP({
             http_rig r;
             if (http_rig_start(&r, &(http_rig_opts){.threads = "1"}, models)) {
                 const char *got = post(&r, paths[i], "", bodies[i]);
                 bool fine = strncmp(got, i == 2 ? "400 " : "200 ", 4) == 0;
                 CHECK(fine || got[0] == '5' || strcmp(got, "closed") == 0);
+                const metrics_model *m = &http_rig_model(&r, "m")->metrics;
+                if (i < 2) CHECK_U64(atomic_load(&m->invalid), 0); /* what the server lacks is nobody else's fault */
+                failures += (long)atomic_load(&m->failure);
                 refused += got[0] == '5';
                 answered += fine;
                 http_rig_stop(&r);
             }
         });
-        CHECK(answered > 0 && refused > 0);
+        CHECK(answered > 0 && refused > 0 && failures > 0);
     }
 }
 
@@ -306,14 +396,18 @@ int main(void)
 {
     static const test_case cases[] = {
         TEST(each_protocol_answers),
+        TEST(nothing_of_a_request_is_left_for_the_next),
         TEST(a_steady_load_takes_nothing_from_the_heap),
         TEST(large_bodies_are_read_on_a_worker_and_refused_there_too),
+        TEST(what_a_very_large_request_took_is_not_kept),
         TEST(large_answers_are_written_on_a_worker),
         TEST(each_limit_has_its_status),
+        TEST(a_run_over_the_memory_limit_is_413),
         TEST(a_full_queue_is_429_and_keeps_what_it_has),
         TEST(a_request_whose_client_went_is_not_run),
         TEST(what_is_under_way_at_the_end_is_given_back),
         TEST(a_sane_request_id_comes_back_and_others_are_made),
+        TEST(the_memory_of_a_request_hangs_on_its_size),
         TEST(construction_survives_every_failed_allocation),
         TEST(a_whole_request_survives_every_failed_allocation),
     };
