@@ -45,6 +45,7 @@ node *pass_only_feeds(const pass *p, value_id v)
 void pass_replace(pass *p, value_id from, value_id to)
 {
     INVARIANT(from < p->value_count && p->becomes[from] == VALUE_NONE && from != to);
+    INVARIANT(!p->is_output[from]);   /* outputs keep their names */
     p->becomes[from] = to;
     p->changes++;
 }
@@ -161,7 +162,6 @@ static void replace_all(pass *p)
             }
         }
     }
-    for (uint32_t i = 0; i < g->output_count; i++) g->outputs[i] = end_of(p, g->outputs[i]);
 }
 
 static err_code run_one(pass *p, const pass_row *row, err *e)

@@ -90,6 +90,12 @@ static void identities_vanish_and_outputs_keep_their_names(void)
     onnx_build_node(&b, "Identity", "x", "y", "");
     onnx_build_output(&b, "y", DT_F32, "N,3");
     expect(&b, "Identity");   /* an input that is an output has nobody who could take its name over */
+    start(&b, "N,3");   /* nor does an output that is another output, too */
+    onnx_build_node(&b, "Relu", "x", "r", "");
+    onnx_build_node(&b, "Identity", "r", "y", "");
+    onnx_build_output(&b, "r", DT_F32, "N,3");
+    onnx_build_output(&b, "y", DT_F32, "N,3");
+    expect(&b, "Relu Identity");
 }
 
 static void constants_are_computed_once(void)
@@ -102,6 +108,27 @@ static void constants_are_computed_once(void)
     onnx_build_node(&b, "Add", "x,s", "y", "");
     onnx_build_output(&b, "y", DT_F32, "N,3");
     expect(&b, "Add");
+}
+
+/* Half of what one run may use: two of 400 KB do not fit 512. */
+static void constants_are_computed_within_a_budget(void)
+{
+    onnx_build b;
+    err e = {0};
+    CLEANUP(model) model *m = NULL;
+    start(&b, "1");
+    onnx_build_ints(&b, "n", "1", (const int64_t[]){100000});
+    onnx_build_node(&b, "ConstantOfShape", "n", "a", "");
+    onnx_build_node(&b, "Neg", "a", "b", "");
+    onnx_build_node(&b, "Add", "b,x", "y", "");
+    onnx_build_output(&b, "y", DT_F32, NULL);
+    str bytes = onnx_build_bytes(&b);
+    CHECK(model_open_bytes(&m, bytes, "t.onnx", NULL, &(model_opts){.memory_max = 8 << 20}, &e) == ERR_OK);
+    CHECK(m && model_graph(m)->node_count == 1);
+    model_free(TAKE(m));
+    CHECK(model_open_bytes(&m, bytes, "t.onnx", NULL, &(model_opts){.memory_max = 1 << 20}, &e) == ERR_OK);
+    CHECK(m && model_graph(m)->node_count == 2);
+    onnx_build_end(&b);
 }
 
 static void what_nobody_reads_is_not_computed(void)
@@ -144,6 +171,12 @@ static void transposes_in_a_row_become_one_or_none(void)
     onnx_build_node(&b, "Transpose", "a", "b", "perm=[0,2,1]");
     onnx_build_node(&b, "Transpose", "b", "c", "");
     onnx_build_node(&b, "Relu", "c", "y", "");
+    onnx_build_output(&b, "y", DT_F32, NULL);
+    expect(&b, "Transpose Relu");
+    start(&b, "2,3,4");   /* these two do not commute */
+    onnx_build_node(&b, "Transpose", "x", "a", "perm=[1,0,2]");
+    onnx_build_node(&b, "Transpose", "a", "b", "perm=[0,2,1]");
+    onnx_build_node(&b, "Relu", "b", "y", "");
     onnx_build_output(&b, "y", DT_F32, NULL);
     expect(&b, "Transpose Relu");
     start(&b, "2,3,4");
@@ -280,6 +313,25 @@ static void gates_become_one_activation(void)
         onnx_build_output(&b, "y", DT_F32, NULL);
         expect(&b, "Conv(Mul)");
     }
+    static const struct { const char *gate, *attrs, *more, *want; } rows[] = {
+        {"HardSigmoid", "alpha=0.2 beta=0.5", NULL, "Conv HardSigmoid Mul"},
+        {"HardSigmoid", "alpha=0.16666667 beta=0.25", NULL, "Conv HardSigmoid Mul"},
+        {"Tanh", "", NULL, "Conv Tanh Mul"},
+        {"Sigmoid", "", "c", "Conv Sigmoid Mul Neg"},   /* somebody else wants what is gated, */
+        {"Sigmoid", "", "g", "Conv Sigmoid Mul Neg"},   /* or the gate */
+    };
+    for (size_t i = 0; i < COUNTOF(rows); i++) {
+        onnx_build b;
+        start(&b, "N,2,3,3");
+        onnx_build_floats(&b, "w", "3,2,1,1", eights);
+        onnx_build_node(&b, "Conv", "x,w", "c", "");
+        onnx_build_node(&b, rows[i].gate, "c", "g", rows[i].attrs);
+        onnx_build_node(&b, "Mul", "c,g", "y", "");
+        if (rows[i].more) onnx_build_node(&b, "Neg", rows[i].more, "z", "");
+        onnx_build_output(&b, "y", DT_F32, NULL);
+        if (rows[i].more) onnx_build_output(&b, "z", DT_F32, NULL);
+        expect(&b, rows[i].want);
+    }
 }
 
 static void sums_of_equal_shapes_join_and_others_do_not(void)
@@ -299,6 +351,48 @@ static void sums_of_equal_shapes_join_and_others_do_not(void)
         onnx_build_node(&b, "Relu", "a", "y", "");
         onnx_build_output(&b, "y", DT_F32, NULL);
         expect(&b, rows[i].want);
+    }
+}
+
+static void an_open_dimension_stays_open(void)
+{
+    onnx_build b;
+    err e = {0};
+    CLEANUP(model) model *m = NULL;
+    start(&b, "N,3,M,N");
+    onnx_build_node(&b, "Transpose", "x", "y", "");
+    onnx_build_output(&b, "y", DT_F32, NULL);
+    CHECK(model_open_bytes(&m, onnx_build_bytes(&b), "t.onnx", NULL, &(model_opts){0}, &e) == ERR_OK);
+    shape want = shape_make(4, (const int64_t[]){-1, -1, 3, -1});
+    CHECK(m && model_output(m, 0)->ranked && shape_eq(&model_output(m, 0)->shape, &want));
+    onnx_build_end(&b);
+}
+
+/* Sizes are told apart by trying two; a number that happens to be one of those tried is not the open dimension. */
+static void a_number_is_never_taken_for_an_open_dimension(void)
+{
+    for (int64_t fixed = 32; fixed <= 256; fixed += 32) {
+        onnx_build b;
+        err e = {0};
+        exec *x = NULL;
+        char dims[32];
+        CLEANUP(model) model *m = NULL;
+        snprintf(dims, sizeof dims, "%lld,2,3,3", (long long)fixed);
+        start(&b, "N,2,3,3");
+        onnx_build_input(&b, "z", DT_F32, dims);
+        onnx_build_floats(&b, "w", "2,2,1,1", eights);
+        onnx_build_node(&b, "Conv", "x,w", "c", "");
+        onnx_build_node(&b, "Add", "c,z", "y", "");
+        onnx_build_output(&b, "y", DT_F32, NULL);
+        CHECK(model_open_bytes(&m, onnx_build_bytes(&b), "t.onnx", NULL, &(model_opts){0}, &e) == ERR_OK);
+        CHECK(m && model_graph(m)->node_count == 2);
+        shape s[2] = {shape_make(4, (const int64_t[]){1, 2, 3, 3}), shape_make(4, (const int64_t[]){fixed, 2, 3, 3})};
+        CHECK(m && exec_take(&x, m, s, &e) == ERR_OK);
+        if (x) {
+            CHECK(exec_output(x, 0)->shape.dim[0] == fixed);
+            exec_give(x);
+        }
+        onnx_build_end(&b);
     }
 }
 
@@ -336,11 +430,27 @@ static void paddings_join_a_convolution_when_they_are_zeros(void)
         onnx_build_output(&b, "y", DT_F32, NULL);
         expect(&b, rows[i].want);
     }
+    onnx_build b;
+    start(&b, "N,2,3,3");   /* somebody else wants what is padded */
+    onnx_build_floats(&b, "w", "2,2,3,3", eights);
+    onnx_build_ints(&b, "p", "8", (const int64_t[]){0, 0, 1, 1, 0, 0, 1, 1});
+    onnx_build_node(&b, "Pad", "x,p", "q", "");
+    onnx_build_node(&b, "Conv", "q,w", "y", "");
+    onnx_build_node(&b, "Neg", "q", "z", "");
+    onnx_build_output(&b, "y", DT_F32, NULL);
+    onnx_build_output(&b, "z", DT_F32, NULL);
+    expect(&b, "Pad Conv Neg");
 }
 
 static void dropout_and_casts_to_the_same_type_vanish(void)
 {
     onnx_build b;
+    start(&b, "N,3");   /* not where somebody wants the mask */
+    onnx_build_node(&b, "Dropout", "x", "d,mask", "");
+    onnx_build_node(&b, "Cast", "mask", "c", "to=1");
+    onnx_build_node(&b, "Add", "d,c", "y", "");
+    onnx_build_output(&b, "y", DT_F32, NULL);
+    expect(&b, "Dropout Cast Add");
     start(&b, "N,3");
     onnx_build_node(&b, "Dropout", "x", "d,mask", "");
     onnx_build_node(&b, "Cast", "d", "c", "to=1");
@@ -412,6 +522,7 @@ int main(void)
     static const test_case cases[] = {
         TEST(identities_vanish_and_outputs_keep_their_names),
         TEST(constants_are_computed_once),
+        TEST(constants_are_computed_within_a_budget),
         TEST(what_nobody_reads_is_not_computed),
         TEST(outputs_that_nobody_reads_still_count),
         TEST(transposes_in_a_row_become_one_or_none),
@@ -422,6 +533,8 @@ int main(void)
         TEST(activations_are_recognised),
         TEST(gates_become_one_activation),
         TEST(sums_of_equal_shapes_join_and_others_do_not),
+        TEST(an_open_dimension_stays_open),
+        TEST(a_number_is_never_taken_for_an_open_dimension),
         TEST(two_branches_meet_in_one),
         TEST(paddings_join_a_convolution_when_they_are_zeros),
         TEST(dropout_and_casts_to_the_same_type_vanish),
