@@ -3,6 +3,7 @@
 #include "serve/access_log.h"
 #include "base/log.h"
 #include "net/conn.h"
+#include "os/clock.h"
 #include "test.h"
 
 static char line[LOG_LINE_MAX];
@@ -44,6 +45,19 @@ static void an_answer_is_one_line(void)
               "gone=true path=/v2/models/m/infer\n");
 }
 
+static void the_time_is_in_microseconds(void)
+{
+    http_call call = {.from = &somebody, .request_id = STR("id-1"), .since_us = clock_now_us() - 5000000};
+    http_request none = {.body = {0}};
+    uint64_t us = 0;
+    log_setup(&(log_opts){.level = LOG_INFO, .sink = sink, .clock_us = clock_us});
+    access_log(NULL, &call, &none, 200, 0);
+    log_setup(&(log_opts){.level = LOG_INFO});
+    const char *at = strstr(line, " us=");
+    CHECK(at && str_u64((str){at + 4, strspn(at + 4, "0123456789")}, &us));
+    CHECK(us >= 5000000 && us < 500000000);
+}
+
 static void a_request_that_was_not_read_has_no_path(void)
 {
     http_call call = {.from = &somebody, .request_id = STR("id-1")};
@@ -60,6 +74,9 @@ static void no_path_can_break_the_line(void)
     CHECK(strstr(logged(false, &call, &req, 404), " path=/a%20b%25=%0A\"\\%7F%1B\303\251\\xff%20status=200\n"));
     CHECK(strstr(logged(true, &call, &req, 404),
                  "\"path\":\"/a%20b%25=%0A\\\"\\\\%7F%1B\303\251\\ufffd%20status=200\"}\n"));
+    memset(longest, 'x', 200);
+    req.path = (str){longest, 200};
+    CHECK(strlen(strstr(logged(false, &call, &req, 404), " path=x")) == 6 + 200 + 1);   /* whole, without dots */
     memset(longest, 1, sizeof longest);
     req.path = (str){longest, sizeof longest};
     const char *got = logged(false, &call, &req, 404), *path = strstr(got, " path=%01%01");
@@ -80,6 +97,7 @@ int main(void)
 {
     static const test_case cases[] = {
         TEST(an_answer_is_one_line),
+        TEST(the_time_is_in_microseconds),
         TEST(a_request_that_was_not_read_has_no_path),
         TEST(no_path_can_break_the_line),
         TEST(a_level_above_info_writes_nothing),

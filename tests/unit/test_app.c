@@ -116,6 +116,7 @@ static void readiness_turns_first_and_new_connections_are_still_served(void)
     long live = mem_live();
     start(&r, config("400"));
     int old = dial(&r);
+    CHECK(kill(getpid(), SIGPIPE) == 0);   /* means nothing */
     say(old, GET("/readyz"));
     CHECK_STR(hear(old), "200 ok");
     CHECK(kill(getpid(), SIGTERM) == 0);
@@ -173,6 +174,57 @@ static void a_second_signal_waits_for_nobody(void)
     for (int i = 0; i < 8; i++) close(fds[i]);
     arena_fini(&memory);
     CHECK_U64((uint64_t)mem_live(), (uint64_t)live);
+}
+
+static void a_second_signal_ends_the_notice_too(void)
+{
+    running r;
+    start(&r, config("600000"));
+    int fd = dial(&r);
+    CHECK(kill(getpid(), SIGTERM) == 0);
+    for (int i = 0; i < 1000; i++) {
+        say(fd, GET("/readyz"));
+        if (strcmp(hear(fd), "503 draining") == 0) break;
+        usleep(1000);
+    }
+    CHECK(kill(getpid(), SIGINT) == 0);
+    end(&r);
+    close(fd);
+}
+
+#define TEN "0123456789 0123456789 0123456789 0123456789 0123456789 "
+
+static void each_limit_of_the_configuration_holds(void)
+{
+    static const struct {
+        const char *key, *value, *text, *want;
+    } rows[] = {
+        {"body-bytes-max", "1Ki", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1025\r\n\r\n", "413 "},
+        {"header-bytes-max", "256", "GET / HTTP/1.1\r\nHost: h\r\nA: " TEN TEN TEN TEN TEN "\r\n\r\n", "431 "},
+        {"header-wait-ms", "150", "GET /", "408 {\"error\":\"headers: expected their end within 150 ms\"}"},
+        {"body-wait-ms", "150", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nx",
+         "408 {\"error\":\"body: expected more of it within 150 ms\"}"},
+        {"idle-wait-ms", "600", "", "end"},
+        {"connections-max", "1", GET("/"), "503 "},
+    };
+    for (size_t i = 0; i < COUNTOF(rows); i++) {
+        running r;
+        err e;
+        conf *c = config("0");
+        CHECK(conf_set(c, "t", str_of(rows[i].key), str_of(rows[i].value), &e) == ERR_OK);
+        start(&r, c);
+        int first = dial(&r);
+        usleep(20000);
+        say(first, GET("/healthz"));
+        CHECK_STR(hear(first), "200 ok");
+        int fd = strcmp(rows[i].key, "connections-max") == 0 ? dial(&r) : first;
+        say(fd, rows[i].text);
+        CHECK(strncmp(hear(fd), rows[i].want, strlen(rows[i].want)) == 0);
+        if (fd != first) close(fd);
+        close(first);
+        CHECK(kill(getpid(), SIGTERM) == 0);
+        end(&r);
+    }
 }
 
 /* ---- starting ---- */
@@ -267,6 +319,8 @@ int main(void)
         TEST(readiness_turns_first_and_new_connections_are_still_served),
         TEST(what_was_accepted_is_answered),
         TEST(a_second_signal_waits_for_nobody),
+        TEST(a_second_signal_ends_the_notice_too),
+        TEST(each_limit_of_the_configuration_holds),
         TEST(a_server_that_cannot_start_says_why),
         TEST(construction_survives_every_failed_allocation),
     };

@@ -54,6 +54,7 @@ static void later_sources_override_earlier_ones(void)
     CHECK_U64(c.log_requests, 1);
     CHECK(str_is(c.model_name, "m") && str_is(c.model_dir, "/d"));
     CHECK_U64(c.model_count, 2);
+    CHECK(str_is(c.models[0].name, "a") && str_is(c.models[0].path, "/m"));
     CHECK(str_is(c.models[1].name, "b") && str_is(c.models[1].path, "/n"));
     CHECK(conf_check(&c, &e) == ERR_OK);
 }
@@ -84,6 +85,41 @@ static void many_models_keep_their_order(void)
     CHECK(str_is(c.models[0].name, "m0") && str_is(c.models[63].name, "m63") && str_is(c.models[99].name, "m99"));
 }
 
+static void as_many_models_as_the_limit_says(void)
+{
+    err e;
+    fresh();
+    for (int i = 0; i < CONF_MODELS_MAX; i++) CHECK(conf_model_add(&c, "w", STR("m"), STR("/p"), &e) == ERR_OK);
+    CHECK(conf_model_add(&c, "w", STR("m"), STR("/p"), &e) == ERR_LIMIT);
+    CHECK_STR(e.text, "w: more than 4096 models");
+    CHECK_U64(c.model_count, CONF_MODELS_MAX);
+}
+
+static void values_may_be_at_their_bounds(void)
+{
+    err e;
+    fresh();
+    CHECK(flags("--port 65535 --queue-max 65536 --body-bytes-max 1Ti --header-bytes-max 256", &e) == ERR_OK);
+    CHECK_U64(c.port, 65535);
+    CHECK_U64(c.queue_max, 65536);
+    CHECK_U64(c.body_bytes_max, 1ull << 40);
+    CHECK(flags("--port 0 --queue-max 1 --body-bytes-max 1Ki", &e) == ERR_OK);
+    CHECK_U64(c.body_bytes_max, 1024);
+}
+
+static const char *config_variable(const char *name) { return strcmp(name, "PROA_CONFIG") == 0 ? "v.yaml" : NULL; }
+
+static void the_file_is_named_by_a_flag_or_a_variable(void)
+{
+    static char port[] = "--port", one[] = "1", config[] = "--config", file[] = "f.yaml", joined[] = "--config=g.yaml";
+    char *const argv[] = {port, one, config, file, joined, config, NULL};
+    CHECK_STR(conf_file_flag(4, argv, config_variable), "f.yaml");
+    CHECK_STR(conf_file_flag(1, argv + 4, config_variable), "g.yaml");
+    CHECK_STR(conf_file_flag(2, argv, config_variable), "v.yaml");
+    CHECK_STR(conf_file_flag(1, argv + 5, config_variable), "v.yaml"); /* conf_flags() refuses a flag without a value */
+    CHECK(conf_file_flag(2, argv, environment) == NULL);
+}
+
 static void flags_refuse(const char *line, const char *text)
 {
     err e = {0};
@@ -106,6 +142,7 @@ static void refusals_say_where_and_what(void)
 {
     flags_refuse("--port 65536", "--port: expected an integer in 0..65535, got '65536'");
     flags_refuse("--port -1", "--port: expected an integer in 0..65535, got '-1'");
+    flags_refuse("--queue-max 0", "--queue-max: expected an integer in 1..65536, got '0'");
     flags_refuse("--port", "--port: expected a value after it, got nothing");
     flags_refuse("--prot=1", "unknown option 'prot', did you mean 'port'?");
     flags_refuse("--zzzzzzzzzzzz", "unknown option 'zzzzzzzzzzzz'; see proa serve --help");
@@ -121,6 +158,9 @@ static void refusals_say_where_and_what(void)
     flags_refuse("--body-bytes-max 99999999999999999999Gi",
                  "--body-bytes-max: expected bytes (plain, or with Ki, Mi, Gi) in 1024..1099511627776, got "
                  "'99999999999999999999Gi'");
+    flags_refuse("--body-bytes-max 16777217Ti",
+                 "--body-bytes-max: expected bytes (plain, or with Ki, Mi, Gi) in 1024..1099511627776, got "
+                 "'16777217Ti'");   /* 2^64 + 2^40 */
     flags_refuse("--log-level inf", "--log-level: expected debug, info, warn or error, got 'inf'");
     flags_refuse("--log-requests=maybe", "--log-requests: expected true or false, got 'maybe'");
     yaml_refuse("port: many\n", "f.yaml:1:1: port: expected an integer in 0..65535, got 'many'");
@@ -186,6 +226,9 @@ int main(void)
         TEST(later_sources_override_earlier_ones),
         TEST(flags_take_every_spelling),
         TEST(many_models_keep_their_order),
+        TEST(as_many_models_as_the_limit_says),
+        TEST(values_may_be_at_their_bounds),
+        TEST(the_file_is_named_by_a_flag_or_a_variable),
         TEST(refusals_say_where_and_what),
         TEST(memory_for_bodies_follows_the_containers),
         TEST(help_names_every_option),

@@ -195,6 +195,13 @@ static void a_client_that_reads_late_gets_everything(void)
         CHECK_STR(hear(fd, &got), HEAD_OK("1") "x");
     }
     close(fd);
+    fd = dial(&r);   /* the last answer of a connection, too */
+    say(fd, "GET /big HTTP/1.1\r\n" HOST "Connection: close\r\n\r\n");
+    while (atomic_load(&r.handled) < 2 * COUNT + 1) usleep(100);
+    for (int i = 0; i < 3; i++) on_loop(&r, nothing, 0);
+    hear(fd, &got);
+    CHECK_U64(got.body_bytes, BIG);
+    check_ends(fd);
     rig_stop(&r);
 }
 

@@ -41,6 +41,8 @@ static void small_answers_are_exact(void)
     for (size_t i = 0; i < COUNTOF(rows); i++) CHECK_STR(http_rig_get(&r, rows[i].path), rows[i].want);
     CHECK_STR(http_rig_post(&r, "/v1/models/m:explain", "", "{}", 2),
               JSON("501 Not Implemented", "64") "{\"error\":\"explain is not supported: the model has no explainer\"}");
+    CHECK_STR(http_rig_post(&r, "/v1/models/none:explain", "", "{}", 2),
+              JSON("404 Not Found", "48") "{\"error\":\"Model with name none does not exist.\"}");
     CHECK_STR(http_rig_post(&r, "/v2/health/live", "", "", 0),
               "405 Method Not Allowed\r\nContent-Type: application/json\r\nAllow: GET\r\n"
               "Content-Length: 30\r\n\r\n{\"error\":\"Method Not Allowed\"}");
@@ -66,13 +68,30 @@ static void head_answers_as_get_without_a_body(void)
     http_rig_hang_up(&r, false);
 }
 
+static uint64_t metric(const char *name)
+{
+    const char *at = strstr(r.got, name);
+    uint64_t n = 0;
+    if (at) at += strlen(name);
+    CHECK(at && str_u64((str){at, strcspn(at, "\n")}, &n));
+    return n;
+}
+
 static void metrics_count_what_was_asked(void)
 {
+    r.endpoints.start_us = 1700000000123456;
     const char *got = http_rig_get(&r, "/metrics");
     CHECK(strstr(got, "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n"));
     CHECK(strstr(r.got, "\nproa_http_connections_open 1\n"));
     CHECK(strstr(r.got, "\n# TYPE process_resident_memory_bytes gauge\nprocess_resident_memory_bytes "));
     CHECK(strstr(r.got, "proa_inference_success_total{model_name=\"m\",model_version=\"1\"} 0\n"));
+    CHECK_U64(metric("\nprocess_start_time_seconds "), 1700000000);
+    uint64_t in = metric("\nproa_http_received_bytes_total "), out = metric("\nproa_http_sent_bytes_total ");
+    uint64_t requests = metric("\nproa_http_requests_total ");
+    http_rig_get(&r, "/metrics");
+    CHECK_U64(metric("\nproa_http_received_bytes_total "), in + strlen("GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n"));
+    CHECK(metric("\nproa_http_sent_bytes_total ") > out + 2000);   /* the answer before this one */
+    CHECK_U64(metric("\nproa_http_requests_total "), requests + 1);
 }
 
 /* Last: there is no way back. */

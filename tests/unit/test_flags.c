@@ -58,6 +58,9 @@ static void what_is_wrong_is_named(void)
     CHECK_STR(e.text, "--inptus: unknown flag, did you mean --inputs?");
     CHECK(parse(&p, "--threads 9", &e) == ERR_INVALID);
     CHECK_STR(e.text, "--threads: expected a number in 1..8, got '9'");
+    CHECK(parse(&p, "--threads 0", &e) == ERR_INVALID);
+    CHECK(parse(&p, "--threads 1", &e) == ERR_OK && p.threads == 1);
+    CHECK(parse(&p, "--threads 8", &e) == ERR_OK && p.threads == 8);
     CHECK(parse(&p, "--threads two", &e) == ERR_INVALID);
     CHECK(parse(&p, "--inputs", &e) == ERR_INVALID);
     CHECK_STR(e.text, "--inputs: expected a value, got none");
@@ -98,8 +101,10 @@ static void help_names_every_flag(void)
     char text[200];
     flags_help(flags, COUNTOF(flags), text, sizeof text);
     CHECK_STR(text, "  --json                       for machines\n  --runs N                     how many\n");
+    memset(text, 'x', sizeof text);
     flags_help(flags, COUNTOF(flags), text, 10);
     CHECK_U64(strlen(text), 9);
+    for (size_t i = 10; i < sizeof text; i++) CHECK(text[i] == 'x');
 }
 
 int main(void)

@@ -199,6 +199,8 @@ static const shape refused[] = {
     {POST " Content-Length: 4\r\n\r\nabcd", "! 400 request: Unexpected whitespace after header value"},
     {POST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
      "! 400 request: Invalid `Transfer-Encoding` header value"},
+    {POST "Transfer-Encoding: chunked\r\nTransfer-Encoding:\r\n\r\n0\r\n\r\n",
+     "! 400 Transfer-Encoding: expected once, got it twice"},
     {POST "Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
      "! 400 request: Invalid `Transfer-Encoding` header value"},
     {POST "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", "! 501 Transfer-Encoding: expected 'chunked'"},

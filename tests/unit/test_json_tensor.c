@@ -101,6 +101,25 @@ static void what_does_not_fit_is_refused_by_the_inputs_name(void)
     CHECK_STR(e.text, "input 'x': data: expected nesting of at most 8, got 9");
 }
 
+static void an_answer_that_is_full_is_left_as_it_is(void)
+{
+    err e;
+    tensor t;
+    shape scalar = shape_make(0, NULL);
+    CHECK(read(&t, DT_F32, &scalar, "[2.5]", &e) == ERR_OK);
+    bool fits = false;
+    for (size_t limit = 1; !fits; limit++) {   /* the printer may want more room than it fills */
+        buf b;
+        buf_init(&b, limit);
+        buf_put_z(&b, "1");
+        CHECK(json_tensor_print_nested(&b, STR("y"), &t, &e) == ERR_OK);   /* the caller looks at `full` */
+        fits = !b.full;
+        CHECK(limit < 200 && b.len >= 1 && b.p[0] == '1');
+        if (fits) CHECK(str_is(buf_str(&b), "12.5"));
+        buf_fini(&b);
+    }
+}
+
 static void no_memory_is_an_error(void)
 {
     err e;
@@ -118,6 +137,7 @@ int main(void)
         TEST(text_and_tensor_are_each_others_reverse),
         TEST(scalars_and_empty_tensors_have_their_forms),
         TEST(what_does_not_fit_is_refused_by_the_inputs_name),
+        TEST(an_answer_that_is_full_is_left_as_it_is),
         TEST(no_memory_is_an_error),
     };
     int failed = test_main(cases, COUNTOF(cases));

@@ -1,6 +1,7 @@
 /* The Prometheus text is exact: buckets are cumulative, +Inf is the count, labels are escaped, and every row of the
  * tables has its HELP and TYPE once, before its values. */
 #include "serve/metrics.h"
+#include "os/thread.h"
 #include "test.h"
 
 #include <stdlib.h>
@@ -49,6 +50,36 @@ static void buckets_are_cumulative_and_end_with_the_count(void)
     CHECK_STR(line(text, "request_preprocess_seconds_count"),
               "request_preprocess_seconds_count{model_name=\"m\",model_version=\"3\"} 0");
     buf_fini(&b);
+}
+
+enum { ADDED = 1000000 };   /* some 50 ms: even where there is but one CPU, threads change in between */
+
+typedef struct {
+    metrics_model *set;
+    _Atomic int *ready;
+} adder;
+
+static void add_many(void *ctx)
+{
+    const adder *a = ctx;
+    atomic_fetch_sub(a->ready, 1);
+    while (atomic_load(a->ready) > 0) thread_pause();
+    for (int i = 0; i < ADDED; i++) metric_add(&a->set->success);
+    for (int i = 0; i < ADDED; i++) metric_time(&a->set->predict, 1);
+}
+
+static void no_count_is_lost_between_threads(void)
+{
+    static metrics_model set;
+    thread threads[2];
+    _Atomic int ready = 2;
+    adder a = {&set, &ready};
+    err e;
+    for (int i = 0; i < 2; i++) CHECK(thread_start(&threads[i], "adder", add_many, &a, &e) == ERR_OK);
+    for (int i = 0; i < 2; i++) thread_join(&threads[i]);
+    CHECK_U64(atomic_load(&set.success), 2 * ADDED);
+    CHECK_U64(atomic_load(&set.predict.bucket[0]), 2 * ADDED);
+    CHECK_U64(atomic_load(&set.predict.sum_ns), 2 * ADDED);
 }
 
 static void labels_are_escaped_as_the_format_says(void)
@@ -126,6 +157,7 @@ int main(void)
 {
     static const test_case cases[] = {
         TEST(buckets_are_cumulative_and_end_with_the_count),
+        TEST(no_count_is_lost_between_threads),
         TEST(labels_are_escaped_as_the_format_says),
         TEST(a_name_has_one_head_and_then_all_its_values),
         TEST(the_docs_name_every_metric),

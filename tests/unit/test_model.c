@@ -103,6 +103,9 @@ static void a_callers_buffer_is_read_in_place_and_left_alone(void)
     CHECK(((const float *)exec_output(x, 0)->data)[1] == 22);
     CHECK(mine[0] == -1 && mine[1] == 2 && mine[2] == 3);
     exec_give(x);
+    CHECK(exec_take(&x, m, &s, &e) == ERR_OK);
+    CHECK(exec_input(x, 0)->data != mine);   /* the next user has the execution's own */
+    exec_give(x);
     run_chain(m, 1);
     onnx_build_end(&b);
 }
@@ -119,6 +122,12 @@ static void shapes_that_do_not_fit_are_refused(void)
     CHECK_STR(e.text, "input 'x': expected shape [-1,3], got [2,4]");
     s = shape_make(1, (const int64_t[]){3});
     CHECK(exec_take(&x, m, &s, &e) == ERR_INVALID);
+    s = shape_make(2, (const int64_t[]){INT64_MAX, 3});
+    CHECK(exec_take(&x, m, &s, &e) == ERR_TOO_LARGE);
+    CHECK_STR(e.text, "input 'x': shape [9223372036854775807,3] is too large");
+    s = shape_make(2, (const int64_t[]){INT64_MAX / 4, 3});
+    CHECK(exec_take(&x, m, &s, &e) == ERR_TOO_LARGE);
+    CHECK_STR(e.text, "input 'x': shape [2305843009213693951,3] is too large");
     onnx_build_end(&b);
 }
 
@@ -168,6 +177,96 @@ static void shapes_that_no_machine_holds_are_refused_at_load(void)
         onnx_build_output(&b, "y", DT_I64, NULL);
         refused(&b, "t.onnx: one execution needs more than the 4294967296 bytes it may use");
     }
+}
+
+static model *opened_with(onnx_build *b, size_t memory_max)
+{
+    model *m = NULL;
+    err e = {0};
+    model_opts o = {.memory_max = memory_max};
+    chain_build(b);
+    CHECK(model_open_bytes(&m, onnx_build_bytes(b), "t.onnx", NULL, &o, &e) == ERR_OK);
+    return m;
+}
+
+static void idle_executions_hold_no_more_than_one_run_may(void)
+{
+    enum { AT_ONCE = 20 };
+    onnx_build b;
+    CLEANUP(model) model *m = opened_with(&b, 1 << 20);
+    err e = {0};
+    exec *x[AT_ONCE];
+    shape s = shape_make(2, (const int64_t[]){8192, 3});   /* some 200 KB */
+    long before = 0;
+    for (int round = 0; round < 2; round++) {
+        before = mem_allocs();
+        for (int i = 0; i < AT_ONCE; i++) CHECK(exec_take(&x[i], m, &s, &e) == ERR_OK);
+        for (int i = 0; i < AT_ONCE; i++) exec_give(x[i]);
+    }
+    CHECK(mem_allocs() > before);   /* not all were kept */
+    run_chain(m, 8192);
+    before = mem_allocs();
+    for (int i = 0; i < 30; i++) run_chain(m, 8192);
+    CHECK_U64((uint64_t)mem_allocs(), (uint64_t)before);   /* but some, however often they came and went */
+    onnx_build_end(&b);
+}
+
+static void plans_that_go_leave_room_for_others(void)
+{
+    onnx_build b;
+    CLEANUP(model) model *m = opened_with(&b, 1 << 20);
+    err e = {0};
+    exec *x = NULL;
+    for (int64_t rows = 100; rows < 500; rows++) run_chain(m, rows);   /* 3 MB of idle executions came and went */
+    run_chain(m, 500);
+    long before = mem_allocs(), live = mem_live();
+    run_chain(m, 500);
+    CHECK_U64((uint64_t)mem_allocs(), (uint64_t)before);
+    /* One that is in use goes when it is given back. */
+    shape s = shape_make(2, (const int64_t[]){1, 3});
+    CHECK(exec_take(&x, m, &s, &e) == ERR_OK);
+    for (int64_t rows = 501; rows < 501 + MODEL_PLANS_MAX; rows++) run_chain(m, rows);
+    if (x) exec_give(x);
+    CHECK_U64((uint64_t)mem_live(), (uint64_t)live);
+    onnx_build_end(&b);
+}
+
+static void the_plans_that_were_used_last_are_kept(void)
+{
+    onnx_build b;
+    chain_build(&b);
+    CLEANUP(model) model *m = opened(&b);
+    long live = 0;
+    for (int64_t rows = 2; rows < 5 * MODEL_PLANS_MAX; rows++) {
+        run_chain(m, rows);
+        long before = mem_allocs();
+        run_chain(m, 1);   /* in use all the time */
+        if (rows > 2) CHECK_U64((uint64_t)mem_allocs(), (uint64_t)before);
+        if (rows == 2 * MODEL_PLANS_MAX) live = mem_live();
+    }
+    CHECK_U64((uint64_t)mem_live(), (uint64_t)live);
+    onnx_build_end(&b);
+}
+
+static void only_what_is_cheap_runs_cheaply(void)
+{
+    onnx_build b;
+    chain_build(&b);
+    CLEANUP(model) model *m = opened(&b);
+    err e = {0};
+    exec *x = NULL;
+    shape s = shape_make(2, (const int64_t[]){5000, 3});
+    CHECK(!exec_take_cheap(m, &s, UINT32_MAX));   /* never run, so not known */
+    run_chain(m, 5000);
+    CHECK(exec_take(&x, m, &s, &e) == ERR_OK);
+    uint32_t cost_us = x ? exec_cost_us(x) : 1;
+    CHECK(!exec_take_cheap(m, &s, cost_us));   /* the only execution is in use, and making one is not cheap */
+    if (x) exec_give(x);
+    CHECK(!exec_take_cheap(m, &s, cost_us - 1));
+    x = exec_take_cheap(m, &s, cost_us);
+    CHECK(x != NULL);
+    if (x) exec_give(x);
+    onnx_build_end(&b);
 }
 
 static void a_cancelled_run_says_so(void)
@@ -282,6 +381,10 @@ int main(void)
         TEST(the_number_of_executions_is_bounded),
         TEST(memory_over_the_limit_is_refused),
         TEST(shapes_that_no_machine_holds_are_refused_at_load),
+        TEST(idle_executions_hold_no_more_than_one_run_may),
+        TEST(plans_that_go_leave_room_for_others),
+        TEST(the_plans_that_were_used_last_are_kept),
+        TEST(only_what_is_cheap_runs_cheaply),
         TEST(a_cancelled_run_says_so),
         TEST(many_threads_share_one_model),
         TEST(unknown_operators_are_named),

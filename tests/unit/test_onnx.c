@@ -3,6 +3,7 @@
 #include "engine/onnx.h"
 
 #include "engine/model.h"
+#include "engine/onnx_tensor.h"
 #include "onnx_build.h"
 #include "os/file.h"
 #include "test.h"
@@ -392,7 +393,7 @@ static void functions_that_call_themselves_are_refused(void)
     onnx_build_end(&body);
 }
 
-static void external_put(onnx_build *b, const char *location, const char *offset)
+static void external_put(onnx_build *b, str location, const char *offset)
 {
     size_t at = pb_open(&b->graph, 5);
     pb_put_i64(&b->graph, 1, 2);
@@ -401,7 +402,7 @@ static void external_put(onnx_build *b, const char *location, const char *offset
     for (int i = 0; i < 2; i++) {
         size_t entry = pb_open(&b->graph, 13);
         pb_put_str(&b->graph, 1, str_of(i ? "offset" : "location"));
-        pb_put_str(&b->graph, 2, str_of(i ? offset : location));
+        pb_put_str(&b->graph, 2, i ? str_of(offset) : location);
         pb_close(&b->graph, entry);
     }
     pb_put_i64(&b->graph, 14, 1);
@@ -418,9 +419,10 @@ static void external_data_stays_in_the_models_folder(void)
     CHECK(mkdtemp(folder) != NULL);
     snprintf(path, sizeof path, "%s/w.bin", folder);
     CHECK(file_write(path, w, sizeof w, &e) == ERR_OK);
-    static const struct { const char *location, *offset; bool fine; } rows[] = {
-        {"w.bin", "8", true}, {"w.bin", "9", false}, {"w.bin", "18446744073709551615", false}, {"none.bin", "0", false},
-        {"../etc/passwd", "0", false}, {"/etc/passwd", "0", false}, {"", "0", false}, {".", "0", false},
+    const struct { str location; const char *offset; bool fine; } rows[] = {
+        {STR("w.bin"), "8", true}, {STR("w.bin"), "9", false}, {STR("w.bin"), "18446744073709551615", false},
+        {STR("none.bin"), "0", false}, {STR("../etc/passwd"), "0", false}, {STR("/etc/passwd"), "0", false},
+        {STR(""), "0", false}, {STR("."), "0", false}, {STR("w.bin\0x"), "0", false},
     };
     for (size_t i = 0; i < COUNTOF(rows); i++) {
         onnx_build b;
@@ -436,6 +438,82 @@ static void external_data_stays_in_the_models_folder(void)
     }
     remove(path);
     remove(folder);
+}
+
+static void tensor_put(buf *g, uint32_t field, const int64_t *dims, size_t rank, dtype type, const void *data)
+{
+    shape s = shape_make((uint32_t)rank, dims);
+    tensor t = tensor_make(type, &s, (void *)(uintptr_t)data);
+    size_t at = pb_open(g, field);
+    onnx_tensor_write(g, &t, STR("w"));
+    pb_close(g, at);
+}
+
+/* x [1] + w, where w is the sum of a sparse tensor of these dimensions: {7, 9} at the places, which are coordinates
+ * where their rank is 2. */
+static err_code sparse(const int64_t dims[2], const int64_t *places, const int64_t *places_dims, size_t rank, err *e)
+{
+    onnx_build b;
+    onnx_build_start(&b, 13);
+    size_t at = pb_open(&b.graph, 15);
+    tensor_put(&b.graph, 1, (const int64_t[]){2}, 1, DT_F32, (const float[]){7, 9});
+    tensor_put(&b.graph, 2, places_dims, rank, DT_I64, places);
+    pb_put_packed_i64(&b.graph, 3, dims, 2);
+    pb_close(&b.graph, at);
+    onnx_build_node(&b, "Relu", "w", "y", "");
+    onnx_build_output(&b, "y", DT_F32, NULL);
+    e->text[0] = 0;
+    err_code rc = try_bytes(onnx_build_bytes(&b), e);
+    onnx_build_end(&b);
+    return rc;
+}
+
+static void sparse_tensors_are_filled_in_only_where_they_are(void)
+{
+    static const int64_t small[] = {3, 4}, large[] = {1 << 25, 4}, endless[] = {1ll << 62, 4};
+    static const int64_t line[] = {2}, pairs[] = {2, 2};
+    err e = {0};
+    CHECK(sparse(small, (const int64_t[]){0, 11}, line, 1, &e) == ERR_OK);
+    CHECK(sparse(small, (const int64_t[]){0, 3, 2, 3}, pairs, 2, &e) == ERR_OK);
+    CHECK(sparse(small, (const int64_t[]){0, 12}, line, 1, &e) == ERR_INVALID);
+    CHECK_STR(e.text, "t.onnx: sparse tensor 'w': indices: expected less than 12, got 12");
+    CHECK(sparse(small, (const int64_t[]){0, -1}, line, 1, &e) == ERR_INVALID);
+    CHECK(sparse(small, (const int64_t[]){0, 3, 2, 4}, pairs, 2, &e) == ERR_INVALID);
+    CHECK_STR(e.text, "t.onnx: sparse tensor 'w': indices: expected 0..3, got 4");
+    CHECK(sparse(small, (const int64_t[]){0, 3, 2, -1}, pairs, 2, &e) == ERR_INVALID);
+    CHECK_STR(e.text, "t.onnx: sparse tensor 'w': indices: expected 0..3, got -1");
+    CHECK(sparse(large, (const int64_t[]){0, 11}, line, 1, &e) == ERR_LIMIT);
+    CHECK_STR(e.text, "t.onnx: sparse tensor 'w': shape [33554432,4]: more than 268435456 bytes");
+    CHECK(sparse(endless, (const int64_t[]){0, 11}, line, 1, &e) == ERR_LIMIT);
+    CHECK_STR(e.text, "t.onnx: sparse tensor 'w': shape [4611686018427387904,4]: more than 268435456 bytes");
+}
+
+/* Strings have no raw form: their number is counted before they are copied. */
+static void typed_data_has_as_many_items_as_the_shape(void)
+{
+    for (int strings = 0; strings < 2; strings++) {
+        for (int count = 0; count < 5; count++) {
+            onnx_build b;
+            err e = {0};
+            char want[100];
+            onnx_build_start(&b, 13);
+            size_t at = pb_open(&b.graph, 5);
+            pb_put_i64(&b.graph, 1, 2);
+            pb_put_i64(&b.graph, 2, strings ? DT_STRING : DT_I64);
+            for (int i = 0; i < count; i++) {
+                if (strings) pb_put_str(&b.graph, 6, STR("s"));
+                else pb_put_i64(&b.graph, 7, i);
+            }
+            pb_put_str(&b.graph, 8, STR("w"));
+            pb_close(&b.graph, at);
+            onnx_build_node(&b, "Identity", "w", "y", "");
+            onnx_build_output(&b, "y", strings ? DT_STRING : DT_I64, NULL);
+            CHECK((try_bytes(onnx_build_bytes(&b), &e) == ERR_OK) == (count == 2));
+            snprintf(want, sizeof want, "t.onnx: tensor 'w': data: expected 2 items, got %d", count);
+            CHECK_STR(e.text, count == 2 ? "" : want);
+            onnx_build_end(&b);
+        }
+    }
 }
 
 static void values_that_are_no_tensors_are_refused(void)
@@ -487,6 +565,7 @@ int main(void)
         TEST(a_function_may_pass_its_input_through),
         TEST(functions_that_call_themselves_are_refused),
         TEST(external_data_stays_in_the_models_folder), TEST(values_that_are_no_tensors_are_refused),
+        TEST(sparse_tensors_are_filled_in_only_where_they_are), TEST(typed_data_has_as_many_items_as_the_shape),
         TEST(every_failed_allocation_is_survived),
     };
     return test_main(cases, COUNTOF(cases));

@@ -62,9 +62,46 @@ static void inputs_of_other_types_are_refused(void)
     refused("Reshape", DT_F32, DT_F32, "(Reshape, ai.onnx 13): input 1 'b': expected int64, got float32");
 }
 
+/* y = op(x) with x FP32 [2], refused at loading. */
+static void node_refused(const char *op, const char *ins, const char *attrs, const char *text)
+{
+    onnx_build g;
+    err e = {0};
+    CLEANUP(model) model *m = NULL;
+    onnx_build_start(&g, 13);
+    onnx_build_input(&g, "x", DT_F32, "2");
+    onnx_build_ints(&g, "huge", "2", (const int64_t[]){1ll << 40, 2});
+    onnx_build_node(&g, op, ins, "y", attrs);
+    onnx_build_output(&g, "y", DT_F32, NULL);
+    CHECK(model_open_bytes(&m, onnx_build_bytes(&g), "t.onnx", NULL, &(model_opts){0}, &e) != ERR_OK);
+    CHECK_STR(e.text, text);
+    onnx_build_end(&g);
+}
+
+static void attributes_have_their_kind_and_those_required_are_there(void)
+{
+    node_refused("Softmax", "x", "axis=1.0",
+                 "t.onnx: node that makes 'y' (Softmax, ai.onnx 13): attribute 'axis': expected int, got float");
+    node_refused("Softmax", "x", "axis=[1]",
+                 "t.onnx: node that makes 'y' (Softmax, ai.onnx 13): attribute 'axis': expected int, got ints");
+    node_refused("Cast", "x", "",
+                 "t.onnx: node that makes 'y' (Cast, ai.onnx 13): attribute 'to': expected int, got none");
+}
+
+static void outputs_of_no_sane_size_are_refused(void)
+{
+    node_refused("ConstantOfShape", "huge", "",
+                 "t.onnx: pass fold: node that makes 'y' (ConstantOfShape, ai.onnx 13): output 0: shape "
+                 "[1099511627776,2] is too large");
+    node_refused("Expand", "x,huge", "",
+                 "t.onnx: node that makes 'y' (Expand, ai.onnx 13): output 0: shape [1099511627776,2] is too large");
+}
+
 int main(void)
 {
     static const test_case cases[] = {TEST(rows_are_found_by_version), TEST(types_are_found_by_version),
-                                      TEST(inputs_of_other_types_are_refused)};
+                                      TEST(inputs_of_other_types_are_refused),
+                                      TEST(attributes_have_their_kind_and_those_required_are_there),
+                                      TEST(outputs_of_no_sane_size_are_refused)};
     return test_main(cases, COUNTOF(cases));
 }

@@ -104,6 +104,25 @@ static void what_is_written_is_read(void)
     buf_fini(&b);
 }
 
+static void the_first_failure_is_the_one_that_is_told(void)
+{
+    buf b;
+    err e;
+    pb r;
+    pb_field one, two;
+    buf_init(&b, 64);
+    pb_put_str(&b, 1, STR("text"));
+    pb_put_u64(&b, 2, 5);
+    pb_init(&r, b.p, b.len);
+    CHECK(pb_next(&r, &one) && pb_next(&r, &two));
+    CHECK_U64(pb_u64(&r, &one), 0);
+    CHECK_U64(pb_fixed64(&r, &two), 0);
+    CHECK(pb_bytes(&r, &two).len == 0);
+    CHECK(pb_check(&r, "M", &e) == ERR_INVALID);
+    CHECK(strstr(e.text, "expected a varint, got bytes"));
+    buf_fini(&b);
+}
+
 static void every_cut_is_refused_or_a_whole_prefix(void)
 {
     buf b;
@@ -295,7 +314,7 @@ static void a_full_buf_is_reported_once_at_the_end(void)
 int main(void)
 {
     static const test_case cases[] = {
-        TEST(what_is_written_is_read),
+        TEST(what_is_written_is_read), TEST(the_first_failure_is_the_one_that_is_told),
         TEST(every_cut_is_refused_or_a_whole_prefix),
         TEST(random_damage_never_leaves_the_span),
         TEST(malformed_input_is_named_with_byte_and_field),

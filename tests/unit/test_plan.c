@@ -149,6 +149,114 @@ static void what_hangs_on_data_waits_for_the_run(void)
     exec_give(x);
 }
 
+/* What the views show is only known at the run; the memory that they look at must not have gone to others by then. */
+static void memory_under_a_late_view_lives_as_long_as_the_view(void)
+{
+    onnx_build b;
+    err e = {0};
+    exec *x = NULL;
+    CLEANUP(model) model *m = NULL;
+    onnx_build_start(&b, 13);
+    onnx_build_input(&b, "x", DT_F32, "4,4");
+    onnx_build_input(&b, "to", DT_I64, "2");
+    onnx_build_node(&b, "Exp", "x", "e", "");
+    onnx_build_node(&b, "Reshape", "e,to", "view", "");
+    onnx_build_output(&b, "y", DT_F32, NULL);
+    for (int i = 0; i < 4; i++) {   /* planned, of the same size as e, and alive to the end */
+        char out[8];
+        snprintf(out, sizeof out, "n%d", i);
+        onnx_build_node(&b, "Neg", "x", out, "");
+        onnx_build_output(&b, out, DT_F32, NULL);
+    }
+    onnx_build_node(&b, "Neg", "view", "y", "");
+    CHECK(model_open_bytes(&m, onnx_build_bytes(&b), "t.onnx", NULL, &(model_opts){.no_passes = true}, &e) == ERR_OK);
+    shape s[2] = {shape_make(2, (const int64_t[]){4, 4}), shape_make(1, (const int64_t[]){2})};
+    CHECK(m && exec_take(&x, m, s, &e) == ERR_OK);
+    if (x) {
+        CHECK(x->plan->late_count > 0);
+        for (int i = 0; i < N; i++) ((float *)exec_input(x, 0)->data)[i] = 0;
+        memcpy(exec_input(x, 1)->data, (const int64_t[]){2, 8}, 16);
+        CHECK(exec_run(x, NULL, &e) == ERR_OK);
+        CHECK(exec_output(x, 0)->shape.dim[0] == 2 && exec_output(x, 0)->shape.dim[1] == 8);
+        for (int i = 0; i < N; i++) CHECK(((const float *)exec_output(x, 0)->data)[i] == -1);
+        for (int i = 0; i < N; i++) CHECK(((const float *)exec_output(x, 1)->data)[i] == 0);
+        exec_give(x);
+    }
+    onnx_build_end(&b);
+}
+
+/* Each run begins with all of its memory: what the last one made is gone. */
+static void what_a_run_made_does_not_pile_up(void)
+{
+    onnx_build b;
+    err e = {0};
+    exec *x = NULL;
+    CLEANUP(model) model *m = NULL;
+    onnx_build_start(&b, 13);
+    onnx_build_input(&b, "x", DT_F32, "N");
+    onnx_build_ints(&b, "pads", "2", (const int64_t[]){1, 1});
+    onnx_build_node(&b, "NonZero", "x", "y", "");
+    onnx_build_node(&b, "Pad", "x,pads", "z", "");   /* works in scratch memory */
+    onnx_build_output(&b, "y", DT_I64, NULL);
+    onnx_build_output(&b, "z", DT_F32, NULL);
+    CHECK(model_open_bytes(&m, onnx_build_bytes(&b), "t.onnx", NULL, &(model_opts){.memory_max = 1 << 20}, &e) ==
+          ERR_OK);
+    shape s = shape_make(1, (const int64_t[]){20000});
+    CHECK(m && exec_take(&x, m, &s, &e) == ERR_OK);
+    for (int i = 0; i < 20000 && x; i++) ((float *)exec_input(x, 0)->data)[i] = 1;
+    for (int i = 0; i < 40 && x; i++) CHECK(exec_run(x, NULL, &e) == ERR_OK);
+    if (x) exec_give(x);
+    onnx_build_end(&b);
+}
+
+static void random_numbers_are_drawn_in_each_run(void)
+{
+    for (int passes = 0; passes < 2; passes++) {
+        onnx_build b;
+        err e = {0};
+        exec *x = NULL;
+        float first[8];
+        CLEANUP(model) model *m = NULL;
+        onnx_build_start(&b, 13);
+        onnx_build_input(&b, "x", DT_F32, "8");
+        onnx_build_node(&b, "RandomUniform", "", "r", "shape=[8]");
+        onnx_build_node(&b, "Add", "x,r", "y", "");
+        onnx_build_output(&b, "y", DT_F32, NULL);
+        CHECK(model_open_bytes(&m, onnx_build_bytes(&b), "t.onnx", NULL, &(model_opts){.no_passes = !passes}, &e) ==
+              ERR_OK);
+        shape s = shape_make(1, (const int64_t[]){8});
+        CHECK(m && exec_take(&x, m, &s, &e) == ERR_OK);
+        for (int run = 0; run < 2 && x; run++) {
+            for (int i = 0; i < 8; i++) ((float *)exec_input(x, 0)->data)[i] = 0;
+            CHECK(exec_run(x, NULL, &e) == ERR_OK);
+            const float *got = exec_output(x, 0)->data;
+            if (run) CHECK(memcmp(first, got, sizeof first) != 0);
+            memcpy(first, got, sizeof first);
+        }
+        if (x) exec_give(x);
+        onnx_build_end(&b);
+    }
+}
+
+/* PLAN_FOLD_MAX bytes, for each shape that is asked for: more is not held by the plan. */
+static void only_small_things_are_computed_before_the_run(void)
+{
+    static const int64_t counts[] = {PLAN_FOLD_MAX / 4, PLAN_FOLD_MAX / 4 + 1};
+    for (size_t i = 0; i < COUNTOF(counts); i++) {
+        onnx_build b;
+        CLEANUP(model) model *m = NULL;
+        onnx_build_start(&b, 13);
+        onnx_build_input(&b, "x", DT_F32, "N");
+        onnx_build_node(&b, "Shape", "x", "s", "");
+        onnx_build_node(&b, "ConstantOfShape", "s", "y", "");
+        onnx_build_output(&b, "y", DT_F32, NULL);
+        exec *x = planned(&b, &m, shape_make(1, &counts[i]));
+        if (!x) return;
+        CHECK_U64(x->plan->step_count, i);
+        exec_give(x);
+    }
+}
+
 static void elementwise_nodes_overwrite_what_dies(void)
 {
     onnx_build b;
@@ -199,6 +307,8 @@ int main(void)
     static const test_case cases[] = {
         TEST(random_graphs_compute_what_they_say_with_and_without_passes), TEST(shapes_are_computed_before_the_run),
         TEST(what_hangs_on_data_waits_for_the_run), TEST(elementwise_nodes_overwrite_what_dies),
+        TEST(random_numbers_are_drawn_in_each_run), TEST(only_small_things_are_computed_before_the_run),
+        TEST(memory_under_a_late_view_lives_as_long_as_the_view), TEST(what_a_run_made_does_not_pile_up),
         TEST(every_failed_allocation_is_survived),
     };
     return test_main(cases, COUNTOF(cases));

@@ -52,12 +52,10 @@ typedef struct {
     queue *queue;
 } bench;
 
-static void start(bench *b, uint32_t depth_max, uint32_t inline_us)
+static void start_with(bench *b, onnx_build *made, uint32_t depth_max, uint32_t inline_us)
 {
-    onnx_build model_build;
     err e;
-    serve_rig_twice(&model_build);
-    serve_rig_start(&b->rig, &model_build);
+    serve_rig_start(&b->rig, made);
     CHECK(compute_new(&b->pool, 2, &e) == ERR_OK);
     queue_opts o = {.model = b->rig.served.model,
                     .pool = b->pool,
@@ -65,6 +63,13 @@ static void start(bench *b, uint32_t depth_max, uint32_t inline_us)
                     .depth_max = depth_max,
                     .inline_us = inline_us};
     CHECK(queue_new(&b->queue, &o, &e) == ERR_OK);
+}
+
+static void start(bench *b, uint32_t depth_max, uint32_t inline_us)
+{
+    onnx_build made;
+    serve_rig_twice(&made);
+    start_with(b, &made, depth_max, inline_us);
 }
 
 static void stop(bench *b)
@@ -190,6 +195,124 @@ static void only_what_may_pass_later_is_worth_another_try(void)
     stop(&b);
 }
 
+/* Waiting is not running: each has its own histogram. */
+static void the_time_in_the_queue_is_counted_apart(void)
+{
+    bench b;
+    ask a;
+    err e;
+    start(&b, 3, 0);
+    _Atomic bool held = true;
+    holder h[2] = {{{.run = hold}, &held}, {{.run = hold}, &held}};
+    for (int i = 0; i < 2; i++) CHECK(compute_submit(b.pool, &h[i].job, &e) == ERR_OK);
+    ask_init(&a, 1);
+    uint64_t pushed_ns = clock_now_ns();
+    CHECK(queue_push(b.queue, &a.item, &e) == ERR_OK);
+    while (clock_now_ns() < pushed_ns + 50000000) thread_yield();
+    uint64_t released_ns = clock_now_ns();
+    atomic_store(&held, false);
+    wait_done(&a);
+    uint64_t after_ns = clock_now_ns() - released_ns;
+    metrics_model *m = &b.rig.served.metrics;
+    CHECK(atomic_load(&m->queue_wait.sum_ns) >= 40000000);
+    CHECK(atomic_load(&m->predict.sum_ns) <= after_ns);
+    stop(&b);
+}
+
+static void a_cheap_model_waits_behind_those_who_wait(void)
+{
+    bench b;
+    ask warm, first, second;
+    err e;
+    static const float four[4] = {1, 2, 3, 4};
+    start(&b, 8, 500);
+    exec *cheap = NULL;
+    for (int i = 0; i < 50 && !cheap; i++) {   /* a run that was interrupted looks expensive for a while */
+        ask_init(&warm, 1);
+        CHECK(queue_push(b.queue, &warm.item, &e) == ERR_OK);
+        wait_done(&warm);
+        cheap = exec_take_cheap(b.rig.served.model, &warm.x.shape, 500);
+    }
+    CHECK(cheap);
+    if (cheap) exec_give(cheap);
+    _Atomic bool held = true;
+    holder h[2] = {{{.run = hold}, &held}, {{.run = hold}, &held}};
+    for (int i = 0; i < 2; i++) CHECK(compute_submit(b.pool, &h[i].job, &e) == ERR_OK);
+    shape s = shape_make(2, (const int64_t[]){2, 2});
+    ask_init(&first, 1);
+    first.x = tensor_make(DT_F32, &s, (void *)(uintptr_t)four);   /* not planned yet, so it waits */
+    ask_init(&second, 2);
+    CHECK(queue_push(b.queue, &first.item, &e) == ERR_OK);
+    CHECK(queue_push(b.queue, &second.item, &e) == ERR_OK);
+    CHECK(atomic_load(&second.done) == 0);
+    CHECK_U64((uint64_t)atomic_load(&b.rig.served.metrics.waiting), 2);
+    atomic_store(&held, false);
+    wait_done(&first);
+    wait_done(&second);
+    CHECK(first.got == 4 && second.got == 4);
+    stop(&b);
+}
+
+/* The model's numbers are positions in a list of three. */
+static void a_run_that_fails_gives_its_execution_back(void)
+{
+    bench b;
+    ask a;
+    err e;
+    onnx_build made;
+    onnx_build_start(&made, 17);
+    onnx_build_input(&made, "x", DT_F32, "N,2");
+    onnx_build_floats(&made, "w", "3", (const float[]){10, 20, 30});
+    onnx_build_node(&made, "Cast", "x", "i", "to=7");
+    onnx_build_node(&made, "Gather", "w,i", "y", "axis=0");
+    onnx_build_output(&made, "y", DT_F32, "N,2");
+    start_with(&b, &made, 8, 0);
+    for (int i = 0; i < MODEL_EXECS_MAX + 10; i++) {
+        ask_init(&a, 7);
+        CHECK(queue_push(b.queue, &a.item, &e) == ERR_OK);
+        wait_done(&a);
+        CHECK(a.code == ERR_INVALID);
+    }
+    ask_init(&a, 2);
+    CHECK(queue_push(b.queue, &a.item, &e) == ERR_OK);
+    wait_done(&a);
+    CHECK(a.code == ERR_OK && a.got == 30);
+    stop(&b);
+}
+
+static void a_model_may_have_more_inputs_than_usual(void)
+{
+    enum { INPUTS = 40 };
+    bench b;
+    err e;
+    onnx_build made;
+    char names[8 * INPUTS] = "";
+    tensor inputs[INPUTS];
+    long live = 0;
+    onnx_build_start(&made, 17);
+    for (size_t i = 0, at = 0; i < INPUTS; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "x%zu", i);
+        onnx_build_input(&made, name, DT_F32, "N,2");
+        at += (size_t)snprintf(names + at, sizeof names - at, i ? ",%s" : "%s", name);
+    }
+    onnx_build_node(&made, "Sum", names, "y", "");
+    onnx_build_output(&made, "y", DT_F32, "N,2");
+    start_with(&b, &made, 8, 500);
+    for (int i = 0; i < 10; i++) {
+        ask a;
+        ask_init(&a, 3);
+        for (size_t k = 0; k < INPUTS; k++) inputs[k] = a.x;
+        a.item.inputs = inputs;
+        CHECK(queue_push(b.queue, &a.item, &e) == ERR_OK);
+        wait_done(&a);
+        CHECK(a.code == ERR_OK && a.got == 3 * INPUTS);
+        if (i == 4) live = mem_live();
+    }
+    CHECK_U64((uint64_t)mem_live(), (uint64_t)live);
+    stop(&b);
+}
+
 static void a_wrong_shape_is_the_items_error(void)
 {
     bench b;
@@ -228,6 +351,10 @@ int main(void)
         TEST(a_cheap_model_runs_at_once_after_its_first_run),
         TEST(a_full_queue_gives_the_item_back_and_cancelled_items_never_run),
         TEST(only_what_may_pass_later_is_worth_another_try),
+        TEST(the_time_in_the_queue_is_counted_apart),
+        TEST(a_cheap_model_waits_behind_those_who_wait),
+        TEST(a_run_that_fails_gives_its_execution_back),
+        TEST(a_model_may_have_more_inputs_than_usual),
         TEST(a_wrong_shape_is_the_items_error),
         TEST(construction_survives_every_failed_allocation),
     };

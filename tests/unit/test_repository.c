@@ -43,6 +43,22 @@ static void models_are_found_by_name_and_version(void)
     CHECK_STR(e.text, "Model with name b and version 2 does not exist.");
 }
 
+static void a_models_folder_has_the_name_that_was_given_or_model(void)
+{
+    char longest[129] = {0};
+    CLEANUP(repository) repository *r = NULL;
+    served *s = NULL;
+    err e;
+    conf *c = config();
+    memset(longest, 'a', 128);
+    c->model_dir = str_of(path);
+    c->model_name = str_of(longest);
+    CHECK(repository_open(&r, c, pool, &e) == ERR_OK);
+    CHECK_U64(repository_count(r), 1);
+    CHECK(repository_find(r, str_of(longest), STR(""), &s, &e) == ERR_OK);
+    CHECK(repository_find(r, STR("model"), STR(""), &s, &e) == ERR_NOT_FOUND);
+}
+
 static const char *refused(conf *c)
 {
     static err e;
@@ -105,6 +121,7 @@ int main(void)
 {
     static const test_case cases[] = {
         TEST(models_are_found_by_name_and_version),
+        TEST(a_models_folder_has_the_name_that_was_given_or_model),
         TEST(names_that_a_url_cannot_hold_are_refused),
         TEST(duplicates_and_bad_files_name_the_file),
         TEST(opening_survives_every_failed_allocation),

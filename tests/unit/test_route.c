@@ -30,6 +30,7 @@ static void paths_find_their_row(void)
         {"POST", "/v1/models/m:predict", 1, "m", ""},
         {"POST", "/v1/models/a:b:predict", 1, "a:b", ""},
         {"GET", "/v1/models/m", 2, "m", ""},
+        {"GET", "/v1/models/m:predict", ROUTE_BAD_METHOD, "", ""},
         {"GET", "/v2/models/m/versions/12", 3, "m", "12"},
         {"GET", "/v2", 4, "", ""},
         {"GET", "/", 5, "", ""},

@@ -55,6 +55,7 @@ static void tree(void)
     folder("named");
     file("named/a.onnx");
     file("named/model.onnx");
+    file("named/z.onnx");
     folder("two");
     file("two/a.onnx");
     file("two/b.onnx");

@@ -46,6 +46,43 @@ static void rows_and_columns_come_back_in_their_form(void)
     serve_rig_stop(&r);
 }
 
+/* a FP32 [N,2] -> a itself as p, its sum as the scalar s, its first row alone as f. */
+static void outputs_without_common_rows_come_whole(void)
+{
+    serve_rig r;
+    for (int scalar = 0; scalar < 2; scalar++) {
+        onnx_build b;
+        onnx_build_start(&b, 13);
+        onnx_build_input(&b, "a", DT_F32, "N,2");
+        onnx_build_ints(&b, "zero", "1", (const int64_t[]){0});
+        onnx_build_node(&b, "Identity", "a", "p", "");
+        onnx_build_node(&b, "ReduceSum", "a", "s", "keepdims=0");
+        onnx_build_node(&b, "Gather", "a,zero", "f", "axis=0");
+        onnx_build_output(&b, "p", DT_F32, "N,2");
+        onnx_build_output(&b, scalar ? "s" : "f", DT_F32, NULL);
+        serve_rig_start(&r, &b);
+        CHECK_STR(ask(&r, "{\"instances\":[[1,2],[3,4]]}"),
+                  scalar ? "200 {\"predictions\":{\"p\":[[1.0,2.0],[3.0,4.0]],\"s\":10.0}}"
+                         : "200 {\"predictions\":{\"p\":[[1.0,2.0],[3.0,4.0]],\"f\":[[1.0,2.0]]}}");
+        serve_rig_stop(&r);
+    }
+}
+
+static void scalars_have_no_rows(void)
+{
+    serve_rig r;
+    onnx_build b;
+    onnx_build_start(&b, 13);
+    onnx_build_input(&b, "a", DT_F32, "N,2");
+    onnx_build_node(&b, "ReduceSum", "a", "s", "keepdims=0");
+    onnx_build_node(&b, "ReduceMax", "a", "t", "keepdims=0");
+    onnx_build_output(&b, "s", DT_F32, "");
+    onnx_build_output(&b, "t", DT_F32, "");
+    serve_rig_start(&r, &b);
+    CHECK_STR(ask(&r, "{\"instances\":[[1,2],[3,4]]}"), "200 {\"predictions\":{\"s\":10.0,\"t\":4.0}}");
+    serve_rig_stop(&r);
+}
+
 /* Rows go through a tree on their way: no digit may be lost there. */
 static void numbers_in_rows_are_exact(void)
 {
@@ -138,7 +175,8 @@ static void no_memory_is_an_error_wherever_it_happens(void)
 int main(void)
 {
     static const test_case cases[] = {
-        TEST(rows_and_columns_come_back_in_their_form),  TEST(numbers_in_rows_are_exact),
+        TEST(rows_and_columns_come_back_in_their_form),  TEST(outputs_without_common_rows_come_whole),
+        TEST(scalars_have_no_rows),                      TEST(numbers_in_rows_are_exact),
         TEST(strings_scalars_and_bare_outputs_pass),     TEST(each_wrong_request_is_refused_in_one_line),
         TEST(no_memory_is_an_error_wherever_it_happens),
     };

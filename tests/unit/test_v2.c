@@ -106,6 +106,10 @@ static void binary_and_json_mix_in_any_order(void)
                                "\0";
     CHECK(r.tail.len == sizeof want - 1 && memcmp(r.tail.p, want, r.tail.len) == 0);
     CHECK_U64(r.request.reply_json_bytes, strlen(got) - 4);
+    for (uint32_t i = 0; i < 4; i++) {
+        const tensor *t = &r.request.inputs[i];
+        CHECK((uintptr_t)t->data % (t->type == DT_I64 ? 8 : t->type == DT_F32 ? 4 : 1) == 0);
+    }
     serve_rig_stop(&r);
 }
 
@@ -142,9 +146,12 @@ static void each_wrong_request_is_refused_in_one_line(void)
          "400 input 'x': datatype: expected BOOL, UINT8-64, INT8-64, FP16, BF16, FP32, FP64 or BYTES, got 'fp32'"},
         {"{\"inputs\":[{\"name\":\"x\",\"datatype\":\"FP64\",\"shape\":[1,2]}]}",
          "400 input 'x': datatype: expected FP32, got 'FP64'"},
+        {"{\"inputs\":[{\"name\":\"x\",\"datatype\":\"INT32\",\"shape\":[1,2]}]}",
+         "400 input 'x': datatype: expected FP32, got 'INT32'"},
         {"{\"inputs\":[{\"name\":\"x\",\"datatype\":\"FP32\"}]}", "400 input 'x': shape: expected a list, got nothing"},
         {X("[1,2.5]", "[]") "}", "400 input 'x': shape: expected an integer in 64 bits, got 2.5"},
         {X("[-1,2]", "[]") "}", "400 input 'x': shape[0]: expected 0 or more, got -1"},
+        {X("[1,1,1,1,1,1,1,1]", "[1]") "}", "400 input 'x': shape: expected [-1,2], got '[1,1,1,1,1,1,1,1]'"},
         {X("[1,1,1,1,1,1,1,1,1]", "[]") "}", "400 input 'x': shape: expected at most 8 dimensions, got 9"},
         {X("[4294967296,4294967296]", "[]") "}", "400 input 'x': shape: expected fewer than 2^63 elements"},
         {X("[2]", "[1,2]") "}", "400 input 'x': shape: expected [-1,2], got '[2]'"},
@@ -301,6 +308,9 @@ static void labels_stand_in_the_parameters_and_are_always_json(void)
     CHECK_STR(ask(&r, X("[1,2]", "[1,2]") "}"),
               Y(",\"outputs\":[{\"name\":\"y\",\"datatype\":\"FP32\",\"shape\":[1,2],\"parameters\":{\"labels\":"
                 "[\"a\\\"\357\277\275\",\"\"]},\"data\":[2.0,4.0]}]"));
+    CHECK_STR(ask(&r, X("[1,2]", "[1,2]") ",\"parameters\":{\"binary_data_output\":true}}"),
+              Y(",\"outputs\":[{\"name\":\"y\",\"datatype\":\"FP32\",\"shape\":[1,2],\"parameters\":{\"labels\":"
+                "[\"a\\\"\357\277\275\",\"\"],\"binary_data_size\":8}}]"));
     serve_rig_stop(&r);
 }
 
