@@ -55,7 +55,8 @@ static err_code folder_write(const model *m, const exec *x, const char *folder, 
     for (uint32_t i = 0; i < model_output_count(m); i++) {
         char path[FILE_PATH_MAX];
         int n = snprintf(path, sizeof path, "%s/output_%u.pb", folder, i);
-        if (n < 0 || (size_t)n >= sizeof path) return err_set(e, ERR_INVALID, "%s: the path is too long", folder);
+        if (n < 0 || (size_t)n >= sizeof path)
+            return err_set(e, ERR_INVALID, "outputs: path: expected at most %d bytes, got %d", FILE_PATH_MAX - 1, n);
         buf_clear(b);
         onnx_tensor_write(b, exec_output(x, i), model_output(m, i)->name);
         err_code rc = buf_check(b, path, e);

@@ -67,8 +67,9 @@ static void run_and_compare(const onnx_build *b, const made *m, bool no_passes)
         memcpy(exec_input(x, 0)->data, all[0], sizeof all[0]);
         CHECK(exec_run(x, NULL, &e) == ERR_OK);
         for (uint32_t k = 0; k < model_output_count(md); k++) {
-            int at = 0;
-            sscanf(model_output(md, k)->name.p, "v%d", &at);
+            uint64_t at = VALUES;
+            str name = model_output(md, k)->name;
+            CHECK(str_u64((str){name.p + 1, name.len - 1}, &at) && at < VALUES);
             const float *got = exec_output(x, k)->data;
             bool same = true;   /* -0 is 0 */
             for (int i = 0; i < N; i++) same &= got[i] == all[at][i];

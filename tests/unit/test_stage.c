@@ -140,7 +140,7 @@ static void what_was_taken_in_is_served_though_no_worker_comes(void)
 
 static void a_full_stage_refuses_with_both_numbers(void)
 {
-    item items[4];
+    item items[4] = {{.number = 0}};
     record r = {.in_order = true, .held = true};
     compute *pool = NULL;
     stage *s = NULL;
