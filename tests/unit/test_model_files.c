@@ -1,5 +1,5 @@
-/* What a model was given on disk reaches it and its outputs come back from disk the same, in both forms; files that lie,
- * end early or lack something are refused by name. */
+/* What a model was given on disk reaches it, and its outputs come back from disk the same, in both forms; files that
+ * lie, end early or lack something are refused by name. */
 #include "cli/model_files.h"
 
 #include "engine/onnx_tensor.h"
