@@ -119,6 +119,9 @@ $(BUILD)/bench/%: $(BUILD)/bench/%.o $(BUILD)/libproa.a $(BUILD)/.links
 # is off everywhere (above), because it does not follow error codes; -fanalyzer and clang do.
 NOISE   := $(if $(CLANG),,-Wno-format-truncation -Wno-stringop-overflow -Wno-conversion -Wno-sign-conversion)
 
+ASAN     = BUILD=build/asan LDFLAGS= KERNEL= CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all $(NOISE)"
+TSAN     = BUILD=build/tsan LDFLAGS= KERNEL= CFLAGS="-O1 -g -fsanitize=thread $(NOISE)"
+
 # ---- tests -------------------------------------------------------------------------------------------------------
 
 RUN     ?=
@@ -137,13 +140,17 @@ check: $(TESTS) $(REPLAYS)   ## unit and simulation tests, and the fuzz corpora 
 	@$(CHECK) $^
 
 asan:   ## the same under AddressSanitizer and UndefinedBehaviorSanitizer
-	+@$(MAKE) check BUILD=build/asan LDFLAGS= KERNEL= \
-		CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all $(NOISE)"
+	+@$(MAKE) check $(ASAN)
 
 tsan:   ## the tests of the layers that have threads, under ThreadSanitizer
-	+@$(MAKE) tsan-tests BUILD=build/tsan LDFLAGS= KERNEL= CFLAGS="-O1 -g -fsanitize=thread $(NOISE)"
+	+@$(MAKE) tsan-tests $(TSAN)
 tsan-tests: $(TSAN_TESTS)
 	@$(CHECK) $^
+
+sanitized: $(VENV)/.ready   ## the server itself under those sanitizers: load, clients that vanish, SIGTERM under load
+	+@$(MAKE) build/asan/proa $(ASAN)
+	+@$(MAKE) build/tsan/proa $(TSAN)
+	@for m in asan tsan; do tools/sanitized.sh $(VENV)/bin/python build/$$m/proa || exit 1; done; echo "sanitized: ok"
 
 valgrind:   ## the unit tests under valgrind's memcheck
 	@tools/deps.sh build valgrind
@@ -224,7 +231,7 @@ deep:   ## everything longer; writes date, commit and figures to docs/deep.md
 
 cross:  ## build for aarch64 and pass the unit tests under qemu
 	@tools/deps.sh build cross
-	+@$(MAKE) all check BUILD=build/aarch64 ROOT=build/deps-arm64/root CC=aarch64-linux-gnu-gcc AR=aarch64-linux-gnu-ar \
+	+@CHECK_TIMEOUT=900 $(MAKE) all check BUILD=build/aarch64 ROOT=build/deps-arm64/root CC=aarch64-linux-gnu-gcc AR=aarch64-linux-gnu-ar \
 		RUN="qemu-aarch64-static -L /usr/aarch64-linux-gnu"
 
 # Where yyjson is not the system's it goes to lib/proa, and the program is linked anew to look there.
@@ -257,6 +264,6 @@ help:   ## this list
 .SECONDARY:
 .DELETE_ON_ERROR:
 SHELL := /bin/bash
-.PHONY: all demo test check asan tsan tsan-tests valgrind e2e features docs fuzz fuzz-build fuzzers conformance bench coverage \
+.PHONY: all demo test check asan tsan tsan-tests sanitized valgrind e2e features docs fuzz fuzz-build fuzzers conformance bench coverage \
         tidy lint analyze clang mutate soak deep cross install deps clean help
 -include $(patsubst %.c,$(BUILD)/%.d,$(wildcard src/*/*.c tests/*.c tests/*/*.c bench/*.c))

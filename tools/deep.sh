@@ -9,7 +9,7 @@ export T=${DEEP_FUZZ:-600}
 out=$(mktemp) logs=build/logs/steps failed=0
 trap 'rm -f "$out"' EXIT
 mkdir -p "$logs"
-for step in check clang asan tsan valgrind lint tidy cross coverage e2e features conformance mutate soak bench fuzz; do
+for step in check clang asan tsan sanitized valgrind lint tidy cross coverage e2e features conformance mutate soak bench fuzz; do
     since=$SECONDS status=ok
     echo "== $step"
     ${MAKE:-make} "$step" 2>&1 | tee "$logs/$step.log" || { status=FAILED; failed=$((failed + 1)); }

@@ -179,10 +179,10 @@ static err_code tile(graph *g, node *n, err *e)
 
 static err_code lp_pool(graph *g, node *n, err *e)
 {
-    (void)g;
-    (void)e;
     attr *p = attr_of(n, "p");
-    if (p && p->kind == ATTR_FLOAT) *p = (attr){.name = p->name, .kind = ATTR_INT, .i = (int64_t)p->f};
+    if (!p || p->kind != ATTR_FLOAT) return ERR_OK;
+    if (!(p->f >= 1 && p->f <= 1 << 20) || p->f != (float)(int)p->f) return refused(g, n, "this p", e);
+    *p = (attr){.name = p->name, .kind = ATTR_INT, .i = (int64_t)p->f};
     return ERR_OK;
 }
 
