@@ -3,9 +3,9 @@
 #if defined(__x86_64__)
 #include "tensor/simd_avx512.h"
 
-static inline vm lanes(size_t left)
+static inline vl lanes(size_t left)
 {
-    return left < V_N ? m_part(left) : (vm)0xffff;
+    return left < V_N ? l_first(left) : l_all();
 }
 
 void f16_to_f32_avx512(float *y, const uint16_t *x, size_t n)

@@ -1,8 +1,9 @@
 /* simd_avx2.h - eight floats in a register, under the names that the kernel bodies use.
  *
  * simd_avx512.h has the same names for sixteen; a body (kernel_*_body.h, simd_math.h) is written once and
- * compiled for both.  v_: floats, i_: 32-bit integers, m_: a truth per lane, d_: half as many doubles.
- * The _part forms touch only the first n lanes of memory (1 <= n < V_N) and read the others as 0. */
+ * compiled for both.  v_: floats, i_: 32-bit integers, m_: a truth per lane, d_: half as many doubles, l_: which
+ * lanes of memory are touched.  The _lanes forms touch only those and read the others as 0; the _part forms the
+ * first n (1 <= n < V_N). */
 #ifndef TENSOR_SIMD_AVX2_H
 #define TENSOR_SIMD_AVX2_H
 #include <immintrin.h>
@@ -16,16 +17,21 @@ typedef __m256 vf;
 typedef __m256i vi;
 typedef __m256 vm;
 typedef __m256d vd;
+typedef __m256i vl;
 
-static inline vi i_part(size_t n)
+/* The first n lanes, n <= V_N. */
+static inline vl l_first(size_t n)
 {
     static const int32_t lanes[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
     return _mm256_loadu_si256((const __m256i *)(const void *)(lanes + V_N - n));
 }
+static inline vl l_all(void) { return _mm256_set1_epi32(-1); }
 static inline vf v_load(const float *p) { return _mm256_loadu_ps(p); }
 static inline void v_store(float *p, vf a) { _mm256_storeu_ps(p, a); }
-static inline vf v_load_part(const float *p, size_t n) { return _mm256_maskload_ps(p, i_part(n)); }
-static inline void v_store_part(float *p, vf a, size_t n) { _mm256_maskstore_ps(p, i_part(n), a); }
+static inline vf v_load_lanes(const float *p, vl in) { return _mm256_maskload_ps(p, in); }
+static inline void v_store_lanes(float *p, vf a, vl in) { _mm256_maskstore_ps(p, in, a); }
+static inline vf v_load_part(const float *p, size_t n) { return v_load_lanes(p, l_first(n)); }
+static inline void v_store_part(float *p, vf a, size_t n) { v_store_lanes(p, a, l_first(n)); }
 static inline vf v_set(float a) { return _mm256_set1_ps(a); }
 static inline vf v_add(vf a, vf b) { return _mm256_add_ps(a, b); }
 static inline vf v_sub(vf a, vf b) { return _mm256_sub_ps(a, b); }
@@ -56,6 +62,11 @@ static inline bool m_any(vm a) { return _mm256_movemask_ps(a) != 0; }
 static inline vf v_pick(vm m, vf yes, vf no) { return _mm256_blendv_ps(no, yes, m); }
 static inline vi i_bits(vf a) { return _mm256_castps_si256(a); }
 static inline vf v_bits(vi a) { return _mm256_castsi256_ps(a); }
+static inline vi i_load(const void *p) { return _mm256_loadu_si256((const __m256i_u *)p); }
+static inline vi i_load_lanes(const int32_t *p, vl in) { return _mm256_maskload_epi32(p, in); }
+static inline void i_store_lanes(int32_t *p, vi a, vl in) { _mm256_maskstore_epi32(p, in, a); }
+/* Of each pair of 16-bit integers in a lane the sum of their products. */
+static inline vi i_dot_pairs(vi a, vi b) { return _mm256_madd_epi16(a, b); }
 static inline vi i_set(int32_t a) { return _mm256_set1_epi32(a); }
 static inline vi i_add(vi a, vi b) { return _mm256_add_epi32(a, b); }
 static inline vi i_sub(vi a, vi b) { return _mm256_sub_epi32(a, b); }

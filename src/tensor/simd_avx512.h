@@ -15,12 +15,16 @@ typedef __m512 vf;
 typedef __m512i vi;
 typedef __mmask16 vm;
 typedef __m512d vd;
+typedef __mmask16 vl;
 
-static inline vm m_part(size_t n) { return (vm)((1u << n) - 1); }
+static inline vl l_first(size_t n) { return (vl)((1u << n) - 1); }
+static inline vl l_all(void) { return 0xffff; }
 static inline vf v_load(const float *p) { return _mm512_loadu_ps(p); }
 static inline void v_store(float *p, vf a) { _mm512_storeu_ps(p, a); }
-static inline vf v_load_part(const float *p, size_t n) { return _mm512_maskz_loadu_ps(m_part(n), p); }
-static inline void v_store_part(float *p, vf a, size_t n) { _mm512_mask_storeu_ps(p, m_part(n), a); }
+static inline vf v_load_lanes(const float *p, vl in) { return _mm512_maskz_loadu_ps(in, p); }
+static inline void v_store_lanes(float *p, vf a, vl in) { _mm512_mask_storeu_ps(p, in, a); }
+static inline vf v_load_part(const float *p, size_t n) { return v_load_lanes(p, l_first(n)); }
+static inline void v_store_part(float *p, vf a, size_t n) { v_store_lanes(p, a, l_first(n)); }
 static inline vf v_set(float a) { return _mm512_set1_ps(a); }
 static inline vf v_add(vf a, vf b) { return _mm512_add_ps(a, b); }
 static inline vf v_sub(vf a, vf b) { return _mm512_sub_ps(a, b); }
@@ -51,6 +55,10 @@ static inline bool m_any(vm a) { return a != 0; }
 static inline vf v_pick(vm m, vf yes, vf no) { return _mm512_mask_blend_ps(m, no, yes); }
 static inline vi i_bits(vf a) { return _mm512_castps_si512(a); }
 static inline vf v_bits(vi a) { return _mm512_castsi512_ps(a); }
+static inline vi i_load(const void *p) { return _mm512_loadu_si512(p); }
+static inline vi i_load_lanes(const int32_t *p, vl in) { return _mm512_maskz_loadu_epi32(in, p); }
+static inline void i_store_lanes(int32_t *p, vi a, vl in) { _mm512_mask_storeu_epi32(p, in, a); }
+static inline vi i_dot_pairs(vi a, vi b) { return _mm512_madd_epi16(a, b); }
 static inline vi i_set(int32_t a) { return _mm512_set1_epi32(a); }
 static inline vi i_add(vi a, vi b) { return _mm512_add_epi32(a, b); }
 static inline vi i_sub(vi a, vi b) { return _mm512_sub_epi32(a, b); }
