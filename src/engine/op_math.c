@@ -185,9 +185,23 @@ static const each_op each_Mod = {.types = T_NUMBER, .f32 = mod_f32, .f64 = mod_f
 
 /* ---- Pow: base and exponent may differ in type -------------------------------------------------------------- */
 
+/* One base for all exponents. */
+static void pow_of_one_f32(const each *x, float *y, float base, const float *exponents, size_t n)
+{
+    UNINIT float bases[TILE];
+    for (size_t i = 0; i < TILE && i < n; i++)
+        bases[i] = base;
+    for (size_t at = 0; at < n; at += TILE)
+        x->k->pow_f32(y + at, bases, exponents + at, n - at < TILE ? n - at : TILE);
+}
+
 /* The exponents that networks use are one multiplication or a square root; the rest goes to the kernel. */
 static void pow_f32(const each *x, void *y, const void *const *in, size_t n)
 {
+    if (x->splat[0]) {
+        pow_of_one_f32(x, y, *(const float *)in[0], in[1], n);
+        return;
+    }
     if (!x->splat[1]) {
         x->k->pow_f32(y, in[0], in[1], n);
         return;

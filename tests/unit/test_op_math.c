@@ -144,13 +144,61 @@ static void pow_takes_two_types(void)
     WANT(&t, 0, DT_I32, SHAPE(3), 0, 1, 1, 3);
     op_case_fini(&t);
     static const double exponents[] = {2, 0.5, 3, -1, 0};
-    for (size_t k = 0; k < COUNTOF(exponents); k++) {
-        double p = exponents[k];
+    for (size_t k = 0; k < COUNTOF(exponents) * 2; k++) {   /* a few elements, and as many as make one value for all */
+        double p = exponents[k / 2], want[99];
+        int64_t n = k % 2 ? 99 : 3;
+        for (int i = 0; i < n; i++) want[i] = pow(i % 3 == 0 ? 0.25 : i % 3 == 1 ? 4 : 9, p);
         op_case_init(&t, "Pow", 15);
-        IN(&t, DT_F32, SHAPE(3), 0.25, 4, 9);
+        IN(&t, DT_F32, SHAPE(n), 0.25, 4, 9);
         op_case_in(&t, DT_F32, SCALAR, &p, 1);
         CHECK(op_case_run(&t) == ERR_OK);
-        WANT(&t, 0, DT_F32, SHAPE(3), 1e-6, pow(0.25, p), pow(4, p), pow(9, p));
+        op_case_check(&t, 0, DT_F32, SHAPE(n), 1e-6, want, (size_t)n, __LINE__);
+        op_case_fini(&t);
+    }
+}
+
+static double plain(const char *op, double a, double b, bool whole)
+{
+    switch (op[0] + op[1]) {
+    case 'A' + 'd': return a + b;
+    case 'S' + 'u': return a - b;
+    case 'M' + 'u': return a * b;
+    case 'D' + 'i': return whole ? trunc(a / b) : a / b;
+    case 'M' + 'a': return a > b ? a : b;
+    case 'M' + 'i': return a < b ? a : b;
+    case 'M' + 'o': return fmod(a, b);
+    default: return pow(a, b);
+    }
+}
+
+/* Element by element, and with one value for all on either side, in runs that are short and long; the numbers are such
+ * that nothing wraps and fmod says what Mod does. */
+static void every_type_computes_alike(void)
+{
+    static const char *const ops[] = {"Add", "Sub", "Mul", "Div", "Max", "Min", "Mod", "Pow"};
+    static const dtype types[] = {DT_F32, DT_F64, DT_F16, DT_BF16, DT_I8, DT_I16, DT_I32, DT_I64, DT_U8, DT_U16,
+                                  DT_U32, DT_U64};
+    enum { MOST = 1200 };
+    for (size_t i = 0; i < COUNTOF(ops) * COUNTOF(types) * 6; i++) {
+        const char *op = ops[i % COUNTOF(ops)];
+        dtype type = types[i / COUNTOF(ops) % COUNTOF(types)];
+        size_t how = i / COUNTOF(ops) / COUNTOF(types), n = how < 3 ? 5 : MOST;
+        bool floats = dtype_kind_of(type) == KIND_FLOAT;
+        double a[MOST], b[MOST], want[MOST];
+        if (*op == 'P' && type == DT_BF16) continue;   /* not a type of Pow's */
+        for (size_t k = 0; k < n; k++) {
+            a[k] = how % 3 == 1 ? 5 : 3 + (double)(k % 3);
+            b[k] = how % 3 == 2 ? 2 : 1 + (double)(k % 3);
+            want[k] = plain(op, a[k], b[k], !floats);
+        }
+        op_case t;
+        op_case_init(&t, op, 13);
+        if (*op == 'M' && op[1] == 'o' && floats) op_case_int(&t, "fmod", 1);
+        op_case_in(&t, type, how % 3 == 1 ? SCALAR : SHAPE((int64_t)n), a, how % 3 == 1 ? 1 : n);
+        op_case_in(&t, type, how % 3 == 2 ? SCALAR : SHAPE((int64_t)n), b, how % 3 == 2 ? 1 : n);
+        if (op_case_run(&t)) CHECK_STR(t.e.text, op);
+        op_case_check(&t, 0, type, SHAPE((int64_t)n), type == DT_BF16 ? 1e-2 : type == DT_F16 ? 1e-3 : 1e-6, want, n,
+                      (int)i);
         op_case_fini(&t);
     }
 }
@@ -317,6 +365,7 @@ int main(void)
         TEST(each_function_has_its_values),         TEST(whole_numbers_keep_their_type),
         TEST(integer_arithmetic_wraps_and_never_traps), TEST(a_nan_comes_through_max_and_min),
         TEST(fmod_takes_the_sign_of_the_dividend),  TEST(pow_takes_two_types),
+        TEST(every_type_computes_alike),
         TEST(any_number_of_inputs_fold),            TEST(types_that_do_not_fit_are_refused),
         TEST(broadcasts_are_those_of_the_plain_loop), TEST(a_result_may_take_the_memory_of_its_input),
         TEST(an_activation_in_the_node_is_applied), TEST(nothing_comes_of_nothing),
