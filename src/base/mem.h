@@ -8,7 +8,16 @@
 #define BASE_MEM_H
 #include "base/base.h"
 
-enum { MEM_ALIGN = 64 };   /* one cache line, one AVX-512 register */
+enum {
+    MEM_ALIGN = 64,             /* one cache line, one AVX-512 register */
+    MEM_MAP_BYTES = 1 << 20,    /* after mem_setup(): larger blocks are mapped one by one and go back when freed, */
+    MEM_TOP_BYTES = 2 << 20     /* and so does what is free at the end of a heap beyond this */
+};
+
+/* For a process that stays: what a burst of large requests took goes back to the kernel.  By default glibc raises both
+ * limits with every large block that is freed, up to 32 and 64 MB for each thread's heap, and keeps that for ever.
+ * Once, before threads start. */
+void mem_setup(void);
 
 void mem_free(void *p);
 void *mem_alloc0(size_t count, size_t size) __attribute__((malloc)) MUST_USE;

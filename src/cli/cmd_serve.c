@@ -85,6 +85,7 @@ static int serve(const conf *c)
 {
     static const log_level levels[] = {LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR};
     err e = {0};
+    mem_setup();
     log_setup(&(log_opts){.level = levels[c->log_level],
                           .json = c->log_format == CONF_LOG_JSON,
                           .sink = log_writer_line,

@@ -391,6 +391,21 @@ def test_the_memory_of_all_bodies_together_is_bounded(serve, zoo, wire):
     assert metric(s, "proa_http_bodies_refused_total") == 3
 
 
+def test_a_burst_of_large_bodies_leaves_little_behind(serve, zoo):
+    s = serve(f"tiny={zoo['tiny']}")
+    large = BODY + b" " * 12_000_000
+
+    def burst(size):
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            replies = list(pool.map(lambda _: s.post("/v2/models/tiny/infer", large[:size], timeout=60), range(24)))
+        assert {r.status for r in replies} == {200}
+    burst(2000)
+    before = rss_kb(s)
+    for size in (12_000_000, 6_000_000, 9_000_000):         # each more than the server keeps of a request
+        burst(size)
+    assert settles(lambda: rss_kb(s), lambda kb: kb < before + 8192), rss_kb(s) - before
+
+
 # ---- slow, silent, gone ------------------------------------------------------------------------------------------
 
 @pytest.fixture

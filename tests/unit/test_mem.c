@@ -1,7 +1,9 @@
-/* The heap's door refuses products that wrap, aligns what tensors need, counts every block, and fails exactly
- * the allocation it was told to. */
+/* The heap's door refuses products that wrap, aligns what tensors need, counts every block, fails exactly the
+ * allocation it was told to, and gives back what a burst took. */
 #include "base/mem.h"
 #include "test.h"
+
+#include <malloc.h>
 
 static void refuses_sizes_that_wrap(void)
 {
@@ -61,10 +63,30 @@ static void the_nth_allocation_fails_once(void)
     CHECK(!mem_fault_fired());
 }
 
+/* A sanitizer's heap tells nothing about itself: all numbers are 0 then. */
+static void what_a_burst_took_goes_back(void)
+{
+    enum { BLOCKS = 8 };
+    mem_setup();
+    struct mallinfo2 before = mallinfo2();
+    void *blocks[BLOCKS], *between[BLOCKS];
+    mem_free(mem_alloc_raw(30 << 20));   /* from here on, the default would take blocks of up to 30 MB from the heap */
+    for (size_t i = 0; i < BLOCKS; i++) {
+        blocks[i] = mem_alloc_raw(2 << 20);
+        between[i] = mem_alloc_raw(64);
+    }
+    for (size_t i = 0; i < BLOCKS; i++) mem_free(blocks[i]);
+    struct mallinfo2 after = mallinfo2();
+    CHECK(after.arena - before.arena < MEM_TOP_BYTES);
+    CHECK_U64(after.hblkhd, before.hblkhd);
+    for (size_t i = 0; i < BLOCKS; i++) mem_free(between[i]);
+    CHECK_U64((uint64_t)mem_live(), 0);
+}
+
 int main(void)
 {
     static const test_case cases[] = {TEST(refuses_sizes_that_wrap), TEST(zeroes_aligns_and_counts),
                                       TEST(growing_keeps_the_bytes_and_failing_keeps_the_block),
-                                      TEST(the_nth_allocation_fails_once)};
+                                      TEST(the_nth_allocation_fails_once), TEST(what_a_burst_took_goes_back)};
     return test_main(cases, COUNTOF(cases));
 }
