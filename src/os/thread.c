@@ -1,5 +1,6 @@
 #include "os/thread.h"
 
+#include "base/mem.h"
 #include "os/sys.h"
 
 #include <stdio.h>
@@ -8,6 +9,8 @@ static void *start(void *arg)
 {
     thread *t = arg;
     (void)pthread_setname_np(pthread_self(), t->name);
+    /* glibc makes a thread's heap as large as the thread's first block and keeps it so: let that be a small one. */
+    mem_free(mem_alloc0(1, 1));
     t->run(t->ctx);
     return NULL;
 }

@@ -1,11 +1,13 @@
 /* What must hold for threads, futexes and locks: a thread runs what it was given and is joined once; a futex sleeps
  * only while the word is as expected and until its deadline; a lock lets one in at a time. */
+#include "base/mem.h"
 #include "fake/sys_fake.h"
 #include "os/clock.h"
 #include "os/futex.h"
 #include "os/lock.h"
 #include "os/thread.h"
 
+#include <malloc.h>
 #include <stdatomic.h>
 
 enum { THREADS = 4, STEPS = 20000 };
@@ -95,6 +97,26 @@ static void a_thread_that_cannot_start_is_told(void)
     sys_fake_script(NULL, 0);
 }
 
+static void take_a_large_block(void *ctx)
+{
+    struct mallinfo2 *ret = ctx;
+    void *p = mem_alloc_raw(12 << 20), *q = mem_alloc_raw(64);
+    CHECK(p && q);
+    mem_free(p);
+    *ret = mallinfo2();   /* of all heaps; a sanitizer's tells nothing */
+    mem_free(q);
+}
+
+static void a_large_first_block_makes_no_large_heap(void)
+{
+    err e;
+    thread t;
+    struct mallinfo2 before = mallinfo2(), after;
+    CHECK(thread_start(&t, "large", take_a_large_block, &after, &e) == ERR_OK);
+    thread_join(&t);
+    CHECK(after.arena < before.arena + (1 << 20));
+}
+
 static void the_clock_never_goes_back(void)
 {
     uint64_t last = clock_now_ns();
@@ -113,6 +135,7 @@ int main(void)
         TEST(threads_wake_each_other_by_futex),
         TEST(a_futex_sleeps_until_its_deadline_and_only_on_the_expected_word),
         TEST(a_thread_that_cannot_start_is_told),
+        TEST(a_large_first_block_makes_no_large_heap),
         TEST(the_clock_never_goes_back),
     };
     return test_main(cases, COUNTOF(cases));
