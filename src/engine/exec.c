@@ -80,6 +80,13 @@ void exec_free(exec *x)
     mem_free(x);
 }
 
+void exec_rest(exec *x)
+{
+    arena_reset(&x->lasting);
+    x->held = x->plan->bytes + x->lasting.room + x->scratch.room;
+    for (uint32_t i = 0; i < x->plan->step_count; i++) x->held += subrun_rest(x->calls[i].kept);
+}
+
 void exec_inputs_reset(exec *x)
 {
     const graph *g = x->plan->graph;

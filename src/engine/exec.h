@@ -17,6 +17,7 @@ struct exec {
     const plan *plan;
     void *owner;                      /* whoever pools execs keeps its mark here; not used by exec.c */
     exec *next;
+    size_t held;                      /* what exec_rest() said last */
     /* private */
     exec_opts opts;
     uint8_t *memory;                  /* plan->bytes */
@@ -34,5 +35,8 @@ DEFINE_CLEANUP(exec)
 /* Inputs point into the exec's own memory again. */
 void exec_inputs_reset(exec *x);
 err_code exec_steps(exec *x, const _Atomic bool *cancel, err *e) MUST_USE;
+/* Nobody looks at the outputs any more: gives back what late values took, but for the largest chunk, and notes in
+ * ->held the bytes that stay with the execution until its next run. */
+void exec_rest(exec *x);
 
 #endif

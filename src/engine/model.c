@@ -396,7 +396,7 @@ static cached *evict(model *m)
     *oldest = c->next;
     m->plan_count--;
     c->dropped = true;
-    for (exec *x = c->idle; x; x = x->next) m->idle_bytes -= c->plan->bytes;
+    for (exec *x = c->idle; x; x = x->next) m->idle_bytes -= x->held;
     return c->users ? NULL : c;
 }
 
@@ -409,7 +409,7 @@ static exec *user_enters(cached *c)
     c->users++;
     c->used_at = ++m->tick;
     if (x) {
-        m->idle_bytes -= c->plan->bytes;
+        m->idle_bytes -= x->held;
         c->idle = x->next;
     }
     return x;
@@ -502,12 +502,13 @@ void exec_give(exec *x)
 {
     cached *c = x->owner;
     model *m = c->of;
+    exec_rest(x);
     lock_take(&m->guard);
-    bool keep = !c->dropped && c->plan->bytes <= m->opts.memory_max - m->idle_bytes;
+    bool keep = !c->dropped && x->held <= m->opts.memory_max - m->idle_bytes;
     if (keep) {
         x->next = c->idle;
         c->idle = x;
-        m->idle_bytes += c->plan->bytes;
+        m->idle_bytes += x->held;
     }
     cached *done = user_leaves(c);
     lock_give(&m->guard);

@@ -43,6 +43,20 @@ void subrun_free(subrun *s)
     mem_free(s);
 }
 
+size_t subrun_rest(subrun *s)
+{
+    size_t held = 0;
+    for (entry *x = s ? s->entries : NULL; x; x = x->next) {
+        exec_rest(x->exec);   /* nested at most GRAPH_DEPTH_MAX deep */
+        held += x->exec->held;
+    }
+    for (int i = 0; s && i < 2; i++) {
+        arena_reset(&s->between[i]);
+        held += s->between[i].room;
+    }
+    return held;
+}
+
 static err_code no_memory(const op_call *c, err *e) { return op_err(c, e, ERR_NOMEM, "no memory to run a subgraph"); }
 
 static err_code kept(op_call *c, subrun **ret, err *e)

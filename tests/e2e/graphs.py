@@ -38,7 +38,14 @@ class Graph:
         self.rng = np.random.default_rng(seed)
         self.opset = int(self.pick(OPSETS))
         self.room, self.features = ELEMENTS_MAX, (1, 2, 5, 16, 17)
-        self.nodes, self.weights, self.values, self.inputs, self.lates, self.count = [], [], [], [], [], 0
+        self.nodes, self.weights, self.values, self.inputs, self.lates, self.count, self.depth = [], [], [], [], [], 0, 0
+
+    def inside(self, *more):
+        """A graph inside this one, which sees what was made so far and the values in `more`."""
+        g = object.__new__(Graph)
+        g.rng, g.opset, g.room, g.features, g.inputs, g.count = self.rng, self.opset, self.room, self.features, self.inputs, self.count
+        g.nodes, g.weights, g.lates, g.values, g.depth = [], [], [], self.values + list(more), self.depth + 1
+        return g
 
     def pick(self, items):
         return items[int(self.rng.integers(len(items)))]
@@ -149,7 +156,7 @@ def binary(g):
         y = g.some(test=lambda v: broadcast(x.dims, v.dims) is not None)
         dims = broadcast(x.dims, y.dims)
         if op == "Div":
-            y = g.add("Softplus", [y], [(F, y.dims)])[0]
+            y = g.add("Add", [g.add("Softplus", [y], [(F, y.dims)])[0], g.constant(np.float32(0.5))], [(F, y.dims)])[0]
             return g.add("Div", [x, y], [(F, dims)])
     else:
         dims = constant_like(g, x.dims)
@@ -444,20 +451,28 @@ def dropout(g):
     return g.add("Identity", [x], [(F, x.dims)])
 
 
+def scalar_of(g, *more):
+    """Nodes of a graph inside g that end in one number: (graph, its name)."""
+    inner = g.inside(*more)
+    grow(inner, int(g.rng.integers(1, 7)))
+    made = [v for v in inner.values[len(g.values):] if v.kind == F and 0 not in v.dims] or [inner.some(test=lambda v: 0 not in v.dims)]
+    last = inner.add("ReduceMean", [g.pick(made[-2:])], [(F, ())], keepdims=0)[0]
+    g.count = inner.count
+    return inner, inner.add("Tanh", [last], [(F, ())])[0].name
+
+
 def branch(g):
-    """If on a value of the run, with branches that capture values around them."""
+    """If on a value of the run, with branches that see the values around them."""
     x = g.some(ranks=range(1, 4), test=lambda v: 0 not in v.dims)
-    if x is None or g.opset < 11:
+    if x is None or g.opset < 13 or g.depth > 1:
         return None
     total = g.add("ReduceSum", [x], [(F, ())], keepdims=0)[0]
     test = g.add("Greater", [total, g.constant(np.float32(0.05))], [(B, ())])[0]
-    y = g.some(test=lambda v: v.dims == x.dims)
-    info = lambda n: [h.make_tensor_value_info(n, F, list(x.dims))]
-    a, b, t = g.name("b"), g.name("b"), g.name("b")
-    then = h.make_graph([h.make_node("Mul", [x.name, y.name], [a])], "then", [], info(a))
-    other = h.make_graph([h.make_node("Tanh", [x.name], [t]), h.make_node("Sub", [t, y.name], [b])], "else", [], info(b))
-    x.reads, y.reads = x.reads + 1, y.reads + 1
-    return g.add("If", [test], [(F, x.dims)], then_branch=then, else_branch=other)
+    graphs = {}
+    for side in ("then_branch", "else_branch"):
+        inner, name = scalar_of(g)
+        graphs[side] = h.make_graph(inner.nodes, side, [], [h.make_tensor_value_info(name, F, [])], inner.weights)
+    return g.add("If", [test], [(F, ())], **graphs)
 
 
 def late(g):
@@ -535,21 +550,19 @@ def recurrent(g):
 
 
 def loop(g):
-    """A Loop of a fixed number of trips that carries a value, captures another, and stacks what it saw."""
-    x = g.some(ranks=range(1, 3), test=lambda v: 0 not in v.dims)
-    if x is None or g.opset < 13:
+    """A Loop of a fixed number of trips that carries a number, sees the values around it, and stacks what it computed."""
+    if g.opset < 13 or g.depth > 1:
         return None
-    y = g.some(test=lambda v: v.dims == x.dims)
-    y.reads += 1
-    n, cond, carried, again, s, t, half, seen = (g.name("l") for _ in range(8))
-    info = lambda name, kind, dims: h.make_tensor_value_info(name, kind, dims)
-    body = h.make_graph([h.make_node("Identity", [cond], [again]), h.make_node("Add", [carried, y.name], [s]),
-                         h.make_node("Constant", [], [half], value=numpy_helper.from_array(np.float32(0.5).reshape(()))),
-                         h.make_node("Mul", [s, half], [t]), h.make_node("Tanh", [t], [seen])], "body",
-                        [info(n, I, []), info(cond, B, []), info(carried, F, list(x.dims))],
-                        [info(again, B, []), info(t, F, list(x.dims)), info(seen, F, list(x.dims))])
+    n, cond, again = g.name("l"), g.name("l"), g.name("l")
+    carried = Value(g.name("l"), F, ())
+    inner, name = scalar_of(g, carried)
+    after = inner.add("Add", [inner.add("Mul", [carried, inner.constant(np.float32(0.5))], [(F, ())])[0], name], [(F, ())])[0]
+    g.count = inner.count
+    info = lambda v, kind: h.make_tensor_value_info(v, kind, [])
+    body = h.make_graph(inner.nodes + [h.make_node("Identity", [cond], [again])], "body", [info(n, I), info(cond, B), info(carried.name, F)],
+                        [info(again, B), info(after.name, F), info(name, F)], inner.weights)
     trips = int(g.rng.integers(0, 4))
-    return g.add("Loop", [g.constant(np.array(trips, np.int64)), "", x], [(F, x.dims), (F, (trips,) + x.dims)][:1 if trips == 0 else g.pick([1, 2])], body=body)
+    return g.add("Loop", [g.constant(np.array(trips, np.int64)), "", g.constant(np.float32(0.3))], [(F, ()), (F, (trips,))], body=body)
 
 
 def other(g):
@@ -583,14 +596,22 @@ def other(g):
 
 
 STEPS = [(unary, 5), (clip, 2), (gate, 2), (binary, 8), (norm, 4), (conv, 6), (deconv, 1), (pool, 3), (gemm, 5), (matmul, 5), (transpose, 3), (reshape, 4),
-         (split, 4), (slice_, 3), (concat, 3), (gather, 2), (reduce_, 2), (softmax, 2), (where, 2), (cast, 1), (whole, 2), (dropout, 1), (branch, 1), (late, 1), (attention, 2),
-         (rank_of, 2), (quantized, 1), (recurrent, 2), (loop, 1), (other, 6)]
+         (split, 4), (slice_, 3), (concat, 3), (gather, 2), (reduce_, 2), (softmax, 2), (where, 2), (cast, 1), (whole, 2), (dropout, 1), (branch, 2), (late, 1), (attention, 2),
+         (rank_of, 2), (quantized, 1), (recurrent, 2), (loop, 2), (other, 6)]
+
+POOL = [s for s, weight in STEPS for _ in range(weight)]
 
 SMALL = [(F, ("N", 6)), (F, ("N", 4, 7, 5)), (F, ("N", 3, 8)), (F, (2, 5)), (F, ("N", "M")), (F, (1, 4, 6, 6)), (F, ("M", 8)), (F, (5,)), (F, ()),
           (I, ("N", 4)), (I, (3,)), (F, ("N", 12, 4, 4)), (F, ("N", "M", 6))]
 
 
 LARGE = [(F, ("N", 64)), (F, ("N", 16, 33, 29)), (F, ("N", 48, 14, 14)), (F, ("N", "M", 64)), (F, (1, 32, 40, 40)), (F, ("M", 96)), (F, ("N", 20, 130))]
+
+
+def grow(g, nodes):
+    for _ in range(4 * nodes):                            # now and then nothing fits
+        if len(g.nodes) < nodes:
+            g.pick(POOL)(g)
 
 
 def random_graph(seed):
@@ -603,10 +624,7 @@ def random_graph(seed):
     for kind, dims in chosen:
         g.inputs.append(Value(g.name("x"), kind, dims))
     g.values += g.inputs
-    steps = [s for s, weight in STEPS for _ in range(weight)]
-    while len(g.nodes) < int(g.rng.integers(2, NODES_MAX)) + 3 and g.count < 80:
-        g.count += 1                                      # ends a run of steps for which nothing fits
-        g.pick(steps)(g)
+    grow(g, int(g.rng.integers(4, NODES_MAX + 3)))
     made = [v for v in g.values if v not in g.inputs and v.kind in NUMPY]
     outs = [v for v in made if v.reads == 0 and g.chance(0.8)] + [v for v in made if v.reads and g.chance(0.12)] + g.lates
     outs = outs or [made[-1] if made else g.add("Identity", [g.inputs[0]], [(g.inputs[0].kind, g.inputs[0].dims)])[0]]

@@ -269,6 +269,38 @@ static void only_what_is_cheap_runs_cheaply(void)
     onnx_build_end(&b);
 }
 
+/* What depends on the data is not in the plan: such memory counts, too, where executions are kept for the next one. */
+static void idle_executions_keep_no_more_than_one_run_may_use(void)
+{
+    enum { ROWS = 1 << 20 };
+    onnx_build b;
+    err e = {0};
+    CLEANUP(model) model *m = NULL;
+    exec *x[3];
+    model_opts o = {.memory_max = 20 * ROWS};   /* the input takes 4 bytes a row, its index 8 */
+    onnx_build_start(&b, 13);
+    onnx_build_input(&b, "x", DT_F32, "N");
+    onnx_build_node(&b, "NonZero", "x", "y", "");
+    onnx_build_output(&b, "y", DT_I64, NULL);
+    CHECK(model_open_bytes(&m, onnx_build_bytes(&b), "t.onnx", NULL, &o, &e) == ERR_OK);
+    shape s = shape_make(1, (const int64_t[]){ROWS});
+    for (int i = 0; i < 3; i++) {
+        CHECK(exec_take(&x[i], m, &s, &e) == ERR_OK);
+        float *in = exec_input(x[i], 0)->data;
+        for (int k = 0; k < ROWS; k++) in[k] = 1;
+        CHECK(exec_run(x[i], NULL, &e) == ERR_OK);
+        CHECK_U64(tensor_count(exec_output(x[i], 0)), ROWS);
+    }
+    for (int i = 0; i < 3; i++) exec_give(x[i]);
+    long before = mem_allocs();
+    CHECK(exec_take(&x[0], m, &s, &e) == ERR_OK);
+    CHECK_U64((uint64_t)mem_allocs(), (uint64_t)before);   /* one was kept, */
+    CHECK(exec_take(&x[1], m, &s, &e) == ERR_OK);
+    CHECK(mem_allocs() > before);                          /* two would have been too much */
+    for (int i = 0; i < 2; i++) exec_give(x[i]);
+    onnx_build_end(&b);
+}
+
 static void a_cancelled_run_says_so(void)
 {
     onnx_build b;
@@ -385,6 +417,8 @@ int main(void)
         TEST(plans_that_go_leave_room_for_others),
         TEST(the_plans_that_were_used_last_are_kept),
         TEST(only_what_is_cheap_runs_cheaply),
+
+        TEST(idle_executions_keep_no_more_than_one_run_may_use),
         TEST(a_cancelled_run_says_so),
         TEST(many_threads_share_one_model),
         TEST(unknown_operators_are_named),
