@@ -12,6 +12,9 @@ static const cmd rows[] = {
 int cmd_model(int argc, char **argv)
 {
     err e;
-    if (kernel_init(getenv("PROA_CPU"), &e)) return cmd_fail("proa model", &e);
+    if (kernel_init(getenv("PROA_CPU"), &e)) {
+        err_wrap(&e, "PROA_CPU");
+        return cmd_fail("proa model", &e);
+    }
     return cmd_dispatch(rows, COUNTOF(rows), "proa model", argc, argv);
 }

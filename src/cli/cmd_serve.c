@@ -91,7 +91,10 @@ static int serve(const conf *c)
                           .sink = log_writer_line,
                           .clock_us = clock_wall_us});
     const char *forced = c->cpu.len ? c->cpu.p : NULL;
-    if (kernel_init(forced, &e)) return misuse(&e);
+    if (kernel_init(forced, &e)) {
+        err_wrap(&e, "cpu");
+        return misuse(&e);
+    }
     int status = open_and_run(c);
     (void)log_writer_stop();   /* a log that nobody reads is no reason to stay */
     return status;

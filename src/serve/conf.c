@@ -101,6 +101,10 @@ static const row *row_find(str key)
 
 static err_code key_unknown(const char *where, str key, err *e)
 {
+    if (name_is("config", key))
+        return err_set(e, ERR_INVALID, "%sconfig: a file cannot name another one, only --config and PROA_CONFIG can",
+                       where);
+    if (name_is("help", key)) return err_set(e, ERR_INVALID, "%shelp: expected --help and nothing else", where);
     const char *names[COUNTOF(rows) + 2];
     for (size_t i = 0; i < COUNTOF(rows); i++) names[i] = rows[i].name;
     names[COUNTOF(rows)] = "config";
@@ -132,9 +136,10 @@ static bool bytes_parse(str s, uint64_t *ret)
 
 static bool bool_parse(str s, uint64_t *ret)
 {
-    if (str_is(s, "true") || str_is(s, "1") || str_is(s, "yes") || str_is(s, "on"))
+    /* In any case: YAML's own forms are true, True and TRUE. */
+    if (str_is_nocase(s, "true") || str_is(s, "1") || str_is_nocase(s, "yes") || str_is_nocase(s, "on"))
         *ret = 1;
-    else if (str_is(s, "false") || str_is(s, "0") || str_is(s, "no") || str_is(s, "off"))
+    else if (str_is_nocase(s, "false") || str_is(s, "0") || str_is_nocase(s, "no") || str_is_nocase(s, "off"))
         *ret = 0;
     else
         return false;

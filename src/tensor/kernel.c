@@ -90,7 +90,7 @@ err_code kernel_init(const char *force, err *e)
                 named = &isas[i];
         }
         if (!named)
-            return err_set(e, ERR_INVALID, "PROA_CPU: expected one of %s, got '%.40s'", choices, force);
+            return err_set(e, ERR_INVALID, "expected one of %s, got '%.40s'", choices, force);
         allow = named->needs;
     }
     atomic_store(&active, kernel_select(cpu_detect(), allow));

@@ -66,6 +66,8 @@ static void flags_take_every_spelling(void)
     CHECK(flags("--http_port 9 --log-requests false --log-format json --header-wait-ms=1 --config x -h", &e) == ERR_OK);
     CHECK_U64(c.port, 9);
     CHECK_U64(c.log_requests, 0);
+    CHECK(conf_yaml(&c, "f", STR("log-requests: True\n"), &e) == ERR_OK);
+    CHECK_U64(c.log_requests, 1);
     CHECK_U64(c.log_format, CONF_LOG_JSON);
     CHECK(c.help);
     CHECK(flags("--log-requests a=/b", &e) == ERR_OK);
@@ -147,6 +149,7 @@ static void refusals_say_where_and_what(void)
     flags_refuse("--prot=1", "unknown option 'prot', did you mean 'port'?");
     flags_refuse("--zzzzzzzzzzzz", "unknown option 'zzzzzzzzzzzz'; see proa serve --help");
     flags_refuse("-x", "unknown option '-x'; see proa serve --help");
+    flags_refuse("--help=1", "help: expected --help and nothing else");
     flags_refuse("model", "expected NAME=PATH, got 'model'");
     flags_refuse("=p", "command line: expected NAME=PATH, got '=p'");
     flags_refuse("a=", "command line: expected NAME=PATH, got 'a='");
@@ -165,6 +168,8 @@ static void refusals_say_where_and_what(void)
     flags_refuse("--log-requests=maybe", "--log-requests: expected true or false, got 'maybe'");
     yaml_refuse("port: many\n", "f.yaml:1:1: port: expected an integer in 0..65535, got 'many'");
     yaml_refuse("\n  prot: 1\n", "f.yaml:2:3: unknown option 'prot', did you mean 'port'?");
+    yaml_refuse("config: g.yaml\n", "f.yaml:1:1: config: a file cannot name another one, only --config and PROA_CONFIG "
+                                    "can");
     yaml_refuse("models: 3\n", "f.yaml:1:9: models: expected a map, got '3'");
     yaml_refuse("- a\n", "f.yaml:1:1: expected a map, got a list");
 }
