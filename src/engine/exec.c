@@ -125,7 +125,7 @@ static err_code late_run(op_call *c, err *e)
         shape s = c->out[i]->shape;
         rc = op_alloc(c, i, c->out[i]->type, &s, e);
     }
-    return rc ? rc : row->run(c, e);
+    return rc || !op_makes_anything(c) ? rc : row->run(c, e);
 }
 
 err_code exec_steps(exec *x, const _Atomic bool *cancel, err *e)

@@ -289,6 +289,13 @@ err_code op_axes_of(const op_call *c, uint32_t input, const char *attr_name, uin
     return ERR_OK;
 }
 
+bool op_makes_anything(const op_call *c)
+{
+    bool any = (c->node->row->flags & OP_RUNTIME) != 0;
+    for (uint32_t i = 0; i < c->out_count && !any; i++) any = c->out[i] && tensor_count(c->out[i]) > 0;
+    return any;
+}
+
 err_code op_alloc(op_call *c, uint32_t output, dtype type, const shape *s, err *e)
 {
     err_code rc = op_set(c, output, type, s, e);

@@ -122,6 +122,9 @@ err_code op_ints_of(const op_call *c, uint32_t input, const char *attr_name, op_
 /* The same as axes of a tensor of `rank`: each in 0..rank-1, none twice. */
 err_code op_axes_of(const op_call *c, uint32_t input, const char *attr_name, uint32_t rank, op_ints *ret,
                     err *e) MUST_USE;
+/* After infer: whether the outputs have any element.  Where not, run is not called: a shape like [1099511627776,0]
+ * costs its client nothing and must not make anybody count to its end.  Unknown before an OP_RUNTIME row ran: true. */
+bool op_makes_anything(const op_call *c);
 /* Helper for run of OP_RUNTIME rows: sets type and shape and gives the output its memory in c->lasting. */
 err_code op_alloc(op_call *c, uint32_t output, dtype type, const shape *s, err *e) MUST_USE;
 /* An error that names the node: "node 'x' (Op): " + text. */

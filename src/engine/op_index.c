@@ -631,6 +631,7 @@ static err_code unique_run(op_call *c, err *e)
     slices s = {c, tensor_count(c->in[0]), 1, 1};
     if (!flat)
         s = (slices){c, (uint64_t)x->dim[axis], shape_count_range(x, axis + 1, x->rank), shape_count_range(x, 0, axis)};
+    if (s.inner == 0 || s.length == 0) s.outer = 0;   /* nothing in it to compare or copy, however long it is */
     uint64_t *lists = arena_new(c->scratch, uint64_t, 4 * (size_t)s.length + 4);
     if (!lists) return op_err(c, e, ERR_LIMIT, "no memory for %llu entries", (unsigned long long)s.length);
     uint64_t *first = lists + s.length, *group = first + s.length, n = unique_groups(&s, lists, first, group);

@@ -67,7 +67,7 @@ static err_code fold(pass *p, node *n, arena *scratch, err *e)
         out[0]->data = in[0]->data;
     } else if (!rc && fits) {
         if (!(n->row->flags & OP_RUNTIME)) rc = outputs_alloc(p, &c, &fits, e);
-        if (!rc && fits) rc = n->row->run(&c, e);
+        if (!rc && fits && op_makes_anything(&c)) rc = n->row->run(&c, e);
     }
     if (!rc && fits) become_constants(p, n, out);
     arena_fini(&run_scratch);

@@ -150,7 +150,7 @@ static err_code fold(planner *w, op_call *c, err *e)
             if (!c->out[i]->data)
                 return op_err(c, e, ERR_LIMIT, "more than %zu bytes are known before the run", PLAN_FOLD_TOTAL);
         }
-        rc = n->row->run(c, e);
+        if (op_makes_anything(c)) rc = n->row->run(c, e);
         arena_reset(w->scratch);
     }
     for (uint32_t i = 0; i < n->out_count; i++) {
@@ -179,8 +179,9 @@ static void late_place(planner *w, const node *n)
     lives_until(w, w->p->values[n->out[0]].of, w->last[n->out[0]]);
 }
 
-static err_code outputs_place(planner *w, const node *n, uint32_t step, err *e)
+static err_code outputs_place(planner *w, const op_call *c, uint32_t step, err *e)
 {
+    const node *n = c->node;
     bool aliased = false;
     if (n->row->flags & OP_VIEW) {
         place under = w->p->values[root_of(w->p, n->in[0])].place;
@@ -193,7 +194,7 @@ static err_code outputs_place(planner *w, const node *n, uint32_t step, err *e)
         alias(w, n->out[0], from);
         aliased = true;
     }
-    step_add(w, n, STEP_RUN);
+    if (op_makes_anything(c)) step_add(w, n, STEP_RUN);
     err_code rc = ERR_OK;
     for (uint32_t i = aliased; i < n->out_count && !rc; i++) {
         if (n->out[i] != VALUE_NONE) rc = buffer_take(w, n->out[i], PLACE_BUFFER, e);
@@ -223,7 +224,7 @@ static err_code node_plan(planner *w, uint32_t index, err *e)
         step_add(w, n, STEP_LATE);
     } else if (!known) {
         for (uint32_t i = 0; i < n->out_count; i++) INVARIANT(!c.out[i] || c.out[i]->type != DT_NONE);
-        rc = outputs_place(w, n, index + 1, e);
+        rc = outputs_place(w, &c, index + 1, e);
     }
     value_id v;
     for (uint32_t at = 0; node_reads(n, &at, &v);) {

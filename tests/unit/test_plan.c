@@ -303,6 +303,30 @@ static void every_failed_allocation_is_survived(void)
     onnx_build_end(&b);
 }
 
+/* A client may claim any length beside a 0: nobody counts to its end, neither in the plan nor in the run. */
+static void shapes_without_elements_cost_nothing_however_long(void)
+{
+    static const struct { const char *op, *attrs; } rows[] = {
+        {"Trilu", ""}, {"Transpose", ""}, {"Softmax", "axis=0"}, {"Unique", "axis=1"}, {"Concat", "axis=1"}};
+    for (size_t i = 0; i < COUNTOF(rows); i++) {
+        onnx_build b;
+        err e = {0};
+        exec *x = NULL;
+        shape s = shape_make(2, (const int64_t[]){INT64_C(1) << 40, 0});
+        onnx_build_start(&b, 14);
+        onnx_build_input(&b, "x", DT_F32, "N,M");
+        onnx_build_node(&b, rows[i].op, "x", "y", rows[i].attrs);
+        onnx_build_output(&b, "y", DT_F32, NULL);
+        CLEANUP(model) model *m = NULL;
+        CHECK(model_open_bytes(&m, onnx_build_bytes(&b), "t.onnx", NULL, &(model_opts){0}, &e) == ERR_OK);
+        CHECK(exec_take(&x, m, &s, &e) == ERR_OK);
+        CHECK(exec_run(x, NULL, &e) == ERR_OK);
+        CHECK_U64(tensor_count(exec_output(x, 0)), 0);
+        exec_give(x);
+        onnx_build_end(&b);
+    }
+}
+
 int main(void)
 {
     static const test_case cases[] = {
@@ -311,6 +335,7 @@ int main(void)
         TEST(random_numbers_are_drawn_in_each_run), TEST(only_small_things_are_computed_before_the_run),
         TEST(memory_under_a_late_view_lives_as_long_as_the_view), TEST(what_a_run_made_does_not_pile_up),
         TEST(every_failed_allocation_is_survived),
+        TEST(shapes_without_elements_cost_nothing_however_long),
     };
     return test_main(cases, COUNTOF(cases));
 }
