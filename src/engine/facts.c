@@ -13,13 +13,36 @@ typedef struct {
     uint32_t name_count;
 } symbols;
 
+typedef struct {
+    const kernel_set *kernels;
+    int64_t shift;               /* added to each made-up size */
+    bool apart;                  /* a size for every dimension, whatever its name */
+} probing;
+
 /* Each named symbol its own number, each anonymous dimension another. */
-static int64_t probe_size(symbols *s, str name, int64_t shift)
+static int64_t probe_size(symbols *s, str name, const probing *how)
 {
-    uint32_t i = 0;
+    uint32_t i = how->apart ? s->name_count : 0;
     while (i < s->name_count && !(name.len && str_eq(s->names[i], name))) i++;
     if (i == s->name_count) s->names[s->name_count++] = name;
-    return (int64_t)PROBE_STEP * (i + 2) + shift;
+    return (int64_t)PROBE_STEP * (i + 2) + how->shift;
+}
+
+/* Whether two dimensions of the inputs have the same symbol. */
+static bool symbol_twice(const graph *g, arena *a)
+{
+    static const probing by_name;
+    symbols s = {.g = g, .names = arena_new(a, str, (size_t)g->input_count * TENSOR_RANK_MAX)};
+    uint32_t open = 0;
+    for (uint32_t i = 0; s.names && i < g->input_count; i++) {
+        const value *v = &g->values[g->inputs[i]];
+        for (uint32_t d = 0; v->ranked && d < v->declared.rank; d++) {
+            if (v->declared.dim[d] >= 0) continue;
+            (void)probe_size(&s, v->dim_name[d], &by_name);
+            open++;
+        }
+    }
+    return s.name_count < open;
 }
 
 /* What is known of the values around, one element for each, also for those that came later. */
@@ -33,8 +56,7 @@ static err_code around_make(tensor **ret, const graph *g, const tensor *known, u
     return ERR_OK;
 }
 
-static err_code probe(tensor *ret, const graph *g, const tensor *around, const kernel_set *k, int64_t shift, arena *a,
-                      err *e)
+static err_code probe(tensor *ret, const graph *g, const tensor *around, const probing *how, arena *a, err *e)
 {
     tensor *in = arena_new(a, tensor, g->input_count);
     symbols s = {.g = g, .names = arena_new(a, str, (size_t)g->input_count * TENSOR_RANK_MAX)};
@@ -44,13 +66,13 @@ static err_code probe(tensor *ret, const graph *g, const tensor *around, const k
         if (!v->ranked || !v->type) return ERR_OK;
         shape sh = v->declared;
         for (uint32_t d = 0; d < sh.rank; d++) {
-            if (sh.dim[d] < 0) sh.dim[d] = probe_size(&s, v->dim_name[d], shift);
+            if (sh.dim[d] < 0) sh.dim[d] = probe_size(&s, v->dim_name[d], how);
         }
         if (shape_count(&sh) == UINT64_MAX) return ERR_OK;
         in[i] = tensor_make(v->type, &sh, NULL);
     }
     CLEANUP(plan) plan *p = NULL;
-    plan_opts o = {.inputs = in, .outer = around, .kernels = k, .memory_max = SIZE_MAX / 4, .probe = true};
+    plan_opts o = {.inputs = in, .outer = around, .kernels = how->kernels, .memory_max = SIZE_MAX / 4, .probe = true};
     err inner;
     err_code rc = plan_new(&p, g, &o, &inner);
     if (rc == ERR_NOMEM) return err_set(e, rc, "%s", inner.text);
@@ -62,17 +84,28 @@ static err_code probe(tensor *ret, const graph *g, const tensor *around, const k
     return ERR_OK;
 }
 
+/* What is known around is taken from the plan of the same kind. */
+static err_code probe_inside(tensor **ret, const graph *g, const facts *around, const probing *how, arena *a, err *e)
+{
+    tensor *found = arena_new(a, tensor, g->value_count), *outside;
+    if (!found) return err_set(e, ERR_NOMEM, "no memory for shapes");
+    const tensor *known = !around                        ? NULL
+                          : how->apart && around->apart ? around->apart
+                          : how->shift                  ? around->two
+                                                        : around->one;
+    err_code rc = around_make(&outside, g, known, around ? around->count : 0, a, e);
+    if (!rc) rc = probe(found, g, outside, how, a, e);
+    if (!rc) *ret = found;
+    return rc;
+}
+
 err_code facts_find(facts *ret, const graph *g, const facts *around, const kernel_set *k, arena *a, err *e)
 {
-    facts f = {.count = g->value_count,
-               .one = arena_new(a, tensor, g->value_count),
-               .two = arena_new(a, tensor, g->value_count)};
-    if (!f.one || !f.two) return err_set(e, ERR_NOMEM, "no memory for shapes");
-    tensor *one, *two;
-    err_code rc = around_make(&one, g, around ? around->one : NULL, around ? around->count : 0, a, e);
-    if (!rc) rc = around_make(&two, g, around ? around->two : NULL, around ? around->count : 0, a, e);
-    if (!rc) rc = probe(f.one, g, one, k, 0, a, e);
-    if (!rc) rc = probe(f.two, g, two, k, PROBE_SHIFT, a, e);
+    facts f = {.count = g->value_count};
+    bool apart = (around && around->apart) || symbol_twice(g, a);
+    err_code rc = probe_inside(&f.one, g, around, &(probing){k, 0, false}, a, e);
+    if (!rc) rc = probe_inside(&f.two, g, around, &(probing){k, PROBE_SHIFT, false}, a, e);
+    if (!rc && apart) rc = probe_inside(&f.apart, g, around, &(probing){k, 0, true}, a, e);
     if (!rc) *ret = f;
     return rc;
 }
@@ -104,6 +137,9 @@ bool facts_shape(const facts *f, value_id v, shape *ret)
 bool facts_same_shape(const facts *f, value_id a, value_id b)
 {
     uint32_t rank;
+    if (f->apart && a < f->count && b < f->count && f->apart[a].type && f->apart[b].type &&
+        !shape_eq(&f->apart[a].shape, &f->apart[b].shape))
+        return false;
     return facts_rank(f, a, &rank) && facts_rank(f, b, &rank) && shape_eq(&f->one[a].shape, &f->one[b].shape) &&
            shape_eq(&f->two[a].shape, &f->two[b].shape);
 }

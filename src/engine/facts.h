@@ -2,7 +2,10 @@
  *
  * Symbolic dimensions have no numbers, so the graph is planned twice with made-up ones (each symbol its own, all
  * different between the two): what comes out the same both times holds for every request, as far as shapes are
- * computed from shapes.  Where nothing could be inferred nothing is claimed.  Values keep their meaning when passes
+ * computed from shapes.  A symbol that is declared for two dimensions is what the model says of them, not what a
+ * request obeys: it may have 1 for one of them, to be broadcast, as ONNX Runtime lets it.  So there is a third plan in
+ * which every dimension has its own size, and shapes that differ there may differ.  Where nothing could be inferred
+ * nothing is claimed.  Values keep their meaning when passes
  * rewire the graph, so facts stay true; values that were added later are unknown. */
 #ifndef ENGINE_FACTS_H
 #define ENGINE_FACTS_H
@@ -12,6 +15,7 @@
 typedef struct {
     uint32_t count;              /* values when the facts were found */
     tensor *one, *two;           /* [count] type DT_NONE = unknown */
+    tensor *apart;               /* [count] with a size for every dimension; NULL = no symbol is there twice */
 } facts;
 
 /* `around`: of the graph around a subgraph, else NULL.  Fails for want of memory only. */

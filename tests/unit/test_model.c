@@ -301,6 +301,38 @@ static void idle_executions_keep_no_more_than_one_run_may_use(void)
     onnx_build_end(&b);
 }
 
+/* A request may have 1 where the model declares the symbol of another input: passes must not stand in its way. */
+static void one_broadcasts_whatever_its_symbol(void)
+{
+    static const int64_t rows[][2] = {{3, 3}, {3, 1}, {1, 2}};
+    for (size_t k = 0; k < COUNTOF(rows); k++) {
+        onnx_build b;
+        err e = {0};
+        exec *x = NULL;
+        onnx_build_start(&b, 13);
+        onnx_build_input(&b, "x", DT_F32, "N,2");
+        onnx_build_input(&b, "z", DT_F32, "N,1");
+        onnx_build_floats(&b, "w", "2,1", (const float[]){1, 10});
+        onnx_build_node(&b, "MatMul", "x,w", "p", "");
+        onnx_build_node(&b, "Add", "p,z", "y", "");
+        onnx_build_output(&b, "y", DT_F32, "N,1");
+        CLEANUP(model) model *m = opened(&b);
+        shape s[] = {shape_make(2, (const int64_t[]){rows[k][0], 2}), shape_make(2, (const int64_t[]){rows[k][1], 1})};
+        if (exec_take(&x, m, s, &e)) printf("# %s\n", e.text);
+        CHECK(x != NULL);
+        for (int64_t i = 0; x && i < 2 * rows[k][0]; i++) ((float *)exec_input(x, 0)->data)[i] = (float)(i / 2 + 1);
+        for (int64_t i = 0; x && i < rows[k][1]; i++) ((float *)exec_input(x, 1)->data)[i] = (float)(100 * (i + 1));
+        CHECK(x && exec_run(x, NULL, &e) == ERR_OK);
+        int64_t most = rows[k][0] > rows[k][1] ? rows[k][0] : rows[k][1];
+        for (int64_t i = 0; x && i < most; i++) {
+            int64_t at_x = rows[k][0] > 1 ? i : 0, at_z = rows[k][1] > 1 ? i : 0;
+            CHECK(((const float *)exec_output(x, 0)->data)[i] == (float)(11 * (at_x + 1) + 100 * (at_z + 1)));
+        }
+        if (x) exec_give(x);
+        onnx_build_end(&b);
+    }
+}
+
 static void a_cancelled_run_says_so(void)
 {
     onnx_build b;
@@ -419,6 +451,7 @@ int main(void)
         TEST(only_what_is_cheap_runs_cheaply),
 
         TEST(idle_executions_keep_no_more_than_one_run_may_use),
+        TEST(one_broadcasts_whatever_its_symbol),
         TEST(a_cancelled_run_says_so),
         TEST(many_threads_share_one_model),
         TEST(unknown_operators_are_named),
