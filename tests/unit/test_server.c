@@ -239,6 +239,32 @@ static void a_steady_load_allocates_nothing(void)
     rig_stop(&r);
 }
 
+/* More in all than is kept: what is taken out of the pool counts no longer. */
+static void answers_that_wait_for_their_turn_allocate_nothing(void)
+{
+    enum { ROUNDS = 150, LARGE = 20000 };
+    rig r;
+    reply got;
+    char head[160];
+    long before = 0;
+    rig_start(&r, &plain, 1);
+    int fd = dial(&r);
+    snprintf(head, sizeof head, HOLD ECHO "Content-Length: %d\r\n\r\n", LARGE);
+    for (size_t round = 0; round < ROUNDS; round++) {
+        say(fd, head);
+        say_bytes(fd, big, LARGE);
+        while (atomic_load(&r.handled) < 2 * round + 2) usleep(100);
+        on_loop(&r, release, round);
+        CHECK(strstr(hear(fd, &got), "held "));
+        hear(fd, &got);
+        CHECK_U64(got.body_bytes, LARGE);
+        if (round == 9) before = mem_allocs();
+    }
+    CHECK(mem_allocs() < before + 5);
+    close(fd);
+    rig_stop(&r);
+}
+
 static void idle_connections_cost_little_memory_and_no_wake_ups(void)
 {
     struct rlimit files;
@@ -641,6 +667,7 @@ int main(void)
         TEST(the_memory_of_bodies_is_bounded_and_given_back_on_every_way_out),
         TEST(the_date_follows_the_clock),
         TEST(a_steady_load_allocates_nothing),
+        TEST(answers_that_wait_for_their_turn_allocate_nothing),
         TEST(idle_connections_cost_little_memory_and_no_wake_ups),
         TEST(what_a_burst_leaves_in_the_pools_is_bounded),
         TEST(held_answers_keep_no_more_memory_than_they_need),
