@@ -59,7 +59,7 @@ static void id_make(http_call *call)
 void call_dispatch(http_call *call)
 {
     shard *s = call->of;
-    const http1_request *m = &call->message;
+    const http_message *m = &call->message;
     enqueue(call->from, call);
     shard_count(&s->requests, 1);
     call->request = (http_request){

@@ -22,7 +22,7 @@ struct http_call {
     shard *of;
     conn *from;                   /* NULL = the client is gone */
     uint64_t id, since_us;
-    http1_request message;
+    http_message message;
     http_request request;         /* what the handler sees of it */
     outbox *reply;                /* held until its turn */
     bool answered, close;         /* close: the last one of its connection */

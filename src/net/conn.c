@@ -99,7 +99,7 @@ static size_t feed(conn *c, const uint8_t *data, size_t len)
     size_t at = 0;
     while (at < len && !c->shut && !c->broken && !paused(c)) {
         size_t used = 0;
-        http1_refusal why = {.status = 0};
+        http_refusal why = {.status = 0};
         if (!begin_request(c)) {
             c->broken = true;   /* no memory to read the request into, so none to refuse it with */
             break;

@@ -98,7 +98,7 @@ static void live_remove(shard *s, http_call *call)
 
 static void call_free(http_call *call)
 {
-    http1_request_fini(&call->message);
+    http_message_fini(&call->message);
     outbox_free(call->reply);
     mem_free(call);
 }
@@ -109,12 +109,12 @@ http_call *shard_call(shard *s)
     if (call) {
         s->calls = call->next;
         s->call_count--;
-        s->bytes_kept -= http1_request_room(&call->message);
-        http1_request_clear(&call->message);
+        s->bytes_kept -= http_message_room(&call->message);
+        http_message_clear(&call->message);
     } else {
         call = mem_new0(http_call, 1);
         if (!call) return NULL;
-        http1_request_init(&call->message);
+        http_message_init(&call->message);
         call->of = s;
     }
     call->answered = call->close = false;
@@ -134,7 +134,7 @@ void shard_call_give(shard *s, http_call *call)
     call->reply = NULL;
     call->from = NULL;
     call->answered = true;   /* a second answer to it is found out */
-    size_t room = http1_request_room(&call->message);
+    size_t room = http_message_room(&call->message);
     if (s->call_count == SHARD_CALLS_KEPT_MAX || room > s->bytes_kept_max - s->bytes_kept) {
         call_free(call);
         return;
@@ -202,7 +202,7 @@ static void pools_trim(shard *s)
         http_call *call = s->calls;
         s->calls = call->next;
         s->call_count--;
-        s->bytes_kept -= http1_request_room(&call->message);
+        s->bytes_kept -= http_message_room(&call->message);
         call_free(call);
     }
     for (outbox_kind kind = 0; kind < OUTBOX_KINDS; kind++) {

@@ -1,108 +1,36 @@
 #include "wire/http1.h"
 
-#include "base/mem.h"
-
 #include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 enum {
-    FIELDS_MIN = 16,                /* first room for header fields; grows by doubling */
-    HEAD_MIN = 1024,                /* first room for their bytes */
-    BODY_MIN = 4096,                /* first room for a body */
-    BODY_TRUST_MIN = 64 << 10,      /* a longer Content-Length gets this for its first byte, */
-    BODY_TRUST_MAX = 4 << 20,       /* then this, and all of it once this much has really come */
+    IN_PLACE_MIN = 4096,            /* less of a body is not worth a read of its own: the caller's may bring the next request too */
     VERSION_BYTES = 5,              /* "1.1" and the end of the line */
     CHUNK_FRAMING_MAX = 128         /* framing bytes per chunk: size line and extensions, on average */
 };
 
 typedef enum { IDLE, HEAD, BODY } reader_state;
 
-void http1_request_init(http1_request *q)
+static int refused(http1 *r)
 {
-    *q = (http1_request){.method = STR(""), .path = STR(""), .query = STR(""), .body = STR("")};
-}
-
-void http1_request_fini(http1_request *q)
-{
-    mem_free(q->head);
-    mem_free(q->bytes);
-    if (q->bodies) quota_give(q->bodies, q->room);
-    mem_free(q->fields);
-    http1_request_init(q);
-}
-
-void http1_request_clear(http1_request *q)
-{
-    http1_request old = *q;
-    http1_request_init(q);
-    q->head = old.head;
-    q->head_room = old.head_room;
-    q->bytes = old.bytes;
-    q->room = old.room;
-    q->bodies = old.bodies;
-    q->fields = old.fields;
-    q->field_room = old.field_room;
-}
-
-size_t http1_request_room(const http1_request *q)
-{
-    return q->head_room + q->room + q->field_room * sizeof *q->fields;
-}
-
-/* The first refusal of a request stands.  Returns what makes llhttp stop. */
-static int PRINTF(3, 4) refuse(http1 *r, int status, const char *fmt, ...)
-{
-    if (!r->refused) {
-        r->refused = true;
-        r->refusal->status = status;
-        va_list ap;
-        va_start(ap, fmt);
-        vsnprintf(r->refusal->text, sizeof r->refusal->text, fmt, ap);
-        va_end(ap);
-    }
+    r->refused = true;
     return HPE_USER;
 }
+
+/* Is what makes llhttp stop. */
+#define refuse(r, ...) (http_refuse((r)->refusal, __VA_ARGS__), refused(r))
+
+/* The same for what the message itself refuses. */
+static int said(http1 *r, bool done) { return done ? 0 : refused(r); }
 
 static bool is_alnum(char c) { return (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z'); }
 static bool is_token(char c) { return c && (is_alnum(c) || strchr("!#$%&'*+-.^_`|~", c)); }
 
 /* ---- the head: target, names and values, one behind the other in into->head ---- */
 
-static str moved(str s, const uint8_t *from, const uint8_t *to)
-{
-    return (str){(const char *)to + ((const uint8_t *)s.p - from), s.len};
-}
-
-static int head_grow(http1 *r, size_t need)
-{
-    http1_request *q = r->into;
-    size_t room = q->head_room ? q->head_room * 2 : HEAD_MIN;
-    if (room < need) room = need;
-    uint8_t *head = mem_alloc_raw(room);
-    if (!head) return refuse(r, 503, "headers: no memory for %zu bytes", room);
-    if (q->head_len) memcpy(head, q->head, q->head_len);
-    for (size_t i = 0; i < q->header_count; i++) {
-        q->fields[i].name = moved(q->fields[i].name, q->head, head);
-        q->fields[i].value = moved(q->fields[i].value, q->head, head);
-    }
-    mem_free(q->head);
-    q->head = head;
-    q->head_room = room;
-    return 0;
-}
-
 static int head_put(http1 *r, const char *at, size_t len)
 {
-    http1_request *q = r->into;
-    if (len > q->head_room - q->head_len) {
-        int rc = head_grow(r, q->head_len + len);
-        if (rc) return rc;
-    }
-    if (len) memcpy(q->head + q->head_len, at, len);
-    q->head_len += len;
-    return 0;
+    return said(r, http_message_put(r->into, at, len, r->refusal));
 }
 
 static int on_url(llhttp_t *p, const char *at, size_t len)
@@ -156,23 +84,14 @@ static int field_check(http1 *r, http_header f)
 static int on_value_complete(llhttp_t *p)
 {
     http1 *r = p->data;
-    http1_request *q = r->into;
+    http_message *q = r->into;
     if (r->state == BODY) return 0;
     if (q->header_count == r->limits->header_count_max) {
         return refuse(r, 431, "headers: expected at most %zu of them", r->limits->header_count_max);
     }
-    if (q->header_count == q->field_room) {
-        size_t room = q->field_room ? q->field_room * 2 : FIELDS_MIN;
-        http_header *more = mem_grow(q->fields, q->header_count * sizeof *more, room, sizeof *more);
-        if (!more) return refuse(r, 503, "headers: no memory for %zu of them", room);
-        q->fields = more;
-        q->field_room = room;
-    }
-    const char *at = (const char *)q->head + (q->head_len - r->name_len - r->value_len);
-    http_header f = {{at, r->name_len}, str_trim((str){at + r->name_len, r->value_len})};
+    int rc = said(r, http_message_add_field(q, r->name_len, r->value_len, r->refusal));
     r->name_len = r->value_len = 0;
-    q->fields[q->header_count++] = f;
-    return field_check(r, f);
+    return rc ? rc : field_check(r, q->fields[q->header_count - 1]);
 }
 
 /* llhttp also reads RTSP's request line, which differs in one letter, five bytes before the version. */
@@ -193,118 +112,26 @@ static int on_version_complete(llhttp_t *p)
     return r->is_http ? 0 : refuse(r, 400, "request: expected HTTP");
 }
 
-/* ---- the target ---- */
-
-static int hex(char c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    char low = (char)(c | 32);
-    return low >= 'a' && low <= 'f' ? low - 'a' + 10 : -1;
-}
-
-/* Decodes in place: what comes out is never longer. */
-static bool percent_decode(char *p, size_t len, size_t *ret_len)
-{
-    char *to = memchr(p, '%', len);
-    if (!to) {
-        *ret_len = len;
-        return true;
-    }
-    for (const char *from = to, *end = p + len; from < end; from++) {
-        if (*from != '%') {
-            *to++ = *from;
-            continue;
-        }
-        int high = end - from > 2 ? hex(from[1]) : -1, low = end - from > 2 ? hex(from[2]) : -1;
-        if (high < 0 || low < 0 || (high | low) == 0) return false;   /* no %00: it would end C strings early */
-        *to++ = (char)(high * 16 + low);
-        from += 2;
-    }
-    *ret_len = (size_t)(to - p);
-    return true;
-}
-
-/* Origin form, absolute form or '*' (RFC 9112 3.2). */
-static int target_parse(http1 *r)
-{
-    http1_request *q = r->into;
-    char *p = (char *)q->head;
-    size_t len = q->path.len, skip = 0;
-    for (size_t i = 0; i < len; i++) {
-        if (p[i] <= ' ' || p[i] > '~' || p[i] == '#') return refuse(r, 400, "request target: invalid character");
-    }
-    if (len == 1 && p[0] == '*' && str_is(q->method, "OPTIONS")) {
-        q->path = STR("/");
-        return 0;
-    }
-    if (p[0] != '/') {
-        for (size_t scheme = 7; scheme <= 8; scheme++) {
-            if (len > scheme && str_is_nocase((str){p, scheme}, scheme == 7 ? "http://" : "https://")) skip = scheme;
-        }
-        size_t authority = skip;
-        while (skip && skip < len && p[skip] != '/' && p[skip] != '?') skip++;
-        if (skip == authority) return refuse(r, 400, "request target: expected a path or an http URL");
-    }
-    const char *mark = memchr(p + skip, '?', len - skip);
-    size_t path_len = mark ? (size_t)(mark - p) - skip : len - skip;
-    q->query = mark ? (str){mark + 1, (size_t)(p + len - mark) - 1} : STR("");
-    if (!percent_decode(p + skip, path_len, &path_len)) {
-        return refuse(r, 400, "request target: expected two hexadecimal digits, not 00, behind '%%'");
-    }
-    q->path = path_len ? (str){p + skip, path_len} : STR("/");
-    return 0;
-}
-
 /* ---- the body ---- */
 
-static int refuse_for_all(http1 *r, size_t more)
+static http_body_plan body_plan(const http1 *r)
 {
-    const quota *bodies = r->limits->bodies;
-    size_t got;
-    if (__builtin_add_overflow(quota_used(bodies), more, &got)) got = SIZE_MAX;
-    return refuse(r, 503, "bodies: expected at most %zu bytes in all requests, got %zu", bodies->max, got);
-}
-
-/* How much to have for a body that needs more than there is. */
-static size_t body_plan(const http1 *r, size_t need)
-{
-    size_t room = (size_t)r->expected;
-    if (r->chunked) {
-        room = r->into->room * 2 > need ? r->into->room * 2 : need;
-        if (room > r->limits->body_bytes_max) room = r->limits->body_bytes_max;
-    } else if (need <= BODY_TRUST_MAX && room > BODY_TRUST_MIN) {
-        size_t trust = need <= BODY_TRUST_MIN ? BODY_TRUST_MIN : BODY_TRUST_MAX;
-        if (room > trust) room = trust;
-    }
-    return room < BODY_MIN ? BODY_MIN : room;
+    return (http_body_plan){.announced = r->chunked ? 0 : (size_t)r->expected, .most = r->limits->body_bytes_max,
+                            .bodies = r->limits->bodies};
 }
 
 static int body_reserve(http1 *r, size_t need)
 {
-    http1_request *q = r->into;
-    quota *bodies = r->limits->bodies;
-    if (need <= q->room) return 0;
-    size_t room = body_plan(r, need), more = room - q->room;
-    INVARIANT(!q->room || q->bodies == bodies);
-    if (bodies && !quota_take(bodies, more)) return refuse_for_all(r, more);
-    uint8_t *bytes = mem_grow(q->bytes, q->len, room, 1);
-    if (!bytes) {
-        if (bodies) quota_give(bodies, more);
-        return refuse(r, 503, "body: no memory for %zu bytes", room);
-    }
-    q->bytes = bytes;
-    q->room = room;
-    q->bodies = bodies;
-    return 0;
+    http_body_plan plan = body_plan(r);
+    return said(r, http_message_reserve(r->into, need, &plan, r->refusal));
 }
 
 uint8_t *http1_body_room(http1 *r, size_t *ret_room)
 {
-    http1_request *q = r->into;
-    /* Less than a page is not worth a read of its own: the caller's buffer may take the next request too. */
-    if (r->state != BODY || r->chunked || q->room - q->len < BODY_MIN) return NULL;
+    http_message *q = r->into;
+    if (r->state != BODY || r->chunked || q->room - q->len < IN_PLACE_MIN) return NULL;
     uint64_t rest = r->expected - q->len;
-    if (rest < BODY_MIN) return NULL;
+    if (rest < IN_PLACE_MIN) return NULL;
     *ret_room = rest < q->room - q->len ? (size_t)rest : q->room - q->len;
     return q->bytes + q->len;
 }
@@ -312,7 +139,7 @@ uint8_t *http1_body_room(http1 *r, size_t *ret_room)
 static int on_body(llhttp_t *p, const char *at, size_t len)
 {
     http1 *r = p->data;
-    http1_request *q = r->into;
+    http_message *q = r->into;
     if (len == 0) return 0;
     r->wants_continue = false;
     if (q->bytes && at == (const char *)q->bytes + q->len && len <= q->room - q->len) {
@@ -336,11 +163,10 @@ static int body_check(http1 *r, uint64_t more)
 }
 
 /* What there is no room for is told so before it is sent. */
-static int bodies_check(http1 *r, size_t expected)
+static int bodies_check(http1 *r)
 {
-    size_t more = expected > r->into->room ? expected - r->into->room : 0;
-    if (!more || !r->limits->bodies || quota_has(r->limits->bodies, more)) return 0;
-    return refuse_for_all(r, more);
+    http_body_plan plan = body_plan(r);
+    return said(r, http_message_has_room(r->into, &plan, r->refusal));
 }
 
 static int on_chunk_header(llhttp_t *p)
@@ -355,20 +181,20 @@ static int on_chunk_header(llhttp_t *p)
 static int on_headers_complete(llhttp_t *p)
 {
     http1 *r = p->data;
-    http1_request *q = r->into;
+    http_message *q = r->into;
     if (p->http_major != 1 || p->http_minor > 1) return refuse(r, 505, "HTTP version: expected 1.0 or 1.1");
     q->http10 = p->http_minor == 0;
     q->method = str_of(llhttp_method_name((llhttp_method_t)p->method));
     if (p->method == HTTP_CONNECT) return refuse(r, 501, "method: expected any but CONNECT");
     if (!r->hosts && !q->http10) return refuse(r, 400, "Host: expected once, got none");
     if (r->encodings && q->http10) return refuse(r, 400, "Transfer-Encoding: expected none with HTTP/1.0");
-    int rc = target_parse(r);
+    int rc = said(r, http_message_set_target(q, q->path.len, r->refusal));
     if (rc) return rc;
 
     r->chunked = (p->flags & F_CHUNKED) != 0;
     r->expected = r->chunked ? 0 : p->content_length;
     if ((rc = body_check(r, r->expected))) return rc;
-    if ((rc = bodies_check(r, (size_t)r->expected))) return rc;
+    if ((rc = bodies_check(r))) return rc;
     bool body = r->chunked || r->expected;
     r->wants_continue = r->wants_continue && body && !q->http10;
     q->keep_alive = llhttp_should_keep_alive(p) && !(p->flags & F_CONNECTION_CLOSE);   /* 1.0 may say both */
@@ -387,9 +213,8 @@ static int on_message_begin(llhttp_t *p)
 static int on_message_complete(llhttp_t *p)
 {
     http1 *r = p->data;
-    http1_request *q = r->into;
-    q->headers = q->fields;
-    q->body = q->len ? (str){(const char *)q->bytes, q->len} : STR("");
+    http_message *q = r->into;
+    http_message_whole(q);
     return HPE_PAUSED;   /* the next request waits until the caller has room for it */
 }
 
@@ -414,7 +239,7 @@ void http1_init(http1 *r, const http1_limits *limits)
     r->parser.data = r;
 }
 
-void http1_next(http1 *r, http1_request *into)
+void http1_next(http1 *r, http_message *into)
 {
     INVARIANT(r->state == IDLE && !r->refused);
     INVARIANT(into->head_len == 0 && into->header_count == 0 && into->len == 0);
@@ -476,7 +301,7 @@ static void keep_tail(http1 *r, const char *end)
     memcpy(r->tail + most - n, end - n, n);
 }
 
-http1_event http1_feed(http1 *r, const uint8_t *data, size_t len, size_t *ret_used, http1_refusal *reterr)
+http1_event http1_feed(http1 *r, const uint8_t *data, size_t len, size_t *ret_used, http_refusal *reterr)
 {
     INVARIANT(data && r->into && !r->refused);
     r->refusal = reterr;

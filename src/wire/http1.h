@@ -6,14 +6,11 @@
  * bare LF, folded lines, doubled Host.  All it stores is bounded by http1_limits; framing that it only
  * skips (blanks, chunk extensions, trailers) is bounded too.
  *
- * A request owns its memory and keeps it over http1_request_clear(), so a pool of them stops allocating.  What it
- * allocates for bodies, in use or kept, is taken from the quota of its limits until http1_request_fini().
- * Bodies are gathered in one block aligned to 64 bytes; http1_body_room() lets the caller read into it. */
+ * A body of known length may be read straight into the request: see http1_body_room(). */
 #ifndef WIRE_HTTP1_H
 #define WIRE_HTTP1_H
 #include "base/buf.h"
-#include "base/quota.h"
-#include "wire/http_header.h"
+#include "wire/http_message.h"
 
 #include <llhttp.h>
 
@@ -24,33 +21,6 @@ typedef struct {
     size_t body_bytes_max;      /* 413 */
     quota *bodies;              /* memory of the bodies of all requests; 503; NULL = not limited */
 } http1_limits;
-
-typedef struct {
-    str method;
-    str path;                   /* percent-decoded, starts with '/' */
-    str query;                  /* as sent, behind '?' */
-    const http_header *headers; /* without the trailers */
-    size_t header_count;
-    str body;
-    bool keep_alive;            /* the connection may go on behind this request */
-    bool http10;
-    /* private */
-    uint8_t *head, *bytes;      /* target, names and values; body */
-    size_t head_len, head_room, len, room;
-    http_header *fields;
-    size_t field_room;
-    quota *bodies;              /* where `room` was taken from */
-} http1_request;
-
-void http1_request_init(http1_request *q);   /* allocates nothing */
-void http1_request_fini(http1_request *q);
-void http1_request_clear(http1_request *q);  /* empty again; keeps the memory */
-size_t http1_request_room(const http1_request *q);   /* bytes of memory it holds on to */
-
-typedef struct {
-    int status;                 /* to answer before closing */
-    char text[120];             /* one line: what was expected */
-} http1_refusal;
 
 typedef enum {
     HTTP1_MORE,                 /* all bytes are used; the request goes on */
@@ -63,8 +33,8 @@ typedef struct {
     /* private */
     llhttp_t parser;
     const http1_limits *limits;
-    http1_request *into;
-    http1_refusal *refusal;     /* the caller's, during http1_feed() */
+    http_message *into;
+    http_refusal *refusal;     /* the caller's, during http1_feed() */
     uint64_t raw, line_raw;     /* bytes of this request so far, framing included; those before the version */
     uint64_t chunks, expected;  /* chunk headers seen; Content-Length */
     size_t name_len, value_len; /* of the field that is being read; it sits at the end of into->head */
@@ -75,8 +45,8 @@ typedef struct {
 } http1;
 
 void http1_init(http1 *r, const http1_limits *limits);     /* borrows limits; owns nothing */
-void http1_next(http1 *r, http1_request *into);             /* where the next request goes; it is clear */
-http1_event http1_feed(http1 *r, const uint8_t *data, size_t len, size_t *ret_used, http1_refusal *reterr);
+void http1_next(http1 *r, http_message *into);             /* where the next request goes; it is clear */
+http1_event http1_feed(http1 *r, const uint8_t *data, size_t len, size_t *ret_used, http_refusal *reterr);
 /* Where the rest of a body of known length may be read to, then fed from; NULL when that does not apply. */
 uint8_t *http1_body_room(http1 *r, size_t *ret_room);
 bool http1_idle(const http1 *r);            /* no request has begun (blank lines do not count): a clean place to end */

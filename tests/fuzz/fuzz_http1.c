@@ -20,7 +20,7 @@ static void add(account *a, const void *bytes, size_t len)
     a->events++;
 }
 
-static void add_request(account *a, const http1_request *q)
+static void add_request(account *a, const http_message *q)
 {
     INVARIANT(q->path.len > 0 && q->path.p[0] == '/' && q->method.len > 0);
     INVARIANT(q->header_count <= limits.header_count_max && q->body.len <= limits.body_bytes_max);
@@ -41,9 +41,9 @@ static account read_all(const uint8_t *data, size_t len, const uint8_t *cuts, si
 {
     account a = {.sum = 14695981039346656037u};
     http1 r;
-    http1_request q;
+    http_message q;
     http1_init(&r, &limits);
-    http1_request_init(&q);
+    http_message_init(&q);
     http1_next(&r, &q);
     bool over = false;
     for (size_t at = 0, turn = 0, used = 0; at < len && !over; at += used) {
@@ -58,13 +58,13 @@ static account read_all(const uint8_t *data, size_t len, const uint8_t *cuts, si
             memcpy(place, from, n);
             from = place;
         }
-        http1_refusal why = {.status = 0};
+        http_refusal why = {.status = 0};
         http1_event got = http1_feed(&r, from, n, &used, &why);
         INVARIANT(used <= n && (got != HTTP1_MORE || used == n));
         if (got == HTTP1_REQUEST) {
             add_request(&a, &q);
             over = !q.keep_alive;
-            http1_request_clear(&q);
+            http_message_clear(&q);
             http1_next(&r, &q);
         } else if (got != HTTP1_MORE) {
             over = true;
@@ -75,7 +75,7 @@ static account read_all(const uint8_t *data, size_t len, const uint8_t *cuts, si
     }
     bool end[3] = {over, !over && http1_idle(&r), !over && http1_in_body(&r)};
     add(&a, end, sizeof end);
-    http1_request_fini(&q);
+    http_message_fini(&q);
     return a;
 }
 

@@ -8,7 +8,7 @@ static const http1_limits limits = {
 
 /* ---- a transcript of what a stream means ---- */
 
-static void note_request(buf *out, const http1_request *q)
+static void note_request(buf *out, const http_message *q)
 {
     buf_printf(out, STR_FMT " " STR_FMT " ?" STR_FMT " %s %s", STR_ARG(q->method), STR_ARG(q->path), STR_ARG(q->query),
                q->http10 ? "1.0" : "1.1", q->keep_alive ? "keep" : "close");
@@ -21,7 +21,7 @@ static void note_request(buf *out, const http1_request *q)
 
 typedef struct {
     http1 reader;
-    http1_request request;
+    http_message request;
     buf out;
     bool over;        /* refused, HTTP/2, or closed: the rest is not for the reader */
     bool in_place;    /* bodies by way of http1_body_room() */
@@ -32,19 +32,19 @@ static void stream_init(stream *s, const http1_limits *l)
 {
     *s = (stream){.over = false};
     http1_init(&s->reader, l);
-    http1_request_init(&s->request);
+    http_message_init(&s->request);
     buf_init(&s->out, 1 << 20);
 }
 
 static void stream_fini(stream *s)
 {
-    http1_request_fini(&s->request);
+    http_message_fini(&s->request);
     buf_fini(&s->out);
 }
 
 static void stream_step(stream *s, const uint8_t *data, size_t len, size_t *ret_used)
 {
-    http1_refusal why = {.status = 0};
+    http_refusal why = {.status = 0};
     if (!s->armed) http1_next(&s->reader, &s->request);
     s->armed = true;
     size_t room = 0;
@@ -61,7 +61,7 @@ static void stream_step(stream *s, const uint8_t *data, size_t len, size_t *ret_
     case HTTP1_REQUEST:
         note_request(&s->out, &s->request);
         s->over = !s->request.keep_alive;
-        http1_request_clear(&s->request);
+        http_message_clear(&s->request);
         s->armed = false;
         CHECK(http1_idle(&s->reader));
         break;
@@ -466,9 +466,9 @@ static void framing_that_is_only_skipped_is_bounded(void)
 static const http1_limits wide = {
     .line_bytes_max = 8192, .header_bytes_max = 32768, .header_count_max = 100, .body_bytes_max = 64 << 20};
 
-static void feed_whole(http1 *r, http1_request *q, const void *bytes, size_t len)
+static void feed_whole(http1 *r, http_message *q, const void *bytes, size_t len)
 {
-    http1_refusal why = {.status = 0};
+    http_refusal why = {.status = 0};
     size_t used = 0;
     http1_next(r, q);
     CHECK_U64(http1_feed(r, bytes, len, &used, &why), HTTP1_REQUEST);
@@ -479,13 +479,13 @@ static void a_body_read_in_place_is_aligned_and_never_copied(void)
 {
     enum { BODY = 9 << 20 };   /* longer than what is trusted to come */
     http1 r;
-    http1_request q;
-    http1_request_init(&q);
+    http_message q;
+    http_message_init(&q);
     http1_init(&r, &wide);
     http1_next(&r, &q);
     char head[128];
     int n = snprintf(head, sizeof head, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\nxyz", BODY);
-    http1_refusal why;
+    http_refusal why;
     size_t used, room = 0, sent = 3, places = 0;
     CHECK_U64(http1_feed(&r, (const uint8_t *)head, (size_t)n, &used, &why), HTTP1_MORE);
     CHECK(http1_in_body(&r) && !http1_idle(&r));
@@ -507,39 +507,39 @@ static void a_body_read_in_place_is_aligned_and_never_copied(void)
     size_t wrong = memcmp(q.body.p, "xyz", 3) != 0;
     for (size_t i = 3; i < q.body.len; i++) wrong += (uint8_t)q.body.p[i] != (uint8_t)(i * 31);
     CHECK_U64(wrong, 0);
-    http1_request_fini(&q);
+    http_message_fini(&q);
 }
 
 static void a_declared_length_alone_takes_little_memory(void)
 {
     http1 r;
-    http1_request q;
-    http1_request_init(&q);
+    http_message q;
+    http_message_init(&q);
     http1_init(&r, &wide);
     http1_next(&r, &q);
     const char head[] = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 60000000\r\n\r\nx";
-    http1_refusal why;
+    http_refusal why;
     size_t used;
     CHECK_U64(http1_feed(&r, (const uint8_t *)head, sizeof head - 1, &used, &why), HTTP1_MORE);
-    CHECK(http1_request_room(&q) < 5 << 20);
-    http1_request_fini(&q);
+    CHECK(http_message_room(&q) < 5 << 20);
+    http_message_fini(&q);
 }
 
 static void the_room_for_a_body_ends_with_it(void)
 {
     http1 r;
-    http1_request q;
-    http1_request_init(&q);
+    http_message q;
+    http_message_init(&q);
     http1_init(&r, &wide);
     buf b;
     buf_init(&b, 1 << 20);
     buf_put_z(&b, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 64000\r\n\r\n");
     put_times(&b, filler, 1000);
     feed_whole(&r, &q, b.p, b.len);   /* leaves memory that is longer than the next body */
-    http1_request_clear(&q);
+    http_message_clear(&q);
     http1_next(&r, &q);
     const char head[] = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9000\r\n\r\nx";
-    http1_refusal why;
+    http_refusal why;
     size_t used, room = 0;
     CHECK_U64(http1_feed(&r, (const uint8_t *)head, sizeof head - 1, &used, &why), HTTP1_MORE);
     CHECK(http1_body_room(&r, &room) == q.bytes + 1);
@@ -547,14 +547,14 @@ static void the_room_for_a_body_ends_with_it(void)
     CHECK_U64(http1_feed(&r, b.p, 6000, &used, &why), HTTP1_MORE);
     CHECK(!http1_body_room(&r, &room));   /* too little for a read of its own */
     buf_fini(&b);
-    http1_request_fini(&q);
+    http_message_fini(&q);
 }
 
 static void chunked_bodies_and_trailers_take_no_more_memory_than_they_may(void)
 {
     http1 r;
-    http1_request q;
-    http1_request_init(&q);
+    http_message q;
+    http_message_init(&q);
     http1_init(&r, &limits);
     buf b;
     buf_init(&b, 1 << 20);
@@ -565,9 +565,9 @@ static void chunked_bodies_and_trailers_take_no_more_memory_than_they_may(void)
     buf_put_z(&b, "\r\n");
     feed_whole(&r, &q, b.p, b.len);
     CHECK(str_is(q.path, "/path") && q.header_count == 2 && q.body.len == 19968);
-    CHECK(http1_request_room(&q) < 20000 + 1024 + 600);   /* the body's limit, and a small head */
+    CHECK(http_message_room(&q) < 20000 + 1024 + 600);   /* the body's limit, and a small head */
     buf_fini(&b);
-    http1_request_fini(&q);
+    http_message_fini(&q);
 }
 
 static void views_survive_the_growth_of_the_head(void)
@@ -578,8 +578,8 @@ static void views_survive_the_growth_of_the_head(void)
     for (int i = 0; i < 90; i++) buf_printf(&b, "Name-%d: value %d %s\r\n", i, i, filler);
     buf_put_z(&b, "\r\n");
     http1 r;
-    http1_request q;
-    http1_request_init(&q);
+    http_message q;
+    http_message_init(&q);
     http1_init(&r, &wide);
     feed_whole(&r, &q, b.p, b.len);
     CHECK(str_is(q.path, "/path") && str_is(q.query, "query"));
@@ -592,24 +592,24 @@ static void views_survive_the_growth_of_the_head(void)
     }
     CHECK(str_is(http_header_find(q.headers, q.header_count, "absent"), ""));
     buf_fini(&b);
-    http1_request_fini(&q);
+    http_message_fini(&q);
 }
 
 static void a_steady_load_allocates_nothing(void)
 {
     http1 r;
-    http1_request q;
-    http1_request_init(&q);
+    http_message q;
+    http_message_init(&q);
     http1_init(&r, &wide);
     const char one[] = "POST /v2/models/m/infer HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello";
     feed_whole(&r, &q, one, sizeof one - 1);
     long before = mem_allocs();
     for (int i = 0; i < 100; i++) {
-        http1_request_clear(&q);
+        http_message_clear(&q);
         feed_whole(&r, &q, one, sizeof one - 1);
     }
     CHECK_U64((uint64_t)mem_allocs(), (uint64_t)before);
-    http1_request_fini(&q);
+    http_message_fini(&q);
 }
 
 static void no_memory_is_a_refusal_and_leaks_nothing(void)
@@ -618,7 +618,7 @@ static void no_memory_is_a_refusal_and_leaks_nothing(void)
         stream s;
         stream_init(&s, &limits);
         s.out.p = NULL;
-        http1_refusal why = {.status = 0};
+        http_refusal why = {.status = 0};
         size_t used = 0;
         http1_next(&s.reader, &s.request);
         const char z[] = CHUNKED "5\r\nhello\r\n0\r\n\r\n";
@@ -628,13 +628,13 @@ static void no_memory_is_a_refusal_and_leaks_nothing(void)
     });
 }
 
-/* One request more; what it is fed stays in it until http1_request_fini(). */
-static void feed_part(http1 *r, http1_request *q, const http1_limits *l, const char *head, size_t body, buf *ret)
+/* One request more; what it is fed stays in it until http_message_fini(). */
+static void feed_part(http1 *r, http_message *q, const http1_limits *l, const char *head, size_t body, buf *ret)
 {
     static uint8_t bytes[(4 << 20) + 100];
-    http1_refusal why = {.status = 0};
+    http_refusal why = {.status = 0};
     size_t used, n = strlen(head);
-    http1_request_init(q);
+    http_message_init(q);
     http1_init(r, l);
     http1_next(r, q);
     memcpy(bytes, head, n);
@@ -651,36 +651,36 @@ static void the_memory_of_bodies_is_taken_from_their_quota(void)
     http1_limits l = limits;
     l.bodies = &bodies;
     http1 r[3];
-    http1_request q[3];
+    http_message q[3];
     buf b;
     buf_init(&b, 1 << 16);
     feed_part(&r[0], &q[0], &l, POST "Content-Length: 5000\r\n\r\n", 0, &b);
     CHECK_U64(quota_used(&bodies), 0);
-    http1_request_fini(&q[0]);
+    http_message_fini(&q[0]);
     feed_part(&r[0], &q[0], &l, POST "Content-Length: 5000\r\n\r\n", 4999, &b);
     CHECK_U64(quota_used(&bodies), 5000);
     feed_part(&r[1], &q[1], &l, POST "Content-Length: 5001\r\n\r\n", 0, &b);   /* before any of it came */
     CHECK_STR((char *)b.p, "503 bodies: expected at most 10000 bytes in all requests, got 10001");
-    http1_request_fini(&q[1]);
+    http_message_fini(&q[1]);
     feed_part(&r[1], &q[1], &l, CHUNKED "1000\r\n", 4096, &b);
     CHECK_U64(quota_used(&bodies), 9096);
     feed_part(&r[2], &q[2], &l, CHUNKED "1\r\n", 1, &b);
     CHECK_STR((char *)b.p, "503 bodies: expected at most 10000 bytes in all requests, got 13192");
-    http1_request_fini(&q[2]);
+    http_message_fini(&q[2]);
     size_t used;
-    http1_refusal why;
+    http_refusal why;
     CHECK(http1_feed(&r[0], (const uint8_t *)"y", 1, &used, &why) == HTTP1_REQUEST);
-    http1_request_clear(&q[0]);
+    http_message_clear(&q[0]);
     CHECK_U64(quota_used(&bodies), 9096);   /* kept for the next */
-    http1_request_fini(&q[0]);
+    http_message_fini(&q[0]);
     CHECK_U64(quota_used(&bodies), 4096);
-    http1_request_fini(&q[1]);
-    http1_request_fini(&q[1]);
+    http_message_fini(&q[1]);
+    http_message_fini(&q[1]);
     CHECK_U64(quota_used(&bodies), 0);
     CHECK_U64(quota_refused(&bodies), 2);
     FAULT_SWEEP({
         feed_part(&r[0], &q[0], &l, POST "Content-Length: 5000\r\n\r\n", 4000, &b);
-        http1_request_fini(&q[0]);
+        http_message_fini(&q[0]);
         CHECK_U64(quota_used(&bodies), 0);
     });
     buf_fini(&b);
@@ -697,12 +697,12 @@ static void memory_follows_what_came_not_what_is_announced(void)
         http1_limits l = wide;
         l.bodies = &bodies;
         http1 r;
-        http1_request q;
+        http_message q;
         buf b;
         buf_init(&b, 1 << 16);
         feed_part(&r, &q, &l, POST "Content-Length: 10000000\r\n\r\n", rows[i].body, &b);
         CHECK_U64(quota_used(&bodies), rows[i].room);
-        http1_request_fini(&q);
+        http_message_fini(&q);
         buf_fini(&b);
     }
 }
@@ -719,16 +719,16 @@ static void continue_is_asked_for_once_and_only_before_the_body(void)
     };
     for (size_t i = 0; i < COUNTOF(rows); i++) {
         http1 r;
-        http1_request q;
-        http1_request_init(&q);
+        http_message q;
+        http_message_init(&q);
         http1_init(&r, &limits);
         http1_next(&r, &q);
-        http1_refusal why;
+        http_refusal why;
         size_t used;
         CHECK_U64(http1_feed(&r, (const uint8_t *)rows[i].stream, strlen(rows[i].stream), &used, &why), HTTP1_MORE);
         CHECK(http1_take_continue(&r) == rows[i].want);
         CHECK(!http1_take_continue(&r));
-        http1_request_fini(&q);
+        http_message_fini(&q);
     }
 }
 

@@ -1,0 +1,234 @@
+#include "wire/http_message.h"
+
+#include "base/mem.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    FIELDS_MIN = 16,                /* first room for header fields; grows by doubling */
+    HEAD_MIN = 1024,                /* first room for their bytes */
+    BODY_MIN = 4096,                /* first room for a body */
+    BODY_TRUST_MIN = 64 << 10,      /* a longer one that was announced gets this for its first byte, */
+    BODY_TRUST_MAX = 4 << 20        /* then this, and all of it once this much has really come */
+};
+
+void http_message_init(http_message *m)
+{
+    *m = (http_message){.method = STR(""), .path = STR(""), .query = STR(""), .body = STR("")};
+}
+
+void http_message_fini(http_message *m)
+{
+    mem_free(m->head);
+    mem_free(m->bytes);
+    if (m->bodies) quota_give(m->bodies, m->room);
+    mem_free(m->fields);
+    http_message_init(m);
+}
+
+void http_message_clear(http_message *m)
+{
+    http_message old = *m;
+    http_message_init(m);
+    m->head = old.head;
+    m->head_room = old.head_room;
+    m->bytes = old.bytes;
+    m->room = old.room;
+    m->bodies = old.bodies;
+    m->fields = old.fields;
+    m->field_room = old.field_room;
+}
+
+size_t http_message_room(const http_message *m)
+{
+    return m->head_room + m->room + m->field_room * sizeof *m->fields;
+}
+
+void http_refuse(http_refusal *r, int status, const char *fmt, ...)
+{
+    if (r->status) return;
+    r->status = status;
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(r->text, sizeof r->text, fmt, ap);
+    va_end(ap);
+}
+
+/* ---- the head: target, names and values, one behind the other ---- */
+
+static str moved(str s, const uint8_t *from, const uint8_t *to)
+{
+    return (str){(const char *)to + ((const uint8_t *)s.p - from), s.len};
+}
+
+static bool head_grow(http_message *m, size_t need, http_refusal *reterr)
+{
+    size_t room = m->head_room ? m->head_room * 2 : HEAD_MIN;
+    if (room < need) room = need;
+    uint8_t *head = mem_alloc_raw(room);
+    if (!head) {
+        http_refuse(reterr, 503, "headers: no memory for %zu bytes", room);
+        return false;
+    }
+    if (m->head_len) memcpy(head, m->head, m->head_len);
+    for (size_t i = 0; i < m->header_count; i++) {
+        m->fields[i].name = moved(m->fields[i].name, m->head, head);
+        m->fields[i].value = moved(m->fields[i].value, m->head, head);
+    }
+    mem_free(m->head);
+    m->head = head;
+    m->head_room = room;
+    return true;
+}
+
+bool http_message_put(http_message *m, const char *at, size_t len, http_refusal *reterr)
+{
+    if (len > m->head_room - m->head_len && !head_grow(m, m->head_len + len, reterr)) return false;
+    if (len) memcpy(m->head + m->head_len, at, len);
+    m->head_len += len;
+    return true;
+}
+
+bool http_message_add_field(http_message *m, size_t name_len, size_t value_len, http_refusal *reterr)
+{
+    INVARIANT(name_len + value_len <= m->head_len);
+    if (m->header_count == m->field_room) {
+        size_t room = m->field_room ? m->field_room * 2 : FIELDS_MIN;
+        http_header *more = mem_grow(m->fields, m->header_count * sizeof *more, room, sizeof *more);
+        if (!more) {
+            http_refuse(reterr, 503, "headers: no memory for %zu of them", room);
+            return false;
+        }
+        m->fields = more;
+        m->field_room = room;
+    }
+    const char *at = (const char *)m->head + (m->head_len - name_len - value_len);
+    m->fields[m->header_count++] = (http_header){{at, name_len}, str_trim((str){at + name_len, value_len})};
+    return true;
+}
+
+/* ---- the target ---- */
+
+static int hex(char c)
+{
+    if (c >= '0' && c <= '9') return c - '0';
+    char low = (char)(c | 32);
+    return low >= 'a' && low <= 'f' ? low - 'a' + 10 : -1;
+}
+
+/* Decodes in place: what comes out is never longer. */
+static bool percent_decode(char *p, size_t len, size_t *ret_len)
+{
+    char *to = memchr(p, '%', len);
+    if (!to) {
+        *ret_len = len;
+        return true;
+    }
+    for (const char *from = to, *end = p + len; from < end; from++) {
+        if (*from != '%') {
+            *to++ = *from;
+            continue;
+        }
+        int high = end - from > 2 ? hex(from[1]) : -1, low = end - from > 2 ? hex(from[2]) : -1;
+        if (high < 0 || low < 0 || (high | low) == 0) return false;   /* no %00: it would end C strings early */
+        *to++ = (char)(high * 16 + low);
+        from += 2;
+    }
+    *ret_len = (size_t)(to - p);
+    return true;
+}
+
+bool http_message_set_target(http_message *m, size_t len, http_refusal *reterr)
+{
+    char *p = (char *)m->head;
+    size_t skip = 0;
+    INVARIANT(len > 0 && len <= m->head_len);
+    for (size_t i = 0; i < len; i++) {
+        if (p[i] > ' ' && p[i] <= '~' && p[i] != '#') continue;
+        http_refuse(reterr, 400, "request target: invalid character");
+        return false;
+    }
+    if (len == 1 && p[0] == '*' && str_is(m->method, "OPTIONS")) {
+        m->path = STR("/");
+        return true;
+    }
+    if (p[0] != '/') {
+        for (size_t scheme = 7; scheme <= 8; scheme++) {
+            if (len > scheme && str_is_nocase((str){p, scheme}, scheme == 7 ? "http://" : "https://")) skip = scheme;
+        }
+        size_t authority = skip;
+        while (skip && skip < len && p[skip] != '/' && p[skip] != '?') skip++;
+        if (skip == authority) {
+            http_refuse(reterr, 400, "request target: expected a path or an http URL");
+            return false;
+        }
+    }
+    const char *mark = memchr(p + skip, '?', len - skip);
+    size_t path_len = mark ? (size_t)(mark - p) - skip : len - skip;
+    m->query = mark ? (str){mark + 1, (size_t)(p + len - mark) - 1} : STR("");
+    if (!percent_decode(p + skip, path_len, &path_len)) {
+        http_refuse(reterr, 400, "request target: expected two hexadecimal digits, not 00, behind '%%'");
+        return false;
+    }
+    m->path = path_len ? (str){p + skip, path_len} : STR("/");
+    return true;
+}
+
+/* ---- the body ---- */
+
+static bool refuse_for_all(const quota *bodies, size_t more, http_refusal *reterr)
+{
+    size_t got;
+    if (__builtin_add_overflow(quota_used(bodies), more, &got)) got = SIZE_MAX;
+    http_refuse(reterr, 503, "bodies: expected at most %zu bytes in all requests, got %zu", bodies->max, got);
+    return false;
+}
+
+bool http_message_has_room(const http_message *m, const http_body_plan *plan, http_refusal *reterr)
+{
+    size_t more = plan->announced > m->room ? plan->announced - m->room : 0;
+    if (!more || !plan->bodies || quota_has(plan->bodies, more)) return true;
+    return refuse_for_all(plan->bodies, more, reterr);
+}
+
+/* How much to have for a body that needs more than there is. */
+static size_t room_for(const http_message *m, size_t need, const http_body_plan *plan)
+{
+    size_t room = plan->announced;
+    if (room < need) {
+        room = m->room * 2 > need ? m->room * 2 : need;
+        if (room > plan->most) room = plan->most;
+    } else if (need <= BODY_TRUST_MAX && room > BODY_TRUST_MIN) {
+        size_t trust = need <= BODY_TRUST_MIN ? BODY_TRUST_MIN : BODY_TRUST_MAX;
+        if (room > trust) room = trust;
+    }
+    return room < BODY_MIN ? BODY_MIN : room;
+}
+
+bool http_message_reserve(http_message *m, size_t need, const http_body_plan *plan, http_refusal *reterr)
+{
+    INVARIANT(need <= plan->most);
+    if (need <= m->room) return true;
+    quota *bodies = plan->bodies;
+    size_t room = room_for(m, need, plan), more = room - m->room;
+    INVARIANT(!m->room || m->bodies == bodies);
+    if (bodies && !quota_take(bodies, more)) return refuse_for_all(bodies, more, reterr);
+    uint8_t *bytes = mem_grow(m->bytes, m->len, room, 1);
+    if (!bytes) {
+        if (bodies) quota_give(bodies, more);
+        http_refuse(reterr, 503, "body: no memory for %zu bytes", room);
+        return false;
+    }
+    m->bytes = bytes;
+    m->room = room;
+    m->bodies = bodies;
+    return true;
+}
+
+void http_message_whole(http_message *m)
+{
+    m->headers = m->fields;
+    m->body = m->len ? (str){(const char *)m->bytes, m->len} : STR("");
+}
