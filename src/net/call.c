@@ -2,10 +2,7 @@
 
 #include "net/shard.h"
 
-enum {
-    IDS_AT_ONCE = 1024,   /* so that shards meet at the process-wide counter once in so many calls */
-    CALL_HEADERS_MAX = 8  /* of an answer, X-Request-Id among them */
-};
+enum { IDS_AT_ONCE = 1024 };   /* so that shards meet at the process-wide counter once in so many calls */
 
 static _Atomic uint64_t ids = 1;
 
@@ -16,25 +13,6 @@ static uint64_t next_id(shard *s)
         s->id_end = s->id_next + IDS_AT_ONCE;
     }
     return s->id_next++;
-}
-
-static void enqueue(conn *c, http_call *call)
-{
-    call->next = NULL;
-    *(c->last ? &c->last->next : &c->first) = call;
-    c->last = call;
-    c->queued++;
-    call->id = next_id(c->of);
-    call->since_us = loop_now_us(c->of->on);
-}
-
-static void dequeue(conn *c)
-{
-    http_call *call = c->first;
-    c->first = call->next;
-    if (!c->first) c->last = NULL;
-    c->queued--;
-    shard_call_give(c->of, call);
 }
 
 /* What may stand in a log line and a header as it is. */
@@ -56,12 +34,15 @@ static void id_make(http_call *call)
     call->request_id = (str){call->id_text, CALL_ID_BYTES};
 }
 
-void call_dispatch(http_call *call)
+void call_begin(http_call *call)
 {
-    shard *s = call->of;
+    call->id = next_id(call->of);
+    call->since_us = loop_now_us(call->of->on);
+}
+
+static void show(http_call *call)
+{
     const http_message *m = &call->message;
-    enqueue(call->from, call);
-    shard_count(&s->requests, 1);
     call->request = (http_request){
         .method = m->method,
         .path = m->path,
@@ -70,14 +51,36 @@ void call_dispatch(http_call *call)
         .header_count = m->header_count,
         .body = m->body,
     };
-    if (s->id_seed) call->request_id = http_header_find(m->headers, m->header_count, "X-Request-Id");
+}
+
+bool call_streams(http_call *call)
+{
+    shard *s = call->of;
+    if (!s->begin) return false;
+    show(call);
+    call->streamed = s->begin(s->ctx, &call->request);
+    return call->streamed;
+}
+
+void call_dispatch(http_call *call)
+{
+    shard *s = call->of;
+    show(call);
+    shard_count(&s->requests, 1);
+    if (s->id_seed) call->request_id = http_header_find(call->request.headers, call->request.header_count, "X-Request-Id");
     if (s->id_seed && !id_sane(call->request_id)) id_make(call);
     s->handler(s->ctx, call, &call->request);
 }
 
+void call_part(http_call *call, str bytes, bool last)
+{
+    INVARIANT(call->part);   /* the handler of a streamed request sets it, or answers */
+    call->untaken += bytes.len;
+    call->part(call->part_ctx, bytes, last);
+}
+
 void call_refuse(http_call *call, int status, const char *text)
 {
-    enqueue(call->from, call);
     shard_count(&call->of->bad_requests, 1);
     call->close = true;
     call->request = (http_request){.body = {0}};
@@ -92,79 +95,93 @@ void call_release(http_call *call)
         return;
     }
     call->from = NULL;
-    if (call->gone) call->gone(call->gone_ctx);
-    call->gone = NULL;
+    call->full = false;
+    void (*gone)(void *ctx) = call->gone;
+    call->gone = call->drained = NULL;
+    if (gone) gone(call->gone_ctx);   /* may answer it */
 }
 
-/* While draining, the last answer to what has come says so; one that others follow must not. */
-static bool ends_connection(const http_call *call)
+size_t call_headers(const http_call *call, const http_response *res, http_header ret[CALL_HEADERS_MAX])
 {
-    const conn *c = call->from;
-    if (call->close) return true;
-    bool more = c->last != call || c->corked || c->rest || (c->reading && !http1_idle(&c->reader));
-    return call->of->draining && !more;
+    size_t count = 0;
+    if (call->request_id.len) ret[count++] = (http_header){STR("X-Request-Id"), call->request_id};
+    INVARIANT(res->header_count < CALL_HEADERS_MAX);
+    for (size_t i = 0; i < res->header_count; i++) ret[count++] = res->headers[i];
+    return count;
 }
 
-static bool print_head(http_call *call, const http_response *res, uint64_t body_bytes)
+bool call_bodiless(const http_call *call, int status)
+{
+    return status == 204 || status == 304 || str_is(call->message.method, "HEAD");
+}
+
+/* ---- the reply ---- */
+
+/* Nothing may be asked of the call behind a step that ends it. */
+static bool reply_step(http_call *call, const call_reply *step)
 {
     shard *s = call->of;
-    bool close = ends_connection(call);
-    if (close) call->from->shut = true;
-    http_header headers[CALL_HEADERS_MAX] = {{STR("X-Request-Id"), call->request_id}};
-    size_t count = call->request_id.len ? 1 : 0;
-    INVARIANT(res->header_count < CALL_HEADERS_MAX);
-    for (size_t i = 0; i < res->header_count; i++) headers[count++] = res->headers[i];
-    buf_clear(&s->head);
-    http1_print_head(&s->head, &(http1_reply){
-        .status = res->status,
-        .date = shard_date(s),
-        .content_type = res->content_type,
-        .headers = headers,
-        .header_count = count,
-        .body_bytes = body_bytes,
-        .close = close,
-        .http10 = call->message.http10,
-    });
-    return !s->head.full;
+    conn *c = call->from;
+    INVARIANT(!call->answered && !step->head == (call->status != 0));
+    if (step->head) call->status = step->head->status;
+    call->sent_bytes += step->body[0].len + step->body[1].len;
+    if (step->ends) {
+        call->answered = true;
+        call->gone = call->drained = NULL;
+        if (s->replied) s->replied(s->ctx, call, &call->request, call->status, call->sent_bytes);
+    }
+    if (!c) {
+        if (step->ends) shard_call_give(s, call);
+        return true;
+    }
+    bool room = c->speaks->reply(c, call, step);
+    if (!c->entered) conn_settle(c);
+    return room;
 }
-
-static void hold(http_call *call, const struct iovec *pieces, size_t count)
-{
-    bool kept = (call->reply = shard_box(call->of, OUTBOX_ANSWER)) != NULL;
-    for (size_t i = 0; i < count && kept; i++) kept = outbox_put(call->reply, pieces[i].iov_base, pieces[i].iov_len);
-    if (!kept) call->from->broken = true;   /* an answer that cannot be kept cannot be given */
-}
-
-static struct iovec piece(str s) { return (struct iovec){.iov_base = (void *)(uintptr_t)s.p, .iov_len = s.len}; }
 
 void http_reply(http_call *call, const http_response *res)
 {
-    INVARIANT(!call->answered);
-    call->answered = true;
-    call->gone = NULL;
-    conn *c = call->from;
+    (void)reply_step(call, &(call_reply){.head = res,
+                                         .body = {res->body[0], res->body[1]},
+                                         .trailers = res->trailers,
+                                         .trailer_count = res->trailer_count,
+                                         .ends = true});
+}
+
+void http_reply_begin(http_call *call, const http_response *res)
+{
+    INVARIANT(!res->body[0].len && !res->body[1].len && !res->trailer_count);
+    (void)reply_step(call, &(call_reply){.head = res});
+}
+
+bool http_reply_part(http_call *call, str bytes)
+{
+    INVARIANT(!call->full);   /* the part before found no room: wait for http_call_on_drain() */
+    return reply_step(call, &(call_reply){.body = {bytes}});
+}
+
+void http_reply_end(http_call *call, const http_header *trailers, size_t count)
+{
+    (void)reply_step(call, &(call_reply){.trailers = trailers, .trailer_count = count, .ends = true});
+}
+
+void http_reply_abort(http_call *call)
+{
     shard *s = call->of;
-    if (s->replied) s->replied(s->ctx, call, &call->request, res->status, res->body[0].len + res->body[1].len);
+    conn *c = call->from;
+    INVARIANT(!call->answered && call->status != 0);
+    call->answered = true;
+    call->gone = call->drained = NULL;
+    if (s->replied) s->replied(s->ctx, call, &call->request, call->status, call->sent_bytes);
     if (!c) {
         shard_call_give(s, call);
         return;
     }
-    bool bodiless = str_is(call->message.method, "HEAD") || res->status == 204 || res->status == 304;
-    if (!print_head(call, res, res->body[0].len + res->body[1].len)) c->broken = true;
-    struct iovec pieces[] = {piece(buf_str(&s->head)), piece(res->body[0]), piece(res->body[1])};
-    size_t count = bodiless ? 1 : COUNTOF(pieces);
-    if (c->first != call) {
-        hold(call, pieces, count);
-    } else {
-        conn_send(c, pieces, count);
-        dequeue(c);
-        for (; c->first && c->first->answered; dequeue(c)) {
-            struct iovec held = piece(c->first->reply ? outbox_waiting(c->first->reply) : STR(""));
-            conn_send(c, &held, 1);
-        }
-    }
+    c->speaks->abort(c, call);
     if (!c->entered) conn_settle(c);
 }
+
+/* ---- what the handler may ask ---- */
 
 bool http_call_gone(const http_call *call) { return !call->from; }
 str http_call_request_id(const http_call *call) { return call->request_id; }
@@ -174,6 +191,30 @@ void http_call_on_gone(http_call *call, void (*fn)(void *ctx), void *ctx)
     INVARIANT(call->from && !call->answered);
     call->gone = fn;
     call->gone_ctx = ctx;
+}
+
+void http_call_on_part(http_call *call, http_part *fn, void *ctx)
+{
+    INVARIANT(call->streamed && !call->answered);
+    call->part = fn;
+    call->part_ctx = ctx;
+}
+
+void http_call_on_drain(http_call *call, void (*fn)(void *ctx), void *ctx)
+{
+    INVARIANT(!call->answered);
+    call->drained = fn;
+    call->drained_ctx = ctx;
+}
+
+void http_call_took(http_call *call, size_t bytes)
+{
+    conn *c = call->from;
+    INVARIANT(bytes <= call->untaken);
+    call->untaken -= bytes;
+    if (!c || !bytes) return;
+    if (c->speaks->took) c->speaks->took(c, call, bytes);
+    if (!c->entered) conn_settle(c);
 }
 
 loop *http_call_loop(const http_call *call) { return call->of->on; }

@@ -1,8 +1,9 @@
-/* conn.h - one HTTP/1 connection: bytes in, calls out in order, replies back in order, bytes out.
+/* conn.h - one connection: a socket with its turns, what waits for it, and its end; a protocol says what the bytes mean.
  *
  * Belongs to a shard and its loop.  It holds memory only for what is under way: a call while a request is
  * being read, a box for bytes that had to wait; an idle connection is this struct alone.  Reading stops
- * while pipelined_max calls wait or the client does not take its replies.
+ * when its protocol says so; for HTTP/1 that is while pipelined_max calls wait or the client does not take
+ * its replies.
  *
  * It ends when no further request will come (`shut`: end of stream, `Connection: close`, a refusal) and all
  * replies are sent; after a refusal it reads on for a while (`lingering`), since closing a socket with
@@ -10,16 +11,35 @@
 #ifndef NET_CONN_H
 #define NET_CONN_H
 #include "net/call.h"
+#include "net/conn_http1.h"
 #include "os/sock.h"
 
 enum {
     CONN_READ_MAX = 1 << 20,         /* bytes read in one turn; then the other connections have theirs */
     CONN_CORK_MAX = 64 << 10,        /* replies to one read are gathered up to here, then sent */
+    CONN_PIECES_MAX = SOCK_VEC_MAX - 1,   /* sent at once, behind what waits */
     CONN_LINGER_BYTES_MAX = 32 << 20,
     CONN_LINGER_US = 2000000
 };
 
 typedef enum { WAIT_CALLS, WAIT_IDLE, WAIT_HEADER, WAIT_BODY, WAIT_WRITE, WAIT_LINGER, CONN_WAITS } conn_wait;
+
+/* What a connection asks of its protocol.  Only reply, abort and took come from outside; the connection settles behind
+ * each of them unless its own code runs. */
+typedef struct {
+    void (*feed)(conn *c, const uint8_t *data, size_t len);
+    uint8_t *(*room)(conn *c, size_t *ret_room);   /* where the next bytes may be read to; NULL = anywhere */
+    bool (*reads)(const conn *c);                  /* it wants more bytes now */
+    bool (*owes)(const conn *c);                   /* replies are still to come */
+    conn_wait (*waits_for)(const conn *c);         /* with nothing blocked: whose turn it is */
+    void (*settle)(conn *c);                       /* the last word of a turn: what may be sent or given back */
+    void (*resume)(conn *c);                       /* what it put off with shard_resume_later() */
+    void (*expire)(conn *c);                       /* that wait is over */
+    void (*end)(conn *c);                          /* gives all back: the socket closes */
+    bool (*reply)(conn *c, http_call *call, const call_reply *step);   /* false = it has to wait; ends = gives it back */
+    void (*abort)(conn *c, http_call *call);       /* gives it back */
+    void (*took)(conn *c, http_call *call, size_t bytes);              /* NULL = of no interest */
+} conn_protocol;
 
 struct conn {
     loop_fd fd;                      /* first: the loop hands it back */
@@ -27,28 +47,35 @@ struct conn {
     conn *prev, *next;               /* neighbours in its wait list; next alone in the pool */
     conn *resume_next;
     uint64_t since_us;
-    http1 reader;
-    http_call *reading;              /* where the request that is being read goes; NULL = none */
-    http_call *first, *last;         /* whole requests, the oldest first */
+    const conn_protocol *speaks;
     outbox *out;                     /* for the socket; NULL = nothing waits */
-    outbox *rest;                    /* read before their turn; NULL = none */
-    uint32_t queued, lingered;
+    uint32_t lingered;
     uint8_t wait;
     bool entered;                    /* its own code runs: that ends with conn_settle() */
     bool corked, blocked;            /* replies are gathered; the socket takes no more */
     bool shut, linger, lingering;
     bool eof, broken;
     bool progress;                   /* since the last settling: the deadline starts anew */
-    bool continue_due, resuming, refused;
+    bool resuming, refused;
+    conn_http1 http1;
 };
 
 void conn_init(conn *c, shard *s, int fd);           /* takes fd; the caller has set all to zero */
 bool conn_start(conn *c);                            /* begins to read; false = the loop has no room for it */
 void conn_refuse_all(conn *c, const char *text);     /* tells a connection beyond the limit, 503 */
-void conn_send(conn *c, const struct iovec *pieces, size_t count);   /* keeps a copy of what has to wait */
 void conn_settle(conn *c);                           /* after every change from outside; may free c */
-void conn_resume(conn *c);                           /* goes on with the waiting requests; may free c */
+void conn_resume(conn *c);                           /* goes on with what was put off; may free c */
 void conn_expire(conn *c);                           /* its wait is over; may free c */
 void conn_break(conn *c);                            /* frees c at once; open calls stay valid, without a client */
+
+/* For protocols. */
+size_t conn_read(conn *c);                           /* as if the socket were ready; how many bytes came */
+void conn_send(conn *c, const struct iovec *pieces, size_t count);   /* keeps a copy of what has to wait */
+void conn_uncork(conn *c);                           /* sends what was gathered */
+size_t conn_waiting(const conn *c);                  /* bytes for the socket */
+static inline struct iovec conn_piece(str s)
+{
+    return (struct iovec){.iov_base = (void *)(uintptr_t)s.p, .iov_len = s.len};
+}
 
 #endif

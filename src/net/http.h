@@ -4,7 +4,15 @@
  * handler, on the loop that owns the connection.  The handler answers with http_reply() at once or later,
  * on that same loop; an http_call stays valid until then, even when the client goes away (http_call_gone()
  * says so, and the reply is dropped).  Each call is answered exactly once.  Header names are matched
- * without case.  Views in the request point into the connection's buffers and live until the reply. */
+ * without case.  Views in the request point into the connection's buffers and live until the reply.
+ *
+ * Streams, each way by itself:
+ *   request: server_opts.begin says which requests are wanted in parts; the handler is then called when the
+ *            headers are complete, with an empty body, and sets http_call_on_part() before it returns or
+ *            answers.  What it was given and has not taken (http_call_took()) is bounded: reading waits.
+ *   reply:   http_reply_begin(), http_reply_part() as often as wanted, http_reply_end().  A part is always
+ *            accepted; false says that it has to wait for the client, and that the next one has to wait for
+ *            http_call_on_drain().  A call may be answered before its body has come: the rest is dropped. */
 #ifndef NET_HTTP_H
 #define NET_HTTP_H
 #include "async/loop.h"
@@ -27,6 +35,8 @@ typedef struct {
     const http_header *headers; /* besides Content-Type, Content-Length, Date, Connection, which the server writes */
     size_t header_count;
     str body[2];                /* sent in order; what cannot be written at once is copied: reuse them at will */
+    const http_header *trailers;   /* behind the body, or with the head when there is none; HTTP/1 drops them */
+    size_t trailer_count;          /* with trailers, or http_reply_begin(), there is no Content-Length */
 } http_response;
 
 typedef struct {
@@ -46,9 +56,24 @@ extern const http_limits http_limits_default;
 
 typedef void http_handler(void *ctx, http_call *call, const http_request *req);
 
+/* Asked when the headers of a request are complete, its body still to come (`req` has none): wanted in parts? */
+typedef bool http_begin(void *ctx, const http_request *req);
+/* More of a body; the bytes live until it returns.  The last part may be empty. */
+typedef void http_part(void *ctx, str bytes, bool last);
+
+enum { HTTP_REPLY_WAITING_MAX = 256 << 10, HTTP_TRAILERS_MAX = 8 };   /* bytes of a reply that wait: see above */
+
 void http_reply(http_call *call, const http_response *res);
 /* A JSON error as every protocol here writes it: {"error": "text"}; 429 and 503 say when to try again. */
 void http_reply_error(http_call *call, int status, const char *text);
+void http_reply_begin(http_call *call, const http_response *res);   /* without body and trailers */
+bool http_reply_part(http_call *call, str bytes);
+void http_reply_end(http_call *call, const http_header *trailers, size_t count);
+void http_reply_abort(http_call *call);   /* it has begun and cannot be ended: the client is shown that it is cut */
+void http_call_on_part(http_call *call, http_part *fn, void *ctx);
+void http_call_took(http_call *call, size_t bytes);   /* of parts: so many more may come */
+/* fn(ctx) runs on the call's loop, once, when http_reply_part() said false and half of what waited is gone. */
+void http_call_on_drain(http_call *call, void (*fn)(void *ctx), void *ctx);
 bool http_call_gone(const http_call *call);
 /* Set by the handler while the client is there: fn(ctx) runs on the call's loop, once, if the client goes away before
  * the reply.  The call must still be answered.  fn == NULL takes it back. */

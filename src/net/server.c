@@ -62,6 +62,7 @@ static err_code add_shard(server *s, const server_opts *opts, err *e)
         .bodies = &s->bodies,
         .bytes_kept_max = s->limits.bodies_bytes_max / KEPT_SHARE / opts->loop_count,
         .handler = opts->handler,
+        .begin = opts->begin,
         .replied = opts->replied,
         .ctx = opts->ctx,
         .id_seed = opts->id_seed,

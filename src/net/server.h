@@ -23,6 +23,7 @@ typedef struct {
     size_t loop_count;
     http_limits limits;         /* each 0 = http_limits_default's */
     http_handler *handler;
+    http_begin *begin;          /* NULL = every request is wanted whole */
     void *ctx;
     uint64_t id_seed;           /* != 0: answers carry X-Request-Id, and ids that the server makes come from this */
     /* NULL, or called with every answer before it is sent, on the call's loop: for access logs.  A request that

@@ -117,8 +117,12 @@ http_call *shard_call(shard *s)
         http_message_init(&call->message);
         call->of = s;
     }
-    call->answered = call->close = false;
-    call->gone = NULL;
+    call->answered = call->close = call->bodiless = call->chunked = call->full = call->streamed = false;
+    call->status = 0;
+    call->untaken = 0;
+    call->sent_bytes = 0;
+    call->gone = call->drained = NULL;
+    call->part = NULL;
     call->request_id = (str){0};
     call->live_prev = NULL;
     call->live_next = s->live;
@@ -448,6 +452,7 @@ err_code shard_new(shard **ret, const shard_opts *opts, err *e)
     s->on = opts->on;
     s->limits = opts->limits;
     s->handler = opts->handler;
+    s->begin = opts->begin;
     s->replied = opts->replied;
     s->ctx = opts->ctx;
     s->id_seed = opts->id_seed;

@@ -41,6 +41,7 @@ struct shard {
     const http_limits *limits;
     http1_limits reader_limits;
     http_handler *handler;
+    http_begin *begin;
     void (*replied)(void *ctx, const http_call *call, const http_request *req, int status, uint64_t body_bytes);
     void *ctx;
     uint64_t id_seed;
@@ -83,6 +84,7 @@ typedef struct {
     quota *bodies;                        /* like this */
     size_t bytes_kept_max;
     http_handler *handler;
+    http_begin *begin;
     void (*replied)(void *ctx, const http_call *call, const http_request *req, int status, uint64_t body_bytes);
     void *ctx;
     uint64_t id_seed;

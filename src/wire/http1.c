@@ -129,7 +129,7 @@ static int body_reserve(http1 *r, size_t need)
 uint8_t *http1_body_room(http1 *r, size_t *ret_room)
 {
     http_message *q = r->into;
-    if (r->state != BODY || r->chunked || q->room - q->len < IN_PLACE_MIN) return NULL;
+    if (r->state != BODY || r->chunked || r->streamed || q->room - q->len < IN_PLACE_MIN) return NULL;
     uint64_t rest = r->expected - q->len;
     if (rest < IN_PLACE_MIN) return NULL;
     *ret_room = rest < q->room - q->len ? (size_t)rest : q->room - q->len;
@@ -142,6 +142,12 @@ static int on_body(llhttp_t *p, const char *at, size_t len)
     http_message *q = r->into;
     if (len == 0) return 0;
     r->wants_continue = false;
+    if (r->streamed) {
+        r->part = (str){at, len};
+        r->passed += len;
+        r->event = HTTP1_PART;
+        return HPE_PAUSED;
+    }
     if (q->bytes && at == (const char *)q->bytes + q->len && len <= q->room - q->len) {
         q->len += len;   /* read in place: see http1_body_room() */
         return 0;
@@ -200,7 +206,10 @@ static int on_headers_complete(llhttp_t *p)
     q->keep_alive = llhttp_should_keep_alive(p) && !(p->flags & F_CONNECTION_CLOSE);   /* 1.0 may say both */
     p->upgrade = 0;   /* an Upgrade is an offer that we pass over */
     r->state = BODY;
-    return 0;
+    if (!r->heads || !body) return 0;
+    http_message_whole(q);
+    r->event = HTTP1_HEAD;
+    return HPE_PAUSED;   /* who reads this may want the body in parts */
 }
 
 static int on_message_begin(llhttp_t *p)
@@ -215,6 +224,7 @@ static int on_message_complete(llhttp_t *p)
     http1 *r = p->data;
     http_message *q = r->into;
     http_message_whole(q);
+    r->event = HTTP1_REQUEST;
     return HPE_PAUSED;   /* the next request waits until the caller has room for it */
 }
 
@@ -232,9 +242,9 @@ static const llhttp_settings_t callbacks = {
     .on_message_complete = on_message_complete,
 };
 
-void http1_init(http1 *r, const http1_limits *limits)
+void http1_init(http1 *r, const http1_limits *limits, bool heads)
 {
-    *r = (http1){.limits = limits};
+    *r = (http1){.limits = limits, .heads = heads};
     llhttp_init(&r->parser, HTTP_REQUEST, &callbacks);
     r->parser.data = r;
 }
@@ -247,8 +257,17 @@ void http1_next(http1 *r, http_message *into)
     r->raw = r->line_raw = r->chunks = r->expected = 0;
     r->name_len = r->value_len = 0;
     r->hosts = r->encodings = 0;
-    r->chunked = r->wants_continue = r->is_http = false;
+    r->chunked = r->wants_continue = r->is_http = r->streamed = false;
+    r->passed = 0;
 }
+
+void http1_stream(http1 *r)
+{
+    INVARIANT(r->state == BODY && r->into->len == 0);
+    r->streamed = true;
+}
+
+str http1_part(const http1 *r) { return r->part; }
 
 /* How many more bytes this part of the request may take, framing included.  No more than that is fed at
  * once, so a limit strikes at the same byte however the stream was cut. */
@@ -258,7 +277,7 @@ static uint64_t allowance(const http1 *r)
     uint64_t most = r->line_raw ? r->line_raw + VERSION_BYTES + l->header_bytes_max : l->line_bytes_max;
     if (r->state == BODY) {
         if (!r->chunked) return UINT64_MAX;
-        most += l->header_bytes_max + r->chunks * CHUNK_FRAMING_MAX + r->into->len;   /* trailers are headers again */
+        most += l->header_bytes_max + r->chunks * CHUNK_FRAMING_MAX + r->into->len + r->passed;   /* trailers are headers again */
     }
     INVARIANT(most >= r->raw);
     return most - r->raw;
@@ -301,16 +320,25 @@ static void keep_tail(http1 *r, const char *end)
     memcpy(r->tail + most - n, end - n, n);
 }
 
+static void request_over(http1 *r)
+{
+    r->state = IDLE;
+    r->seen = true;
+    r->into = NULL;
+    r->raw = 0;
+}
+
 http1_event http1_feed(http1 *r, const uint8_t *data, size_t len, size_t *ret_used, http_refusal *reterr)
 {
     INVARIANT(data && r->into && !r->refused);
     r->refusal = reterr;
     const char *p = (const char *)data, *end = p + len;
     http1_event got = HTTP1_MORE;
-    while (p < end && got == HTTP1_MORE) {
+    while ((p < end || r->paused) && got == HTTP1_MORE) {
         uint64_t most = allowance(r);
         const char *stop = most < (uint64_t)(end - p) ? p + most : end;
         r->fed = p;
+        r->paused = false;
         llhttp_errno_t rc = llhttp_execute(&r->parser, p, (size_t)(stop - p));
         const char *at = rc == HPE_OK ? stop : llhttp_get_error_pos(&r->parser);
         if (!at) at = p;
@@ -319,11 +347,9 @@ http1_event http1_feed(http1 *r, const uint8_t *data, size_t len, size_t *ret_us
         if (r->state == HEAD && !r->line_raw) keep_tail(r, p);
         if (rc == HPE_PAUSED && !r->refused) {
             llhttp_resume(&r->parser);
-            r->state = IDLE;
-            r->seen = true;
-            r->into = NULL;
-            r->raw = 0;
-            got = HTTP1_REQUEST;
+            got = (http1_event)r->event;
+            r->paused = got == HTTP1_PART;   /* what follows a last part needs no more bytes */
+            if (got == HTTP1_REQUEST) request_over(r);
         } else if (rc == HPE_PAUSED_H2_UPGRADE && !r->seen) {
             got = HTTP1_PREFACE;
         } else if (rc != HPE_OK) {
@@ -425,7 +451,7 @@ void http1_print_head(buf *out, const http1_reply *reply)
     bool bodiless = reply->status < 200 || reply->status == 204 || reply->status == 304;
     if (reply->chunked && !bodiless) {
         at = put(at, STR("Transfer-Encoding: chunked\r\n"));
-    } else if (!bodiless) {
+    } else if (!bodiless && !reply->uncounted) {
         at = put(put_u64(put(at, STR("Content-Length: ")), reply->body_bytes), STR("\r\n"));
     }
     if (reply->close) {

@@ -24,6 +24,8 @@ typedef struct {
 
 typedef enum {
     HTTP1_MORE,                 /* all bytes are used; the request goes on */
+    HTTP1_HEAD,                 /* the head is complete and a body will follow: only if asked for, see http1_init() */
+    HTTP1_PART,                 /* see http1_part(); feed again, even when no bytes are left */
     HTTP1_REQUEST,              /* the request is whole; give the next one with http1_next() */
     HTTP1_PREFACE,              /* the connection begins with HTTP/2's preface, now used up */
     HTTP1_REFUSED               /* answer, then close: the reader takes nothing more */
@@ -41,12 +43,18 @@ typedef struct {
     const char *fed;            /* what llhttp is reading now */
     char tail[5];               /* the bytes before it */
     uint8_t state, hosts, encodings;
-    bool chunked, wants_continue, is_http, refused, seen;
+    uint8_t event;              /* why it paused */
+    bool chunked, wants_continue, is_http, refused, seen, heads, streamed, paused;
+    uint64_t passed;            /* bytes of a streamed body */
+    str part;
 } http1;
 
-void http1_init(http1 *r, const http1_limits *limits);     /* borrows limits; owns nothing */
+void http1_init(http1 *r, const http1_limits *limits, bool heads);   /* borrows limits; owns nothing; heads = tell them */
 void http1_next(http1 *r, http_message *into);             /* where the next request goes; it is clear */
 http1_event http1_feed(http1 *r, const uint8_t *data, size_t len, size_t *ret_used, http_refusal *reterr);
+/* Behind HTTP1_HEAD: the body is not gathered but told in parts, and no limit holds for its sum. */
+void http1_stream(http1 *r);
+str http1_part(const http1 *r);             /* behind HTTP1_PART: a view into what was fed */
 /* Where the rest of a body of known length may be read to, then fed from; NULL when that does not apply. */
 uint8_t *http1_body_room(http1 *r, size_t *ret_room);
 bool http1_idle(const http1 *r);            /* no request has begun (blank lines do not count): a clean place to end */
@@ -61,6 +69,7 @@ typedef struct {
     const http_header *headers;
     size_t header_count;
     uint64_t body_bytes;        /* Content-Length; not written for 1xx, 204 and 304 */
+    bool uncounted;             /* no Content-Length */
     bool chunked;               /* instead of Content-Length */
     bool close;                 /* `Connection: close` */
     bool http10;                /* the request was 1.0: keeping the connection must be said */

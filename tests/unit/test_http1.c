@@ -25,13 +25,16 @@ typedef struct {
     buf out;
     bool over;        /* refused, HTTP/2, or closed: the rest is not for the reader */
     bool in_place;    /* bodies by way of http1_body_room() */
+    bool parts;       /* bodies by way of http1_stream() */
+    buf body;         /* what the parts were */
     bool armed;
 } stream;
 
-static void stream_init(stream *s, const http1_limits *l)
+static void stream_init(stream *s, const http1_limits *l, bool parts)
 {
-    *s = (stream){.over = false};
-    http1_init(&s->reader, l);
+    *s = (stream){.parts = parts};
+    http1_init(&s->reader, l, parts);
+    buf_init(&s->body, 1 << 20);
     http_message_init(&s->request);
     buf_init(&s->out, 1 << 20);
 }
@@ -39,6 +42,7 @@ static void stream_init(stream *s, const http1_limits *l)
 static void stream_fini(stream *s)
 {
     http_message_fini(&s->request);
+    buf_fini(&s->body);
     buf_fini(&s->out);
 }
 
@@ -55,11 +59,24 @@ static void stream_step(stream *s, const uint8_t *data, size_t len, size_t *ret_
         data = place;
     }
     http1_event got = http1_feed(&s->reader, data, len, ret_used, &why);
-    if (got != HTTP1_MORE && s->out.len) buf_put_byte(&s->out, '\n');
+    bool tells = got != HTTP1_MORE && got != HTTP1_HEAD && got != HTTP1_PART;
+    if (tells && s->out.len) buf_put_byte(&s->out, '\n');
     switch (got) {
     case HTTP1_MORE: CHECK_U64(*ret_used, len); break;
+    case HTTP1_HEAD:
+        CHECK(s->parts && s->request.path.len && s->request.headers && !s->request.body.len);
+        http1_stream(&s->reader);
+        break;
+    case HTTP1_PART: buf_put_str(&s->body, http1_part(&s->reader)); break;
     case HTTP1_REQUEST:
-        note_request(&s->out, &s->request);
+        if (s->parts) {
+            CHECK(!s->request.body.len);
+            s->request.body = buf_str(&s->body);
+            note_request(&s->out, &s->request);
+            buf_clear(&s->body);
+            s->request.body = STR("");
+        } else
+            note_request(&s->out, &s->request);
         s->over = !s->request.keep_alive;
         http_message_clear(&s->request);
         s->armed = false;
@@ -68,6 +85,7 @@ static void stream_step(stream *s, const uint8_t *data, size_t len, size_t *ret_
     case HTTP1_PREFACE: buf_put_z(&s->out, "HTTP/2"); s->over = true; break;
     case HTTP1_REFUSED: buf_printf(&s->out, "! %d %s", why.status, why.text); s->over = true; break;
     }
+    if (got == HTTP1_PART && *ret_used == len && !s->over) stream_step(s, data, 0, &(size_t){0});
 }
 
 static void stream_feed(stream *s, const void *bytes, size_t len)
@@ -89,10 +107,10 @@ static void stream_end(stream *s)
 
 /* Feeds `bytes` cut at a and b and appends the transcript. */
 static void transcript(const http1_limits *l, const void *bytes, size_t len, size_t a, size_t b, bool in_place,
-                       buf *ret)
+                       bool parts, buf *ret)
 {
     stream s;
-    stream_init(&s, l);
+    stream_init(&s, l, parts);
     s.in_place = in_place;
     stream_feed(&s, bytes, a);
     stream_feed(&s, (const char *)bytes + a, b - a);
@@ -103,15 +121,15 @@ static void transcript(const http1_limits *l, const void *bytes, size_t len, siz
     stream_fini(&s);
 }
 
-static void check_every_cut(const http1_limits *l, const void *bytes, size_t len, bool pairs)
+static void check_every_cut(const http1_limits *l, const void *bytes, size_t len, bool pairs, bool parts)
 {
     buf want, got;
     buf_init(&want, 1 << 20);
     buf_init(&got, 1 << 20);
-    transcript(l, bytes, len, 0, 0, false, &want);
+    transcript(l, bytes, len, 0, 0, false, false, &want);
     for (size_t a = 0; a <= len; a++) {
         for (size_t b = pairs ? a : len; b <= len; b++) {
-            transcript(l, bytes, len, a, b, a & 1, &got);
+            transcript(l, bytes, len, a, b, a & 1, parts, &got);
             if (!str_eq(buf_str(&got), buf_str(&want))) {
                 printf("# cut at %zu and %zu\n", a, b);
                 CHECK_STR((const char *)got.p, (const char *)want.p);
@@ -119,7 +137,7 @@ static void check_every_cut(const http1_limits *l, const void *bytes, size_t len
         }
     }
     stream s;
-    stream_init(&s, l);
+    stream_init(&s, l, parts);
     for (size_t i = 0; i < len; i++) stream_feed(&s, (const char *)bytes + i, 1);
     stream_end(&s);
     CHECK_STR((const char *)s.out.p, (const char *)want.p);
@@ -132,10 +150,10 @@ static void check_stream(const char *z, const char *want)
 {
     buf got;
     buf_init(&got, 1 << 20);
-    transcript(&limits, z, strlen(z), 0, 0, false, &got);
+    transcript(&limits, z, strlen(z), 0, 0, false, false, &got);
     CHECK_STR((const char *)got.p, want);
     buf_fini(&got);
-    check_every_cut(&limits, z, strlen(z), false);
+    check_every_cut(&limits, z, strlen(z), false, false);
 }
 
 /* ---- tests ---- */
@@ -170,7 +188,15 @@ static void short_streams_are_the_same_at_every_pair_of_cuts(void)
         "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nrest",
         "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
     };
-    for (size_t i = 0; i < COUNTOF(streams); i++) check_every_cut(&limits, streams[i], strlen(streams[i]), true);
+    for (size_t i = 0; i < COUNTOF(streams); i++) check_every_cut(&limits, streams[i], strlen(streams[i]), true, false);
+}
+
+static void a_body_told_in_parts_is_the_same_body_at_every_cut(void)
+{
+    static const char two[] = "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello"
+                              "POST /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+    check_every_cut(&limits, mix, strlen(mix), false, true);
+    check_every_cut(&limits, two, strlen(two), true, true);
 }
 
 #define GET "GET / HTTP/1.1\r\n"
@@ -481,7 +507,7 @@ static void a_body_read_in_place_is_aligned_and_never_copied(void)
     http1 r;
     http_message q;
     http_message_init(&q);
-    http1_init(&r, &wide);
+    http1_init(&r, &wide, false);
     http1_next(&r, &q);
     char head[128];
     int n = snprintf(head, sizeof head, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\nxyz", BODY);
@@ -515,7 +541,7 @@ static void a_declared_length_alone_takes_little_memory(void)
     http1 r;
     http_message q;
     http_message_init(&q);
-    http1_init(&r, &wide);
+    http1_init(&r, &wide, false);
     http1_next(&r, &q);
     const char head[] = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 60000000\r\n\r\nx";
     http_refusal why;
@@ -530,7 +556,7 @@ static void the_room_for_a_body_ends_with_it(void)
     http1 r;
     http_message q;
     http_message_init(&q);
-    http1_init(&r, &wide);
+    http1_init(&r, &wide, false);
     buf b;
     buf_init(&b, 1 << 20);
     buf_put_z(&b, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 64000\r\n\r\n");
@@ -555,7 +581,7 @@ static void chunked_bodies_and_trailers_take_no_more_memory_than_they_may(void)
     http1 r;
     http_message q;
     http_message_init(&q);
-    http1_init(&r, &limits);
+    http1_init(&r, &limits, false);
     buf b;
     buf_init(&b, 1 << 20);
     buf_put_z(&b, "POST /path HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
@@ -580,7 +606,7 @@ static void views_survive_the_growth_of_the_head(void)
     http1 r;
     http_message q;
     http_message_init(&q);
-    http1_init(&r, &wide);
+    http1_init(&r, &wide, false);
     feed_whole(&r, &q, b.p, b.len);
     CHECK(str_is(q.path, "/path") && str_is(q.query, "query"));
     CHECK_U64(q.header_count, 91);
@@ -600,7 +626,7 @@ static void a_steady_load_allocates_nothing(void)
     http1 r;
     http_message q;
     http_message_init(&q);
-    http1_init(&r, &wide);
+    http1_init(&r, &wide, false);
     const char one[] = "POST /v2/models/m/infer HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello";
     feed_whole(&r, &q, one, sizeof one - 1);
     long before = mem_allocs();
@@ -616,7 +642,7 @@ static void no_memory_is_a_refusal_and_leaks_nothing(void)
 {
     FAULT_SWEEP({
         stream s;
-        stream_init(&s, &limits);
+        stream_init(&s, &limits, false);
         s.out.p = NULL;
         http_refusal why = {.status = 0};
         size_t used = 0;
@@ -635,7 +661,7 @@ static void feed_part(http1 *r, http_message *q, const http1_limits *l, const ch
     http_refusal why = {.status = 0};
     size_t used, n = strlen(head);
     http_message_init(q);
-    http1_init(r, l);
+    http1_init(r, l, false);
     http1_next(r, q);
     memcpy(bytes, head, n);
     memset(bytes + n, 'x', body);
@@ -721,7 +747,7 @@ static void continue_is_asked_for_once_and_only_before_the_body(void)
         http1 r;
         http_message q;
         http_message_init(&q);
-        http1_init(&r, &limits);
+        http1_init(&r, &limits, false);
         http1_next(&r, &q);
         http_refusal why;
         size_t used;
@@ -801,6 +827,7 @@ int main(void)
     static const test_case cases[] = {
         TEST(pipelined_requests_are_the_same_at_every_cut),
         TEST(short_streams_are_the_same_at_every_pair_of_cuts),
+        TEST(a_body_told_in_parts_is_the_same_body_at_every_cut),
         TEST(shapes_that_two_parsers_could_read_in_two_ways_are_refused),
         TEST(unusual_shapes_with_one_meaning_are_read),
         TEST(each_limit_has_its_status_and_its_edge),
