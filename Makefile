@@ -37,7 +37,7 @@ ISA_avx512 := $(if $(findstring x86_64,$(MACHINE)),-mavx512f -mavx512bw -mavx512
 
 HERE    := $(wildcard $(ROOT)/usr/lib/*-linux-gnu)
 ALL     += $(addprefix -isystem ,$(wildcard $(ROOT)/usr/include))
-LIBS    := $(addprefix -L,$(HERE)) -Wl,--as-needed -l:libllhttp.a -lyyjson -l:libyaml.a -lm -lpthread
+LIBS    := $(addprefix -L,$(HERE)) -Wl,--as-needed -l:libllhttp.a -l:libnghttp2.a -lyyjson -l:libyaml.a -lm -lpthread
 empty   :=
 up       = $(subst $(empty) ,/,$(patsubst %,..,$(subst /, ,$(patsubst ./%,%,$(1)))))
 # From the folder of the program to $(HERE): relative, so that a built tree may be moved.
@@ -224,6 +224,9 @@ mutate: ## break the code by the hand mutants of tools/mutants.txt: every one mu
 soak: all $(VENV)/.ready   ## long runs against the program: vanishing clients, descriptors and memory that must not grow
 	@for s in $(wildcard tests/soak/soak_*.py); do PROA=$(BUILD)/proa $(VENV)/bin/python $$s || exit 1; done; echo "soak: ok"
 
+h2spec: all   ## the 145 cases of h2spec against the built program (needs h2spec, or Go to install it)
+	@tools/h2spec.sh $(BUILD)/proa
+
 deep:   ## everything longer; writes date, commit and figures to docs/deep.md
 	+@tools/deep.sh
 
@@ -265,5 +268,5 @@ help:   ## this list
 .DELETE_ON_ERROR:
 SHELL := /bin/bash
 .PHONY: all demo test check asan tsan tsan-tests sanitized valgrind e2e features docs fuzz fuzz-build fuzzers conformance bench coverage \
-        tidy lint analyze clang mutate soak deep cross install deps clean help
+        tidy lint analyze clang mutate soak h2spec deep cross install deps clean help
 -include $(patsubst %.c,$(BUILD)/%.d,$(wildcard src/*/*.c tests/*.c tests/*/*.c bench/*.c))

@@ -46,6 +46,7 @@ missing_build() {
     fi
     have ar || want binutils
     header yaml.h || want libyaml-dev
+    header nghttp2/nghttp2.h || want libnghttp2-dev
     header llhttp.h || other_release libllhttp-dev
     header yyjson.h || other_release libyyjson-dev libyyjson0
 }
@@ -60,6 +61,7 @@ missing_demo() { have python3 || want python3; }
 missing_test() {
     python3 -c 'import ensurepip, venv' 2>/dev/null || want python3-venv
     have curl || want curl
+    have h2load || want nghttp2-client
     [ -e /etc/ssl/certs/ca-certificates.crt ] || want ca-certificates
 }
 
@@ -83,7 +85,7 @@ missing_cross() {
     printf '#include <stdio.h>\nint main(void) { return 0; }\n' | compiles aarch64-linux-gnu-gcc -static ||
         want gcc-aarch64-linux-gnu libc6-dev-arm64-cross
     have qemu-aarch64-static || want qemu-user-static
-    [ -e build/deps-arm64/root/usr/include/llhttp.h ] || cross=1
+    [ -e build/deps-arm64/root/usr/include/nghttp2/nghttp2.h ] || cross=1
 }
 
 install_packages() {
@@ -179,4 +181,4 @@ flock 9
 install_packages
 # Always all of them: the folder is made whole or not at all.
 [ ${#fetch[@]} = 0 ] || fetch_packages build/deps "$(dpkg --print-architecture)" libllhttp-dev libyyjson-dev libyyjson0
-[ -z "$cross" ] || fetch_packages build/deps-arm64 arm64 libllhttp-dev libyyjson-dev libyyjson0 libyaml-dev
+[ -z "$cross" ] || fetch_packages build/deps-arm64 arm64 libllhttp-dev libyyjson-dev libyyjson0 libyaml-dev libnghttp2-dev

@@ -47,6 +47,7 @@ typedef struct {
     size_t bodies_bytes_max;    /* per server: memory of all bodies, until their answers; 503 */
     size_t connections_max;     /* per server; the newest is refused with 503 and closed */
     size_t pipelined_max;       /* requests of one connection waiting for their turn; reading stops there */
+    size_t streams_max;         /* HTTP/2: requests of one connection at a time, beyond it they are reset */
     uint64_t header_wait_us;    /* first byte to end of headers; 408 */
     uint64_t body_wait_us;      /* between two reads of a body; 408 */
     uint64_t idle_wait_us;      /* keep-alive between requests; closed silently */
@@ -61,7 +62,7 @@ typedef bool http_begin(void *ctx, const http_request *req);
 /* More of a body; the bytes live until it returns.  The last part may be empty. */
 typedef void http_part(void *ctx, str bytes, bool last);
 
-enum { HTTP_REPLY_WAITING_MAX = 256 << 10, HTTP_TRAILERS_MAX = 8 };   /* bytes of a reply that wait: see above */
+enum { HTTP_REPLY_WAITING_MAX = 256 << 10 };   /* bytes of a streamed reply that wait: see above */
 
 void http_reply(http_call *call, const http_response *res);
 /* A JSON error as every protocol here writes it: {"error": "text"}; 429 and 503 say when to try again. */

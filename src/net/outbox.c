@@ -20,6 +20,10 @@ void outbox_free(outbox *o)
 
 bool outbox_put(outbox *o, const void *bytes, size_t n)
 {
+    if (o->used > o->bytes.len / 2) {   /* of a stream something always waits: what is used goes now and then */
+        buf_drop(&o->bytes, o->used);
+        o->used = 0;
+    }
     buf_put(&o->bytes, bytes, n);
     return !o->bytes.full;
 }

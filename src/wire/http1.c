@@ -4,7 +4,7 @@
 #include <string.h>
 
 enum {
-    IN_PLACE_MIN = 4096,            /* less of a body is not worth a read of its own: the caller's may bring the next request too */
+    IN_PLACE_MIN = 4096,            /* less of a body is not worth a read of its own, without the next request */
     VERSION_BYTES = 5,              /* "1.1" and the end of the line */
     CHUNK_FRAMING_MAX = 128         /* framing bytes per chunk: size line and extensions, on average */
 };
@@ -194,7 +194,7 @@ static int on_headers_complete(llhttp_t *p)
     if (p->method == HTTP_CONNECT) return refuse(r, 501, "method: expected any but CONNECT");
     if (!r->hosts && !q->http10) return refuse(r, 400, "Host: expected once, got none");
     if (r->encodings && q->http10) return refuse(r, 400, "Transfer-Encoding: expected none with HTTP/1.0");
-    int rc = said(r, http_message_set_target(q, q->path.len, r->refusal));
+    int rc = said(r, http_message_set_target(q, 0, q->path.len, r->refusal));
     if (rc) return rc;
 
     r->chunked = (p->flags & F_CHUNKED) != 0;
@@ -277,7 +277,8 @@ static uint64_t allowance(const http1 *r)
     uint64_t most = r->line_raw ? r->line_raw + VERSION_BYTES + l->header_bytes_max : l->line_bytes_max;
     if (r->state == BODY) {
         if (!r->chunked) return UINT64_MAX;
-        most += l->header_bytes_max + r->chunks * CHUNK_FRAMING_MAX + r->into->len + r->passed;   /* trailers are headers again */
+        most += r->chunks * CHUNK_FRAMING_MAX + r->into->len + r->passed;
+        most += l->header_bytes_max;   /* trailers are headers again */
     }
     INVARIANT(most >= r->raw);
     return most - r->raw;

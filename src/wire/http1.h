@@ -49,7 +49,7 @@ typedef struct {
     str part;
 } http1;
 
-void http1_init(http1 *r, const http1_limits *limits, bool heads);   /* borrows limits; owns nothing; heads = tell them */
+void http1_init(http1 *r, const http1_limits *limits, bool heads);   /* borrows limits, owns nothing; tell heads? */
 void http1_next(http1 *r, http_message *into);             /* where the next request goes; it is clear */
 http1_event http1_feed(http1 *r, const uint8_t *data, size_t len, size_t *ret_used, http_refusal *reterr);
 /* Behind HTTP1_HEAD: the body is not gathered but told in parts, and no limit holds for its sum. */

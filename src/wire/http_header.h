@@ -6,7 +6,7 @@
 #define WIRE_HTTP_HEADER_H
 #include "base/str.h"
 
-enum { HTTP_HEADER_DATE_BYTES = 29 };
+enum { HTTP_HEADER_DATE_BYTES = 29, HTTP_TRAILERS_MAX = 8 };   /* of an answer */
 
 typedef struct {
     str name, value;

@@ -140,11 +140,11 @@ static bool percent_decode(char *p, size_t len, size_t *ret_len)
     return true;
 }
 
-bool http_message_set_target(http_message *m, size_t len, http_refusal *reterr)
+bool http_message_set_target(http_message *m, size_t at, size_t len, http_refusal *reterr)
 {
-    char *p = (char *)m->head;
+    INVARIANT(len > 0 && at <= m->head_len && len <= m->head_len - at);
+    char *p = (char *)m->head + at;
     size_t skip = 0;
-    INVARIANT(len > 0 && len <= m->head_len);
     for (size_t i = 0; i < len; i++) {
         if (p[i] > ' ' && p[i] <= '~' && p[i] != '#') continue;
         http_refuse(reterr, 400, "request target: invalid character");

@@ -41,9 +41,9 @@ size_t http_message_room(const http_message *m);   /* bytes of memory it holds o
 bool http_message_put(http_message *m, const char *at, size_t len, http_refusal *reterr) MUST_USE;
 /* The last name_len + value_len bytes that were put are a field. */
 bool http_message_add_field(http_message *m, size_t name_len, size_t value_len, http_refusal *reterr) MUST_USE;
-/* The first `len` bytes that were put are the target: origin form, absolute form or '*' (RFC 9112 3.2).  Sets path and
- * query. */
-bool http_message_set_target(http_message *m, size_t len, http_refusal *reterr) MUST_USE;
+/* `len` of the bytes that were put, from `at` on, are the target: origin form, absolute form or '*' (RFC 9112 3.2).
+ * Sets path and query. */
+bool http_message_set_target(http_message *m, size_t at, size_t len, http_refusal *reterr) MUST_USE;
 typedef struct {
     size_t announced;           /* 0 = nobody knows */
     size_t most;                /* what it may be */
