@@ -70,16 +70,22 @@ static inline void run_loop(void *ctx)
     CHECK(loop_run(ctx, &e) == ERR_OK);
 }
 
-static inline void rig_start(rig *r, const http_limits *limits, size_t loops)
+static inline void rig_start_with(rig *r, const http_limits *limits, size_t loops, http_handler *handler,
+                                  http_begin *begin)
 {
     err e;
     *r = (rig){.loop_count = loops};
     for (size_t i = 0; i < BIG && big[1] == 0; i++) big[i] = (char)((i * 31) ^ (i >> 13));
     for (size_t i = 0; i < loops; i++) CHECK(loop_new(&r->loops[i], i, &e) == ERR_OK);
     const server_opts opts = {.address = "127.0.0.1", .loops = r->loops, .loop_count = loops, .limits = *limits,
-                              .handler = handle, .ctx = r};
+                              .handler = handler, .begin = begin, .ctx = r};
     CHECK(server_new(&r->server, &opts, &e) == ERR_OK);
     for (size_t i = 0; i < loops; i++) CHECK(thread_start(&r->threads[i], "loop", run_loop, r->loops[i], &e) == ERR_OK);
+}
+
+static inline void rig_start(rig *r, const http_limits *limits, size_t loops)
+{
+    rig_start_with(r, limits, loops, handle, NULL);
 }
 
 typedef struct {

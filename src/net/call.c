@@ -67,7 +67,8 @@ void call_dispatch(http_call *call)
     shard *s = call->of;
     show(call);
     shard_count(&s->requests, 1);
-    if (s->id_seed) call->request_id = http_header_find(call->request.headers, call->request.header_count, "X-Request-Id");
+    const http_message *m = &call->message;
+    if (s->id_seed) call->request_id = http_header_find(m->headers, m->header_count, "X-Request-Id");
     if (s->id_seed && !id_sane(call->request_id)) id_make(call);
     s->handler(s->ctx, call, &call->request);
 }

@@ -7,7 +7,7 @@
 #define NET_CALL_H
 #include "net/http.h"
 #include "net/outbox.h"
-#include "wire/http_message.h"
+#include "wire/http2.h"
 
 typedef struct conn conn;
 typedef struct shard shard;
@@ -40,6 +40,11 @@ struct http_call {
     void *gone_ctx;
     void (*drained)(void *ctx);   /* see http_call_on_drain() */
     void *drained_ctx;
+    http2_stream stream;          /* HTTP/2's: see conn_http2.c for these */
+    http_call *prev;
+    uint64_t moved_us;            /* when it last made progress, */
+    size_t mark;                  /* and how far it was */
+    uint8_t place;                /* 0 = not with HTTP/2 */
     str request_id;               /* the client's, or id_text */
     char id_text[CALL_ID_BYTES];
 };

@@ -2,6 +2,8 @@
 
 #include "net/shard.h"
 
+#include <string.h>
+
 /* ---- out ---- */
 
 static bool keep(conn *c, const struct iovec *pieces, size_t count, size_t skip)
@@ -65,6 +67,16 @@ size_t conn_waiting(const conn *c) { return c->out ? outbox_waiting(c->out).len 
 
 /* ---- in ---- */
 
+static void tell_refusal(conn *c, const uint8_t *data, size_t len)
+{
+    const char *text = c->refusal;
+    c->refusal = NULL;
+    if (len >= 3 && memcmp(data, "PRI", 3) == 0)
+        conn_http2_refuse(c, text);
+    else
+        conn_http1_refuse(c, 503, text);
+}
+
 static void take_in(conn *c, const uint8_t *data, size_t len)
 {
     shard_count(&c->of->bytes_in, len);
@@ -73,7 +85,10 @@ static void take_in(conn *c, const uint8_t *data, size_t len)
         if (c->lingered > CONN_LINGER_BYTES_MAX) c->broken = true;
         return;
     }
-    c->speaks->feed(c, data, len);
+    if (c->refusal)
+        tell_refusal(c, data, len);
+    else
+        c->speaks->feed(c, data, len);
 }
 
 /* Until the socket is empty, the connection paused, or it had its share.  Returns how much came. */
@@ -126,8 +141,7 @@ bool conn_start(conn *c)
 
 void conn_refuse_all(conn *c, const char *text)
 {
-    c->entered = true;
-    conn_http1_refuse(c, 503, text);
+    c->refusal = text;
     conn_settle(c);
 }
 
@@ -141,6 +155,7 @@ void conn_resume(conn *c)
 void conn_break(conn *c)
 {
     shard *s = c->of;
+    c->entered = c->broken = true;   /* who is told of it may answer other calls */
     c->speaks->end(c);
     if (c->out) shard_box_give(s, c->out);
     loop_fd_del(&c->fd);
@@ -150,8 +165,10 @@ void conn_break(conn *c)
 
 void conn_expire(conn *c)
 {
-    c->entered = true;
-    if (c->wait == WAIT_LINGER || c->blocked) {
+    c->entered = c->expired = true;
+    if (c->refusal) {
+        tell_refusal(c, NULL, 0);
+    } else if (c->wait == WAIT_LINGER || c->blocked) {
         sock_abort_on_close(c->fd.fd);   /* the peer takes nothing: the kernel shall not go on trying */
         c->broken = true;
     } else {
@@ -162,7 +179,7 @@ void conn_expire(conn *c)
 
 static conn_wait wait_kind(const conn *c)
 {
-    if (c->lingering) return WAIT_LINGER;
+    if (c->lingering || c->refusal) return WAIT_LINGER;
     return c->blocked ? WAIT_WRITE : c->speaks->waits_for(c);
 }
 
@@ -181,6 +198,7 @@ static bool is_over(conn *c)
 void conn_settle(conn *c)
 {
     shard *s = c->of;
+    c->entered = true;
     if (!c->broken) c->speaks->settle(c);
     if (is_over(c)) {
         conn_break(c);
@@ -188,7 +206,7 @@ void conn_settle(conn *c)
     }
     bool reads = c->lingering || c->speaks->reads(c);
     loop_fd_want(&c->fd, (reads ? (uint32_t)LOOP_READ : 0) | (c->blocked ? (uint32_t)LOOP_WRITE : 0));
-    shard_wait(s, c, wait_kind(c), c->progress);
-    c->progress = false;
-    c->entered = false;
+    conn_wait kind = wait_kind(c);
+    shard_wait(s, c, kind, kind == WAIT_STREAMS ? c->expired : c->progress);
+    c->progress = c->expired = c->entered = false;
 }

@@ -1,4 +1,4 @@
-/* conn.h - one connection: a socket with its turns, what waits for it, and its end; a protocol says what the bytes mean.
+/* conn.h - one connection: a socket, what waits for it, its deadlines and its end; a protocol says what the bytes mean.
  *
  * Belongs to a shard and its loop.  It holds memory only for what is under way: a call while a request is
  * being read, a box for bytes that had to wait; an idle connection is this struct alone.  Reading stops
@@ -7,11 +7,14 @@
  *
  * It ends when no further request will come (`shut`: end of stream, `Connection: close`, a refusal) and all
  * replies are sent; after a refusal it reads on for a while (`lingering`), since closing a socket with
- * unread bytes would make the kernel take the reply back. */
+ * unread bytes would make the kernel take the reply back.
+ *
+ * Every connection begins as HTTP/1; its reader knows HTTP/2's preface, or an Upgrade, and hands over. */
 #ifndef NET_CONN_H
 #define NET_CONN_H
 #include "net/call.h"
 #include "net/conn_http1.h"
+#include "net/conn_http2.h"
 #include "os/sock.h"
 
 enum {
@@ -22,7 +25,9 @@ enum {
     CONN_LINGER_US = 2000000
 };
 
-typedef enum { WAIT_CALLS, WAIT_IDLE, WAIT_HEADER, WAIT_BODY, WAIT_WRITE, WAIT_LINGER, CONN_WAITS } conn_wait;
+typedef enum {
+    WAIT_CALLS, WAIT_IDLE, WAIT_HEADER, WAIT_BODY, WAIT_WRITE, WAIT_LINGER, WAIT_STREAMS, CONN_WAITS
+} conn_wait;
 
 /* What a connection asks of its protocol.  Only reply, abort and took come from outside; the connection settles behind
  * each of them unless its own code runs. */
@@ -36,7 +41,7 @@ typedef struct {
     void (*resume)(conn *c);                       /* what it put off with shard_resume_later() */
     void (*expire)(conn *c);                       /* that wait is over */
     void (*end)(conn *c);                          /* gives all back: the socket closes */
-    bool (*reply)(conn *c, http_call *call, const call_reply *step);   /* false = it has to wait; ends = gives it back */
+    bool (*reply)(conn *c, http_call *call, const call_reply *step);   /* false = it waits; gives it back at its end */
     void (*abort)(conn *c, http_call *call);       /* gives it back */
     void (*took)(conn *c, http_call *call, size_t bytes);              /* NULL = of no interest */
 } conn_protocol;
@@ -56,13 +61,16 @@ struct conn {
     bool shut, linger, lingering;
     bool eof, broken;
     bool progress;                   /* since the last settling: the deadline starts anew */
-    bool resuming, refused;
+    bool expired, resuming, refused;
+    const char *refusal;             /* to be told, in the client's own protocol; NULL = nothing */
     conn_http1 http1;
+    conn_http2 *http2;               /* NULL = it speaks HTTP/1 */
 };
 
 void conn_init(conn *c, shard *s, int fd);           /* takes fd; the caller has set all to zero */
 bool conn_start(conn *c);                            /* begins to read; false = the loop has no room for it */
-void conn_refuse_all(conn *c, const char *text);     /* tells a connection beyond the limit, 503 */
+/* Tells a connection beyond the limit so, when its first bytes, or CONN_LINGER_US without, say how: 503 or GOAWAY. */
+void conn_refuse_all(conn *c, const char *text);
 void conn_settle(conn *c);                           /* after every change from outside; may free c */
 void conn_resume(conn *c);                           /* goes on with what was put off; may free c */
 void conn_expire(conn *c);                           /* its wait is over; may free c */

@@ -188,6 +188,31 @@ static void head_complete(conn *c)
     call_dispatch(call);
 }
 
+static bool lists(str value, const char *token)
+{
+    for (str one, rest = value; rest.len; ) {
+        if (!str_cut(rest, ',', &one, &rest)) {
+            one = rest;
+            rest = STR("");
+        }
+        if (str_is_nocase(str_trim(one), token)) return true;
+    }
+    return false;
+}
+
+/* An offer to go on in HTTP/2 (RFC 7540 3.2) is taken when nothing is owed before it. */
+static bool upgrade(conn *c, http_call *call)
+{
+    const http_message *m = &call->message;
+    str settings = http_header_find(m->headers, m->header_count, "HTTP2-Settings");
+    if (!settings.len) return false;   /* nearly all end here */
+    str how = http_header_find(m->headers, m->header_count, "Connection");
+    str what = http_header_find(m->headers, m->header_count, "Upgrade");
+    bool asked = lists(what, "h2c") && lists(how, "Upgrade") && lists(how, "HTTP2-Settings");
+    if (!asked || c->http1.first || m->http10 || !m->keep_alive) return false;
+    return conn_http2_upgrade(c, call, settings);
+}
+
 static void request_complete(conn *c)
 {
     http_call *call = c->http1.reading;
@@ -200,6 +225,7 @@ static void request_complete(conn *c)
         return;
     }
     call->close = c->shut;
+    if (upgrade(c, call)) return;
     enqueue(c, call);
     call_dispatch(call);
 }
@@ -225,8 +251,16 @@ static size_t read_requests(conn *c, const uint8_t *data, size_t len)
         case HTTP1_HEAD: head_complete(c); break;
         case HTTP1_PART: call_part(h->reading, http1_part(&h->reader), false); break;
         case HTTP1_REQUEST: request_complete(c); break;
-        case HTTP1_PREFACE: refuse(c, 505, "HTTP version: expected 1.0 or 1.1, got the preface of HTTP/2"); break;
+        case HTTP1_PREFACE:
+            shard_call_give(c->of, h->reading);
+            h->reading = NULL;
+            conn_http2_start(c);
+            break;
         case HTTP1_REFUSED: refuse(c, why.status, why.text); break;
+        }
+        if (c->http2) {   /* the rest is for another reader */
+            c->speaks->feed(c, data + at, len - at);
+            return len;
         }
     }
     conn_uncork(c);

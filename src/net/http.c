@@ -10,6 +10,7 @@ const http_limits http_limits_default = {
     .bodies_bytes_max = 1 << 30,
     .connections_max = 16384,
     .pipelined_max = 32,
+    .streams_max = 256,
     .header_wait_us = 10000000,
     .body_wait_us = 20000000,
     .idle_wait_us = 75000000,

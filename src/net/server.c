@@ -34,6 +34,7 @@ static void limits_fill(http_limits *l)
     FILL(bodies_bytes_max);
     FILL(connections_max);
     FILL(pipelined_max);
+    FILL(streams_max);
     FILL(header_wait_us);
     FILL(body_wait_us);
     FILL(idle_wait_us);

@@ -1,13 +1,13 @@
 /* server.h - listens, accepts, and turns bytes into http_call for one handler.
  *
  * One server spans all loops: each has its own listening socket on the same port (SO_REUSEPORT), and a
- * connection belongs for life to the loop that accepted it.  HTTP/1.1 and 1.0 today; the first bytes of a
- * connection choose the protocol, so that HTTP/2 joins on the same port.
+ * connection belongs for life to the loop that accepted it.  HTTP/1.0, 1.1 and 2 share the port: the first
+ * bytes of a connection, or an Upgrade, choose.
  * server_new() listens, so that clients queue up from then on; it is called before the loops run, or on
  * the only loop.  Out of descriptors, a loop pauses accepting for SERVER_PAUSE_US at a time.
- * server_drain(): stop accepting, answer what was accepted with `Connection: close`, close idle ones (after
- * SERVER_DRAIN_IDLE_US: a request may be on its way), and call `drained` when the last connection is gone
- * or `grace_us` is over; what is left then is cut off. */
+ * server_drain(): stop accepting, answer what was accepted (with `Connection: close`, behind GOAWAY), close idle
+ * ones (after SERVER_DRAIN_IDLE_US: a request may be on its way), and call `drained` when the last connection is
+ * gone or `grace_us` is over; what is left then is cut off. */
 #ifndef NET_SERVER_H
 #define NET_SERVER_H
 #include "net/http.h"

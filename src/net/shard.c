@@ -96,9 +96,15 @@ static void live_remove(shard *s, http_call *call)
     if (call->live_next) call->live_next->live_prev = call->live_prev;
 }
 
+static size_t room_of(const http_call *call)
+{
+    return http_message_room(&call->message) + http2_stream_room(&call->stream);
+}
+
 static void call_free(http_call *call)
 {
     http_message_fini(&call->message);
+    http2_stream_fini(&call->stream);
     outbox_free(call->reply);
     mem_free(call);
 }
@@ -109,12 +115,13 @@ http_call *shard_call(shard *s)
     if (call) {
         s->calls = call->next;
         s->call_count--;
-        s->bytes_kept -= http_message_room(&call->message);
+        s->bytes_kept -= room_of(call);
         http_message_clear(&call->message);
     } else {
         call = mem_new0(http_call, 1);
         if (!call) return NULL;
         http_message_init(&call->message);
+        http2_stream_init(&call->stream, &call->message);
         call->of = s;
     }
     call->answered = call->close = call->bodiless = call->chunked = call->full = call->streamed = false;
@@ -137,8 +144,10 @@ void shard_call_give(shard *s, http_call *call)
     if (call->reply) shard_box_give(s, call->reply);
     call->reply = NULL;
     call->from = NULL;
+    if (call->place) http2_stream_clear(&call->stream);
+    call->place = 0;
     call->answered = true;   /* a second answer to it is found out */
-    size_t room = http_message_room(&call->message);
+    size_t room = room_of(call);
     if (s->call_count == SHARD_CALLS_KEPT_MAX || room > s->bytes_kept_max - s->bytes_kept) {
         call_free(call);
         return;
@@ -206,7 +215,7 @@ static void pools_trim(shard *s)
         http_call *call = s->calls;
         s->calls = call->next;
         s->call_count--;
-        s->bytes_kept -= http_message_room(&call->message);
+        s->bytes_kept -= room_of(call);
         call_free(call);
     }
     for (outbox_kind kind = 0; kind < OUTBOX_KINDS; kind++) {
@@ -394,6 +403,10 @@ static void on_drain(loop *on, loop_msg *m)
     stop_listening(s);
     wait_list *idle = &s->waits[WAIT_IDLE];
     if (idle->wait_us > SERVER_DRAIN_IDLE_US) idle->wait_us = SERVER_DRAIN_IDLE_US;
+    for (size_t kind = 0; kind < CONN_WAITS; kind++) {   /* HTTP/2 says goodbye at once */
+        for (conn *c = s->waits[kind].first; c; c = c->next)
+            if (c->http2) shard_resume_later(s, c);
+    }
     arm_tick(s, now + 1);
     move_timer(s, &s->grace, now + server_grace_us(s->of));
     report(s);
@@ -416,6 +429,17 @@ static void set_limits(shard *s, quota *bodies)
     s->waits[WAIT_BODY].wait_us = l->body_wait_us;
     s->waits[WAIT_WRITE].wait_us = l->write_wait_us;
     s->waits[WAIT_LINGER].wait_us = CONN_LINGER_US;
+    uint64_t scan_us = l->header_wait_us < l->body_wait_us ? l->header_wait_us : l->body_wait_us;
+    if (l->write_wait_us < scan_us) scan_us = l->write_wait_us;
+    s->waits[WAIT_STREAMS].wait_us = scan_us / CONN_HTTP2_SCANS + 1;
+    s->http2_limits = (http2_limits){
+        .streams_max = l->streams_max,
+        .line_bytes_max = l->line_bytes_max,
+        .header_bytes_max = l->header_bytes_max,
+        .header_count_max = l->header_count_max,
+        .body_bytes_max = l->body_bytes_max,
+        .bodies = bodies,
+    };
     s->reader_limits = (http1_limits){
         .line_bytes_max = l->line_bytes_max,
         .header_bytes_max = l->header_bytes_max,
@@ -464,6 +488,8 @@ err_code shard_new(shard **ret, const shard_opts *opts, err *e)
     s->reserve = -1;
     set_limits(s, opts->bodies);
     buf_init(&s->head, 1 << 20);
+    buf_init(&s->http2_out.text, 1 << 20);
+    slab_init(&s->http2_memory);
     err_code rc = set_up(s, e);
     if (rc) return rc;
     *ret = TAKE(s);
@@ -499,6 +525,8 @@ void shard_free(shard *s)
     if (s->mail) s->mail->of = NULL;
     if (s->mail && atomic_load(&s->mail->posted) == 0) mem_free(s->mail);
     buf_fini(&s->head);
+    buf_fini(&s->http2_out.text);
+    slab_fini(&s->http2_memory);
     mem_free(s->scratch);
     mem_free(s);
 }

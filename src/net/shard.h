@@ -40,6 +40,7 @@ struct shard {
     loop *on;
     const http_limits *limits;
     http1_limits reader_limits;
+    http2_limits http2_limits;
     http_handler *handler;
     http_begin *begin;
     void (*replied)(void *ctx, const http_call *call, const http_request *req, int status, uint64_t body_bytes);
@@ -65,6 +66,8 @@ struct shard {
     uint64_t id_next, id_end;
 
     buf head;                             /* head of the reply being sent */
+    conn_http2_out http2_out;
+    slab http2_memory;                    /* of all its sessions */
     char date[HTTP_HEADER_DATE_BYTES];
     uint64_t date_until_us;
     uint8_t *scratch;

@@ -19,7 +19,6 @@ static void each_limit_is_answered_with_its_status(void)
         {ECHO "Transfer-Encoding: gzip\r\n\r\n", 0, "501"},
         {"GET / HTTP/1.1\r\n\r\n", 0, "400"},
         {"GET / HTTP/3.1\r\n\r\n", 0, "505"},
-        {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 100, "505"},
         {"\x16\x03\x01", 0, "400"},
     };
     rig r;

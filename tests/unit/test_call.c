@@ -1,0 +1,414 @@
+/* Property: requests and replies that go in parts arrive whole and in order, with HTTP/1 and HTTP/2 alike; neither a
+ * slow handler nor a slow client makes the server hold more than it says; a handler hears of its client's end, once. */
+#include "net/call.h"
+#include "http2_client.h"
+#include "server_rig.h"
+
+enum { FLOWS_MAX = 64, FLOOD_PARTS = 64, FLOOD_PART = 64 << 10 };
+
+/* What a handler here knows of a call: loop 0 only, but for the counters. */
+typedef struct {
+    http_call *call;
+    buf got;
+    size_t sent, waits;
+    bool gone;
+} flow;
+
+static flow flows[FLOWS_MAX];
+static _Atomic size_t flow_count, done, gone, received;
+
+static bool begin(void *ctx, const http_request *req)
+{
+    (void)ctx;
+    CHECK(req->body.len == 0 && req->method.len && req->header_count);
+    return str_starts(req->path, STR("/parts"));
+}
+
+static void end(flow *f)
+{
+    http_header sum = {STR("Sum"), STR("7")};
+    http_reply_end(f->call, &sum, 1);
+    atomic_fetch_add(&done, 1);
+}
+
+static void on_gone(void *ctx)
+{
+    flow *f = ctx;
+    CHECK(!f->gone);
+    f->gone = true;
+    atomic_fetch_add(&gone, 1);
+    CHECK(http_call_gone(f->call));
+}
+
+/* /parts: the whole body back at its end.  /parts/mirror: each part back as it comes. */
+static void on_part(void *ctx, str bytes, bool last)
+{
+    flow *f = ctx;
+    atomic_fetch_add(&received, bytes.len);
+    CHECK(!f->gone);
+    buf_put_str(&f->got, bytes);
+    if (f->sent == SIZE_MAX) return;   /* nobody takes it, see take() */
+    http_call_took(f->call, bytes.len);
+    if (!last) return;
+    http_reply(f->call, &(http_response){.status = 200, .body = {buf_str(&f->got)}});
+    atomic_fetch_add(&done, 1);
+}
+
+static void on_mirrored(void *ctx, str bytes, bool last)
+{
+    flow *f = ctx;
+    if (bytes.len) CHECK(http_reply_part(f->call, bytes));
+    http_call_took(f->call, bytes.len);
+    if (last) end(f);
+}
+
+static void flood(void *ctx)
+{
+    flow *f = ctx;
+    bool more = true;
+    for (; more && f->sent < FLOOD_PARTS; f->sent++)
+        more = http_reply_part(f->call, (str){big + f->sent * FLOOD_PART, FLOOD_PART});
+    f->waits += !more;
+    if (more) end(f);
+}
+
+static void stream_handle(void *ctx, http_call *call, const http_request *req)
+{
+    const http_response head = {.status = 200, .content_type = STR("text/plain")};
+    size_t i = atomic_fetch_add(&flow_count, 1);
+    INVARIANT(i < FLOWS_MAX);
+    flow *f = &flows[i];
+    (void)ctx;
+    *f = (flow){.call = call};
+    buf_init(&f->got, 1 << 26);
+    http_call_on_gone(call, on_gone, f);
+    if (str_is(req->path, "/parts/early")) {
+        http_reply(call, &(http_response){.status = 403, .body = {STR("no")}});
+    } else if (str_is(req->path, "/parts/mirror")) {
+        http_reply_begin(call, &head);
+        http_call_on_part(call, on_mirrored, f);
+    } else if (str_starts(req->path, STR("/parts"))) {
+        if (str_is(req->path, "/parts/slow")) f->sent = SIZE_MAX;
+        http_call_on_part(call, on_part, f);
+    } else if (str_is(req->path, "/flood")) {
+        http_reply_begin(call, &head);
+        http_call_on_drain(call, flood, f);
+        flood(f);
+    } else if (str_is(req->path, "/abort")) {
+        http_reply_begin(call, &head);
+        (void)http_reply_part(call, STR("half"));
+        http_reply_abort(call);
+    } else if (str_is(req->path, "/held")) {
+        http_reply_begin(call, &head);
+        (void)http_reply_part(call, STR("first "));
+    } else {
+        CHECK(str_is(req->path, "/three"));
+        http_reply_begin(call, &head);
+        CHECK(http_reply_part(call, STR("one ")) && http_reply_part(call, STR("")));
+        CHECK(http_reply_part(call, STR("two ")) && http_reply_part(call, STR("three")));
+        end(f);
+    }
+}
+
+static void start(rig *r, const http_limits *limits)
+{
+    atomic_store(&flow_count, 0);
+    atomic_store(&done, 0);
+    atomic_store(&gone, 0);
+    atomic_store(&received, 0);
+    rig_start_with(r, limits, 1, stream_handle, begin);
+}
+
+static void stop(rig *r)
+{
+    rig_stop(r);
+    for (size_t i = 0; i < atomic_load(&flow_count); i++) buf_fini(&flows[i].got);
+}
+
+static void wait_for(_Atomic size_t *value, size_t want)
+{
+    for (int i = 0; i < 50000 && atomic_load(value) < want; i++) usleep(100);
+    CHECK_U64(atomic_load(value), want);
+}
+
+/* What a chunked reply holds; ends with its last chunk or the stream. */
+static size_t hear_chunks(int fd, char *ret, size_t room)
+{
+    size_t n = 0;
+    for (;;) {
+        char line[40];
+        size_t len = 0;
+        while (len < 2 || line[len - 2] != '\r') {
+            if (len == sizeof line || recv(fd, line + len, 1, 0) != 1) return n;
+            len++;
+        }
+        line[len - 2] = 0;
+        size_t size = strtoul(line, NULL, 16);
+        CHECK(size <= room - n);
+        for (size_t at = 0; at < size;) {
+            ssize_t got = recv(fd, ret + n + at, size - at, 0);
+            if (got <= 0) return n;
+            at += (size_t)got;
+        }
+        CHECK(recv(fd, line, 2, MSG_WAITALL) == 2 && line[0] == '\r');
+        n += size;
+        if (size == 0) return n;
+    }
+}
+
+#define CHUNKED_HEAD "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+static char heard[BIG + 1];
+
+static void check_chunks(int fd, const char *want)
+{
+    reply got;
+    CHECK(hear_head(fd, &got, &(size_t){0}));
+    CHECK_STR(got.text, CHUNKED_HEAD);
+    heard[hear_chunks(fd, heard, BIG)] = 0;
+    CHECK_STR(heard, want);
+}
+
+static void http1_replies_in_chunks(void)
+{
+    rig r;
+    reply got;
+    start(&r, &plain);
+    int fd = dial(&r);
+    for (int i = 0; i < 3; i++) {
+        say(fd, "GET /three HTTP/1.1\r\n" HOST "\r\nGET /three HTTP/1.1\r\n" HOST "\r\n");
+        check_chunks(fd, "one two three");
+        check_chunks(fd, "one two three");
+    }
+    say(fd, "HEAD /three HTTP/1.1\r\n" HOST "\r\n");
+    CHECK(hear_head(fd, &got, &(size_t){0}));
+    CHECK_STR(got.text, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n");
+    say(fd, "GET /three HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");   /* knows no chunks: the end is the end */
+    CHECK(hear_head(fd, &got, &(size_t){0}));
+    CHECK_STR(got.text, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n");
+    char all[40] = "";
+    CHECK(recv(fd, all, sizeof all - 1, MSG_WAITALL) == 13);
+    CHECK_STR(all, "one two three");
+    close(fd);
+    fd = dial(&r);   /* cut: no last chunk, and the connection ends */
+    say(fd, "GET /abort HTTP/1.1\r\n" HOST "\r\n");
+    CHECK(hear_head(fd, &got, &(size_t){0}));
+    heard[hear_chunks(fd, heard, BIG)] = 0;
+    CHECK_STR(heard, "half");
+    close(fd);
+    stop(&r);
+}
+
+static void http1_bodies_come_in_parts(void)
+{
+    rig r;
+    reply got;
+    start(&r, &plain);
+    int fd = dial(&r);
+    say(fd, "POST /parts HTTP/1.1\r\n" HOST "Content-Length: 5\r\n\r\nhelloPOST /parts HTTP/1.1\r\n" HOST
+            "Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n");
+    CHECK(strstr(hear(fd, &got), "\r\n\r\nhello"));
+    CHECK_STR(hear(fd, &got), "HTTP/1.1 100 Continue\r\n\r\n");
+    say(fd, "3\r\nabc\r\n");
+    wait_for(&received, 8);
+    say(fd, "3\r\ndef\r\n0\r\n\r\n");
+    CHECK(strstr(hear(fd, &got), "\r\n\r\nabcdef"));
+    say(fd, "POST /parts/mirror HTTP/1.1\r\n" HOST "Content-Length: 9\r\n\r\nabc");
+    CHECK(hear_head(fd, &got, &(size_t){0}));
+    char part[8];
+    CHECK(recv(fd, part, 8, MSG_WAITALL) == 8 && memcmp(part, "3\r\nabc\r\n", 8) == 0);   /* while the body goes on */
+    say(fd, "defghi");
+    heard[hear_chunks(fd, heard, BIG)] = 0;
+    CHECK_STR(heard, "defghi");
+    char head[200];
+    snprintf(head, sizeof head, "POST /parts HTTP/1.1\r\n" HOST "Content-Length: %d\r\n\r\n", BIG);
+    say(fd, head);
+    say_bytes(fd, big, BIG);
+    hear(fd, &got);
+    CHECK(got.body_bytes == BIG && memcmp(got.body, big, BIG) == 0);
+    say(fd, "POST /parts/early HTTP/1.1\r\n" HOST "Content-Length: 1000000\r\n\r\nabc");   /* the rest is not wanted */
+    CHECK(strstr(hear(fd, &got), "Connection: close\r\n\r\nno"));
+    close(fd);
+    stop(&r);
+}
+
+static void http2_goes_in_parts_both_ways(void)
+{
+    rig r;
+    h2c c;
+    start(&r, &plain);
+    int fd = dial(&r);
+    h2c_init(&c, 0);
+    int32_t three = h2c_get(&c, "/three"), whole = h2c_ask(&c, "POST", "/parts", NULL, big, BIG);
+    h2c_stream *s = h2c_wait(&c, fd, three);
+    buf_put_byte(&s->body, 0);
+    CHECK_STR((const char *)s->body.p, "one two three");
+    CHECK_STR(s->headers, "content-type: text/plain\n");
+    CHECK_STR(s->trailers, "sum: 7\n");
+    s = h2c_wait(&c, fd, whole);
+    CHECK(s->ended && s->body.len == BIG && memcmp(s->body.p, big, BIG) == 0);
+    c.hold = true;
+    int32_t mirror = h2c_post(&c, "/parts/mirror", "abc");
+    s = h2c_of(&c, mirror);
+    while (s->body.len < 3 && h2c_turn(&c, fd)) {}
+    CHECK(s->body.len == 3 && !s->ended);
+    h2c_more(&c, mirror, "def", 3, true);
+    h2c_wait(&c, fd, mirror);
+    CHECK(s->ended && s->body.len == 6 && memcmp(s->body.p, "abcdef", 6) == 0);
+    CHECK_STR(s->trailers, "sum: 7\n");
+    c.hold = true;
+    int32_t early = h2c_post(&c, "/parts/early", "abc");
+    s = h2c_wait(&c, fd, early);
+    CHECK(s->status == 403 && s->closed && s->code == NGHTTP2_NO_ERROR);
+    s = h2c_wait(&c, fd, h2c_get(&c, "/abort"));
+    CHECK(!s->ended && s->code == NGHTTP2_INTERNAL_ERROR);
+    close(fd);
+    h2c_fini(&c);
+    stop(&r);
+}
+
+static void a_slow_client_holds_back_a_streamed_reply(void)
+{
+    rig r;
+    reply got;
+    start(&r, &plain);
+    int fd = dial(&r);
+    h2c c;
+    h2c_init(&c, 0);
+    int fd2 = dial(&r);
+    say(fd, "GET /flood HTTP/1.1\r\n" HOST "\r\n");
+    int32_t id = h2c_get(&c, "/flood");   /* with a window of 64 KB */
+    (void)h2c_say(&c, fd2);
+    wait_for(&flow_count, 2);
+    for (int i = 0; i < 3; i++) on_loop(&r, nothing, 0);
+    CHECK(flows[1].sent <= (HTTP_REPLY_WAITING_MAX + 65536) / FLOOD_PART + 2 || flows[0].sent < FLOOD_PARTS);
+    CHECK(hear_head(fd, &got, &(size_t){0}));
+    CHECK(hear_chunks(fd, heard, BIG) == BIG && memcmp(heard, big, BIG) == 0);
+    h2c_stream *s = h2c_wait(&c, fd2, id);
+    CHECK(s->ended && s->body.len == BIG && memcmp(s->body.p, big, BIG) == 0);
+    CHECK(flows[0].waits + flows[1].waits > 2);
+    wait_for(&done, 2);
+    close(fd);
+    close(fd2);
+    h2c_fini(&c);
+    stop(&r);
+}
+
+static void take(rig *r, size_t bytes)
+{
+    (void)r;
+    http_call_took(flows[0].call, bytes);
+}
+
+static void answer_flow(rig *r, size_t index)
+{
+    (void)r;
+    http_reply(flows[index].call, &(http_response){.status = 200, .body = {STR("at last")}});
+}
+
+static void a_slow_handler_holds_back_a_streamed_request(void)
+{
+    rig r;
+    reply got;
+    start(&r, &plain);
+    int fd = dial(&r);
+    say(fd, "POST /parts/slow HTTP/1.1\r\n" HOST "Content-Length: 1000000\r\n\r\n");
+    say_bytes(fd, big, 1000000);
+    for (size_t taken = 0; taken < 1000000;) {
+        for (int i = 0; i < 5000 && atomic_load(&received) == taken; i++) usleep(100);
+        for (int i = 0; i < 2; i++) on_loop(&r, nothing, 0);
+        size_t n = atomic_load(&received) - taken;
+        CHECK(n > 0 && n <= CALL_UNTAKEN_MAX + (64 << 10));
+        if (test_failures) break;
+        on_loop(&r, take, n);
+        taken += n;
+    }
+    on_loop(&r, answer_flow, 0);
+    CHECK(strstr(hear(fd, &got), "at last"));
+    CHECK(flows[0].got.len == 1000000 && memcmp(flows[0].got.p, big, 1000000) == 0);
+    close(fd);
+    stop(&r);
+}
+
+static void end_flow(rig *r, size_t index)
+{
+    (void)r;
+    if (index == 0) {
+        (void)http_reply_part(flows[0].call, STR("late"));
+        end(&flows[0]);
+    } else {
+        http_reply_end(flows[index].call, NULL, 0);
+    }
+}
+
+static void a_client_that_goes_away_is_told_to_a_streaming_handler(void)
+{
+    rig r;
+    start(&r, &plain);
+    for (int way = 0; way < 4; way++) {
+        int fd = dial(&r);
+        h2c c;
+        h2c_init(&c, 0);
+        atomic_store(&flow_count, 0);
+        atomic_store(&gone, 0);
+        switch (way) {
+        case 0: say(fd, "GET /held HTTP/1.1\r\n" HOST "\r\n"); break;
+        case 1: say(fd, "POST /parts/mirror HTTP/1.1\r\n" HOST "Content-Length: 100\r\n\r\nabc"); break;
+        case 2: h2c_get(&c, "/held"); break;
+        default: c.hold = true; h2c_post(&c, "/parts/mirror", "abc");
+        }
+        if (way >= 2) (void)h2c_say(&c, fd);
+        wait_for(&flow_count, 1);
+        hang_up(fd);
+        wait_for(&gone, 1);
+        on_loop(&r, end_flow, 0);
+        h2c_fini(&c);
+    }
+    /* In the middle of a body its end is one, too: by a refusal, and by the end of the stream. */
+    for (int way = 0; way < 2; way++) {
+        int fd = dial(&r);
+        atomic_store(&flow_count, 0);
+        atomic_store(&gone, 0);
+        say(fd, "POST /parts/mirror HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+        wait_for(&flow_count, 1);
+        if (way)
+            say(fd, "wrong\r\n");
+        else
+            shutdown(fd, SHUT_WR);
+        wait_for(&gone, 1);
+        on_loop(&r, end_flow, 0);
+        close(fd);
+    }
+    wait_open(&r, 0);
+    stop(&r);
+}
+
+static void a_streamed_reply_waits_for_its_turn(void)
+{
+    rig r;
+    start(&r, &plain);
+    int fd = dial(&r);
+    say(fd, "GET /held HTTP/1.1\r\n" HOST "\r\nGET /held HTTP/1.1\r\n" HOST "\r\nGET /three HTTP/1.1\r\n" HOST "\r\n");
+    wait_for(&flow_count, 3);
+    on_loop(&r, end_flow, 1);
+    on_loop(&r, end_flow, 0);
+    check_chunks(fd, "first late");
+    check_chunks(fd, "first ");
+    check_chunks(fd, "one two three");
+    close(fd);
+    stop(&r);
+}
+
+int main(void)
+{
+    static const test_case cases[] = {
+        TEST(http1_replies_in_chunks),
+        TEST(http1_bodies_come_in_parts),
+        TEST(http2_goes_in_parts_both_ways),
+        TEST(a_slow_client_holds_back_a_streamed_reply),
+        TEST(a_slow_handler_holds_back_a_streamed_request),
+        TEST(a_client_that_goes_away_is_told_to_a_streaming_handler),
+        TEST(a_streamed_reply_waits_for_its_turn),
+    };
+    return test_main(cases, COUNTOF(cases));
+}
