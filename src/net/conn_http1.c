@@ -204,8 +204,8 @@ static bool lists(str value, const char *token)
 static bool upgrade(conn *c, http_call *call)
 {
     const http_message *m = &call->message;
+    if (!http1_offers_http2(&c->http1.reader)) return false;
     str settings = http_header_find(m->headers, m->header_count, "HTTP2-Settings");
-    if (!settings.len) return false;   /* nearly all end here */
     str how = http_header_find(m->headers, m->header_count, "Connection");
     str what = http_header_find(m->headers, m->header_count, "Upgrade");
     bool asked = lists(what, "h2c") && lists(how, "Upgrade") && lists(how, "HTTP2-Settings");

@@ -74,6 +74,8 @@ static int field_check(http1 *r, http_header f)
     } else if (f.name.len == 6 && str_is_nocase(f.name, "expect")) {
         if (!str_is_nocase(f.value, "100-continue")) return refuse(r, 417, "Expect: expected '100-continue'");
         r->wants_continue = true;
+    } else if (f.name.len == 14 && str_is_nocase(f.name, "http2-settings")) {
+        if (r->settings < 2) r->settings++;
     } else if (f.name.len == 17 && str_is_nocase(f.name, "transfer-encoding")) {
         if (r->encodings++) return refuse(r, 400, "Transfer-Encoding: expected once, got it twice");
         if (!str_is_nocase(f.value, "chunked")) return refuse(r, 501, "Transfer-Encoding: expected 'chunked'");
@@ -256,7 +258,7 @@ void http1_next(http1 *r, http_message *into)
     r->into = into;
     r->raw = r->line_raw = r->chunks = r->expected = 0;
     r->name_len = r->value_len = 0;
-    r->hosts = r->encodings = 0;
+    r->hosts = r->encodings = r->settings = 0;
     r->chunked = r->wants_continue = r->is_http = r->streamed = false;
     r->passed = 0;
 }
@@ -367,6 +369,8 @@ http1_event http1_feed(http1 *r, const uint8_t *data, size_t len, size_t *ret_us
 
 bool http1_idle(const http1 *r) { return r->state == IDLE; }
 bool http1_in_body(const http1 *r) { return r->state == BODY; }
+
+bool http1_offers_http2(const http1 *r) { return r->settings == 1; }
 
 bool http1_take_continue(http1 *r)
 {

@@ -42,7 +42,7 @@ typedef struct {
     size_t name_len, value_len; /* of the field that is being read; it sits at the end of into->head */
     const char *fed;            /* what llhttp is reading now */
     char tail[5];               /* the bytes before it */
-    uint8_t state, hosts, encodings;
+    uint8_t state, hosts, encodings, settings;
     uint8_t event;              /* why it paused */
     bool chunked, wants_continue, is_http, refused, seen, heads, streamed, paused;
     uint64_t passed;            /* bytes of a streamed body */
@@ -59,6 +59,7 @@ str http1_part(const http1 *r);             /* behind HTTP1_PART: a view into wh
 uint8_t *http1_body_room(http1 *r, size_t *ret_room);
 bool http1_idle(const http1 *r);            /* no request has begun (blank lines do not count): a clean place to end */
 bool http1_in_body(const http1 *r);         /* the head is complete, the body is not */
+bool http1_offers_http2(const http1 *r);    /* the request has one HTTP2-Settings field */
 /* True once per request that sent `Expect: 100-continue` and nothing of its body yet. */
 bool http1_take_continue(http1 *r);
 

@@ -4,7 +4,6 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
 enum {
     FIELDS_MIN = 16,                /* first room for header fields; grows by doubling */
@@ -63,9 +62,9 @@ static str moved(str s, const uint8_t *from, const uint8_t *to)
     return (str){(const char *)to + ((const uint8_t *)s.p - from), s.len};
 }
 
-static bool head_grow(http_message *m, size_t need, http_refusal *reterr)
+bool http_message_grow(http_message *m, size_t more, http_refusal *reterr)
 {
-    size_t room = m->head_room ? m->head_room * 2 : HEAD_MIN;
+    size_t room = m->head_room ? m->head_room * 2 : HEAD_MIN, need = m->head_len + more;
     if (room < need) room = need;
     uint8_t *head = mem_alloc_raw(room);
     if (!head) {
@@ -80,14 +79,6 @@ static bool head_grow(http_message *m, size_t need, http_refusal *reterr)
     mem_free(m->head);
     m->head = head;
     m->head_room = room;
-    return true;
-}
-
-bool http_message_put(http_message *m, const char *at, size_t len, http_refusal *reterr)
-{
-    if (len > m->head_room - m->head_len && !head_grow(m, m->head_len + len, reterr)) return false;
-    if (len) memcpy(m->head + m->head_len, at, len);
-    m->head_len += len;
     return true;
 }
 

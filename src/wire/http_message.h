@@ -10,6 +10,8 @@
 #include "base/quota.h"
 #include "wire/http_header.h"
 
+#include <string.h>
+
 typedef struct {
     int status;                 /* to answer before closing */
     char text[120];             /* one line: what was expected */
@@ -38,7 +40,14 @@ void http_message_clear(http_message *m);  /* empty again; keeps the memory */
 size_t http_message_room(const http_message *m);   /* bytes of memory it holds on to */
 
 /* For readers.  Each is false when there is no memory or the input is wrong, and says so in reterr. */
-bool http_message_put(http_message *m, const char *at, size_t len, http_refusal *reterr) MUST_USE;
+bool http_message_grow(http_message *m, size_t more, http_refusal *reterr) MUST_USE;   /* for http_message_put() */
+static inline bool http_message_put(http_message *m, const char *at, size_t len, http_refusal *reterr)
+{
+    if (len > m->head_room - m->head_len && !http_message_grow(m, len, reterr)) return false;
+    if (len) memcpy(m->head + m->head_len, at, len);
+    m->head_len += len;
+    return true;
+}
 /* The last name_len + value_len bytes that were put are a field. */
 bool http_message_add_field(http_message *m, size_t name_len, size_t value_len, http_refusal *reterr) MUST_USE;
 /* `len` of the bytes that were put, from `at` on, are the target: origin form, absolute form or '*' (RFC 9112 3.2).

@@ -178,6 +178,7 @@ static void an_upgrade_that_is_not_right_stays_http1(void)
         "Connection: Upgrade\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n",
         "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: websocket\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n",
         "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n",
+        UPGRADE "AAMAAABkAAQAAP__\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n",
     };
     rig r;
     reply got;
