@@ -228,6 +228,33 @@ static void each_limit_has_its_status(void)
     rig_stop(&r);
 }
 
+static void the_memory_of_all_bodies_is_bounded(void)
+{
+    static char body[9000];
+    rig r;
+    h2c c;
+    int fd;
+    rig_start(&r, &(http_limits){.bodies_bytes_max = 8192}, 1);
+    dial_h2(&r, &c, &fd, 0);
+    memset(body, 'x', sizeof body - 1);
+    c.hold = true;
+    int32_t first = h2c_ask(&c, "POST", "/echo", NULL, body, 8000);
+    (void)h2c_say(&c, fd);
+    c.hold = false;
+    const char *const announced[] = {"content-length", "8999", NULL};
+    h2c_stream *s = h2c_wait(&c, fd, h2c_ask(&c, "POST", "/echo", announced, body, 8999));
+    CHECK_U64((uint64_t)s->status, 503);
+    CHECK(strstr((const char *)s->body.p, "bodies: expected at most 8192 bytes in all requests"));
+    CHECK(strstr(s->headers, "retry-after: 1"));
+    s = h2c_wait(&c, fd, h2c_ask(&c, "POST", "/echo", NULL, body, 10));
+    CHECK_U64((uint64_t)s->status, 503);
+    h2c_more(&c, first, body, 0, true);
+    s = h2c_wait(&c, fd, first);
+    CHECK(s->status == 200 && s->body.len == 8000);
+    hang_up_h2(&c, fd);
+    rig_stop(&r);
+}
+
 static void malformed_requests_are_reset_and_others_go_on(void)
 {
     static const char *const rows[][5] = {
@@ -616,6 +643,7 @@ int main(void)
         TEST(an_upgraded_request_is_answered_on_stream_1),
         TEST(an_upgrade_that_is_not_right_stays_http1),
         TEST(each_limit_has_its_status),
+        TEST(the_memory_of_all_bodies_is_bounded),
         TEST(malformed_requests_are_reset_and_others_go_on),
         TEST(floods_are_told_to_calm_down),
         TEST(work_pays_for_what_it_brings_along),
