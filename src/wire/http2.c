@@ -307,6 +307,7 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
     (void)flags;
     earn_bytes(h, len);
     if (s && s->streamed && !s->ending && !s->reset) {
+        s->untaken += len;
         h->events->part(h->ctx, s, (str){(const char *)data, len});
         return 0;
     }
@@ -351,9 +352,11 @@ static int on_close(nghttp2_session *session, int32_t id, uint32_t code, void *c
     if (h->sending == s) h->sending = NULL;
     if (h->reading == s) h->reading = NULL;
     h->kept -= s->kept.len - s->used;
+    size_t untaken = s->untaken;
     s->id = 0;
     h->events->closed(h->ctx, s);
-    return 0;
+    /* What its handler had not taken stands in nobody's way any more. */
+    return nghttp2_session_consume_connection(session, untaken) ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
 void http2_feed(http2 *h, const uint8_t *data, size_t len, uint64_t now_us)
@@ -625,6 +628,8 @@ bool http2_send(http2 *h, http2_stream *s, const http2_reply *reply, size_t *ret
 void http2_took(http2 *h, http2_stream *s, size_t bytes)
 {
     if (!s->id || h->failed) return;
+    INVARIANT(bytes <= s->untaken);
+    s->untaken -= bytes;
     if (nghttp2_is_fatal(nghttp2_session_consume(h->session, s->id, bytes))) h->failed = true;
     http2_flush(h);
 }
@@ -699,6 +704,7 @@ static nghttp2_option *option_new(bool upgraded)
     nghttp2_option_set_no_auto_window_update(o, 1);
     nghttp2_option_set_no_recv_client_magic(o, !upgraded);
     nghttp2_option_set_no_closed_streams(o, 1);
+    nghttp2_option_set_stream_reset_rate_limit(o, UINT32_MAX, UINT32_MAX);   /* our budget knows who works */
     return o;
 }
 

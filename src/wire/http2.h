@@ -46,6 +46,7 @@ typedef struct {
     http_message *into;         /* set by the owner; clear when it opens */
     /* private */
     http_refusal why;
+    size_t untaken;             /* bytes of parts, see http2_took() */
     size_t header_bytes, header_count, method_at, method_len, path_at, path_len, announced;
     bool in_trailers, streamed, expects, whole, begun, ending, reset, refused;
     str views[2];               /* of the reply's body, not sent yet; behind what `kept` holds */

@@ -462,6 +462,33 @@ static void windows_open_as_bodies_are_taken(void)
     h2c_fini(&c);
 }
 
+static void what_a_closed_stream_had_not_taken_opens_the_window_again(void)
+{
+    h2c c;
+    host h;
+    h2c_init(&c, 0);
+    CHECK(host_init(&h, false));
+    for (int i = 0; i < 2 * HTTP2_WINDOW / HTTP2_STREAM_WINDOW; i++) {   /* each fills its window, and goes */
+        int32_t id = h2c_ask(&c, "POST", "/parts/slow", NULL, large, sizeof large);
+        for (int turn = 0; turn < 100; turn++) {
+            size_t skip = i || turn ? 0 : HTTP2_PREFACE_BYTES;
+            host_feed(&h, c.out.p + skip, c.out.len - skip);
+            buf_clear(&c.out);
+            if (!h.out.len) break;
+            h2c_hear(&c, h.out.p, h.out.len);
+            buf_clear(&h.out);
+        }
+        CHECK_U64(h.streams[0].parts.len, HTTP2_STREAM_WINDOW);
+        if (i % 2)
+            http2_reset(h.session, &h.streams[0].stream, HTTP2_CANCEL);
+        else
+            CHECK(nghttp2_submit_rst_stream(c.session, 0, id, NGHTTP2_CANCEL) == 0);
+        h2c_pump(&c);
+    }
+    host_fini(&h);
+    h2c_fini(&c);
+}
+
 static void large_bodies_are_not_copied_on_their_way_out(void)
 {
     h2c c;
@@ -645,6 +672,7 @@ int main(void)
         TEST(what_is_too_much_is_refused_with_its_status_at_every_cut),
         TEST(malformed_heads_never_become_requests),
         TEST(windows_open_as_bodies_are_taken),
+        TEST(what_a_closed_stream_had_not_taken_opens_the_window_again),
         TEST(large_bodies_are_not_copied_on_their_way_out),
         TEST(frames_wait_for_room),
         TEST(a_reply_in_parts_is_put_together),
