@@ -225,13 +225,12 @@ static bool paused(const conn *c)
 static void hand_over(conn *c)
 {
     conn_http2 *h = c->http2;
+    c->corked = true;   /* replies to all of one read go out together */
     while (!c->broken && h->ready.first && !paused(c)) {
         http_call *call = h->ready.first;
         move(h, call, &h->open, HANDED);
-        c->corked = h->ready.first != NULL;   /* replies to all of one read go out together */
         call_dispatch(call);
     }
-    c->corked = false;
     http2_flush(h->session);
     conn_uncork(c);
 }

@@ -503,7 +503,7 @@ static int on_send_data(nghttp2_session *session, nghttp2_frame *f, const uint8_
     return 0;
 }
 
-/* When an answer has ended before its request: the client need not go on (RFC 9113 8.1). */
+/* When an answer has ended before its request the client need not go on (RFC 9113 8.1). */
 static int on_sent(nghttp2_session *session, const nghttp2_frame *f, void *ctx)
 {
     http2 *h = ctx;
