@@ -37,7 +37,7 @@ ISA_avx512 := $(if $(findstring x86_64,$(MACHINE)),-mavx512f -mavx512bw -mavx512
 
 HERE    := $(wildcard $(ROOT)/usr/lib/*-linux-gnu)
 ALL     += $(addprefix -isystem ,$(wildcard $(ROOT)/usr/include))
-LIBS    := $(addprefix -L,$(HERE)) -Wl,--as-needed -l:libllhttp.a -l:libnghttp2.a -lyyjson -l:libyaml.a -lm -lpthread
+LIBS    := $(addprefix -L,$(HERE)) -Wl,--as-needed -l:libllhttp.a -l:libnghttp2.a -lyyjson -l:libyaml.a -l:libz.a -lm -lpthread
 empty   :=
 up       = $(subst $(empty) ,/,$(patsubst %,..,$(subst /, ,$(patsubst ./%,%,$(1)))))
 # From the folder of the program to $(HERE): relative, so that a built tree may be moved.

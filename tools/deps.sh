@@ -47,6 +47,7 @@ missing_build() {
     have ar || want binutils
     header yaml.h || want libyaml-dev
     header nghttp2/nghttp2.h || want libnghttp2-dev
+    header zlib.h || want zlib1g-dev
     header llhttp.h || other_release libllhttp-dev
     header yyjson.h || other_release libyyjson-dev libyyjson0
 }
@@ -181,4 +182,4 @@ flock 9
 install_packages
 # Always all of them: the folder is made whole or not at all.
 [ ${#fetch[@]} = 0 ] || fetch_packages build/deps "$(dpkg --print-architecture)" libllhttp-dev libyyjson-dev libyyjson0
-[ -z "$cross" ] || fetch_packages build/deps-arm64 arm64 libllhttp-dev libyyjson-dev libyyjson0 libyaml-dev libnghttp2-dev
+[ -z "$cross" ] || fetch_packages build/deps-arm64 arm64 libllhttp-dev libyyjson-dev libyyjson0 libyaml-dev libnghttp2-dev zlib1g-dev
