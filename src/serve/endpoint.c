@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/version.h"
 #include "os/proc.h"
+#include "serve/rest.h"
 #include "serve/route.h"
 #include "serve/v1.h"
 #include "serve/v2.h"
@@ -80,7 +81,7 @@ static void infer_on(endpoints *s, http_call *call, const http_request *req, con
         http_reply_error(call, 415, "Content-Encoding: expected identity, got a compressed body; send it uncompressed");
         return;
     }
-    infer_start(s->requests_of(s->ctx, http_call_loop(call)), call, req, m, protocol);
+    rest_infer(s->requests_of(s->ctx, http_call_loop(call)), call, req, m, protocol);
 }
 
 static void v2_infer(endpoints *s, http_call *call, const http_request *req, const route_args *args)

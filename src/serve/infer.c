@@ -74,7 +74,7 @@ void infer_pool_free(infer_pool *p)
     mem_free(p);
 }
 
-static infer *pool_take(infer_pool *p)
+static infer *take(infer_pool *p)
 {
     infer *r = p->idle;
     if (r) {
@@ -88,8 +88,11 @@ static infer *pool_take(infer_pool *p)
     return r;
 }
 
-static void pool_give(infer_pool *p, infer *r)
+void infer_give(infer *r)
 {
+    infer_pool *p = r->pool;
+    if (r->outputs) exec_give(r->outputs);
+    r->outputs = NULL;
     arena_reset(&r->memory);
     buf_clear(&r->reply);
     size_t bytes = room(r);
@@ -103,8 +106,9 @@ static void pool_give(infer_pool *p, infer *r)
     p->idle_bytes += bytes;
 }
 
-static void count(served *m, err_code code)
+static void count(served *m, err_code code, uint64_t since_ns)
 {
+    uint64_t now_ns = clock_now_ns();
     int status = err_http_status(code);
     if (code == ERR_OK)
         metric_add(&m->metrics.success);
@@ -112,46 +116,30 @@ static void count(served *m, err_code code)
         metric_add(&m->metrics.rejected);
     else if (code == ERR_CANCELLED)
         metric_add(&m->metrics.cancelled);
+    else if (code == ERR_TIMEOUT)
+        metric_add(&m->metrics.expired);
     else if (status < 500)
         metric_add(&m->metrics.invalid);
     else
         metric_add(&m->metrics.failure);
-}
-
-static void reply(infer *r)
-{
-    http_response res = {.status = 200, .content_type = STR("application/json"), .body = {buf_str(&r->reply), r->tail}};
-    char digits[24];
-    http_header length = {STR("Inference-Header-Content-Length"), {digits, 0}};
-    if (r->reply_json_bytes) {
-        length.value.len = (size_t)snprintf(digits, sizeof digits, "%zu", r->reply_json_bytes);
-        res.content_type = STR("application/octet-stream");
-        res.headers = &length;
-        res.header_count = 1;
-    }
-    http_reply(r->call, &res);
+    metric_time(code == ERR_OK ? &m->metrics.total : &m->metrics.failed, now_ns - since_ns);
+    if (code == ERR_OK) atomic_store_explicit(&m->metrics.last_ns, now_ns, memory_order_relaxed);
 }
 
 static void log_failure(const infer *r)
 {
     char fields[200];
-    str id = http_call_request_id(r->call);
-    snprintf(fields, sizeof fields, "request=" STR_FMT, STR_ARG(id));
+    snprintf(fields, sizeof fields, "request=" STR_FMT, STR_ARG(r->request_id));
     log_write(LOG_ERROR, fields, "model '" STR_FMT "': %s", STR_ARG(r->model->name), r->failure.text);
 }
 
 /* The end of every request, on its loop. */
 static void finish(infer *r)
 {
-    count(r->model, r->failure.code);
-    if (r->failure.code) {
-        if (err_http_status(r->failure.code) >= 500) log_failure(r);
-        http_reply_error(r->call, err_http_status(r->failure.code), r->failure.text);
-    } else {
-        reply(r);
-    }
-    if (r->outputs) exec_give(r->outputs);
-    pool_give(r->pool, r);
+    err_code code = r->failure.code;
+    count(r->model, code, r->since_ns);
+    if (code && err_http_status(code) >= 500) log_failure(r);
+    r->answered(r);
 }
 
 static void done_on_loop(loop *on, loop_msg *m)
@@ -166,7 +154,7 @@ static void settle(infer *r)
         pushing = NULL;
         finish(r);
     } else {
-        loop_post(http_call_loop(r->call), &r->done_msg);
+        loop_post(r->on, &r->done_msg);
     }
 }
 
@@ -230,6 +218,8 @@ static err_code read_body(infer *r)
     if (atomic_load_explicit(&r->item.cancelled, memory_order_relaxed))
         return err_set(&r->failure, ERR_CANCELLED, "cancelled before it was read");
     uint64_t since_ns = clock_now_ns();
+    if (r->deadline_us && since_ns / 1000 >= r->deadline_us)
+        return err_set(&r->failure, ERR_TIMEOUT, "the deadline passed before it was read");
     err_code rc = r->protocol->read(r, &r->failure);
     metric_time(&r->model->metrics.preprocess, clock_now_ns() - since_ns);
     buf_clear(&r->scratch);
@@ -248,38 +238,17 @@ static void read_and_push(infer *r)
 
 static void read_on_worker(compute_job *j) { read_and_push(OF(job, j)); }
 
-/* "Inference-Header-Content-Length: N" splits the body into JSON and tensors. */
-static err_code split(infer *r, const http_request *req, err *e)
+infer *infer_take(infer_pool *p, served *of, const infer_protocol *protocol)
 {
-    str length = http_header_get(req, "Inference-Header-Content-Length");
-    uint64_t n = 0;
-    infer_body(r, &r->pool->opts, req->body, req->body.len);
-    r->has_binary = length.len > 0;
-    r->octets = str_is(http_header_get(req, "Content-Type"), "application/octet-stream");
-    if (!r->has_binary) return ERR_OK;
-    if (!str_u64(length, &n) || n > r->body.len)
-        return err_set(e, ERR_INVALID,
-                       "Inference-Header-Content-Length: expected bytes of JSON in 0..%zu, got '" STR_FMT "'",
-                       r->body.len, STR_ARG(length));
-    r->json_bytes = n;
-    return ERR_OK;
-}
-
-/* Nobody waits for the answer any more. */
-static void client_gone(void *ctx)
-{
-    infer *r = ctx;
-    atomic_store_explicit(&r->item.cancelled, true, memory_order_relaxed);
-}
-
-void infer_start(infer_pool *p, http_call *call, const http_request *req, served *of, const infer_protocol *protocol)
-{
-    infer *r = pool_take(p);
+    infer *r = take(p);
     if (!r) {
-        count(of, ERR_NOMEM);
-        http_reply_error(call, err_http_status(ERR_NOMEM), "no memory for the request");
-        return;
+        count(of, ERR_NOMEM, clock_now_ns());
+        return NULL;
     }
+    r->on = NULL;
+    r->request_id = (str){0};
+    r->deadline_us = 0;
+    r->has_binary = r->octets = false;
     r->model = of;
     r->inputs = NULL;
     r->wants = NULL;
@@ -289,24 +258,32 @@ void infer_start(infer_pool *p, http_call *call, const http_request *req, served
     r->outputs = NULL;
     r->tail = (str){0};
     r->reply_json_bytes = 0;
+    r->failure.code = ERR_OK;
     r->item.done = item_done;
     atomic_store_explicit(&r->item.cancelled, false, memory_order_relaxed);
     r->job = (compute_job){.run = read_on_worker};
     r->done_msg = (loop_msg){.run = done_on_loop};
+    r->since_ns = clock_now_ns();
     r->protocol = protocol;
     r->pool = p;
-    r->call = call;
-    r->failure.code = ERR_OK;
-    http_call_on_gone(call, client_gone, r);
+    return r;
+}
 
-    err_code rc = split(r, req, &r->failure);
-    bool large = r->json_bytes > INFER_READ_INLINE_BYTES || r->body.len > INFER_READ_INLINE_BINARY;
-    if (rc == ERR_OK && large) {
-        rc = compute_submit(p->opts.compute, &r->job, &r->failure);
-        if (rc == ERR_OK) return;
-    }
-    if (rc) {
-        finish(r);
+void infer_cancel(infer *r) { atomic_store_explicit(&r->item.cancelled, true, memory_order_relaxed); }
+
+void infer_refuse(infer *r)
+{
+    INVARIANT(r->failure.code != ERR_OK);
+    finish(r);
+}
+
+void infer_start(infer *r, str body, size_t json_bytes)
+{
+    bool large = json_bytes > INFER_READ_INLINE_BYTES || body.len > INFER_READ_INLINE_BINARY;
+    infer_body(r, &r->pool->opts, body, json_bytes);
+    r->item.deadline_us = r->deadline_us;
+    if (large) {
+        if (compute_submit(r->pool->opts.compute, &r->job, &r->failure)) finish(r);
         return;
     }
     pushing = r;

@@ -6,10 +6,11 @@
  *
  * A protocol is two functions: read turns the body into the model's input tensors and what the client wants back,
  * write turns outputs into bytes.  Both run on a loop or on a pool worker and touch only their infer.
- * Requests come from a pool per loop and keep their memory, so a steady load does not allocate. */
+ * Who asks is not known here: rest.h and rpc.h take a request, start it and are told when it is answered.  Requests come
+ * from a pool per loop and keep their memory, so a steady load does not allocate. */
 #ifndef SERVE_INFER_H
 #define SERVE_INFER_H
-#include "net/http.h"
+#include "async/loop.h"
 #include "serve/repository.h"
 
 enum {
@@ -32,7 +33,7 @@ typedef struct infer_pool infer_pool;
 
 typedef struct {
     err_code (*read)(infer *r, err *e); /* fills inputs, wants, id from body; the body lives until the reply */
-    err_code (*write)(infer *r, err *e); /* fills reply, tail, content_type from the outputs */
+    err_code (*write)(infer *r, err *e); /* fills reply and tail from the outputs */
 } infer_protocol;
 
 typedef struct {
@@ -47,11 +48,19 @@ typedef struct {
 } infer_opts;
 
 struct infer {
+    /* set by whoever asks, before infer_start() */
+    loop *on; /* where that is called, and answered() */
+    str request_id; /* for logs; valid until answered() */
+    uint64_t deadline_us; /* on the loop's clock: what has not run by then is dropped, ERR_TIMEOUT; 0 = none */
+    bool has_binary; /* REST: the header Inference-Header-Content-Length was there */
+    bool octets; /* REST: Content-Type: application/octet-stream */
+    /* Once, with `failure`, or with `reply` and `tail`.  Takes the request back: infer_give(). */
+    void (*answered)(infer *r);
+    void *asker; /* the asker's own */
+
     served *model;
     str body;
-    size_t json_bytes; /* of the body: Inference-Header-Content-Length, or all of it */
-    bool has_binary; /* the header was there */
-    bool octets; /* Content-Type: application/octet-stream */
+    size_t json_bytes; /* of the body: what costs time to read; REST's JSON ends there */
     arena memory; /* lives as long as the request */
     buf scratch; /* for read; empty before and after */
     tensor *inputs; /* one per model input */
@@ -62,15 +71,15 @@ struct infer {
     exec *outputs; /* in write */
     buf reply;
     str tail; /* sent after reply; lives in the outputs */
-    size_t reply_json_bytes; /* != 0: an Inference-Header-Content-Length answer */
+    size_t reply_json_bytes; /* REST: != 0: an Inference-Header-Content-Length answer */
+    err failure; /* code ERR_OK = none */
     /* private */
     queue_item item;
     compute_job job; /* what a worker does for it */
     loop_msg done_msg;
+    uint64_t since_ns;
     const infer_protocol *protocol;
     infer_pool *pool;
-    http_call *call;
-    err failure;
     infer *next;
 };
 
@@ -83,8 +92,13 @@ void infer_init(infer *r, const infer_opts *opts);
 void infer_body(infer *r, const infer_opts *opts, str body, size_t json_bytes);
 void infer_fini(infer *r);
 
-/* Takes over the call: it is answered with the outputs or with an error.  json_bytes as in struct infer. */
-void infer_start(infer_pool *p, http_call *call, const http_request *req, served *of, const infer_protocol *protocol);
+infer *infer_take(infer_pool *p, served *of, const infer_protocol *protocol) MUST_USE; /* NULL = no memory */
+void infer_give(infer *r);
+/* answered() is called, possibly before this returns.  json_bytes as in struct infer. */
+void infer_start(infer *r, str body, size_t json_bytes);
+/* The answer to what could not be started, with `failure` set: counted, logged, answered() before this returns. */
+void infer_refuse(infer *r);
+void infer_cancel(infer *r); /* started, not yet answered: it ends soon, with ERR_CANCELLED unless it was done */
 
 /* Room for the input tensors; protocols call it first.  Data pointers are NULL until set. */
 err_code infer_inputs(infer *r, err *e) MUST_USE;

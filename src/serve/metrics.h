@@ -26,10 +26,13 @@ typedef _Atomic int64_t metric_gauge;
     X(predict, histogram, "request_predict_seconds", "Running the model, without waiting.") \
     X(postprocess, histogram, "request_postprocess_seconds", "Writing tensors into an answer.") \
     X(queue_wait, histogram, "proa_queue_wait_seconds", "From the end of reading a request to the start of its run.") \
+    X(total, histogram, "proa_inference_seconds", "From a whole request to its result.") \
+    X(failed, histogram, "proa_inference_failed_seconds", "From a whole request to its error.") \
     X(success, counter, "proa_inference_success_total", "Requests answered with a result.") \
     X(invalid, counter, "proa_inference_invalid_total", "Requests refused for what they hold (4xx).") \
     X(failure, counter, "proa_inference_failure_total", "Requests that failed in the server (5xx).") \
     X(cancelled, counter, "proa_inference_cancelled_total", "Requests whose client went away before the answer.") \
+    X(expired, counter, "proa_inference_expired_total", "Requests whose deadline passed before the answer.") \
     X(rejected, counter, "proa_queue_rejected_total", "Requests refused because the queue was full (429).") \
     X(waiting, gauge, "proa_queue_waiting", "Requests in the queue now.") \
     X(running, gauge, "proa_inference_running", "Runs in progress now.")
@@ -38,6 +41,7 @@ typedef struct {
 #define X(member, type, name, help) metric_##type member;
     METRICS_MODEL(X)
 #undef X
+    _Atomic uint64_t last_ns; /* on clock_now_ns(), of the last result; 0 = none yet; for V2's statistics */
 } metrics_model;
 
 #define METRICS_SERVER(X) \

@@ -49,6 +49,16 @@ static void run(queue *q, queue_item *item, exec *x)
     item->done(item, x, &e);
 }
 
+/* Does anybody still wait for it? */
+static err_code alive(const queue_item *item, err *e)
+{
+    if (atomic_load_explicit(&item->cancelled, memory_order_relaxed))
+        return err_set(e, ERR_CANCELLED, "cancelled while it waited");
+    if (item->deadline_us && clock_now_us() >= item->deadline_us)
+        return err_set(e, ERR_TIMEOUT, "the deadline passed while it waited");
+    return ERR_OK;
+}
+
 static void serve(void *ctx, stage *s)
 {
     queue *q = ctx;
@@ -58,9 +68,7 @@ static void serve(void *ctx, stage *s)
     queue_item *item = (queue_item *)(void *)((char *)link - offsetof(queue_item, link));
     exec *x = NULL;
     err e = {0};
-    bool cancelled = atomic_load_explicit(&item->cancelled, memory_order_relaxed);
-    err_code rc = cancelled ? err_set(&e, ERR_CANCELLED, "cancelled while it waited") : take(q, item, &x, &e);
-    if (rc)
+    if (alive(item, &e) || take(q, item, &x, &e))
         item->done(item, NULL, &e);
     else
         run(q, item, x);

@@ -17,6 +17,7 @@ struct queue_item {
     /* set by the caller */
     const tensor *inputs; /* one per model input, in the model's order; data live until done() */
     _Atomic bool cancelled; /* any thread may set it, also while the item waits: ERR_CANCELLED at the next node */
+    uint64_t deadline_us; /* on clock_now_us(): not run after it, ERR_TIMEOUT; 0 = none */
     /* Runs on the thread that ran the model.  x holds the outputs until exec_give(), which is now the callee's to call;
      * x == NULL on failure, with the reason in e. */
     void (*done)(queue_item *item, exec *x, const err *e);

@@ -106,6 +106,26 @@ static void a_run_gives_the_outputs_to_done(void)
     stop(&b);
 }
 
+static void what_waited_past_its_deadline_is_not_run(void)
+{
+    bench b;
+    ask late, early;
+    err e;
+    start(&b, 8, 0);
+    ask_init(&late, 1);
+    ask_init(&early, 2);
+    late.item.deadline_us = 1;
+    early.item.deadline_us = clock_now_us() + 60000000;
+    CHECK(queue_push(b.queue, &late.item, &e) == ERR_OK && queue_push(b.queue, &early.item, &e) == ERR_OK);
+    wait_done(&late);
+    wait_done(&early);
+    CHECK(late.code == ERR_TIMEOUT && early.code == ERR_OK && early.got == 4);
+    uint64_t runs, ns;
+    metric_sum(&b.rig.served.metrics.predict, &runs, &ns);
+    CHECK_U64(runs, 1);
+    stop(&b);
+}
+
 static void a_cheap_model_runs_at_once_after_its_first_run(void)
 {
     bench b;
@@ -348,7 +368,7 @@ int main(void)
 {
     static const test_case cases[] = {
         TEST(a_run_gives_the_outputs_to_done),
-        TEST(a_cheap_model_runs_at_once_after_its_first_run),
+        TEST(what_waited_past_its_deadline_is_not_run), TEST(a_cheap_model_runs_at_once_after_its_first_run),
         TEST(a_full_queue_gives_the_item_back_and_cancelled_items_never_run),
         TEST(only_what_may_pass_later_is_worth_another_try),
         TEST(the_time_in_the_queue_is_counted_apart),

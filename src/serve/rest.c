@@ -1,0 +1,65 @@
+#include "serve/rest.h"
+
+#include <stdio.h>
+
+static void answer(http_call *call, infer *r)
+{
+    http_response res = {.status = 200, .content_type = STR("application/json"), .body = {buf_str(&r->reply), r->tail}};
+    char digits[24];
+    http_header length = {STR("Inference-Header-Content-Length"), {digits, 0}};
+    if (r->reply_json_bytes) {
+        length.value.len = (size_t)snprintf(digits, sizeof digits, "%zu", r->reply_json_bytes);
+        res.content_type = STR("application/octet-stream");
+        res.headers = &length;
+        res.header_count = 1;
+    }
+    http_reply(call, &res);
+}
+
+static void answered(infer *r)
+{
+    http_call *call = r->asker;
+    if (r->failure.code)
+        http_reply_error(call, err_http_status(r->failure.code), r->failure.text);
+    else
+        answer(call, r);
+    infer_give(r);
+}
+
+/* Nobody waits for the answer any more. */
+static void client_gone(void *ctx) { infer_cancel(ctx); }
+
+/* "Inference-Header-Content-Length: N" splits the body into JSON and tensors. */
+static err_code split(infer *r, const http_request *req, size_t *ret_json_bytes, err *e)
+{
+    str length = http_header_get(req, "Inference-Header-Content-Length");
+    uint64_t n = req->body.len;
+    r->has_binary = length.len > 0;
+    r->octets = str_is(http_header_get(req, "Content-Type"), "application/octet-stream");
+    if (r->has_binary && (!str_u64(length, &n) || n > req->body.len))
+        return err_set(e, ERR_INVALID,
+                       "Inference-Header-Content-Length: expected bytes of JSON in 0..%zu, got '" STR_FMT "'",
+                       req->body.len, STR_ARG(length));
+    *ret_json_bytes = n;
+    return ERR_OK;
+}
+
+void rest_infer(infer_pool *p, http_call *call, const http_request *req, served *of, const infer_protocol *protocol)
+{
+    size_t json_bytes = 0;
+    infer *r = infer_take(p, of, protocol);
+    if (!r) {
+        http_reply_error(call, err_http_status(ERR_NOMEM), "no memory for the request");
+        return;
+    }
+    r->on = http_call_loop(call);
+    r->request_id = http_call_request_id(call);
+    r->answered = answered;
+    r->asker = call;
+    if (split(r, req, &json_bytes, &r->failure)) {
+        infer_refuse(r);
+        return;
+    }
+    http_call_on_gone(call, client_gone, r);
+    infer_start(r, req->body, json_bytes);
+}
