@@ -101,26 +101,45 @@ static err_code run(serve_rig *r, const infer_protocol *protocol, err *e)
     return rc ? rc : buf_check(&r->request.reply, "answer", e);
 }
 
-const char *serve_rig_ask(serve_rig *r, const infer_protocol *protocol, str json, str binary)
+/* NULL, or status and error. */
+static const char *ask(serve_rig *r, const infer_protocol *protocol, str json, str binary)
 {
     err e = {0};
     err_code rc = serve_rig_read(r, protocol, json, binary, &e);
     r->tail = (str){"", 0};
     if (rc == ERR_OK) rc = run(r, protocol, &e);
-    if (rc) {
-        if (rc == ERR_LIMIT) rc = ERR_TOO_LARGE; /* as infer.c does */
-        snprintf(r->text, sizeof r->text, "%d %s", err_http_status(rc), e.text);
-        return r->text;
-    }
+    if (rc == ERR_OK) return NULL;
+    if (rc == ERR_LIMIT) rc = ERR_TOO_LARGE; /* as infer.c does */
+    snprintf(r->text, sizeof r->text, "%d %s", err_http_status(rc), e.text);
+    return r->text;
+}
+
+/* The answer from its byte `from` on, in one piece. */
+static void tail_gather(serve_rig *r, size_t from)
+{
+    str all = buf_str(&r->request.reply);
+    buf_clear(&r->tail_bytes);
+    buf_put(&r->tail_bytes, all.p + from, all.len - from);
+    buf_put_str(&r->tail_bytes, r->request.tail);
+    r->tail = buf_str(&r->tail_bytes);
+}
+
+const char *serve_rig_ask(serve_rig *r, const infer_protocol *protocol, str json, str binary)
+{
+    if (ask(r, protocol, json, binary)) return r->text;
     str all = buf_str(&r->request.reply);
     size_t head = r->request.reply_json_bytes ? r->request.reply_json_bytes : all.len;
     INVARIANT(head <= all.len && (r->request.reply_json_bytes || r->request.tail.len == 0));
     snprintf(r->text, sizeof r->text, "200 %.*s", (int)head, all.p);
-    buf_clear(&r->tail_bytes);
-    buf_put(&r->tail_bytes, all.p + head, all.len - head);
-    buf_put_str(&r->tail_bytes, r->request.tail);
-    r->tail = buf_str(&r->tail_bytes);
+    tail_gather(r, head);
     return r->text;
+}
+
+const char *serve_rig_ask_message(serve_rig *r, const infer_protocol *protocol, str message)
+{
+    const char *failed = ask(r, protocol, message, (str){0});
+    if (!failed) tail_gather(r, r->request.reply_head);
+    return failed;
 }
 
 const char *serve_rig_save(onnx_build *made, char path[64])

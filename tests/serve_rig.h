@@ -23,6 +23,8 @@ void serve_rig_start(serve_rig *r, onnx_build *made);
 void serve_rig_stop(serve_rig *r);
 /* binary.p == NULL: no Inference-Header-Content-Length. */
 const char *serve_rig_ask(serve_rig *r, const infer_protocol *protocol, str json, str binary);
+/* The same with a protobuf message: NULL, and the answer's message in `tail`; or status and error. */
+const char *serve_rig_ask_message(serve_rig *r, const infer_protocol *protocol, str message);
 /* Frees what the last ask holds, as the next one does too. */
 void serve_rig_forget(serve_rig *r);
 /* Only reads: the tensors are in r->request until the next call. */

@@ -256,6 +256,7 @@ infer *infer_take(infer_pool *p, served *of, const infer_protocol *protocol)
     r->id = (str){0};
     r->variant = 0;
     r->outputs = NULL;
+    r->reply_head = 0;
     r->tail = (str){0};
     r->reply_json_bytes = 0;
     r->failure.code = ERR_OK;

@@ -70,6 +70,7 @@ struct infer {
     uint32_t variant; /* the protocol's own note from read for write */
     exec *outputs; /* in write */
     buf reply;
+    size_t reply_head; /* where the answer begins in it: gRPC leaves room for its prefix */
     str tail; /* sent after reply; lives in the outputs */
     size_t reply_json_bytes; /* REST: != 0: an Inference-Header-Content-Length answer */
     err failure; /* code ERR_OK = none */

@@ -54,14 +54,28 @@ static err_code binary_read(reader *rd, tensor *t, str name, uint64_t bytes, err
     return v2_raw_read(rd->r, t, name, raw, &words, e);
 }
 
+/* Of a tensor; NULL = it has none. */
+static err_code parameters_check(yyjson_val *parameters, bool output, err *e)
+{
+    yyjson_val *key, *v;
+    size_t i, n;
+    err_code rc = parameters ? json_obj(parameters, "parameters", e) : ERR_OK;
+    if (rc) return rc;
+    yyjson_obj_foreach(parameters, i, n, key, v)
+    {
+        (void)v;
+        rc = v2_parameter_check((str){yyjson_get_str(key), yyjson_get_len(key)}, output, e);
+        if (rc) return rc;
+    }
+    return ERR_OK;
+}
+
 /* Where the values are: binary_data_size among the parameters, else "data". */
 static err_code data_read(reader *rd, tensor *t, str name, yyjson_val *input, err *e)
 {
     yyjson_val *parameters = optional(input, "parameters"), *data = optional(input, "data");
     yyjson_val *size = optional(parameters, "binary_data_size");
-    err_code rc = parameters ? json_obj(parameters, "parameters", e) : ERR_OK;
-    if (rc == ERR_OK && yyjson_obj_get(parameters, "shared_memory_region"))
-        rc = err_set(e, ERR_INVALID, "parameters: shared_memory_region is not supported");
+    err_code rc = parameters_check(parameters, false, e);
     if (rc == ERR_OK && data && size) rc = err_set(e, ERR_INVALID, "expected data or binary_data_size, got both");
     if (rc == ERR_OK && !data && !size)
         rc = err_set(e, ERR_INVALID, "expected data or parameters.binary_data_size, got none");
@@ -127,17 +141,12 @@ static err_code flag_read(yyjson_val *parameters, const char *key, bool *ret, er
 
 static err_code want_read(infer *r, size_t at, yyjson_val *v, bool binary, err *e)
 {
-    static const char *const refused[] = {"classification", "shared_memory_region"};
     str name;
     err_code rc = json_obj(v, "output", e);
     if (rc == ERR_OK) rc = json_str(yyjson_obj_get(v, "name"), "name", &name, e);
     if (rc) return err_wrap(e, "outputs[%zu]", at);
     yyjson_val *parameters = optional(v, "parameters");
-    if (parameters) rc = json_obj(parameters, "parameters", e);
-    for (size_t k = 0; k < COUNTOF(refused) && rc == ERR_OK; k++) {
-        if (yyjson_obj_get(parameters, refused[k]))
-            rc = err_set(e, ERR_INVALID, "parameters: %s is not supported", refused[k]);
-    }
+    rc = parameters_check(parameters, true, e);
     if (rc == ERR_OK) rc = flag_read(parameters, "binary_data", &binary, e);
     if (rc) return err_wrap(e, "output '" STR_FMT "'", STR_ARG(name));
     return v2_want_named(r, at, name, binary, e);

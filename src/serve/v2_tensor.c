@@ -109,6 +109,13 @@ err_code v2_raw_read(infer *r, tensor *t, str name, str raw, const v2_raw_words 
     return ERR_OK;
 }
 
+err_code v2_parameter_check(str name, bool output, err *e)
+{
+    if (str_is(name, "shared_memory_region") || (output && str_is(name, "classification")))
+        return err_set(e, ERR_INVALID, "parameters: " STR_FMT " is not supported", STR_ARG(name));
+    return ERR_OK;
+}
+
 err_code v2_wants_new(infer *r, err *e)
 {
     uint32_t outputs = model_output_count(r->model->model);

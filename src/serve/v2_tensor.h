@@ -21,6 +21,9 @@ err_code v2_inputs_complete(const infer *r, const bool *given, size_t count, err
 /* Sets t->data. */
 err_code v2_raw_read(infer *r, tensor *t, str name, str raw, const v2_raw_words *words, err *e) MUST_USE;
 
+/* A parameter of a tensor: those that ask for what this server has not are refused by name, others are ignored. */
+err_code v2_parameter_check(str name, bool output, err *e) MUST_USE;
+
 /* Room for the wanted outputs; then each by its name, or all of them. */
 err_code v2_wants_new(infer *r, err *e) MUST_USE;
 err_code v2_want_named(infer *r, size_t at, str name, bool binary, err *e) MUST_USE;

@@ -335,6 +335,12 @@ void pb_put_packed_i64(buf *b, uint32_t number, const int64_t *v, size_t count)
 
 size_t pb_head_size(uint32_t number, size_t len) { return pb_varint_size((uint64_t)number << 3) + pb_varint_size(len); }
 
+void pb_print_head(uint8_t *to, uint32_t number, size_t len)
+{
+    INVARIANT(number >= 1 && number <= PB_NUMBER_MAX);
+    varint_write(to + varint_write(to, (uint64_t)number << 3 | (uint64_t)PB_BYTES), len);
+}
+
 size_t pb_open(buf *b, uint32_t number)
 {
     pb_put_head(b, number, 0);

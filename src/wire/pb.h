@@ -81,6 +81,7 @@ size_t pb_open(buf *b, uint32_t number);
 void pb_close(buf *b, size_t opened);
 void pb_put_head(buf *b, uint32_t number, size_t len);
 size_t pb_head_size(uint32_t number, size_t len);                /* bytes that pb_put_head writes */
+void pb_print_head(uint8_t *to, uint32_t number, size_t len);    /* into just that many */
 size_t pb_varint_size(uint64_t v);
 
 #endif
