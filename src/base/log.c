@@ -4,12 +4,14 @@
 
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
 enum { FIELDS_MAX = 1024 };   /* of a line: a long message is cut, its fields (request id, model) are kept */
 
 static log_opts the_log;
+static _Atomic log_level lowest;
 static const char *const names[LOG_LEVELS] = {"debug", "info", "warn", "error"};
 static const char mark[] = "...";
 
@@ -20,8 +22,15 @@ typedef struct {
     bool cut;
 } piece;
 
-void log_setup(const log_opts *opts) { the_log = *opts; }
-bool log_on(log_level level) { return the_log.sink && the_log.clock_us && level >= the_log.level; }
+void log_setup(const log_opts *opts)
+{
+    the_log = *opts;
+    log_level_set(opts->level);
+}
+
+void log_level_set(log_level level) { atomic_store_explicit(&lowest, level, memory_order_relaxed); }
+log_level log_level_now(void) { return atomic_load_explicit(&lowest, memory_order_relaxed); }
+bool log_on(log_level level) { return the_log.sink && the_log.clock_us && level >= log_level_now(); }
 
 const char *log_level_name(log_level level)
 {

@@ -18,6 +18,8 @@ typedef struct {
 } log_opts;
 
 void log_setup(const log_opts *opts);               /* once, before threads start */
+void log_level_set(log_level level);                /* any thread, any time */
+log_level log_level_now(void);
 bool log_on(log_level level);
 /* `fields` is NULL or "key=value key2=value2" pairs made by the caller; values hold no blanks. */
 void log_write(log_level level, const char *fields, const char *fmt, ...) PRINTF(3, 4);
