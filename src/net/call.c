@@ -194,6 +194,8 @@ void http_call_on_gone(http_call *call, void (*fn)(void *ctx), void *ctx)
     call->gone_ctx = ctx;
 }
 
+bool http_call_in_parts(const http_call *call) { return call->streamed; }
+
 void http_call_on_part(http_call *call, http_part *fn, void *ctx)
 {
     INVARIANT(call->streamed && !call->answered);

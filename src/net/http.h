@@ -71,6 +71,7 @@ void http_reply_begin(http_call *call, const http_response *res);   /* without b
 bool http_reply_part(http_call *call, str bytes);
 void http_reply_end(http_call *call, const http_header *trailers, size_t count);
 void http_reply_abort(http_call *call);   /* it has begun and cannot be ended: the client is shown that it is cut */
+bool http_call_in_parts(const http_call *call);   /* begin() was asked and said yes: a body is to come */
 void http_call_on_part(http_call *call, http_part *fn, void *ctx);
 void http_call_took(http_call *call, size_t bytes);   /* of parts: so many more may come */
 /* fn(ctx) runs on the call's loop, once, when http_reply_part() said false and half of what waited is gone. */
