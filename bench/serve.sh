@@ -10,5 +10,5 @@ shared=${PROA_SHARED:-../shared}
 make -s all build/venv/.ready
 mkdir -p build/bench
 exec build/venv/bin/python "$shared/bench/serve/serve.py" --venvs "${PEER_VENVS:-build/peers}" --only nginx,triton-native,candidate \
-    --work v2,v1,img-v2,img-bin --json build/bench/serve.json \
+    --work v2,v1,grpc,img-v2,img-bin,img-grpc --json build/bench/serve.json \
     --candidate "$PWD/build/proa serve tiny={model} img={img} --port {port} --log-level warn" "$@"

@@ -15,11 +15,11 @@ enum { GOT_ROOM = 8 << 20, TIMEOUT_US = 20000000 };
 
 static char got_bytes[GOT_ROOM + 1];
 
-static infer_pool *requests_of(void *ctx, const loop *on)
+static const endpoint_pools *pools_of(void *ctx, const loop *on)
 {
     http_rig *r = ctx;
     INVARIANT(on == r->loop);
-    return r->requests;
+    return &r->pools;
 }
 
 static void on_timeout(loop_timer *t)
@@ -54,19 +54,24 @@ static err_code open_all(http_rig *r, err *e)
 {
     err_code rc = compute_new(&r->pool, (uint32_t)r->conf.threads, e);
     if (rc == ERR_OK) rc = loop_new(&r->loop, 1, e);
-    infer_opts io = {
-        .compute = r->pool, .memory_bytes_max = r->conf.memory_bytes_max, .reply_bytes_max = r->conf.reply_bytes_max};
-    if (rc == ERR_OK) rc = infer_pool_new(&r->requests, &io, e);
+    endpoint_pools_opts po = {.endpoints = &r->endpoints,
+                              .on = r->loop,
+                              .infer = {.compute = r->pool,
+                                        .memory_bytes_max = r->conf.memory_bytes_max,
+                                        .reply_bytes_max = r->conf.reply_bytes_max},
+                              .message_bytes_max = r->conf.body_bytes_max};
+    if (rc == ERR_OK) rc = endpoint_pools_init(&r->pools, &po, e);
     server_opts so = {.address = "127.0.0.1",
                       .loops = &r->loop,
                       .loop_count = 1,
                       .handler = endpoints_handle,
+                      .begin = endpoints_begin,
                       .ctx = &r->endpoints,
                       .id_seed = 7};
     if (rc == ERR_OK) rc = server_new(&r->server, &so, e);
     if (rc == ERR_OK) rc = repository_open(&r->endpoints.models, &r->conf, r->pool, e);
     if (rc == ERR_OK) rc = loop_timer_set(r->loop, &r->timeout, UINT64_MAX / 2, e);
-    r->endpoints.requests_of = requests_of;
+    r->endpoints.pools_of = pools_of;
     r->endpoints.ctx = r;
     r->endpoints.server = r->server;
     r->endpoints.pool = r->pool;
@@ -94,7 +99,7 @@ void http_rig_stop(http_rig *r)
     if (r->loop) loop_flush(r->loop);
     server_free(r->server);
     loop_free(r->loop);
-    infer_pool_free(r->requests);
+    endpoint_pools_fini(&r->pools);
     repository_free(r->endpoints.models);
     arena_fini(&r->memory);
 }

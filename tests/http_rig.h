@@ -13,7 +13,7 @@ typedef struct {
     compute *pool;
     loop *loop;
     server *server;
-    infer_pool *requests;
+    endpoint_pools pools;
     endpoints endpoints;
     /* the client */
     loop_fd client; /* fd -1 = not connected */

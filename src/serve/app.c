@@ -18,8 +18,8 @@
 typedef struct {
     thread thread;
     loop *loop;
-    infer_pool *requests;
-    loop_msg stop;
+    endpoint_pools pools;
+    loop_msg stop, leave;
     bool started, stopped;
     err failure;
 } lane; /* a loop, its thread, its requests */
@@ -39,11 +39,11 @@ struct app {
 
 enum { SIGNALS_NONE = -1 };
 
-static infer_pool *requests_of(void *ctx, const loop *on)
+static const endpoint_pools *pools_of(void *ctx, const loop *on)
 {
     const app *a = ctx;
     for (size_t i = 0; i < a->lane_count; i++)
-        if (a->lanes[i].loop == on) return a->lanes[i].requests;
+        if (a->lanes[i].loop == on) return &a->lanes[i].pools;
     INVARIANT(!"a call from a loop that is not ours");
     return NULL;
 }
@@ -73,6 +73,21 @@ static void notice_over(loop_timer *t)
     server_drain(a->server, a->conf->drain_wait_ms * 1000, drained, a);
 }
 
+static void leave_here(loop *on, loop_msg *m)
+{
+    (void)on;
+    endpoint_pools_leave(&((lane *)(void *)((char *)m - offsetof(lane, leave)))->pools);
+}
+
+static void leave(app *a)
+{
+    endpoints_leave(&a->endpoints);
+    for (size_t i = 0; i < a->lane_count; i++) {
+        a->lanes[i].leave.run = leave_here;
+        loop_post(a->loops[i], &a->lanes[i].leave);
+    }
+}
+
 static void on_signal(loop_fd *f, uint32_t events)
 {
     (void)events;
@@ -88,7 +103,7 @@ static void on_signal(loop_fd *f, uint32_t events)
         }
         a->leaving = true;
         log_write(LOG_INFO, NULL, "signal %d: not ready from now on, answering what was accepted", number);
-        endpoints_leave(&a->endpoints);
+        leave(a);
         uint64_t wait_us = number == PROC_SIGNAL_TERM ? a->conf->drain_notice_ms * 1000 : 0;
         if (loop_timer_set(a->loops[0], &a->notice, loop_now_us(a->loops[0]) + wait_us, &e)) notice_over(&a->notice);
     }
@@ -97,9 +112,11 @@ static void on_signal(loop_fd *f, uint32_t events)
 static err_code lanes_new(app *a, err *e)
 {
     size_t n = a->conf->loops ? a->conf->loops : cgroup_cpus();
-    const infer_opts requests = {.compute = a->pool,
-                                 .memory_bytes_max = a->conf->memory_bytes_max,
-                                 .reply_bytes_max = a->conf->reply_bytes_max};
+    endpoint_pools_opts po = {.endpoints = &a->endpoints,
+                              .infer = {.compute = a->pool,
+                                        .memory_bytes_max = a->conf->memory_bytes_max,
+                                        .reply_bytes_max = a->conf->reply_bytes_max},
+                              .message_bytes_max = a->conf->body_bytes_max};
     a->lanes = mem_new0(lane, n);
     a->loops = mem_new0(loop *, n);
     if (!a->lanes || !a->loops) return err_set(e, ERR_NOMEM, "loops: no memory for %zu", n);
@@ -107,7 +124,8 @@ static err_code lanes_new(app *a, err *e)
         uint64_t seed;
         err_code rc = random_u64(&seed, e);
         if (rc == ERR_OK) rc = loop_new(&a->lanes[i].loop, seed, e);
-        if (rc == ERR_OK) rc = infer_pool_new(&a->lanes[i].requests, &requests, e);
+        po.on = a->lanes[i].loop;
+        if (rc == ERR_OK) rc = endpoint_pools_init(&a->lanes[i].pools, &po, e);
         a->loops[i] = a->lanes[i].loop;
         a->lane_count = i + 1;
         if (rc) return rc;
@@ -136,6 +154,7 @@ static err_code server_open(app *a, err *e)
                       .loop_count = a->lane_count,
                       .limits = limits,
                       .handler = endpoints_handle,
+                      .begin = endpoints_begin,
                       .ctx = &a->endpoints,
                       .replied = c->log_requests ? access_log : NULL};
     err_code rc = random_u64(&so.id_seed, e);
@@ -160,7 +179,7 @@ err_code app_new(app **ret, const conf *c, err *e)
     if (rc == ERR_OK) rc = server_open(a, e);
     if (rc == ERR_OK) rc = repository_open(&a->endpoints.models, c, a->pool, e);
     if (rc) return rc;
-    a->endpoints.requests_of = requests_of;
+    a->endpoints.pools_of = pools_of;
     a->endpoints.ctx = a;
     a->endpoints.server = a->server;
     a->endpoints.pool = a->pool;
@@ -183,7 +202,7 @@ void app_free(app *a)
     server_free(a->server);
     for (size_t i = 0; i < a->lane_count; i++) {
         loop_free(a->lanes[i].loop);
-        infer_pool_free(a->lanes[i].requests);
+        endpoint_pools_fini(&a->lanes[i].pools);
     }
     repository_free(a->endpoints.models);
     if (a->signals.fd != SIGNALS_NONE) proc_signals_close(a->signals.fd);

@@ -7,6 +7,7 @@
 #include "os/proc.h"
 #include "serve/rest.h"
 #include "serve/route.h"
+#include "serve/rpc.h"
 #include "serve/v1.h"
 #include "serve/v2.h"
 #include "wire/json_text.h"
@@ -60,7 +61,7 @@ static void reply_json(http_call *call, int status, str body)
     reply_text(call, status, STR("application/json"), body);
 }
 static void reply_err(http_call *call, const err *e) { http_reply_error(call, err_http_status(e->code), e->text); }
-static bool is_ready(const endpoints *s) { return !atomic_load_explicit(&s->leaving, memory_order_relaxed); }
+bool endpoints_ready(const endpoints *s) { return !atomic_load_explicit(&s->leaving, memory_order_relaxed); }
 
 /* The model of the path; answers 404 itself. */
 static served *find(endpoints *s, http_call *call, const route_args *args)
@@ -81,7 +82,7 @@ static void infer_on(endpoints *s, http_call *call, const http_request *req, con
         http_reply_error(call, 415, "Content-Encoding: expected identity, got a compressed body; send it uncompressed");
         return;
     }
-    rest_infer(s->requests_of(s->ctx, http_call_loop(call)), call, req, m, protocol);
+    rest_infer(s->pools_of(s->ctx, http_call_loop(call))->requests, call, req, m, protocol);
 }
 
 static void v2_infer(endpoints *s, http_call *call, const http_request *req, const route_args *args)
@@ -109,7 +110,7 @@ static void v2_live(endpoints *s, http_call *call, const http_request *req, cons
 static void v2_ready(endpoints *s, http_call *call, const http_request *req, const route_args *args)
 {
     (void)req, (void)args;
-    if (is_ready(s))
+    if (endpoints_ready(s))
         reply_json(call, 200, STR("{\"ready\":true}"));
     else
         reply_json(call, 503, STR("{\"ready\":false}"));
@@ -161,7 +162,7 @@ static void model_ready(endpoints *s, http_call *call, const route_args *args)
 {
     served *m = find(s, call, args);
     if (!m) return;
-    if (!is_ready(s)) {
+    if (!endpoints_ready(s)) {
         err e;
         err_set(&e, ERR_UNAVAILABLE, "Model with name " STR_FMT " is not ready.", STR_ARG(m->name));
         reply_err(call, &e);
@@ -202,7 +203,7 @@ static void healthz(endpoints *s, http_call *call, const http_request *req, cons
 static void readyz(endpoints *s, http_call *call, const http_request *req, const route_args *args)
 {
     (void)req, (void)args;
-    if (is_ready(s))
+    if (endpoints_ready(s))
         reply_text(call, 200, STR("text/plain"), STR("ok"));
     else
         reply_text(call, 503, STR("text/plain"), STR("draining"));
@@ -263,6 +264,35 @@ static void metrics(endpoints *s, http_call *call, const http_request *req, cons
 
 void endpoints_leave(endpoints *s) { atomic_store(&s->leaving, true); }
 
+err_code endpoint_pools_init(endpoint_pools *p, const endpoint_pools_opts *opts, err *e)
+{
+    const infer_opts *io = &opts->infer;
+    *p = (endpoint_pools){.requests = NULL};
+    err_code rc = infer_pool_new(&p->requests, io, e);
+    if (rc) return rc;
+    ask_opts ao = {.endpoints = opts->endpoints,
+                   .requests = p->requests,
+                   .compute = io->compute,
+                   .on = opts->on,
+                   .message_bytes_max = opts->message_bytes_max,
+                   .reply_bytes_max = io->reply_bytes_max};
+    return rpc_pool_new(&p->rpcs, &ao, e);
+}
+
+void endpoint_pools_fini(endpoint_pools *p)
+{
+    rpc_pool_free(p->rpcs);
+    infer_pool_free(p->requests);
+}
+
+void endpoint_pools_leave(endpoint_pools *p) { rpc_pool_leave(p->rpcs); }
+
+bool endpoints_begin(void *ctx, const http_request *req)
+{
+    (void)ctx;
+    return rpc_is(req);
+}
+
 void endpoints_handle(void *ctx, http_call *call, const http_request *req)
 {
     static answer *const answers[] = {
@@ -276,6 +306,10 @@ void endpoints_handle(void *ctx, http_call *call, const http_request *req)
 #undef X
     };
     endpoints *s = ctx;
+    if (rpc_is(req)) {
+        rpc_start(s->pools_of(s->ctx, http_call_loop(call))->rpcs, call, req);
+        return;
+    }
     route_args args = {0};
     char allow[64];
     bool head = str_is(req->method, "HEAD");

@@ -8,9 +8,17 @@
 #include "serve/infer.h"
 #include "serve/repository.h"
 
+typedef struct rpc_pool rpc_pool;
+
+/* What a loop has for the requests on it. */
+typedef struct {
+    infer_pool *requests;
+    rpc_pool *rpcs;
+} endpoint_pools;
+
 typedef struct {
     repository *models;
-    infer_pool *(*requests_of)(void *ctx, const loop *on); /* the pool of a loop */
+    const endpoint_pools *(*pools_of)(void *ctx, const loop *on);
     void *ctx;
     const server *server;
     const compute *pool;
@@ -20,7 +28,20 @@ typedef struct {
     _Atomic bool leaving; /* SIGTERM came: not ready */
 } endpoints;
 
-http_handler endpoints_handle; /* ctx = endpoints */
+http_handler endpoints_handle; /* ctx = endpoints, here and in the next */
+http_begin endpoints_begin; /* gRPC's bodies come in parts */
 void endpoints_leave(endpoints *s);
+bool endpoints_ready(const endpoints *s);
+
+typedef struct {
+    endpoints *endpoints; /* borrowed, at its last place */
+    loop *on;
+    infer_opts infer;
+    size_t message_bytes_max; /* of gRPC */
+} endpoint_pools_opts;
+
+err_code endpoint_pools_init(endpoint_pools *p, const endpoint_pools_opts *opts, err *e) MUST_USE; /* one per loop */
+void endpoint_pools_fini(endpoint_pools *p); /* half-built, too; everything was answered */
+void endpoint_pools_leave(endpoint_pools *p); /* on the loop, behind endpoints_leave(): who watches is told */
 
 #endif

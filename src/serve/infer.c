@@ -162,13 +162,35 @@ static void settle(infer *r)
  * executions as it may, are worth another try. */
 static err_code too_large(err *e, err_code rc) { return rc == ERR_LIMIT ? (e->code = ERR_TOO_LARGE) : rc; }
 
+static void tail_copy(infer *r)
+{
+    buf_put(&r->reply, r->tail.p, r->tail.len);
+    r->tail = (str){0};
+}
+
+/* The answer from reply_head on becomes what it packs to, made in the scratch; where that is no smaller it stays. */
+static void pack(infer *r)
+{
+    err e;
+    if (r->packing == FLATE_NONE || r->reply.full) return;
+    tail_copy(r);
+    str plain = {(const char *)r->reply.p + r->reply_head, r->reply.len - r->reply_head};
+    buf_put(&r->scratch, r->reply.p, r->reply_head);
+    r->packed = !r->reply.full && flate_pack(&r->scratch, r->packing, plain, &e) == ERR_OK &&
+                r->scratch.len < r->reply.len;
+    if (r->packed) {
+        buf_clear(&r->reply);
+        buf_put_str(&r->reply, buf_str(&r->scratch));
+    }
+    buf_clear(&r->scratch);
+}
+
 /* A model has MODEL_EXECS_MAX executions at once, and an answer may wait long for its turn on a busy loop or behind
  * pipelined ones: only a large tail holds on to its outputs. */
 static void outputs_release(infer *r)
 {
     if (r->tail.len > INFER_TAIL_COPY_BYTES) return;
-    buf_put(&r->reply, r->tail.p, r->tail.len);
-    r->tail = (str){0};
+    tail_copy(r);
     exec_give(r->outputs);
     r->outputs = NULL;
 }
@@ -178,6 +200,7 @@ static void write_and_settle(infer *r)
 {
     uint64_t since_ns = clock_now_ns();
     err_code rc = r->protocol->write(r, &r->failure);
+    if (rc == ERR_OK) pack(r);
     outputs_release(r);
     if (rc == ERR_OK) rc = buf_check(&r->reply, "answer", &r->failure);
     r->failure.code = too_large(&r->failure, rc);
@@ -248,6 +271,8 @@ infer *infer_take(infer_pool *p, served *of, const infer_protocol *protocol)
     r->on = NULL;
     r->request_id = (str){0};
     r->deadline_us = 0;
+    r->packing = FLATE_NONE;
+    r->packed = false;
     r->has_binary = r->octets = false;
     r->model = of;
     r->inputs = NULL;

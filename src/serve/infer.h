@@ -6,12 +6,13 @@
  *
  * A protocol is two functions: read turns the body into the model's input tensors and what the client wants back,
  * write turns outputs into bytes.  Both run on a loop or on a pool worker and touch only their infer.
- * Who asks is not known here: rest.h and rpc.h take a request, start it and are told when it is answered.  Requests come
+ * Who asks is not known here: rest.h and ask.h take a request, start it and are told of its answer.  Requests come
  * from a pool per loop and keep their memory, so a steady load does not allocate. */
 #ifndef SERVE_INFER_H
 #define SERVE_INFER_H
 #include "async/loop.h"
 #include "serve/repository.h"
+#include "wire/flate.h"
 
 enum {
     /* What is read and written on the loop: about 0.1 ms each.  More is a worker's. */
@@ -52,6 +53,7 @@ struct infer {
     loop *on; /* where that is called, and answered() */
     str request_id; /* for logs; valid until answered() */
     uint64_t deadline_us; /* on the loop's clock: what has not run by then is dropped, ERR_TIMEOUT; 0 = none */
+    flate_kind packing; /* of the answer, where that makes it smaller */
     bool has_binary; /* REST: the header Inference-Header-Content-Length was there */
     bool octets; /* REST: Content-Type: application/octet-stream */
     /* Once, with `failure`, or with `reply` and `tail`.  Takes the request back: infer_give(). */
@@ -72,6 +74,7 @@ struct infer {
     buf reply;
     size_t reply_head; /* where the answer begins in it: gRPC leaves room for its prefix */
     str tail; /* sent after reply; lives in the outputs */
+    bool packed; /* the answer, from reply_head on, is packed as `packing` says */
     size_t reply_json_bytes; /* REST: != 0: an Inference-Header-Content-Length answer */
     err failure; /* code ERR_OK = none */
     /* private */

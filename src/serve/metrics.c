@@ -36,6 +36,14 @@ void metric_time(metric_histogram *h, uint64_t ns)
 
 void metric_add(metric_counter *c) { atomic_fetch_add_explicit(c, 1, memory_order_relaxed); }
 
+void metric_sum(const metric_histogram *h, uint64_t *ret_count, uint64_t *ret_ns)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < METRIC_BUCKETS; i++) count += atomic_load_explicit(&h->bucket[i], memory_order_relaxed);
+    *ret_count = count;
+    *ret_ns = atomic_load_explicit(&h->sum_ns, memory_order_relaxed);
+}
+
 /* A label value with what the format wants escaped. */
 static void label_put(buf *out, str s)
 {

@@ -70,6 +70,7 @@ typedef struct {
 
 void metric_time(metric_histogram *h, uint64_t ns);
 void metric_add(metric_counter *c);
+void metric_sum(const metric_histogram *h, uint64_t *ret_count, uint64_t *ret_ns);
 
 typedef struct {
     str name, version;

@@ -36,20 +36,24 @@ static bool refused(str weight)
     return str_f64(str_trim(value), &q) && q <= 0;
 }
 
-flate_kind flate_accepted(str list)
+/* The first of the list that is `wanted`, or with FLATE_KINDS the first that packs. */
+static flate_kind accepted(str list, flate_kind wanted)
 {
     str item, rest = list;
-    bool more = true;
-    while (more) {
+    for (bool more = true; more;) {
         str weight = {0};
         more = str_cut(rest, ',', &item, &rest);
         if (!more) item = rest;
-        (void)(str_cut(item, ';', &item, &weight));
+        (void)str_cut(item, ';', &item, &weight);
         flate_kind kind = flate_named(str_trim(item));
-        if (kind != FLATE_NONE && kind != FLATE_KINDS && !refused(weight)) return kind;
+        bool fits = wanted == FLATE_KINDS ? kind != FLATE_NONE && kind != FLATE_KINDS : kind == wanted;
+        if (fits && !refused(weight)) return kind;
     }
     return FLATE_NONE;
 }
+
+flate_kind flate_accepted(str list) { return accepted(list, FLATE_KINDS); }
+bool flate_accepts(str list, flate_kind kind) { return accepted(list, kind) == kind; }
 
 static void *take(void *ctx, unsigned count, unsigned size)
 {

@@ -17,6 +17,7 @@ const char *flate_name(flate_kind kind);
 /* The first of a list ("identity, deflate, gzip;q=0.5") that we have, in its order, weights above 0; FLATE_NONE when
  * none is. */
 flate_kind flate_accepted(str list);
+bool flate_accepts(str list, flate_kind kind);   /* is it one of the list? */
 
 /* Appends to `out`.  Errors: ERR_INVALID for other bytes, ERR_TOO_LARGE at out's limit. */
 err_code flate_unpack(buf *out, flate_kind kind, str packed, err *e) MUST_USE;

@@ -6,7 +6,8 @@
 #define BYTES(literal) ((str){literal, sizeof literal - 1})
 
 /* "hello hello hello hello" by Python's gzip.compress(mtime=0) and zlib.compress(). */
-static const char gzipped[] = "\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xcbH\xcd\xc9\xc9W\xc8@'\x01\xe3Q=\x8d\x17\x00\x00\x00";
+static const char gzipped[] =
+    "\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xcbH\xcd\xc9\xc9W\xc8@'\x01\xe3Q=\x8d\x17\x00\x00\x00";
 static const char deflated[] = "x\x9c\xcbH\xcd\xc9\xc9W\xc8@'\x01h\x03\x08\xb1";
 
 static const char *unpack(flate_kind kind, str packed, size_t limit)
@@ -87,7 +88,8 @@ static void a_bomb_costs_its_limit(void)
         CHECK(flate_pack(&packed, FLATE_GZIP, (str){zeros, sizeof zeros}, &e) == ERR_OK);
     }
     CHECK(packed.len < 8192);
-    CHECK_STR(unpack(FLATE_GZIP, buf_str(&packed), 65536), "413 gzip: unpacked: expected at most 65536 bytes, got 98304");
+    CHECK_STR(unpack(FLATE_GZIP, buf_str(&packed), 65536),
+              "413 gzip: unpacked: expected at most 65536 bytes, got 98304");
     buf out;
     buf_init(&out, 100);
     CHECK(flate_pack(&out, FLATE_NONE, (str){zeros, 101}, &e) == ERR_LIMIT);

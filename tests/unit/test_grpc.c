@@ -64,8 +64,10 @@ static void a_stream_that_lies_is_refused_the_same_at_every_cut(void)
     check_cuts(BYTES("\1\0\0\0\1a"), 100, false,
                "!13 message: compressed flag: expected 0 without grpc-encoding, got 1");
     check_cuts(BYTES("\0\0\0\0\4abcd"), 3, false, "!8 message: expected at most 3 bytes, got 4");
-    check_cuts(BYTES("\0\377\377\377\377"), 1 << 20, false, "!8 message: expected at most 1048576 bytes, got 4294967295");
-    check_cuts(BYTES("\0\0\0\0\1a\0\0"), 9, false, "[a]!13 message: expected 5 bytes of prefix, the stream ended after 2");
+    check_cuts(BYTES("\0\377\377\377\377"), 1 << 20, false,
+               "!8 message: expected at most 1048576 bytes, got 4294967295");
+    check_cuts(BYTES("\0\0\0\0\1a\0\0"), 9, false,
+               "[a]!13 message: expected 5 bytes of prefix, the stream ended after 2");
     CHECK_STR(read_all(BYTES("\0\0\0\0\5abc"), 100, 9, false),
               "[abc!13 message: expected 5 bytes, the stream ended after 3");
     CHECK_STR(read_all(BYTES("\0\0\0\0\5"), 100, 9, false),
@@ -113,7 +115,8 @@ static void http_statuses_have_their_grpc_twin(void)
     static const int rows[][2] = {{200, 0},  {400, 3}, {401, 16}, {403, 7},  {404, 5},  {405, 12}, {408, 4},  {409, 10},
                                   {413, 8},  {414, 8}, {415, 3},  {429, 8},  {431, 8},  {499, 1},  {500, 13}, {501, 12},
                                   {502, 14}, {503, 14}, {504, 4}, {418, 2}};
-    for (size_t i = 0; i < COUNTOF(rows); i++) CHECK_U64((uint64_t)grpc_status_of_http(rows[i][0]), (uint64_t)rows[i][1]);
+    for (size_t i = 0; i < COUNTOF(rows); i++)
+        CHECK_U64((uint64_t)grpc_status_of_http(rows[i][0]), (uint64_t)rows[i][1]);
 }
 
 static void texts_are_percent_encoded(void)
@@ -133,7 +136,8 @@ static void details_are_a_status_in_base64(void)
     grpc_details_print(&b, 5, STR("no"), STR("NotFound"));
     buf_put_byte(&b, 0);
     /* By Python: base64 of Status(code=5, message="no", details=[Any of ErrorInfo("NotFound", "proa")]). */
-    CHECK_STR((const char *)b.p, "CAUSAm5vGjwKKHR5cGUuZ29vZ2xlYXBpcy5jb20vZ29vZ2xlLnJwYy5FcnJvckluZm8SEAoITm90Rm91bmQSBHByb2E");
+    CHECK_STR((const char *)b.p,
+              "CAUSAm5vGjwKKHR5cGUuZ29vZ2xlYXBpcy5jb20vZ29vZ2xlLnJwYy5FcnJvckluZm8SEAoITm90Rm91bmQSBHByb2E");
     for (size_t len = 0; len < 4; len++) {   /* every rest of three */
         buf_clear(&b);
         grpc_details_print(&b, 5, (str){"abc", len}, STR("r"));

@@ -1,4 +1,5 @@
-/* The last value of a field counts, an absent one is zero or empty, and what is wrong is said once, behind the getters. */
+/* The last value of a field counts, an absent one is zero or empty, and what is wrong is said once, behind
+ * the getters. */
 #include "wire/pb_fields.h"
 #include "test.h"
 

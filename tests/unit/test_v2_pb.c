@@ -68,7 +68,8 @@ static void raw_in_raw_out(void)
     input("x", "FP32", 1, 2);
     raw(one_two, sizeof one_two);
     CHECK_STR(ask(&r), "m/1 id=a1 y:FP32[1,2] raw=" TWO_FOUR);
-    CHECK_STR(ask_as(&r, &v2_pb_stream_protocol), "{m/1 id=a1 p=triton_final_response:true y:FP32[1,2] raw=" TWO_FOUR "}");
+    CHECK_STR(ask_as(&r, &v2_pb_stream_protocol),
+              "{m/1 id=a1 p=triton_final_response:true y:FP32[1,2] raw=" TWO_FOUR "}");
     begin();   /* the fields in another order, dimensions one by one, unknown fields among them */
     raw(one_two, sizeof one_two);
     pb_put_u64(&message, 99, 5);

@@ -1,0 +1,236 @@
+#include "serve/ask.h"
+
+#include "base/mem.h"
+#include "serve/v2_pb.h"
+#include "wire/grpc.h"
+
+#include <string.h>
+
+enum { ALIGN = 64 };
+
+struct ask_pool {
+    ask_opts opts;
+    ask *idle;
+    uint32_t idle_count;
+    size_t idle_bytes;
+};
+
+#define OF(member, p) ((ask *)(void *)((char *)(p)-offsetof(ask, member)))
+
+static void unpack_on_worker(compute_job *j);
+static void unpacked_on_loop(loop *on, loop_msg *m);
+
+err_code ask_pool_new(ask_pool **ret, const ask_opts *opts, err *e)
+{
+    ask_pool *p = mem_new0(ask_pool, 1);
+    if (!p) return err_set(e, ERR_NOMEM, "gRPC: no memory for the pool");
+    p->opts = *opts;
+    *ret = p;
+    return ERR_OK;
+}
+
+static void ask_free(ask *a)
+{
+    mem_free(a->bytes);
+    buf_fini(&a->unpacked);
+    buf_fini(&a->reply);
+    mem_free(a);
+}
+
+void ask_pool_free(ask_pool *p)
+{
+    if (!p) return;
+    while (p->idle) {
+        ask *a = p->idle;
+        p->idle = a->next;
+        ask_free(a);
+    }
+    mem_free(p);
+}
+
+static size_t room_of(const ask *a) { return a->room + a->unpacked.room + a->reply.room; }
+
+ask *ask_take(ask_pool *p)
+{
+    ask *a = p->idle;
+    if (a) {
+        p->idle = a->next;
+        p->idle_count--;
+        p->idle_bytes -= room_of(a);
+    } else {
+        a = mem_new0(ask, 1);
+        if (!a) return NULL;
+        a->pool = p;
+        buf_init(&a->unpacked, p->opts.message_bytes_max);
+        buf_init(&a->reply, p->opts.reply_bytes_max);
+    }
+    a->of = NULL;
+    a->next = NULL;
+    a->answered = a->dropped = false;
+    a->failure.code = ERR_OK;
+    a->id = (str){0};
+    a->len = a->have = 0;
+    a->request = NULL;
+    return a;
+}
+
+void ask_give(ask *a)
+{
+    ask_pool *p = a->pool;
+    if (a->request) infer_give(a->request);
+    a->request = NULL;
+    buf_clear(&a->unpacked);
+    buf_clear(&a->reply);
+    size_t bytes = room_of(a);
+    if (bytes > ASK_KEEP_BYTES || bytes > ASK_KEEP_BYTES_MAX - p->idle_bytes || p->idle_count == ASK_IDLE_MAX) {
+        ask_free(a);
+        return;
+    }
+    a->next = p->idle;
+    p->idle = a;
+    p->idle_count++;
+    p->idle_bytes += bytes;
+}
+
+void ask_drop(ask *a)
+{
+    INVARIANT(!a->answered);
+    a->dropped = true;
+    if (!a->request) return;
+    infer_cancel(a->request);
+    a->request->request_id = (str){0};   /* it goes with the call */
+}
+
+/* ---- the message comes ---- */
+
+static bool room_grow(ask *a, size_t need, size_t most)
+{
+    if (need <= a->room) return true;
+    size_t room = 2 * a->room > need ? 2 * a->room : need;
+    if (room > most) room = most;
+    uint8_t *bytes = mem_alloc_raw(room);
+    if (!bytes) return false;
+    if (a->have) memcpy(bytes + a->start, a->bytes + a->start, a->have);
+    mem_free(a->bytes);
+    a->bytes = bytes;
+    a->room = room;
+    return true;
+}
+
+bool ask_expect(ask *a, size_t len)
+{
+    a->len = len;
+    a->start = (ALIGN - len % ALIGN) % ALIGN;
+    return room_grow(a, a->start + (len < ASK_TRUST_MAX ? len : ASK_TRUST_MAX), a->start + len);
+}
+
+bool ask_put(ask *a, str piece)
+{
+    INVARIANT(piece.len <= a->len - a->have);
+    if (!room_grow(a, a->start + a->have + piece.len, a->start + a->len)) return false;
+    if (piece.len) memcpy(a->bytes + a->start + a->have, piece.p, piece.len);
+    a->have += piece.len;
+    return true;
+}
+
+/* ---- and is answered ---- */
+
+static void end(ask *a)
+{
+    a->answered = true;
+    if (a->dropped) ask_give(a);
+    else a->done(a);
+}
+
+static void infer_answered(infer *r)
+{
+    ask *a = r->asker;
+    uint64_t bytes = r->reply.len - r->reply_head + r->tail.len;
+    if (r->failure.code)
+        a->failure = r->failure;
+    else if (bytes > UINT32_MAX)
+        err_set(&a->failure, ERR_TOO_LARGE, "answer: expected at most %u bytes, got %llu", UINT32_MAX,
+                (unsigned long long)bytes);
+    end(a);
+}
+
+static err_code model_start(ask *a, str message)
+{
+    const ask_opts *o = &a->pool->opts;
+    v2_pb_target t;
+    served *m;
+    err_code rc = v2_pb_target_read(message, &t, &a->failure);
+    if (rc) return rc;
+    a->id = t.id;
+    rc = repository_find(o->endpoints->models, t.name, t.version, &m, &a->failure);
+    if (rc) return rc;
+    a->request = infer_take(o->requests, m, a->what.protocol);
+    if (!a->request) return err_set(&a->failure, ERR_NOMEM, "no memory for the request");
+    a->request->on = o->on;
+    a->request->request_id = a->what.request_id;
+    a->request->deadline_us = a->what.deadline_us;
+    a->request->packing = a->what.packing;
+    a->request->answered = infer_answered;
+    a->request->asker = a;
+    infer_start(a->request, message, t.read_bytes);
+    return ERR_OK;
+}
+
+/* May give `a` back. */
+static void message_answer(ask *a, str message)
+{
+    static const uint8_t room[GRPC_PREFIX_BYTES];
+    if (!a->what.answer) {
+        if (model_start(a, message)) end(a);
+        return;
+    }
+    buf_put(&a->reply, room, sizeof room);
+    err_code rc = a->what.answer(a->pool->opts.endpoints, message, &a->reply, &a->failure);
+    if (rc == ERR_NOT_FOUND && a->what.not_found_too) rc = ERR_OK;
+    if (rc == ERR_OK) rc = buf_check(&a->reply, "answer", &a->failure);
+    a->failure.code = rc;
+    end(a);
+}
+
+static str message_of(const ask *a) { return (str){(const char *)a->bytes + a->start, a->len}; }
+
+static void unpack_on_worker(compute_job *j)
+{
+    ask *a = OF(job, j);
+    err_code rc = flate_unpack(&a->unpacked, a->what.packed, message_of(a), &a->failure);
+    if (rc == ERR_INVALID) a->failure.code = ERR_INTERNAL;   /* gRPC's own code for what cannot be unpacked */
+    loop_post(a->pool->opts.on, &a->msg);
+}
+
+static void unpacked_on_loop(loop *on, loop_msg *m)
+{
+    (void)on;
+    ask *a = OF(msg, m);
+    if (a->dropped || a->failure.code) end(a);
+    else message_answer(a, buf_str(&a->unpacked));
+}
+
+void ask_start(ask *a, const ask_what *what)
+{
+    INVARIANT(a->have == a->len);
+    a->what = *what;
+    if (what->packed == FLATE_NONE) {
+        message_answer(a, message_of(a));
+        return;
+    }
+    a->job = (compute_job){.run = unpack_on_worker};
+    a->msg = (loop_msg){.run = unpacked_on_loop};
+    if (compute_submit(a->pool->opts.compute, &a->job, &a->failure)) end(a);
+}
+
+void ask_frame(ask *a, str ret[2])
+{
+    buf *b = a->request ? &a->request->reply : &a->reply;
+    size_t head = a->request ? a->request->reply_head : GRPC_PREFIX_BYTES;
+    str tail = a->request ? a->request->tail : (str){0};
+    INVARIANT(a->answered && !a->failure.code && head >= GRPC_PREFIX_BYTES && head <= b->len);
+    uint8_t *p = b->p + head - GRPC_PREFIX_BYTES;
+    grpc_prefix_print(p, a->request && a->request->packed, (uint32_t)(b->len - head + tail.len));
+    ret[0] = (str){(const char *)p, b->len - head + GRPC_PREFIX_BYTES};
+    ret[1] = tail;
+}

@@ -1,0 +1,81 @@
+/* ask.h - one message of a gRPC call and the answer to it.
+ *
+ *   gathered from pieces --> unpacked on a worker, if it was compressed --> answered: by a function at once,
+ *                                                                           or by a model (infer.h) in its time
+ * A message is laid so that its end is aligned to 64 bytes: protobuf writers put raw tensors last, and the last one is
+ * then aligned for its type and need not be copied.  Belongs to one loop; asks come from a pool and keep their
+ * memory, so a steady load does not allocate. */
+#ifndef SERVE_ASK_H
+#define SERVE_ASK_H
+#include "serve/endpoint.h"
+#include "wire/flate.h"
+
+enum {
+    ASK_IDLE_MAX = 256,                 /* asks kept per loop, */
+    ASK_KEEP_BYTES = 4 << 20,           /* memory kept by each of them, */
+    ASK_KEEP_BYTES_MAX = 32 << 20,      /* and by all of them */
+    ASK_TRUST_MAX = 1 << 20             /* a longer message gets its memory as it comes */
+};
+
+typedef struct ask ask;
+typedef struct ask_pool ask_pool;
+
+/* Answers a message on the loop: appends to reply. */
+typedef err_code rpc_answer(endpoints *s, str request, buf *reply, err *e);
+
+typedef struct {
+    endpoints *endpoints;               /* all borrowed */
+    infer_pool *requests;
+    compute *compute;
+    loop *on;
+    size_t message_bytes_max, reply_bytes_max;
+} ask_opts;
+
+/* What is asked.  `answer`, or where that is NULL a model: with `protocol`. */
+typedef struct {
+    rpc_answer *answer;
+    const infer_protocol *protocol;
+    bool not_found_too;                 /* what `answer` appended counts even when it says ERR_NOT_FOUND */
+    flate_kind packed;                  /* how the message is compressed */
+    flate_kind packing;                 /* how the answer may be */
+    uint64_t deadline_us;               /* 0 = none */
+    str request_id;
+} ask_what;
+
+struct ask {
+    void *of;                           /* set by whoever asks */
+    void (*done)(ask *a);               /* the same: `failure`, or ask_frame(); then ask_give() */
+    ask *next;                          /* the same */
+    bool answered;                      /* done() was called */
+    err failure;                        /* code ERR_OK = none */
+    str id;                             /* the request's own, where it was read */
+    size_t len;                         /* of the message */
+    bool compressed;                    /* set by whoever asks */
+    /* private */
+    ask_pool *pool;
+    ask_what what;
+    uint8_t *bytes;                     /* the message lies at `start` */
+    size_t room, start, have;
+    buf unpacked, reply;
+    infer *request;
+    bool dropped;
+    compute_job job;
+    loop_msg msg;
+};
+
+err_code ask_pool_new(ask_pool **ret, const ask_opts *opts, err *e) MUST_USE;
+void ask_pool_free(ask_pool *p);        /* all were given back */
+DEFINE_CLEANUP(ask_pool)
+
+ask *ask_take(ask_pool *p) MUST_USE;    /* NULL = no memory */
+void ask_give(ask *a);                  /* not started, or answered */
+void ask_drop(ask *a);                  /* nobody waits any more: cancelled; gives itself back when it is over */
+/* A message of len bytes comes; then its pieces.  False = no memory. */
+bool ask_expect(ask *a, size_t len) MUST_USE;
+bool ask_put(ask *a, str piece) MUST_USE;
+/* The message is whole.  done() is called, possibly before this returns. */
+void ask_start(ask *a, const ask_what *what);
+/* gRPC's prefix and the answer's message, in two pieces that live until ask_give(). */
+void ask_frame(ask *a, str ret[2]);
+
+#endif

@@ -1,0 +1,614 @@
+#include "serve/rpc.h"
+
+#include "base/mem.h"
+#include "serve/health_rpc.h"
+#include "serve/reflection_rpc.h"
+#include "serve/rpc_list.h"
+#include "serve/v2_pb.h"
+#include "serve/v2_rpc.h"
+#include "wire/grpc.h"
+
+#include <stdio.h>
+
+typedef enum {
+    RPC_UNARY,         /* one message, one answer */
+    RPC_INFER,         /* the same, from a model */
+    RPC_EACH,          /* any number of messages, an answer to each */
+    RPC_INFER_STREAM,  /* the same, from models */
+    RPC_WATCH          /* one message; an answer now, and one when the server leaves */
+} rpc_kind;
+
+typedef struct {
+    const char *path;
+    rpc_kind kind;
+    rpc_answer *answer;
+} rpc_method;
+
+static const rpc_method methods[] = {
+#define X(path, kind, answer) {path, kind, answer},
+    RPC_METHODS(X)
+#undef X
+};
+
+enum { TEXT_BYTES_MAX = 16 << 10 };   /* of a status in trailers: encoding makes a text up to three times as long */
+
+typedef struct rpc {
+    rpc_pool *pool;
+    http_call *call;
+    const rpc_method *method;
+    grpc_reader reader;
+    flate_kind packed, packing;   /* of the client's messages, of our answers */
+    ask *reading;                 /* whose message is coming; NULL = none */
+    ask *first, *last;            /* under way, the oldest first */
+    uint32_t under_way, messages;
+    buf rest;                     /* came while RPC_ASKS_MAX were under way; read up to rest_at */
+    size_t rest_at;
+    uint64_t deadline_us;         /* 0 = none */
+    loop_timer timer, turn;       /* for the deadline; to go on with the rest when the others have had their turn */
+    bool timed;                   /* the first is set */
+    bool entered;                 /* its own code runs: that ends with settle() */
+    bool whole;                   /* all messages have come */
+    bool begun, blocked;          /* the reply has begun; the client does not take more of it now */
+    bool strict;                  /* a message that fails ends the stream */
+    bool watching, ended;
+    err failure;                  /* ended with it */
+    struct rpc *prev, *next;      /* among those that watch, or in the pool (next) */
+} rpc;
+
+struct rpc_pool {
+    ask_opts opts;
+    ask_pool *asks;
+    rpc *idle, *watching;
+    uint32_t idle_count;
+    buf message, details;         /* of the trailers at hand */
+};
+
+static const str content_type = {"application/grpc", 16};
+static const http_header accepts = {{"grpc-accept-encoding", 20}, {"identity,deflate,gzip", 21}};
+
+err_code rpc_pool_new(rpc_pool **ret, const ask_opts *opts, err *e)
+{
+    CLEANUP(rpc_pool) rpc_pool *p = mem_new0(rpc_pool, 1);
+    if (!p) return err_set(e, ERR_NOMEM, "gRPC: no memory for the pool");
+    p->opts = *opts;
+    buf_init(&p->message, TEXT_BYTES_MAX);
+    buf_init(&p->details, TEXT_BYTES_MAX);
+    err_code rc = ask_pool_new(&p->asks, opts, e);
+    if (rc) return rc;
+    *ret = TAKE(p);
+    return ERR_OK;
+}
+
+static void rpc_free(rpc *c)
+{
+    buf_fini(&c->rest);
+    mem_free(c);
+}
+
+void rpc_pool_free(rpc_pool *p)
+{
+    if (!p) return;
+    while (p->idle) {
+        rpc *c = p->idle;
+        p->idle = c->next;
+        rpc_free(c);
+    }
+    ask_pool_free(p->asks);
+    buf_fini(&p->message);
+    buf_fini(&p->details);
+    mem_free(p);
+}
+
+static rpc *take(rpc_pool *p)
+{
+    rpc *c = p->idle;
+    if (!c) {
+        c = mem_new0(rpc, 1);
+        if (c) buf_init(&c->rest, p->opts.message_bytes_max + GRPC_PREFIX_BYTES);
+        return c;
+    }
+    p->idle = c->next;
+    p->idle_count--;
+    buf rest = c->rest;
+    *c = (rpc){.rest = rest};
+    return c;
+}
+
+static void watch_end(rpc *c)
+{
+    if (!c->watching) return;
+    *(c->prev ? &c->prev->next : &c->pool->watching) = c->next;
+    if (c->next) c->next->prev = c->prev;
+    c->watching = false;
+}
+
+/* Its call was answered. */
+static void give(rpc *c)
+{
+    rpc_pool *p = c->pool;
+    loop_timer_cancel(p->opts.on, &c->timer);
+    loop_timer_cancel(p->opts.on, &c->turn);
+    watch_end(c);
+    if (c->reading) ask_give(c->reading);
+    while (c->first) {
+        ask *a = c->first;
+        c->first = a->next;
+        if (a->answered) ask_give(a);
+        else ask_drop(a);
+    }
+    buf_fini(&c->rest);
+    if (p->idle_count == RPC_IDLE_MAX) {
+        rpc_free(c);
+        return;
+    }
+    c->next = p->idle;
+    p->idle = c;
+    p->idle_count++;
+}
+
+/* ---- trailers ---- */
+
+typedef struct {
+    http_header fields[3];
+    size_t count;
+    char digits[8];
+} trailers;
+
+/* Point into the pool's buffers, until the next ones are made. */
+static void trailers_make(trailers *t, rpc_pool *p, const err *e)
+{
+    int status = err_grpc_status(e->code);
+    int n = snprintf(t->digits, sizeof t->digits, "%d", status);
+    t->fields[0] = (http_header){STR("grpc-status"), {t->digits, (size_t)n}};
+    t->count = 1;
+    if (e->code == ERR_OK) return;
+    buf_clear(&p->message);
+    buf_clear(&p->details);
+    grpc_message_print(&p->message, str_of(e->text));
+    grpc_details_print(&p->details, status, str_of(e->text), str_of(err_k8s_reason(e->code)));
+    if (!p->message.full) t->fields[t->count++] = (http_header){STR("grpc-message"), buf_str(&p->message)};
+    if (!p->details.full) t->fields[t->count++] = (http_header){STR("grpc-status-details-bin"), buf_str(&p->details)};
+}
+
+/* The answer to a call of which nothing was sent: a head that is all. */
+static void reply_failed(rpc_pool *p, http_call *call, const err *e)
+{
+    trailers t;
+    trailers_make(&t, p, e);
+    http_reply(call, &(http_response){.status = 200,
+                                      .content_type = content_type,
+                                      .headers = &accepts,
+                                      .header_count = e->code == ERR_UNSUPPORTED,
+                                      .trailers = t.fields,
+                                      .trailer_count = t.count});
+}
+
+/* The head's fields besides the content type. */
+static size_t head_fields(const rpc *c, http_header ret[2])
+{
+    if (c->packing == FLATE_NONE) return 0;
+    ret[0] = (http_header){STR("grpc-encoding"), str_of(flate_name(c->packing))};
+    ret[1] = accepts;
+    return 2;
+}
+
+/* ---- answers ---- */
+
+static void fail(rpc *c, const err *e)
+{
+    if (c->ended) return;
+    c->ended = true;
+    c->failure = *e;
+}
+
+static bool is_stream(const rpc *c) { return c->method->kind >= RPC_EACH; }
+static bool takes_many(const rpc *c) { return c->method->kind == RPC_EACH || c->method->kind == RPC_INFER_STREAM; }
+
+/* The one answer of a call that has one. */
+static void reply_whole(rpc *c)
+{
+    static const err none = {.code = ERR_OK};
+    trailers t;
+    str frame[2];
+    http_header fields[2];
+    ask_frame(c->first, frame);
+    trailers_make(&t, c->pool, &none);
+    http_reply(c->call, &(http_response){.status = 200,
+                                         .content_type = content_type,
+                                         .headers = fields,
+                                         .header_count = head_fields(c, fields),
+                                         .body = {frame[0], frame[1]},
+                                         .trailers = t.fields,
+                                         .trailer_count = t.count});
+}
+
+static void begin(rpc *c)
+{
+    http_header fields[2];
+    if (c->begun) return;
+    c->begun = true;
+    http_reply_begin(c->call, &(http_response){.status = 200,
+                                               .content_type = content_type,
+                                               .headers = fields,
+                                               .header_count = head_fields(c, fields)});
+}
+
+static void drained(void *ctx);
+
+static void send(rpc *c, str frame)
+{
+    begin(c);
+    if (http_reply_part(c->call, frame)) return;
+    c->blocked = true;
+    http_call_on_drain(c->call, drained, c);
+}
+
+/* A failed message in a stream of inferences: the error in place of the result. */
+static void send_failed(rpc *c, const ask *a)
+{
+    buf out;
+    uint8_t prefix[GRPC_PREFIX_BYTES] = {0};
+    err e;
+    buf_init(&out, TEXT_BYTES_MAX);
+    buf_put(&out, prefix, sizeof prefix);
+    v2_pb_stream_error_print(&out, a->id.len < TEXT_BYTES_MAX / 2 ? a->id : STR(""), a->failure.text);
+    if (buf_check(&out, "answer", &e)) {
+        fail(c, &e);
+    } else {
+        grpc_prefix_print(out.p, false, (uint32_t)(out.len - sizeof prefix));
+        send(c, buf_str(&out));
+    }
+    buf_fini(&out);
+}
+
+/* The oldest message was answered. */
+static void send_first(rpc *c)
+{
+    ask *a = c->first;
+    str frame[2];
+    if (!a->failure.code) {
+        ask_frame(a, frame);
+        INVARIANT(frame[1].len == 0);   /* of a stream the answer is in one piece */
+        send(c, frame[0]);
+    } else if (c->method->kind == RPC_INFER_STREAM && !c->strict) {
+        send_failed(c, a);
+    } else {
+        fail(c, &a->failure);
+    }
+    c->first = a->next;
+    if (!c->first) c->last = NULL;
+    c->under_way--;
+    ask_give(a);
+}
+
+/* ---- the call's own turn ---- */
+
+static size_t bytes_read(rpc *c, str bytes);
+
+static void expired(loop_timer *t);
+static void next_turn(loop_timer *t);
+
+static void timer_set(rpc *c, loop_timer *t, void (*fire)(loop_timer *t), uint64_t at_us)
+{
+    err e;
+    t->fire = fire;
+    if (loop_timer_set(c->pool->opts.on, t, at_us, &e)) fail(c, &e);
+}
+
+/* It goes on: its deadline is watched. */
+static void deadline_watch(rpc *c)
+{
+    if (!c->deadline_us || c->timed) return;
+    c->timed = true;
+    timer_set(c, &c->timer, expired, c->deadline_us);
+}
+
+static void rest_read(rpc *c)
+{
+    c->rest_at += bytes_read(c, (str){(const char *)c->rest.p + c->rest_at, c->rest.len - c->rest_at});
+    if (c->rest_at < c->rest.len) return;
+    buf_clear(&c->rest);
+    c->rest_at = 0;
+}
+
+/* Everything has come and was answered, or ends where no message does. */
+static void end_check(rpc *c)
+{
+    err e;
+    if (c->ended || !c->whole || c->rest.len) return;
+    if (grpc_reader_end(&c->reader, &e)) fail(c, &e);
+    else if (!c->reading && !c->first && !c->watching) c->ended = true;
+}
+
+/* What was answered goes out in order, what waited is read: some of it, then the other calls have their turn.  True =
+ * the call was answered whole and is given back. */
+static bool go_on(rpc *c)
+{
+    for (size_t sent = 0; !c->ended;) {
+        bool ready = c->first && c->first->answered;
+        if (ready && !is_stream(c) && !c->first->failure.code) {
+            reply_whole(c);
+            give(c);
+            return true;
+        }
+        if (ready && !c->blocked && sent == RPC_TURN_MAX) {
+            timer_set(c, &c->turn, next_turn, loop_now_us(c->pool->opts.on));
+            break;
+        }
+        if (ready && !c->blocked) {
+            send_first(c);
+            sent++;
+        } else if (c->rest.len && c->under_way < RPC_ASKS_MAX) {
+            rest_read(c);
+        } else {
+            break;
+        }
+    }
+    return false;
+}
+
+/* The end of every entry.  May give `c` back. */
+static void settle(rpc *c)
+{
+    trailers t;
+    if (go_on(c)) return;
+    end_check(c);
+    if (!c->ended) deadline_watch(c);
+    if (!c->ended) {
+        c->entered = false;
+        return;
+    }
+    if (c->begun || c->failure.code == ERR_OK) {
+        begin(c);
+        trailers_make(&t, c->pool, &c->failure);
+        http_reply_end(c->call, t.fields, t.count);
+    } else {
+        reply_failed(c->pool, c->call, &c->failure);
+    }
+    give(c);
+}
+
+static void next_turn(loop_timer *t)
+{
+    rpc *c = (rpc *)(void *)((char *)t - offsetof(rpc, turn));
+    INVARIANT(!c->entered);
+    c->entered = true;
+    settle(c);
+}
+
+static void drained(void *ctx)
+{
+    rpc *c = ctx;
+    c->blocked = false;
+    if (c->entered) return;
+    c->entered = true;
+    settle(c);
+}
+
+static void expired(loop_timer *t)
+{
+    rpc *c = (rpc *)(void *)((char *)t - offsetof(rpc, timer));
+    err e;
+    INVARIANT(!c->entered);
+    c->entered = true;
+    err_set(&e, ERR_TIMEOUT, "the deadline passed");
+    fail(c, &e);
+    settle(c);
+}
+
+/* Its client went away: the call is answered into the void. */
+static void client_gone(void *ctx)
+{
+    rpc *c = ctx;
+    err e;
+    err_set(&e, ERR_CANCELLED, "the client is gone");
+    fail(c, &e);
+    if (c->entered) return;
+    c->entered = true;
+    settle(c);
+}
+
+static void watch(rpc *c)
+{
+    c->watching = true;
+    c->prev = NULL;
+    c->next = c->pool->watching;
+    if (c->next) c->next->prev = c;
+    c->pool->watching = c;
+}
+
+static void ask_done(ask *a)
+{
+    rpc *c = a->of;
+    if (c->entered) return;
+    c->entered = true;
+    settle(c);
+}
+
+/* ---- messages come ---- */
+
+static void ask_go(rpc *c, ask *a)
+{
+    rpc_kind kind = c->method->kind;
+    ask_what what = {.answer = c->method->answer,
+                     .protocol = kind == RPC_INFER ? &v2_pb_protocol : &v2_pb_stream_protocol,
+                     .not_found_too = kind == RPC_WATCH,
+                     .packed = a->compressed ? c->packed : FLATE_NONE,
+                     .packing = c->packing,
+                     .deadline_us = c->deadline_us,
+                     .request_id = http_call_request_id(c->call)};
+    a->of = c;
+    a->done = ask_done;
+    a->next = NULL;
+    *(c->last ? &c->last->next : &c->first) = a;
+    c->last = a;
+    c->under_way++;
+    if (kind == RPC_WATCH && endpoints_ready(c->pool->opts.endpoints)) watch(c);
+    ask_start(a, &what);
+}
+
+static void wrong_count(rpc *c)
+{
+    err e;
+    err_set(&e, ERR_UNSUPPORTED, "%s: expected exactly one message, got %s", c->method->path,
+            c->messages ? "more" : "none");
+    fail(c, &e);
+}
+
+/* Where the bytes of a message that begins go to. */
+static bool reading_begin(rpc *c)
+{
+    err e;
+    if (c->reading) return true;
+    c->reading = ask_take(c->pool->asks);
+    if (c->reading && ask_expect(c->reading, c->reader.len)) {
+        c->reading->compressed = c->reader.compressed;
+        return true;
+    }
+    err_set(&e, ERR_NOMEM, "message: no memory for %zu bytes", c->reader.len);
+    fail(c, &e);
+    return false;
+}
+
+/* The message's bytes have come.  One that must be the only one is asked when the others are known not to come. */
+static void message_whole(rpc *c)
+{
+    c->messages++;
+    if (!takes_many(c)) return;
+    ask *a = c->reading;
+    c->reading = NULL;
+    ask_go(c, a);
+}
+
+static void piece_read(rpc *c, str piece, bool last)
+{
+    err e;
+    if (c->messages > 0 && !takes_many(c)) {
+        wrong_count(c);
+        return;
+    }
+    if (!reading_begin(c)) return;
+    if (!ask_put(c->reading, piece)) {
+        err_set(&e, ERR_NOMEM, "message: no memory for %zu bytes", c->reader.len);
+        fail(c, &e);
+    } else if (last) {
+        message_whole(c);
+    }
+}
+
+/* As far as messages may be under way; how many bytes that was. */
+static size_t bytes_read(rpc *c, str bytes)
+{
+    str piece;
+    err e;
+    size_t given = bytes.len;
+    while (!c->ended && c->under_way < RPC_ASKS_MAX) {
+        grpc_event event = grpc_reader_feed(&c->reader, &bytes, &piece, &e);
+        if (event == GRPC_MORE) break;
+        if (event == GRPC_REFUSED) fail(c, &e);
+        else piece_read(c, piece, event == GRPC_MESSAGE);
+    }
+    http_call_took(c->call, given - bytes.len);
+    return given - bytes.len;
+}
+
+static void part_read(void *ctx, str bytes, bool last)
+{
+    rpc *c = ctx;
+    err e;
+    INVARIANT(!c->entered);
+    c->entered = true;
+    size_t used = c->rest.len ? 0 : bytes_read(c, bytes);
+    if (!c->ended && used < bytes.len) buf_put(&c->rest, bytes.p + used, bytes.len - used);
+    if (!c->ended && buf_check(&c->rest, "messages", &e)) fail(c, &e);
+    c->whole = c->whole || last;
+    if (last && !c->ended && !takes_many(c)) {
+        if (grpc_reader_end(&c->reader, &e)) {
+            fail(c, &e);
+        } else if (c->messages == 0) {
+            wrong_count(c);
+        } else {
+            ask *a = c->reading;
+            c->reading = NULL;
+            ask_go(c, a);
+        }
+    }
+    settle(c);
+}
+
+/* ---- calls begin ---- */
+
+bool rpc_is(const http_request *req)
+{
+    str type = http_header_get(req, "Content-Type");
+    if (!str_is(req->method, "POST") || !str_starts(type, content_type)) return false;
+    str rest = {type.p + content_type.len, type.len - content_type.len};
+    return rest.len == 0 || rest.p[0] == ';' || str_is(rest, "+proto") || str_starts(rest, STR("+proto;"));
+}
+
+static const rpc_method *method_find(str path)
+{
+    for (size_t i = 0; i < COUNTOF(methods); i++)
+        if (str_is(path, methods[i].path)) return &methods[i];
+    return NULL;
+}
+
+static err_code head_read(rpc *c, const http_request *req, err *e)
+{
+    str encoding = http_header_get(req, "grpc-encoding"), timeout = http_header_get(req, "grpc-timeout");
+    uint64_t us = 0;
+    c->method = method_find(req->path);
+    if (!c->method) return err_set(e, ERR_UNSUPPORTED, "unknown method " STR_FMT, STR_ARG(req->path));
+    c->packed = flate_named(encoding);
+    if (c->packed == FLATE_KINDS)
+        return err_set(e, ERR_UNSUPPORTED, "grpc-encoding: expected identity, deflate or gzip, got '" STR_FMT "'",
+                       STR_ARG(encoding));
+    if (c->packed != FLATE_NONE && flate_accepts(http_header_get(req, "grpc-accept-encoding"), c->packed))
+        c->packing = c->packed;
+    c->strict = str_is_nocase(http_header_get(req, "triton_grpc_error"), "true");
+    if (timeout.len) {
+        err_code rc = grpc_timeout_parse(timeout, &us, e);
+        if (rc) return rc;
+        c->deadline_us = http_call_since_us(c->call) + us;
+        if (loop_now_us(c->pool->opts.on) >= c->deadline_us) return err_set(e, ERR_TIMEOUT, "the deadline passed");
+    }
+    return ERR_OK;
+}
+
+void rpc_start(rpc_pool *p, http_call *call, const http_request *req)
+{
+    err e;
+    rpc *c = take(p);
+    if (!c) {
+        err_set(&e, ERR_NOMEM, "no memory for the call");
+        reply_failed(p, call, &e);
+        return;
+    }
+    c->pool = p;
+    c->call = call;
+    if (head_read(c, req, &e)) {
+        reply_failed(p, call, &e);
+        give(c);
+        return;
+    }
+    grpc_reader_init(&c->reader, p->opts.message_bytes_max, c->packed != FLATE_NONE);
+    http_call_on_gone(call, client_gone, c);
+    if (http_call_in_parts(call)) http_call_on_part(call, part_read, c);
+    else part_read(c, req->body, true);
+}
+
+void rpc_pool_leave(rpc_pool *p)
+{
+    static const char not_serving[] = "\0\0\0\0\2\x08\2";
+    err e;
+    err_set(&e, ERR_UNAVAILABLE, "the server is leaving");
+    while (p->watching) {
+        rpc *c = p->watching;
+        INVARIANT(!c->entered);
+        c->entered = true;
+        watch_end(c);
+        if (!c->blocked) send(c, (str){not_serving, sizeof not_serving - 1});
+        fail(c, &e);
+        settle(c);
+    }
+}

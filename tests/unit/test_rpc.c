@@ -1,0 +1,542 @@
+/* A gRPC call ends exactly once, with its answers in the order of its messages and a status that says why, however its
+ * bytes are cut, whoever runs it, and whether its client waits or not; a steady load takes nothing from the heap. */
+#include "grpc_rig.h"
+#include "serve/rpc.h"
+#include "test.h"
+#include "v2_pb_text.h"
+#include "wire/grpc.h"
+
+static char twice_path[64], slow_path[64];
+static const char *const models[] = {"m", twice_path, NULL},
+                        *const slow_too[] = {"m", twice_path, "slow", slow_path, NULL};
+static grpc_rig g;
+static buf message, text;
+
+#define INFER "/inference.GRPCInferenceService/ModelInfer"
+#define STREAM "/inference.GRPCInferenceService/ModelStreamInfer"
+#define REFLECT "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
+
+static void start(const http_rig_opts *o)
+{
+    bool started = grpc_rig_start(&g, o, models);
+    INVARIANT(started);
+}
+
+static void start_slow(const http_rig_opts *o)
+{
+    bool started = grpc_rig_start(&g, o, slow_too);
+    INVARIANT(started);
+}
+
+/* x FP32 [rows,2] of 1, 2, 3...; raw. */
+static str request(const char *name, const char *id, int64_t rows)
+{
+    static float x[1 << 20];
+    INVARIANT(rows * 2 <= (int64_t)COUNTOF(x));
+    for (int64_t i = 0; i < rows * 2; i++) x[i] = (float)(i + 1);
+    buf_clear(&message);
+    pb_put_str(&message, 1, str_of(name));
+    pb_put_str(&message, 3, str_of(id));
+    size_t in = pb_open(&message, 5);
+    pb_put_str(&message, 1, STR("x"));
+    pb_put_str(&message, 2, STR("FP32"));
+    pb_put_packed_i64(&message, 3, (int64_t[]){rows, 2}, 2);
+    pb_close(&message, in);
+    pb_put_bytes(&message, 7, x, (size_t)rows * 2 * sizeof *x);
+    return buf_str(&message);
+}
+
+static const char *as_text(void (*read)(buf *, str), str got)
+{
+    buf_clear(&text);
+    if (got.p) read(&text, got);
+    buf_put_byte(&text, 0);
+    return (const char *)text.p;
+}
+
+#define ANSWER "m/1 id=a y:FP32[1,2] raw=0000004000008040"
+
+static void a_model_answers_inline_and_from_the_queue(void)
+{
+    static const char *const inline_us[] = {"500", "0"};
+    for (size_t i = 0; i < COUNTOF(inline_us); i++) {
+        str got;
+        start(&(http_rig_opts){.threads = "1", .inline_us = inline_us[i]});
+        for (int k = 0; k < 3; k++) {
+            CHECK_STR(grpc_rig_unary(&g, INFER, "", request("m", "a", 1), &got), "0 ");
+            CHECK_STR(as_text(v2_pb_text, got), ANSWER);
+        }
+        CHECK_STR(grpc_rig_unary(&g, INFER, "content-type: application/grpc+proto\n", request("m", "a", 1), &got),
+                  "0 ");
+        CHECK_STR(as_text(v2_pb_text, got), ANSWER);
+        CHECK_U64(atomic_load(&http_rig_model(&g.rig, "m")->metrics.success), 4);
+        grpc_rig_stop(&g);
+    }
+}
+
+static void every_cut_of_a_call_is_answered_the_same(void)
+{
+    start(&(http_rig_opts){.threads = "1", .inline_us = "500"});
+    uint8_t whole[400] = {0};
+    str m = request("m", "a", 1);
+    grpc_prefix_print(whole, false, (uint32_t)m.len);
+    memcpy(whole + GRPC_PREFIX_BYTES, m.p, m.len);
+    size_t len = m.len + GRPC_PREFIX_BYTES;
+    for (size_t cut = 0; cut <= len; cut++) {
+        grpc_rig_forget(&g);
+        grpc_call *c = grpc_rig_call(&g, INFER, "");
+        grpc_rig_send(&g, c, (str){(char *)whole, cut}, false);
+        grpc_rig_turn(&g, 1);
+        grpc_rig_send(&g, c, (str){(char *)whole + cut, len - cut}, true);
+        CHECK(grpc_rig_until(&g, c, 0));
+        CHECK_STR(c->status, "0");
+        CHECK_STR(as_text(v2_pb_text, grpc_rig_got(c, 0, NULL)), ANSWER);
+    }
+    grpc_rig_stop(&g);
+}
+
+static void large_tensors_come_and_go(void)
+{
+    enum { ROWS = 300000 };
+    str got;
+    start(&(http_rig_opts){.threads = "1"});
+    CHECK_STR(grpc_rig_unary(&g, INFER, "", request("m", "a", ROWS), &got), "0 ");
+    pb m;
+    pb_field f;
+    str raw = {0};
+    for (pb_init(&m, got.p, got.len); pb_next(&m, &f);)
+        if (f.number == 6) raw = pb_bytes(&m, &f);
+    CHECK_U64(raw.len, ROWS * 8);
+    float last = 0;
+    if (raw.len) memcpy(&last, raw.p + raw.len - sizeof last, sizeof last);
+    CHECK(last == 2.0f * 2 * ROWS);
+    grpc_rig_stop(&g);
+}
+
+static void what_is_wrong_with_a_call_has_its_status(void)
+{
+    start(&(http_rig_opts){.threads = "1"});
+    CHECK_STR(grpc_rig_unary(&g, "/a.B/C", "", STR(""), NULL), "12 unknown method /a.B/C");
+    CHECK_STR(grpc_rig_unary(&g, INFER, "", request("none", "a", 1), NULL), "5 Model with name none does not exist.");
+    CHECK(g.calls[0].details[0] == 'C' && g.calls[0].details[1] == 'A' && g.calls[0].details[2] == 'U');   /* code 5 */
+    CHECK_STR(grpc_rig_unary(&g, INFER, "", STR("\x0a\x05m"), NULL),
+              "3 ModelInferRequest: byte 1: field 1: length: expected at most the 1 bytes that follow, got 5");
+    CHECK_STR(grpc_rig_unary(&g, INFER, "grpc-encoding: br\n", request("m", "a", 1), NULL),
+              "12 grpc-encoding: expected identity, deflate or gzip, got 'br'");
+    CHECK_STR(g.calls[0].accepts, "identity,deflate,gzip");
+    CHECK_STR(grpc_rig_unary(&g, INFER, "grpc-timeout: 1s\n", request("m", "a", 1), NULL),
+              "3 grpc-timeout: expected 1 to 8 digits and one of H M S m u n, got '1s'");
+    CHECK_STR(grpc_rig_unary(&g, INFER, "grpc-timeout: 0n\n", request("m", "a", 1), NULL), "4 the deadline passed");
+    CHECK_STR(grpc_rig_unary(&g, INFER, "content-type: application/grpc+json\n", request("m", "a", 1), NULL), "404");
+    CHECK_STR(grpc_rig_unary(&g, INFER, "content-type: application/json\n", request("m", "a", 1), NULL), "404");
+    grpc_rig_stop(&g);
+}
+
+static const char *body_of(const char *path, const char *headers, str bytes)
+{
+    grpc_rig_forget(&g);
+    grpc_call *c = grpc_rig_call(&g, path, headers);
+    grpc_rig_send(&g, c, bytes, true);
+    if (!grpc_rig_until(&g, c, 0)) return "timeout";
+    snprintf(g.text, sizeof g.text, "%s %s", c->status, c->message);
+    return g.text;
+}
+
+#define BYTES(literal) ((str){literal, sizeof literal - 1})
+
+static void bodies_that_lie_are_refused(void)
+{
+    start(&(http_rig_opts){.threads = "1"});
+    CHECK_STR(body_of(INFER, "", BYTES("")), "12 " INFER ": expected exactly one message, got none");
+    CHECK_STR(body_of(INFER, "", BYTES("\0\0\0\0\0\0\0\0\0\0")),
+              "12 " INFER ": expected exactly one message, got more");
+    CHECK_STR(body_of(INFER, "", BYTES("\0\0\0\0\0\0\0\0\0\1x")),
+              "12 " INFER ": expected exactly one message, got more");
+    CHECK_STR(body_of(INFER, "", BYTES("\0\0\0\0\1x\0\0\0\0\1x")),
+              "12 " INFER ": expected exactly one message, got more");
+    CHECK_STR(body_of(INFER, "", BYTES("\0\0\0\0\1x\0\0\0\0\2x")),
+              "12 " INFER ": expected exactly one message, got more");
+    CHECK_STR(body_of(INFER, "", BYTES("\0\0\0\0\1x\0")),
+              "13 message: expected 5 bytes of prefix, the stream ended after 1");
+    CHECK_STR(body_of(INFER, "", BYTES("\0\0\0\0\5abc")), "13 message: expected 5 bytes, the stream ended after 3");
+    CHECK_STR(body_of(INFER, "", BYTES("\0\0")), "13 message: expected 5 bytes of prefix, the stream ended after 2");
+    CHECK_STR(body_of(INFER, "", BYTES("\3\0\0\0\1a")), "13 message: compressed flag: expected 0 or 1, got 3");
+    CHECK_STR(body_of(INFER, "", BYTES("\1\0\0\0\1a")),
+              "13 message: compressed flag: expected 0 without grpc-encoding, got 1");
+    CHECK_STR(body_of(INFER, "grpc-encoding: gzip\n", BYTES("\1\0\0\0\1a")), "13 gzip: the packed data ends too early");
+    CHECK_STR(body_of(INFER, "", BYTES("\0\377\377\377\377abc")),
+              "8 message: expected at most 67108864 bytes, got 4294967295");
+    CHECK_STR(body_of(STREAM, "", BYTES("")), "0 ");
+    CHECK_STR(body_of("/grpc.health.v1.Health/Watch", "", BYTES("")),
+              "12 /grpc.health.v1.Health/Watch: expected exactly one message, got none");
+    CHECK_STR(body_of(INFER, "", BYTES("\0\0\0\0\0")), "5 Model with name  does not exist.");
+    grpc_rig_stop(&g);
+}
+
+/* Far more than may be under way, then a cut one: all are answered, and the cut is told. */
+static void a_stream_that_ends_inside_a_message_is_refused(void)
+{
+    enum { N = 20000 };
+    start(&(http_rig_opts){.threads = "1"});
+    for (int cut = 1; cut <= 7; cut += 3) {
+        buf all;
+        char want[80];
+        grpc_rig_forget(&g);
+        buf_init(&all, 1 << 20);
+        for (int i = 0; i < N; i++) buf_put(&all, "\0\0\0\0\2\x3a", 7);
+        buf_put(&all, "\0\0\0\0\3\x3a\1", (size_t)cut);
+        grpc_call *c = grpc_rig_call(&g, REFLECT, "");
+        grpc_rig_send(&g, c, buf_str(&all), true);
+        CHECK(grpc_rig_until(&g, c, 0));
+        if (cut < 5) snprintf(want, sizeof want, "message: expected 5 bytes of prefix, the stream ended after %d", cut);
+        else snprintf(want, sizeof want, "message: expected 3 bytes, the stream ended after %d", cut - 5);
+        CHECK_STR(c->status, "13");
+        CHECK_STR(c->message, want);
+        buf_fini(&all);
+    }
+    grpc_rig_stop(&g);
+}
+
+static void messages_are_compressed_both_ways(void)
+{
+    static const char *const names[] = {"gzip", "deflate"};
+    start(&(http_rig_opts){.threads = "1"});
+    for (size_t i = 0; i < COUNTOF(names); i++) {
+        buf packed, plain;
+        char headers[100];
+        err e;
+        bool flag;
+        grpc_rig_forget(&g);
+        buf_init(&packed, 1 << 20);
+        buf_init(&plain, 1 << 20);
+        CHECK(flate_pack(&packed, flate_named(str_of(names[i])), request("m", "a", 1000), &e) == ERR_OK);
+        snprintf(headers, sizeof headers, "grpc-encoding: %s\ngrpc-accept-encoding: identity,%s\n", names[i], names[i]);
+        grpc_call *c = grpc_rig_call(&g, INFER, headers);
+        grpc_rig_message(&g, c, buf_str(&packed), true, true);
+        CHECK(grpc_rig_until(&g, c, 0));
+        CHECK_STR(c->status, "0");
+        CHECK_STR(c->encoding, names[i]);
+        str got = grpc_rig_got(c, 0, &flag);
+        CHECK(flag && got.len < 8000);
+        CHECK(flate_unpack(&plain, flate_named(str_of(names[i])), got, &e) == ERR_OK && plain.len > 8000);
+        /* A small answer would only grow: it goes as it is. */
+        CHECK_STR(grpc_rig_unary(&g, INFER, headers, request("m", "a", 1), &got), "0 ");
+        CHECK_STR(as_text(v2_pb_text, got), ANSWER);
+        buf_fini(&packed);
+        buf_fini(&plain);
+    }
+    grpc_rig_stop(&g);
+}
+
+static void a_bomb_is_refused_at_the_limit(void)
+{
+    static const char zeros[1 << 20];
+    buf packed, twice;
+    err e;
+    start(&(http_rig_opts){.threads = "1"});
+    buf_init(&packed, 1 << 20);
+    buf_init(&twice, 128 << 20);
+    for (int i = 0; i < 80; i++) buf_put(&twice, zeros, sizeof zeros);
+    CHECK(flate_pack(&packed, FLATE_GZIP, buf_str(&twice), &e) == ERR_OK);
+    grpc_call *c = grpc_rig_call(&g, INFER, "grpc-encoding: gzip\n");
+    grpc_rig_message(&g, c, buf_str(&packed), true, true);
+    CHECK(grpc_rig_until(&g, c, 0));
+    CHECK_STR(c->status, "8");
+    CHECK(strstr(c->message, "gzip: unpacked: expected at most 67108864 bytes, got "));
+    buf_fini(&packed);
+    buf_fini(&twice);
+    grpc_rig_stop(&g);
+}
+
+/* Many messages at once, some wrong: the answers stand in their order. */
+static void a_stream_answers_in_order_and_goes_on_after_errors(void)
+{
+    enum { N = 3 * RPC_ASKS_MAX };
+    static const char *const inline_us[] = {"500", "0"};
+    for (size_t k = 0; k < COUNTOF(inline_us); k++) {
+        start(&(http_rig_opts){.threads = "2", .inline_us = inline_us[k], .queue_max = "1000"});
+        grpc_call *c = grpc_rig_call(&g, STREAM, "");
+        char id[16], want[200];
+        for (int i = 0; i < N; i++) {
+            snprintf(id, sizeof id, "r%d", i);
+            grpc_rig_message(&g, c, request(i % 7 == 3 ? "none" : "m", id, 1), false, i == N - 1);
+        }
+        CHECK(grpc_rig_until(&g, c, 0));
+        CHECK_STR(c->status, "0");
+        for (int i = 0; i < N; i++) {
+            if (i % 7 == 3) snprintf(want, sizeof want, "error=Model with name none does not exist.{ id=r%d}", i);
+            else snprintf(want, sizeof want,
+                          "{m/1 id=r%d p=triton_final_response:true y:FP32[1,2] raw=0000004000008040}", i);
+            CHECK_STR(as_text(v2_pb_stream_text, grpc_rig_got(c, (size_t)i, NULL)), want);
+        }
+        CHECK(grpc_rig_got(c, N, NULL).p == NULL);
+        grpc_rig_stop(&g);
+    }
+}
+
+static void a_stream_may_end_with_its_first_error(void)
+{
+    start(&(http_rig_opts){.threads = "1"});
+    grpc_call *c = grpc_rig_call(&g, STREAM, "triton_grpc_error: true\n");
+    grpc_rig_message(&g, c, request("m", "1", 1), false, false);
+    grpc_rig_message(&g, c, request("none", "2", 1), false, false);
+    grpc_rig_message(&g, c, request("m", "3", 1), false, false);
+    CHECK(grpc_rig_until(&g, c, 0));
+    CHECK_STR(c->status, "5");
+    CHECK_STR(c->message, "Model with name none does not exist.");
+    CHECK(grpc_rig_got(c, 0, NULL).p && !grpc_rig_got(c, 1, NULL).p);
+    grpc_rig_stop(&g);
+}
+
+/* The client's window is shut: nothing piles up behind it, and nothing is lost when it opens. */
+static void a_client_that_does_not_read_holds_its_own_stream_only(void)
+{
+    enum { N = 600, ROWS = 512 };
+    str got;
+    start(&(http_rig_opts){.threads = "1"});
+    g.hold_windows = true;
+    grpc_call *c = grpc_rig_call(&g, STREAM, "");
+    for (int i = 0; i < N; i++) grpc_rig_message(&g, c, request("m", "a", ROWS), false, i == N - 1);
+    grpc_rig_turn(&g, 30);
+    grpc_rig_turn(&g, 30);
+    uint64_t done = atomic_load(&http_rig_model(&g.rig, "m")->metrics.success);
+    CHECK(done > 0 && done < N);
+    for (int i = 0; i < 2000 && !c->closed; i++) {
+        grpc_rig_take(&g, c);
+        grpc_rig_turn(&g, 1);
+    }
+    CHECK(c->closed);
+    CHECK_STR(c->status, "0");
+    CHECK(grpc_rig_got(c, N - 1, NULL).p != NULL);
+    g.hold_windows = false;
+    CHECK_STR(grpc_rig_unary(&g, INFER, "", request("m", "a", 1), &got), "0 ");
+    grpc_rig_stop(&g);
+}
+
+static void a_deadline_ends_what_runs_and_drops_what_waits(void)
+{
+    start_slow(&(http_rig_opts){.threads = "1", .inline_us = "0"});
+    served *slow = http_rig_model(&g.rig, "slow");
+    grpc_call *first = grpc_rig_call(&g, INFER, "grpc-timeout: 60m\n");
+    grpc_rig_message(&g, first, request("slow", "a", 256), false, true);
+    grpc_call *second = grpc_rig_call(&g, INFER, "grpc-timeout: 30m\n");
+    grpc_rig_message(&g, second, request("slow", "b", 256), false, true);
+    CHECK(grpc_rig_until(&g, second, 0) && grpc_rig_until(&g, first, 0));
+    CHECK_STR(second->status, "4");
+    CHECK_STR(second->message, "the deadline passed");
+    CHECK_STR(first->status, "4");
+    for (int i = 0; i < 200 && atomic_load(&slow->metrics.cancelled) + atomic_load(&slow->metrics.expired) < 2; i++)
+        grpc_rig_turn(&g, 10);
+    CHECK_U64(atomic_load(&slow->metrics.cancelled) + atomic_load(&slow->metrics.expired), 2);
+    CHECK_U64(atomic_load(&slow->metrics.success), 0);
+    grpc_rig_stop(&g);
+}
+
+static void a_call_that_is_reset_is_cancelled(void)
+{
+    start_slow(&(http_rig_opts){.threads = "1", .inline_us = "0"});
+    served *slow = http_rig_model(&g.rig, "slow");
+    grpc_call *c = grpc_rig_call(&g, INFER, "");
+    grpc_rig_message(&g, c, request("slow", "a", 256), false, true);
+    grpc_call *stream = grpc_rig_call(&g, STREAM, "");
+    for (int i = 0; i < 5; i++) grpc_rig_message(&g, stream, request("slow", "a", 256), false, false);
+    grpc_call *half = grpc_rig_call(&g, INFER, "");
+    grpc_rig_send(&g, half, STR("\0\0"), false);
+    grpc_rig_turn(&g, 5);
+    grpc_rig_reset(&g, c);
+    grpc_rig_reset(&g, stream);
+    grpc_rig_reset(&g, half);
+    for (int i = 0; i < 200 && atomic_load(&slow->metrics.cancelled) < 6; i++) grpc_rig_turn(&g, 10);
+    CHECK_U64(atomic_load(&slow->metrics.cancelled), 6);
+    grpc_rig_stop(&g);
+}
+
+static void the_connection_may_go_while_models_run(void)
+{
+    start_slow(&(http_rig_opts){.threads = "1", .inline_us = "0"});
+    for (int i = 0; i < 3; i++) {
+        grpc_call *c = grpc_rig_call(&g, i == 1 ? STREAM : INFER, "grpc-timeout: 10S\n");
+        grpc_rig_message(&g, c, request("slow", "a", 256), false, true);
+    }
+    grpc_rig_turn(&g, 5);
+    http_rig_hang_up(&g.rig, true);
+    http_rig_turn(&g.rig, 20);
+    grpc_rig_stop(&g);
+}
+
+static void a_full_queue_is_resource_exhausted(void)
+{
+    start_slow(&(http_rig_opts){.threads = "1", .inline_us = "0", .queue_max = "1"});
+    grpc_call *calls[4];
+    size_t refused = 0;
+    for (size_t i = 0; i < COUNTOF(calls); i++) {
+        calls[i] = grpc_rig_call(&g, INFER, "");
+        grpc_rig_message(&g, calls[i], request("slow", "a", 256), false, true);
+    }
+    for (int i = 0; i < 100 && refused < 2; i++) {
+        grpc_rig_turn(&g, 2);
+        refused = 0;
+        for (size_t k = 0; k < COUNTOF(calls); k++) refused += str_is(str_of(calls[k]->status), "8");
+    }
+    CHECK(refused >= 2);
+    grpc_rig_stop(&g);
+}
+
+static void health_is_watched_until_the_server_leaves(void)
+{
+    start(&(http_rig_opts){.threads = "1"});
+    CHECK_STR(grpc_rig_unary(&g, "/grpc.health.v1.Health/Check", "", STR(""), NULL), "0 0801");
+    CHECK_STR(grpc_rig_unary(&g, "/grpc.health.v1.Health/Check", "", STR("\x0a\x01m"), NULL), "0 0801");
+    CHECK_STR(grpc_rig_unary(&g, "/grpc.health.v1.Health/Check", "", STR("\x0a\x1einference.GRPCInferenceService"),
+                             NULL), "0 0801");
+    CHECK_STR(grpc_rig_unary(&g, "/grpc.health.v1.Health/Check", "", STR("\x0a\x01?"), NULL), "5 unknown service ?");
+    grpc_rig_forget(&g);
+    grpc_call *all = grpc_rig_call(&g, "/grpc.health.v1.Health/Watch", "");
+    grpc_rig_message(&g, all, STR(""), false, true);
+    grpc_call *unknown = grpc_rig_call(&g, "/grpc.health.v1.Health/Watch", "");
+    grpc_rig_message(&g, unknown, STR("\x0a\x01?"), false, true);
+    grpc_call *gone = grpc_rig_call(&g, "/grpc.health.v1.Health/Watch", "");
+    grpc_rig_message(&g, gone, STR(""), false, true);
+    CHECK(grpc_rig_until(&g, all, 7) && grpc_rig_until(&g, unknown, 7) && grpc_rig_until(&g, gone, 7));
+    CHECK(str_eq(grpc_rig_got(all, 0, NULL), STR("\x08\x01")));
+    CHECK(str_eq(grpc_rig_got(unknown, 0, NULL), STR("\x08\x03")));
+    grpc_rig_reset(&g, gone);
+    endpoints_leave(&g.rig.endpoints);
+    endpoint_pools_leave(&g.rig.pools);
+    CHECK(grpc_rig_until(&g, all, 0) && grpc_rig_until(&g, unknown, 0));
+    CHECK(str_eq(grpc_rig_got(all, 1, NULL), STR("\x08\x02")));
+    CHECK_STR(all->status, "14");
+    grpc_call *late = grpc_rig_call(&g, "/grpc.health.v1.Health/Watch", "");
+    grpc_rig_message(&g, late, STR(""), false, true);
+    CHECK(grpc_rig_until(&g, late, 0));
+    CHECK(str_eq(grpc_rig_got(late, 0, NULL), STR("\x08\x02")));
+    grpc_rig_stop(&g);
+}
+
+static void each_message_of_reflection_is_answered(void)
+{
+    start(&(http_rig_opts){.threads = "1"});
+    grpc_call *c = grpc_rig_call(&g, REFLECT, "");
+    grpc_rig_message(&g, c, STR("\x3a\x01*"), false, false);
+    CHECK(grpc_rig_until(&g, c, 20));
+    grpc_rig_message(&g, c, STR("\x22\x05?.Foo"), false, false);
+    grpc_rig_message(&g, c, STR("\x22\x1binference.ModelInferRequest"), false, true);
+    CHECK(grpc_rig_until(&g, c, 0));
+    CHECK_STR(c->status, "0");
+    str services = grpc_rig_got(c, 0, NULL), unknown = grpc_rig_got(c, 1, NULL), file = grpc_rig_got(c, 2, NULL);
+    CHECK(services.p && memmem(services.p, services.len, "inference.GRPCInferenceService", 30));
+    CHECK(unknown.p && memmem(unknown.p, unknown.len, "symbol not found: ?.Foo", 23));
+    CHECK(file.p && memmem(file.p, file.len, "raw_input_contents", 18));
+    grpc_rig_stop(&g);
+}
+
+static void a_steady_load_takes_nothing_from_the_heap(void)
+{
+    static const char *const inline_us[] = {"500", "0"};
+    for (size_t i = 0; i < COUNTOF(inline_us); i++) {
+        start(&(http_rig_opts){.threads = "1", .inline_us = inline_us[i]});
+        long taken = 0;
+        for (int k = 0; k < 60; k++) {
+            grpc_rig_forget(&g);
+            grpc_call *c = grpc_rig_call(&g, INFER, "grpc-timeout: 10S\n"), *s = grpc_rig_call(&g, STREAM, "");
+            grpc_rig_message(&g, c, request("m", "a", 1), false, true);
+            grpc_rig_message(&g, s, request("m", "a", 1), false, false);
+            grpc_rig_message(&g, s, request("m", "a", 2), false, true);
+            CHECK(buf_room(&c->in, 1000) && buf_room(&s->in, 1000));   /* the client's own memory is there before */
+            long before = mem_allocs();
+            CHECK(grpc_rig_until(&g, c, 0) && grpc_rig_until(&g, s, 0));
+            if (k >= 30) taken += mem_allocs() - before;
+            CHECK_STR(c->status, "0");
+            CHECK_STR(s->status, "0");
+        }
+        CHECK_U64((uint64_t)taken, 0);
+        grpc_rig_stop(&g);
+    }
+}
+
+/* Whatever allocation fails, the client hears of it and the next call is answered. */
+static void no_memory_is_a_status_or_the_end_of_a_connection(void)
+{
+    static const char *const paths[] = {INFER, STREAM, REFLECT, "/grpc.health.v1.Health/Watch"};
+    err e;
+    FAULT_SWEEP({
+        ask_pool *asks = NULL;
+        if (ask_pool_new(&asks, &(ask_opts){.reply_bytes_max = 1, .message_bytes_max = 1}, &e) == ERR_OK)
+            ask_pool_free(asks);
+        rpc_pool *calls = NULL;
+        if (rpc_pool_new(&calls, &(ask_opts){.reply_bytes_max = 1, .message_bytes_max = 1}, &e) == ERR_OK)
+            rpc_pool_free(calls);
+    })
+    for (size_t i = 0; i < COUNTOF(paths); i++) {
+        long live = mem_live();
+        bool more = true;
+        for (long n = 0; more; n++) {
+            start(&(http_rig_opts){.threads = "1", .inline_us = "500"});
+            grpc_call *c = grpc_rig_call(&g, paths[i], "grpc-timeout: 10S\n");
+            grpc_rig_message(&g, c, i < 2 ? request("m", "a", 1) : STR("\x3a\x01*"), false, true);
+            CHECK(buf_room(&c->in, 20000) && buf_room(&g.out, 20000));
+            mem_fault_after(n);
+            for (int k = 0; k < 20 && !c->closed && !g.rig.closed && !(i == 3 && c->in.len); k++) grpc_rig_turn(&g, 1);
+            more = mem_fault_fired();
+            mem_fault_after(-1);
+            bool ended = c->closed || g.rig.closed || (i == 3 && c->in.len);
+            CHECK(ended);
+            if (!more) CHECK(str_is(str_of(c->status), i == 3 ? "" : "0"));
+            grpc_rig_stop(&g);
+        }
+        CHECK_U64((uint64_t)mem_live(), (uint64_t)live);
+    }
+}
+
+static void make_slow(void)
+{
+    onnx_build b;
+    onnx_build_start(&b, 17);
+    onnx_build_input(&b, "x", DT_F32, "N,2");
+    static float w[256 * 256];
+    for (size_t i = 0; i < COUNTOF(w); i++) w[i] = 0.001f;
+    static float first[2 * 256];
+    onnx_build_floats(&b, "f", "2,256", first);
+    onnx_build_floats(&b, "w", "256,256", w);
+    onnx_build_node(&b, "MatMul", "x,f", "h0", "");
+    char in[32], out[32], args[64];
+    enum { DEEP = 400 };
+    for (int i = 0; i < DEEP; i++) {
+        snprintf(in, sizeof in, "h%d", i);
+        snprintf(out, sizeof out, i == DEEP - 1 ? "y" : "h%d", i + 1);
+        snprintf(args, sizeof args, "%s,w", in);
+        onnx_build_node(&b, "MatMul", args, out, "");
+    }
+    onnx_build_output(&b, "y", DT_F32, "N,256");
+    serve_rig_save(&b, slow_path);
+    onnx_build_end(&b);
+}
+
+int main(void)
+{
+    onnx_build b;
+    buf_init(&message, 64 << 20);
+    buf_init(&text, 64 << 20);
+    serve_rig_twice(&b);
+    serve_rig_save(&b, twice_path);
+    onnx_build_end(&b);
+    make_slow();
+    static const test_case cases[] = {
+        TEST(a_model_answers_inline_and_from_the_queue), TEST(every_cut_of_a_call_is_answered_the_same),
+        TEST(large_tensors_come_and_go), TEST(what_is_wrong_with_a_call_has_its_status),
+        TEST(bodies_that_lie_are_refused), TEST(messages_are_compressed_both_ways),
+        TEST(a_stream_that_ends_inside_a_message_is_refused), TEST(a_bomb_is_refused_at_the_limit),
+        TEST(a_stream_answers_in_order_and_goes_on_after_errors),
+        TEST(a_stream_may_end_with_its_first_error), TEST(a_client_that_does_not_read_holds_its_own_stream_only),
+        TEST(a_deadline_ends_what_runs_and_drops_what_waits), TEST(a_call_that_is_reset_is_cancelled),
+        TEST(the_connection_may_go_while_models_run), TEST(a_full_queue_is_resource_exhausted),
+        TEST(health_is_watched_until_the_server_leaves), TEST(each_message_of_reflection_is_answered),
+        TEST(a_steady_load_takes_nothing_from_the_heap), TEST(no_memory_is_a_status_or_the_end_of_a_connection),
+    };
+    int status = test_main(cases, COUNTOF(cases));
+    serve_rig_unsave(twice_path);
+    serve_rig_unsave(slow_path);
+    buf_fini(&message);
+    buf_fini(&text);
+    return status;
+}
