@@ -54,11 +54,13 @@ static err_code open_all(http_rig *r, err *e)
 {
     err_code rc = compute_new(&r->pool, (uint32_t)r->conf.threads, e);
     if (rc == ERR_OK) rc = loop_new(&r->loop, 1, e);
+    if (rc == ERR_OK) rc = shm_set_new(&r->endpoints.regions, e);
     endpoint_pools_opts po = {.endpoints = &r->endpoints,
                               .on = r->loop,
                               .infer = {.compute = r->pool,
                                         .memory_bytes_max = r->conf.memory_bytes_max,
-                                        .reply_bytes_max = r->conf.reply_bytes_max},
+                                        .reply_bytes_max = r->conf.reply_bytes_max,
+                                        .regions = r->endpoints.regions},
                               .message_bytes_max = r->conf.body_bytes_max};
     if (rc == ERR_OK) rc = endpoint_pools_init(&r->pools, &po, e);
     server_opts so = {.address = "127.0.0.1",
@@ -100,6 +102,7 @@ void http_rig_stop(http_rig *r)
     server_free(r->server);
     loop_free(r->loop);
     endpoint_pools_fini(&r->pools);
+    shm_set_free(r->endpoints.regions);
     repository_free(r->endpoints.models);
     arena_fini(&r->memory);
 }

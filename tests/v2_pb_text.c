@@ -23,9 +23,10 @@ static void parameter(buf *out, pb m)
         INVARIANT(f.number == 2);
         pb value = pb_sub(&m, &f);
         while (pb_next(&value, &v)) {
-            INVARIANT(v.number == 1 || v.number == 3);
+            INVARIANT(v.number >= 1 && v.number <= 3);
             buf_put_byte(out, ':');
-            if (v.number == 1) buf_put_z(out, pb_bool(&value, &v) ? "true" : "false");
+            if (v.number == 2) buf_printf(out, "%lld", (long long)pb_i64(&value, &v));
+            else if (v.number == 1) buf_put_z(out, pb_bool(&value, &v) ? "true" : "false");
             else buf_put_str(out, pb_text(&value, &v));
         }
         done(&value);

@@ -35,6 +35,8 @@
 #define SYS_PLAIN(X)                                                                                             \
     X(open, (int folder, const char *path, int flags, uint32_t mode), (folder, path, flags, mode))               \
     X(open_beneath, (int folder, const char *path, int flags), (folder, path, flags))                            \
+    X(read_at, (int fd, void *p, size_t n, uint64_t at), (fd, p, n, at))                                         \
+    X(write_at, (int fd, const void *p, size_t n, uint64_t at), (fd, p, n, at))                                  \
     X(wait_writable, (int fd, int ms), (fd, ms))                                                                 \
     X(stat_fd, (int fd, struct stat *ret), (fd, ret))                                                            \
     X(stat_at, (int folder, const char *path, struct stat *ret), (folder, path, ret))                            \

@@ -53,6 +53,12 @@ int64_t sys_real_open_beneath(int folder, const char *path, int flags)
 int64_t sys_real_close(int fd) { return result(close(fd)); }
 int64_t sys_real_read(int fd, void *p, size_t n) { return result(read(fd, p, n)); }
 int64_t sys_real_write(int fd, const void *p, size_t n) { return result(write(fd, p, n)); }
+int64_t sys_real_read_at(int fd, void *p, size_t n, uint64_t at) { return result(pread(fd, p, n, (off_t)at)); }
+int64_t sys_real_write_at(int fd, const void *p, size_t n, uint64_t at)
+{
+    return result(pwrite(fd, p, n, (off_t)at));
+}
+
 int64_t sys_real_wait_writable(int fd, int ms)
 {
     struct pollfd one = {.fd = fd, .events = POLLOUT};

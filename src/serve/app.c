@@ -115,7 +115,8 @@ static err_code lanes_new(app *a, err *e)
     endpoint_pools_opts po = {.endpoints = &a->endpoints,
                               .infer = {.compute = a->pool,
                                         .memory_bytes_max = a->conf->memory_bytes_max,
-                                        .reply_bytes_max = a->conf->reply_bytes_max},
+                                        .reply_bytes_max = a->conf->reply_bytes_max,
+                                        .regions = a->endpoints.regions},
                               .message_bytes_max = a->conf->body_bytes_max};
     a->lanes = mem_new0(lane, n);
     a->loops = mem_new0(loop *, n);
@@ -175,6 +176,7 @@ err_code app_new(app **ret, const conf *c, err *e)
     err_code rc = proc_signals_open(numbers, COUNTOF(numbers), &a->signals.fd, e);
     if (rc == ERR_OK) rc = proc_fds_raise(&fds, e);
     if (rc == ERR_OK) rc = compute_new(&a->pool, (uint32_t)c->threads, e);
+    if (rc == ERR_OK) rc = shm_set_new(&a->endpoints.regions, e);
     if (rc == ERR_OK) rc = lanes_new(a, e);
     if (rc == ERR_OK) rc = server_open(a, e);
     if (rc == ERR_OK) rc = repository_open(&a->endpoints.models, c, a->pool, e);
@@ -204,6 +206,7 @@ void app_free(app *a)
         loop_free(a->lanes[i].loop);
         endpoint_pools_fini(&a->lanes[i].pools);
     }
+    shm_set_free(a->endpoints.regions);
     repository_free(a->endpoints.models);
     if (a->signals.fd != SIGNALS_NONE) proc_signals_close(a->signals.fd);
     mem_free(a->lanes);

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/version.h"
 #include "os/proc.h"
+#include "serve/memory.h"
 #include "serve/rest.h"
 #include "serve/route.h"
 #include "serve/rpc.h"
@@ -30,6 +31,11 @@ typedef void answer(endpoints *s, http_call *call, const http_request *req, cons
     X("GET", "/v2/models/{model}/ready", v2_model_ready) \
     X("GET", "/v2/models/{model}/versions/{version}", v2_model) \
     X("GET", "/v2/models/{model}/versions/{version}/ready", v2_model_ready) \
+    X("GET", "/v2/systemsharedmemory/status", memory_status) \
+    X("GET", "/v2/systemsharedmemory/region/{region}/status", memory_status) \
+    X("POST", "/v2/systemsharedmemory/region/{region}/register", memory_add) \
+    X("POST", "/v2/systemsharedmemory/region/{region}/unregister", memory_remove) \
+    X("POST", "/v2/systemsharedmemory/unregister", memory_remove) \
     X("GET", "/v1/models", v1_models) \
     X("GET", "/v1/models/{model}", v1_model) \
     X("POST", "/v1/models/{model}:explain", v1_explain) \
@@ -120,7 +126,8 @@ static void v2_server(endpoints *s, http_call *call, const http_request *req, co
 {
     (void)s, (void)req, (void)args;
     reply_json(call, 200,
-               STR("{\"name\":\"proa\",\"version\":\"" PROA_VERSION "\",\"extensions\":[\"binary_tensor_data\"]}"));
+               STR("{\"name\":\"proa\",\"version\":\"" PROA_VERSION
+                   "\",\"extensions\":[\"binary_tensor_data\",\"classification\",\"system_shared_memory\"]}"));
 }
 
 static void names_put(endpoints *s, buf *out)
@@ -156,6 +163,34 @@ static void v2_model(endpoints *s, http_call *call, const http_request *req, con
     buf_init(&out, SMALL_REPLY_MAX);
     v2_metadata_print(&out, m);
     reply_buf(call, 200, &out);
+}
+
+static void memory_status(endpoints *s, http_call *call, const http_request *req, const route_args *args)
+{
+    (void)req;
+    buf out;
+    err e;
+    buf_init(&out, SMALL_REPLY_MAX);
+    if (memory_print(&out, s->regions, args->region, &e) == ERR_OK) {
+        reply_buf(call, 200, &out);
+        return;
+    }
+    reply_err(call, &e);
+    buf_fini(&out);
+}
+
+static void memory_add(endpoints *s, http_call *call, const http_request *req, const route_args *args)
+{
+    err e;
+    if (memory_register(s->regions, args->region, req->body, &e)) reply_err(call, &e);
+    else reply_json(call, 200, STR(""));
+}
+
+static void memory_remove(endpoints *s, http_call *call, const http_request *req, const route_args *args)
+{
+    (void)req;
+    shm_unregister(s->regions, args->region);
+    reply_json(call, 200, STR(""));
 }
 
 static void model_ready(endpoints *s, http_call *call, const route_args *args)

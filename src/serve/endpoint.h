@@ -18,6 +18,7 @@ typedef struct {
 
 typedef struct {
     repository *models;
+    shm_set *regions;
     const endpoint_pools *(*pools_of)(void *ctx, const loop *on);
     void *ctx;
     const server *server;

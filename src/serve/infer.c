@@ -28,6 +28,7 @@ void infer_init(infer *r, const infer_opts *opts)
     arena_init(&r->memory, NULL, 0, 0);
     buf_init(&r->scratch, opts->memory_bytes_max);
     buf_init(&r->reply, opts->reply_bytes_max);
+    r->regions = opts->regions;
 }
 
 void infer_fini(infer *r)
@@ -44,6 +45,13 @@ void infer_body(infer *r, const infer_opts *opts, str body, size_t json_bytes)
     r->json_bytes = json_bytes;
     if (body.len < most / INFER_MEMORY_PER_BYTE) most = INFER_MEMORY_MIN + INFER_MEMORY_PER_BYTE * body.len;
     r->memory.limit = most < opts->memory_bytes_max ? most : opts->memory_bytes_max;
+    r->memory_most = opts->memory_bytes_max;
+}
+
+void infer_extend(infer *r, uint64_t bytes)
+{
+    size_t more = r->memory_most - r->memory.limit;
+    r->memory.limit += bytes < more ? (size_t)bytes : more;
 }
 
 static void infer_free(infer *r)
@@ -244,16 +252,34 @@ static err_code read_body(infer *r)
     if (r->deadline_us && since_ns / 1000 >= r->deadline_us)
         return err_set(&r->failure, ERR_TIMEOUT, "the deadline passed before it was read");
     err_code rc = r->protocol->read(r, &r->failure);
-    metric_time(&r->model->metrics.preprocess, clock_now_ns() - since_ns);
+    if (!r->again) metric_time(&r->model->metrics.preprocess, clock_now_ns() - since_ns);
     buf_clear(&r->scratch);
     r->item.inputs = r->inputs;
     return too_large(&r->failure, rc);
+}
+
+/* It was more than a loop has time for: from the beginning, on a worker. */
+static void read_later(infer *r)
+{
+    r->again = r->on_loop = false;
+    r->failure.code = ERR_OK;
+    r->inputs = NULL;
+    r->wants = NULL;
+    r->want_count = 0;
+    r->variant = 0;
+    arena_reset(&r->memory);
+    pushing = NULL;
+    if (compute_submit(r->pool->opts.compute, &r->job, &r->failure)) finish(r);
 }
 
 /* Reads the body and hands the request to the model's queue, on whichever thread this is. */
 static void read_and_push(infer *r)
 {
     err_code rc = read_body(r);
+    if (rc && r->again) {
+        read_later(r);
+        return;
+    }
     if (rc == ERR_OK && (rc = queue_push(r->model->queue, &r->item, &r->failure)) != ERR_OK)
         rc = err_wrap(&r->failure, "model '" STR_FMT "'", STR_ARG(r->model->name));
     if (rc) settle(r);
@@ -281,6 +307,7 @@ infer *infer_take(infer_pool *p, served *of, const infer_protocol *protocol)
     r->id = (str){0};
     r->variant = 0;
     r->outputs = NULL;
+    r->on_loop = r->again = false;
     r->reply_head = 0;
     r->tail = (str){0};
     r->reply_json_bytes = 0;
@@ -308,6 +335,7 @@ void infer_start(infer *r, str body, size_t json_bytes)
     bool large = json_bytes > INFER_READ_INLINE_BYTES || body.len > INFER_READ_INLINE_BINARY;
     infer_body(r, &r->pool->opts, body, json_bytes);
     r->item.deadline_us = r->deadline_us;
+    r->on_loop = !large;
     if (large) {
         if (compute_submit(r->pool->opts.compute, &r->job, &r->failure)) finish(r);
         return;

@@ -11,6 +11,7 @@
 #ifndef SERVE_INFER_H
 #define SERVE_INFER_H
 #include "async/loop.h"
+#include "os/shm.h"
 #include "serve/repository.h"
 #include "wire/flate.h"
 
@@ -37,15 +38,25 @@ typedef struct {
     err_code (*write)(infer *r, err *e); /* fills reply and tail from the outputs */
 } infer_protocol;
 
+/* A place in shared memory that a client has registered; region.p NULL = none. */
+typedef struct {
+    str region;
+    uint64_t offset, bytes;
+} infer_memory;
+
 typedef struct {
     uint32_t output; /* index among the model's outputs */
     bool binary; /* V2's binary extension */
+    uint64_t classes; /* V2's classification: so many of the best; 0 = the tensor itself */
+    infer_memory memory; /* where the bytes go, instead of the answer */
+    const tensor *t; /* in write: what goes */
 } infer_want;
 
 typedef struct {
     compute *compute; /* borrowed */
     size_t memory_bytes_max; /* of one request, whatever its size */
     size_t reply_bytes_max;
+    shm_set *regions; /* borrowed; NULL = no shared memory */
 } infer_opts;
 
 struct infer {
@@ -64,6 +75,9 @@ struct infer {
     str body;
     size_t json_bytes; /* of the body: what costs time to read; REST's JSON ends there */
     arena memory; /* lives as long as the request */
+    shm_set *regions; /* or NULL */
+    bool on_loop; /* read runs on a loop: what takes long there sets `again` and fails, to be called on a worker */
+    bool again;
     buf scratch; /* for read; empty before and after */
     tensor *inputs; /* one per model input */
     infer_want *wants;
@@ -82,6 +96,7 @@ struct infer {
     compute_job job; /* what a worker does for it */
     loop_msg done_msg;
     uint64_t since_ns;
+    size_t memory_most;
     const infer_protocol *protocol;
     infer_pool *pool;
     infer *next;
@@ -103,6 +118,9 @@ void infer_start(infer *r, str body, size_t json_bytes);
 /* The answer to what could not be started, with `failure` set: counted, logged, answered() before this returns. */
 void infer_refuse(infer *r);
 void infer_cancel(infer *r); /* started, not yet answered: it ends soon, with ERR_CANCELLED unless it was done */
+
+/* The request brings so many bytes besides its body: it may use as much more memory, within the most there is. */
+void infer_extend(infer *r, uint64_t bytes);
 
 /* Room for the input tensors; protocols call it first.  Data pointers are NULL until set. */
 err_code infer_inputs(infer *r, err *e) MUST_USE;

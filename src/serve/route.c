@@ -14,6 +14,8 @@ static bool segment_match(str pattern, str segment, route_args *args)
     if (tail.len == 0 && memchr(value.p, ':', value.len)) return false; /* "m:predict" is not a model's name */
     if (str_is(name, "{model"))
         args->model = value;
+    else if (str_is(name, "{region"))
+        args->region = value;
     else
         args->version = value;
     return true;

@@ -1,7 +1,7 @@
 /* route.h - from a method and a path to what answers it: one table.
  *
- * Patterns are literal except for the captures {model} and {version}, which take one path segment, not empty; a
- * segment may end in a literal (":predict").  A path that matches with another method gives 405 and says which
+ * Patterns are literal except for the captures {model}, {version} and {region}, which take one path segment, not
+ * empty; a segment may end in a literal (":predict").  A path that matches with another method gives 405 and says which
  * methods it has. */
 #ifndef SERVE_ROUTE_H
 #define SERVE_ROUTE_H
@@ -9,7 +9,7 @@
 #include "base/str.h"
 
 typedef struct {
-    str model, version; /* "" = not captured */
+    str model, version, region; /* "" = not captured */
 } route_args;
 
 typedef struct {

@@ -17,11 +17,11 @@
     X("/inference.GRPCInferenceService/RepositoryModelLoad", RPC_UNARY, v2_rpc_model_load) \
     X("/inference.GRPCInferenceService/RepositoryModelUnload", RPC_UNARY, v2_rpc_model_unload) \
     X("/inference.GRPCInferenceService/SystemSharedMemoryStatus", RPC_UNARY, v2_rpc_memory_status) \
-    X("/inference.GRPCInferenceService/SystemSharedMemoryRegister", RPC_UNARY, v2_rpc_system_memory_register) \
+    X("/inference.GRPCInferenceService/SystemSharedMemoryRegister", RPC_UNARY, v2_rpc_memory_register) \
     X("/inference.GRPCInferenceService/SystemSharedMemoryUnregister", RPC_UNARY, v2_rpc_memory_unregister) \
-    X("/inference.GRPCInferenceService/CudaSharedMemoryStatus", RPC_UNARY, v2_rpc_memory_status) \
+    X("/inference.GRPCInferenceService/CudaSharedMemoryStatus", RPC_UNARY, v2_rpc_cuda_memory_status) \
     X("/inference.GRPCInferenceService/CudaSharedMemoryRegister", RPC_UNARY, v2_rpc_cuda_memory_register) \
-    X("/inference.GRPCInferenceService/CudaSharedMemoryUnregister", RPC_UNARY, v2_rpc_memory_unregister) \
+    X("/inference.GRPCInferenceService/CudaSharedMemoryUnregister", RPC_UNARY, v2_rpc_cuda_memory_unregister) \
     X("/inference.GRPCInferenceService/TraceSetting", RPC_UNARY, v2_rpc_trace_setting) \
     X("/inference.GRPCInferenceService/LogSettings", RPC_UNARY, v2_rpc_log_settings) \
     X("/grpc.health.v1.Health/Check", RPC_UNARY, health_rpc_check) \

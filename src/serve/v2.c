@@ -55,19 +55,22 @@ static err_code binary_read(reader *rd, tensor *t, str name, uint64_t bytes, err
 }
 
 /* Of a tensor; NULL = it has none. */
-static err_code parameters_check(yyjson_val *parameters, bool output, err *e)
+static err_code parameters_read(v2_parameters *ret, yyjson_val *parameters, bool output, err *e)
 {
+    *ret = (v2_parameters){.classes = 0};
     yyjson_val *key, *v;
     size_t i, n;
     err_code rc = parameters ? json_obj(parameters, "parameters", e) : ERR_OK;
     if (rc) return rc;
     yyjson_obj_foreach(parameters, i, n, key, v)
     {
-        (void)v;
-        rc = v2_parameter_check((str){yyjson_get_str(key), yyjson_get_len(key)}, output, e);
+        str name = {yyjson_get_str(key), yyjson_get_len(key)}, text = {yyjson_get_str(v), yyjson_get_len(v)};
+        uint64_t number = yyjson_get_uint(v);
+        rc = v2_parameter_add(ret, name, yyjson_is_str(v) ? &text : NULL, yyjson_is_uint(v) ? &number : NULL, output,
+                              e);
         if (rc) return rc;
     }
-    return ERR_OK;
+    return v2_parameters_check(ret, e);
 }
 
 /* Where the values are: binary_data_size among the parameters, else "data". */
@@ -75,7 +78,11 @@ static err_code data_read(reader *rd, tensor *t, str name, yyjson_val *input, er
 {
     yyjson_val *parameters = optional(input, "parameters"), *data = optional(input, "data");
     yyjson_val *size = optional(parameters, "binary_data_size");
-    err_code rc = parameters_check(parameters, false, e);
+    v2_parameters asked;
+    err_code rc = parameters_read(&asked, parameters, false, e);
+    if (rc == ERR_OK && asked.memory.region.p && (data || size))
+        rc = err_set(e, ERR_INVALID, "expected shared_memory_region, data or binary_data_size, got several");
+    if (rc == ERR_OK && asked.memory.region.p) return v2_memory_read(rd->r, t, name, &asked.memory, e);
     if (rc == ERR_OK && data && size) rc = err_set(e, ERR_INVALID, "expected data or binary_data_size, got both");
     if (rc == ERR_OK && !data && !size)
         rc = err_set(e, ERR_INVALID, "expected data or parameters.binary_data_size, got none");
@@ -146,10 +153,11 @@ static err_code want_read(infer *r, size_t at, yyjson_val *v, bool binary, err *
     if (rc == ERR_OK) rc = json_str(yyjson_obj_get(v, "name"), "name", &name, e);
     if (rc) return err_wrap(e, "outputs[%zu]", at);
     yyjson_val *parameters = optional(v, "parameters");
-    rc = parameters_check(parameters, true, e);
+    v2_parameters asked;
+    rc = parameters_read(&asked, parameters, true, e);
     if (rc == ERR_OK) rc = flag_read(parameters, "binary_data", &binary, e);
     if (rc) return err_wrap(e, "output '" STR_FMT "'", STR_ARG(name));
-    return v2_want_named(r, at, name, binary, e);
+    return v2_want_named(r, at, name, binary, &asked, e);
 }
 
 static err_code wants_read(infer *r, yyjson_val *root, err *e)
@@ -206,8 +214,36 @@ static void array_print(buf *out, json_elem elem, const void *from, size_t count
     INVARIANT(rc == ERR_OK);
 }
 
-static err_code output_head_print(buf *out, const model_io *io, const tensor *t, bool binary, err *e)
+/* Separates what it writes from what stands before it. */
+static void number_print(buf *out, const char *key, uint64_t v, bool *more)
 {
+    buf_printf(out, "%s\"%s\":%llu", *more ? "," : "", key, (unsigned long long)v);
+    *more = true;
+}
+
+static void parameters_print(buf *out, const model_io *io, const infer_want *w)
+{
+    bool more = io->labels != NULL && !w->classes;
+    if (!more && !w->binary && !w->memory.region.p) return;
+    buf_put_z(out, ",\"parameters\":{");
+    if (more) {
+        buf_put_z(out, "\"labels\":");
+        v2_labels_print(out, io->labels);
+    }
+    if (w->binary) number_print(out, "binary_data_size", v2_raw_bytes(w->t), &more);
+    if (w->memory.region.p) {
+        buf_put_z(out, more ? ",\"shared_memory_region\":" : "\"shared_memory_region\":");
+        json_text_put(out, w->memory.region);
+        more = true;
+        if (w->memory.offset) number_print(out, "shared_memory_offset", w->memory.offset, &more);
+        number_print(out, "shared_memory_byte_size", w->memory.bytes, &more);
+    }
+    buf_put_byte(out, '}');
+}
+
+static err_code output_head_print(buf *out, const model_io *io, const infer_want *w, err *e)
+{
+    const tensor *t = w->t;
     const char *type;
     err_code rc = v2_output_datatype(&type, io, t, e);
     if (rc) return rc;
@@ -217,18 +253,7 @@ static err_code output_head_print(buf *out, const model_io *io, const tensor *t,
     buf_put_z(out, type);
     buf_put_z(out, "\",\"shape\":");
     array_print(out, JSON_I64, t->shape.dim, t->shape.rank);
-    if (!binary && !io->labels) return ERR_OK;
-    buf_put_z(out, ",\"parameters\":{");
-    if (io->labels) {
-        buf_put_z(out, "\"labels\":");
-        v2_labels_print(out, io->labels);
-    }
-    if (binary) {
-        char text[64];
-        int n = snprintf(text, sizeof text, "%s\"binary_data_size\":%zu", io->labels ? "," : "", v2_raw_bytes(t));
-        buf_put(out, text, (size_t)n);
-    }
-    buf_put_byte(out, '}');
+    parameters_print(out, io, w);
     return ERR_OK;
 }
 
@@ -237,7 +262,7 @@ static void binary_put(infer *r)
 {
     r->reply_json_bytes = r->reply.len;
     for (uint32_t i = 0; i < r->want_count; i++) {
-        const tensor *t = exec_output(r->outputs, r->wants[i].output);
+        const tensor *t = r->wants[i].t;
         if (!r->wants[i].binary) continue;
         bool last = true;
         for (uint32_t k = i + 1; k < r->want_count; k++) last = last && !r->wants[k].binary;
@@ -249,6 +274,8 @@ static err_code v2_write(infer *r, err *e)
 {
     buf *out = &r->reply;
     bool binary = false;
+    err_code rc = v2_outputs_make(r, e);
+    if (rc) return rc;
     buf_put_z(out, "{\"model_name\":");
     json_text_put(out, r->model->name);
     buf_put_z(out, ",\"model_version\":");
@@ -260,14 +287,13 @@ static err_code v2_write(infer *r, err *e)
     buf_put_z(out, ",\"outputs\":[");
     for (uint32_t i = 0; i < r->want_count; i++) {
         const model_io *io = model_output(r->model->model, r->wants[i].output);
-        const tensor *t = exec_output(r->outputs, r->wants[i].output);
+        const infer_want *w = &r->wants[i];
         if (i) buf_put_byte(out, ',');
-        err_code rc = output_head_print(out, io, t, r->wants[i].binary, e);
-        if (rc) return rc;
-        binary = binary || r->wants[i].binary;
-        if (!r->wants[i].binary) {
+        if ((rc = output_head_print(out, io, w, e)) != ERR_OK) return rc;
+        binary = binary || w->binary;
+        if (!w->binary && !w->memory.region.p) {
             buf_put_z(out, ",\"data\":");
-            if ((rc = json_tensor_print(out, io->name, t, e)) != ERR_OK) return rc;
+            if ((rc = json_tensor_print(out, io->name, w->t, e)) != ERR_OK) return rc;
         }
         buf_put_byte(out, '}');
     }

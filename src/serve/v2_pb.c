@@ -1,7 +1,7 @@
 #include "serve/v2_pb.h"
 
 #include "serve/v2_tensor.h"
-#include "wire/pb.h"
+#include "wire/pb_fields.h"
 
 #include <string.h>
 
@@ -13,7 +13,7 @@ enum {
     TENSOR_NAME = 1, TENSOR_DATATYPE = 2, TENSOR_SHAPE = 3, TENSOR_PARAMETERS = 4, TENSOR_CONTENTS = 5,
     WANT_NAME = 1, WANT_PARAMETERS = 2,
     MAP_KEY = 1, MAP_VALUE = 2,
-    PARAMETER_STRING = 3,
+    PARAMETER_INT64 = 2, PARAMETER_STRING = 3, PARAMETER_UINT64 = 5,
     STREAM_ERROR = 1, STREAM_RESPONSE = 2
 };
 
@@ -51,6 +51,7 @@ typedef struct {
     uint32_t input;                  /* of the model */
     bool has_contents;
     pb contents;
+    v2_parameters asked;
 } given_input;
 
 typedef struct {
@@ -58,7 +59,7 @@ typedef struct {
     bool *given;                     /* per model input */
     given_input *inputs;             /* in the order of the request */
     str *raw;
-    size_t input_count, raw_count, want_count;
+    size_t input_count, raw_count, raw_used, want_count;
 } reader;
 
 static const v2_raw_words raw_words = {.size = "raw_input_contents", .data = "raw_input_contents"};
@@ -179,14 +180,23 @@ static err_code contents_read(infer *r, tensor *t, pb m, err *e)
 }
 
 /* One entry of a map<string, InferParameter>. */
-static err_code parameter_read(pb entry, bool output, err *e)
+static err_code parameter_read(v2_parameters *to, pb entry, bool output, err *e)
 {
+    pb_fields v = {.has = {false}};
     pb_field f;
     str name = STR("");
-    while (pb_next(&entry, &f))
+    while (pb_next(&entry, &f)) {
         if (f.number == MAP_KEY) name = pb_text(&entry, &f);
+        if (f.number == MAP_VALUE) pb_fields_read(&v, pb_bytes(&entry, &f));
+    }
+    bool texts = pb_fields_has(&v, PARAMETER_STRING);
+    bool numbers = pb_fields_has(&v, PARAMETER_INT64) || pb_fields_has(&v, PARAMETER_UINT64);
+    uint64_t i = pb_fields_u64(&v, PARAMETER_INT64), number = i ? i : pb_fields_u64(&v, PARAMETER_UINT64);
+    str text = pb_fields_text(&v, PARAMETER_STRING);
     err_code rc = pb_check(&entry, "parameters", e);
-    return rc ? rc : v2_parameter_check(name, output, e);
+    if (rc == ERR_OK) rc = pb_fields_check(&v, "parameters", e);
+    if (rc) return rc;
+    return v2_parameter_add(to, name, texts ? &text : NULL, numbers && i <= INT64_MAX ? &number : NULL, output, e);
 }
 
 /* Dimensions may come packed or one by one. */
@@ -214,7 +224,7 @@ static err_code input_fields_read(input_fields *ret, pb m, err *e)
         case TENSOR_DATATYPE: ret->datatype = pb_text(&m, &f); break;
         case TENSOR_SHAPE: shape_add(&m, &f, ret->dims, &ret->rank); break;
         case TENSOR_PARAMETERS: {
-            err_code rc = parameter_read(pb_sub(&m, &f), false, e);
+            err_code rc = parameter_read(&ret->found.asked, pb_sub(&m, &f), false, e);
             if (rc) return rc;
             break;
         }
@@ -226,7 +236,8 @@ static err_code input_fields_read(input_fields *ret, pb m, err *e)
         default: break;
         }
     }
-    return pb_check(&m, "InferInputTensor", e);
+    err_code rc = pb_check(&m, "InferInputTensor", e);
+    return rc ? rc : v2_parameters_check(&ret->found.asked, e);
 }
 
 static err_code input_read(reader *rd, pb m, err *e)
@@ -247,16 +258,18 @@ static err_code input_read(reader *rd, pb m, err *e)
 
 static err_code want_read(reader *rd, pb m, err *e)
 {
+    v2_parameters asked = {.classes = 0};
     str name = STR("");
     pb_field f;
     err_code rc = ERR_OK;
     while (rc == ERR_OK && pb_next(&m, &f)) {
         if (f.number == WANT_NAME) name = pb_text(&m, &f);
-        else if (f.number == WANT_PARAMETERS) rc = parameter_read(pb_sub(&m, &f), true, e);
+        else if (f.number == WANT_PARAMETERS) rc = parameter_read(&asked, pb_sub(&m, &f), true, e);
     }
     if (rc == ERR_OK) rc = pb_check(&m, "InferRequestedOutputTensor", e);
+    if (rc == ERR_OK) rc = v2_parameters_check(&asked, e);
     if (rc) return err_wrap(e, "outputs[%zu]", rd->want_count);
-    return v2_want_named(rd->r, rd->want_count++, name, true, e);
+    return v2_want_named(rd->r, rd->want_count++, name, true, &asked, e);
 }
 
 /* The data of the k-th input of the request. */
@@ -265,13 +278,17 @@ static err_code data_read(reader *rd, size_t k, err *e)
     given_input *in = &rd->inputs[k];
     tensor *t = &rd->r->inputs[in->input];
     str name = model_input(rd->r->model->model, in->input)->name;
+    if (in->asked.memory.region.p && in->has_contents)
+        return err_set(e, ERR_INVALID, "input '" STR_FMT "': expected contents or shared_memory_region, got both",
+                       STR_ARG(name));
+    if (in->asked.memory.region.p) return v2_memory_read(rd->r, t, name, &in->asked.memory, e);
     /* These words are KServe's. */
     if (rd->raw_count && in->has_contents)
         return err_set(e, ERR_INVALID,
                        "contents field must not be specified when using raw_input_contents for input '" STR_FMT
                        "' for model '" STR_FMT "'",
                        STR_ARG(name), STR_ARG(rd->r->model->name));
-    if (rd->raw_count) return v2_raw_read(rd->r, t, name, rd->raw[k], &raw_words, e);
+    if (rd->raw_count) return v2_raw_read(rd->r, t, name, rd->raw[rd->raw_used++], &raw_words, e);
     if (!in->has_contents && tensor_count(t) > 0)
         return err_set(e, ERR_INVALID, "input '" STR_FMT "': expected contents or raw_input_contents, got none",
                        STR_ARG(name));
@@ -316,11 +333,13 @@ static err_code pb_read(infer *r, err *e)
     if (rc == ERR_OK) rc = fields_read(&rd, e);
     if (rc == ERR_OK) rc = v2_inputs_complete(r, rd.given, rd.input_count, e);
     if (rc) return rc;
-    if (rd.raw_count && rd.raw_count != rd.input_count)
+    size_t in_message = rd.input_count;
+    for (size_t k = 0; k < rd.input_count; k++) in_message -= rd.inputs[k].asked.memory.region.p != NULL;
+    if (rd.raw_count && rd.raw_count != in_message)
         return err_set(e, ERR_INVALID,
                        "the number of inputs (%zu) does not match the expected number of raw input contents (%zu) for "
                        "model '" STR_FMT "'.",
-                       rd.input_count, rd.raw_count, STR_ARG(r->model->name));
+                       in_message, rd.raw_count, STR_ARG(r->model->name));
     for (size_t k = 0; k < rd.input_count && rc == ERR_OK; k++) rc = data_read(&rd, k, e);
     if (rd.want_count == 0) v2_wants_all(r, true);
     return rc;
@@ -380,15 +399,33 @@ static void labels_put(buf *out, const attr *labels)
 static bool may_be_typed(const infer *r)
 {
     bool may = (r->variant & TYPED) != 0;
-    for (uint32_t i = 0; i < r->want_count && may; i++)
-        may = forms[exec_output(r->outputs, r->wants[i].output)->type].number != 0;
+    for (uint32_t i = 0; i < r->want_count && may; i++) may = forms[r->wants[i].t->type].number != 0;
     return may;
+}
+
+static void parameter_put(buf *out, const char *key, uint32_t number, const uint64_t *v, str text)
+{
+    size_t entry = pb_open(out, TENSOR_PARAMETERS);
+    pb_put_str(out, MAP_KEY, str_of(key));
+    size_t parameter = pb_open(out, MAP_VALUE);
+    if (v) pb_put_u64(out, number, *v);
+    else pb_put_str(out, number, text);
+    pb_close(out, parameter);
+    pb_close(out, entry);
+}
+
+static void memory_put(buf *out, const infer_memory *m)
+{
+    parameter_put(out, "shared_memory_region", PARAMETER_STRING, NULL, m->region);
+    if (m->offset) parameter_put(out, "shared_memory_offset", PARAMETER_INT64, &m->offset, m->region);
+    parameter_put(out, "shared_memory_byte_size", PARAMETER_INT64, &m->bytes, m->region);
 }
 
 static err_code output_put(infer *r, uint32_t i, bool typed, err *e)
 {
-    const model_io *io = model_output(r->model->model, r->wants[i].output);
-    const tensor *t = exec_output(r->outputs, r->wants[i].output);
+    const infer_want *w = &r->wants[i];
+    const model_io *io = model_output(r->model->model, w->output);
+    const tensor *t = w->t;
     const char *type;
     err_code rc = v2_output_datatype(&type, io, t, e);
     if (rc) return rc;
@@ -396,8 +433,9 @@ static err_code output_put(infer *r, uint32_t i, bool typed, err *e)
     pb_put_str(&r->reply, TENSOR_NAME, io->name);
     pb_put_str(&r->reply, TENSOR_DATATYPE, str_of(type));
     pb_put_packed_i64(&r->reply, TENSOR_SHAPE, t->shape.dim, t->shape.rank);
-    if (io->labels) labels_put(&r->reply, io->labels);
-    if (typed) contents_put(&r->reply, t);
+    if (io->labels && !w->classes) labels_put(&r->reply, io->labels);
+    if (w->memory.region.p) memory_put(&r->reply, &w->memory);
+    else if (typed) contents_put(&r->reply, t);
     pb_close(&r->reply, opened);
     return ERR_OK;
 }
@@ -405,16 +443,21 @@ static err_code output_put(infer *r, uint32_t i, bool typed, err *e)
 /* The last tensor may stay where it lies: `tail`. */
 static void raw_put(infer *r, uint32_t i, bool tail)
 {
-    const tensor *t = exec_output(r->outputs, r->wants[i].output);
-    pb_put_head(&r->reply, RESPONSE_RAW, v2_raw_bytes(t));
-    v2_raw_put(&r->reply, t, tail ? &r->tail : NULL);
+    const infer_want *w = &r->wants[i];
+    if (w->memory.region.p) {   /* there is an entry for each output */
+        pb_put_bytes(&r->reply, RESPONSE_RAW, "", 0);
+        return;
+    }
+    pb_put_head(&r->reply, RESPONSE_RAW, v2_raw_bytes(w->t));
+    v2_raw_put(&r->reply, w->t, tail ? &r->tail : NULL);
 }
 
 static err_code response_put(infer *r, bool stream, err *e)
 {
-    bool typed = may_be_typed(r);
     static const uint8_t room[V2_PB_ROOM];
-    err_code rc = ERR_OK;
+    err_code rc = v2_outputs_make(r, e);
+    if (rc) return rc;
+    bool typed = may_be_typed(r);
     buf_put(&r->reply, room, sizeof room);
     r->reply_head = sizeof room;
     pb_put_str(&r->reply, INFER_MODEL_NAME, r->model->name);

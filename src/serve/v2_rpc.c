@@ -5,7 +5,10 @@
 #include "os/clock.h"
 #include "wire/pb_fields.h"
 
-enum { MAP_KEY = 1, MAP_VALUE = 2 };
+enum {
+    MAP_KEY = 1, MAP_VALUE = 2,
+    REGIONS_MEMORY = 2 << 20   /* for the list of shared memory's, each with two strings of SHM_NAME_MAX */
+};
 
 /* ---- health and metadata ---- */
 
@@ -46,7 +49,7 @@ err_code v2_rpc_model_ready(endpoints *s, str request, buf *reply, err *e)
 err_code v2_rpc_server_metadata(endpoints *s, str request, buf *reply, err *e)
 {
     static const char *const extensions[] = {"binary_tensor_data", "model_configuration", "model_repository",
-                                             "statistics", "logging"};
+                                             "statistics", "logging", "classification", "system_shared_memory"};
     (void)s, (void)request, (void)e;
     pb_put_str(reply, 1, STR("proa"));
     pb_put_str(reply, 2, STR(PROA_VERSION));
@@ -239,20 +242,70 @@ static err_code region_read(str request, const char *what, str *ret, err *e)
     return pb_fields_check(&q, what, e);
 }
 
-/* Without a name: all regions, which are none. */
-err_code v2_rpc_memory_status(endpoints *s, str request, buf *reply, err *e)
+static err_code region_unknown(str name, err *e)
 {
-    (void)s, (void)reply;
-    str name;
-    err_code rc = region_read(request, "SharedMemoryStatusRequest", &name, e);
-    if (rc || name.len == 0) return rc;
     return err_set(e, ERR_NOT_FOUND, "Unable to find shared memory region: '" STR_FMT "'", STR_ARG(name));
 }
 
-err_code v2_rpc_system_memory_register(endpoints *s, str request, buf *reply, err *e)
+static void region_put(buf *reply, const shm_region *r)
 {
-    (void)s, (void)request, (void)reply;
-    return err_set(e, ERR_UNSUPPORTED, "system shared memory is not supported");
+    size_t entry = pb_open(reply, 1);
+    pb_put_str(reply, MAP_KEY, r->name);
+    size_t status = pb_open(reply, MAP_VALUE);
+    pb_put_str(reply, 1, r->name);
+    pb_put_str(reply, 2, r->key);
+    pb_put_u64(reply, 3, r->offset);
+    pb_put_u64(reply, 4, r->bytes);
+    pb_close(reply, status);
+    pb_close(reply, entry);
+}
+
+/* Without a name: all regions. */
+err_code v2_rpc_memory_status(endpoints *s, str request, buf *reply, err *e)
+{
+    str name;
+    shm_region *list;
+    size_t count = 0;
+    arena a;
+    err_code rc = region_read(request, "SystemSharedMemoryStatusRequest", &name, e);
+    if (rc) return rc;
+    arena_init(&a, NULL, 0, REGIONS_MEMORY);
+    rc = shm_list(s->regions, name, &a, &list, &count, e);
+    for (size_t i = 0; i < count; i++) region_put(reply, &list[i]);
+    arena_fini(&a);
+    return rc == ERR_OK && name.len && count == 0 ? region_unknown(name, e) : rc;
+}
+
+err_code v2_rpc_memory_register(endpoints *s, str request, buf *reply, err *e)
+{
+    (void)reply;
+    pb_fields q;
+    pb_fields_read(&q, request);
+    shm_region r = {.name = pb_fields_text(&q, 1),
+                    .key = pb_fields_text(&q, 2),
+                    .offset = pb_fields_u64(&q, 3),
+                    .bytes = pb_fields_u64(&q, 4)};
+    err_code rc = pb_fields_check(&q, "SystemSharedMemoryRegisterRequest", e);
+    return rc ? rc : shm_register(s->regions, &r, e);
+}
+
+/* Without a name: all regions. */
+err_code v2_rpc_memory_unregister(endpoints *s, str request, buf *reply, err *e)
+{
+    (void)reply;
+    str name;
+    err_code rc = region_read(request, "SystemSharedMemoryUnregisterRequest", &name, e);
+    if (rc == ERR_OK) shm_unregister(s->regions, name);
+    return rc;
+}
+
+/* There are none. */
+err_code v2_rpc_cuda_memory_status(endpoints *s, str request, buf *reply, err *e)
+{
+    (void)s, (void)reply;
+    str name;
+    err_code rc = region_read(request, "CudaSharedMemoryStatusRequest", &name, e);
+    return rc == ERR_OK && name.len ? region_unknown(name, e) : rc;
 }
 
 err_code v2_rpc_cuda_memory_register(endpoints *s, str request, buf *reply, err *e)
@@ -262,11 +315,11 @@ err_code v2_rpc_cuda_memory_register(endpoints *s, str request, buf *reply, err 
 }
 
 /* Nothing is registered, so nothing is left of it: scripts begin with this call. */
-err_code v2_rpc_memory_unregister(endpoints *s, str request, buf *reply, err *e)
+err_code v2_rpc_cuda_memory_unregister(endpoints *s, str request, buf *reply, err *e)
 {
     (void)s, (void)reply;
     str name;
-    return region_read(request, "SharedMemoryUnregisterRequest", &name, e);
+    return region_read(request, "CudaSharedMemoryUnregisterRequest", &name, e);
 }
 
 /* ---- settings ---- */

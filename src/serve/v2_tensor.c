@@ -1,5 +1,6 @@
 #include "serve/v2_tensor.h"
 
+#include "serve/v2_class.h"
 #include "wire/json_array.h"
 #include "wire/json_text.h"
 
@@ -109,11 +110,62 @@ err_code v2_raw_read(infer *r, tensor *t, str name, str raw, const v2_raw_words 
     return ERR_OK;
 }
 
-err_code v2_parameter_check(str name, bool output, err *e)
+err_code v2_parameter_add(v2_parameters *to, str name, const str *text, const uint64_t *number, bool output, err *e)
 {
-    if (str_is(name, "shared_memory_region") || (output && str_is(name, "classification")))
-        return err_set(e, ERR_INVALID, "parameters: " STR_FMT " is not supported", STR_ARG(name));
+    const struct {
+        const char *name;
+        str *text;
+        uint64_t *number;
+    } rows[] = {{"shared_memory_region", &to->memory.region, NULL},
+                {"shared_memory_byte_size", NULL, &to->memory.bytes},
+                {"shared_memory_offset", NULL, &to->memory.offset},
+                {"classification", NULL, &to->classes}};
+    for (size_t i = 0; i < (output ? COUNTOF(rows) : COUNTOF(rows) - 1); i++) {
+        if (!str_is(name, rows[i].name)) continue;
+        if (rows[i].text && !text) return err_set(e, ERR_INVALID, "parameters: %s: expected a string", rows[i].name);
+        if (rows[i].number && !number)
+            return err_set(e, ERR_INVALID, "parameters: %s: expected a number of 0 or more", rows[i].name);
+        if (rows[i].text) *rows[i].text = *text;
+        else *rows[i].number = *number;
+        to->sized = to->sized || rows[i].number == &to->memory.bytes;
+    }
     return ERR_OK;
+}
+
+err_code v2_parameters_check(const v2_parameters *p, err *e)
+{
+    if (p->memory.region.p && !p->sized)
+        return err_set(e, ERR_INVALID, "parameters: shared_memory_region: expected shared_memory_byte_size with it");
+    if (p->memory.region.p && p->classes)
+        return err_set(e, ERR_INVALID, "parameters: expected classification or shared_memory_region, got both");
+    return ERR_OK;
+}
+
+static err_code memory_bytes(infer *r, tensor *t, str name, const infer_memory *m, str *ret, err *e)
+{
+    size_t want = tensor_bytes(t);
+    if (!r->regions) return err_set(e, ERR_UNSUPPORTED, "shared memory is not supported");
+    if (t->type != DT_STRING && m->bytes != want)   /* before a byte is copied */
+        return err_set(e, ERR_INVALID,
+                       "shared_memory_byte_size: expected %zu bytes for its shape and datatype, got %llu", want,
+                       (unsigned long long)m->bytes);
+    if (r->on_loop && m->bytes > INFER_READ_INLINE_BINARY) {
+        r->again = true;
+        return err_set(e, ERR_UNAVAILABLE, "name '" STR_FMT "'", STR_ARG(name));   /* nobody sees it */
+    }
+    infer_extend(r, m->bytes);
+    void *p = arena_push_raw(&r->memory, (size_t)m->bytes, 64);
+    if (!p) return err_set(e, ERR_NOMEM, "no memory for %llu bytes", (unsigned long long)m->bytes);
+    *ret = (str){p, (size_t)m->bytes};
+    return shm_read(r->regions, m->region, m->offset, p, (size_t)m->bytes, e);
+}
+
+err_code v2_memory_read(infer *r, tensor *t, str name, const infer_memory *m, err *e)
+{
+    static const v2_raw_words words = {.size = "shared_memory_byte_size", .data = "shared memory"};
+    str raw;
+    err_code rc = memory_bytes(r, t, name, m, &raw, e);
+    return rc ? err_wrap(e, "input '" STR_FMT "'", STR_ARG(name)) : v2_raw_read(r, t, name, raw, &words, e);
 }
 
 err_code v2_wants_new(infer *r, err *e)
@@ -123,7 +175,7 @@ err_code v2_wants_new(infer *r, err *e)
     return r->wants ? ERR_OK : err_set(e, ERR_NOMEM, "no memory for %u outputs", outputs);
 }
 
-err_code v2_want_named(infer *r, size_t at, str name, bool binary, err *e)
+err_code v2_want_named(infer *r, size_t at, str name, bool binary, const v2_parameters *p, err *e)
 {
     int32_t i = infer_output_index(r, name);
     if (i < 0)
@@ -133,14 +185,49 @@ err_code v2_want_named(infer *r, size_t at, str name, bool binary, err *e)
         if (r->wants[k].output == (uint32_t)i)
             return err_set(e, ERR_INVALID, "output '" STR_FMT "': asked for twice", STR_ARG(name));
     }
-    r->wants[r->want_count++] = (infer_want){(uint32_t)i, binary};
+    r->wants[r->want_count++] = (infer_want){.output = (uint32_t)i,
+                                             .binary = binary && !p->memory.region.p,
+                                             .classes = p->classes,
+                                             .memory = p->memory};
     return ERR_OK;
 }
 
 void v2_wants_all(infer *r, bool binary)
 {
     for (uint32_t k = 0; k < model_output_count(r->model->model); k++)
-        r->wants[r->want_count++] = (infer_want){k, binary};
+        r->wants[r->want_count++] = (infer_want){.output = k, .binary = binary};
+}
+
+/* Strings are put together first. */
+static err_code memory_write(infer *r, infer_want *w, err *e)
+{
+    size_t bytes = v2_raw_bytes(w->t);
+    if (!r->regions) return err_set(e, ERR_UNSUPPORTED, "shared memory is not supported");
+    if (bytes > w->memory.bytes)
+        return err_set(e, ERR_INVALID,
+                       "shared_memory_byte_size: expected at least %zu bytes for its shape and datatype, got %llu",
+                       bytes, (unsigned long long)w->memory.bytes);
+    w->memory.bytes = bytes;
+    if (w->t->type != DT_STRING) return shm_write(r->regions, w->memory.region, w->memory.offset, w->t->data, bytes, e);
+    v2_raw_put(&r->scratch, w->t, NULL);
+    err_code rc = buf_check(&r->scratch, "strings", e);
+    if (rc == ERR_OK) rc = shm_write(r->regions, w->memory.region, w->memory.offset, r->scratch.p, r->scratch.len, e);
+    buf_clear(&r->scratch);
+    return rc;
+}
+
+err_code v2_outputs_make(infer *r, err *e)
+{
+    for (uint32_t i = 0; i < r->want_count; i++) {
+        infer_want *w = &r->wants[i];
+        const model_io *io = model_output(r->model->model, w->output);
+        err_code rc = ERR_OK;
+        w->t = exec_output(r->outputs, w->output);
+        if (w->classes) rc = v2_classes_make(r, io->labels, w->classes, &w->t, e);
+        if (rc == ERR_OK && w->memory.region.p) rc = memory_write(r, w, e);
+        if (rc) return err_wrap(e, "output '" STR_FMT "'", STR_ARG(io->name));
+    }
+    return ERR_OK;
 }
 
 err_code v2_output_datatype(const char **ret, const model_io *io, const tensor *t, err *e)

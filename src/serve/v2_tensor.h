@@ -21,15 +21,27 @@ err_code v2_inputs_complete(const infer *r, const bool *given, size_t count, err
 /* Sets t->data. */
 err_code v2_raw_read(infer *r, tensor *t, str name, str raw, const v2_raw_words *words, err *e) MUST_USE;
 
-/* A parameter of a tensor: those that ask for what this server has not are refused by name, others are ignored. */
-err_code v2_parameter_check(str name, bool output, err *e) MUST_USE;
+/* What the parameters of a tensor ask for.  Those that mean nothing here are ignored. */
+typedef struct {
+    infer_memory memory;
+    uint64_t classes;
+    bool sized;
+} v2_parameters;
+
+/* One of them: a text, or a number, or neither (both NULL). */
+err_code v2_parameter_add(v2_parameters *to, str name, const str *text, const uint64_t *number, bool output, err *e)
+    MUST_USE;
+err_code v2_parameters_check(const v2_parameters *p, err *e) MUST_USE; /* behind the last */
+/* The tensor's bytes out of shared memory. */
+err_code v2_memory_read(infer *r, tensor *t, str name, const infer_memory *m, err *e) MUST_USE;
 
 /* Room for the wanted outputs; then each by its name, or all of them. */
 err_code v2_wants_new(infer *r, err *e) MUST_USE;
-err_code v2_want_named(infer *r, size_t at, str name, bool binary, err *e) MUST_USE;
+err_code v2_want_named(infer *r, size_t at, str name, bool binary, const v2_parameters *p, err *e) MUST_USE;
 void v2_wants_all(infer *r, bool binary);
 
-/* Writing. */
+/* Writing.  First what goes: sets each want's `t`, and copies into shared memory what goes there. */
+err_code v2_outputs_make(infer *r, err *e) MUST_USE;
 err_code v2_output_datatype(const char **ret, const model_io *io, const tensor *t, err *e) MUST_USE;
 size_t v2_raw_bytes(const tensor *t);
 /* Appends them; where `tail` is not NULL and they lie in one piece, they are left there instead: sent behind. */

@@ -2,11 +2,12 @@
 
 tritonclient.grpc and kserve register the same protobuf names, so the two cannot be imported into one process: test_grpc.py
 runs each function below as a program and expects status 0."""
-import asyncio, queue, sys, time
+import asyncio, os, queue, sys, time
 import numpy as np
 import tritonclient.grpc as grpc_client
 import tritonclient.grpc.aio as aio
-from tritonclient.utils import InferenceServerException
+import tritonclient.utils.shared_memory as shm
+from tritonclient.utils import InferenceServerException, serialize_byte_tensor
 from models import TYPES, X, Y
 
 WANT = np.array([Y], np.float32)
@@ -104,8 +105,6 @@ def errors_have_status_and_text(client, _):
     fails(lambda: client.infer("tiny", [make_input([X], name="z")]), "INVALID_ARGUMENT", "inputs[0]: name: expected an input of the model ('x')")
     fails(lambda: client.infer("tiny", []), "INVALID_ARGUMENT", "'x' is missing")
     fails(lambda: client.infer("tiny", [make_input([X])], outputs=[grpc_client.InferRequestedOutput("z")]), "INVALID_ARGUMENT", "outputs[0]")
-    fails(lambda: client.infer("tiny", [make_input([X])], outputs=[grpc_client.InferRequestedOutput("y", class_count=2)]), "INVALID_ARGUMENT",
-          "classification is not supported")
 
 
 def deadlines(client, _):
@@ -197,11 +196,77 @@ def repository_statistics_and_settings(client, _):
     fails(lambda: client.update_log_settings({"log_nothing": True}), "INVALID_ARGUMENT", "unknown setting 'log_nothing'")
 
 
-def shared_memory_is_refused_by_name(client, _):
-    assert not client.get_system_shared_memory_status().regions and not client.get_cuda_shared_memory_status().regions
-    fails(lambda: client.register_system_shared_memory("a", "/a", 64), "UNIMPLEMENTED", "system shared memory is not supported")
-    client.unregister_system_shared_memory()
-    client.unregister_cuda_shared_memory()
+def classification(client, _):
+    for count, want in ((2, ["1.008594:2", "0.267187:1"]), (9, ["1.008594:2", "0.267187:1", "-0.789062:3", "-1.764063:0"])):
+        got = client.infer("tiny", [make_input([X])], outputs=[grpc_client.InferRequestedOutput("y", class_count=count)]).as_numpy("y")
+        assert [v.decode() for v in got] == want, got
+    got = client.infer("tiny", [make_input([X, X])], outputs=[grpc_client.InferRequestedOutput("y", class_count=1)]).as_numpy("y")
+    assert got.tolist() == [[b"1.008594:2"]] * 2
+
+
+def system_shared_memory(client, _):
+    key = f"/proa-grpc-{os.getpid()}"
+    region = shm.create_shared_memory_region("r", key, 4096)
+    try:
+        client.unregister_system_shared_memory()
+        client.register_system_shared_memory("r", key, 4096)
+        status = client.get_system_shared_memory_status().regions["r"]
+        assert status.key == key and status.byte_size == 4096
+        fails(lambda: client.register_system_shared_memory("r", key, 4096), "ABORTED", "already in manager")
+        fails(lambda: client.register_system_shared_memory("s", key, 1 << 30), "INVALID_ARGUMENT", "Unable to open shared memory region")
+        fails(lambda: client.register_system_shared_memory("s", "/proa-none", 64), "NOT_FOUND", "Unable to open shared memory region: '/proa-none'")
+        shm.set_shared_memory_region(region, [np.array([X], np.float32)])
+        i = grpc_client.InferInput("x", [1, 4], "FP32")
+        i.set_shared_memory("r", 16)
+        close(client.infer("tiny", [i]))
+        o = grpc_client.InferRequestedOutput("y")
+        o.set_shared_memory("r", 16, offset=64)
+        result = client.infer("tiny", [i], outputs=[o])
+        assert np.allclose(shm.get_contents_as_numpy(region, np.float32, [1, 4], offset=64), WANT, rtol=1e-6)
+        assert result.get_output("y").parameters["shared_memory_byte_size"].int64_param == 16
+        words = np.array([["plain", "gr\u00fcn"]], object)
+        data = serialize_byte_tensor(words)
+        shm.set_shared_memory_region(region, [data], offset=128)
+        i = grpc_client.InferInput("x", [1, 2], "BYTES")
+        i.set_shared_memory("r", len(data.item()), offset=128)
+        o = grpc_client.InferRequestedOutput("y")
+        o.set_shared_memory("r", 256, offset=512)
+        client.infer("id_bytes", [i], outputs=[o])
+        got = shm.get_contents_as_numpy(region, np.object_, [1, 2], offset=512)
+        assert [[w.decode() for w in row] for row in got] == words.tolist()
+        i = grpc_client.InferInput("x", [1, 4], "FP32")
+        i.set_shared_memory("r", 16, offset=4090)
+        fails(lambda: client.infer("tiny", [i]), "INVALID_ARGUMENT", "shared memory region 'r': expected at most 4096 bytes")
+        with open(f"/dev/shm{key}", "r+b") as f:          # its owner cuts it under us
+            f.truncate(8)
+        i = grpc_client.InferInput("x", [1, 4], "FP32")
+        i.set_shared_memory("r", 16)
+        fails(lambda: client.infer("tiny", [i]), "INVALID_ARGUMENT", "the object has been cut to 8 bytes")
+        client.unregister_system_shared_memory("r")
+        fails(lambda: client.infer("tiny", [i]), "NOT_FOUND", "Unable to find shared memory region: 'r'")
+        assert not client.get_cuda_shared_memory_status().regions
+        client.unregister_cuda_shared_memory()
+    finally:
+        shm.destroy_shared_memory_region(region)
+
+
+def large_tensors_in_shared_memory(client, _):
+    key = f"/proa-grpc-large-{os.getpid()}"
+    wide = np.arange(3_000_000, dtype=np.float32).reshape(1, -1)
+    region = shm.create_shared_memory_region("large", key, 2 * wide.nbytes)
+    try:
+        client.register_system_shared_memory("large", key, 2 * wide.nbytes)
+        shm.set_shared_memory_region(region, [wide])
+        i = grpc_client.InferInput("x", list(wide.shape), "FP32")
+        i.set_shared_memory("large", wide.nbytes)
+        o = grpc_client.InferRequestedOutput("y")
+        o.set_shared_memory("large", wide.nbytes, offset=wide.nbytes)
+        for _ in range(3):
+            client.infer("id_fp32", [i], outputs=[o])
+        assert (shm.get_contents_as_numpy(region, np.float32, wide.shape, offset=wide.nbytes) == wide).all()
+        client.unregister_system_shared_memory("large")
+    finally:
+        shm.destroy_shared_memory_region(region)
 
 
 def keepalive(_, address):

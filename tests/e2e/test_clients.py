@@ -1,5 +1,5 @@
 """test_clients.py - the users' own clients, unmodified: tritonclient, the KServe SDK, requests, curl."""
-import asyncio, json, shutil, subprocess
+import asyncio, json, os, shutil, subprocess
 import numpy as np
 import pytest
 from models import X, Y
@@ -72,6 +72,44 @@ def test_triton_fp16(triton):
     i.set_data_from_numpy(x)
     got = client.infer("id_fp16", [i]).as_numpy("y")
     assert got.dtype == np.float16 and (got == x).all()
+
+
+def test_triton_classification(triton):
+    http, client = triton
+    for binary in (True, False):
+        wanted = [http.InferRequestedOutput("y", binary_data=binary, class_count=2)]
+        got = client.infer("tiny", [triton_input(http, True)], outputs=wanted).as_numpy("y")
+        assert [v.decode() if isinstance(v, bytes) else v for v in got] == ["1.008594:2", "0.267187:1"]
+
+
+def test_triton_system_shared_memory(triton):
+    import tritonclient.utils.shared_memory as shm
+    from tritonclient.utils import InferenceServerException
+    http, client = triton
+    key = f"/proa-http-{os.getpid()}"
+    region = shm.create_shared_memory_region("h", key, 256)
+    try:
+        client.register_system_shared_memory("h", key, 256)
+        assert client.get_system_shared_memory_status("h") == [{"name": "h", "key": key, "offset": 0, "byte_size": 256}]
+        shm.set_shared_memory_region(region, [np.array([X], np.float32)], offset=32)
+        i = http.InferInput("x", [1, 4], "FP32")
+        i.set_shared_memory("h", 16, offset=32)
+        close(client.infer("tiny", [i]).as_numpy("y"))
+        o = http.InferRequestedOutput("y")
+        o.set_shared_memory("h", 16, offset=64)
+        result = client.infer("tiny", [i], outputs=[o])
+        assert result.get_output("y")["parameters"] == {"shared_memory_region": "h", "shared_memory_offset": 64, "shared_memory_byte_size": 16}
+        close(shm.get_contents_as_numpy(region, np.float32, [1, 4], offset=64))
+        with pytest.raises(InferenceServerException, match="already in manager"):
+            client.register_system_shared_memory("h", key, 256)
+        with pytest.raises(InferenceServerException, match="Unable to open shared memory region: '/proa-none'"):
+            client.register_system_shared_memory("n", "/proa-none", 256)
+        client.unregister_system_shared_memory("h")
+        client.unregister_system_shared_memory()
+        with pytest.raises(InferenceServerException, match="Unable to find shared memory region: 'h'"):
+            client.infer("tiny", [i])
+    finally:
+        shm.destroy_shared_memory_region(region)
 
 
 def test_triton_errors_carry_status_and_text(triton):

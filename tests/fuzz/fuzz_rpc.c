@@ -40,9 +40,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static rpc_answer *const answers[] = {
         v2_rpc_server_live,        v2_rpc_server_ready,     v2_rpc_model_ready,   v2_rpc_server_metadata,
         v2_rpc_model_metadata,     v2_rpc_model_config,     v2_rpc_model_statistics, v2_rpc_repository_index,
-        v2_rpc_model_load,         v2_rpc_model_unload,     v2_rpc_memory_status, v2_rpc_system_memory_register,
+        v2_rpc_model_load,         v2_rpc_model_unload,     v2_rpc_memory_status, v2_rpc_cuda_memory_status,
         v2_rpc_cuda_memory_register, v2_rpc_memory_unregister, v2_rpc_trace_setting, v2_rpc_log_settings,
-        health_rpc_check,          reflection_rpc_info,
+        health_rpc_check,          reflection_rpc_info,     v2_rpc_memory_register, v2_rpc_cuda_memory_unregister,
     };
     static buf reply;
     err e = {0};

@@ -45,7 +45,7 @@ static void paths_find_their_row(void)
         {"GET", "v2", ROUTE_NONE, "", ""},
     };
     for (size_t i = 0; i < COUNTOF(cases); i++) {
-        route_args args = {{0}, {0}};
+        route_args args = {.model = {0}};
         char allow[64];
         int got = find(cases[i].method, cases[i].path, &args, allow);
         CHECK(got == cases[i].want);
@@ -57,7 +57,7 @@ static void paths_find_their_row(void)
 
 static void a_wrong_method_names_the_right_ones(void)
 {
-    route_args args = {{0}, {0}};
+    route_args args = {.model = {0}};
     char allow[64];
     CHECK(find("PUT", "/v2", &args, allow) == ROUTE_BAD_METHOD);
     CHECK_STR(allow, "GET, DELETE");

@@ -18,6 +18,9 @@ static const char *ask_binary(serve_rig *r, const char *json, const void *bytes,
 #define Y(rest) "200 {\"model_name\":\"m\",\"model_version\":\"1\"" rest "}"
 #define YD(shape, data) Y(",\"outputs\":[{\"name\":\"y\",\"datatype\":\"FP32\",\"shape\":" shape ",\"data\":" data "}]")
 
+#define YC(shape, data) \
+    Y(",\"outputs\":[{\"name\":\"y\",\"datatype\":\"BYTES\",\"shape\":" shape ",\"data\":" data "}]")
+
 static void twice(serve_rig *r)
 {
     onnx_build b;
@@ -128,6 +131,24 @@ static void an_empty_tensor_passes_in_binary(void)
     serve_rig_stop(&r);
 }
 
+#define M(parameters, data) \
+    "{\"inputs\":[{\"name\":\"x\",\"datatype\":\"FP32\",\"shape\":[1,2],\"parameters\":{" parameters "}" data "}]}"
+
+static void wrong_places_in_shared_memory_are_refused(void)
+{
+    serve_rig r;
+    twice(&r);
+    CHECK_STR(ask(&r, M("\"shared_memory_region\":\"r\"", "")),
+              "400 input 'x': parameters: shared_memory_region: expected shared_memory_byte_size with it");
+    CHECK_STR(ask(&r, M("\"shared_memory_region\":7", "")),
+              "400 input 'x': parameters: shared_memory_region: expected a string");
+    CHECK_STR(ask(&r, M("\"shared_memory_region\":\"r\",\"shared_memory_byte_size\":8", ",\"data\":[1,2]")),
+              "400 input 'x': expected shared_memory_region, data or binary_data_size, got several");
+    CHECK_STR(ask(&r, M("\"shared_memory_region\":\"r\",\"shared_memory_byte_size\":8", "")),
+              "501 input 'x': shared memory is not supported");
+    serve_rig_stop(&r);
+}
+
 static void each_wrong_request_is_refused_in_one_line(void)
 {
     static const struct {
@@ -178,8 +199,10 @@ static void each_wrong_request_is_refused_in_one_line(void)
         {X("[1,2]", "[1,2]") ",\"outputs\":[{\"name\":\"x\"}]}",
          "400 outputs[0]: name: expected an output of the model, got 'x'"},
         {X("[1,2]", "[1,2]") ",\"outputs\":[{\"name\":\"y\"},{\"name\":\"y\"}]}", "400 output 'y': asked for twice"},
+        {X("[1,2]", "[1,2]") ",\"outputs\":[{\"name\":\"y\",\"parameters\":{\"classification\":-3}}]}",
+         "400 output 'y': parameters: classification: expected a number of 0 or more"},
         {X("[1,2]", "[1,2]") ",\"outputs\":[{\"name\":\"y\",\"parameters\":{\"classification\":3}}]}",
-         "400 output 'y': parameters: classification is not supported"},
+         YC("[2]", "[\"4.000000:1\",\"2.000000:0\"]")},
         {"{\"inputs\":[{\"name\":\"x\",\"datatype\":\"FP32\",\"shape\":[1,2],\"data\":[1,2]},"
          "{\"name\":\"x\",\"datatype\":\"FP32\",\"shape\":[1,2],\"data\":[1,2]}]}",
          "400 input 'x': given twice"},
@@ -187,9 +210,6 @@ static void each_wrong_request_is_refused_in_one_line(void)
         {"{\"inputs\":[{\"name\":\"x\",\"datatype\":\"FP32\",\"shape\":[1,2],"
          "\"parameters\":{\"binary_data_size\":8}}]}",
          "400 input 'x': binary_data_size: expected the header Inference-Header-Content-Length with it, got none"},
-        {"{\"inputs\":[{\"name\":\"x\",\"datatype\":\"FP32\",\"shape\":[1,2],"
-         "\"parameters\":{\"shared_memory_region\":\"r\"}}]}",
-         "400 input 'x': parameters: shared_memory_region is not supported"},
     };
     serve_rig r;
     twice(&r);
@@ -387,6 +407,7 @@ int main(void)
         TEST(binary_and_json_mix_in_any_order),
         TEST(an_empty_tensor_passes_in_binary),
         TEST(each_wrong_request_is_refused_in_one_line),
+        TEST(wrong_places_in_shared_memory_are_refused),
         TEST(lies_about_binary_sizes_are_refused),
         TEST(lies_inside_binary_strings_and_booleans_are_refused),
         TEST(what_json_cannot_carry_names_the_way_out),

@@ -5,6 +5,10 @@
 #include "test.h"
 #include "v2_pb_text.h"
 
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
 static buf message, text;
 
 static void begin(void)
@@ -296,16 +300,20 @@ static void want(const char *name, const char *parameter)
     pb_close(&message, at);
 }
 
-static void each_wrong_request_is_refused_in_one_line(void)
-{
-    serve_rig r;
-    start(&r, serve_rig_twice);
 #define REFUSED(want_, ...) \
     do { \
         begin(); \
         __VA_ARGS__; \
         CHECK_STR(ask(&r), "400 " want_); \
     } while (0)
+#define REST_OF_FOUR \
+    input("f", "FP32", 1, 2), input("s", "BYTES", 0, -1), pb_close(&message, input_open("b", "BOOL", NULL, 0)), \
+        raw(one_two, 8), raw("", 0), raw("\1", 1)
+
+static void each_wrong_request_is_refused_in_one_line(void)
+{
+    serve_rig r;
+    start(&r, serve_rig_twice);
     REFUSED("inputs: expected 1, got 0: 'x' is missing", (void)0);
     REFUSED("inputs[0]: name: expected an input of the model ('x'), got 'z'", input("z", "FP32", 1, 2));
     REFUSED("input 'x': given twice", input("x", "FP32", 1, 2); input("x", "FP32", 1, 2));
@@ -327,8 +335,7 @@ static void each_wrong_request_is_refused_in_one_line(void)
     REFUSED("input 'x': contents: expected 2 elements for shape [1,2], got 0", typed_floats(1, one_two, 0));
     REFUSED("outputs[0]: name: expected an output of the model, got 'q'", want("q", NULL); input("x", "FP32", 1, 2));
     REFUSED("output 'y': asked for twice", want("y", NULL); want("y", NULL));
-    REFUSED("outputs[0]: parameters: classification is not supported", want("y", "classification"));
-    REFUSED("outputs[0]: parameters: shared_memory_region is not supported", want("y", "shared_memory_region"));
+    REFUSED("outputs[0]: parameters: shared_memory_region: expected a string", want("y", "shared_memory_region"));
     REFUSED("ModelInferRequest: byte 5: field 3: string: expected UTF-8, got other bytes",
             pb_put_str(&message, 3, STR("\xff")));
     REFUSED("inputs[0]: InferInputTensor: byte 6: field 1: expected bytes, got a varint",
@@ -360,6 +367,116 @@ static void strings_and_booleans_are_checked(void)
     input("x", "BOOL", 1, -1);
     raw("\2", 1);
     CHECK_STR(ask(&r), "400 input 'x': raw_input_contents: expected 0 or 1 in a BOOL, got 2");
+    serve_rig_stop(&r);
+}
+
+static void parameter(uint32_t number, const char *key, const char *z, uint64_t v)
+{
+    size_t entry = pb_open(&message, number);
+    pb_put_str(&message, 1, str_of(key));
+    size_t to = pb_open(&message, 2);
+    if (z) pb_put_str(&message, 3, str_of(z));
+    else pb_put_u64(&message, 2, v);
+    pb_close(&message, to);
+    pb_close(&message, entry);
+}
+
+static void in_memory(uint32_t number, const char *region, uint64_t offset, uint64_t bytes)
+{
+    parameter(number, "shared_memory_region", region, 0);
+    if (offset) parameter(number, "shared_memory_offset", NULL, offset);
+    parameter(number, "shared_memory_byte_size", NULL, bytes);
+}
+
+static void input_in_memory(const char *name, const char *type, int64_t n, uint64_t offset, uint64_t bytes)
+{
+    size_t at = input_open(name, type, (int64_t[]){n}, 1);
+    in_memory(4, "r", offset, bytes);
+    pb_close(&message, at);
+}
+
+static void want_in_memory(const char *name, uint64_t offset, uint64_t bytes)
+{
+    size_t at = pb_open(&message, 6);
+    pb_put_str(&message, 1, str_of(name));
+    in_memory(2, "r", offset, bytes);
+    pb_close(&message, at);
+}
+
+/* i and s lie in a region, f and b in the message; io and so go into the region. */
+static void tensors_may_lie_in_shared_memory(void)
+{
+    serve_rig r;
+    shm_set *set;
+    char key[40], got[8];
+    err e;
+    snprintf(key, sizeof key, "/proa-pb-%d", (int)getpid());
+    int fd = shm_open(key, O_CREAT | O_RDWR, 0600);
+    INVARIANT(fd >= 0 && ftruncate(fd, 100) == 0 && pwrite(fd, "\7\0\0\0\0\0\0\0\2\0\0\0ab", 14, 0) == 14);
+    CHECK(shm_set_new(&set, &e) == ERR_OK);
+    CHECK(shm_register(set, &(shm_region){STR("r"), str_of(key), 0, 100}, &e) == ERR_OK);
+    start(&r, serve_rig_four);
+    begin();
+    input_in_memory("i", "INT64", 1, 0, 8);
+    REST_OF_FOUR;
+    CHECK_STR(ask(&r), "501 input 'i': shared memory is not supported");
+    r.opts.regions = set;
+    begin();
+    input_in_memory("i", "INT64", 1, 0, 8);
+    input("f", "FP32", 1, 2);
+    input_in_memory("s", "BYTES", 1, 8, 6);
+    pb_close(&message, input_open("b", "BOOL", NULL, 0));
+    raw(one_two, 8);
+    raw("\1", 1);
+    CHECK_STR(ask(&r), "m/1 fo:FP32[1,2] io:INT64[1] so:BYTES[1] bo:BOOL raw=0000803f00000040 raw=0700000000000000 "
+                       "raw=020000006162 raw=01");
+    want_in_memory("io", 32, 8);
+    want("fo", NULL);
+    want_in_memory("so", 40, 20);
+    CHECK_STR(ask(&r), "m/1 io:INT64[1] p=shared_memory_region:r p=shared_memory_offset:32 p=shared_memory_byte_size:8 "
+                       "fo:FP32[1,2] so:BYTES[1] p=shared_memory_region:r p=shared_memory_offset:40 "
+                       "p=shared_memory_byte_size:6 raw= raw=0000803f00000040 raw=");
+    CHECK(pread(fd, got, 8, 32) == 8 && memcmp(got, "\7\0\0\0\0\0\0\0", 8) == 0);
+    CHECK(pread(fd, got, 6, 40) == 6 && memcmp(got, "\2\0\0\0ab", 6) == 0);
+    want_in_memory("bo", 0, 0);
+    CHECK_STR(ask(&r), "400 output 'bo': shared_memory_byte_size: expected at least 1 bytes for its shape and "
+                       "datatype, got 0");
+    REFUSED("input 'i': shared_memory_byte_size: expected 8 bytes for its shape and datatype, got 7",
+            input_in_memory("i", "INT64", 1, 0, 7); REST_OF_FOUR);
+    REFUSED("input 'i': shared memory region 'r': expected at most 100 bytes, got 8 at offset 93",
+            input_in_memory("i", "INT64", 1, 93, 8); REST_OF_FOUR);
+    begin();
+    size_t at = input_open("i", "INT64", (int64_t[]){1}, 1);
+    in_memory(4, "q", 0, 8);
+    pb_close(&message, at);
+    REST_OF_FOUR;
+    CHECK_STR(ask(&r), "404 input 'i': Unable to find shared memory region: 'q'");
+    serve_rig_stop(&r);
+    shm_set_free(set);
+    close(fd);
+    shm_unlink(key);
+}
+
+static void the_best_classes_come_as_strings(void)
+{
+    static const float x[] = {0.5f, -1, 2, 2, 0.25f, 3};
+    serve_rig r;
+    onnx_build b;
+    serve_rig_same(&b, DT_F32, "N,M");
+    serve_rig_start(&r, &b);
+    for (int rows = 1; rows <= 2; rows++) {
+        begin();
+        input("x", "FP32", rows, 6 / rows);
+        raw(x, sizeof x);
+        size_t at = pb_open(&message, 6);
+        pb_put_str(&message, 1, STR("y"));
+        parameter(2, "classification", NULL, 2);
+        pb_close(&message, at);
+        /* "3.000000:5", "2.000000:2"; in two rows "2.000000:2", "0.500000:0" and "3.000000:2", "2.000000:0" */
+        CHECK_STR(ask(&r), rows == 1 ? "m/1 y:BYTES[2] raw=0a000000332e3030303030303a350a000000322e3030303030303a32"
+                                     : "m/1 y:BYTES[2,2] raw=0a000000322e3030303030303a320a000000302e3530303030303a30"
+                                       "0a000000332e3030303030303a320a000000322e3030303030303a30");
+    }
     serve_rig_stop(&r);
 }
 
@@ -453,7 +570,8 @@ static int run(void)
         TEST(every_type_has_its_form_both_ways), TEST(numbers_that_do_not_fit_are_refused),
         TEST(long_lists_of_numbers_come_back), TEST(aligned_bytes_are_borrowed),
         TEST(wanted_outputs_come_in_their_order), TEST(each_wrong_request_is_refused_in_one_line),
-        TEST(strings_and_booleans_are_checked), TEST(a_lie_about_a_shape_costs_nothing),
+        TEST(strings_and_booleans_are_checked), TEST(tensors_may_lie_in_shared_memory),
+        TEST(the_best_classes_come_as_strings), TEST(a_lie_about_a_shape_costs_nothing),
         TEST(the_target_is_found_wherever_it_stands), TEST(an_error_in_a_stream_names_its_request),
         TEST(every_cut_of_a_request_is_refused_or_harmless), TEST(no_memory_is_an_error_wherever_it_happens),
     };

@@ -9,6 +9,10 @@
 #include "test.h"
 #include "wire/pb_fields.h"
 
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
 static char twice_path[64];
 static const char *const models[] = {"m", twice_path, "n", twice_path, NULL};
 static http_rig rig;
@@ -106,14 +110,46 @@ static void what_cannot_be_is_refused_by_name(void)
     CHECK_STR(ASK(v2_rpc_model_unload, "\x12\1m"),
               "501 Model with name m cannot be unloaded: models are chosen at start.");
     CHECK_STR(ASK(v2_rpc_model_unload, "\x12\1?"), "404 Model with name ? does not exist.");
-    CHECK_STR(ASK(v2_rpc_memory_status, ""), "ok ");
-    CHECK_STR(ASK(v2_rpc_memory_status, "\x0a\1a"), "404 Unable to find shared memory region: 'a'");
-    CHECK_STR(ASK(v2_rpc_system_memory_register, ""), "501 system shared memory is not supported");
+    CHECK_STR(ASK(v2_rpc_cuda_memory_status, ""), "ok ");
+    CHECK_STR(ASK(v2_rpc_cuda_memory_status, "\x0a\1a"), "404 Unable to find shared memory region: 'a'");
     CHECK_STR(ASK(v2_rpc_cuda_memory_register, ""), "501 CUDA shared memory is not supported: models run on the CPU");
-    CHECK_STR(ASK(v2_rpc_memory_unregister, "\x0a\1a"), "ok ");
+    CHECK_STR(ASK(v2_rpc_cuda_memory_unregister, "\x0a\1a"), "ok ");
     CHECK(strncmp(ASK(v2_rpc_trace_setting, ""), "ok ", 3) == 0 && reply_has("trace_level") && reply_has("OFF"));
     CHECK_STR(ASK(v2_rpc_trace_setting, "\x12\1?"), "404 Model with name ? does not exist.");
     CHECK_STR(ASK(v2_rpc_trace_setting, "\x0a\4\x0a\1a\x12"), "501 trace settings cannot be changed");
+}
+
+static void regions_come_and_go(void)
+{
+    char key[40], request[80];
+    snprintf(key, sizeof key, "/proa-rpc-%d", (int)getpid());
+    int fd = shm_open(key, O_CREAT | O_RDWR, 0600);
+    INVARIANT(fd >= 0 && ftruncate(fd, 64) == 0);
+    int n = snprintf(request, sizeof request, "\x0a\1r\x12%c%s\x18\x08\x20\x10", (char)strlen(key), key);
+    CHECK_STR(ASK(v2_rpc_memory_status, ""), "ok ");
+    CHECK_STR(say(v2_rpc_memory_register, request, (size_t)n), "ok ");
+    CHECK_STR(say(v2_rpc_memory_register, request, (size_t)n), "409 shared memory region 'r' already in manager");
+    CHECK(strncmp(ASK(v2_rpc_memory_status, "\x0a\1r"), "ok 0a", 5) == 0);
+    CHECK(reply_has("\x0a\1r\x12") && reply_has(key) && reply_has("\x18\x08\x20\x10"));
+    CHECK_STR(ASK(v2_rpc_memory_status, "\x0a\1q"), "404 Unable to find shared memory region: 'q'");
+    CHECK(strstr(http_rig_get(&rig, "/v2/systemsharedmemory/status"), "\"offset\":8,\"byte_size\":16}]"));
+    CHECK(strstr(http_rig_get(&rig, "/v2/systemsharedmemory/region/r/status"),
+                 "[{\"name\":\"r\",\"key\":\"/proa-rpc-"));
+    CHECK_STR(http_rig_get(&rig, "/v2/systemsharedmemory/region/q/status"),
+              "404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 52\r\n\r\n"
+              "{\"error\":\"Unable to find shared memory region: 'q'\"}");
+    n = snprintf(request, sizeof request, "{\"key\":\"%s\",\"byte_size\":64}", key);
+    const char *added = http_rig_post(&rig, "/v2/systemsharedmemory/region/s/register", "", request, (size_t)n);
+    CHECK(strncmp(added, "200 ", 4) == 0);
+    CHECK(strncmp(http_rig_post(&rig, "/v2/systemsharedmemory/region/t/register", "", "{}", 2), "400 ", 4) == 0);
+    CHECK(strncmp(http_rig_post(&rig, "/v2/systemsharedmemory/region/t/register", "", "[", 1), "400 ", 4) == 0);
+    CHECK(strncmp(ASK(v2_rpc_memory_status, "\x0a\1s"), "ok 0a", 5) == 0);
+    CHECK_STR(ASK(v2_rpc_memory_unregister, "\x0a\1r"), "ok ");
+    CHECK(strncmp(http_rig_post(&rig, "/v2/systemsharedmemory/region/q/unregister", "", "", 0), "200 ", 4) == 0);
+    CHECK(strncmp(http_rig_post(&rig, "/v2/systemsharedmemory/unregister", "", "", 0), "200 ", 4) == 0);
+    CHECK_STR(ASK(v2_rpc_memory_status, ""), "ok ");
+    close(fd);
+    shm_unlink(key);
 }
 
 /* One entry of map<string, SettingValue>. */
@@ -192,7 +228,7 @@ int main(void)
     static const test_case cases[] = {
         TEST(health_follows_the_server), TEST(metadata_names_inputs_and_outputs), TEST(statistics_count_what_was_asked),
         TEST(what_cannot_be_is_refused_by_name), TEST(the_logs_level_may_be_set),
-        TEST(reflection_finds_files_by_name_and_symbol),
+        TEST(regions_come_and_go), TEST(reflection_finds_files_by_name_and_symbol),
     };
     int status = test_main(cases, COUNTOF(cases));
     http_rig_stop(&rig);
