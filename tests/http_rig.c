@@ -45,6 +45,7 @@ static err_code configure(http_rig *r, const http_rig_opts *o, const char *const
     set(r, "threads", o->threads);
     set(r, "memory-bytes-max", o->memory_bytes_max);
     set(r, "reply-bytes-max", o->reply_bytes_max);
+    set(r, "body-bytes-max", o->body_bytes_max);
     for (; *models && rc == ERR_OK; models += 2)
         rc = conf_model_add(&r->conf, "rig", str_of(models[0]), str_of(models[1]), e);
     return rc;
@@ -68,6 +69,8 @@ static err_code open_all(http_rig *r, err *e)
                       .loop_count = 1,
                       .handler = endpoints_handle,
                       .begin = endpoints_begin,
+                      .limits = {.body_bytes_max = r->conf.body_bytes_max,
+                                 .bodies_bytes_max = conf_bodies_bytes(&r->conf, 1)},
                       .ctx = &r->endpoints,
                       .id_seed = 7};
     if (rc == ERR_OK) rc = server_new(&r->server, &so, e);
@@ -99,9 +102,9 @@ void http_rig_stop(http_rig *r)
     server_abort(r->server);
     compute_free(r->pool);
     if (r->loop) loop_flush(r->loop);
+    endpoint_pools_fini(&r->pools);
     server_free(r->server);
     loop_free(r->loop);
-    endpoint_pools_fini(&r->pools);
     shm_set_free(r->endpoints.regions);
     repository_free(r->endpoints.models);
     arena_fini(&r->memory);

@@ -26,7 +26,8 @@ typedef struct {
 } http_rig;
 
 typedef struct {
-    const char *inline_us, *queue_max, *threads, *memory_bytes_max, *reply_bytes_max; /* NULL = the default */
+    /* NULL = the default */
+    const char *inline_us, *queue_max, *threads, *memory_bytes_max, *reply_bytes_max, *body_bytes_max;
 } http_rig_opts;
 
 /* Models: NAME PATH pairs, NULL ends them.  False when something (memory) was missing: then all is freed. */

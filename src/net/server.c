@@ -132,6 +132,8 @@ bool server_admit(server *s)
 
 void server_leave(server *s) { atomic_fetch_sub_explicit(&s->open, 1, memory_order_relaxed); }
 
+quota *server_bodies(server *s) { return &s->bodies; }
+
 void server_stats_read(const server *s, server_stats *ret)
 {
     *ret = (server_stats){

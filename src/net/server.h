@@ -10,6 +10,7 @@
  * gone or `grace_us` is over; what is left then is cut off. */
 #ifndef NET_SERVER_H
 #define NET_SERVER_H
+#include "base/quota.h"
 #include "net/http.h"
 
 enum { SERVER_PAUSE_US = 100000, SERVER_DRAIN_IDLE_US = 200000 };
@@ -43,6 +44,9 @@ void server_abort(server *s);
 void server_free(server *s);    /* calls not answered by then are void */
 DEFINE_CLEANUP(server)
 uint16_t server_port(const server *s);
+/* The memory for bodies, http_limits.bodies_bytes_max: whoever gathers the parts of a body takes it from here.  Any
+ * thread, until server_free(). */
+quota *server_bodies(server *s);
 /* From any thread; drained() runs on loop 0.  Only the first call counts. */
 void server_drain(server *s, uint64_t grace_us, void (*drained)(void *ctx), void *ctx);
 void server_stats_read(const server *s, server_stats *ret);   /* any thread */

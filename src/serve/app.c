@@ -201,11 +201,9 @@ void app_free(app *a)
     compute_free(a->pool);
     for (size_t i = 0; i < a->lane_count; i++)
         if (a->lanes[i].loop) loop_flush(a->lanes[i].loop);
+    for (size_t i = 0; i < a->lane_count; i++) endpoint_pools_fini(&a->lanes[i].pools);
     server_free(a->server);
-    for (size_t i = 0; i < a->lane_count; i++) {
-        loop_free(a->lanes[i].loop);
-        endpoint_pools_fini(&a->lanes[i].pools);
-    }
+    for (size_t i = 0; i < a->lane_count; i++) loop_free(a->lanes[i].loop);
     shm_set_free(a->endpoints.regions);
     repository_free(a->endpoints.models);
     if (a->signals.fd != SIGNALS_NONE) proc_signals_close(a->signals.fd);

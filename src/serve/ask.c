@@ -29,8 +29,20 @@ err_code ask_pool_new(ask_pool **ret, const ask_opts *opts, err *e)
     return ERR_OK;
 }
 
+static quota *bodies(const ask *a) { return server_bodies(a->pool->opts.endpoints->server); }
+
+/* Memory for messages is one quota's, whatever protocol they come by; what is kept for the next stays counted. */
+static err_code bodies_take(ask *a, size_t bytes, err *e)
+{
+    quota *q = bodies(a);
+    if (!bytes || quota_take(q, bytes)) return ERR_OK;
+    return err_set(e, ERR_UNAVAILABLE, "bodies: expected at most %zu bytes in all requests, got %zu", q->max,
+                   quota_used(q) + bytes);
+}
+
 static void ask_free(ask *a)
 {
+    if (a->room) quota_give(bodies(a), a->room);
     mem_free(a->bytes);
     buf_fini(&a->unpacked);
     buf_fini(&a->reply);
@@ -48,7 +60,7 @@ void ask_pool_free(ask_pool *p)
     mem_free(p);
 }
 
-static size_t room_of(const ask *a) { return a->room + a->unpacked.room + a->reply.room; }
+static size_t room_of(const ask *a) { return a->room + a->reply.room; }
 
 ask *ask_take(ask_pool *p)
 {
@@ -74,15 +86,25 @@ ask *ask_take(ask_pool *p)
     return a;
 }
 
+/* Of memory that all loops share: some of it only. */
+static size_t kept_max(const ask_pool *p)
+{
+    const endpoints *s = p->opts.endpoints;
+    size_t share = server_bodies(s->server)->max / ASK_KEEP_SHARE / s->loop_count;
+    return share < ASK_KEEP_BYTES_MAX ? share : ASK_KEEP_BYTES_MAX;
+}
+
 void ask_give(ask *a)
 {
     ask_pool *p = a->pool;
     if (a->request) infer_give(a->request);
     a->request = NULL;
-    buf_clear(&a->unpacked);
+    if (a->unpacked.room) buf_fini(&a->unpacked);   /* seldom used, and large */
+    if (a->unpacked_bytes) quota_give(bodies(a), a->unpacked_bytes);
+    a->unpacked_bytes = 0;
     buf_clear(&a->reply);
     size_t bytes = room_of(a);
-    if (bytes > ASK_KEEP_BYTES || bytes > ASK_KEEP_BYTES_MAX - p->idle_bytes || p->idle_count == ASK_IDLE_MAX) {
+    if (bytes > ASK_KEEP_BYTES || p->idle_bytes + bytes > kept_max(p) || p->idle_count == ASK_IDLE_MAX) {
         ask_free(a);
         return;
     }
@@ -103,34 +125,40 @@ void ask_drop(ask *a)
 
 /* ---- the message comes ---- */
 
-static bool room_grow(ask *a, size_t need, size_t most)
+static err_code room_grow(ask *a, size_t need, size_t most, err *e)
 {
-    if (need <= a->room) return true;
+    if (need <= a->room) return ERR_OK;
     size_t room = 2 * a->room > need ? 2 * a->room : need;
     if (room > most) room = most;
+    err_code rc = bodies_take(a, room - a->room, e);
+    if (rc) return rc;
     uint8_t *bytes = mem_alloc_raw(room);
-    if (!bytes) return false;
+    if (!bytes) {
+        quota_give(bodies(a), room - a->room);
+        return err_set(e, ERR_NOMEM, "message: no memory for %zu bytes", room);
+    }
     if (a->have) memcpy(bytes + a->start, a->bytes + a->start, a->have);
     mem_free(a->bytes);
     a->bytes = bytes;
     a->room = room;
-    return true;
+    return ERR_OK;
 }
 
-bool ask_expect(ask *a, size_t len)
+err_code ask_expect(ask *a, size_t len, err *e)
 {
     a->len = len;
     a->start = (ALIGN - len % ALIGN) % ALIGN;
-    return room_grow(a, a->start + (len < ASK_TRUST_MAX ? len : ASK_TRUST_MAX), a->start + len);
+    return room_grow(a, a->start + (len < ASK_TRUST_MAX ? len : ASK_TRUST_MAX), a->start + len, e);
 }
 
-bool ask_put(ask *a, str piece)
+err_code ask_put(ask *a, str piece, err *e)
 {
     INVARIANT(piece.len <= a->len - a->have);
-    if (!room_grow(a, a->start + a->have + piece.len, a->start + a->len)) return false;
+    err_code rc = room_grow(a, a->start + a->have + piece.len, a->start + a->len, e);
+    if (rc) return rc;
     if (piece.len) memcpy(a->bytes + a->start + a->have, piece.p, piece.len);
     a->have += piece.len;
-    return true;
+    return ERR_OK;
 }
 
 /* ---- and is answered ---- */
@@ -199,6 +227,7 @@ static void unpack_on_worker(compute_job *j)
     ask *a = OF(job, j);
     err_code rc = flate_unpack(&a->unpacked, a->what.packed, message_of(a), &a->failure);
     if (rc == ERR_INVALID) a->failure.code = ERR_INTERNAL;   /* gRPC's own code for what cannot be unpacked */
+    if (rc == ERR_OK && bodies_take(a, a->unpacked.room, &a->failure) == ERR_OK) a->unpacked_bytes = a->unpacked.room;
     loop_post(a->pool->opts.on, &a->msg);
 }
 

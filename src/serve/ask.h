@@ -13,7 +13,8 @@
 enum {
     ASK_IDLE_MAX = 256,                 /* asks kept per loop, */
     ASK_KEEP_BYTES = 4 << 20,           /* memory kept by each of them, */
-    ASK_KEEP_BYTES_MAX = 32 << 20,      /* and by all of them */
+    ASK_KEEP_BYTES_MAX = 32 << 20,      /* and by all of them, */
+    ASK_KEEP_SHARE = 8,                 /* which is one part in so many of the memory for bodies, over all loops */
     ASK_TRUST_MAX = 1 << 20             /* a longer message gets its memory as it comes */
 };
 
@@ -57,6 +58,7 @@ struct ask {
     uint8_t *bytes;                     /* the message lies at `start` */
     size_t room, start, have;
     buf unpacked, reply;
+    size_t unpacked_bytes;              /* of it, taken from the quota of bodies */
     infer *request;
     bool dropped;
     compute_job job;
@@ -70,9 +72,10 @@ DEFINE_CLEANUP(ask_pool)
 ask *ask_take(ask_pool *p) MUST_USE;    /* NULL = no memory */
 void ask_give(ask *a);                  /* not started, or answered */
 void ask_drop(ask *a);                  /* nobody waits any more: cancelled; gives itself back when it is over */
-/* A message of len bytes comes; then its pieces.  False = no memory. */
-bool ask_expect(ask *a, size_t len) MUST_USE;
-bool ask_put(ask *a, str piece) MUST_USE;
+/* A message of len bytes comes; then its pieces.  ERR_UNAVAILABLE when all requests together have as much memory for
+ * their bodies as they may. */
+err_code ask_expect(ask *a, size_t len, err *e) MUST_USE;
+err_code ask_put(ask *a, str piece, err *e) MUST_USE;
 /* The message is whole.  done() is called, possibly before this returns. */
 void ask_start(ask *a, const ask_what *what);
 /* gRPC's prefix and the answer's message, in two pieces that live until ask_give(). */

@@ -21,7 +21,7 @@ typedef struct {
     shm_set *regions;
     const endpoint_pools *(*pools_of)(void *ctx, const loop *on);
     void *ctx;
-    const server *server;
+    server *server;
     const compute *pool;
     loop **loops;
     size_t loop_count;

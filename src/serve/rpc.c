@@ -461,13 +461,14 @@ static bool reading_begin(rpc *c)
     err e;
     if (c->reading) return true;
     c->reading = ask_take(c->pool->asks);
-    if (c->reading && ask_expect(c->reading, c->reader.len)) {
-        c->reading->compressed = c->reader.compressed;
-        return true;
+    if (!c->reading) {
+        err_set(&e, ERR_NOMEM, "message: no memory");
+        fail(c, &e);
+        return false;
     }
-    err_set(&e, ERR_NOMEM, "message: no memory for %zu bytes", c->reader.len);
-    fail(c, &e);
-    return false;
+    c->reading->compressed = c->reader.compressed;
+    if (ask_expect(c->reading, c->reader.len, &e)) fail(c, &e);
+    return !c->ended;
 }
 
 /* The message's bytes have come.  One that must be the only one is asked when the others are known not to come. */
@@ -488,12 +489,8 @@ static void piece_read(rpc *c, str piece, bool last)
         return;
     }
     if (!reading_begin(c)) return;
-    if (!ask_put(c->reading, piece)) {
-        err_set(&e, ERR_NOMEM, "message: no memory for %zu bytes", c->reader.len);
-        fail(c, &e);
-    } else if (last) {
-        message_whole(c);
-    }
+    if (ask_put(c->reading, piece, &e)) fail(c, &e);
+    else if (last) message_whole(c);
 }
 
 /* As far as messages may be under way; how many bytes that was. */

@@ -198,6 +198,33 @@ static void a_stream_that_ends_inside_a_message_is_refused(void)
     grpc_rig_stop(&g);
 }
 
+/* Messages that have not all come hold memory of all requests' bodies; who comes then is told to come again. */
+static void the_memory_of_all_messages_together_is_bounded(void)
+{
+    static char zeros[300 << 10];
+    start(&(http_rig_opts){.threads = "1", .body_bytes_max = "1Mi"});   /* so four bodies, as the server's default is */
+    quota *q = server_bodies(g.rig.server);
+    CHECK_U64(quota_used(q), 0);
+    grpc_call *calls[20];
+    size_t refused = 0;
+    for (size_t i = 0; i < COUNTOF(calls); i++) {
+        calls[i] = grpc_rig_call(&g, INFER, "");
+        grpc_rig_send(&g, calls[i], BYTES("\0\0\x0f\0\0"), false);   /* 960 KB to come, of which 300 do */
+        grpc_rig_send(&g, calls[i], (str){zeros, sizeof zeros}, false);
+    }
+    for (int i = 0; i < 200 && refused == 0; i++) {
+        grpc_rig_turn(&g, 2);
+        for (size_t k = 0; k < COUNTOF(calls); k++) refused += str_is(str_of(calls[k]->status), "14");
+    }
+    CHECK(refused > 0 && quota_used(q) > 0 && quota_used(q) <= q->max);
+    for (size_t i = 0; i < COUNTOF(calls); i++)
+        if (!calls[i]->closed) grpc_rig_reset(&g, calls[i]);
+    for (int i = 0; i < 1000 && quota_used(q) > q->max / ASK_KEEP_SHARE; i++) grpc_rig_turn(&g, 2);
+    CHECK(quota_used(q) <= q->max / ASK_KEEP_SHARE);
+    CHECK(strncmp(grpc_rig_unary(&g, INFER, "", request("m", "a", 1), &(str){0}), "0 ", 2) == 0);
+    grpc_rig_stop(&g);
+}
+
 static void messages_are_compressed_both_ways(void)
 {
     static const char *const names[] = {"gzip", "deflate"};
@@ -526,7 +553,8 @@ int main(void)
         TEST(a_model_answers_inline_and_from_the_queue), TEST(every_cut_of_a_call_is_answered_the_same),
         TEST(large_tensors_come_and_go), TEST(what_is_wrong_with_a_call_has_its_status),
         TEST(bodies_that_lie_are_refused), TEST(messages_are_compressed_both_ways),
-        TEST(a_stream_that_ends_inside_a_message_is_refused), TEST(a_bomb_is_refused_at_the_limit),
+        TEST(the_memory_of_all_messages_together_is_bounded), TEST(a_stream_that_ends_inside_a_message_is_refused),
+        TEST(a_bomb_is_refused_at_the_limit),
         TEST(a_stream_answers_in_order_and_goes_on_after_errors),
         TEST(a_stream_may_end_with_its_first_error), TEST(a_client_that_does_not_read_holds_its_own_stream_only),
         TEST(a_deadline_ends_what_runs_and_drops_what_waits), TEST(a_call_that_is_reset_is_cancelled),
