@@ -274,14 +274,26 @@ err_code op_ints_of(const op_call *c, uint32_t input, const char *attr_name, op_
     return ERR_OK;
 }
 
+err_code op_axis_of(const op_call *c, int64_t axis, uint32_t rank, const char *what, uint32_t *ret, err *e)
+{
+    err inner;
+    err_code rc = shape_axis(ret, axis, rank, what, &inner);
+    return rc ? op_err(c, e, rc, "%s", inner.text) : ERR_OK;
+}
+
+err_code op_axis(const op_call *c, int64_t absent, uint32_t rank, uint32_t *ret, err *e)
+{
+    return op_axis_of(c, node_int(c->node, "axis", absent), rank, "axis", ret, e);
+}
+
 err_code op_axes_of(const op_call *c, uint32_t input, const char *attr_name, uint32_t rank, op_ints *ret, err *e)
 {
     uint32_t seen = 0, axis;
-    err inner;
     err_code rc = op_ints_of(c, input, attr_name, ret, e);
     if (rc) return rc;
     for (uint32_t i = 0; i < ret->count; i++) {
-        if (shape_axis(&axis, ret->at[i], rank, "axes", &inner)) return op_err(c, e, inner.code, "%s", inner.text);
+        rc = op_axis_of(c, ret->at[i], rank, "axes", &axis, e);
+        if (rc) return rc;
         if (seen & 1u << axis) return op_err(c, e, ERR_INVALID, "axes: expected each axis once, got %u twice", axis);
         seen |= 1u << axis;
         ret->at[i] = axis;

@@ -112,6 +112,10 @@ err_code op_set(op_call *c, uint32_t output, dtype type, const shape *s,
 err_code op_type(const op_call *c, uint32_t input, uint32_t types,
                  err *e) MUST_USE; /* "input 1 'w': expected float32, got int8" */
 err_code op_rank(const op_call *c, uint32_t input, uint32_t rank_min, uint32_t rank_max, err *e) MUST_USE;
+/* Where `axis` lies, which may count from the end, in a tensor of `rank`; `what` opens the message. */
+err_code op_axis_of(const op_call *c, int64_t axis, uint32_t rank, const char *what, uint32_t *ret, err *e) MUST_USE;
+err_code op_axis(const op_call *c, int64_t absent, uint32_t rank, uint32_t *ret,
+                 err *e) MUST_USE; /* the attribute 'axis' */
 /* The integers of a known input, or of an attribute where the input is not there; none = count 0. */
 enum { OP_INTS_MAX = 2 * TENSOR_RANK_MAX };
 typedef struct {

@@ -122,9 +122,8 @@ static err_code rotary_run(op_call *c, err *e)
 static err_code scatter_axis(const op_call *c, uint32_t *ret, err *e)
 {
     const shape *x = &c->in[0]->shape, *u = &c->in[1]->shape;
-    err inner;
-    if (shape_axis(ret, node_int(c->node, "axis", -2), x->rank, "attribute 'axis'", &inner))
-        return op_err(c, e, inner.code, "%s", inner.text);
+    err_code rc = op_axis(c, -2, x->rank, ret, e);
+    if (rc) return rc;
     shape want = *x;
     if (u->rank == x->rank) want.dim[*ret] = u->dim[*ret];
     if (*ret == 0 || !shape_eq(u, &want) || u->dim[*ret] > x->dim[*ret]) return shape_error(c, 1, e);

@@ -221,11 +221,9 @@ static err_code scan_list(const op_call *c, const char *name, uint32_t count, co
 
 static err_code scan_axis(const op_call *c, const int64_t *axes, uint32_t i, uint32_t rank, uint32_t *ret, err *e)
 {
-    err inner;
     *ret = 0;
     if (rank == 0) return op_err(c, e, ERR_INVALID, "scan input %u: expected rank 1 or more", i);
-    if (axes && shape_axis(ret, axes[i], rank, "scan axes", &inner)) return op_err(c, e, inner.code, "%s", inner.text);
-    return ERR_OK;
+    return axes ? op_axis_of(c, axes[i], rank, "scan axes", ret, e) : ERR_OK;
 }
 
 static err_code scan_start(op_call *c, scan_state *s, err *e)

@@ -7,14 +7,6 @@
 
 static size_t elem_bytes(const tensor *t) { return dtype_bits(t->type) / 8; }
 
-static err_code axis_of(const op_call *c, int64_t absent, uint32_t rank, uint32_t *ret, err *e)
-{
-    err inner;
-    if (shape_axis(ret, node_int(c->node, "axis", absent), rank, "axis", &inner))
-        return op_err(c, e, inner.code, "%s", inner.text);
-    return ERR_OK;
-}
-
 static err_code whole_bytes(const op_call *c, err *e)
 {
     if (dtype_bits(c->in[0]->type) >= 8) return ERR_OK;
@@ -41,7 +33,7 @@ static err_code gather_infer(op_call *c, err *e)
     err_code rc = op_rank(c, 0, 1, TENSOR_RANK_MAX, e);
     if (rc == ERR_OK) rc = op_type(c, 1, T1(DT_I32) | T1(DT_I64), e);
     if (rc == ERR_OK) rc = whole_bytes(c, e);
-    if (rc == ERR_OK) rc = axis_of(c, 0, x->rank, &axis, e);
+    if (rc == ERR_OK) rc = op_axis(c, 0, x->rank, &axis, e);
     if (rc) return rc;
     if (x->rank - 1 + i->rank > TENSOR_RANK_MAX)
         return op_err(c, e, ERR_UNSUPPORTED, "expected rank of at most %d", TENSOR_RANK_MAX);
@@ -56,7 +48,7 @@ static err_code gather_run(op_call *c, err *e)
 {
     const tensor *x = c->in[0], *indices = c->in[1];
     uint32_t axis;
-    err_code rc = axis_of(c, 0, x->shape.rank, &axis, e);
+    err_code rc = op_axis(c, 0, x->shape.rank, &axis, e);
     if (rc || tensor_count(c->out[0]) == 0) return rc;
     int64_t length = x->shape.dim[axis], at;
     size_t run = (size_t)shape_count_range(&x->shape, axis + 1, x->shape.rank) * elem_bytes(x);
@@ -79,7 +71,7 @@ static err_code elements_check(op_call *c, uint32_t *ret_axis, err *e)
     if (rc == ERR_OK) rc = op_rank(c, 0, 1, TENSOR_RANK_MAX, e);
     if (rc == ERR_OK) rc = op_rank(c, 1, x->rank, x->rank, e);
     if (rc == ERR_OK) rc = whole_bytes(c, e);
-    if (rc == ERR_OK) rc = axis_of(c, 0, x->rank, ret_axis, e);
+    if (rc == ERR_OK) rc = op_axis(c, 0, x->rank, ret_axis, e);
     for (uint32_t d = 0; d < x->rank && rc == ERR_OK; d++) {
         if (d != *ret_axis && i->dim[d] > x->dim[d])
             rc = op_err(c, e, ERR_INVALID, "indices: expected at most %lld in dimension %u, got %lld",
@@ -363,7 +355,7 @@ static err_code compress_infer(op_call *c, err *e)
     shape s = c->in[0]->shape;
     uint32_t axis = 0;
     bool flat = !node_attr(c->node, "axis");
-    err_code rc = flat ? ERR_OK : axis_of(c, 0, s.rank, &axis, e);
+    err_code rc = flat ? ERR_OK : op_axis(c, 0, s.rank, &axis, e);
     if (rc == ERR_OK) rc = op_type(c, 1, T1(DT_BOOL), e);
     if (rc == ERR_OK) rc = whole_bytes(c, e);
     if (rc) return rc;
@@ -381,7 +373,7 @@ static err_code compress_run(op_call *c, err *e)
     const tensor *x = c->in[0];
     uint32_t axis = 0;
     bool flat = !node_attr(c->node, "axis");
-    err_code rc = flat ? ERR_OK : axis_of(c, 0, x->shape.rank, &axis, e);
+    err_code rc = flat ? ERR_OK : op_axis(c, 0, x->shape.rank, &axis, e);
     if (rc || tensor_count(c->out[0]) == 0) return rc;
     uint64_t outer = flat ? 1 : shape_count_range(&x->shape, 0, axis),
              length = flat ? tensor_count(x) : (uint64_t)x->shape.dim[axis];
@@ -405,7 +397,7 @@ static err_code one_hot_infer(op_call *c, err *e)
     uint32_t axis;
     if (!op_known(c, 1)) return op_later(c, 1);
     err_code rc = op_type(c, 0, T_NUMBER, e);
-    if (rc == ERR_OK) rc = axis_of(c, -1, i->rank + 1, &axis, e);
+    if (rc == ERR_OK) rc = op_axis(c, -1, i->rank + 1, &axis, e);
     if (rc) return rc;
     if (i->rank + 1 > TENSOR_RANK_MAX || tensor_count(c->in[1]) != 1 || tensor_count(c->in[2]) != 2 ||
         elem_bytes(c->in[2]) == 0)
@@ -421,7 +413,7 @@ static err_code one_hot_run(op_call *c, err *e)
 {
     const tensor *y = c->out[0];
     uint32_t axis;
-    err_code rc = axis_of(c, -1, y->shape.rank, &axis, e);
+    err_code rc = op_axis(c, -1, y->shape.rank, &axis, e);
     if (rc || tensor_count(y) == 0) return rc;
     int64_t depth = y->shape.dim[axis];
     size_t size = elem_bytes(y);
@@ -465,7 +457,7 @@ static err_code top_k_infer(op_call *c, err *e)
     uint32_t axis;
     if (!op_known(c, 1)) return op_later(c, 1);
     err_code rc = op_type(c, 0, T_NUMBER, e);
-    if (rc == ERR_OK) rc = axis_of(c, -1, s.rank, &axis, e);
+    if (rc == ERR_OK) rc = op_axis(c, -1, s.rank, &axis, e);
     if (rc) return rc;
     if (c->in_count > 1 && tensor_count(c->in[1]) != 1) return op_err(c, e, ERR_INVALID, "k: expected one integer");
     int64_t k = c->in_count > 1 ? tensor_int(c->in[1], 0) : node_int(c->node, "k", 0);
@@ -481,7 +473,7 @@ static err_code top_k_run(op_call *c, err *e)
     const tensor *x = c->in[0];
     tensor *values = c->out[0], *indices = c->out_count > 1 ? c->out[1] : NULL;
     uint32_t axis;
-    err_code rc = axis_of(c, -1, x->shape.rank, &axis, e);
+    err_code rc = op_axis(c, -1, x->shape.rank, &axis, e);
     if (rc || (!values && !indices)) return rc;
     const shape *ys = values ? &values->shape : &indices->shape;
     if (shape_count(ys) == 0) return ERR_OK;
@@ -560,7 +552,7 @@ static err_code unique_infer(op_call *c, err *e)
 {
     static const dtype types[4] = {DT_NONE, DT_I64, DT_I64, DT_I64};
     uint32_t axis;
-    err_code rc = node_attr(c->node, "axis") ? axis_of(c, 0, c->in[0]->shape.rank, &axis, e) : ERR_OK;
+    err_code rc = node_attr(c->node, "axis") ? op_axis(c, 0, c->in[0]->shape.rank, &axis, e) : ERR_OK;
     if (rc == ERR_OK) rc = whole_bytes(c, e);
     for (uint32_t i = 0; i < c->out_count && rc == ERR_OK; i++) {
         if (c->out[i]) c->out[i]->type = i ? types[i] : c->in[0]->type;
@@ -626,7 +618,7 @@ static err_code unique_run(op_call *c, err *e)
     const shape *x = &c->in[0]->shape;
     uint32_t axis = 0;
     bool flat = !node_attr(c->node, "axis");
-    err_code rc = flat ? ERR_OK : axis_of(c, 0, x->rank, &axis, e);
+    err_code rc = flat ? ERR_OK : op_axis(c, 0, x->rank, &axis, e);
     if (rc) return rc;
     slices s = {c, tensor_count(c->in[0]), 1, 1};
     if (!flat)

@@ -76,18 +76,10 @@ static err_code transpose_run(op_call *c, err *e)
 
 /* ---- Concat, Split ---- */
 
-static err_code concat_axis(const op_call *c, uint32_t *ret, err *e)
-{
-    err inner;
-    if (shape_axis(ret, node_int(c->node, "axis", 1), c->in[0]->shape.rank, "axis", &inner))
-        return op_err(c, e, inner.code, "%s", inner.text);
-    return ERR_OK;
-}
-
 static err_code concat_infer(op_call *c, err *e)
 {
     uint32_t axis;
-    err_code rc = concat_axis(c, &axis, e);
+    err_code rc = op_axis(c, 1, c->in[0]->shape.rank, &axis, e);
     if (rc) return rc;
     shape s = c->in[0]->shape;
     char a[SHAPE_TEXT_MAX], b[SHAPE_TEXT_MAX];
@@ -108,7 +100,7 @@ static err_code concat_infer(op_call *c, err *e)
 static err_code concat_run(op_call *c, err *e)
 {
     uint32_t axis;
-    err_code rc = concat_axis(c, &axis, e);
+    err_code rc = op_axis(c, 1, c->in[0]->shape.rank, &axis, e);
     if (rc || !c->out[0]->data) return rc;
     const shape *s = &c->out[0]->shape;
     int64_t at = 0;
@@ -131,9 +123,8 @@ static err_code concat_run(op_call *c, err *e)
 static err_code split_parts(const op_call *c, uint32_t *ret_axis, int64_t *parts, err *e)
 {
     const shape *s = &c->in[0]->shape;
-    err inner;
-    if (shape_axis(ret_axis, node_int(c->node, "axis", 0), s->rank, "axis", &inner))
-        return op_err(c, e, inner.code, "%s", inner.text);
+    err_code rc = op_axis(c, 0, s->rank, ret_axis, e);
+    if (rc) return rc;
     int64_t length = s->dim[*ret_axis], sum = 0, n = c->out_count;
     const tensor *given = c->in_count > 1 ? c->in[1] : NULL;
     uint32_t attr_count = 0;

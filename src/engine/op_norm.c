@@ -257,14 +257,6 @@ static err_code group_run(op_call *c, err *e)
 
 /* ---- LayerNormalization, RMSNormalization: rows from an axis on ----------------------------------------------- */
 
-static err_code layer_axis(const op_call *c, uint32_t *ret, err *e)
-{
-    err inner;
-    if (shape_axis(ret, node_int(c->node, "axis", -1), c->in[0]->shape.rank, "axis", &inner))
-        return op_err(c, e, inner.code, "%s", inner.text);
-    return ERR_OK;
-}
-
 static err_code layer_infer(op_call *c, err *e)
 {
     uint32_t axis = 0;
@@ -272,7 +264,7 @@ static err_code layer_infer(op_call *c, err *e)
     for (uint32_t i = 1; i < 3 && !rc; i++)
         rc = op_type(c, i, T_FLOAT, e);
     if (!rc)
-        rc = layer_axis(c, &axis, e);
+        rc = op_axis(c, -1, c->in[0]->shape.rank, &axis, e);
     if (rc)
         return rc;
     int64_t stash = node_int(c->node, "stash_type", DT_F32);
@@ -331,7 +323,7 @@ static err_code layer_run(op_call *c, err *e)
     slabs s = {.r = real_of(c), .epsilon = (double)node_float(c->node, "epsilon", 1e-5f)};
     uint32_t axis = 0;
     uint64_t total = tensor_count(c->in[0]);
-    err_code rc = layer_axis(c, &axis, e);
+    err_code rc = op_axis(c, -1, c->in[0]->shape.rank, &axis, e);
     if (rc || total == 0)
         return rc;
     s.slab = shape_count_range(&c->in[0]->shape, axis, c->in[0]->shape.rank);
@@ -411,7 +403,6 @@ static err_code along_axes(const op_call *c, uint32_t *ret, err *e)
 {
     uint32_t rank = c->in[0]->shape.rank, axis, bits = 0;
     op_ints axes = {.count = 3, .at = {0, 2, 3}};
-    err inner;
     bool lp = str_is(c->node->op, "LpNormalization");
     if (!lp && node_attr(c->node, "axes")) {
         err_code rc = op_ints_of(c, OP_ANY, "axes", &axes, e);
@@ -421,8 +412,9 @@ static err_code along_axes(const op_call *c, uint32_t *ret, err *e)
     if (lp)
         axes = (op_ints){.count = 1, .at = {node_int(c->node, "axis", -1)}};
     for (uint32_t i = 0; i < axes.count; i++) {
-        if (shape_axis(&axis, axes.at[i], rank, "axes", &inner))
-            return op_err(c, e, inner.code, "%s", inner.text);
+        err_code rc = op_axis_of(c, axes.at[i], rank, "axes", &axis, e);
+        if (rc)
+            return rc;
         bits |= 1u << axis;
     }
     *ret = bits;

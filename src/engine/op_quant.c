@@ -28,9 +28,8 @@ static err_code slice(const op_call *c, slices *ret, err *e)
         return ERR_OK;
     }
     uint32_t axis;
-    err inner;
-    if (shape_axis(&axis, node_int(c->node, "axis", 1), x->rank, "attribute 'axis'", &inner))
-        return op_err(c, e, inner.code, "%s", inner.text);
+    err_code rc = op_axis(c, 1, x->rank, &axis, e);
+    if (rc) return rc;
     *ret = (slices){.outer = (size_t)shape_count_range(x, 0, axis),
                     .axis = (size_t)x->dim[axis],
                     .inner = (size_t)shape_count_range(x, axis + 1, x->rank),

@@ -327,20 +327,12 @@ typedef struct {
     bool max, last;
 } arg;
 
-static err_code arg_axis(const op_call *c, uint32_t *ret, err *e)
-{
-    err inner;
-    if (shape_axis(ret, node_int(c->node, "axis", 0), c->in[0]->shape.rank, "axis", &inner))
-        return op_err(c, e, inner.code, "%s", inner.text);
-    return ERR_OK;
-}
-
 static err_code arg_infer(op_call *c, err *e)
 {
     uint32_t axis;
     err_code rc = op_type(c, 0, T_NUMBER, e);
     if (!rc)
-        rc = arg_axis(c, &axis, e);
+        rc = op_axis(c, 0, c->in[0]->shape.rank, &axis, e);
     if (rc)
         return rc;
     if (c->in[0]->shape.dim[axis] == 0)
@@ -459,7 +451,7 @@ static void arg_lanes(void *ctx, uint64_t first, uint64_t count)
 static err_code arg_run(op_call *c, err *e)
 {
     uint32_t axis;
-    err_code rc = arg_axis(c, &axis, e);
+    err_code rc = op_axis(c, 0, c->in[0]->shape.rank, &axis, e);
     if (rc || tensor_count(c->out[0]) == 0)
         return rc;
     arg a = {.call = c, .max = c->node->row->data != NULL, .last = node_int(c->node, "select_last_index", 0) != 0,

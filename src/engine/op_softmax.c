@@ -24,14 +24,14 @@ static err_code soft_axes(const op_call *c, uint32_t *ret, err *e)
     const soft_op *op = c->node->row->data;
     uint32_t rank = c->in[0]->shape.rank, axis;
     int64_t wanted = node_int(c->node, "axis", op->matrix ? 1 : -1);
-    if (op->matrix && wanted == (int64_t)rank) {      /* a matrix of one column */
+    if (rank == 0 || (op->matrix && wanted == (int64_t)rank)) {      /* a matrix of one column */
         *ret = 0;
         return ERR_OK;
     }
-    err inner;
-    if (rank > 0 && shape_axis(&axis, wanted, rank, "axis", &inner))
-        return op_err(c, e, inner.code, "%s", inner.text);
-    *ret = rank == 0 ? 0 : op->matrix ? (1u << rank) - (1u << axis) : 1u << axis;
+    err_code rc = op_axis_of(c, wanted, rank, "axis", &axis, e);
+    if (rc)
+        return rc;
+    *ret = op->matrix ? (1u << rank) - (1u << axis) : 1u << axis;
     return ERR_OK;
 }
 
@@ -162,13 +162,10 @@ typedef struct {
 
 static err_code scan_axis(const op_call *c, uint32_t *ret, err *e)
 {
-    err inner;
     if (tensor_count(c->in[1]) != 1)
         return op_err(c, e, ERR_INVALID, "axis: expected one number, got %llu",
                       (unsigned long long)tensor_count(c->in[1]));
-    if (shape_axis(ret, tensor_int(c->in[1], 0), c->in[0]->shape.rank, "axis", &inner))
-        return op_err(c, e, inner.code, "%s", inner.text);
-    return ERR_OK;
+    return op_axis_of(c, tensor_int(c->in[1], 0), c->in[0]->shape.rank, "axis", ret, e);
 }
 
 static err_code scan_infer(op_call *c, err *e)
