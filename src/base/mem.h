@@ -11,7 +11,7 @@
 enum {
     MEM_ALIGN = 64,             /* one cache line, one AVX-512 register */
     MEM_MAP_BYTES = 1 << 20,    /* after mem_setup(): larger blocks are mapped one by one and go back when freed, */
-    MEM_TOP_BYTES = 2 << 20     /* and so does what is free at the end of a heap beyond this */
+    MEM_TOP_BYTES = 256 << 10   /* and so does what is free at the end of a heap beyond this */
 };
 
 /* For a process that stays: what a burst of large requests took goes back to the kernel.  By default glibc raises both

@@ -4,17 +4,14 @@
 
 err_code json_body_read(json_body *ret, str text, const json_body_opts *opts, err *e)
 {
-    json_body b = {.memory = opts->memory, .cut = arena_push_raw(opts->memory, sizeof(json_cut), _Alignof(json_cut))};
-    if (!b.cut) return err_set(e, ERR_NOMEM, "request: no memory");
-    err_code rc = json_cut_find(b.cut, text, opts->paths, opts->path_count, opts->scratch, e);
+    ret->memory = opts->memory;
+    err_code rc = json_cut_find(&ret->cut, text, opts->paths, opts->path_count, opts->scratch, e);
     if (rc == ERR_OK) rc = buf_check(opts->scratch, "request", e);
-    json_opts o = {.memory = opts->memory, .numbers_as_text = opts->prints, .cut = b.cut};
-    if (rc == ERR_OK) rc = json_parse(buf_str(opts->scratch), &o, &b.root, e);
+    json_opts o = {.memory = opts->memory, .numbers_as_text = opts->prints, .cut = &ret->cut};
+    if (rc == ERR_OK) rc = json_parse(buf_str(opts->scratch), &o, &ret->root, e);
     buf_clear(opts->scratch); /* the tree has copies of its strings */
-    if (rc == ERR_OK) rc = json_obj(b.root, "request", e);
-    if (rc) return rc;
-    *ret = b;
-    return ERR_OK;
+    if (rc == ERR_OK) rc = json_obj(ret->root, "request", e);
+    return rc;
 }
 
 bool json_body_is_cut(yyjson_val *v) { return yyjson_is_uint(v) || yyjson_is_raw(v); }
@@ -24,8 +21,8 @@ err_code json_body_text(const json_body *b, yyjson_val *v, str *ret, err *e)
     uint64_t i = yyjson_get_uint(v);
     if (!json_body_is_cut(v)) return json_wrong(v, "data", "an array of values", e);
     if (yyjson_is_raw(v)) INVARIANT(str_u64((str){yyjson_get_raw(v), yyjson_get_len(v)}, &i));
-    INVARIANT(i < b->cut->count);
-    *ret = b->cut->spans[i];
+    INVARIANT(i < b->cut.count);
+    *ret = b->cut.spans[i];
     return ERR_OK;
 }
 

@@ -8,7 +8,7 @@
 enum {
     FIELDS_MIN = 16,                /* first room for header fields; grows by doubling */
     HEAD_MIN = 1024,                /* first room for their bytes */
-    BODY_MIN = 4096,                /* first room for a body */
+    BODY_MIN = 1024,                /* first room for a body */
     BODY_TRUST_MIN = 64 << 10,      /* a longer one that was announced gets this for its first byte, */
     BODY_TRUST_MAX = 4 << 20        /* then this, and all of it once this much has really come */
 };
