@@ -199,6 +199,7 @@ coverage:   ## line coverage of the unit tests by file (gcovr), HTML in build/co
 # ---- analysis ----------------------------------------------------------------------------------------------------
 
 tidy:   ## layers, sizes, banned calls, headers' contracts, clones: what the compiler does not check
+	@tools/mutate --check
 	@python3 tools/tidy.py
 
 lint:   ## gcc -fanalyzer, clang-tidy, cppcheck, shellcheck
