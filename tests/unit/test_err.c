@@ -1,6 +1,12 @@
-/* An error's text is cut, never overrun; context goes in front; and one table maps a code to each protocol. */
+/* An error's text is cut, never overrun; context goes in front; one table maps a code to each protocol; a broken
+ * invariant is no error but the end. */
 #include "base/err.h"
 #include "test.h"
+
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static void context_goes_in_front(void)
 {
@@ -39,9 +45,35 @@ static void one_table_serves_all_protocols(void)
     }
 }
 
+static void broken_invariants_say_where_and_end_the_process(void)
+{
+    int ends[2], status = 0;
+    char said[200] = "";
+    CHECK(pipe(ends) == 0);
+    pid_t child = fork();
+    if (child == 0) {
+        dup2(ends[1], STDERR_FILENO);
+        signal(SIGABRT, SIG_DFL);
+        setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+        volatile int two = 2;
+        INVARIANT(two == 3);
+        _exit(0);
+    }
+    close(ends[1]);
+    for (size_t n = 0; n < sizeof said - 1;) {
+        ssize_t got = read(ends[0], said + n, sizeof said - 1 - n);
+        if (got <= 0) break;
+        n += (size_t)got;
+    }
+    close(ends[0]);
+    CHECK(waitpid(child, &status, 0) == child && WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+    CHECK(strstr(said, "test_err.c:") && strstr(said, ": invariant failed: two == 3\n"));
+}
+
 int main(void)
 {
     static const test_case cases[] = {TEST(context_goes_in_front), TEST(long_texts_are_cut_at_the_end),
-                                      TEST(one_table_serves_all_protocols)};
+                                      TEST(one_table_serves_all_protocols),
+                                      TEST(broken_invariants_say_where_and_end_the_process)};
     return test_main(cases, COUNTOF(cases));
 }

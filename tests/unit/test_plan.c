@@ -258,6 +258,35 @@ static void only_small_things_are_computed_before_the_run(void)
     }
 }
 
+/* What `model inspect` shows: a product counts its multiplications and additions, others an operation for each
+ * element; of what is known in the run only nothing is said. */
+static void steps_tell_what_they_cost_and_who_computes_them(void)
+{
+    static const struct { const char *op; uint64_t flops; bool kernel; } want[] = {
+        {"MatMul", 2 * 2 * 3 * 5, true}, {"Exp", 10, true}, {"NonZero", 0, false}};
+    onnx_build b;
+    CLEANUP(model) model *m = NULL;
+    onnx_build_start(&b, 13);
+    onnx_build_input(&b, "x", DT_F32, "N,3");
+    onnx_build_floats(&b, "w", "3,5", (const float[15]){1});
+    onnx_build_node(&b, "MatMul", "x,w", "p", "");
+    onnx_build_node(&b, "Exp", "p", "q", "");
+    onnx_build_node(&b, "NonZero", "q", "y", "");
+    onnx_build_output(&b, "y", DT_I64, NULL);
+    exec *x = planned(&b, &m, shape_make(2, (const int64_t[]){2, 3}));
+    if (!x) return;
+    const plan *p = x->plan;
+    CHECK_U64(p->step_count, COUNTOF(want));
+    for (uint32_t i = 0; i < p->step_count && i < COUNTOF(want); i++) {
+        const char *kernel = plan_step_kernel(p, &p->steps[i], "isa");
+        CHECK(str_is(p->steps[i].node->op, want[i].op));
+        CHECK_U64(plan_step_flops(p, &p->steps[i]), want[i].flops);
+        CHECK((kernel[0] != 0) == want[i].kernel);
+        if (i == 1) CHECK_STR(kernel, "isa");
+    }
+    exec_give(x);
+}
+
 static void elementwise_nodes_overwrite_what_dies(void)
 {
     onnx_build b;
@@ -332,6 +361,7 @@ int main(void)
     static const test_case cases[] = {
         TEST(random_graphs_compute_what_they_say_with_and_without_passes), TEST(shapes_are_computed_before_the_run),
         TEST(what_hangs_on_data_waits_for_the_run), TEST(elementwise_nodes_overwrite_what_dies),
+        TEST(steps_tell_what_they_cost_and_who_computes_them),
         TEST(random_numbers_are_drawn_in_each_run), TEST(only_small_things_are_computed_before_the_run),
         TEST(memory_under_a_late_view_lives_as_long_as_the_view), TEST(what_a_run_made_does_not_pile_up),
         TEST(every_failed_allocation_is_survived),
