@@ -129,6 +129,17 @@ static bool number_put(void *to, dtype type, size_t i, uint64_t v)
     }
 }
 
+/* A list of varints, from element *i on. */
+static err_code numbers_copy(tensor *t, pb it, size_t *i, err *e)
+{
+    uint64_t v;
+    for (; pb_item(&it, PB_VARINT, &v); ++*i) {
+        if (!number_put(t->data, t->type, *i, v))
+            return err_set(e, ERR_INVALID, "contents: element %zu: does not fit %s", *i, dtype_v2_name(t->type));
+    }
+    return pb_check(&it, "contents", e);
+}
+
 static err_code contents_copy(tensor *t, pb m, err *e)
 {
     form want = forms[t->type];
@@ -136,17 +147,11 @@ static err_code contents_copy(tensor *t, pb m, err *e)
     pb_field f;
     while (pb_next(&m, &f)) {
         if (f.number != want.number) continue;
+        err_code rc = ERR_OK;
         if (want.item == PB_BYTES) {
             ((str *)t->data)[i++] = pb_bytes(&m, &f);
         } else if (want.item == PB_VARINT) {
-            uint64_t v;
-            pb it = pb_items(&m, &f, PB_VARINT);
-            for (; pb_item(&it, PB_VARINT, &v); i++) {
-                if (!number_put(t->data, t->type, i, v))
-                    return err_set(e, ERR_INVALID, "contents: element %zu: does not fit %s", i, dtype_v2_name(t->type));
-            }
-            err_code rc = pb_check(&it, "contents", e);
-            if (rc) return rc;
+            if ((rc = numbers_copy(t, pb_items(&m, &f, PB_VARINT), &i, e)) != ERR_OK) return rc;
         } else {
             memcpy((uint8_t *)t->data + i * size, f.p, f.len);   /* little-endian, as we are */
             i += f.len / size;

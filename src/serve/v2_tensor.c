@@ -122,11 +122,14 @@ err_code v2_parameter_add(v2_parameters *to, str name, const str *text, const ui
                 {"classification", NULL, &to->classes}};
     for (size_t i = 0; i < (output ? COUNTOF(rows) : COUNTOF(rows) - 1); i++) {
         if (!str_is(name, rows[i].name)) continue;
-        if (rows[i].text && !text) return err_set(e, ERR_INVALID, "parameters: %s: expected a string", rows[i].name);
-        if (rows[i].number && !number)
-            return err_set(e, ERR_INVALID, "parameters: %s: expected a number of 0 or more", rows[i].name);
-        if (rows[i].text) *rows[i].text = *text;
-        else *rows[i].number = *number;
+        if (rows[i].text) {
+            if (!text) return err_set(e, ERR_INVALID, "parameters: %s: expected a string", rows[i].name);
+            *rows[i].text = *text;
+            continue;
+        }
+        INVARIANT(rows[i].number);
+        if (!number) return err_set(e, ERR_INVALID, "parameters: %s: expected a number of 0 or more", rows[i].name);
+        *rows[i].number = *number;
         to->sized = to->sized || rows[i].number == &to->memory.bytes;
     }
     return ERR_OK;
