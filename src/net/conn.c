@@ -97,7 +97,7 @@ size_t conn_read(conn *c)
     size_t total = 0;
     while (total < CONN_READ_MAX && !c->broken && !c->eof && (c->lingering || c->speaks->reads(c))) {
         size_t room = SHARD_SCRATCH_BYTES, n = 0;
-        uint8_t *place = c->lingering ? NULL : c->speaks->room(c, &room);
+        uint8_t *place = c->lingering || !c->speaks->room ? NULL : c->speaks->room(c, &room);
         if (!place) place = c->of->scratch;
         switch (sock_read(c->fd.fd, place, room, &n)) {
         case SOCK_DONE: take_in(c, place, n); break;

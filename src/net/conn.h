@@ -33,7 +33,7 @@ typedef enum {
  * each of them unless its own code runs. */
 typedef struct {
     void (*feed)(conn *c, const uint8_t *data, size_t len);
-    uint8_t *(*room)(conn *c, size_t *ret_room);   /* where the next bytes may be read to; NULL = anywhere */
+    uint8_t *(*room)(conn *c, size_t *ret_room);   /* where the next bytes may be read to; NULL, of both = anywhere */
     bool (*reads)(const conn *c);                  /* it wants more bytes now */
     bool (*owes)(const conn *c);                   /* replies are still to come */
     conn_wait (*waits_for)(const conn *c);         /* with nothing blocked: whose turn it is */

@@ -242,13 +242,6 @@ static void feed(conn *c, const uint8_t *data, size_t len)
     hand_over(c);
 }
 
-static uint8_t *place(conn *c, size_t *ret_room)
-{
-    (void)c;
-    (void)ret_room;
-    return NULL;
-}
-
 /* Also while nothing can be written: who stops reading our replies may still open the window for others. */
 static bool reads(const conn *c) { return !c->shut; }
 
@@ -423,7 +416,6 @@ static void take_over(conn *c)
 {
     static const conn_protocol row = {
         .feed = feed,
-        .room = place,
         .reads = reads,
         .owes = owes,
         .waits_for = waits_for,

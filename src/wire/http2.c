@@ -10,6 +10,7 @@ enum {
     HEADERS_SENT_MAX = 24,      /* of an answer, trailers that go with it among them */
     NAMES_ROOM = 1024,          /* their names */
     SETTINGS_BYTES_MAX = 6 * 32,   /* in an upgrade */
+    SETTINGS_TEXT_MAX = SETTINGS_BYTES_MAX / 3 * 4,
     FRAME_HEAD_BYTES = 9,
     RESETS_KNOWN = 256,         /* a client cannot have more streams on their way than it may open at once */
     KEPT_MEMORY_MAX = 256 << 10 /* of a stream that is cleared */
@@ -216,16 +217,23 @@ static void take_field(http2_stream *s, str name, str value)
     INVARIANT(put || s->why.status);
 }
 
-static int on_header(nghttp2_session *session, const nghttp2_frame *f, const uint8_t *name, size_t name_len,
-                     const uint8_t *value, size_t value_len, uint8_t flags, void *ctx)
+static str view_of(nghttp2_rcbuf *bytes)
+{
+    nghttp2_vec v = nghttp2_rcbuf_get_buf(bytes);
+    return (str){(const char *)v.base, v.len};
+}
+
+static int on_header(nghttp2_session *session, const nghttp2_frame *f, nghttp2_rcbuf *name, nghttp2_rcbuf *value,
+                     uint8_t flags, void *ctx)
 {
     http2 *h = ctx;
     http2_stream *s = h->reading;
+    str n = view_of(name), v = view_of(value);
     (void)session;
     (void)f;
     (void)flags;
     if (!s) return 0;
-    s->header_bytes += name_len + value_len + FIELD_OVERHEAD;
+    s->header_bytes += n.len + v.len + FIELD_OVERHEAD;
     s->header_count++;
     size_t most = h->limits->header_bytes_max;
     if (s->header_bytes > most && s->header_bytes / HTTP2_HEADERS_FACTOR_MAX > most) {
@@ -236,7 +244,6 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *f, const uin
     if (s->header_count > h->limits->header_count_max + 4)   /* the pseudo headers are not counted */
         http_refuse(&s->why, 431, "headers: expected at most %zu of them", h->limits->header_count_max);
     if (s->in_trailers || s->why.status) return 0;
-    str n = {(const char *)name, name_len}, v = {(const char *)value, value_len};
     if (n.len && n.p[0] == ':')
         take_pseudo(h, s, n, v);
     else
@@ -245,15 +252,13 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *f, const uin
 }
 
 /* A malformed field makes the request malformed: RFC 9113 8.1.1. */
-static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *f, const uint8_t *name, size_t name_len,
-                             const uint8_t *value, size_t value_len, uint8_t flags, void *ctx)
+static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *f, nghttp2_rcbuf *name,
+                             nghttp2_rcbuf *value, uint8_t flags, void *ctx)
 {
     (void)session;
     (void)f;
     (void)name;
-    (void)name_len;
     (void)value;
-    (void)value_len;
     (void)flags;
     (void)ctx;
     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
@@ -455,6 +460,7 @@ static int submit_trailers(http2 *h, http2_stream *s)
     return rc;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): nghttp2's type; what is sent is not copied there */
 static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *into, size_t room, uint32_t *flags,
                        nghttp2_data_source *source, void *ctx)
 {
@@ -687,8 +693,8 @@ static nghttp2_session_callbacks *callbacks_new(void)
     nghttp2_session_callbacks *c;
     if (nghttp2_session_callbacks_new(&c)) return NULL;
     nghttp2_session_callbacks_set_on_begin_headers_callback(c, on_begin_headers);
-    nghttp2_session_callbacks_set_on_header_callback(c, on_header);
-    nghttp2_session_callbacks_set_on_invalid_header_callback(c, on_invalid_header);
+    nghttp2_session_callbacks_set_on_header_callback2(c, on_header);
+    nghttp2_session_callbacks_set_on_invalid_header_callback2(c, on_invalid_header);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(c, on_data);
     nghttp2_session_callbacks_set_on_frame_recv_callback(c, on_frame);
     nghttp2_session_callbacks_set_on_stream_close_callback(c, on_close);
@@ -753,7 +759,7 @@ static bool decode(str text, uint8_t ret[SETTINGS_BYTES_MAX], size_t *ret_len)
     uint32_t bits = 0;
     size_t n = 0, have = 0;
     while (text.len && text.p[text.len - 1] == '=') text.len--;
-    if (text.len > SETTINGS_BYTES_MAX / 3 * 4 || text.len % 4 == 1) return false;
+    if (text.len > SETTINGS_TEXT_MAX || text.len % 4 == 1) return false;
     for (size_t i = 0; i < text.len; i++) {
         const char *digit = text.p[i] ? strchr(digits, text.p[i]) : NULL;
         if (!digit) return false;
