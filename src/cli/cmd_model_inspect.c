@@ -58,6 +58,22 @@ static err_code shapes_of(const model *m, const options *o, shape *ret, err *e)
     return ERR_OK;
 }
 
+/* A dimension that was left open may have no use for a 1: then the one who asks has to say more. */
+static err_code sizes_wanted(const model *m, const options *o, err_code rc, err *e)
+{
+    err said = *e;
+    if (rc != ERR_INVALID || o->shapes.count) return rc;
+    for (uint32_t i = 0; i < model_input_count(m); i++) {
+        const model_io *io = model_input(m, i);
+        bool open = !io->ranked;
+        for (uint32_t d = 0; d < io->shape.rank; d++) open |= io->shape.dim[d] < 0;
+        if (open)
+            return err_set(e, rc, "%s; sizes that the model leaves open were 1: name others with --shape " STR_FMT
+                                  "=...", said.text, STR_ARG(io->name));
+    }
+    return rc;
+}
+
 /* ---- printing -------------------------------------------------------------------------------------------------- */
 
 typedef struct {
@@ -189,7 +205,7 @@ static err_code inspect(const options *o, buf *b, err *e)
     shape *shapes = arena_new(&a, shape, model_input_count(m));
     exec *x = NULL;
     rc = shapes ? shapes_of(m, o, shapes, e) : err_set(e, ERR_NOMEM, "no memory for shapes");
-    if (!rc) rc = exec_take(&x, m, shapes, e);
+    if (!rc && (rc = exec_take(&x, m, shapes, e)) != ERR_OK) rc = sizes_wanted(m, o, rc, e);
     arena_fini(&a);
     if (rc) return err_wrap(e, "%s", o->model);
     const char *isa = kernel_active()->name;

@@ -52,6 +52,14 @@ def test_inspect_tells_a_program():
     assert any("Conv" in json.dumps(n) and "Relu" in json.dumps(n) for n in plan), "Relu is fused into Conv, and the plan says so"
 
 
+def test_inspect_says_how_to_name_sizes_that_do_not_fit(tmp_path):
+    m = model([h.make_node("MaxPool", ["x"], ["y"], kernel_shape=[5])], [("x", T.FLOAT, [1, 2, "n"])], [("y", T.FLOAT, [1, 2, "k"])])
+    onnx.save(m, tmp_path / "m.onnx")
+    one_line(run_proa("model", "inspect", tmp_path / "m.onnx"), "m.onnx", "--shape x=")
+    assert run_proa("model", "inspect", tmp_path / "m.onnx", "--shape", "x=1x2x9").returncode == 0
+    one_line(run_proa("model", "inspect", tmp_path / "m.onnx", "--shape", "x=1x2x3"), "m.onnx")
+
+
 # ---- run ---------------------------------------------------------------------------------------------------------
 
 def run_model(tmp_path, path, arrays, **kw):
