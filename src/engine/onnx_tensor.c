@@ -144,6 +144,20 @@ static err_code typed_copy(uint8_t *to, size_t bytes, uint32_t item_bytes, uint3
     return to == end ? ERR_OK : err_set(e, ERR_INVALID, "data: %zu bytes are missing", (size_t)(end - to));
 }
 
+/* Any byte but 0 is true in the file; C and the kernels know 0 and 1 only. */
+static err_code bools_read(tensor *t, str raw, const onnx_tensor_opts *o, err *e)
+{
+    size_t n = 0;
+    t->data = (void *)(uintptr_t)raw.p;
+    while (n < raw.len && (uint8_t)raw.p[n] <= 1) n++;
+    if (n == raw.len) return ERR_OK;
+    uint8_t *to = arena_push_raw(o->memory, raw.len, MEM_ALIGN);
+    if (!to) return err_set(e, ERR_NOMEM, "no memory for %zu bytes", raw.len);
+    for (n = 0; n < raw.len; n++) to[n] = raw.p[n] != 0;
+    t->data = to;
+    return ERR_OK;
+}
+
 static err_code typed_read(tensor *t, const parts *p, uint64_t count, pb r, const onnx_tensor_opts *o, err *e)
 {
     uint32_t item_bytes, field = typed_field(t->type, &item_bytes);
@@ -158,7 +172,10 @@ static err_code typed_read(tensor *t, const parts *p, uint64_t count, pb r, cons
     if (count == 0) return ERR_OK;
     t->data = arena_push_raw(o->memory, bytes, MEM_ALIGN);
     if (!t->data) return err_set(e, ERR_NOMEM, "no memory for %zu bytes", bytes);
-    if (t->type != DT_STRING) return typed_copy(t->data, bytes, item_bytes, field, r, e);
+    if (t->type != DT_STRING) {
+        err_code rc = typed_copy(t->data, bytes, item_bytes, field, r, e);
+        return rc || t->type != DT_BOOL ? rc : bools_read(t, (str){t->data, bytes}, o, e);
+    }
     str *s = t->data;
     pb_field f;
     while (pb_next(&r, &f)) {
@@ -173,6 +190,7 @@ static err_code raw_read(tensor *t, str raw, uint64_t count, const onnx_tensor_o
     if (t->type == DT_STRING) return err_set(e, ERR_INVALID, "raw data: expected string_data for strings");
     if (raw.len != bytes) return err_set(e, ERR_INVALID, "data: expected %zu bytes, got %zu", bytes, raw.len);
     if (count == 0) return ERR_OK;
+    if (t->type == DT_BOOL) return bools_read(t, raw, o, e);
     if (align > 8) align = 8;
     if (align <= 1 || (uintptr_t)raw.p % align == 0) {
         t->data = (void *)(uintptr_t)raw.p;   /* never written to: constants are const tensors */

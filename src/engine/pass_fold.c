@@ -74,6 +74,9 @@ static err_code fold(pass *p, node *n, arena *scratch, err *e)
     return rc;
 }
 
+/* A node of a subgraph that cannot be computed may never be reached: its error is the run's. */
+static bool is_forgiven(const pass *p, err_code rc) { return p->graph->parent && rc != ERR_NOMEM; }
+
 err_code pass_fold(pass *p, err *e)
 {
     arena scratch;
@@ -84,6 +87,7 @@ err_code pass_fold(pass *p, err *e)
         node *n = &p->graph->nodes[i];
         if (!foldable(p, n)) continue;
         rc = fold(p, n, &scratch, e);
+        if (rc && is_forgiven(p, rc)) rc = ERR_OK;
         arena_reset(&scratch);
     }
     arena_fini(&scratch);

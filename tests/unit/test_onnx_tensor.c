@@ -77,6 +77,24 @@ static void check_same(buf *b, const tensor *want, const char *how)
     arena_fini(&a);
 }
 
+/* Other writers put other bytes; what runs later must not see a bool that is neither true nor false. */
+static void any_byte_but_0_is_true(void)
+{
+    const int64_t dims[] = {4};
+    uint8_t wild[4] = {0, 1, 2, 255}, tame[4] = {0, 1, 1, 1};
+    shape s = shape_make(1, dims);
+    tensor given = tensor_make(DT_BOOL, &s, wild), want = tensor_make(DT_BOOL, &s, tame);
+    buf b;
+    buf_init(&b, 4096);
+    head_put(&b, DT_BOOL, dims, 1);
+    pb_put_bytes(&b, 9, wild, sizeof wild);
+    check_same(&b, &want, "raw");
+    head_put(&b, DT_BOOL, dims, 1);
+    items_put(&b, &given, true);
+    check_same(&b, &want, "packed");
+    buf_fini(&b);
+}
+
 static void every_type_is_the_same_in_every_form(void)
 {
     const int64_t dims[] = {3, 2};
@@ -436,6 +454,7 @@ static void every_failed_allocation_is_said(void)
 int main(void)
 {
     static const test_case cases[] = {
+        TEST(any_byte_but_0_is_true),
         TEST(every_type_is_the_same_in_every_form),
         TEST(strings_keep_their_bytes),
         TEST(empty_tensors_and_scalars_need_no_data),

@@ -76,6 +76,38 @@ static void both_branches_see_the_graph_around(void)
     onnx_build_end(&b);
 }
 
+/* What a branch cannot compute is an error when it is taken, not when the model is loaded. */
+static void a_branch_that_is_not_taken_may_be_wrong(void)
+{
+    onnx_build b, yes, no;
+    err e = {0};
+    exec *x = NULL;
+    int64_t n = 2;
+    onnx_build_start(&yes, 16);
+    onnx_build_node(&yes, "Neg", "x", "a", "");
+    onnx_build_output(&yes, "a", DT_F32, NULL);
+    onnx_build_start(&no, 16);
+    onnx_build_node(&no, "Reshape", "w,three", "z", "");
+    onnx_build_output(&no, "z", DT_F32, NULL);
+    onnx_build_start(&b, 16);
+    onnx_build_input(&b, "x", DT_F32, "N");
+    onnx_build_input(&b, "c", DT_BOOL, "");
+    onnx_build_floats(&b, "w", "2", (const float[]){7, 8});
+    onnx_build_ints(&b, "three", "1", (const int64_t[]){3});
+    onnx_build_node_graph(&b, "If", "c", "y", "then_branch", &yes, "else_branch", &no);
+    onnx_build_output(&b, "y", DT_F32, NULL);
+    CLEANUP(model) model *m = opened(&b);
+    RUN(m, 2, true, -1, -2);
+    shape s[2] = {shape_make(1, &n), {0}};
+    CHECK(exec_take(&x, m, s, &e) == ERR_OK);
+    *(bool *)exec_input(x, 1)->data = false;
+    CHECK(exec_run(x, NULL, &e) == ERR_INVALID && strstr(e.text, "Reshape"));
+    exec_give(x);
+    onnx_build_end(&yes);
+    onnx_build_end(&no);
+    onnx_build_end(&b);
+}
+
 /* carried: v = v concat x (grows); scanned: the number of the iteration, as float. */
 static void loop_build(onnx_build *b, int64_t trips, bool carried)
 {
@@ -396,6 +428,7 @@ int main(void)
 {
     static const test_case cases[] = {
         TEST(both_branches_see_the_graph_around),
+        TEST(a_branch_that_is_not_taken_may_be_wrong),
         TEST(loops_carry_values_that_grow_and_stack_what_they_scan),
         TEST(an_endless_loop_ends_when_it_is_cancelled),
         TEST(scans_walk_any_axis_in_both_directions),
