@@ -110,6 +110,15 @@ static err_code io_check(const value *v, const char *what, err *e)
     return ERR_OK;
 }
 
+/* What is served as the type of an output is what it will have. */
+static err_code output_check(const value *v, dtype computed, err *e)
+{
+    err_code rc = io_check(v, "output", e);
+    if (rc || !v->type || !computed || v->type == computed) return rc;
+    return err_set(e, ERR_INVALID, "output '" STR_FMT "': expected %s, as its node computes, got %s", STR_ARG(v->name),
+                   dtype_name(computed), dtype_name(v->type));
+}
+
 static err_code io_make(model *m, const facts *f, err *e)
 {
     const graph *g = m->graph;
@@ -126,7 +135,7 @@ static err_code io_make(model *m, const facts *f, err *e)
     }
     if (!rc && g->output_count == 0) rc = err_set(e, ERR_INVALID, "outputs: expected at least one, got none");
     for (uint32_t i = 0; i < g->output_count && !rc; i++) {
-        rc = io_check(&g->values[g->outputs[i]], "output", e);
+        rc = output_check(&g->values[g->outputs[i]], facts_type(f, g->outputs[i]), e);
         io_of(g, f, g->outputs[i], &m->outputs[i]);
     }
     return rc;

@@ -391,6 +391,16 @@ static void unknown_operators_are_named(void)
     refused(&b, "t.onnx: node that makes 'y' (Foo, com.acme 0): the model imports no opset of this domain");
 }
 
+static void outputs_have_the_type_that_they_declare(void)
+{
+    onnx_build b;
+    onnx_build_start(&b, 13);
+    onnx_build_input(&b, "x", DT_F32, "N");
+    onnx_build_node(&b, "Relu", "x", "y", "");
+    onnx_build_output(&b, "y", DT_I64, "N");
+    refused(&b, "t.onnx: output 'y': expected float32, as its node computes, got int64");
+}
+
 static void names_must_make_sense(void)
 {
     onnx_build b;
@@ -455,6 +465,7 @@ int main(void)
         TEST(a_cancelled_run_says_so),
         TEST(many_threads_share_one_model),
         TEST(unknown_operators_are_named),
+        TEST(outputs_have_the_type_that_they_declare),
         TEST(names_must_make_sense),
         TEST(every_failed_allocation_is_survived),
     };
