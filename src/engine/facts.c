@@ -3,6 +3,8 @@
 #include "base/mem.h"
 #include "engine/plan.h"
 
+#include <string.h>
+
 /* Made-up sizes: multiples of 32, so that nets which halve their input five times accept them, and each another one,
  * however many there are: two symbols of one size would be taken for the same shape. */
 enum { PROBE_STEP = 64, PROBE_SHIFT = 32 };
@@ -45,17 +47,6 @@ static bool symbol_twice(const graph *g, arena *a)
     return s.name_count < open;
 }
 
-/* What is known of the values around, one element for each, also for those that came later. */
-static err_code around_make(tensor **ret, const graph *g, const tensor *known, uint32_t count, arena *a, err *e)
-{
-    *ret = NULL;
-    if (!g->parent) return ERR_OK;
-    *ret = arena_new(a, tensor, g->parent->value_count);
-    if (!*ret) return err_set(e, ERR_NOMEM, "no memory for shapes");
-    for (uint32_t i = 0; i < count && i < g->parent->value_count; i++) (*ret)[i] = known[i];
-    return ERR_OK;
-}
-
 static err_code probe(tensor *ret, const graph *g, const tensor *around, const probing *how, arena *a, err *e)
 {
     tensor *in = arena_new(a, tensor, g->input_count);
@@ -87,20 +78,39 @@ static err_code probe(tensor *ret, const graph *g, const tensor *around, const p
 /* What is known around is taken from the plan of the same kind. */
 static err_code probe_inside(tensor **ret, const graph *g, const facts *around, const probing *how, arena *a, err *e)
 {
-    tensor *found = arena_new(a, tensor, g->value_count), *outside;
+    tensor *found = arena_new(a, tensor, g->value_count);
     if (!found) return err_set(e, ERR_NOMEM, "no memory for shapes");
     const tensor *known = !around                        ? NULL
                           : how->apart && around->apart ? around->apart
                           : how->shift                  ? around->two
                                                         : around->one;
-    err_code rc = around_make(&outside, g, known, around ? around->count : 0, a, e);
-    if (!rc) rc = probe(found, g, outside, how, a, e);
+    err_code rc = probe(found, g, known, how, a, e);
     if (!rc) *ret = found;
     return rc;
 }
 
+static bool extend(tensor **values, uint32_t count, uint32_t more, arena *a)
+{
+    tensor *wider = arena_new(a, tensor, more);
+    if (wider && count) memcpy(wider, *values, count * sizeof *wider);
+    *values = wider;
+    return wider != NULL;
+}
+
+err_code facts_extend(facts *f, const graph *g, arena *a, err *e)
+{
+    uint32_t more = g->value_count;
+    if (more == f->count) return ERR_OK;
+    bool done = extend(&f->one, f->count, more, a) && extend(&f->two, f->count, more, a);
+    if (!done || (f->apart && !extend(&f->apart, f->count, more, a)))
+        return err_set(e, ERR_NOMEM, "no memory for shapes");
+    f->count = more;
+    return ERR_OK;
+}
+
 err_code facts_find(facts *ret, const graph *g, const facts *around, const kernel_set *k, arena *a, err *e)
 {
+    INVARIANT(!g->parent || (around && around->count == g->parent->value_count));
     facts f = {.count = g->value_count};
     bool apart = (around && around->apart) || symbol_twice(g, a);
     err_code rc = probe_inside(&f.one, g, around, &(probing){k, 0, false}, a, e);

@@ -18,8 +18,10 @@ typedef struct {
     tensor *apart;               /* [count] with a size for every dimension; NULL = no symbol is there twice */
 } facts;
 
-/* `around`: of the graph around a subgraph, else NULL.  Fails for want of memory only. */
+/* `around`: of the graph around a subgraph, extended to all its values, else NULL.  Fails for want of memory only. */
 err_code facts_find(facts *ret, const graph *g, const facts *around, const kernel_set *k, arena *a, err *e) MUST_USE;
+/* Values that were added since are unknown, and counted. */
+err_code facts_extend(facts *f, const graph *g, arena *a, err *e) MUST_USE;
 dtype facts_type(const facts *f, value_id v);                        /* DT_NONE = unknown */
 bool facts_rank(const facts *f, value_id v, uint32_t *ret);          /* false = unknown */
 bool facts_shape(const facts *f, value_id v, shape *ret);            /* -1 where it differs; false = unknown */

@@ -186,19 +186,31 @@ static void constants_adopt(graph *g)
     }
 }
 
+static err_code graph_optimise(model *m, graph *g, const facts *around, facts *ret, arena *work, err *e);
+
+/* With memory of its own: of many subgraphs one at a time needs it. */
+static err_code inside_optimise(model *m, graph *g, const facts *around, err *e)
+{
+    arena work;
+    facts inside;
+    arena_init(&work, NULL, 0, SIZE_MAX / 2);
+    err_code rc = graph_optimise(m, g, around, &inside, &work, e);
+    arena_fini(&work);
+    return rc;
+}
+
 /* *ret: what is sure about g.  Its subgraphs come after it, when what it folds is constant. */
 static err_code graph_optimise(model *m, graph *g, const facts *around, facts *ret, arena *work, err *e)
 {
     pass_opts o = {.kernels = m->kernels, .fold_max = m->opts.memory_max / 2};
     graph *sub;
-    facts inside;
     if (g->parent) constants_adopt(g);
     err_code rc = passes_run(g, pass_lowering, &(facts){0}, &o, e);
     if (!rc) rc = facts_find(ret, g, around, m->kernels, work, e);
     if (!rc && !m->opts.no_passes) rc = passes_run(g, pass_table, ret, &o, e);
+    if (!rc) rc = facts_extend(ret, g, work, e);
     for (uint32_t i = 0; i < g->node_count && !rc; i++) {
-        for (uint32_t s = 0; !rc && (sub = node_graph(&g->nodes[i], s)); s++)
-            rc = graph_optimise(m, sub, ret, &inside, work, e);
+        for (uint32_t s = 0; !rc && (sub = node_graph(&g->nodes[i], s)); s++) rc = inside_optimise(m, sub, ret, e);
     }
     return rc;
 }

@@ -142,11 +142,19 @@ static err_code begin(pass *p, err *e)
     return ERR_OK;
 }
 
-/* What a value became, through chains of replacements, which end: each was made by an earlier node than the last. */
-static value_id end_of(const pass *p, value_id v)
+static bool moved_on(const pass *p, value_id v)
 {
-    while (v != VALUE_NONE && v < p->value_count && p->becomes[v] != VALUE_NONE) v = p->becomes[v];
-    return v;
+    return v != VALUE_NONE && v < p->value_count && p->becomes[v] != VALUE_NONE;
+}
+
+/* What a value became, through chains of replacements, which end: each was made by an earlier node than the last.  All
+ * on the way then know it, too: a chain of a million costs a million steps, not their square. */
+static value_id end_of(pass *p, value_id v)
+{
+    value_id end = v, next;
+    while (moved_on(p, end)) end = p->becomes[end];
+    for (; v != end && (next = p->becomes[v]) != end; v = next) p->becomes[v] = end;
+    return end;
 }
 
 static void replace_all(pass *p)

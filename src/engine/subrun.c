@@ -96,14 +96,16 @@ static bool fits(const entry *x, const graph *g, const tensor *inputs, const ten
     return true;
 }
 
-/* The values around as the plan may know them: data only of those that this execution never changes. */
-static tensor *outer_make(const exec *within)
+/* Those values around that the subgraph names, as the plan may know them: data only of what this execution never
+ * changes. */
+static tensor *outer_make(const exec *within, const graph *g)
 {
-    uint32_t n = within->plan->graph->value_count;
-    tensor *outer = mem_new0(tensor, (size_t)n + 1);
-    for (value_id v = 0; outer && v < n; v++) {
-        outer[v] = within->values[v];
-        if (within->plan->values[v].place != PLACE_KNOWN) outer[v].data = NULL;
+    tensor *outer = mem_new0(tensor, (size_t)within->plan->graph->value_count + 1);
+    for (value_id v = 0; outer && v < g->value_count; v++) {
+        value_id at = g->values[v].outer;
+        if (g->values[v].from != VALUE_OUTER) continue;
+        outer[at] = within->values[at];
+        if (within->plan->values[at].place != PLACE_KNOWN) outer[at].data = NULL;
     }
     return outer;
 }
@@ -112,7 +114,7 @@ static err_code entry_plan(entry *x, const op_call *c, const tensor *inputs, err
 {
     const exec_opts *mine = &c->within->opts;
     size_t used = c->within->plan->bytes, left = mine->memory_max > used ? mine->memory_max - used : 0;
-    tensor *outer = outer_make(c->within);
+    tensor *outer = outer_make(c->within, x->graph);
     err inner;
     if (!outer) return no_memory(c, e);
     plan_opts o = {.inputs = inputs, .outer = outer, .kernels = c->k, .memory_max = left};

@@ -1,10 +1,10 @@
 """test_cli_model.py - `proa model inspect | run | bench`: the contracts that the yardstick in ../shared/bench relies on."""
-import json, os, re
+import json, os, re, resource, subprocess
 import numpy as np
 import onnx
 from onnx import TensorProto as T, helper as h, numpy_helper
 import pytest
-from conftest import DIGITS, run_proa
+from conftest import DIGITS, PROA, run_proa
 from models import X, Y, model
 from test_lifecycle import one_line
 
@@ -58,6 +58,33 @@ def test_inspect_says_how_to_name_sizes_that_do_not_fit(tmp_path):
     one_line(run_proa("model", "inspect", tmp_path / "m.onnx"), "m.onnx", "--shape x=")
     assert run_proa("model", "inspect", tmp_path / "m.onnx", "--shape", "x=1x2x9").returncode == 0
     one_line(run_proa("model", "inspect", tmp_path / "m.onnx", "--shape", "x=1x2x3"), "m.onnx")
+
+
+def limited(path, seconds, megabytes):
+    """`proa model inspect` with so much processor time and memory."""
+    def limits():
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+        resource.setrlimit(resource.RLIMIT_AS, (megabytes << 20, megabytes << 20))
+    return subprocess.run([PROA, "model", "inspect", path, "--json"], capture_output=True, text=True, timeout=120, preexec_fn=limits)
+
+
+def test_large_graphs_cost_no_more_than_their_size(tmp_path):
+    x, c, y = ("x", T.FLOAT, ["n", 4]), ("c", T.BOOL, []), ("y", T.FLOAT, ["n", 4])
+    n = 100_000
+    chain = [h.make_node("Identity", [f"v{i}" if i else "x"], [f"v{i + 1}"]) for i in range(n)] + [h.make_node("Neg", [f"v{n}"], ["y"])]
+    onnx.save(model(chain, [x], [y]), tmp_path / "chain.onnx")
+    done = limited(tmp_path / "chain.onnx", 10, 1024)
+    assert done.returncode == 0 and len(json.loads(done.stdout)["plan"]) == 1, done.stderr[-300:]
+
+    def side(op, value, k):
+        return h.make_graph([h.make_node(op, [value], [f"{op}{k}"])], op, [], [h.make_tensor_value_info(f"{op}{k}", T.FLOAT, ["n", 4])])
+    nodes, n, ifs = [h.make_node("Sin", [f"v{i}" if i else "x"], [f"v{i + 1}"]) for i in range(10_000)], 10_000, 1000
+    for k in range(ifs):
+        value = f"i{k - 1}" if k else f"v{n}"
+        nodes.append(h.make_node("If", ["c"], [f"i{k}" if k < ifs - 1 else "y"], then_branch=side("Neg", value, k), else_branch=side("Abs", value, k)))
+    onnx.save(model(nodes, [x, c], [y]), tmp_path / "ifs.onnx")
+    done = limited(tmp_path / "ifs.onnx", 10, 1024)
+    assert done.returncode == 0 and len(json.loads(done.stdout)["plan"]) == n + ifs, done.stderr[-300:]
 
 
 # ---- run ---------------------------------------------------------------------------------------------------------
