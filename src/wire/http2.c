@@ -119,10 +119,19 @@ static bool comes_too_late(http2 *h, const frame_head *f)
     return true;
 }
 
+/* What nghttp2 has refused already keeps its code: how much of the rest came before that was sent is the network's
+ * doing.  It does not say that it has, but then it queues no second GOAWAY. */
+static void overdraw(http2 *h)
+{
+    size_t queued = nghttp2_session_get_outbound_queue_size(h->session);
+    int rc = nghttp2_session_terminate_session(h->session, NGHTTP2_ENHANCE_YOUR_CALM);
+    if (rc || nghttp2_session_get_outbound_queue_size(h->session) > queued) h->calm = h->failed = true;
+}
+
 static void charge(http2 *h, const frame_head *f)
 {
     h->budget -= cost_of(f);
-    if (h->budget < 0) h->calm = h->failed = true;
+    if (h->budget < 0) overdraw(h);
     if (comes_too_late(h, f) && nghttp2_session_terminate_session(h->session, NGHTTP2_STREAM_CLOSED)) h->failed = true;
 }
 
@@ -133,11 +142,21 @@ static frame_head head_of(const uint8_t p[FRAME_HEAD_BYTES])
                         .stream = (int32_t)(stream & INT32_MAX)};
 }
 
-/* Looks at each frame before nghttp2 does, which tells nothing of those that it passes over.  How many bytes belong to
- * the one that `data` begins with or goes on with. */
+static void pass_on(http2 *h, const uint8_t *data, size_t len)
+{
+    if (h->failed || len == 0) return;
+    ssize_t n = nghttp2_session_mem_recv(h->session, data, len);
+    h->calm |= n == NGHTTP2_ERR_TOO_MANY_CONTINUATIONS || n == NGHTTP2_ERR_FLOODED ||
+               n == NGHTTP2_ERR_TOO_MANY_SETTINGS;
+    h->failed |= n < 0;
+}
+
+/* Looks at each frame before nghttp2 does, which tells nothing of those that it passes over, and passes its head on in
+ * one piece: nghttp2 counts each call that brings some of a CONTINUATION's head as one more of them, and takes 8.  How
+ * many bytes belong to the frame that `data` begins with or goes on with. */
 static size_t walk(http2 *h, const uint8_t *data, size_t len)
 {
-    size_t n = 0;
+    size_t n = 0, passed = 0;
     if (h->frame_left == 0) {
         n = FRAME_HEAD_BYTES - h->head_len < len ? FRAME_HEAD_BYTES - h->head_len : len;
         memcpy(h->head + h->head_len, data, n);
@@ -147,9 +166,14 @@ static size_t walk(http2 *h, const uint8_t *data, size_t len)
         h->head_len = 0;
         h->frame_left = f.len;
         charge(h, &f);
+        if (n < FRAME_HEAD_BYTES) {
+            pass_on(h, h->head, FRAME_HEAD_BYTES);
+            passed = n;
+        }
     }
     size_t more = h->frame_left < len - n ? h->frame_left : len - n;
     h->frame_left -= more;
+    pass_on(h, data + passed, n + more - passed);
     return n + more;
 }
 
@@ -370,14 +394,7 @@ void http2_feed(http2 *h, const uint8_t *data, size_t len, uint64_t now_us)
     if (http2_over(h)) return;
     refill(h, now_us);
     h->feeding = true;
-    for (size_t at = 0; at < len && !h->failed;) {
-        size_t piece = walk(h, data + at, len - at);
-        ssize_t n = h->failed ? 0 : nghttp2_session_mem_recv(h->session, data + at, piece);
-        h->calm |= n == NGHTTP2_ERR_TOO_MANY_CONTINUATIONS || n == NGHTTP2_ERR_FLOODED ||
-                   n == NGHTTP2_ERR_TOO_MANY_SETTINGS;
-        h->failed |= n < 0;
-        at += piece;
-    }
+    for (size_t at = 0; at < len && !h->failed;) at += walk(h, data + at, len - at);
     h->feeding = false;
 }
 

@@ -1,5 +1,6 @@
-/* Property: any bytes, in any cut, choose the same protocol and tell the same requests and the same end; each view lies
- * inside the request's memory; with answers given in between nothing breaks, what is kept is bounded, nothing leaks.
+/* Property: any bytes, in any cut, choose the same protocol and tell the same requests and the same end, the code of
+ * its GOAWAY too; each view lies inside the request's memory; with answers given in between nothing breaks, what is
+ * kept is bounded, nothing leaks.
  * Input: one byte k, k bytes that are the lengths of the pieces (used in turn, 0 = 1), then the connection's bytes. */
 #include "test.h"
 #include "wire/http1.h"
@@ -26,6 +27,7 @@ typedef struct {
     http2 *session;
     hosted streams[4 * STREAMS];   /* nghttp2 lets a client exceed its limit until it has heard of it */
     size_t out;
+    int32_t gone_code;  /* of the first GOAWAY, the one that the client goes by; -1 = none */
 } account;
 
 static void add(account *a, const void *bytes, size_t len)
@@ -125,6 +127,8 @@ static void put(void *ctx, str bytes, bool lasting)
 {
     account *a = ctx;
     (void)lasting;
+    const uint8_t *p = (const uint8_t *)bytes.p;
+    if (!a->answers && a->gone_code < 0 && bytes.len >= 17 && p[3] == 7) a->gone_code = p[16];   /* whole frames then */
     for (size_t i = 0; i < bytes.len; i++) a->out += (uint8_t)bytes.p[i] != 0;   /* all of it can be read */
 }
 
@@ -153,7 +157,7 @@ static void run(account *a, const uint8_t *data, size_t len, const uint8_t *cuts
 {
     static const http2_events events = {on_open, on_head, on_part, on_whole, on_refused, on_closed, room, put, push};
     slab memory;
-    *a = (account){.sum = 14695981039346656037u, .answers = answers};
+    *a = (account){.sum = 14695981039346656037u, .answers = answers, .gone_code = -1};
     size_t at = sniff(a, data, len, cut_count ? cuts[0] : 0);
     if (at == SIZE_MAX) return;
     slab_init(&memory);
@@ -175,6 +179,7 @@ static void run(account *a, const uint8_t *data, size_t len, const uint8_t *cuts
     add(a, &over, 1);
     http2_leave(a->session);
     http2_flush(a->session);
+    add(a, &a->gone_code, sizeof a->gone_code);
     INVARIANT(http2_kept(a->session) <= COUNTOF(a->streams) * limits.body_bytes_max);
     http2_free(a->session);
     for (size_t i = 0; i < COUNTOF(a->streams); i++) {

@@ -229,6 +229,23 @@ static void transcript(void (*script)(h2c *c), size_t a, size_t b, size_t each, 
     h2c_fini(&c);
 }
 
+static uint32_t gone_code(void (*script)(h2c *c), size_t each)
+{
+    h2c c;
+    host h;
+    h2c_init(&c, 0);
+    script(&c);
+    CHECK(host_init(&h, false));
+    str s = said(&c);
+    for (size_t at = 0; at < s.len; at += each) host_feed(&h, s.p + at, each < s.len - at ? each : s.len - at);
+    h2c_hear(&c, h.out.p, h.out.len);
+    CHECK(c.gone && http2_over(h.session));
+    uint32_t code = c.gone_code;
+    host_fini(&h);
+    h2c_fini(&c);
+    return code;
+}
+
 static size_t check_every_cut(void (*script)(h2c *c), bool pairs)
 {
     buf want, got;
@@ -311,6 +328,43 @@ static void say_too_late(h2c *c)
 {
     (void)h2c_get(c, "/a");
     h2c_frame(c, NGHTTP2_DATA, 1, 1, "x", 1);
+}
+
+/* GET http /, :authority h; one piece of it a frame */
+static void say_continued(h2c *c)
+{
+    h2c_frame(c, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_STREAM, 1, "\x82\x86", 2);
+    h2c_frame(c, NGHTTP2_CONTINUATION, 0, 1, "\x84\x41", 2);
+    h2c_frame(c, NGHTTP2_CONTINUATION, 0, 1, NULL, 0);
+    h2c_frame(c, NGHTTP2_CONTINUATION, NGHTTP2_FLAG_END_HEADERS, 1, "\1h", 2);
+}
+
+static void say_interrupted(h2c *c)
+{
+    h2c_frame(c, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_STREAM, 1, "\x82\x86", 2);
+    h2c_frame(c, NGHTTP2_DATA, 0, 1, "0123456789", 10);
+}
+
+static void say_broken_and_much_more(h2c *c)
+{
+    say_broken(c);
+    for (int i = 0; i < 2 * HTTP2_BUDGET_MAX; i++) h2c_frame(c, NGHTTP2_PING, 0, 0, "12345678", 8);
+}
+
+static void heads_in_several_frames_are_the_same_at_every_pair_of_cuts(void)
+{
+    check_says(say_continued, "1 GET / ? [host|h] 0:\n");
+    (void)check_every_cut(say_continued, true);
+    (void)check_every_cut(say_interrupted, true);
+}
+
+static void the_first_refusal_is_the_one_that_counts_in_any_cut(void)
+{
+    static const size_t each[] = {1, 9, 100, 4096, SIZE_MAX / 2};
+    for (size_t i = 0; i < COUNTOF(each); i++) {
+        CHECK_U64(gone_code(say_broken_and_much_more, each[i]), NGHTTP2_PROTOCOL_ERROR);
+        CHECK_U64(gone_code(say_interrupted, each[i]), NGHTTP2_PROTOCOL_ERROR);
+    }
 }
 
 static void short_streams_are_the_same_at_every_pair_of_cuts(void)
@@ -677,6 +731,8 @@ int main(void)
     static const test_case cases[] = {
         TEST(all_requests_are_the_same_at_every_cut),
         TEST(short_streams_are_the_same_at_every_pair_of_cuts),
+        TEST(heads_in_several_frames_are_the_same_at_every_pair_of_cuts),
+        TEST(the_first_refusal_is_the_one_that_counts_in_any_cut),
         TEST(what_is_too_much_is_refused_with_its_status_at_every_cut),
         TEST(malformed_heads_never_become_requests),
         TEST(windows_open_as_bodies_are_taken),
