@@ -149,7 +149,9 @@ static void turn(grpc_rig *g, uint64_t ms)
 {
     const uint8_t *p;
     ssize_t n;
-    buf_clear(&g->out);
+    size_t unsent = g->rig.out_len - g->rig.out_at;   /* when answers came while the server took no more */
+    if (unsent) memmove(g->out.p, g->out.p + g->rig.out_at, unsent);
+    g->out.len = unsent;
     while ((n = nghttp2_session_mem_send(g->session, &p)) > 0) buf_put(&g->out, p, (size_t)n);
     INVARIANT(n == 0 && !g->out.full);
     http_rig_send(&g->rig, g->out.p, g->out.len);

@@ -93,13 +93,20 @@ static void random_graphs_compute_what_they_say_with_and_without_passes(void)
     }
 }
 
-/* Loads the model and gives an execution for x of the shape; its plan is x->plan. */
-static exec *planned(onnx_build *b, model **m, shape s)
+/* Loads the model and gives an execution for x of the shape; its plan is x->plan.  The names in it are b's. */
+static exec *planned_from(onnx_build *b, model **m, shape s)
 {
     err e = {0};
     exec *x = NULL;
     if (model_open_bytes(m, onnx_build_bytes(b), "t.onnx", NULL, &(model_opts){0}, &e)) printf("# %s\n", e.text);
     CHECK(*m && exec_take(&x, *m, &s, &e) == ERR_OK);
+    return x;
+}
+
+/* The same for who reads no name. */
+static exec *planned(onnx_build *b, model **m, shape s)
+{
+    exec *x = planned_from(b, m, s);
     onnx_build_end(b);
     return x;
 }
@@ -273,8 +280,11 @@ static void steps_tell_what_they_cost_and_who_computes_them(void)
     onnx_build_node(&b, "Exp", "p", "q", "");
     onnx_build_node(&b, "NonZero", "q", "y", "");
     onnx_build_output(&b, "y", DT_I64, NULL);
-    exec *x = planned(&b, &m, shape_make(2, (const int64_t[]){2, 3}));
-    if (!x) return;
+    exec *x = planned_from(&b, &m, shape_make(2, (const int64_t[]){2, 3}));
+    if (!x) {
+        onnx_build_end(&b);
+        return;
+    }
     const plan *p = x->plan;
     CHECK_U64(p->step_count, COUNTOF(want));
     for (uint32_t i = 0; i < p->step_count && i < COUNTOF(want); i++) {
@@ -285,6 +295,7 @@ static void steps_tell_what_they_cost_and_who_computes_them(void)
         if (i == 1) CHECK_STR(kernel, "isa");
     }
     exec_give(x);
+    onnx_build_end(&b);
 }
 
 static void elementwise_nodes_overwrite_what_dies(void)

@@ -458,13 +458,15 @@ static void each_message_of_reflection_is_answered(void)
     grpc_rig_stop(&g);
 }
 
+/* It comes to rest: rounds in a row that take nothing.  When that is depends on how the threads meet. */
 static void a_steady_load_takes_nothing_from_the_heap(void)
 {
+    enum { AT_REST = 30, ROUNDS_MAX = 2000 };
     static const char *const inline_us[] = {"500", "0"};
     for (size_t i = 0; i < COUNTOF(inline_us); i++) {
         start(&(http_rig_opts){.threads = "1", .inline_us = inline_us[i]});
-        long taken = 0;
-        for (int k = 0; k < 60; k++) {
+        int quiet = 0;
+        for (int k = 0; k < ROUNDS_MAX && quiet < AT_REST; k++) {
             grpc_rig_forget(&g);
             grpc_call *c = grpc_rig_call(&g, INFER, "grpc-timeout: 10S\n"), *s = grpc_rig_call(&g, STREAM, "");
             grpc_rig_message(&g, c, request("m", "a", 1), false, true);
@@ -473,11 +475,11 @@ static void a_steady_load_takes_nothing_from_the_heap(void)
             CHECK(buf_room(&c->in, 1000) && buf_room(&s->in, 1000));   /* the client's own memory is there before */
             long before = mem_allocs();
             CHECK(grpc_rig_until(&g, c, 0) && grpc_rig_until(&g, s, 0));
-            if (k >= 30) taken += mem_allocs() - before;
+            quiet = mem_allocs() == before ? quiet + 1 : 0;
             CHECK_STR(c->status, "0");
             CHECK_STR(s->status, "0");
         }
-        if (slab_recycles()) CHECK_U64((uint64_t)taken, 0);
+        if (slab_recycles()) CHECK_U64((uint64_t)quiet, AT_REST);
         grpc_rig_stop(&g);
     }
 }
