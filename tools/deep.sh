@@ -21,15 +21,8 @@ trap 'rm -f "$rows"' EXIT
 mkdir -p "$logs"
 [ ! -e "$page" ] || grep -E '^\| [a-z0-9]+ \| (ok|FAILED) ' "$page" >"$rows"
 
-for step in "${steps[@]}"; do
-    since=$SECONDS status=ok
-    commit=$(git rev-parse --short HEAD)$(git diff --quiet HEAD -- . ":!$page" || echo '+changes')
-    echo "== $step"
-    ${MAKE:-make} "$step" 2>&1 | tee "$logs/$step.log" || { status=FAILED; failed=$((failed + 1)); }
-    sed -i "/^| $step |/d" "$rows"
-    echo "| $step | $status | $((SECONDS - since)) | $(date -u +%F) $commit | $(grep -v '^ *$' "$logs/$step.log" | tail -n 1 | tr '|' '/' | cut -c1-160) |" >>"$rows"
-done
-{
+# After every step, so that a run that is stopped leaves what it saw.
+print_page() {
     echo "# The last deep run of each step"
     echo
     echo "\`make deep\` on $(. /etc/os-release; echo "$PRETTY_NAME"), $(nproc) cores, $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1); fuzzing $T s for each target."
@@ -37,6 +30,16 @@ done
     echo "| step | result | seconds | date and commit | last line |"
     echo "|---|---|---|---|---|"
     for step in "${all[@]}"; do grep "^| $step |" "$rows"; done
-} >"$page"
+}
+
+for step in "${steps[@]}"; do
+    since=$SECONDS status=ok
+    commit=$(git rev-parse --short HEAD)$(git diff --quiet HEAD -- . ":!$page" || echo '+changes')
+    echo "== $step"
+    ${MAKE:-make} "$step" 2>&1 | tee "$logs/$step.log" || { status=FAILED; failed=$((failed + 1)); }
+    sed -i "/^| $step |/d" "$rows"
+    echo "| $step | $status | $((SECONDS - since)) | $(date -u +%F) $commit | $(grep -v '^ *$' "$logs/$step.log" | tail -n 1 | tr '|' '/' | cut -c1-160) |" >>"$rows"
+    print_page >"$page"
+done
 cat "$page"
 [ "$failed" = 0 ]
