@@ -99,7 +99,10 @@ static err_code contents_count(pb m, dtype type, size_t *ret, pb_field *ret_only
                                dtype_v2_name(type), content_names[f.number]);
             continue;
         }
-        *ret_only = count ? (pb_field){0} : f;
+        if (count == 0)
+            *ret_only = f;
+        else
+            *ret_only = (pb_field){0};
         if (want.item == PB_BYTES) {
             (void)pb_bytes(&m, &f);
             count++;
