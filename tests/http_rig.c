@@ -185,6 +185,11 @@ void http_rig_turn(http_rig *r, uint64_t ms)
     for (uint64_t now = clock_now_us(); now < until_us; now = clock_now_us()) turn_until(r, until_us - now);
 }
 
+bool http_rig_has(const http_rig *r, const char *text)
+{
+    return memmem(r->got, r->got_len, text, strlen(text)) != NULL;
+}
+
 void http_rig_send(http_rig *r, const void *request, size_t len)
 {
     if (r->client.fd >= 0 && r->closed) http_rig_hang_up(r, false);

@@ -40,6 +40,10 @@ const char *http_rig_post(http_rig *r, const char *path, const char *headers, co
 /* Sends without waiting for the answer, and turns the loop for `ms`. */
 void http_rig_send(http_rig *r, const void *request, size_t len);
 void http_rig_turn(http_rig *r, uint64_t ms);
+/* Turns the loop until that is so; the check behind it says when it never was. */
+#define HTTP_RIG_UNTIL(r, condition)                                                                 \
+    for (int turns_ = 0; turns_ < 12000 && !(condition); turns_++) http_rig_turn((r), 5)
+bool http_rig_has(const http_rig *r, const char *text);   /* what came so far */
 void http_rig_hang_up(http_rig *r, bool reset);
 served *http_rig_model(http_rig *r, const char *name);
 

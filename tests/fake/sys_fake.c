@@ -14,6 +14,7 @@ static row rows[SYS_FAULTS_MAX];
 static _Atomic size_t row_count;
 static _Atomic uint64_t hits, calls[SYS_CALLS], fake_ns;
 static _Atomic bool held;   /* waiting does not move the clocks */
+static _Atomic uint64_t sleeps[SYS_SLEEPERS_MAX];   /* how long each sleeper would at most; 0 = a free place */
 static _Thread_local long fail_in = -1;
 static _Thread_local int64_t fail_result;
 static _Thread_local bool fail_hit;
@@ -169,6 +170,37 @@ int64_t sys_clock_ns(int which, uint64_t *ret)
     return 0;
 }
 
+size_t sys_fake_asleep(uint64_t ns)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < SYS_SLEEPERS_MAX; i++) count += atomic_load(&sleeps[i]) >= ns;
+    return count;
+}
+
+bool sys_fake_await_asleep(size_t count, uint64_t ns)
+{
+    for (int i = 0; i < 60000; i++) {
+        if (sys_fake_asleep(ns) == count) return true;
+        (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    return false;
+}
+
+/* Around a sleep of `ns`: a sleeper beyond the places that there are is not counted. */
+static _Atomic uint64_t *lie_down(uint64_t ns)
+{
+    uint64_t none;
+    for (size_t i = 0; ns && i < SYS_SLEEPERS_MAX; i++)
+        if (none = 0, atomic_compare_exchange_strong(&sleeps[i], &none, ns)) return &sleeps[i];
+    return NULL;
+}
+
+static int64_t get_up(_Atomic uint64_t *place, int64_t result)
+{
+    if (place) atomic_store(place, 0);
+    return result;
+}
+
 /* Nothing happened before the time was over: so it is over. */
 static int64_t skip_ahead(int64_t events, uint64_t ns)
 {
@@ -180,26 +212,35 @@ int64_t sys_poll_wait_ms(int poll, struct epoll_event *ret, int max, int ms)
 {
     int64_t result;
     if (hit(SYS_poll_wait_ms, &result)) return result;
-    if (ms < 0 || atomic_load(&fake_ns) == 0) return sys_real_poll_wait_ms(poll, ret, max, ms);
-    if (atomic_load(&held)) return sys_real_poll_wait_ms(poll, ret, max, ms ? -1 : 0);
-    return skip_ahead(sys_real_poll_wait_ms(poll, ret, max, 0), (uint64_t)ms * 1000000u);
+    uint64_t ns = ms < 0 ? UINT64_MAX : (uint64_t)ms * 1000000u;
+    bool real = ms < 0 || atomic_load(&fake_ns) == 0, stands = atomic_load(&held);
+    if (!real && !stands) return skip_ahead(sys_real_poll_wait_ms(poll, ret, max, 0), ns);
+    _Atomic uint64_t *place = lie_down(ns);
+    return get_up(place, sys_real_poll_wait_ms(poll, ret, max, real || ms == 0 ? ms : -1));
 }
 
 int64_t sys_poll_wait_ns(int poll, struct epoll_event *ret, int max, uint64_t ns)
 {
     int64_t result;
     if (hit(SYS_poll_wait_ns, &result)) return result;
-    if (atomic_load(&fake_ns) == 0) return sys_real_poll_wait_ns(poll, ret, max, ns);
-    if (atomic_load(&held)) return sys_real_poll_wait_ms(poll, ret, max, ns ? -1 : 0);
-    return skip_ahead(sys_real_poll_wait_ms(poll, ret, max, 0), ns);
+    bool real = atomic_load(&fake_ns) == 0, stands = atomic_load(&held);
+    if (!real && !stands) return skip_ahead(sys_real_poll_wait_ms(poll, ret, max, 0), ns);
+    _Atomic uint64_t *place = lie_down(ns);
+    if (real) return get_up(place, sys_real_poll_wait_ns(poll, ret, max, ns));
+    return get_up(place, sys_real_poll_wait_ms(poll, ret, max, ns ? -1 : 0));
 }
 
 int64_t sys_futex_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns)
 {
     int64_t result;
+    uint64_t now_ns = 0;
     if (hit(SYS_futex_wait, &result)) return result;
-    bool real = deadline_ns == UINT64_MAX || atomic_load(&fake_ns) == 0;
-    if (real) return sys_real_futex_wait(word, expected, deadline_ns);
+    bool ever = deadline_ns == UINT64_MAX;
+    if (ever || atomic_load(&fake_ns) == 0) {
+        if (!ever) (void)sys_real_clock_ns(CLOCK_MONOTONIC, &now_ns);
+        _Atomic uint64_t *place = lie_down(ever ? UINT64_MAX : deadline_ns > now_ns ? deadline_ns - now_ns : 0);
+        return get_up(place, sys_real_futex_wait(word, expected, deadline_ns));
+    }
     if (atomic_load(word) != expected) return -EAGAIN;
     if (atomic_load(&fake_ns) < deadline_ns) atomic_store(&fake_ns, deadline_ns);
     return -ETIMEDOUT;

@@ -13,7 +13,7 @@
 #include "os/sys.h"
 #include "test.h"
 
-enum { SYS_FAULTS_MAX = 16 };
+enum { SYS_FAULTS_MAX = 16, SYS_SLEEPERS_MAX = 64 };
 #define SYS_FAKE_EVER UINT32_MAX
 
 typedef struct {
@@ -26,6 +26,11 @@ typedef struct {
 void sys_fake_script(const sys_fault *faults, size_t count);   /* replaces the one before; NULL, 0 = none */
 uint64_t sys_fake_hits(void);                                  /* of this script */
 uint64_t sys_fake_calls(sys_call call);                        /* since the start of the program, hits too */
+
+/* How many threads sleep in a poll or futex that lasts at least `ns` unless something happens; UINT64_MAX = for ever.
+ * Who is to make no wake-ups is proved idle by this, whatever the machine does meanwhile. */
+size_t sys_fake_asleep(uint64_t ns);
+bool sys_fake_await_asleep(size_t count, uint64_t ns);         /* until that many do; false = not within a minute */
 
 /* The n-th call from now that may fail returns `result` (-errno); n < 0 turns it off. */
 void sys_fake_fail_nth(long n, int64_t result);

@@ -214,7 +214,6 @@ static void each_limit_of_the_configuration_holds(void)
         CHECK(conf_set(c, "t", str_of(rows[i].key), str_of(rows[i].value), &e) == ERR_OK);
         start(&r, c);
         int first = dial(&r);
-        usleep(20000);
         say(first, GET("/healthz"));
         CHECK_STR(hear(first), "200 ok");
         int fd = strcmp(rows[i].key, "connections-max") == 0 ? dial(&r) : first;

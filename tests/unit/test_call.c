@@ -294,6 +294,50 @@ static void a_slow_client_holds_back_a_streamed_reply(void)
     stop(&r);
 }
 
+static void end_flow(rig *r, size_t index)
+{
+    (void)r;
+    if (index == 0) {
+        (void)http_reply_part(flows[0].call, STR("late"));
+        end(&flows[0]);
+    } else {
+        http_reply_end(flows[index].call, NULL, 0);
+    }
+}
+
+/* Not a byte is taken, whatever room the sockets have: so what waits is known to the part. */
+static void a_part_that_finds_no_room_says_so_and_the_next_waits_for_the_drain(void)
+{
+    enum { FILLS = HTTP_REPLY_WAITING_MAX / FLOOD_PART };   /* with its head, so many are more than may wait */
+    rig r;
+    start(&r, &plain);
+    for (int behind = 0; behind < 2; behind++) {   /* for its client, and for its turn */
+        size_t flooded = (size_t)behind;
+        atomic_store(&flow_count, 0);
+        atomic_store(&done, 0);
+        int fd = dial(&r);
+        sys_fake_script((sys_fault[]){{SYS_send, .times = SYS_FAKE_EVER, .result = -EAGAIN}}, 1);
+        say(fd, behind ? "GET /held HTTP/1.1\r\n" HOST "\r\nGET /flood HTTP/1.1\r\n" HOST "\r\n"
+                       : "GET /flood HTTP/1.1\r\n" HOST "\r\n");
+        wait_for(&flow_count, flooded + 1);
+        for (int i = 0; i < 3; i++) on_loop(&r, nothing, 0);
+        CHECK_U64(flows[flooded].waits, 1);
+        CHECK_U64(flows[flooded].sent, FILLS);
+        CHECK_U64(atomic_load(&done), 0);
+        sys_fake_script(NULL, 0);
+        if (behind) {
+            on_loop(&r, end_flow, 0);
+            check_chunks(fd, "first late");
+        }
+        reply got;
+        CHECK(hear_head(fd, &got, &(size_t){0}));
+        CHECK(hear_chunks(fd, heard, BIG) == BIG && memcmp(heard, big, BIG) == 0);
+        wait_for(&done, flooded + 1);
+        close(fd);
+    }
+    stop(&r);
+}
+
 static void take(rig *r, size_t bytes)
 {
     (void)r;
@@ -328,17 +372,6 @@ static void a_slow_handler_holds_back_a_streamed_request(void)
     CHECK(flows[0].got.len == 1000000 && memcmp(flows[0].got.p, big, 1000000) == 0);
     close(fd);
     stop(&r);
-}
-
-static void end_flow(rig *r, size_t index)
-{
-    (void)r;
-    if (index == 0) {
-        (void)http_reply_part(flows[0].call, STR("late"));
-        end(&flows[0]);
-    } else {
-        http_reply_end(flows[index].call, NULL, 0);
-    }
 }
 
 static void a_client_that_goes_away_is_told_to_a_streaming_handler(void)
@@ -383,6 +416,53 @@ static void a_client_that_goes_away_is_told_to_a_streaming_handler(void)
     stop(&r);
 }
 
+static void on_gone_ends_the_other(void *ctx)
+{
+    flow *f = ctx;
+    f->gone = true;
+    atomic_fetch_add(&gone, 1);
+    end(&flows[f == flows]);
+}
+
+static void cut_off(rig *r, size_t count)
+{
+    for (size_t i = 0; i < count; i++) http_call_on_gone(flows[i].call, on_gone_ends_the_other, &flows[i]);
+    server_drain(r->server, 0, NULL, NULL);   /* its grace is over at once */
+}
+
+/* Two calls of one connection, each of which is answered when the other hears of its client's end. */
+static void who_is_told_of_the_end_may_answer_other_calls(void)
+{
+    for (int version = 1; version <= 2; version++) {
+        rig r;
+        h2c c;
+        start(&r, &plain);
+        int fd = dial(&r);
+        h2c_init(&c, 0);
+        int32_t ids[2] = {0};
+        if (version == 1) {
+            say(fd, "GET /held HTTP/1.1\r\n" HOST "\r\nGET /held HTTP/1.1\r\n" HOST "\r\n");
+            wait_for(&flow_count, 2);
+        } else {
+            for (int i = 0; i < 2; i++) ids[i] = h2c_get(&c, "/held");
+            while (h2c_of(&c, ids[1])->body.len == 0 && h2c_turn(&c, fd)) {}
+        }
+        uint64_t sent = sys_fake_calls(SYS_send);
+        on_loop(&r, cut_off, 2);
+        wait_open(&r, 0);
+        CHECK(sys_fake_calls(SYS_send) <= sent + (version == 2));   /* a goodbye, and no answer */
+        CHECK_U64(atomic_load(&gone), 1);   /* who has been answered is not told */
+        CHECK_U64(atomic_load(&done), 1);
+        if (version == 2) {
+            h2c_end(&c, fd);
+            for (int i = 0; i < 2; i++) CHECK(!h2c_of(&c, ids[i])->ended);
+        }
+        close(fd);
+        h2c_fini(&c);
+        stop(&r);
+    }
+}
+
 static void a_streamed_reply_waits_for_its_turn(void)
 {
     rig r;
@@ -406,8 +486,10 @@ int main(void)
         TEST(http1_bodies_come_in_parts),
         TEST(http2_goes_in_parts_both_ways),
         TEST(a_slow_client_holds_back_a_streamed_reply),
+        TEST(a_part_that_finds_no_room_says_so_and_the_next_waits_for_the_drain),
         TEST(a_slow_handler_holds_back_a_streamed_request),
         TEST(a_client_that_goes_away_is_told_to_a_streaming_handler),
+        TEST(who_is_told_of_the_end_may_answer_other_calls),
         TEST(a_streamed_reply_waits_for_its_turn),
     };
     return test_main(cases, COUNTOF(cases));

@@ -54,7 +54,7 @@ static void bodies_arrive_whole_in_every_form(void)
     rig_start(&r, &plain, 1);
     int fd = dial(&r);
     say(fd, ECHO "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
-    usleep(2000);
+    catch_up(&r);
     say(fd, "4\r\ndefg\r\n0\r\nT: x\r\n\r\n");
     CHECK_STR(hear(fd, &got), HEAD_OK("7") "abcdefg");
     say(fd, ECHO "Expect: 100-continue\r\nContent-Length: 2\r\n\r\n");
@@ -128,7 +128,7 @@ static void a_reply_survives_bytes_that_nobody_reads(void)
         int fd = dial(&r);
         say(fd, "GET /query?q HTTP/1.1\r\n" HOST "Connection: close\r\n\r\nGET /");
         say_bytes(fd, junk, sizeof junk);
-        usleep(1000);
+        catch_up(&r);
         CHECK(strstr(hear(fd, &got), "\r\n\r\nq"));
         shutdown(fd, SHUT_WR);
         close(fd);
@@ -158,7 +158,7 @@ static void reading_stops_while_enough_requests_wait(void)
     int fd = dial(&r);
     for (int i = 0; i < COUNT; i++) say(fd, i % 2 ? HOLD : ECHO "Content-Length: 3\r\n\r\nabc");
     wait_holding(&r, 2);   /* of three that wait, one is answered behind them */
-    CHECK(sleeps());   /* longer than a head may take: nobody's fault, so nothing happens */
+    CHECK(sleeps(&r));   /* longer than a head may take: nobody's fault, so nothing happens */
     CHECK(atomic_load(&r.holding) <= 3);
     for (size_t i = 0, held = 0; i < COUNT; i++) {
         char want[32] = "abc";
@@ -284,7 +284,7 @@ static void a_client_that_ended_its_side_still_gets_its_answers(void)
     say(fd, HOLD ECHO "Content-Length: 1\r\n\r\nx" HOLD);
     shutdown(fd, SHUT_WR);
     wait_holding(&r, 2);
-    usleep(5000);
+    catch_up(&r);
     on_loop(&r, release, 1);
     on_loop(&r, release, 0);
     CHECK(strstr(hear(fd, &got), "held 0"));

@@ -473,8 +473,7 @@ static void requests_wait_while_replies_do(void)
     c.drop_bodies = true;
     for (size_t i = 0; i < COUNT; i++) ids[i] = h2c_get(&c, "/big");
     (void)h2c_say(&c, fd);
-    usleep(20000);
-    for (int i = 0; i < 3; i++) on_loop(&r, nothing, 0);
+    for (int i = 0; i < 5; i++) catch_up(&r);
     CHECK(atomic_load(&r.handled) <= CONN_HTTP2_WAITING_MAX / BIG + 1);
     for (size_t i = 0; i < COUNT; i++) {
         CHECK(h2c_wait(&c, fd, ids[i])->ended);
@@ -498,7 +497,7 @@ static void a_client_that_ended_its_side_still_gets_its_answers(void)
     (void)h2c_say(&c, fd);
     wait_holding(&r, 1);
     shutdown(fd, SHUT_WR);
-    usleep(5000);
+    catch_up(&r);
     on_loop(&r, release, 0);
     h2c_end(&c, fd);
     CHECK(h2c_of(&c, held)->ended && h2c_of(&c, echo)->ended);

@@ -266,11 +266,12 @@ static void a_full_queue_is_429_and_keeps_what_it_has(void)
                      strlen(X));
     memcpy(request + n, request, (size_t)n);
     http_rig_send(&r, request, 2 * (size_t)n); /* pipelined: the second is refused, but answered after the first */
-    http_rig_turn(&r, 20);
+    metrics_model *m = &http_rig_model(&r, "m")->metrics;
+    HTTP_RIG_UNTIL(&r, atomic_load(&m->rejected));
     CHECK_U64(r.got_len, 0);
-    CHECK_U64(atomic_load(&http_rig_model(&r, "m")->metrics.rejected), 1);
+    CHECK_U64(atomic_load(&m->rejected), 1);
     atomic_store(&h.held, false);
-    http_rig_turn(&r, 100);
+    HTTP_RIG_UNTIL(&r, http_rig_has(&r, "the limit is 1"));
     r.got[r.got_len] = 0;
     const char *second = strstr(r.got + 1, "HTTP/1.1 ");
     CHECK(strncmp(r.got, "HTTP/1.1 200 OK", 15) == 0);
@@ -290,13 +291,14 @@ static void a_request_whose_client_went_is_not_run(void)
     int n = snprintf(request, sizeof request, "POST " INFER " HTTP/1.1\r\nHost: h\r\nContent-Length: %zu\r\n\r\n" X,
                      strlen(X));
     http_rig_send(&r, request, (size_t)n);
-    http_rig_turn(&r, 20);
     metrics_model *m = &http_rig_model(&r, "m")->metrics;
+    HTTP_RIG_UNTIL(&r, atomic_load(&m->waiting));
     CHECK_U64((uint64_t)atomic_load(&m->waiting), 1);
     http_rig_hang_up(&r, true);
-    http_rig_turn(&r, 20);
+    server_stats stats = {.open = 1};
+    HTTP_RIG_UNTIL(&r, (server_stats_read(r.server, &stats), stats.open == 0));
     atomic_store(&h.held, false);
-    for (int i = 0; i < 4000 && !atomic_load(&m->cancelled); i++) http_rig_turn(&r, 5);
+    HTTP_RIG_UNTIL(&r, atomic_load(&m->cancelled));
     CHECK(strncmp(post(&r, INFER, "", X), "200 ", 4) == 0); /* in the memory of the one that was cancelled */
     CHECK_U64(atomic_load(&m->cancelled), 1);
     CHECK_U64(atomic_load(&m->success), 1);
