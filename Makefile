@@ -36,8 +36,8 @@ ISA_avx512 := $(if $(findstring x86_64,$(MACHINE)),-mavx512f -mavx512bw -mavx512
 # On Debian 12 llhttp and yyjson of Debian 13 lie under $(ROOT) (tools/deps.sh); on Debian 13 they are the system's.
 
 HERE    := $(wildcard $(ROOT)/usr/lib/*-linux-gnu)
-ALL     += $(addprefix -isystem ,$(wildcard $(ROOT)/usr/include))
-LIBS    := $(addprefix -L,$(HERE)) -Wl,--as-needed -l:libllhttp.a -l:libnghttp2.a -lyyjson -l:libyaml.a -l:libz.a -lm -lpthread
+ALL     += $(addprefix -isystem ,$(wildcard $(ROOT)/usr/include $(ROOT)/usr/include/*-linux-gnu))
+LIBS    := $(addprefix -L,$(HERE)) -Wl,--as-needed -l:libllhttp.a -l:libnghttp2.a -lyyjson -l:libyaml.a -l:libz.a -lm -lpthread -lssl -lcrypto
 empty   :=
 up       = $(subst $(empty) ,/,$(patsubst %,..,$(subst /, ,$(patsubst ./%,%,$(1)))))
 # From the folder of the program to $(HERE): relative, so that a built tree may be moved.

@@ -48,6 +48,7 @@ missing_build() {
     header yaml.h || want libyaml-dev
     header nghttp2/nghttp2.h || want libnghttp2-dev
     header zlib.h || want zlib1g-dev
+    header openssl/ssl.h || want libssl-dev
     header llhttp.h || other_release libllhttp-dev
     header yyjson.h || other_release libyyjson-dev libyyjson0
 }
@@ -86,7 +87,7 @@ missing_cross() {
     printf '#include <stdio.h>\nint main(void) { return 0; }\n' | compiles aarch64-linux-gnu-gcc -static ||
         want gcc-aarch64-linux-gnu libc6-dev-arm64-cross
     have qemu-aarch64-static || want qemu-user-static
-    [ -e build/deps-arm64/root/usr/include/nghttp2/nghttp2.h ] || cross=1
+    [ -e build/deps-arm64/root/usr/include/nghttp2/nghttp2.h ] && [ -e build/deps-arm64/root/usr/include/openssl/ssl.h ] || cross=1
 }
 
 install_packages() {
@@ -125,9 +126,9 @@ quietly() {
     rm -f "$log"
 }
 
-# Unpacks packages of Debian 13 into DIR/root; they need nothing newer than Debian 12's libc.
+# Unpacks packages of Debian 13 into DIR/root; they need nothing newer than Debian 12's libc.  NAME/SUITE is that release's.
 fetch_packages() { # DIR ARCHITECTURE PACKAGE...
-    local dir=$1 arch=$2 work mirror code deb options
+    local dir=$1 arch=$2 work mirror code deb options release
     shift 2
     have apt-get || die "missing: $*: expected Debian's apt-get, or the libraries' headers in the compiler's path"
     echo "deps: for '$purpose' this machine lacks: $*; unpacking Debian 13's into $dir (the system stays as it is)"
@@ -140,8 +141,9 @@ fetch_packages() { # DIR ARCHITECTURE PACKAGE...
     mirror=$(apt-get indextargets --format '$(REPO_URI) $(CODENAME) $(COMPONENT)' 2>/dev/null |
         awk -v code="$code" '$2 == code && $3 == "main" && $1 !~ /security/ { print $1; exit }')
     mkdir -p "$work"/{root,debs,lists/partial,cache/archives/partial}
-    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] ${mirror:-http://deb.debian.org/debian} trixie main" \
-        >"$work/sources.list"
+    for release in trixie ${code:+"$code"}; do
+        echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] ${mirror:-http://deb.debian.org/debian} $release main"
+    done | sort -u >"$work/sources.list"
     options=(-qq -o Dir::Etc::SourceList="$work/sources.list" -o Dir::Etc::SourceParts=/dev/null -o Dir::State::Lists="$work/lists"
         -o Dir::Cache="$work/cache" -o Dir::State::Status=/dev/null -o APT::Architecture="$arch" -o APT::Architectures::="$arch"
         -o APT::Sandbox::User="$(id -un)" -o Acquire::Languages=none)
@@ -182,4 +184,7 @@ flock 9
 install_packages
 # Always all of them: the folder is made whole or not at all.
 [ ${#fetch[@]} = 0 ] || fetch_packages build/deps "$(dpkg --print-architecture)" libllhttp-dev libyyjson-dev libyyjson0
-[ -z "$cross" ] || fetch_packages build/deps-arm64 arm64 libllhttp-dev libyyjson-dev libyyjson0 libyaml-dev libnghttp2-dev zlib1g-dev
+# OpenSSL of Debian 13 needs that release's libc: Debian 12 takes its own.
+openssl=(libssl-dev libssl3t64)
+[ "$suite" != debian-12 ] || openssl=(libssl-dev/bookworm libssl3/bookworm)
+[ -z "$cross" ] || fetch_packages build/deps-arm64 arm64 libllhttp-dev libyyjson-dev libyyjson0 libyaml-dev libnghttp2-dev zlib1g-dev "${openssl[@]}"

@@ -31,6 +31,7 @@ err_code file_identify(const char *path, file_id *ret, err *e)
         .inode = (uint64_t)s.st_ino,
         .bytes = (uint64_t)s.st_size,
         .changed_ns = (uint64_t)s.st_mtim.tv_sec * 1000000000u + (uint64_t)s.st_mtim.tv_nsec,
+        .mode = (uint32_t)s.st_mode & 07777,
         .kind = kind_of(s.st_mode),
     };
     return ERR_OK;

@@ -19,6 +19,7 @@ typedef enum { FILE_REGULAR, FILE_FOLDER, FILE_OTHER } file_kind;
 typedef struct {
     uint64_t device, inode, bytes;
     uint64_t changed_ns;            /* mtime */
+    uint32_t mode;                  /* who may read and write it: 0644 */
     file_kind kind;
 } file_id;
 

@@ -1,0 +1,65 @@
+/* tls.h - the server's side of one TLS connection, without I/O: sealed bytes in and out, plain bytes in and out.
+ *
+ * The owner feeds what the peer sent and reads until TLS_MORE; what is to be sent, handshakes and alerts included,
+ * is appended to the outbox that each call is given.  Nothing may be written before TLS_READY.  After
+ * TLS_FAILED nothing but the outbox (an alert, mostly) is of use.
+ * Refused: more than TLS_IDLE_MESSAGES_MAX handshake messages between two records of data (a flood of key updates),
+ * and every attempt to renegotiate.  At rest a session keeps no buffers. */
+#ifndef NET_TLS_H
+#define NET_TLS_H
+#include "net/outbox.h"
+#include "net/tls_context.h"
+#include "os/sock.h"
+
+enum {
+    TLS_RECORD_BYTES_MAX = 16 << 10,   /* of plain bytes */
+    TLS_IDLE_MESSAGES_MAX = 32,
+    TLS_HELLO_BYTE = 0x16              /* every client's first; no method of HTTP begins with it */
+};
+
+typedef enum {
+    TLS_MORE,      /* all that was fed is used */
+    TLS_READY,     /* the handshake is done: now data may flow; comes once */
+    TLS_DATA,
+    TLS_END,       /* the peer will send no more, and said so */
+    TLS_FAILED
+} tls_event;
+
+/* Why it failed, for people who watch many. */
+#define TLS_FAILURES(X) \
+    X(TLS_FAILURE_PROTOCOL, "protocol")            /* what came is not TLS, or broken */ \
+    X(TLS_FAILURE_VERSION, "version") \
+    X(TLS_FAILURE_CIPHER, "cipher")                /* no suite, curve or signature in common */ \
+    X(TLS_FAILURE_CLIENT, "client_certificate")    /* missing, or not to be trusted */ \
+    X(TLS_FAILURE_ALERT, "alert")                  /* the client gave up: it may not trust our certificate */ \
+    X(TLS_FAILURE_TIMEOUT, "timeout")              /* these three are found by the session's owner */ \
+    X(TLS_FAILURE_CLOSED, "closed") \
+    X(TLS_FAILURE_CLEARTEXT, "cleartext")
+typedef enum {
+#define X(code, label) code,
+    TLS_FAILURES(X)
+#undef X
+    TLS_FAILURE_COUNT
+} tls_failure;
+
+typedef struct tls tls;
+
+tls *tls_new(tls_context *x) MUST_USE;   /* keeps a reference; NULL = no memory */
+void tls_free(tls *t);
+void tls_feed(tls *t, const uint8_t *data, size_t len);   /* borrows it until all is used, or tls_unread() was kept */
+size_t tls_unread(const tls *t);                          /* how many of the last bytes fed are not used yet */
+bool tls_holds(const tls *t);                             /* plain bytes wait inside it for more room */
+tls_event tls_read(tls *t, uint8_t *place, size_t room, size_t *ret_n, outbox *out) MUST_USE;
+/* Seals the pieces into as few records as can be; stage has room for TLS_RECORD_BYTES_MAX.  false = no memory. */
+bool tls_write(tls *t, const struct iovec *pieces, size_t count, uint8_t *stage, outbox *out) MUST_USE;
+void tls_end(tls *t, outbox *out);                        /* says that no more will come; again: nothing */
+bool tls_ready(const tls *t);
+bool tls_is_13(const tls *t);
+bool tls_chose_http2(const tls *t);                       /* by ALPN */
+tls_failure tls_why(const tls *t);                        /* after TLS_FAILED */
+
+/* For tls_context.c. */
+BIO_METHOD *tls_bio_method(void) MUST_USE;
+void tls_on_message(int sent, int version, int type, const void *bytes, size_t len, SSL *ssl, void *t);
+
+#endif
