@@ -222,7 +222,7 @@ clang:  ## build with clang and run the unit tests
 mutate: ## break the code by the hand mutants of tools/mutants.txt: every one must fail a test
 	@$(if $(shell grep 'tests/e2e/' tools/mutants.txt),$(MAKE) $(VENV)/.ready &&) tools/mutate
 
-soak: all $(VENV)/.ready   ## long runs against the program: vanishing clients, descriptors and memory that must not grow
+soak: all $(VENV)/.ready   ## long runs against the program: clients that vanish, stall and reset; nothing is lost, nothing grows
 	@for s in $(wildcard tests/soak/soak_*.py); do PROA=$(BUILD)/proa $(VENV)/bin/python $$s || exit 1; done; echo "soak: ok"
 
 h2spec: all   ## the 145 cases of h2spec against the built program (needs h2spec, or Go to install it)
