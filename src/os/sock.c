@@ -7,6 +7,7 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/un.h>
 
 err_code sock_addr_parse(sock_addr *ret, const char *ip, uint16_t port, err *e)
 {
@@ -36,8 +37,22 @@ err_code sock_addr_parse(sock_addr *ret, const char *ip, uint16_t port, err *e)
     return ERR_OK;
 }
 
+err_code sock_addr_unix(sock_addr *ret, const char *path, err *e)
+{
+    sock_addr a = {.len = sizeof(struct sockaddr_un)};
+    struct sockaddr_un *to = (struct sockaddr_un *)&a.to;
+    size_t n = strlen(path), most = sizeof to->sun_path - 1;
+    if (n == 0 || n > most)
+        return err_set(e, ERR_INVALID, "unix:%.100s: expected a path of 1 to %zu bytes, got %zu", path, most, n);
+    to->sun_family = AF_UNIX;
+    memcpy(to->sun_path, path, n);
+    *ret = a;
+    return ERR_OK;
+}
+
 uint16_t sock_addr_port(const sock_addr *a)
 {
+    if (a->to.ss_family == AF_UNIX) return 0;
     return ntohs(a->to.ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)&a->to)->sin6_port
                                              : ((const struct sockaddr_in *)&a->to)->sin_port);
 }
@@ -45,6 +60,10 @@ uint16_t sock_addr_port(const sock_addr *a)
 void sock_addr_print(const sock_addr *a, char ret[SOCK_ADDR_TEXT_MAX])
 {
     char ip[INET6_ADDRSTRLEN] = "?";
+    if (a->to.ss_family == AF_UNIX) {
+        snprintf(ret, SOCK_ADDR_TEXT_MAX, "unix:%s", ((const struct sockaddr_un *)&a->to)->sun_path);
+        return;
+    }
     bool v6 = a->to.ss_family == AF_INET6;
     const void *bytes = v6 ? (const void *)&((const struct sockaddr_in6 *)&a->to)->sin6_addr
                            : (const void *)&((const struct sockaddr_in *)&a->to)->sin_addr;
@@ -118,7 +137,7 @@ err_code sock_connect(const sock_addr *to, int *ret_fd, err *e)
 {
     int64_t fd = sys_socket(to->to.ss_family);
     if (fd < 0) return fail(e, fd, to, "cannot make a socket");
-    int64_t rc = sys_option_set((int)fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    int64_t rc = to->to.ss_family == AF_UNIX ? 0 : sys_option_set((int)fd, IPPROTO_TCP, TCP_NODELAY, 1);
     if (rc == 0) rc = sys_connect((int)fd, &to->to, to->len);
     if (rc < 0 && rc != -EINPROGRESS && rc != -EINTR) {   /* interrupted: it goes on all the same */
         (void)sys_close((int)fd);

@@ -1,4 +1,4 @@
-/* sock.h - TCP sockets that never block.
+/* sock.h - stream sockets, TCP and Unix, that never block.
  *
  * Every descriptor made here is non-blocking and close-on-exec, with TCP_NODELAY: what is written whole is sent
  * at once.  Reading and writing return sock_io, because their failures are everyday; the rest returns err.
@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-enum { SOCK_ADDR_TEXT_MAX = 64, SOCK_VEC_MAX = 64 };
+enum { SOCK_ADDR_TEXT_MAX = 128, SOCK_VEC_MAX = 64 };
 
 typedef enum {
     SOCK_DONE,     /* some bytes moved, or a connection accepted */
@@ -33,7 +33,9 @@ typedef struct {
 } sock_listen_opts;
 
 err_code sock_addr_parse(sock_addr *ret, const char *ip, uint16_t port, err *e) MUST_USE;   /* numeric, [] allowed */
-void sock_addr_print(const sock_addr *a, char ret[SOCK_ADDR_TEXT_MAX]);   /* "127.0.0.1:80", "[::1]:80" */
+err_code sock_addr_unix(sock_addr *ret, const char *path, err *e) MUST_USE;
+/* "127.0.0.1:80", "[::1]:80", "unix:/path" */
+void sock_addr_print(const sock_addr *a, char ret[SOCK_ADDR_TEXT_MAX]);
 uint16_t sock_addr_port(const sock_addr *a);
 
 err_code sock_listen(const sock_listen_opts *opts, int *ret_fd, err *e) MUST_USE;

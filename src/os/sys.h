@@ -58,6 +58,7 @@
     X(option_get, (int fd, int level, int name, int *ret), (fd, level, name, ret))                               \
     X(linger_none, (int fd), (fd))                                                                               \
     X(local_addr, (int fd, void *ret_addr, uint32_t *len), (fd, ret_addr, len))                                  \
+    X(resolve, (const char *host, const char *port, void **ret_list), (host, port, ret_list))                     \
     X(poll_open, (void), ())                                                                                     \
     X(poll_add, (int poll, int fd, uint32_t events, void *owner), (poll, fd, events, owner))                     \
     X(poll_change, (int poll, int fd, uint32_t events, void *owner), (poll, fd, events, owner))                  \

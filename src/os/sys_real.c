@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <linux/openat2.h>
+#include <netdb.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -28,6 +29,7 @@ err_code (sys_err)(err *e, int64_t rc, const char *where, const char *what)
         {EXDEV, ERR_INVALID},      {EADDRINUSE, ERR_CONFLICT}, {EEXIST, ERR_CONFLICT},     {EADDRNOTAVAIL, ERR_INVALID},
         {EMFILE, ERR_LIMIT},       {ENFILE, ERR_LIMIT},        {EAGAIN, ERR_LIMIT},        {ENOSPC, ERR_LIMIT},
         {ENOMEM, ERR_NOMEM},       {ENOBUFS, ERR_NOMEM},       {EFBIG, ERR_TOO_LARGE},     {ENOSYS, ERR_UNSUPPORTED},
+        {EHOSTUNREACH, ERR_UNAVAILABLE}, {ENETUNREACH, ERR_UNAVAILABLE},
         {ECONNREFUSED, ERR_UNAVAILABLE}, {ECONNRESET, ERR_UNAVAILABLE}, {ETIMEDOUT, ERR_TIMEOUT},
     };
     INVARIANT(rc < 0);
@@ -135,6 +137,20 @@ int64_t sys_real_linger_none(int fd)
 {
     struct linger none = {.l_onoff = 1, .l_linger = 0};
     return result(setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none));
+}
+
+int64_t sys_real_resolve(const char *host, const char *port, void **ret_list)
+{
+    static const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
+    struct addrinfo *list = NULL;
+    switch (getaddrinfo(host, port, &hints, &list)) {   /* its numbers are none of errno's */
+    case 0: *ret_list = list; return 0;
+    case EAI_NONAME: case EAI_NODATA: case EAI_FAIL: case EAI_ADDRFAMILY: return -ENOENT;
+    case EAI_AGAIN: return -EAGAIN;
+    case EAI_MEMORY: return -ENOMEM;
+    case EAI_SYSTEM: return -errno;
+    default: return -EINVAL;
+    }
 }
 
 int64_t sys_real_poll_open(void) { return result(epoll_create1(EPOLL_CLOEXEC)); }

@@ -53,6 +53,12 @@ static void addresses_print_as_they_are_read(void)
         CHECK_STR(text, rows[i][1]);
         CHECK_U64(sock_addr_port(&a), 8080);
     }
+    CHECK(sock_addr_unix(&a, "/run/a.sock", &e) == ERR_OK);
+    sock_addr_print(&a, text);
+    CHECK_STR(text, "unix:/run/a.sock");
+    CHECK_U64(sock_addr_port(&a), 0);
+    CHECK(sock_addr_unix(&a, "", &e) == ERR_INVALID);
+    CHECK_STR(e.text, "unix:: expected a path of 1 to 107 bytes, got 0");
     static const char *const wrong[] = {"", "localhost", "[127.0.0.1]", "1.2.3", "[::1", "::g",
                                         "[1111:1111:1111:1111:1111:1111:1111:1111:1111:1111:1111]"};
     for (size_t i = 0; i < COUNTOF(wrong); i++) CHECK(sock_addr_parse(&a, wrong[i], 1, &e) == ERR_INVALID);
@@ -141,7 +147,7 @@ static void listeners_share_a_port_only_when_they_join(void)
     err e;
     int first, second, joined;
     sock_addr at;
-    char want[120], text[SOCK_ADDR_TEXT_MAX];
+    char want[200], text[SOCK_ADDR_TEXT_MAX];
     open_listener(&first, &at);
     CHECK(sock_listen(&(sock_listen_opts){.addr = &at}, &second, &e) == ERR_CONFLICT);
     sock_addr_print(&at, text);

@@ -1,0 +1,128 @@
+/* What must hold for outgoing connections: an address reads as what it says or is refused with its text; the
+ * addresses of a name are tried in turn, within one deadline; no failing step leaks. */
+#include "fake/sys_fake.h"
+#include "net/dial.h"
+#include "os/poll.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <unistd.h>
+
+static void addresses_read_as_what_they_say(void)
+{
+    static const struct { const char *address, *text, *authority, *base; } rows[] = {
+        {"http://localhost:8000", "localhost:8000", "localhost:8000", ""},
+        {"http://h", "h:80", "h:80", ""},
+        {"http://h/", "h:80", "h:80", ""},
+        {"http://h:8/a/b//", "h:8", "h:8", "/a/b"},
+        {"127.0.0.1:80", "127.0.0.1:80", "127.0.0.1:80", ""},
+        {"http://[::1]:8000/x", "[::1]:8000", "[::1]:8000", "/x"},
+        {"[::1]:8000", "[::1]:8000", "[::1]:8000", ""},
+        {"unix:/run/p.sock", "unix:/run/p.sock", "localhost", ""},
+        {"unix:///run/p.sock", "unix:/run/p.sock", "localhost", ""},
+    };
+    for (size_t i = 0; i < COUNTOF(rows); i++) {
+        err e;
+        dial_to to;
+        CHECK(dial_to_parse(&to, rows[i].address, &e) == ERR_OK);
+        CHECK_STR(to.text, rows[i].text);
+        CHECK_STR(to.authority, rows[i].authority);
+        CHECK_STR(to.base, rows[i].base);
+    }
+}
+
+static void other_addresses_are_refused(void)
+{
+    static const char *const unknown[] = {"", "localhost", "http://", "http://:80", "ftp://h:1", "a@b:1", "[::1",
+                                          "[::1]x:1", "http://h:8/a?b", "unix:", "unix:relative", "unix://host/x",
+                                          "/path", "h b:1"};
+    err e;
+    dial_to to;
+    for (size_t i = 0; i < COUNTOF(unknown); i++) {
+        char want[160];
+        snprintf(want, sizeof want, "address: expected http://HOST:PORT, HOST:PORT or unix:/path, got '%s'",
+                 unknown[i]);
+        CHECK(dial_to_parse(&to, unknown[i], &e) == ERR_INVALID);
+        CHECK_STR(e.text, want);
+    }
+    static const char *const ports[] = {"h:0", "h:65536", "h:x", "h:-1", "h:1:2", "h:1?x"};
+    for (size_t i = 0; i < COUNTOF(ports); i++) {
+        char want[160];
+        snprintf(want, sizeof want, "address: expected a port in 1..65535, got '%s'", ports[i] + 2);
+        CHECK(dial_to_parse(&to, ports[i], &e) == ERR_INVALID);
+        CHECK_STR(e.text, want);
+    }
+    CHECK(dial_to_parse(&to, "https://h", &e) == ERR_UNSUPPORTED);
+    CHECK_STR(e.text, "address: expected http, got 'https://h': this client has no TLS yet");
+    char path[300] = "unix:/";
+    memset(path + 6, 'x', 120);
+    CHECK(dial_to_parse(&to, path, &e) == ERR_INVALID);
+    CHECK(strstr(e.text, "expected a path of 1 to 107 bytes, got 121"));
+}
+
+static int listen_here(uint16_t *ret_port)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof at;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CHECK(bind(fd, (struct sockaddr *)&at, len) == 0 && listen(fd, 4) == 0);
+    CHECK(getsockname(fd, (struct sockaddr *)&at, &len) == 0);
+    *ret_port = ntohs(at.sin_port);
+    return fd;
+}
+
+static err_code dial_once(const char *address, err *e)
+{
+    dial_to to;
+    dial d;
+    CHECK(dial_to_parse(&to, address, e) == ERR_OK);
+    err_code rc = dial_init(&d, &to, 0, e);
+    if (rc) return rc;
+    dial_begin(&d, 1000000);
+    rc = dial_open(&d, e);
+    CHECK(dial_is_open(&d) == (rc == ERR_OK) && (dial_is_open(&d) || !dial_is_quiet(&d)));
+    dial_fini(&d);
+    return rc;
+}
+
+/* "localhost" is ::1 and 127.0.0.1 on most machines, 127.0.0.1 alone on others; the listener has only the latter. */
+static void each_address_of_a_name_is_tried(void)
+{
+    err e;
+    uint16_t port;
+    int listener = listen_here(&port);
+    char address[60];
+    snprintf(address, sizeof address, "localhost:%u", port);
+    CHECK(dial_once(address, &e) == ERR_OK);
+    SYS_SWEEP(-ENOMEM, (void)!dial_once(address, &e));
+    close(listener);
+    CHECK(dial_once(address, &e) == ERR_UNAVAILABLE);
+    CHECK(strstr(e.text, "cannot connect: Connection refused"));
+}
+
+static void a_name_that_is_none_is_told(void)
+{
+    err e;
+    static const struct { int64_t result; err_code code; const char *want; } rows[] = {
+        {-ENOENT, ERR_NOT_FOUND, "nowhere.example: no such host"},
+        {-EAGAIN, ERR_UNAVAILABLE, "nowhere.example: cannot resolve: no name server answers"},
+        {-ENOMEM, ERR_NOMEM, "nowhere.example: cannot resolve: Cannot allocate memory"},
+    };
+    for (size_t i = 0; i < COUNTOF(rows); i++) {
+        sys_fake_script((sys_fault[]){{SYS_resolve, .times = 1, .result = rows[i].result}}, 1);
+        CHECK(dial_once("nowhere.example:80", &e) == rows[i].code);
+        CHECK_STR(e.text, rows[i].want);
+    }
+    sys_fake_script(NULL, 0);
+}
+
+int main(void)
+{
+    static const test_case cases[] = {
+        TEST(addresses_read_as_what_they_say),
+        TEST(other_addresses_are_refused),
+        TEST(each_address_of_a_name_is_tried),
+        TEST(a_name_that_is_none_is_told),
+    };
+    return test_main(cases, COUNTOF(cases));
+}
