@@ -90,6 +90,9 @@ static int serve(const conf *c)
                           .json = c->log_format == CONF_LOG_JSON,
                           .sink = log_writer_line,
                           .clock_us = clock_wall_us});
+    if (c->service_link)
+        log_write(LOG_INFO, NULL, "PROA_PORT: '%s' is what Kubernetes sets for a service called proa: ignored",
+                  c->service_link);
     const char *forced = c->cpu.len ? c->cpu.p : NULL;
     if (kernel_init(forced, &e)) {
         err_wrap(&e, "cpu");

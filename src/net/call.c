@@ -118,6 +118,12 @@ bool call_bodiless(const http_call *call, int status)
 
 /* ---- the reply ---- */
 
+static void tell(const http_call *call, const http_header *trailers, size_t count)
+{
+    const http_answer answer = {call->status, call->sent_bytes, trailers, count};
+    if (call->of->replied) call->of->replied(call->of->ctx, call, &call->request, &answer);
+}
+
 /* Nothing may be asked of the call behind a step that ends it. */
 static bool reply_step(http_call *call, const call_reply *step)
 {
@@ -129,7 +135,7 @@ static bool reply_step(http_call *call, const call_reply *step)
     if (step->ends) {
         call->answered = true;
         call->gone = call->drained = NULL;
-        if (s->replied) s->replied(s->ctx, call, &call->request, call->status, call->sent_bytes);
+        tell(call, step->trailers, step->trailer_count);
     }
     if (!c) {
         if (step->ends) shard_call_give(s, call);
@@ -173,7 +179,7 @@ void http_reply_abort(http_call *call)
     INVARIANT(!call->answered && call->status != 0);
     call->answered = true;
     call->gone = call->drained = NULL;
-    if (s->replied) s->replied(s->ctx, call, &call->request, call->status, call->sent_bytes);
+    tell(call, NULL, 0);
     if (!c) {
         shard_call_give(s, call);
         return;

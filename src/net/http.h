@@ -62,6 +62,15 @@ typedef bool http_begin(void *ctx, const http_request *req);
 /* More of a body; the bytes live until it returns.  The last part may be empty. */
 typedef void http_part(void *ctx, str bytes, bool last);
 
+/* What became of a call, for who logs it. */
+typedef struct {
+    int status;
+    uint64_t body_bytes;
+    const http_header *trailers;   /* of its end; live until it returns */
+    size_t trailer_count;
+} http_answer;
+typedef void http_replied(void *ctx, const http_call *call, const http_request *req, const http_answer *answer);
+
 enum { HTTP_REPLY_WAITING_MAX = 256 << 10 };   /* bytes of a streamed reply that wait: see above */
 
 void http_reply(http_call *call, const http_response *res);

@@ -150,5 +150,7 @@ void server_stats_read(const server *s, server_stats *ret)
         ret->bytes_in += atomic_load_explicit(&of->bytes_in, memory_order_relaxed);
         ret->bytes_out += atomic_load_explicit(&of->bytes_out, memory_order_relaxed);
         ret->bad_requests += atomic_load_explicit(&of->bad_requests, memory_order_relaxed);
+        ret->cut_connections += atomic_load_explicit(&of->cut_connections, memory_order_relaxed);
+        ret->cut_calls += atomic_load_explicit(&of->cut_calls, memory_order_relaxed);
     }
 }

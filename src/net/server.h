@@ -29,12 +29,13 @@ typedef struct {
     uint64_t id_seed;           /* != 0: answers carry X-Request-Id, and ids that the server makes come from this */
     /* NULL, or called with every answer before it is sent, on the call's loop: for access logs.  A request that
      * was refused unread is all empty. */
-    void (*replied)(void *ctx, const http_call *call, const http_request *req, int status, uint64_t body_bytes);
+    http_replied *replied;
 } server_opts;
 
 typedef struct {                /* sums over all loops; for /metrics */
     uint64_t accepted, refused, open, requests, bytes_in, bytes_out, bad_requests;
     uint64_t bodies_bytes, bodies_refused;   /* see http_limits.bodies_bytes_max */
+    uint64_t cut_connections, cut_calls;   /* by the end of a grace, or server_abort(); calls: not answered */
 } server_stats;
 
 err_code server_new(server **ret, const server_opts *opts, err *e) MUST_USE;   /* "127.0.0.1:80: ..." on failure */

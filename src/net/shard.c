@@ -379,8 +379,18 @@ static void stop_listening(shard *s)
     s->listener.fd = -1;
 }
 
+/* Before their handlers are told, who may answer others then. */
+static void count_cut(shard *s)
+{
+    uint64_t calls = 0;
+    for (const http_call *call = s->live; call; call = call->live_next) calls += call->from && !call->answered;
+    shard_count(&s->cut_connections, s->open);
+    shard_count(&s->cut_calls, calls);
+}
+
 static void break_all(shard *s)
 {
+    count_cut(s);
     for (size_t kind = 0; kind < CONN_WAITS; kind++) {
         while (s->waits[kind].first) conn_break(s->waits[kind].first);
     }

@@ -43,7 +43,7 @@ struct shard {
     http2_limits http2_limits;
     http_handler *handler;
     http_begin *begin;
-    void (*replied)(void *ctx, const http_call *call, const http_request *req, int status, uint64_t body_bytes);
+    http_replied *replied;
     void *ctx;
     uint64_t id_seed;
     loop_fd listener;                     /* fd -1 = closed */
@@ -71,7 +71,7 @@ struct shard {
     char date[HTTP_HEADER_DATE_BYTES];
     uint64_t date_until_us;
     uint8_t *scratch;
-    _Atomic uint64_t accepted, refused, requests, bytes_in, bytes_out, bad_requests;
+    _Atomic uint64_t accepted, refused, requests, bytes_in, bytes_out, bad_requests, cut_connections, cut_calls;
 };
 
 /* One writer, so a plain addition will do; readers are other loops that print metrics. */
@@ -88,7 +88,7 @@ typedef struct {
     size_t bytes_kept_max;
     http_handler *handler;
     http_begin *begin;
-    void (*replied)(void *ctx, const http_call *call, const http_request *req, int status, uint64_t body_bytes);
+    http_replied *replied;
     void *ctx;
     uint64_t id_seed;
     int listener;                         /* taken, on failure too */

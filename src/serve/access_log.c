@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "os/clock.h"
+#include "wire/grpc.h"
 
 #include <stdio.h>
 
@@ -22,17 +23,31 @@ static void path_put(char *to, size_t room, str path)
     snprintf(to + at, room - at, cut ? "..." : "");
 }
 
-void access_log(void *ctx, const http_call *call, const http_request *req, int status, uint64_t body_bytes)
+/* " grpc_status=NAME" of a call that has one; a number that has no name is shown itself. */
+static void grpc_status_put(char *to, size_t room, const http_answer *answer)
+{
+    str value = http_header_find(answer->trailers, answer->trailer_count, "grpc-status");
+    uint64_t status = 0;
+    to[0] = 0;
+    if (!str_u64(value, &status)) return;
+    const char *name = grpc_status_name(status);
+    if (name) snprintf(to, room, " grpc_status=%s", name);
+    else snprintf(to, room, " grpc_status=%llu", (unsigned long long)status);
+}
+
+void access_log(void *ctx, const http_call *call, const http_request *req, const http_answer *answer)
 {
     (void)ctx;
     if (!log_on(LOG_INFO)) return;
-    char path[3 * PATH_SHOWN_MAX + 4], fields[FIELDS_ROOM];
+    char path[3 * PATH_SHOWN_MAX + 4], grpc[48], fields[FIELDS_ROOM];
     str id = http_call_request_id(call);
     uint64_t now_us = clock_now_us(), since_us = http_call_since_us(call);
     path_put(path, sizeof path, req->path);
-    snprintf(fields, sizeof fields, "request=" STR_FMT "%s%.*s status=%d received=%zu sent=%llu us=%llu%s%s%s",
+    grpc_status_put(grpc, sizeof grpc, answer);
+    snprintf(fields, sizeof fields, "request=" STR_FMT "%s%.*s status=%d%s received=%zu sent=%llu us=%llu%s%s%s",
              STR_ARG(id), req->method.len ? " method=" : "", (int)(req->method.len < 20 ? req->method.len : 20),
-             req->method.len ? req->method.p : "", status, req->body.len, (unsigned long long)body_bytes,
+             req->method.len ? req->method.p : "", answer->status, grpc, req->body.len,
+             (unsigned long long)answer->body_bytes,
              (unsigned long long)(now_us > since_us ? now_us - since_us : 0), http_call_gone(call) ? " gone=true" : "",
              req->path.len ? " path=" : "", path);
     log_write(LOG_INFO, fields, "answered");

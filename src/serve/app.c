@@ -192,12 +192,24 @@ err_code app_new(app **ret, const conf *c, err *e)
     return ERR_OK;
 }
 
+static void log_cut(const app *a)
+{
+    server_stats net;
+    char fields[80];
+    server_stats_read(a->server, &net);
+    if (!net.cut_connections) return;
+    snprintf(fields, sizeof fields, "connections=%llu requests=%llu", (unsigned long long)net.cut_connections,
+             (unsigned long long)net.cut_calls);
+    log_write(LOG_WARN, fields, "left without waiting any longer: cut off");
+}
+
 void app_free(app *a)
 {
     if (!a) return;
     /* What is still under way has no client from here on, so it is cancelled; each run then ends with a message to
      * its loop, which gives back what the request holds. */
     server_abort(a->server);
+    if (a->server) log_cut(a);
     compute_free(a->pool);
     for (size_t i = 0; i < a->lane_count; i++)
         if (a->lanes[i].loop) loop_flush(a->lanes[i].loop);

@@ -146,30 +146,43 @@ static bool bool_parse(str s, uint64_t *ret)
     return true;
 }
 
-static err_code choice_parse(const row *r, const char *where, str value, uint64_t *ret, err *e)
+/* What a value of the row must be, as refusals put it. */
+static void expects(const row *r, char *to, size_t room)
+{
+    switch (r->kind) {
+    case U64:
+    case BYTES:
+        snprintf(to, room, "%s in %llu..%llu", r->kind == U64 ? "an integer" : "bytes (plain, or with Ki, Mi, Gi)",
+                 (unsigned long long)r->min, (unsigned long long)r->max);
+        break;
+    case BOOL: snprintf(to, room, "true or false"); break;
+    case CHOICE: snprintf(to, room, "%s", r->what); break;
+    case TEXT: snprintf(to, room, "text"); break;
+    }
+}
+
+static err_code value_wrong(const row *r, const char *where, str value, err *e)
+{
+    char expected[CONF_EXPECTED_MAX];
+    expects(r, expected, sizeof expected);
+    return err_set(e, ERR_INVALID, "%s: expected %s, got '" STR_FMT "'", where, expected, STR_ARG(value));
+}
+
+static bool choice_parse(const row *r, str value, uint64_t *ret)
 {
     for (uint64_t i = 0; r->choices[i]; i++)
         if (str_is(value, r->choices[i])) {
             *ret = i;
-            return ERR_OK;
+            return true;
         }
-    return err_set(e, ERR_INVALID, "%s: expected %s, got '" STR_FMT "'", where, r->what, STR_ARG(value));
-}
-
-static err_code number_check(const row *r, const char *where, str value, bool parsed, uint64_t n, err *e)
-{
-    if (parsed && n >= r->min && n <= r->max) return ERR_OK;
-    return err_set(e, ERR_INVALID, "%s: expected %s in %llu..%llu, got '" STR_FMT "'", where,
-                   r->kind == BYTES ? "bytes (plain, or with Ki, Mi, Gi)" : "an integer", (unsigned long long)r->min,
-                   (unsigned long long)r->max, STR_ARG(value));
+    return false;
 }
 
 static err_code value_set(conf *c, const row *r, const char *where, str value, err *e)
 {
     void *field = (char *)c + r->offset;
     uint64_t n = 0;
-    bool parsed;
-    err_code rc = ERR_OK;
+    bool good = false;
     switch (r->kind) {
     case TEXT: {
         str copy = str_copy(c->memory, value);
@@ -179,16 +192,12 @@ static err_code value_set(conf *c, const row *r, const char *where, str value, e
     }
     case U64:
     case BYTES:
-        parsed = r->kind == U64 ? str_u64(value, &n) : bytes_parse(value, &n);
-        rc = number_check(r, where, value, parsed, n, e);
+        good = (r->kind == U64 ? str_u64(value, &n) : bytes_parse(value, &n)) && n >= r->min && n <= r->max;
         break;
-    case CHOICE: rc = choice_parse(r, where, value, &n, e); break;
-    case BOOL:
-        if (!bool_parse(value, &n))
-            return err_set(e, ERR_INVALID, "%s: expected true or false, got '" STR_FMT "'", where, STR_ARG(value));
-        break;
+    case CHOICE: good = choice_parse(r, value, &n); break;
+    case BOOL: good = bool_parse(value, &n); break;
     }
-    if (rc) return rc;
+    if (!good) return value_wrong(r, where, value, e);
     *(uint64_t *)field = n;
     return ERR_OK;
 }
@@ -203,7 +212,12 @@ err_code conf_init(conf *c, arena *memory, err *e)
     return ERR_OK;
 }
 
-bool conf_has(str key) { return row_find(key) != NULL; }
+bool conf_expects(str key, char ret[CONF_EXPECTED_MAX])
+{
+    const row *r = row_find(key);
+    if (r) expects(r, ret, CONF_EXPECTED_MAX);
+    return r != NULL;
+}
 
 err_code conf_set(conf *c, const char *where, str key, str value, err *e)
 {
@@ -245,6 +259,15 @@ static void env_name(const row *r, char *name, size_t room)
     for (int i = 5; i < n; i++) name[i] = (char)(name[i] == '-' ? '_' : name[i] - ('a' - 'A'));
 }
 
+/* Kubernetes tells a pod of every service in its namespace: of one called `proa` as PROA_PORT=tcp://10.0.0.1:8080. */
+static bool is_service_link(const char *value)
+{
+    static const char *const schemes[] = {"tcp://", "udp://", "sctp://"};
+    for (size_t i = 0; i < COUNTOF(schemes); i++)
+        if (str_starts(str_of(value), str_of(schemes[i]))) return true;
+    return false;
+}
+
 err_code conf_env(conf *c, conf_getenv *get, err *e)
 {
     for (size_t i = 0; i < COUNTOF(rows); i++) {
@@ -252,6 +275,10 @@ err_code conf_env(conf *c, conf_getenv *get, err *e)
         env_name(&rows[i], name, sizeof name);
         const char *value = get(name);
         if (!value) continue;
+        if (rows[i].offset == AT(port) && is_service_link(value)) {
+            c->service_link = value;
+            continue;
+        }
         err_code rc = value_set(c, &rows[i], name, str_of(value), e);
         if (rc) return rc;
     }

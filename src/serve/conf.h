@@ -8,7 +8,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-enum { CONF_MODELS_MAX = 4096 };
+enum { CONF_MODELS_MAX = 4096, CONF_EXPECTED_MAX = 160 };
 
 typedef struct {
     str name, path;
@@ -27,6 +27,7 @@ typedef struct {
     conf_model *models;
     size_t model_count;
     bool help;
+    const char *service_link; /* PROA_PORT as Kubernetes sets it for a service of our name: ignored; NULL = it is not */
     /* private */
     arena *memory;
 } conf;
@@ -36,7 +37,8 @@ typedef const char *conf_getenv(const char *name);
 err_code conf_init(conf *c, arena *memory, err *e) MUST_USE; /* the defaults */
 /* One option, by its name in any spelling: "body-bytes-max" or "body_bytes_max".  `where` opens the message. */
 err_code conf_set(conf *c, const char *where, str key, str value, err *e) MUST_USE;
-bool conf_has(str key); /* is there such an option */
+/* What its value must be: "an integer in 0..65535"; false = there is no such option. */
+bool conf_expects(str key, char ret[CONF_EXPECTED_MAX]);
 err_code conf_model_add(conf *c, const char *where, str name, str path, err *e) MUST_USE;
 err_code conf_env(conf *c, conf_getenv *get, err *e) MUST_USE;
 /* YAML: the option names as keys, and `models:` as a map NAME: PATH. */

@@ -21,13 +21,12 @@ static err_code models_read(conf *c, const yaml *map, err *e)
 
 static err_code member_read(conf *c, const yaml *y, err *e)
 {
-    char where[WHERE_MAX];
-    str text;
+    char where[WHERE_MAX], expected[CONF_EXPECTED_MAX];
     if (str_is(y->key, "models")) return models_read(c, y, e);
     snprintf(where, sizeof where, "%s:%u:%u", y->file, y->key_line, y->key_column);
-    if (!conf_has(y->key)) return conf_set(c, where, y->key, (str){0}, e); /* says what is near */
-    err_code rc = yaml_str(y, &text, e);
-    return rc ? rc : conf_set(c, where, y->key, text, e);
+    bool known = conf_expects(y->key, expected); /* the others: it says what is near */
+    if (known && (y->kind != YAML_TEXT || yaml_is_null(y))) return yaml_wrong(y, expected, e);
+    return conf_set(c, where, y->key, known ? y->text : (str){0}, e);
 }
 
 err_code conf_yaml(conf *c, const char *file, str text, err *e)

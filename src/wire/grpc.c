@@ -118,6 +118,15 @@ int grpc_status_of_http(int http_status)
     return GRPC_UNKNOWN;
 }
 
+const char *grpc_status_name(uint64_t status)
+{
+    static const char *const names[] = {
+        "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
+        "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED",
+        "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED"};
+    return status < COUNTOF(names) ? names[status] : NULL;
+}
+
 void grpc_message_print(buf *out, str text)
 {
     for (size_t i = 0; i < text.len; i++) {

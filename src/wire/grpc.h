@@ -46,6 +46,7 @@ void grpc_prefix_print(uint8_t ret[GRPC_PREFIX_BYTES], bool compressed, uint32_t
 /* grpc-timeout: "100m", "1S"; from hours to nanoseconds, which are rounded up. */
 err_code grpc_timeout_parse(str text, uint64_t *ret_us, err *e) MUST_USE;
 int grpc_status_of_http(int http_status);
+const char *grpc_status_name(uint64_t status);   /* "UNAVAILABLE"; NULL = there is no such status */
 /* grpc-message: what is not printable ASCII, and '%', as %XX. */
 void grpc_message_print(buf *out, str text);
 /* grpc-status-details-bin: base64 of a google.rpc.Status with one google.rpc.ErrorInfo that holds the reason. */

@@ -12,18 +12,23 @@ static void sink(const char *text, size_t len) { snprintf(line, sizeof line, "%.
 static uint64_t clock_us(void) { return 0; }
 
 /* The line from its level on, with the time it took as N. */
-static const char *logged(bool json, http_call *call, const http_request *req, int status)
+static const char *logged_as(bool json, http_call *call, const http_request *req, const http_answer *answer)
 {
     static char text[LOG_LINE_MAX];
     log_setup(&(log_opts){.level = LOG_INFO, .json = json, .sink = sink, .clock_us = clock_us});
     line[0] = 0;
-    access_log(NULL, call, req, status, 17);
+    access_log(NULL, call, req, answer);
     log_setup(&(log_opts){.level = LOG_INFO});
     const char *us = strstr(line, json ? "\"us\":\"" : " us=");
     if (!us) return line;
     us += json ? 6 : 4;
     snprintf(text, sizeof text, "%.*sN%s", (int)(us - line), line, us + strspn(us, "0123456789"));
     return text;
+}
+
+static const char *logged(bool json, http_call *call, const http_request *req, int status)
+{
+    return logged_as(json, call, req, &(http_answer){.status = status, .body_bytes = 17});
 }
 
 static conn somebody;
@@ -45,13 +50,34 @@ static void an_answer_is_one_line(void)
               "gone=true path=/v2/models/m/infer\n");
 }
 
+static void a_grpc_call_shows_the_status_that_it_ended_with(void)
+{
+    static const struct {
+        const char *sent, *shown;
+    } rows[] = {{"0", "grpc_status=OK "}, {"4", "grpc_status=DEADLINE_EXCEEDED "}, {"14", "grpc_status=UNAVAILABLE "},
+                {"16", "grpc_status=UNAUTHENTICATED "}, {"17", "grpc_status=17 "}, {"", "received="},
+                {"a b", "received="}};
+    http_call call = {.from = &somebody, .request_id = STR("id-1")};
+    http_request req = {.method = STR("POST"), .path = STR("/s/m")};
+    for (size_t i = 0; i < COUNTOF(rows); i++) {
+        const http_header trailers[] = {{STR("grpc-message"), STR("x")}, {STR("grpc-status"), str_of(rows[i].sent)}};
+        const http_answer answer = {.status = 200, .trailers = trailers, .trailer_count = COUNTOF(trailers)};
+        const char *at = strstr(logged_as(false, &call, &req, &answer), "status=200 ");
+        CHECK(at && strncmp(at + 11, rows[i].shown, strlen(rows[i].shown)) == 0);
+    }
+    const http_header cancelled = {STR("grpc-status"), STR("1")};
+    const http_answer answer = {.status = 200, .trailers = &cancelled, .trailer_count = 1};
+    CHECK(strstr(logged_as(true, &call, &req, &answer),
+                 "\"status\":\"200\",\"grpc_status\":\"CANCELLED\",\"received\""));
+}
+
 static void the_time_is_in_microseconds(void)
 {
     http_call call = {.from = &somebody, .request_id = STR("id-1"), .since_us = clock_now_us() - 5000000};
     http_request none = {.body = {0}};
     uint64_t us = 0;
     log_setup(&(log_opts){.level = LOG_INFO, .sink = sink, .clock_us = clock_us});
-    access_log(NULL, &call, &none, 200, 0);
+    access_log(NULL, &call, &none, &(http_answer){.status = 200});
     log_setup(&(log_opts){.level = LOG_INFO});
     const char *at = strstr(line, " us=");
     CHECK(at && str_u64((str){at + 4, strspn(at + 4, "0123456789")}, &us));
@@ -89,7 +115,7 @@ static void a_level_above_info_writes_nothing(void)
     http_request req = {.method = STR("GET"), .path = STR("/")};
     log_setup(&(log_opts){.level = LOG_WARN, .sink = sink, .clock_us = clock_us});
     line[0] = 0;
-    access_log(NULL, &call, &req, 200, 0);
+    access_log(NULL, &call, &req, &(http_answer){.status = 200});
     CHECK_STR(line, "");
 }
 
@@ -97,6 +123,7 @@ int main(void)
 {
     static const test_case cases[] = {
         TEST(an_answer_is_one_line),
+        TEST(a_grpc_call_shows_the_status_that_it_ended_with),
         TEST(the_time_is_in_microseconds),
         TEST(a_request_that_was_not_read_has_no_path),
         TEST(no_path_can_break_the_line),

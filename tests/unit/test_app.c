@@ -153,6 +153,13 @@ static void what_was_accepted_is_answered(void)
     end(&r);
 }
 
+static char warned[500];
+
+static void note_warning(const char *line, size_t len)
+{
+    if (memmem(line, len, " warn ", 6)) snprintf(warned, sizeof warned, "%.*s", (int)len, line);
+}
+
 /* Not waiting for the run that is under way, nor for those behind it: they are cancelled. */
 static void a_second_signal_waits_for_nobody(void)
 {
@@ -169,8 +176,11 @@ static void a_second_signal_waits_for_nobody(void)
     CHECK(kill(getpid(), SIGTERM) == 0);
     usleep(30000);
     CHECK(!atomic_load(&r.ended));
+    log_setup(&(log_opts){.level = LOG_INFO, .sink = note_warning, .clock_us = clock_wall_us});
     CHECK(kill(getpid(), SIGINT) == 0);
     end(&r);
+    log_setup(&(log_opts){.level = LOG_INFO});
+    CHECK(strstr(warned, "left without waiting any longer: cut off connections=8 requests="));
     for (int i = 0; i < 8; i++) close(fds[i]);
     arena_fini(&memory);
     CHECK_U64((uint64_t)mem_live(), (uint64_t)live);

@@ -59,6 +59,29 @@ static void later_sources_override_earlier_ones(void)
     CHECK(conf_check(&c, &e) == ERR_OK);
 }
 
+static const char *linked;
+
+static const char *with_a_service(const char *name) { return strcmp(name, "PROA_PORT") == 0 ? linked : NULL; }
+
+static void a_port_that_kubernetes_set_for_a_service_is_ignored(void)
+{
+    static const char *const links[] = {"tcp://10.0.0.1:8080", "udp://10.0.0.1:53", "sctp://[fd00::1]:1"};
+    err e;
+    for (size_t i = 0; i < COUNTOF(links); i++) {
+        fresh();
+        CHECK(conf_yaml(&c, "f", STR("port: 80\n"), &e) == ERR_OK);
+        linked = links[i];
+        CHECK(conf_env(&c, with_a_service, &e) == ERR_OK);
+        CHECK_U64(c.port, 80);
+        CHECK_STR(c.service_link, links[i]);
+    }
+    fresh();
+    linked = "http://10.0.0.1:8080";
+    CHECK(conf_env(&c, with_a_service, &e) == ERR_INVALID);
+    CHECK_STR(e.text, "PROA_PORT: expected an integer in 0..65535, got 'http://10.0.0.1:8080'");
+    CHECK(!c.service_link);
+}
+
 static void flags_take_every_spelling(void)
 {
     err e;
@@ -167,6 +190,12 @@ static void refusals_say_where_and_what(void)
     flags_refuse("--log-level inf", "--log-level: expected debug, info, warn or error, got 'inf'");
     flags_refuse("--log-requests=maybe", "--log-requests: expected true or false, got 'maybe'");
     yaml_refuse("port: many\n", "f.yaml:1:1: port: expected an integer in 0..65535, got 'many'");
+    yaml_refuse("port: [1]\n", "f.yaml:1:7: port: expected an integer in 0..65535, got a list");
+    yaml_refuse("body_bytes_max: {a: b}\n", "f.yaml:1:17: body_bytes_max: expected bytes (plain, or with Ki, Mi, Gi) "
+                                            "in 1024..1099511627776, got a map");
+    yaml_refuse("log-requests:\n", "f.yaml:1:14: log-requests: expected true or false, got nothing");
+    yaml_refuse("log-level: []\n", "f.yaml:1:12: log-level: expected debug, info, warn or error, got a list");
+    yaml_refuse("model_dir: [a]\n", "f.yaml:1:12: model_dir: expected text, got a list");
     yaml_refuse("\n  prot: 1\n", "f.yaml:2:3: unknown option 'prot', did you mean 'port'?");
     yaml_refuse("config: g.yaml\n", "f.yaml:1:1: config: a file cannot name another one, only --config and PROA_CONFIG "
                                     "can");
@@ -229,6 +258,7 @@ int main(void)
 {
     static const test_case cases[] = {
         TEST(later_sources_override_earlier_ones),
+        TEST(a_port_that_kubernetes_set_for_a_service_is_ignored),
         TEST(flags_take_every_spelling),
         TEST(many_models_keep_their_order),
         TEST(as_many_models_as_the_limit_says),

@@ -491,12 +491,19 @@ static void what_outlasts_the_grace_is_cut_off(void)
 {
     rig r;
     rig_start(&r, &plain, 1);
-    int held = dial(&r);
-    say(held, HOLD);
+    server_stats stats;
+    int held = dial(&r), half = dial(&r);
+    say(held, HOLD ECHO "Content-Length: 0\r\n\r\n");   /* the second is answered, and waits for its turn */
     wait_holding(&r, 1);
+    say(half, ECHO "Content-Length: 2\r\n\r\nx");
+    catch_up(&r);
     server_drain(r.server, 50000, note_drained, &r);
     wait_drained(&r);
+    server_stats_read(r.server, &stats);
+    CHECK_U64(stats.cut_connections, 2);
+    CHECK_U64(stats.cut_calls, 2);
     check_ends(held);
+    close(half);
     on_loop(&r, release, 0);
     CHECK_U64(atomic_load(&r.gone), 1);
     rig_stop(&r);
