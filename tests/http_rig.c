@@ -79,6 +79,11 @@ static err_code open_all(http_rig *r, err *e)
     r->endpoints.pools_of = pools_of;
     r->endpoints.ctx = r;
     r->endpoints.server = r->server;
+    if (rc) return rc;
+    r->endpoints.coding = (coding){.compute = r->pool,
+                                   .bodies = server_bodies(r->server),
+                                   .body_bytes_max = r->conf.body_bytes_max,
+                                   .pack_bytes_min = r->conf.compress_bytes_min};
     r->endpoints.pool = r->pool;
     r->endpoints.loops = &r->loop;
     r->endpoints.loop_count = 1;

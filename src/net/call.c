@@ -200,6 +200,13 @@ void http_call_on_gone(http_call *call, void (*fn)(void *ctx), void *ctx)
     call->gone_ctx = ctx;
 }
 
+void http_call_take_body(http_call *call, http_message *from)
+{
+    INVARIANT(!call->answered && !call->streamed);
+    http_message_take_body(&call->message, from);
+    call->request.body = call->message.body;
+}
+
 bool http_call_in_parts(const http_call *call) { return call->streamed; }
 
 void http_call_on_part(http_call *call, http_part *fn, void *ctx)

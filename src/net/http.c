@@ -22,9 +22,13 @@ str http_header_get(const http_request *req, const char *name)
     return http_header_find(req->headers, req->header_count, name);
 }
 
-void http_reply_error(http_call *call, int status, const char *text)
+void http_reply_error_with(http_call *call, int status, const char *text, const http_header *field)
 {
     buf body;
+    http_header fields[2];
+    size_t count = 0;
+    if (field) fields[count++] = *field;
+    if (status == 429 || status == 503) fields[count++] = (http_header){STR("Retry-After"), STR("1")};
     buf_init(&body, 16 << 10);
     buf_put_z(&body, "{\"error\":");
     json_text_put(&body, str_of(text));
@@ -32,8 +36,13 @@ void http_reply_error(http_call *call, int status, const char *text)
     str json = body.full ? STR("{\"error\":\"no memory for the text of the error\"}") : buf_str(&body);
     http_reply(call, &(http_response){.status = status,
                                       .content_type = STR("application/json"),
-                                      .headers = &(http_header){STR("Retry-After"), STR("1")},
-                                      .header_count = status == 429 || status == 503,
+                                      .headers = fields,
+                                      .header_count = count,
                                       .body = {json}});
     buf_fini(&body);
+}
+
+void http_reply_error(http_call *call, int status, const char *text)
+{
+    http_reply_error_with(call, status, text, NULL);
 }

@@ -4,7 +4,7 @@
  * handler, on the loop that owns the connection.  The handler answers with http_reply() at once or later,
  * on that same loop; an http_call stays valid until then, even when the client goes away (http_call_gone()
  * says so, and the reply is dropped).  Each call is answered exactly once.  Header names are matched
- * without case.  Views in the request point into the connection's buffers and live until the reply.
+ * without case.  The request and what it points to, in the connection's buffers, live until the reply.
  *
  * Streams, each way by itself:
  *   request: server_opts.begin says which requests are wanted in parts; the handler is then called when the
@@ -16,7 +16,7 @@
 #ifndef NET_HTTP_H
 #define NET_HTTP_H
 #include "async/loop.h"
-#include "wire/http_header.h"
+#include "wire/http_message.h"
 
 typedef struct http_call http_call;
 
@@ -76,10 +76,13 @@ enum { HTTP_REPLY_WAITING_MAX = 256 << 10 };   /* bytes of a streamed reply that
 void http_reply(http_call *call, const http_response *res);
 /* A JSON error as every protocol here writes it: {"error": "text"}; 429 and 503 say when to try again. */
 void http_reply_error(http_call *call, int status, const char *text);
+void http_reply_error_with(http_call *call, int status, const char *text, const http_header *field);   /* NULL = none */
 void http_reply_begin(http_call *call, const http_response *res);   /* without body and trailers */
 bool http_reply_part(http_call *call, str bytes);
 void http_reply_end(http_call *call, const http_header *trailers, size_t count);
 void http_reply_abort(http_call *call);   /* it has begun and cannot be ended: the client is shown that it is cut */
+/* The handler has unpacked the body: the request's becomes that of `from`, and lives as long as the other would. */
+void http_call_take_body(http_call *call, http_message *from);
 bool http_call_in_parts(const http_call *call);   /* begin() was asked and said yes: a body is to come */
 void http_call_on_part(http_call *call, http_part *fn, void *ctx);
 void http_call_took(http_call *call, size_t bytes);   /* of parts: so many more may come */

@@ -184,6 +184,10 @@ err_code app_new(app **ret, const conf *c, err *e)
     a->endpoints.pools_of = pools_of;
     a->endpoints.ctx = a;
     a->endpoints.server = a->server;
+    a->endpoints.coding = (coding){.compute = a->pool,
+                                   .bodies = server_bodies(a->server),
+                                   .body_bytes_max = c->body_bytes_max,
+                                   .pack_bytes_min = c->compress_bytes_min};
     a->endpoints.pool = a->pool;
     a->endpoints.loops = a->loops;
     a->endpoints.loop_count = a->lane_count;

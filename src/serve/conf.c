@@ -57,6 +57,8 @@ static const row rows[] = {
      "request line and headers; more gets 431"},
     {"reply-bytes-max", NULL, BYTES, AT(reply_bytes_max), "256Mi", 1024, 1ull << 40, NULL,
      "largest answer; more gets 413"},
+    {"compress-bytes-min", NULL, BYTES, AT(compress_bytes_min), "1Ki", 0, 1ull << 40, NULL,
+     "answers from this size on are compressed for clients that accept gzip or deflate; 0 = never"},
     {"connections-max", NULL, U64, AT(connections_max), "16384", 1, 1 << 20, NULL,
      "open connections; more get 503"},
     {"memory-bytes-max", NULL, BYTES, AT(memory_bytes_max), "4Gi", 1 << 20, 1ull << 44, NULL,

@@ -23,6 +23,7 @@ typedef struct {
         header_bytes_max, connections_max, memory_bytes_max;
     uint64_t header_wait_ms, body_wait_ms, idle_wait_ms, write_wait_ms, drain_notice_ms, drain_wait_ms, log_level,
         log_format, log_requests;
+    uint64_t compress_bytes_min;
     /* models named as NAME=PATH, in order */
     conf_model *models;
     size_t model_count;

@@ -81,14 +81,13 @@ static served *find(endpoints *s, http_call *call, const route_args *args)
 static void infer_on(endpoints *s, http_call *call, const http_request *req, const route_args *args,
                      const infer_protocol *protocol)
 {
-    str encoding = http_header_get(req, "Content-Encoding");
     served *m = find(s, call, args);
     if (!m) return;
-    if (encoding.len && !str_is_nocase(encoding, "identity")) {
-        http_reply_error(call, 415, "Content-Encoding: expected identity, got a compressed body; send it uncompressed");
-        return;
-    }
-    rest_infer(s->pools_of(s->ctx, http_call_loop(call))->requests, call, req, m, protocol);
+    rest_infer(&(rest_opts){.requests = s->pools_of(s->ctx, http_call_loop(call))->requests,
+                            .model = m,
+                            .protocol = protocol,
+                            .coding = &s->coding},
+               call, req);
 }
 
 static void v2_infer(endpoints *s, http_call *call, const http_request *req, const route_args *args)
@@ -142,11 +141,17 @@ static void names_put(endpoints *s, buf *out)
 
 static void v2_models(endpoints *s, http_call *call, const http_request *req, const route_args *args)
 {
-    (void)req, (void)args;
+    (void)args;
+    err e;
     buf out;
     buf_init(&out, SMALL_REPLY_MAX);
     names_put(s, &out);
-    reply_buf(call, 200, &out);
+    if (buf_check(&out, "models", &e) == ERR_OK) {
+        coding_reply(&s->coding, call, req, STR("application/json"), &out);
+        return;
+    }
+    reply_err(call, &e);
+    buf_fini(&out);
 }
 
 static void v1_models(endpoints *s, http_call *call, const http_request *req, const route_args *args)
@@ -272,7 +277,7 @@ static void server_numbers(const endpoints *s, metrics_server *ret)
 
 static void metrics(endpoints *s, http_call *call, const http_request *req, const route_args *args)
 {
-    (void)req, (void)args;
+    (void)args;
     metrics_server numbers = {0};
     buf out;
     size_t count = repository_count(s->models);
@@ -290,10 +295,11 @@ static void metrics(endpoints *s, http_call *call, const http_request *req, cons
     metrics_print(&out, &numbers, models, count);
     mem_free(models);
     err e = {0};
-    if (buf_check(&out, "metrics", &e))
-        reply_err(call, &e);
-    else
-        reply_text(call, 200, STR("text/plain; version=0.0.4; charset=utf-8"), buf_str(&out));
+    if (buf_check(&out, "metrics", &e) == ERR_OK) {
+        coding_reply(&s->coding, call, req, STR("text/plain; version=0.0.4; charset=utf-8"), &out);
+        return;
+    }
+    reply_err(call, &e);
     buf_fini(&out);
 }
 
@@ -328,7 +334,9 @@ bool endpoints_begin(void *ctx, const http_request *req)
     return rpc_is(req);
 }
 
-void endpoints_handle(void *ctx, http_call *call, const http_request *req)
+static void unpacked(void *ctx, http_call *call, const http_request *req);
+
+static void dispatch(endpoints *s, http_call *call, const http_request *req, bool packed)
 {
     static answer *const answers[] = {
 #define X(method, pattern, fn) fn,
@@ -340,16 +348,13 @@ void endpoints_handle(void *ctx, http_call *call, const http_request *req)
         ROUTES(X)
 #undef X
     };
-    endpoints *s = ctx;
-    if (rpc_is(req)) {
-        rpc_start(s->pools_of(s->ctx, http_call_loop(call))->rpcs, call, req);
-        return;
-    }
     route_args args = {0};
     char allow[64];
     bool head = str_is(req->method, "HEAD");
     int i = route_find(rows, COUNTOF(rows), head ? STR("GET") : req->method, req->path, &args, allow);
-    if (i >= 0) {
+    if (i >= 0 && packed) {
+        coding_unpack(&s->coding, call, req, unpacked, s);
+    } else if (i >= 0) {
         answers[i](s, call, req, &args);
     } else if (i == ROUTE_BAD_METHOD) {
         http_header h = {STR("Allow"), str_of(allow)};
@@ -361,4 +366,15 @@ void endpoints_handle(void *ctx, http_call *call, const http_request *req)
     } else {
         http_reply_error(call, 404, "Not Found");
     }
+}
+
+static void unpacked(void *ctx, http_call *call, const http_request *req) { dispatch(ctx, call, req, false); }
+
+void endpoints_handle(void *ctx, http_call *call, const http_request *req)
+{
+    endpoints *s = ctx;
+    if (rpc_is(req))
+        rpc_start(s->pools_of(s->ctx, http_call_loop(call))->rpcs, call, req);
+    else
+        dispatch(s, call, req, coding_is_packed(req));
 }

@@ -5,6 +5,7 @@
 #ifndef SERVE_ENDPOINT_H
 #define SERVE_ENDPOINT_H
 #include "net/server.h"
+#include "serve/coding.h"
 #include "serve/infer.h"
 #include "serve/repository.h"
 
@@ -22,6 +23,7 @@ typedef struct {
     const endpoint_pools *(*pools_of)(void *ctx, const loop *on);
     void *ctx;
     server *server;
+    coding coding;
     const compute *pool;
     loop **loops;
     size_t loop_count;

@@ -176,16 +176,37 @@ static void tail_copy(infer *r)
     r->tail = (str){0};
 }
 
+static size_t answer_bytes(const infer *r) { return r->reply.len - r->reply_head + r->tail.len; }
+
+static bool packs_well(infer *r, str plain)
+{
+    err e;
+    if (plain.len <= INFER_PACK_SURE_BYTES) return true;
+    str sample = {plain.p + plain.len / 2, INFER_PACK_SAMPLE_BYTES};
+    bool well = flate_pack(&r->scratch, r->packing, sample, &e) == ERR_OK &&
+                r->scratch.len < INFER_PACK_SAMPLE_BYTES - INFER_PACK_SAMPLE_BYTES / 4;
+    buf_clear(&r->scratch);
+    return well;
+}
+
+static bool packs(const infer *r)
+{
+    size_t bytes = answer_bytes(r);
+    if (r->packing == FLATE_NONE || r->reply.full || bytes < r->pack_bytes_min) return false;
+    return bytes + r->reply_head <= r->pool->opts.reply_bytes_max;   /* for a moment all of it lies there */
+}
+
 /* The answer from reply_head on becomes what it packs to, made in the scratch; where that is no smaller it stays. */
 static void pack(infer *r)
 {
     err e;
-    if (r->packing == FLATE_NONE || r->reply.full) return;
+    bool sampled = r->tail.len > INFER_PACK_SURE_BYTES;   /* then it lies in one piece, and need not be copied for it */
+    if (!packs(r) || (sampled && !packs_well(r, r->tail))) return;
     tail_copy(r);
     str plain = {(const char *)r->reply.p + r->reply_head, r->reply.len - r->reply_head};
+    if (r->reply.full || (!sampled && !packs_well(r, plain))) return;
     buf_put(&r->scratch, r->reply.p, r->reply_head);
-    r->packed = !r->reply.full && flate_pack(&r->scratch, r->packing, plain, &e) == ERR_OK &&
-                r->scratch.len < r->reply.len;
+    r->packed = flate_pack(&r->scratch, r->packing, plain, &e) == ERR_OK && r->scratch.len < r->reply.len;
     if (r->packed) {
         buf_clear(&r->reply);
         buf_put_str(&r->reply, buf_str(&r->scratch));
@@ -203,17 +224,33 @@ static void outputs_release(infer *r)
     r->outputs = NULL;
 }
 
-/* The outputs' bytes, on whichever thread this is. */
-static void write_and_settle(infer *r)
+static void pack_and_settle(infer *r)
 {
-    uint64_t since_ns = clock_now_ns();
-    err_code rc = r->protocol->write(r, &r->failure);
+    err_code rc = r->failure.code;
     if (rc == ERR_OK) pack(r);
     outputs_release(r);
     if (rc == ERR_OK) rc = buf_check(&r->reply, "answer", &r->failure);
     r->failure.code = too_large(&r->failure, rc);
-    metric_time(&r->model->metrics.postprocess, clock_now_ns() - since_ns);
+    metric_time(&r->model->metrics.postprocess, clock_now_ns() - r->write_ns);
     settle(r);
+}
+
+static void pack_on_worker(compute_job *j) { pack_and_settle(OF(job, j)); }
+
+/* The outputs' bytes, on whichever thread this is. */
+static void write_and_settle(infer *r)
+{
+    r->write_ns = clock_now_ns();
+    r->failure.code = r->protocol->write(r, &r->failure);
+    if (pushing == r && r->failure.code == ERR_OK && packs(r) && answer_bytes(r) > INFER_PACK_INLINE_BYTES) {
+        r->job.run = pack_on_worker;
+        pushing = NULL;
+        if (compute_submit(r->pool->opts.compute, &r->job, &r->failure) == ERR_OK) return;
+        pushing = r;
+        r->packing = FLATE_NONE;
+        r->failure.code = ERR_OK;
+    }
+    pack_and_settle(r);
 }
 
 static void write_on_worker(compute_job *j) { write_and_settle(OF(job, j)); }
@@ -298,6 +335,7 @@ infer *infer_take(infer_pool *p, served *of, const infer_protocol *protocol)
     r->request_id = (str){0};
     r->deadline_us = 0;
     r->packing = FLATE_NONE;
+    r->pack_bytes_min = 0;
     r->packed = false;
     r->has_binary = r->octets = false;
     r->model = of;

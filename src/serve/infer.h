@@ -27,6 +27,11 @@ enum {
      * rows of small objects: 6 bytes of text are 3 values of 16 bytes in a tree that was copied while it grew. */
     INFER_MEMORY_PER_BYTE = 32,
     INFER_MEMORY_MIN = 1 << 20,
+    INFER_PACK_INLINE_BYTES = 8 << 10, /* packed on the loop: 0.1 ms at 80 MB/s */
+    /* Of a larger answer a sample from its middle is packed first: noise, as tensors of floats are, costs 20 ms a MB.
+     * At 100 Mbit/s a quarter less saves as much. */
+    INFER_PACK_SURE_BYTES = 128 << 10,
+    INFER_PACK_SAMPLE_BYTES = 8 << 10,
     INFER_TAIL_COPY_BYTES = 64 << 10, /* a tail up to here is copied, so that the outputs are free at once */
 };
 
@@ -64,7 +69,8 @@ struct infer {
     loop *on; /* where that is called, and answered() */
     str request_id; /* for logs; valid until answered() */
     uint64_t deadline_us; /* on the loop's clock: what has not run by then is dropped, ERR_TIMEOUT; 0 = none */
-    flate_kind packing; /* of the answer, where that makes it smaller */
+    flate_kind packing; /* of the answer, where that makes it smaller, */
+    size_t pack_bytes_min; /* and where it is so large */
     bool has_binary; /* REST: the header Inference-Header-Content-Length was there */
     bool octets; /* REST: Content-Type: application/octet-stream */
     /* Once, with `failure`, or with `reply` and `tail`.  Takes the request back: infer_give(). */
@@ -95,7 +101,7 @@ struct infer {
     queue_item item;
     compute_job job; /* what a worker does for it */
     loop_msg done_msg;
-    uint64_t since_ns;
+    uint64_t since_ns, write_ns;
     size_t memory_most;
     const infer_protocol *protocol;
     infer_pool *pool;

@@ -2,17 +2,19 @@
 
 #include <stdio.h>
 
-static void answer(http_call *call, infer *r)
+static void answer(http_call *call, const infer *r)
 {
     http_response res = {.status = 200, .content_type = STR("application/json"), .body = {buf_str(&r->reply), r->tail}};
     char digits[24];
-    http_header length = {STR("Inference-Header-Content-Length"), {digits, 0}};
+    http_header fields[1 + CODING_HEADERS_MAX];
     if (r->reply_json_bytes) {
-        length.value.len = (size_t)snprintf(digits, sizeof digits, "%zu", r->reply_json_bytes);
+        int n = snprintf(digits, sizeof digits, "%zu", r->reply_json_bytes);
+        fields[res.header_count++] = (http_header){STR("Inference-Header-Content-Length"), {digits, (size_t)n}};
         res.content_type = STR("application/octet-stream");
-        res.headers = &length;
-        res.header_count = 1;
     }
+    coding_wish wish = {r->packing, r->pack_bytes_min};
+    res.header_count += coding_headers(&wish, r->packed, r->reply.len + r->tail.len, fields + res.header_count);
+    res.headers = fields;
     http_reply(call, &res);
 }
 
@@ -44,10 +46,10 @@ static err_code split(infer *r, const http_request *req, size_t *ret_json_bytes,
     return ERR_OK;
 }
 
-void rest_infer(infer_pool *p, http_call *call, const http_request *req, served *of, const infer_protocol *protocol)
+void rest_infer(const rest_opts *o, http_call *call, const http_request *req)
 {
     size_t json_bytes = 0;
-    infer *r = infer_take(p, of, protocol);
+    infer *r = infer_take(o->requests, o->model, o->protocol);
     if (!r) {
         http_reply_error(call, err_http_status(ERR_NOMEM), "no memory for the request");
         return;
@@ -56,6 +58,9 @@ void rest_infer(infer_pool *p, http_call *call, const http_request *req, served 
     r->request_id = http_call_request_id(call);
     r->answered = answered;
     r->asker = call;
+    coding_wish wish = coding_wanted(o->coding, req);
+    r->packing = wish.kind;
+    r->pack_bytes_min = wish.bytes_min;
     if (split(r, req, &json_bytes, &r->failure)) {
         infer_refuse(r);
         return;

@@ -223,3 +223,29 @@ void http_message_whole(http_message *m)
     m->headers = m->fields;
     m->body = m->len ? (str){(const char *)m->bytes, m->len} : STR("");
 }
+
+bool http_message_put_body(http_message *m, str bytes, const http_body_plan *plan, http_refusal *reterr)
+{
+    if (bytes.len > plan->most - m->len) {
+        http_refuse(reterr, 413, "body: expected at most %zu bytes, got more when unpacked", plan->most);
+        return false;
+    }
+    if (!http_message_reserve(m, m->len + bytes.len, plan, reterr)) return false;
+    if (bytes.len) memcpy(m->bytes + m->len, bytes.p, bytes.len);
+    m->len += bytes.len;
+    return true;
+}
+
+void http_message_take_body(http_message *m, http_message *from)
+{
+    quota *of = m->bodies;
+    mem_free(m->bytes);
+    if (of) quota_give(of, m->room);
+    m->bytes = TAKE(from->bytes);
+    m->len = from->len;
+    m->room = from->room;
+    m->bodies = from->bodies;
+    m->body = m->len ? (str){(const char *)m->bytes, m->len} : STR("");
+    from->len = from->room = 0;
+    from->bodies = NULL;
+}

@@ -63,6 +63,10 @@ bool http_message_has_room(const http_message *m, const http_body_plan *plan, ht
 /* Room for `need` bytes of body in all. */
 bool http_message_reserve(http_message *m, size_t need, const http_body_plan *plan, http_refusal *reterr) MUST_USE;
 void http_message_whole(http_message *m);  /* sets headers and body: all has been put */
+/* More of a body that is being unpacked: 413 beyond plan->most. */
+bool http_message_put_body(http_message *m, str bytes, const http_body_plan *plan, http_refusal *reterr) MUST_USE;
+/* m's body becomes that of `from`, with its memory; `from` is empty then. */
+void http_message_take_body(http_message *m, http_message *from);
 
 /* The first refusal stands. */
 void http_refuse(http_refusal *r, int status, const char *fmt, ...) PRINTF(3, 4);

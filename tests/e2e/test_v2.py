@@ -457,15 +457,6 @@ def test_binary_booleans_are_zero_or_one(server):
         refused(reply, 400, "x")
 
 
-def test_a_compressed_body_is_understood_or_refused(server):
-    import gzip
-    reply = server.post("/v2/models/tiny/infer", gzip.compress(json.dumps(one()).encode()), headers={"Content-Encoding": "gzip"})
-    if reply.status == 200:
-        assert outputs(reply)["y"][2] == pytest.approx(Y, rel=1e-6)
-    else:
-        refused(reply, 415)
-
-
 # ---- limits ------------------------------------------------------------------------------------------------------
 
 def test_a_body_over_the_limit_gets_413(serve, zoo):

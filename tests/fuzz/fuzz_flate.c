@@ -1,7 +1,14 @@
-/* Any bytes as packed data: within the limit or refused; and any bytes packed come back.
+/* Any bytes as packed data: within the limit or refused; and any bytes packed come back.  Any list of weights chooses
+ * something that we have.
  *
  * The first byte chooses the format. */
 #include "wire/flate.h"
+
+static bool put(void *ctx, str piece)
+{
+    buf_put_str(ctx, piece);
+    return !((buf *)ctx)->full;
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -23,5 +30,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     INVARIANT(flate_pack(&packed, kind, bytes, &e) == ERR_OK);
     INVARIANT(flate_unpack(&out, kind, buf_str(&packed), &e) == ERR_OK && str_eq(buf_str(&out), bytes));
     (void)flate_accepted(bytes);
+    flate_wish wish = {.others = 0};
+    flate_wish_read(&wish, bytes);
+    INVARIANT(flate_wish_best(&wish) < FLATE_KINDS);
+    buf_clear(&out);
+    rc = flate_unpack_http(kind, bytes, put, &out, &e);
+    INVARIANT(rc == ERR_OK || rc == ERR_INVALID || (rc == ERR_LIMIT && out.full));
     return 0;
 }

@@ -122,6 +122,87 @@ static void lists_of_encodings_are_read_in_their_order(void)
     CHECK_STR(flate_name(FLATE_GZIP), "gzip");
 }
 
+static void weights_choose(void)
+{
+    static const struct {
+        const char *first, *second;
+        flate_kind best;
+        bool refuses_plain;
+    } rows[] = {{"", "", FLATE_NONE, false},
+                {"gzip", "", FLATE_GZIP, false},
+                {"deflate", "gzip", FLATE_GZIP, false},
+                {"deflate", "gzip;q=0.999", FLATE_DEFLATE, false},
+                {"deflate;Q=.5", "gzip ; q = 0.4", FLATE_DEFLATE, false},
+                {"gzip;q=7", "deflate", FLATE_GZIP, false},
+                {"gzip;q=-1", "", FLATE_NONE, false},
+                {"gzip;q=x", "", FLATE_GZIP, false},
+                {"gzip;q=0.0004", "", FLATE_NONE, false},
+                {"identity;q=0.5, gzip;q=0.4", "", FLATE_NONE, false},
+                {"identity;q=0.5, *;q=0.6", "", FLATE_GZIP, false},
+                {"identity;q=0", "", FLATE_NONE, true},
+                {"identity;q=0, br", "x-gzip;q=0.1", FLATE_GZIP, true},
+                {"*;q=0", "", FLATE_NONE, true},
+                {"*;q=0, identity", "", FLATE_NONE, false},
+                {"*", "", FLATE_GZIP, false},
+                {"*;q=0.3, gzip;q=0", "", FLATE_DEFLATE, false},
+                {",", ";q=0", FLATE_NONE, false}};
+    for (size_t i = 0; i < COUNTOF(rows); i++) {
+        flate_wish w = {.others = 0};
+        flate_wish_read(&w, str_of(rows[i].first));
+        flate_wish_read(&w, str_of(rows[i].second));
+        CHECK_U64(flate_wish_best(&w), rows[i].best);
+        CHECK(flate_wish_refuses_plain(&w) == rows[i].refuses_plain);
+    }
+}
+
+static bool put(void *ctx, str piece)
+{
+    buf *out = ctx;
+    buf_put_str(out, piece);
+    return !out->full;
+}
+
+/* What its senders mean: see flate.h. */
+static const char *unpack_http(flate_kind kind, str packed, size_t limit)
+{
+    static char text[512];
+    buf b;
+    err e = {0};
+    buf_init(&b, limit);
+    if (flate_unpack_http(kind, packed, put, &b, &e))
+        snprintf(text, sizeof text, "%d %s", err_http_status(e.code), e.text);
+    else
+        snprintf(text, sizeof text, "%.*s", (int)b.len, buf_str(&b).p);
+    buf_fini(&b);
+    return text;
+}
+
+static void http_takes_raw_data_and_several_members(void)
+{
+    char twice[2 * sizeof gzipped];
+    size_t n = sizeof gzipped - 1;
+    memcpy(twice, gzipped, n);
+    memcpy(twice + n, gzipped, n);
+    CHECK_STR(unpack_http(FLATE_NONE, BYTES("plain"), 5), "plain");
+    CHECK_STR(unpack_http(FLATE_NONE, BYTES("plain"), 4), "429 stopped");
+    CHECK_STR(unpack_http(FLATE_GZIP, BYTES(gzipped), 23), "hello hello hello hello");
+    CHECK_STR(unpack_http(FLATE_GZIP, BYTES(gzipped), 22), "429 gzip: stopped");
+    CHECK_STR(unpack_http(FLATE_GZIP, (str){twice, 2 * n}, 46), "hello hello hello hellohello hello hello hello");
+    CHECK_STR(unpack_http(FLATE_GZIP, (str){twice, 2 * n - 1}, 46), "400 gzip: the packed data ends too early");
+    CHECK_STR(unpack_http(FLATE_GZIP, (str){twice, n + 1}, 46), "400 gzip: the packed data ends too early");
+    twice[n] = 'x';
+    CHECK_STR(unpack_http(FLATE_GZIP, (str){twice, 2 * n}, 46), "400 gzip: incorrect header check");
+    CHECK_STR(unpack_http(FLATE_DEFLATE, BYTES(deflated), 23), "hello hello hello hello");
+    CHECK_STR(unpack_http(FLATE_DEFLATE, (str){deflated + 2, sizeof deflated - 7}, 23), "hello hello hello hello");
+    CHECK_STR(unpack_http(FLATE_DEFLATE, (str){deflated + 2, sizeof deflated - 8}, 23),
+              "400 deflate: the packed data ends too early");
+    CHECK_STR(unpack_http(FLATE_DEFLATE, (str){deflated + 2, sizeof deflated - 6}, 23),
+              "400 deflate: expected no bytes behind the packed data, got 1");
+    CHECK_STR(unpack_http(FLATE_DEFLATE, (str){deflated, 1}, 23), "400 deflate: the packed data ends too early");
+    CHECK_STR(unpack(FLATE_DEFLATE, (str){deflated + 2, sizeof deflated - 7}, 23),
+              "400 deflate: incorrect header check");   /* not for gRPC */
+}
+
 static void running_out_of_memory_leaves_nothing(void)
 {
     err e;
@@ -146,7 +227,8 @@ int main(void)
     static const test_case cases[] = {
         TEST(others_bodies_are_unpacked), TEST(every_length_comes_back),
         TEST(cut_and_flipped_data_is_refused), TEST(a_bomb_costs_its_limit),
-        TEST(lists_of_encodings_are_read_in_their_order), TEST(running_out_of_memory_leaves_nothing),
+        TEST(lists_of_encodings_are_read_in_their_order), TEST(weights_choose),
+        TEST(http_takes_raw_data_and_several_members), TEST(running_out_of_memory_leaves_nothing),
     };
     return test_main(cases, COUNTOF(cases));
 }
