@@ -11,7 +11,8 @@
 enum { FIELDS_MAX = 1024 };   /* of a line: a long message is cut, its fields (request id, model) are kept */
 
 static log_opts the_log;
-static _Atomic log_level lowest;
+static _Atomic uint32_t levels;   /* a bit for each that is on */
+static _Atomic bool plain;       /* text, whatever was set up */
 static const char *const names[LOG_LEVELS] = {"debug", "info", "warn", "error"};
 static const char mark[] = "...";
 
@@ -19,18 +20,39 @@ static const char mark[] = "...";
 typedef struct {
     char *p;
     size_t len, room;
-    bool cut;
+    bool cut, json;
 } piece;
 
 void log_setup(const log_opts *opts)
 {
     the_log = *opts;
     log_level_set(opts->level);
+    log_plain_set(false);
 }
 
-void log_level_set(log_level level) { atomic_store_explicit(&lowest, level, memory_order_relaxed); }
-log_level log_level_now(void) { return atomic_load_explicit(&lowest, memory_order_relaxed); }
-bool log_on(log_level level) { return the_log.sink && the_log.clock_us && level >= log_level_now(); }
+static uint32_t levels_now(void) { return atomic_load_explicit(&levels, memory_order_relaxed); }
+
+void log_level_set(log_level level)
+{
+    atomic_store_explicit(&levels, (1u << LOG_LEVELS) - (1u << level), memory_order_relaxed);
+}
+
+log_level log_level_now(void)
+{
+    uint32_t on = levels_now();
+    return on ? (log_level)__builtin_ctz(on) : LOG_LEVELS;
+}
+
+void log_level_turn(log_level level, bool on)
+{
+    if (on) atomic_fetch_or_explicit(&levels, 1u << level, memory_order_relaxed);
+    else atomic_fetch_and_explicit(&levels, ~(1u << level), memory_order_relaxed);
+}
+
+bool log_level_on(log_level level) { return levels_now() >> level & 1u; }
+bool log_on(log_level level) { return the_log.sink && the_log.clock_us && log_level_on(level); }
+void log_plain_set(bool on) { atomic_store_explicit(&plain, on, memory_order_relaxed); }
+bool log_plain_now(void) { return atomic_load_explicit(&plain, memory_order_relaxed); }
 
 const char *log_level_name(log_level level)
 {
@@ -50,17 +72,17 @@ static void put(piece *to, const char *p, size_t n)
 
 /* The escape of a character that must not stand as it is, or an empty string.  A line may be shown on a
  * terminal and be made of what a client sent: controls (C0, DEL, C1) and bytes that are no UTF-8 never pass. */
-static void escape(char ret[12], uint32_t code, bool bad)
+static void escape(char ret[12], uint32_t code, bool bad, bool json)
 {
     int c = code < 0x80 ? (int)code : 0;
     ret[0] = 0;
     if (bad) {
-        snprintf(ret, 12, the_log.json ? "\\ufffd" : "\\x%02x", code);
+        snprintf(ret, 12, json ? "\\ufffd" : "\\x%02x", code);
     } else if (c == '\n' || c == '\r' || c == '\t') {
         snprintf(ret, 12, "\\%c", c == '\n' ? 'n' : c == '\r' ? 'r' : 't');
     } else if (code < 0x20 || (code >= 0x7F && code < 0xA0)) {
-        snprintf(ret, 12, the_log.json ? "\\u%04x" : "\\x%02x", code);
-    } else if (the_log.json && (c == '"' || c == '\\')) {
+        snprintf(ret, 12, json ? "\\u%04x" : "\\x%02x", code);
+    } else if (json && (c == '"' || c == '\\')) {
         snprintf(ret, 12, "\\%c", c);
     }
 }
@@ -74,7 +96,7 @@ static void put_escaped(piece *to, str s)
         bool bad = n == 0;
         char instead[12];
         if (bad) n = 1;
-        escape(instead, code, bad);
+        escape(instead, code, bad, to->json);
         if (instead[0]) put(to, instead, strlen(instead));
         else put(to, s.p, n);
         s = (str){s.p + n, s.len - n};
@@ -96,11 +118,11 @@ static void put_fields(piece *to, str fields)
             value = (str){"", 0};
         }
         size_t before = to->len;
-        put(to, the_log.json ? ",\"" : " ", the_log.json ? 2 : 1);
+        put(to, to->json ? ",\"" : " ", to->json ? 2 : 1);
         put_escaped(to, key);
-        put(to, the_log.json ? "\":\"" : "=", the_log.json ? 3 : 1);
+        put(to, to->json ? "\":\"" : "=", to->json ? 3 : 1);
         put_escaped(to, value);
-        if (the_log.json) put(to, "\"", 1);
+        if (to->json) put(to, "\"", 1);
         if (to->cut) {
             to->len = before;   /* a field is there whole or not at all */
             return;
@@ -127,6 +149,7 @@ static void put_time(piece *to, uint64_t us)
 void log_write(log_level level, const char *fields, const char *fmt, ...)
 {
     if (!log_on(level)) return;
+    bool json = the_log.json && !log_plain_now();   /* once: a line is of one kind */
     char text[LOG_LINE_MAX], tail_bytes[FIELDS_MAX], line_bytes[LOG_LINE_MAX];
     va_list ap;
     va_start(ap, fmt);
@@ -134,24 +157,24 @@ void log_write(log_level level, const char *fields, const char *fmt, ...)
     va_end(ap);
     size_t len = whole < 0 ? 0 : (size_t)whole < sizeof text ? (size_t)whole : sizeof text - 1;
 
-    piece tail = {.p = tail_bytes, .room = sizeof tail_bytes - 2};
+    piece tail = {.p = tail_bytes, .room = sizeof tail_bytes - 2, .json = json};
     put_fields(&tail, str_of(fields));
     tail.room = sizeof tail_bytes;
     tail.cut = false;
-    put(&tail, the_log.json ? "}\n" : "\n", the_log.json ? 2 : 1);
+    put(&tail, json ? "}\n" : "\n", json ? 2 : 1);
 
-    piece line = {.p = line_bytes, .room = sizeof line_bytes - tail.len - sizeof mark - 1};
-    if (the_log.json) put(&line, "{\"time\":\"", 9);
+    piece line = {.p = line_bytes, .room = sizeof line_bytes - tail.len - sizeof mark - 1, .json = json};
+    if (json) put(&line, "{\"time\":\"", 9);
     put_time(&line, the_log.clock_us());
     char head[40];
-    int n = snprintf(head, sizeof head, the_log.json ? "\",\"level\":\"%s\",\"msg\":\"" : " %-5s ", names[level]);
+    int n = snprintf(head, sizeof head, json ? "\",\"level\":\"%s\",\"msg\":\"" : " %-5s ", names[level]);
     put(&line, head, (size_t)n);
     put_escaped(&line, (str){text, len});
     bool cut = line.cut || whole >= (int)sizeof text;
     line.room = sizeof line_bytes;
     line.cut = false;
     if (cut) put(&line, mark, sizeof mark - 1);
-    if (the_log.json) put(&line, "\"", 1);
+    if (json) put(&line, "\"", 1);
     put(&line, tail.p, tail.len);
     INVARIANT(!line.cut);
     the_log.sink(line.p, line.len);

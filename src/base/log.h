@@ -18,9 +18,14 @@ typedef struct {
 } log_opts;
 
 void log_setup(const log_opts *opts);               /* once, before threads start */
-void log_level_set(log_level level);                /* any thread, any time */
-log_level log_level_now(void);
-bool log_on(log_level level);
+/* Any thread, any time, all of them. */
+void log_level_set(log_level level);                /* this level and all above it */
+log_level log_level_now(void);                      /* the lowest that is on; LOG_LEVELS = none */
+void log_level_turn(log_level level, bool on);      /* this one alone */
+bool log_level_on(log_level level);
+bool log_on(log_level level);                       /* that, and there is somewhere to write to */
+void log_plain_set(bool plain);                     /* text lines from the next one on, also where JSON was set up */
+bool log_plain_now(void);
 /* `fields` is NULL or "key=value key2=value2" pairs made by the caller; values hold no blanks. */
 void log_write(log_level level, const char *fields, const char *fmt, ...) PRINTF(3, 4);
 const char *log_level_name(log_level level);

@@ -5,12 +5,14 @@
 #include "base/mem.h"
 #include "base/version.h"
 #include "os/proc.h"
+#include "serve/generate.h"
 #include "serve/memory.h"
 #include "serve/rest.h"
 #include "serve/route.h"
 #include "serve/rpc.h"
 #include "serve/v1.h"
 #include "serve/v2.h"
+#include "serve/v2_rest.h"
 #include "wire/json_text.h"
 
 #include <stdatomic.h>
@@ -21,13 +23,29 @@ typedef void answer(endpoints *s, http_call *call, const http_request *req, cons
     /* method  pattern                                             answer */ \
     X("POST", "/v2/models/{model}/infer", v2_infer) \
     X("POST", "/v1/models/{model}:predict", v1_predict) \
+    X("POST", "/v2/models/{model}/generate", v2_generate) \
+    X("POST", "/v2/models/{model}/generate_stream", v2_generate_stream) \
     X("POST", "/v2/models/{model}/versions/{version}/infer", v2_infer) \
+    X("POST", "/v2/models/{model}/versions/{version}/generate", v2_generate) \
+    X("POST", "/v2/models/{model}/versions/{version}/generate_stream", v2_generate_stream) \
     X("GET", "/v2/health/live", v2_live) \
     X("GET", "/v2/health/ready", v2_ready) \
     X("GET", "/v2", v2_server) \
     X("GET", "/v2/", v2_server) \
     X("GET", "/v2/models", v2_models) \
+    X("GET", "/v2/models/stats", v2_statistics) \
     X("GET", "/v2/models/{model}", v2_model) \
+    X("GET", "/v2/models/{model}/stats", v2_statistics) \
+    X("GET", "/v2/models/{model}/config", v2_config) \
+    X("GET", "/v2/models/{model}/trace/setting", v2_trace) \
+    X("POST", "/v2/models/{model}/trace/setting", v2_trace_set) \
+    X("GET", "/v2/models/{model}/versions/{version}/stats", v2_statistics) \
+    X("GET", "/v2/models/{model}/versions/{version}/config", v2_config) \
+    X("GET", "/v2/trace/setting", v2_trace) \
+    X("POST", "/v2/trace/setting", v2_trace_set) \
+    X("GET", "/v2/logging", v2_log) \
+    X("POST", "/v2/logging", v2_log_set) \
+    X("POST", "/v2/repository/index", v2_index) \
     X("GET", "/v2/models/{model}/ready", v2_model_ready) \
     X("GET", "/v2/models/{model}/versions/{version}", v2_model) \
     X("GET", "/v2/models/{model}/versions/{version}/ready", v2_model_ready) \
@@ -36,6 +54,11 @@ typedef void answer(endpoints *s, http_call *call, const http_request *req, cons
     X("POST", "/v2/systemsharedmemory/region/{region}/register", memory_add) \
     X("POST", "/v2/systemsharedmemory/region/{region}/unregister", memory_remove) \
     X("POST", "/v2/systemsharedmemory/unregister", memory_remove) \
+    X("GET", "/v2/cudasharedmemory/status", v2_cuda_status) \
+    X("GET", "/v2/cudasharedmemory/region/{region}/status", v2_cuda_status) \
+    X("POST", "/v2/cudasharedmemory/region/{region}/register", v2_cuda_register) \
+    X("POST", "/v2/cudasharedmemory/region/{region}/unregister", v2_cuda_unregister) \
+    X("POST", "/v2/cudasharedmemory/unregister", v2_cuda_unregister) \
     X("GET", "/v1/models", v1_models) \
     X("GET", "/v1/models/{model}", v1_model) \
     X("POST", "/v1/models/{model}:explain", v1_explain) \
@@ -44,7 +67,7 @@ typedef void answer(endpoints *s, http_call *call, const http_request *req, cons
     X("GET", "/readyz", readyz) \
     X("GET", "/metrics", metrics)
 
-enum { SMALL_REPLY_MAX = 1 << 20, METRICS_REPLY_MAX = 64 << 20 };
+enum { SMALL_REPLY_MAX = 1 << 20, LARGE_REPLY_MAX = 64 << 20 };
 
 static void reply_buf(http_call *call, int status, buf *out)
 {
@@ -95,6 +118,16 @@ static void v2_infer(endpoints *s, http_call *call, const http_request *req, con
     infer_on(s, call, req, args, &v2_protocol);
 }
 
+static void v2_generate(endpoints *s, http_call *call, const http_request *req, const route_args *args)
+{
+    infer_on(s, call, req, args, &generate_protocol);
+}
+
+static void v2_generate_stream(endpoints *s, http_call *call, const http_request *req, const route_args *args)
+{
+    infer_on(s, call, req, args, &generate_stream_protocol);
+}
+
 static void v1_predict(endpoints *s, http_call *call, const http_request *req, const route_args *args)
 {
     infer_on(s, call, req, args, &v1_protocol);
@@ -124,9 +157,12 @@ static void v2_ready(endpoints *s, http_call *call, const http_request *req, con
 static void v2_server(endpoints *s, http_call *call, const http_request *req, const route_args *args)
 {
     (void)s, (void)req, (void)args;
-    reply_json(call, 200,
-               STR("{\"name\":\"proa\",\"version\":\"" PROA_VERSION
-                   "\",\"extensions\":[\"binary_tensor_data\",\"classification\",\"system_shared_memory\"]}"));
+    buf out;
+    buf_init(&out, SMALL_REPLY_MAX);
+    buf_put_z(&out, "{\"name\":\"proa\",\"version\":\"" PROA_VERSION "\",\"extensions\":[");
+    for (size_t i = 0; v2_extensions[i]; i++) buf_printf(&out, "%s\"%s\"", i ? "," : "", v2_extensions[i]);
+    buf_put_z(&out, "]}");
+    reply_buf(call, 200, &out);
 }
 
 static void names_put(endpoints *s, buf *out)
@@ -169,6 +205,37 @@ static void v2_model(endpoints *s, http_call *call, const http_request *req, con
     v2_metadata_print(&out, m);
     reply_buf(call, 200, &out);
 }
+
+/* What v2_rest.h answers. */
+static void small(endpoints *s, http_call *call, const http_request *req, const route_args *args, rest_answer *fn)
+{
+    buf out;
+    err e;
+    buf_init(&out, LARGE_REPLY_MAX);
+    if (fn(s, args, req->body, &out, &e) == ERR_OK) {
+        reply_buf(call, 200, &out);
+        return;
+    }
+    reply_err(call, &e);
+    buf_fini(&out);
+}
+
+#define SMALL(name) \
+    static void v2_##name(endpoints *s, http_call *call, const http_request *req, const route_args *args) \
+    { \
+        small(s, call, req, args, v2_rest_##name); \
+    }
+SMALL(statistics)
+SMALL(config)
+SMALL(index)
+SMALL(trace)
+SMALL(trace_set)
+SMALL(log)
+SMALL(log_set)
+SMALL(cuda_status)
+SMALL(cuda_register)
+SMALL(cuda_unregister)
+#undef SMALL
 
 static void memory_status(endpoints *s, http_call *call, const http_request *req, const route_args *args)
 {
@@ -291,7 +358,7 @@ static void metrics(endpoints *s, http_call *call, const http_request *req, cons
         models[i] = (metrics_labelled){m->name, m->version, &m->metrics};
     }
     server_numbers(s, &numbers);
-    buf_init(&out, METRICS_REPLY_MAX);
+    buf_init(&out, LARGE_REPLY_MAX);
     metrics_print(&out, &numbers, models, count);
     mem_free(models);
     err e = {0};

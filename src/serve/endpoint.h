@@ -20,6 +20,8 @@ typedef struct {
 typedef struct {
     repository *models;
     shm_set *regions;
+    trace_setting trace; /* of the server */
+    str trace_file; /* "" = none */
     const endpoint_pools *(*pools_of)(void *ctx, const loop *on);
     void *ctx;
     server *server;

@@ -317,6 +317,7 @@ static void read_and_push(infer *r)
         read_later(r);
         return;
     }
+    r->item.deadline_us = r->deadline_us;
     if (rc == ERR_OK && (rc = queue_push(r->model->queue, &r->item, &r->failure)) != ERR_OK)
         rc = err_wrap(&r->failure, "model '" STR_FMT "'", STR_ARG(r->model->name));
     if (rc) settle(r);
@@ -372,7 +373,6 @@ void infer_start(infer *r, str body, size_t json_bytes)
 {
     bool large = json_bytes > INFER_READ_INLINE_BYTES || body.len > INFER_READ_INLINE_BINARY;
     infer_body(r, &r->pool->opts, body, json_bytes);
-    r->item.deadline_us = r->deadline_us;
     r->on_loop = !large;
     if (large) {
         if (compute_submit(r->pool->opts.compute, &r->job, &r->failure)) finish(r);

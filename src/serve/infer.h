@@ -41,6 +41,7 @@ typedef struct infer_pool infer_pool;
 typedef struct {
     err_code (*read)(infer *r, err *e); /* fills inputs, wants, id from body; the body lives until the reply */
     err_code (*write)(infer *r, err *e); /* fills reply and tail from the outputs */
+    const char *content_type; /* REST: of the answer; NULL = JSON */
 } infer_protocol;
 
 /* A place in shared memory that a client has registered; region.p NULL = none. */
@@ -68,7 +69,8 @@ struct infer {
     /* set by whoever asks, before infer_start() */
     loop *on; /* where that is called, and answered() */
     str request_id; /* for logs; valid until answered() */
-    uint64_t deadline_us; /* on the loop's clock: what has not run by then is dropped, ERR_TIMEOUT; 0 = none */
+    /* On the loop's clock: what has not run by then is dropped, ERR_TIMEOUT; 0 = none.  Reading may make it earlier. */
+    uint64_t deadline_us;
     flate_kind packing; /* of the answer, where that makes it smaller, */
     size_t pack_bytes_min; /* and where it is so large */
     bool has_binary; /* REST: the header Inference-Header-Content-Length was there */
@@ -78,6 +80,8 @@ struct infer {
     void *asker; /* the asker's own */
 
     served *model;
+    const infer_protocol *protocol;
+    uint64_t since_ns; /* when it was taken */
     str body;
     size_t json_bytes; /* of the body: what costs time to read; REST's JSON ends there */
     arena memory; /* lives as long as the request */
@@ -101,9 +105,8 @@ struct infer {
     queue_item item;
     compute_job job; /* what a worker does for it */
     loop_msg done_msg;
-    uint64_t since_ns, write_ns;
+    uint64_t write_ns;
     size_t memory_most;
-    const infer_protocol *protocol;
     infer_pool *pool;
     infer *next;
 };

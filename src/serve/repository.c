@@ -69,6 +69,8 @@ static err_code served_open(served **ret, repository *r, str name, const source 
     s->name = name;
     s->version = from->version;
     s->path = from->file;
+    s->trace = arena_new(&r->memory, trace_setting, 1);
+    if (!s->trace) return err_set(e, ERR_NOMEM, "model '" STR_FMT "': no memory", STR_ARG(name));
     uint64_t since_us = clock_now_us();
     model_opts mo = {.pool = r->pool, .memory_max = r->conf->memory_bytes_max};
     err_code rc = model_open(&s->model, s->path.p, &mo, e);

@@ -10,6 +10,7 @@
 #include "serve/conf.h"
 #include "serve/metrics.h"
 #include "serve/queue.h"
+#include "serve/trace_setting.h"
 
 typedef struct repository repository;
 
@@ -18,6 +19,7 @@ typedef struct {
     model *model;
     queue *queue;
     metrics_model metrics;
+    trace_setting *trace; /* of its name: stays when the model is loaded again */
 } served;
 
 err_code repository_open(repository **ret, const conf *c, compute *pool, err *e) MUST_USE;

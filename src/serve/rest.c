@@ -4,7 +4,10 @@
 
 static void answer(http_call *call, const infer *r)
 {
-    http_response res = {.status = 200, .content_type = STR("application/json"), .body = {buf_str(&r->reply), r->tail}};
+    const char *type = r->protocol->content_type;
+    http_response res = {.status = 200,
+                         .content_type = type ? str_of(type) : STR("application/json"),
+                         .body = {buf_str(&r->reply), r->tail}};
     char digits[24];
     http_header fields[1 + CODING_HEADERS_MAX];
     if (r->reply_json_bytes) {

@@ -2,6 +2,7 @@
 
 #include "serve/json_body.h"
 #include "serve/json_tensor.h"
+#include "serve/schedule.h"
 #include "serve/v2_tensor.h"
 #include "wire/json_array.h"
 #include "wire/json_text.h"
@@ -160,11 +161,26 @@ static err_code want_read(infer *r, size_t at, yyjson_val *v, bool binary, err *
     return v2_want_named(r, at, name, binary, &asked, e);
 }
 
+/* Of the request itself. */
+static err_code schedule_read(infer *r, yyjson_val *root, err *e)
+{
+    yyjson_val *parameters = optional(root, "parameters"), *key, *v;
+    size_t i, n;
+    err_code rc = parameters ? json_obj(parameters, "parameters", e) : ERR_OK;
+    yyjson_obj_foreach(parameters, i, n, key, v)
+    {
+        parameter p = parameter_of_json(v);
+        str name = {yyjson_get_str(key), yyjson_get_len(key)};
+        if (rc == ERR_OK) rc = schedule_take(r, name, &p, e);
+    }
+    return rc;
+}
+
 static err_code wants_read(infer *r, yyjson_val *root, err *e)
 {
     yyjson_val *parameters = optional(root, "parameters"), *list = optional(root, "outputs"), *v;
     bool binary = false;
-    err_code rc = parameters ? json_obj(parameters, "parameters", e) : ERR_OK;
+    err_code rc = schedule_read(r, root, e);
     if (rc == ERR_OK) rc = flag_read(parameters, "binary_data_output", &binary, e);
     if (rc == ERR_OK && list) rc = json_list(list, "outputs", e);
     if (rc == ERR_OK) rc = v2_wants_new(r, e);

@@ -1,5 +1,6 @@
 #include "serve/v2_pb.h"
 
+#include "serve/schedule.h"
 #include "serve/v2_tensor.h"
 #include "wire/pb_fields.h"
 
@@ -13,7 +14,8 @@ enum {
     TENSOR_NAME = 1, TENSOR_DATATYPE = 2, TENSOR_SHAPE = 3, TENSOR_PARAMETERS = 4, TENSOR_CONTENTS = 5,
     WANT_NAME = 1, WANT_PARAMETERS = 2,
     MAP_KEY = 1, MAP_VALUE = 2,
-    PARAMETER_INT64 = 2, PARAMETER_STRING = 3, PARAMETER_UINT64 = 5,
+    PARAMETER_PB_BOOL = 1, PARAMETER_PB_INT64 = 2, PARAMETER_PB_STRING = 3, PARAMETER_PB_DOUBLE = 4,
+    PARAMETER_PB_UINT64 = 5,
     STREAM_ERROR = 1, STREAM_RESPONSE = 2
 };
 
@@ -187,24 +189,30 @@ static err_code contents_read(infer *r, tensor *t, pb m, err *e)
     return contents_copy(t, m, e);
 }
 
-/* One entry of a map<string, InferParameter>. */
+static const parameter_fields infer_parameter = {.on = PARAMETER_PB_BOOL,
+                                                .i64 = PARAMETER_PB_INT64,
+                                                .text = PARAMETER_PB_STRING,
+                                                .real = PARAMETER_PB_DOUBLE,
+                                                .u64 = PARAMETER_PB_UINT64};
+
+/* One entry of a map<string, InferParameter>: of a tensor, */
 static err_code parameter_read(v2_parameters *to, pb entry, bool output, err *e)
 {
-    pb_fields v = {.has = {false}};
-    pb_field f;
-    str name = STR("");
-    while (pb_next(&entry, &f)) {
-        if (f.number == MAP_KEY) name = pb_text(&entry, &f);
-        if (f.number == MAP_VALUE) pb_fields_read(&v, pb_bytes(&entry, &f));
-    }
-    bool texts = pb_fields_has(&v, PARAMETER_STRING);
-    bool numbers = pb_fields_has(&v, PARAMETER_INT64) || pb_fields_has(&v, PARAMETER_UINT64);
-    uint64_t i = pb_fields_u64(&v, PARAMETER_INT64), number = i ? i : pb_fields_u64(&v, PARAMETER_UINT64);
-    str text = pb_fields_text(&v, PARAMETER_STRING);
-    err_code rc = pb_check(&entry, "parameters", e);
-    if (rc == ERR_OK) rc = pb_fields_check(&v, "parameters", e);
+    str name;
+    parameter p;
+    err_code rc = parameter_of_pb(entry, &infer_parameter, "parameters", &name, &p, e);
     if (rc) return rc;
-    return v2_parameter_add(to, name, texts ? &text : NULL, numbers && i <= INT64_MAX ? &number : NULL, output, e);
+    return v2_parameter_add(to, name, p.kind == PARAMETER_TEXT ? &p.text : NULL,
+                            p.kind == PARAMETER_NUMBER ? &p.number : NULL, output, e);
+}
+
+/* or of the request. */
+static err_code schedule_read(infer *r, pb entry, err *e)
+{
+    str name;
+    parameter p;
+    err_code rc = parameter_of_pb(entry, &infer_parameter, "parameters", &name, &p, e);
+    return rc ? rc : schedule_take(r, name, &p, e);
 }
 
 /* Dimensions may come packed or one by one. */
@@ -316,6 +324,7 @@ static err_code fields_read(reader *rd, err *e)
     while (rc == ERR_OK && pb_next(&m, &f)) {
         switch (f.number) {
         case INFER_ID: rd->r->id = pb_text(&m, &f); break;
+        case INFER_PARAMETERS: rc = schedule_read(rd->r, pb_sub(&m, &f), e); break;
         case REQUEST_INPUTS: rc = input_read(rd, pb_sub(&m, &f), e); break;
         case REQUEST_OUTPUTS: rc = want_read(rd, pb_sub(&m, &f), e); break;
         case REQUEST_RAW:
@@ -396,10 +405,10 @@ static void labels_put(buf *out, const attr *labels)
 {
     size_t entry = pb_open(out, TENSOR_PARAMETERS);
     pb_put_str(out, MAP_KEY, STR("labels"));
-    size_t parameter = pb_open(out, MAP_VALUE), text = pb_open(out, PARAMETER_STRING);
+    size_t value_at = pb_open(out, MAP_VALUE), text = pb_open(out, PARAMETER_PB_STRING);
     v2_labels_print(out, labels);
     pb_close(out, text);
-    pb_close(out, parameter);
+    pb_close(out, value_at);
     pb_close(out, entry);
 }
 
@@ -415,18 +424,18 @@ static void parameter_put(buf *out, const char *key, uint32_t number, const uint
 {
     size_t entry = pb_open(out, TENSOR_PARAMETERS);
     pb_put_str(out, MAP_KEY, str_of(key));
-    size_t parameter = pb_open(out, MAP_VALUE);
+    size_t value_at = pb_open(out, MAP_VALUE);
     if (v) pb_put_u64(out, number, *v);
     else pb_put_str(out, number, text);
-    pb_close(out, parameter);
+    pb_close(out, value_at);
     pb_close(out, entry);
 }
 
 static void memory_put(buf *out, const infer_memory *m)
 {
-    parameter_put(out, "shared_memory_region", PARAMETER_STRING, NULL, m->region);
-    if (m->offset) parameter_put(out, "shared_memory_offset", PARAMETER_INT64, &m->offset, m->region);
-    parameter_put(out, "shared_memory_byte_size", PARAMETER_INT64, &m->bytes, m->region);
+    parameter_put(out, "shared_memory_region", PARAMETER_PB_STRING, NULL, m->region);
+    if (m->offset) parameter_put(out, "shared_memory_offset", PARAMETER_PB_INT64, &m->offset, m->region);
+    parameter_put(out, "shared_memory_byte_size", PARAMETER_PB_INT64, &m->bytes, m->region);
 }
 
 static err_code output_put(infer *r, uint32_t i, bool typed, err *e)

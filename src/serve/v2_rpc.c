@@ -1,12 +1,15 @@
 #include "serve/v2_rpc.h"
 
-#include "base/log.h"
 #include "base/version.h"
-#include "os/clock.h"
+#include "serve/log_setting.h"
+#include "serve/model_config.h"
+#include "serve/statistic.h"
+#include "serve/v2_rest.h"
 #include "wire/pb_fields.h"
 
 enum {
     MAP_KEY = 1, MAP_VALUE = 2,
+    TRACE_VALUES_MAX = 8,      /* of one trace setting */
     REGIONS_MEMORY = 2 << 20   /* for the list of shared memory's, each with two strings of SHM_NAME_MAX */
 };
 
@@ -48,12 +51,10 @@ err_code v2_rpc_model_ready(endpoints *s, str request, buf *reply, err *e)
 
 err_code v2_rpc_server_metadata(endpoints *s, str request, buf *reply, err *e)
 {
-    static const char *const extensions[] = {"binary_tensor_data", "model_configuration", "model_repository",
-                                             "statistics", "logging", "classification", "system_shared_memory"};
     (void)s, (void)request, (void)e;
     pb_put_str(reply, 1, STR("proa"));
     pb_put_str(reply, 2, STR(PROA_VERSION));
-    for (size_t i = 0; i < COUNTOF(extensions); i++) pb_put_str(reply, 3, str_of(extensions[i]));
+    for (size_t i = 0; v2_extensions[i]; i++) pb_put_str(reply, 3, str_of(v2_extensions[i]));
     return ERR_OK;
 }
 
@@ -87,41 +88,13 @@ err_code v2_rpc_model_metadata(endpoints *s, str request, buf *reply, err *e)
 
 /* ---- model configuration ---- */
 
-/* Triton's enum DataType. */
-static int64_t config_type(dtype t)
-{
-    static const uint8_t types[DT_COUNT] = {
-        [DT_BOOL] = 1, [DT_U8] = 2,  [DT_U16] = 3,  [DT_U32] = 4,  [DT_U64] = 5,  [DT_I8] = 6,      [DT_I16] = 7,
-        [DT_I32] = 8,  [DT_I64] = 9, [DT_F16] = 10, [DT_F32] = 11, [DT_F64] = 12, [DT_STRING] = 13, [DT_BF16] = 14,
-    };
-    return types[t];
-}
-
-static void config_io_put(buf *reply, uint32_t number, uint32_t dims_number, const model_io *io)
-{
-    size_t opened = pb_open(reply, number);
-    pb_put_str(reply, 1, io->name);
-    pb_put_i64(reply, 2, config_type(io->type));
-    pb_put_packed_i64(reply, dims_number, io->shape.dim, io->shape.rank);
-    pb_close(reply, opened);
-}
-
 err_code v2_rpc_model_config(endpoints *s, str request, buf *reply, err *e)
 {
     served *m;
     err_code rc = model_read(s, request, "ModelConfigRequest", &m, e);
     if (rc) return rc;
     size_t config = pb_open(reply, 1);
-    pb_put_str(reply, 1, m->name);
-    pb_put_str(reply, 2, STR("onnxruntime_onnx"));   /* what clients know such a model by */
-    size_t policy = pb_open(reply, 3), latest = pb_open(reply, 1);
-    pb_put_u64(reply, 1, 1);
-    pb_close(reply, latest);
-    pb_close(reply, policy);
-    for (uint32_t i = 0; i < model_input_count(m->model); i++) config_io_put(reply, 5, 4, model_input(m->model, i));
-    for (uint32_t i = 0; i < model_output_count(m->model); i++) config_io_put(reply, 6, 3, model_output(m->model, i));
-    pb_put_str(reply, 8, STR("model.onnx"));
-    pb_put_str(reply, 17, STR("onnxruntime"));
+    model_config_put(reply, m);
     pb_close(reply, config);
     return ERR_OK;
 }
@@ -136,36 +109,19 @@ static void duration_put(buf *reply, uint32_t number, uint64_t count, uint64_t n
     pb_close(reply, opened);
 }
 
-/* InferStatistics: success, fail, queue, compute_input, compute_infer, compute_output, cache_hit, cache_miss. */
-static void statistics_put(buf *reply, const metrics_model *m)
-{
-    const metric_histogram *const parts[] = {&m->total,      &m->failed,  &m->queue_wait,
-                                             &m->preprocess, &m->predict, &m->postprocess};
-    size_t opened = pb_open(reply, 6);
-    for (uint32_t i = 0; i < COUNTOF(parts); i++) {
-        uint64_t count, ns;
-        metric_sum(parts[i], &count, &ns);
-        duration_put(reply, i + 1, count, ns);
-    }
-    duration_put(reply, 7, 0, 0);
-    duration_put(reply, 8, 0, 0);
-    pb_close(reply, opened);
-}
-
 static void model_statistics_put(buf *reply, served *m)
 {
-    uint64_t successes, runs, ns, last_ms = 0;
-    uint64_t last_ns = atomic_load_explicit(&m->metrics.last_ns, memory_order_relaxed);
-    if (last_ns) last_ms = (clock_wall_us() - (clock_now_ns() - last_ns) / 1000) / 1000;
-    metric_sum(&m->metrics.total, &successes, &ns);
-    metric_sum(&m->metrics.predict, &runs, &ns);
+    statistic st;
+    statistic_read(&st, &m->metrics);
     size_t opened = pb_open(reply, 1);
     pb_put_str(reply, 1, m->name);
     pb_put_str(reply, 2, m->version);
-    pb_put_u64(reply, 3, last_ms);
-    pb_put_u64(reply, 4, successes);
-    pb_put_u64(reply, 5, runs);
-    statistics_put(reply, &m->metrics);
+    pb_put_u64(reply, 3, st.last_ms);
+    pb_put_u64(reply, 4, st.inferences);
+    pb_put_u64(reply, 5, st.executions);
+    size_t parts = pb_open(reply, 6);
+    for (uint32_t i = 0; i < STATISTIC_PARTS_MAX; i++) duration_put(reply, i + 1, st.parts[i].count, st.parts[i].ns);
+    pb_close(reply, parts);
     pb_close(reply, opened);
 }
 
@@ -324,72 +280,64 @@ err_code v2_rpc_cuda_memory_unregister(endpoints *s, str request, buf *reply, er
 
 /* ---- settings ---- */
 
-/* Triton's names and its values for "no tracing". */
+/* One entry of map<string, SettingValue>: a list of strings, empty to clear it. */
+static err_code trace_entry_read(trace_change *to, pb entry, err *e)
+{
+    str name = STR(""), values[TRACE_VALUES_MAX];
+    size_t count = 0;
+    pb list;
+    pb_field f;
+    pb_init(&list, "", 0);
+    while (pb_next(&entry, &f)) {
+        if (f.number == MAP_KEY) name = pb_text(&entry, &f);
+        if (f.number == MAP_VALUE) list = pb_sub(&entry, &f);
+    }
+    while (pb_next(&list, &f)) {
+        if (f.number != 1) continue;
+        if (count == TRACE_VALUES_MAX)
+            return err_set(e, ERR_INVALID, "settings: expected at most %d values of one", TRACE_VALUES_MAX);
+        values[count++] = pb_text(&list, &f);
+    }
+    err_code rc = pb_check(&entry, "settings", e);
+    if (rc == ERR_OK) rc = pb_check(&list, "settings", e);
+    return rc ? rc : trace_change_add(to, name, values, count, e);
+}
+
+static err_code trace_request_read(str request, str *ret_model, trace_change *ret, bool *ret_any, err *e)
+{
+    pb m;
+    pb_field f;
+    err_code rc = ERR_OK;
+    pb_init(&m, request.p, request.len);
+    while (rc == ERR_OK && pb_next(&m, &f)) {
+        if (f.number == 2) *ret_model = pb_text(&m, &f);
+        if (f.number != 1) continue;
+        rc = trace_entry_read(ret, pb_sub(&m, &f), e);
+        *ret_any = true;
+    }
+    return rc ? rc : pb_check(&m, "TraceSettingRequest", e);
+}
+
 err_code v2_rpc_trace_setting(endpoints *s, str request, buf *reply, err *e)
 {
-    static const char *const rows[][2] = {{"trace_level", "OFF"}, {"trace_rate", "1000"}, {"trace_count", "-1"},
-                                          {"log_frequency", "0"}, {"trace_file", ""},     {"trace_mode", "triton"}};
-    pb_fields q;
-    served *m;
-    pb_fields_read(&q, request);
-    str name = pb_fields_text(&q, 2);
-    err_code rc = pb_fields_check(&q, "TraceSettingRequest", e);
-    if (rc == ERR_OK && name.len) rc = repository_find(s->models, name, STR(""), &m, e);
-    if (rc == ERR_OK && pb_fields_has(&q, 1)) rc = err_set(e, ERR_UNSUPPORTED, "trace settings cannot be changed");
-    for (size_t i = 0; i < COUNTOF(rows) && rc == ERR_OK; i++) {
+    trace_settings settings = {.own = NULL};
+    trace_change change = {.set = 0};
+    str of = STR(""), text;
+    bool any = false;
+    const char *name;
+    char room[24];
+    err_code rc = trace_request_read(request, &of, &change, &any, e);
+    if (rc == ERR_OK) rc = v2_trace_settings(s, of, &settings, e);
+    if (rc == ERR_OK && any) rc = trace_setting_apply(&settings, &change, e);
+    for (size_t i = 0; rc == ERR_OK && trace_setting_text(&settings, i, &name, &text, room); i++) {
         size_t entry = pb_open(reply, 1);
-        pb_put_str(reply, MAP_KEY, str_of(rows[i][0]));
+        pb_put_str(reply, MAP_KEY, str_of(name));
         size_t setting = pb_open(reply, MAP_VALUE);
-        pb_put_str(reply, 1, str_of(rows[i][1]));
+        pb_put_str(reply, 1, text);
         pb_close(reply, setting);
         pb_close(reply, entry);
     }
     return rc;
-}
-
-/* Settings of a log that knows levels: the lowest one that is written. */
-typedef struct {
-    bool verbose, info, warning;
-} log_wish;
-
-static log_wish log_now(void)
-{
-    log_level l = log_level_now();
-    return (log_wish){.verbose = l <= LOG_DEBUG, .info = l <= LOG_INFO, .warning = l <= LOG_WARN};
-}
-
-static log_level level_of(const log_wish *w)
-{
-    return w->verbose ? LOG_DEBUG : w->info ? LOG_INFO : w->warning ? LOG_WARN : LOG_ERROR;
-}
-
-/* One entry of map<string, SettingValue>; the value is a bool, a number or a string. */
-static err_code log_setting_read(pb entry, log_wish *w, err *e)
-{
-    pb_fields v = {.has = {false}};
-    pb_field f;
-    str key = STR("");
-    while (pb_next(&entry, &f)) {
-        if (f.number == MAP_KEY) key = pb_text(&entry, &f);
-        if (f.number == MAP_VALUE) pb_fields_read(&v, pb_bytes(&entry, &f));
-    }
-    bool on = pb_fields_bool(&v, 1);
-    uint64_t number = pb_fields_u64(&v, 2);
-    str text = pb_fields_text(&v, 3);
-    err_code rc = pb_check(&entry, "settings", e);
-    if (rc == ERR_OK) rc = pb_fields_check(&v, "settings", e);
-    if (rc) return rc;
-    if (str_is(key, "log_info")) w->info = on;
-    else if (str_is(key, "log_warning")) w->warning = on;
-    else if (str_is(key, "log_verbose_level")) w->verbose = number > 0;
-    else if (str_is(key, "log_error") && !on) return err_set(e, ERR_UNSUPPORTED, "log_error: errors are always logged");
-    else if (str_is(key, "log_file") && text.len)
-        return err_set(e, ERR_UNSUPPORTED, "log_file: the log goes to standard error, as it was started");
-    else if (str_is(key, "log_format") && !str_is(text, "default"))
-        return err_set(e, ERR_UNSUPPORTED, "log_format: expected 'default', got '" STR_FMT "'", STR_ARG(text));
-    else if (!str_is(key, "log_error") && !str_is(key, "log_file") && !str_is(key, "log_format"))
-        return err_set(e, ERR_INVALID, "settings: unknown setting '" STR_FMT "'", STR_ARG(key));
-    return ERR_OK;
 }
 
 static void log_setting_put(buf *reply, const char *key, uint32_t number, uint64_t v, const char *text)
@@ -405,27 +353,33 @@ static void log_setting_put(buf *reply, const char *key, uint32_t number, uint64
 
 err_code v2_rpc_log_settings(endpoints *s, str request, buf *reply, err *e)
 {
+    static const parameter_fields fields = {.on = 1, .u64 = 2, .text = 3};
     (void)s;
-    log_wish w = log_now();
+    log_setting to;
     pb m;
     pb_field f;
     bool changed = false;
     err_code rc = ERR_OK;
+    log_setting_now(&to);
     pb_init(&m, request.p, request.len);
     while (rc == ERR_OK && pb_next(&m, &f)) {
+        str key;
+        parameter v = {.kind = PARAMETER_NONE};
         if (f.number != 1) continue;
-        rc = log_setting_read(pb_sub(&m, &f), &w, e);
+        rc = parameter_of_pb(pb_sub(&m, &f), &fields, "settings", &key, &v, e);
+        if (v.kind == PARAMETER_NONE) v.kind = PARAMETER_OTHER;   /* there is no null here, as in Triton */
+        if (rc == ERR_OK) rc = log_setting_take(&to, key, &v, e);
         changed = true;
     }
     if (rc == ERR_OK) rc = pb_check(&m, "LogSettingsRequest", e);
     if (rc) return rc;
-    if (changed) log_level_set(level_of(&w));
-    w = log_now();
+    if (changed) log_setting_apply(&to);
+    log_setting_now(&to);
     log_setting_put(reply, "log_file", 3, 0, "");
-    log_setting_put(reply, "log_info", 1, w.info, NULL);
-    log_setting_put(reply, "log_warning", 1, w.warning, NULL);
-    log_setting_put(reply, "log_error", 1, true, NULL);
-    log_setting_put(reply, "log_verbose_level", 2, w.verbose, NULL);
-    log_setting_put(reply, "log_format", 3, 0, "default");
+    log_setting_put(reply, "log_info", 1, to.info, NULL);
+    log_setting_put(reply, "log_warning", 1, to.warning, NULL);
+    log_setting_put(reply, "log_error", 1, to.error, NULL);
+    log_setting_put(reply, "log_verbose_level", 2, to.verbose, NULL);
+    log_setting_put(reply, "log_format", 3, 0, log_setting_format(&to));
     return ERR_OK;
 }

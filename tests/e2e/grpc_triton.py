@@ -185,14 +185,19 @@ def repository_statistics_and_settings(client, _):
     fails(lambda: client.load_model("tiny"), "UNIMPLEMENTED", "models are chosen at start")
     fails(lambda: client.unload_model("tiny"), "UNIMPLEMENTED", "models are chosen at start")
     fails(lambda: client.load_model("none"), "NOT_FOUND", "does not exist")
+    rate = lambda reply: reply["settings"]["trace_rate"]["value"]
     assert client.get_trace_settings(as_json=True)["settings"]["trace_level"]["value"] == ["OFF"]
-    fails(lambda: client.update_trace_settings(settings={"trace_rate": "1"}), "UNIMPLEMENTED", "trace settings cannot be changed")
+    assert rate(client.update_trace_settings("tiny", {"trace_rate": "7"}, as_json=True)) == ["7"]
+    assert rate(client.get_trace_settings("tiny", as_json=True)) == ["7"] and rate(client.get_trace_settings(as_json=True)) == ["1000"]
+    assert rate(client.update_trace_settings("tiny", {"trace_rate": None}, as_json=True)) == ["1000"]
+    fails(lambda: client.update_trace_settings(settings={"trace_rate": "x"}), "INVALID_ARGUMENT", "Unable to parse 'trace_rate', got: x")
+    fails(lambda: client.update_trace_settings(settings={"trace_file": "/tmp/x"}), "UNIMPLEMENTED", "trace file location can not be updated")
     settings = client.get_log_settings(as_json=True)["settings"]
     assert settings["log_error"] == {"bool_param": True} and settings["log_format"] == {"string_param": "default"}
     assert client.update_log_settings({"log_verbose_level": 1}, as_json=True)["settings"]["log_verbose_level"] == {"uint32_param": 1}
     changed = client.update_log_settings({"log_verbose_level": 0, "log_info": True}, as_json=True)["settings"]
     assert changed["log_verbose_level"] == {"uint32_param": 0} and changed["log_info"] == {"bool_param": True}
-    fails(lambda: client.update_log_settings({"log_file": "/tmp/x"}), "UNIMPLEMENTED", "log_file")
+    fails(lambda: client.update_log_settings({"log_file": "/tmp/x"}), "UNIMPLEMENTED", "log file location can not be updated")
     fails(lambda: client.update_log_settings({"log_nothing": True}), "INVALID_ARGUMENT", "unknown setting 'log_nothing'")
 
 

@@ -116,7 +116,6 @@ static void what_cannot_be_is_refused_by_name(void)
     CHECK_STR(ASK(v2_rpc_cuda_memory_unregister, "\x0a\1a"), "ok ");
     CHECK(strncmp(ASK(v2_rpc_trace_setting, ""), "ok ", 3) == 0 && reply_has("trace_level") && reply_has("OFF"));
     CHECK_STR(ASK(v2_rpc_trace_setting, "\x12\1?"), "404 Model with name ? does not exist.");
-    CHECK_STR(ASK(v2_rpc_trace_setting, "\x0a\4\x0a\1a\x12"), "501 trace settings cannot be changed");
 }
 
 static void regions_come_and_go(void)
@@ -180,13 +179,72 @@ static void the_logs_level_may_be_set(void)
     CHECK(strncmp(set_log("log_warning", 1, 0, NULL), "ok ", 3) == 0 && log_level_now() == LOG_ERROR);
     CHECK(strncmp(set_log("log_warning", 1, 1, NULL), "ok ", 3) == 0 && log_level_now() == LOG_WARN);
     CHECK(strncmp(set_log("log_format", 3, 0, "default"), "ok ", 3) == 0 && log_level_now() == LOG_WARN);
-    CHECK_STR(set_log("log_error", 1, 0, NULL), "501 log_error: errors are always logged");
-    CHECK_STR(set_log("log_file", 3, 0, "/x"), "501 log_file: the log goes to standard error, as it was started");
-    CHECK_STR(set_log("log_format", 3, 0, "ISO8601"), "501 log_format: expected 'default', got 'ISO8601'");
+    CHECK(strncmp(set_log("log_error", 1, 0, NULL), "ok ", 3) == 0 && !log_level_on(LOG_ERROR));
+    CHECK(strncmp(set_log("log_error", 1, 1, NULL), "ok ", 3) == 0 && log_level_on(LOG_ERROR));
+    CHECK(strncmp(set_log("log_format", 3, 0, "ISO8601"), "ok ", 3) == 0 && log_plain_now());
+    CHECK(strncmp(set_log("log_format", 3, 0, "default"), "ok ", 3) == 0 && !log_plain_now());
+    CHECK_STR(set_log("log_file", 3, 0, "/x"), "501 log file location can not be updated through network protocol");
+    CHECK_STR(set_log("log_info", 2, 1, NULL), "400 expect boolean for 'log_info'");
+    CHECK_STR(set_log("log_verbose_level", 1, 1, NULL), "400 expect unsigned int32 for 'log_verbose_level'");
     CHECK_STR(set_log("log_x", 1, 1, NULL), "400 settings: unknown setting 'log_x'");
-    CHECK_STR(ASK(v2_rpc_log_settings, "\x08\1"), "400 settings: unknown setting ''");
+    CHECK(strncmp(ASK(v2_rpc_log_settings, "\x08\1"), "400 ", 4) == 0);
     CHECK(log_level_now() == LOG_WARN);
     log_level_set(before);
+}
+
+/* {"trace_rate": value, or nothing} of `model`. */
+static const char *set_rate(const char *of, const char *rate)
+{
+    buf b;
+    buf_init(&b, 500);
+    size_t entry = pb_open(&b, 1);
+    pb_put_str(&b, 1, STR("trace_rate"));
+    size_t to = pb_open(&b, 2);
+    if (rate) pb_put_str(&b, 1, str_of(rate));
+    pb_close(&b, to);
+    pb_close(&b, entry);
+    pb_put_str(&b, 2, str_of(of));
+    const char *got = say(v2_rpc_trace_setting, b.p, b.len);
+    buf_fini(&b);
+    return got;
+}
+
+static void trace_settings_are_rests_own(void)
+{
+    static const char on[] = "{\"trace_level\":[\"TIMESTAMPS\"]}";
+    CHECK(strncmp(set_rate("m", "7"), "ok ", 3) == 0 && reply_has("\x0a\x01" "7"));
+    CHECK(strstr(http_rig_get(&rig, "/v2/models/m/trace/setting"), "\"trace_rate\":\"7\""));
+    CHECK(strstr(http_rig_get(&rig, "/v2/trace/setting"), "\"trace_rate\":\"1000\""));
+    CHECK(strncmp(set_rate("", "9"), "ok ", 3) == 0 && reply_has("\x0a\x01" "9"));
+    CHECK(strncmp(set_rate("m", NULL), "ok ", 3) == 0 && reply_has("\x0a\x01" "9"));
+    CHECK_STR(set_rate("m", "x"), "400 Unable to parse 'trace_rate', got: x");
+    CHECK_STR(set_rate("?", "1"), "404 Model with name ? does not exist.");
+    CHECK(strncmp(set_rate("", NULL), "ok ", 3) == 0 && reply_has("\x0a\x04" "1000"));
+    const char *got = http_rig_post(&rig, "/v2/models/m/trace/setting", "", on, sizeof on - 1);
+    CHECK(strstr(got, "trace file name is not given"));
+    CHECK(strncmp(http_rig_post(&rig, "/v2/models/q/trace/setting", "", "{}", 2), "404 ", 4) == 0);
+}
+
+static void rest_says_what_grpc_says(void)
+{
+    const char *got = http_rig_get(&rig, "/v2/models/m/config");
+    CHECK(strncmp(got, "200 OK", 6) == 0 && strstr(got, "\"data_type\":\"TYPE_FP32\",\"format\":\"FORMAT_NONE\","
+                                                        "\"dims\":[-1,2],"));
+    CHECK(strstr(got, "\"instance_group\":[{\"name\":\"m_0\",\"kind\":\"KIND_CPU\""));
+    CHECK(strncmp(http_rig_get(&rig, "/v2/models/m/versions/2/config"), "404 ", 4) == 0);
+    got = http_rig_get(&rig, "/v2/models/m/stats");
+    CHECK(strstr(got, "{\"model_stats\":[{\"name\":\"m\",\"version\":\"1\",\"last_inference\":"));
+    CHECK(strstr(got, "\"inference_count\":1,\"execution_count\":1,") && !strstr(got, "\"name\":\"n\""));
+    CHECK(strstr(got, "\"cache_miss\":{\"count\":0,\"ns\":0}},\"response_stats\":{},\"batch_stats\":[],"));
+    CHECK(strstr(http_rig_get(&rig, "/v2/models/stats"), "},{\"name\":\"n\",\"version\":\"1\""));
+    CHECK(strncmp(http_rig_get(&rig, "/v2/models/m/versions/2/stats"), "404 ", 4) == 0);
+    CHECK(strstr(http_rig_post(&rig, "/v2/repository/index", "", "{\"ready\":true}", 14),
+                 "[{\"name\":\"m\",\"version\":\"1\",\"state\":\"READY\"},{\"name\":\"n\","));
+    CHECK(strstr(http_rig_post(&rig, "/v2/repository/index", "", "{\"ready\":1}", 11), "ready: expected"));
+    CHECK(strstr(http_rig_post(&rig, "/v2/cudasharedmemory/region/r/register", "", "{}", 2), "501 Not Implemented"));
+    CHECK(strstr(http_rig_post(&rig, "/v2/cudasharedmemory/unregister", "", "", 0), "200 OK"));
+    CHECK(strstr(http_rig_get(&rig, "/v2/cudasharedmemory/region/r/status"), "Unable to find shared memory region"));
+    CHECK(strstr(http_rig_get(&rig, "/v2/logging"), "{\"log_file\":\"\",\"log_info\":"));
 }
 
 static void reflection_finds_files_by_name_and_symbol(void)
@@ -228,7 +286,8 @@ int main(void)
     static const test_case cases[] = {
         TEST(health_follows_the_server), TEST(metadata_names_inputs_and_outputs), TEST(statistics_count_what_was_asked),
         TEST(what_cannot_be_is_refused_by_name), TEST(the_logs_level_may_be_set),
-        TEST(regions_come_and_go), TEST(reflection_finds_files_by_name_and_symbol),
+        TEST(trace_settings_are_rests_own), TEST(rest_says_what_grpc_says), TEST(regions_come_and_go),
+        TEST(reflection_finds_files_by_name_and_symbol),
     };
     int status = test_main(cases, COUNTOF(cases));
     http_rig_stop(&rig);

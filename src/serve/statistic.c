@@ -1,0 +1,40 @@
+#include "serve/statistic.h"
+
+#include "os/clock.h"
+#include "wire/json_text.h"
+
+static statistic_part part(const char *name, const metric_histogram *h)
+{
+    statistic_part p = {.name = name};
+    metric_sum(h, &p.count, &p.ns);
+    return p;
+}
+
+void statistic_read(statistic *ret, const metrics_model *m)
+{
+    uint64_t last_ns = atomic_load_explicit(&m->last_ns, memory_order_relaxed);
+    *ret = (statistic){.parts = {
+#define X(name, member) part(name, &m->member),
+        STATISTIC_PARTS(X)
+#undef X
+        {.name = "cache_hit"}, {.name = "cache_miss"}}};
+    if (last_ns) ret->last_ms = (clock_wall_us() - (clock_now_ns() - last_ns) / 1000) / 1000;
+    ret->inferences = ret->parts[0].count;
+    ret->executions = part("", &m->predict).count;
+}
+
+void statistic_print(buf *out, const served *m)
+{
+    statistic s;
+    statistic_read(&s, &m->metrics);
+    buf_put_z(out, "{\"name\":");
+    json_text_put(out, m->name);
+    buf_put_z(out, ",\"version\":");
+    json_text_put(out, m->version);
+    buf_printf(out, ",\"last_inference\":%llu,\"inference_count\":%llu,\"execution_count\":%llu,\"inference_stats\":{",
+               (unsigned long long)s.last_ms, (unsigned long long)s.inferences, (unsigned long long)s.executions);
+    for (size_t i = 0; i < STATISTIC_PARTS_MAX; i++)
+        buf_printf(out, "%s\"%s\":{\"count\":%llu,\"ns\":%llu}", i ? "," : "", s.parts[i].name,
+                   (unsigned long long)s.parts[i].count, (unsigned long long)s.parts[i].ns);
+    buf_put_z(out, "},\"response_stats\":{},\"batch_stats\":[],\"memory_usage\":[]}");
+}

@@ -1,0 +1,145 @@
+#include "serve/v2_rest.h"
+
+#include "serve/log_setting.h"
+#include "serve/model_config.h"
+#include "serve/statistic.h"
+#include "wire/json.h"
+#include "wire/json_text.h"
+
+enum { BODY_MEMORY = 64 << 10 };   /* of a request that has a member or two */
+
+const char *const v2_extensions[] = {
+    "classification",      "model_repository", "schedule_policy", "model_configuration", "system_shared_memory",
+    "binary_tensor_data", "parameters",       "statistics",      "trace",               "logging",
+    "generate",           NULL};
+
+static err_code find(endpoints *s, const route_args *args, served **ret, err *e)
+{
+    return repository_find(s->models, args->model, args->version, ret, e);
+}
+
+/* Without a name: of all models. */
+err_code v2_rest_statistics(endpoints *s, const route_args *args, str body, buf *reply, err *e)
+{
+    (void)body;
+    served *m = NULL;
+    err_code rc = args->model.len ? find(s, args, &m, e) : ERR_OK;
+    if (rc) return rc;
+    buf_put_z(reply, "{\"model_stats\":[");
+    if (m) statistic_print(reply, m);
+    for (size_t i = 0; !m && i < repository_count(s->models); i++) {
+        if (i) buf_put_byte(reply, ',');
+        statistic_print(reply, repository_at(s->models, i));
+    }
+    buf_put_z(reply, "]}");
+    return ERR_OK;
+}
+
+err_code v2_rest_config(endpoints *s, const route_args *args, str body, buf *reply, err *e)
+{
+    (void)body;
+    served *m;
+    err_code rc = find(s, args, &m, e);
+    if (rc == ERR_OK) model_config_print(reply, m);
+    return rc;
+}
+
+/* {"ready": true}, all of which may be left out. */
+static err_code index_read(str body, bool *ret, err *e)
+{
+    arena a;
+    yyjson_val *root;
+    if (body.len == 0) return ERR_OK;
+    arena_init(&a, NULL, 0, BODY_MEMORY);
+    err_code rc = json_parse(body, &(json_opts){.memory = &a}, &root, e);
+    if (rc == ERR_OK) rc = json_obj(root, "request", e);
+    yyjson_val *ready = rc == ERR_OK ? yyjson_obj_get(root, "ready") : NULL;
+    if (ready) rc = json_bool(ready, "ready", ret, e);
+    arena_fini(&a);
+    return rc;
+}
+
+err_code v2_rest_index(endpoints *s, const route_args *args, str body, buf *reply, err *e)
+{
+    (void)args;
+    bool ready = false;   /* all of them are */
+    err_code rc = index_read(body, &ready, e);
+    if (rc) return rc;
+    buf_put_byte(reply, '[');
+    for (size_t i = 0; i < repository_count(s->models); i++) {
+        const served *m = repository_at(s->models, i);
+        buf_put_z(reply, i ? ",{\"name\":" : "{\"name\":");
+        json_text_put(reply, m->name);
+        buf_put_z(reply, ",\"version\":");
+        json_text_put(reply, m->version);
+        buf_put_z(reply, ",\"state\":\"READY\"}");
+    }
+    buf_put_byte(reply, ']');
+    return ERR_OK;
+}
+
+err_code v2_trace_settings(endpoints *s, str of, trace_settings *ret, err *e)
+{
+    served *m = NULL;
+    err_code rc = of.len ? repository_find(s->models, of, STR(""), &m, e) : ERR_OK;
+    if (rc) return rc;
+    *ret = (trace_settings){
+        .own = m ? m->trace : &s->trace, .server = m ? &s->trace : NULL, .file = s->trace_file};
+    return ERR_OK;
+}
+
+err_code v2_rest_trace(endpoints *s, const route_args *args, str body, buf *reply, err *e)
+{
+    (void)body;
+    trace_settings settings;
+    err_code rc = v2_trace_settings(s, args->model, &settings, e);
+    if (rc == ERR_OK) trace_setting_print(reply, &settings);
+    return rc;
+}
+
+err_code v2_rest_trace_set(endpoints *s, const route_args *args, str body, buf *reply, err *e)
+{
+    trace_settings settings;
+    err_code rc = v2_trace_settings(s, args->model, &settings, e);
+    if (rc == ERR_OK) rc = trace_setting_read(&settings, body, e);
+    if (rc == ERR_OK) trace_setting_print(reply, &settings);
+    return rc;
+}
+
+err_code v2_rest_log(endpoints *s, const route_args *args, str body, buf *reply, err *e)
+{
+    (void)s, (void)args, (void)body, (void)e;
+    log_setting_print(reply);
+    return ERR_OK;
+}
+
+err_code v2_rest_log_set(endpoints *s, const route_args *args, str body, buf *reply, err *e)
+{
+    (void)s, (void)args;
+    err_code rc = log_setting_read(body, e);
+    if (rc == ERR_OK) log_setting_print(reply);
+    return rc;
+}
+
+/* ---- CUDA shared memory: there is none, and scripts begin with giving back what they may have left ---- */
+
+err_code v2_rest_cuda_status(endpoints *s, const route_args *args, str body, buf *reply, err *e)
+{
+    (void)s, (void)body;
+    if (args->region.len)
+        return err_set(e, ERR_NOT_FOUND, "Unable to find shared memory region: '" STR_FMT "'", STR_ARG(args->region));
+    buf_put_z(reply, "[]");
+    return ERR_OK;
+}
+
+err_code v2_rest_cuda_register(endpoints *s, const route_args *args, str body, buf *reply, err *e)
+{
+    (void)s, (void)args, (void)body, (void)reply;
+    return err_set(e, ERR_UNSUPPORTED, "CUDA shared memory is not supported: models run on the CPU");
+}
+
+err_code v2_rest_cuda_unregister(endpoints *s, const route_args *args, str body, buf *reply, err *e)
+{
+    (void)s, (void)args, (void)body, (void)reply, (void)e;
+    return ERR_OK;
+}
