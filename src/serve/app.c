@@ -19,7 +19,7 @@ typedef struct {
     thread thread;
     loop *loop;
     endpoint_pools pools;
-    loop_msg stop, leave;
+    loop_msg stop, leave, drain;
     bool started, stopped;
     err failure;
 } lane; /* a loop, its thread, its requests */
@@ -67,9 +67,19 @@ static void drained(void *ctx)
     loop_stop(a->loops[0]);
 }
 
+static void drain_here(loop *on, loop_msg *m)
+{
+    (void)on;
+    endpoint_pools_drain(&((lane *)(void *)((char *)m - offsetof(lane, drain)))->pools);
+}
+
 static void notice_over(loop_timer *t)
 {
     app *a = (app *)(void *)((char *)t - offsetof(app, notice));
+    for (size_t i = 0; i < a->lane_count; i++) {
+        a->lanes[i].drain.run = drain_here;
+        loop_post(a->loops[i], &a->lanes[i].drain);
+    }
     server_drain(a->server, a->conf->drain_wait_ms * 1000, drained, a);
 }
 

@@ -394,6 +394,7 @@ void endpoint_pools_fini(endpoint_pools *p)
 }
 
 void endpoint_pools_leave(endpoint_pools *p) { rpc_pool_leave(p->rpcs); }
+void endpoint_pools_drain(endpoint_pools *p) { rpc_pool_drain(p->rpcs); }
 
 bool endpoints_begin(void *ctx, const http_request *req)
 {

@@ -48,5 +48,6 @@ typedef struct {
 err_code endpoint_pools_init(endpoint_pools *p, const endpoint_pools_opts *opts, err *e) MUST_USE; /* one per loop */
 void endpoint_pools_fini(endpoint_pools *p); /* half-built, too; everything was answered */
 void endpoint_pools_leave(endpoint_pools *p); /* on the loop, behind endpoints_leave(): who watches is told */
+void endpoint_pools_drain(endpoint_pools *p); /* on the loop, when the server drains: idle streams end */
 
 #endif

@@ -44,22 +44,25 @@ typedef struct rpc {
     buf rest;                     /* came while RPC_ASKS_MAX were under way; read up to rest_at */
     size_t rest_at;
     uint64_t deadline_us;         /* 0 = none */
+    uint64_t moved_us;            /* when something came or went last */
     loop_timer timer, turn;       /* for the deadline; to go on with the rest when the others have had their turn */
     bool timed;                   /* the first is set */
     bool entered;                 /* its own code runs: that ends with settle() */
     bool whole;                   /* all messages have come */
     bool begun, blocked;          /* the reply has begun; the client does not take more of it now */
     bool strict;                  /* a message that fails ends the stream */
-    bool watching, ended;
+    bool ended;
     err failure;                  /* ended with it */
-    struct rpc *prev, *next;      /* among those that watch, or in the pool (next) */
+    struct rpc **in;              /* the pool's list where it is: those that watch, or streams; NULL = in none */
+    struct rpc *prev, *next;      /* there, or in the pool (next) */
 } rpc;
 
 struct rpc_pool {
     ask_opts opts;
     ask_pool *asks;
-    rpc *idle, *watching;
+    rpc *idle, *watching, *streams;   /* streams: of any number of messages */
     uint32_t idle_count;
+    loop_timer sweep;             /* while the server drains: when streams that rest end */
     buf message, details;         /* of the trailers at hand */
 };
 
@@ -93,6 +96,7 @@ void rpc_pool_free(rpc_pool *p)
         p->idle = c->next;
         rpc_free(c);
     }
+    loop_timer_cancel(p->opts.on, &p->sweep);
     ask_pool_free(p->asks);
     buf_fini(&p->message);
     buf_fini(&p->details);
@@ -114,12 +118,21 @@ static rpc *take(rpc_pool *p)
     return c;
 }
 
-static void watch_end(rpc *c)
+static void list_put(rpc *c, rpc **list)
 {
-    if (!c->watching) return;
-    *(c->prev ? &c->prev->next : &c->pool->watching) = c->next;
+    c->in = list;
+    c->prev = NULL;
+    c->next = *list;
+    if (c->next) c->next->prev = c;
+    *list = c;
+}
+
+static void list_drop(rpc *c)
+{
+    if (!c->in) return;
+    *(c->prev ? &c->prev->next : c->in) = c->next;
     if (c->next) c->next->prev = c->prev;
-    c->watching = false;
+    c->in = NULL;
 }
 
 /* Its call was answered. */
@@ -128,7 +141,7 @@ static void give(rpc *c)
     rpc_pool *p = c->pool;
     loop_timer_cancel(p->opts.on, &c->timer);
     loop_timer_cancel(p->opts.on, &c->turn);
-    watch_end(c);
+    list_drop(c);
     if (c->reading) ask_give(c->reading);
     while (c->first) {
         ask *a = c->first;
@@ -199,6 +212,13 @@ static void fail(rpc *c, const err *e)
     if (c->ended) return;
     c->ended = true;
     c->failure = *e;
+}
+
+static err server_leaves(void)
+{
+    err e;
+    err_set(&e, ERR_UNAVAILABLE, "the server is leaving");
+    return e;
 }
 
 static bool is_stream(const rpc *c) { return c->method->kind >= RPC_EACH; }
@@ -317,7 +337,7 @@ static void end_check(rpc *c)
     err e;
     if (c->ended || !c->whole || c->rest.len) return;
     if (grpc_reader_end(&c->reader, &e)) fail(c, &e);
-    else if (!c->reading && !c->first && !c->watching) c->ended = true;
+    else if (!c->reading && !c->first && c->in != &c->pool->watching) c->ended = true;
 }
 
 /* What was answered goes out in order, what waited is read: some of it, then the other calls have their turn.  True =
@@ -356,6 +376,7 @@ static void settle(rpc *c)
     if (!c->ended) deadline_watch(c);
     if (!c->ended) {
         c->entered = false;
+        c->moved_us = loop_now_us(c->pool->opts.on);
         return;
     }
     if (c->begun || c->failure.code == ERR_OK) {
@@ -408,15 +429,6 @@ static void client_gone(void *ctx)
     settle(c);
 }
 
-static void watch(rpc *c)
-{
-    c->watching = true;
-    c->prev = NULL;
-    c->next = c->pool->watching;
-    if (c->next) c->next->prev = c;
-    c->pool->watching = c;
-}
-
 static void ask_done(ask *a)
 {
     rpc *c = a->of;
@@ -443,7 +455,7 @@ static void ask_go(rpc *c, ask *a)
     *(c->last ? &c->last->next : &c->first) = a;
     c->last = a;
     c->under_way++;
-    if (kind == RPC_WATCH && endpoints_ready(c->pool->opts.endpoints)) watch(c);
+    if (kind == RPC_WATCH && endpoints_ready(c->pool->opts.endpoints)) list_put(c, &c->pool->watching);
     ask_start(a, &what);
 }
 
@@ -590,6 +602,8 @@ void rpc_start(rpc_pool *p, http_call *call, const http_request *req)
     }
     grpc_reader_init(&c->reader, p->opts.message_bytes_max, c->packed != FLATE_NONE);
     http_call_on_gone(call, client_gone, c);
+    c->moved_us = loop_now_us(p->opts.on);
+    if (takes_many(c)) list_put(c, &p->streams);
     if (http_call_in_parts(call)) http_call_on_part(call, part_read, c);
     else part_read(c, req->body, true);
 }
@@ -597,15 +611,52 @@ void rpc_start(rpc_pool *p, http_call *call, const http_request *req)
 void rpc_pool_leave(rpc_pool *p)
 {
     static const char not_serving[] = "\0\0\0\0\2\x08\2";
-    err e;
-    err_set(&e, ERR_UNAVAILABLE, "the server is leaving");
+    err e = server_leaves();
     while (p->watching) {
         rpc *c = p->watching;
         INVARIANT(!c->entered);
         c->entered = true;
-        watch_end(c);
+        list_drop(c);
         if (!c->blocked) send(c, (str){not_serving, sizeof not_serving - 1});
         fail(c, &e);
         settle(c);
     }
 }
+
+/* It owes nothing and is owed nothing: neither an answer nor the rest of a message. */
+static bool rests(const rpc *c, uint64_t now_us)
+{
+    err e;
+    return !c->reading && !c->first && !c->rest.len && grpc_reader_end(&c->reader, &e) == ERR_OK &&
+           now_us - c->moved_us >= RPC_LEAVE_US;
+}
+
+static void sweep(loop_timer *t);
+
+/* Without memory for the timer they last until the grace is over. */
+static void sweep_at(rpc_pool *p, uint64_t at_us)
+{
+    err e;
+    p->sweep.fire = sweep;
+    (void)!loop_timer_set(p->opts.on, &p->sweep, at_us, &e);
+}
+
+/* Ending one may end others, so each search begins anew; after some the loop has its turn. */
+static void sweep(loop_timer *t)
+{
+    rpc_pool *p = (rpc_pool *)(void *)((char *)t - offsetof(rpc_pool, sweep));
+    uint64_t now_us = loop_now_us(p->opts.on);
+    const err leaving = server_leaves();
+    rpc *c = NULL;
+    for (int i = 0; i < RPC_TURN_MAX; i++) {
+        for (c = p->streams; c && !rests(c, now_us);) c = c->next;
+        if (!c) break;
+        INVARIANT(!c->entered && !c->ended);
+        c->entered = true;
+        fail(c, &leaving);
+        settle(c);
+    }
+    sweep_at(p, c ? now_us : now_us + RPC_LEAVE_US);
+}
+
+void rpc_pool_drain(rpc_pool *p) { sweep_at(p, loop_now_us(p->opts.on) + RPC_LEAVE_US); }

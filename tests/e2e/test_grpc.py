@@ -218,6 +218,24 @@ def test_health_is_watched_until_the_server_leaves(serve, zoo):
     assert server.wait() == 0 and time.monotonic() - started < 5
 
 
+def test_an_idle_stream_does_not_hold_the_drain(serve, zoo, pb):
+    server = serve(f"tiny={zoo['tiny']}", "--drain-wait-ms", "60000")
+    with grpc.insecure_channel(f"{server.host}:{server.port}") as channel:
+        done, message, answer = threading.Event(), request(pb), pb.ModelStreamInferResponse
+
+        def asks():
+            yield message
+            done.wait(30)
+        call = channel.stream_stream(SERVICE + "ModelStreamInfer", request_serializer=lambda m: m.SerializeToString(),
+                                     response_deserializer=answer.FromString)(asks())
+        assert not next(call).error_message
+        started = time.monotonic()
+        server.terminate()
+        fails(lambda: next(call), grpc.StatusCode.UNAVAILABLE, "the server is leaving")
+        done.set()
+        assert server.wait() == 0 and time.monotonic() - started < 10
+
+
 @pytest.mark.parametrize("version", ["v1", "v1alpha"])
 def test_reflection(server, channel, version):
     """As grpcurl does it: services, then the file of a symbol, then a call with nothing but what the file says."""

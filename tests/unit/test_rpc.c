@@ -441,6 +441,39 @@ static void health_is_watched_until_the_server_leaves(void)
     grpc_rig_stop(&g);
 }
 
+static void a_stream_that_owes_no_answer_ends_when_the_server_drains(void)
+{
+    static const char leaving[] = "the server is leaving";
+    start(&(http_rig_opts){.threads = "1"});
+    str one = request("m", "a", 1);
+    uint8_t prefix[GRPC_PREFIX_BYTES];
+    grpc_prefix_print(prefix, false, (uint32_t)one.len);
+    grpc_call *silent = grpc_rig_call(&g, STREAM, ""), *reflects = grpc_rig_call(&g, REFLECT, "");
+    grpc_call *half = grpc_rig_call(&g, STREAM, ""), *used = grpc_rig_call(&g, STREAM, "");
+    grpc_rig_send(&g, half, (str){(const char *)prefix, 3}, false);
+    grpc_rig_message(&g, used, one, false, false);
+    CHECK(grpc_rig_until(&g, used, 20));
+    endpoint_pools_drain(&g.rig.pools);
+    grpc_call *const idle[] = {silent, reflects, used};
+    for (size_t i = 0; i < COUNTOF(idle); i++) {
+        CHECK(grpc_rig_until(&g, idle[i], 0));
+        CHECK_STR(idle[i]->status, "14");
+        CHECK_STR(idle[i]->message, leaving);
+    }
+    CHECK(!half->closed);   /* of a message that has begun the answer is owed */
+    grpc_rig_send(&g, half, (str){(const char *)prefix + 3, sizeof prefix - 3}, false);
+    grpc_rig_send(&g, half, one, false);
+    CHECK(grpc_rig_until(&g, half, 0));
+    CHECK(grpc_rig_got(half, 0, NULL).p && !grpc_rig_got(half, 1, NULL).p);
+    CHECK_STR(half->status, "14");
+    grpc_call *whole = grpc_rig_call(&g, STREAM, ""), *late = grpc_rig_call(&g, STREAM, "");
+    grpc_rig_message(&g, whole, one, false, true);
+    CHECK(grpc_rig_until(&g, whole, 0) && grpc_rig_until(&g, late, 0));
+    CHECK_STR(whole->status, "0");
+    CHECK_STR(late->status, "14");
+    grpc_rig_stop(&g);
+}
+
 static void each_message_of_reflection_is_answered(void)
 {
     start(&(http_rig_opts){.threads = "1"});
@@ -561,7 +594,8 @@ int main(void)
         TEST(a_stream_may_end_with_its_first_error), TEST(a_client_that_does_not_read_holds_its_own_stream_only),
         TEST(a_deadline_ends_what_runs_and_drops_what_waits), TEST(a_call_that_is_reset_is_cancelled),
         TEST(the_connection_may_go_while_models_run), TEST(a_full_queue_is_resource_exhausted),
-        TEST(health_is_watched_until_the_server_leaves), TEST(each_message_of_reflection_is_answered),
+        TEST(health_is_watched_until_the_server_leaves),
+        TEST(a_stream_that_owes_no_answer_ends_when_the_server_drains), TEST(each_message_of_reflection_is_answered),
         TEST(a_steady_load_takes_nothing_from_the_heap), TEST(no_memory_is_a_status_or_the_end_of_a_connection),
     };
     int status = test_main(cases, COUNTOF(cases));
