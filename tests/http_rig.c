@@ -46,6 +46,7 @@ static err_code configure(http_rig *r, const http_rig_opts *o, const char *const
     set(r, "memory-bytes-max", o->memory_bytes_max);
     set(r, "reply-bytes-max", o->reply_bytes_max);
     set(r, "body-bytes-max", o->body_bytes_max);
+    set(r, "compute-wait-ms", o->compute_wait_ms);
     for (; *models && rc == ERR_OK; models += 2)
         rc = conf_model_add(&r->conf, "rig", str_of(models[0]), str_of(models[1]), e);
     return rc;

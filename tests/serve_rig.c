@@ -29,6 +29,22 @@ void serve_rig_twice(onnx_build *b)
     onnx_build_output(b, "y", DT_F32, "N,2");
 }
 
+void serve_rig_turns(onnx_build *b)
+{
+    onnx_build body;
+    onnx_build_start(&body, 17);
+    onnx_build_input(&body, "i", DT_I64, "");
+    onnx_build_input(&body, "go", DT_BOOL, "");
+    onnx_build_input(&body, "v", DT_I64, "1");
+    onnx_build_output(&body, "go", DT_BOOL, "");
+    onnx_build_output(&body, "v", DT_I64, "1");
+    onnx_build_start(b, 17);
+    onnx_build_input(b, "n", DT_I64, "1");
+    onnx_build_node_graph(b, "Loop", "n,,n", "y", "body", &body, NULL, NULL);
+    onnx_build_output(b, "y", DT_I64, "1");
+    onnx_build_end(&body);
+}
+
 void serve_rig_same(onnx_build *b, dtype type, const char *dims)
 {
     onnx_build_start(b, 17);

@@ -35,6 +35,8 @@ void serve_rig_unsave(const char *path);
 
 /* f FP32 [N,2], i INT64 [N], s BYTES [N], b BOOL []: each comes back as fo, io, so, bo. */
 void serve_rig_four(onnx_build *b);
+/* n INT64 [1] -> y INT64 [1], the same, after so many iterations of a loop that does nothing. */
+void serve_rig_turns(onnx_build *b);
 /* x FP32 [N,2] -> y = 2x. */
 void serve_rig_twice(onnx_build *b);
 /* x of any type, [N] -> y, the same. */

@@ -14,7 +14,7 @@
     X(ERR_OK,            200,    0, "Success")                   \
     X(ERR_INVALID,       400,    3, "BadRequest")                \
     X(ERR_NOT_FOUND,     404,    5, "NotFound")                  \
-    X(ERR_TIMEOUT,       408,    4, "Timeout")                   \
+    X(ERR_TIMEOUT,       504,    4, "Timeout")                   \
     X(ERR_CONFLICT,      409,   10, "Conflict")                  \
     X(ERR_TOO_LARGE,     413,    8, "RequestEntityTooLarge")     \
     X(ERR_LIMIT,         429,    8, "TooManyRequests")           \

@@ -1,6 +1,9 @@
 #include "engine/exec.h"
 
 #include "engine/subrun.h"
+#include "os/clock.h"
+
+enum { STEPS_PER_LOOK = 8 };   /* the clock is read before so many steps: some 3 ns for each */
 
 static void *address_of(const exec *x, value_id v)
 {
@@ -128,15 +131,23 @@ static err_code late_run(op_call *c, err *e)
     return rc || !op_makes_anything(c) ? rc : row->run(c, e);
 }
 
-err_code exec_steps(exec *x, const _Atomic bool *cancel, err *e)
+static err_code stopped(const exec_stop *s, bool look, err *e)
 {
-    err_code rc = ERR_OK;
+    if (s->cancelled && atomic_load_explicit(s->cancelled, memory_order_relaxed))
+        return err_set(e, ERR_CANCELLED, "cancelled before the last node");
+    if (look && s->until_us && clock_now_us() >= s->until_us)
+        return err_set(e, ERR_TIMEOUT, "its time was over before the last node");
+    return ERR_OK;
+}
+
+err_code exec_steps(exec *x, const exec_stop *stop, err *e)
+{
     arena_reset(&x->lasting);
-    x->cancel = cancel;
+    x->stop = stop;
+    err_code rc = stop ? stopped(stop, true, e) : ERR_OK;   /* a loop's body may have no step at all */
     for (uint32_t i = 0; i < x->plan->step_count && !rc; i++) {
         op_call *c = &x->calls[i];
-        if (cancel && atomic_load_explicit(cancel, memory_order_relaxed))
-            return err_set(e, ERR_CANCELLED, "cancelled before the last node");
+        if (stop && (rc = stopped(stop, i % STEPS_PER_LOOK == STEPS_PER_LOOK - 1, e)) != ERR_OK) break;
         switch (x->plan->steps[i].kind) {
         case STEP_VIEW: c->out[0]->data = c->in[0]->data; break;
         case STEP_RUN: rc = c->node->row->run(c, e); break;

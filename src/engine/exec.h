@@ -25,7 +25,7 @@ struct exec {
     op_call *calls;                   /* [plan->step_count] */
     const tensor **in;                /* arguments of all calls */
     tensor **out;
-    const _Atomic bool *cancel;       /* of the run at hand; may be NULL */
+    const exec_stop *stop;            /* of the run at hand; may be NULL */
     arena tables, lasting, scratch;
 };
 
@@ -34,7 +34,7 @@ void exec_free(exec *x);
 DEFINE_CLEANUP(exec)
 /* Inputs point into the exec's own memory again. */
 void exec_inputs_reset(exec *x);
-err_code exec_steps(exec *x, const _Atomic bool *cancel, err *e) MUST_USE;
+err_code exec_steps(exec *x, const exec_stop *stop, err *e) MUST_USE;
 /* Nobody looks at the outputs any more: gives back what late values took, but for the largest chunk, and notes in
  * ->held the bytes that stay with the execution until its next run. */
 void exec_rest(exec *x);

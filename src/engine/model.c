@@ -514,6 +514,7 @@ exec *exec_take_cheap(model *m, const shape *inputs, uint32_t cost_us_max)
     cached *c = cached_find(m, inputs);
     uint32_t cost_us = c ? atomic_load_explicit(&c->cost_us, memory_order_relaxed) : 0;
     bool cheap = cost_us > 0 && cost_us <= cost_us_max && c->idle && m->busy < MODEL_EXECS_MAX;
+    cheap = cheap && c->plan->late_count == 0;
     exec *x = cheap ? user_enters(c) : NULL;
     lock_give(&m->guard);
     return x ? entered(x, c) : NULL;
@@ -537,11 +538,11 @@ void exec_give(exec *x)
     if (done) cached_free(done);
 }
 
-err_code exec_run(exec *x, const _Atomic bool *cancel, err *e)
+err_code exec_run(exec *x, const exec_stop *stop, err *e)
 {
     cached *c = x->owner;
     uint64_t from = clock_now_ns();
-    err_code rc = too_large(exec_steps(x, cancel, e), e);
+    err_code rc = too_large(exec_steps(x, stop, e), e);
     if (rc) return rc;
     uint64_t us = (clock_now_ns() - from) / 1000 + 1;
     uint32_t now = us > UINT32_MAX ? UINT32_MAX : (uint32_t)us,

@@ -50,12 +50,17 @@ const graph *model_graph(const model *m);
 /* Checks the shapes against the declared ones and takes an exec for them.  ERR_INVALID names the input;
  * ERR_LIMIT when MODEL_EXECS_MAX are in use, ERR_TOO_LARGE when the plan needs more than memory_max. */
 err_code exec_take(exec **ret, model *m, const shape *inputs, err *e) MUST_USE;
-/* The same only where it needs neither planning nor memory and ran in at most cost_us_max so far; else NULL. */
+/* The same only where it needs neither planning nor memory and ran in at most cost_us_max so far; else NULL.  Never
+ * where values of the inputs decide on shapes or how often a loop runs: their cost is no other run's. */
 exec *exec_take_cheap(model *m, const shape *inputs, uint32_t cost_us_max) MUST_USE;
 /* Input i: write into ->data before exec_run(), or point ->data at your own buffer, which lives until exec_give(). */
 tensor *exec_input(exec *x, uint32_t i);
-/* Runs all nodes; looks at *cancel (may be NULL) between nodes: ERR_CANCELLED. */
-err_code exec_run(exec *x, const _Atomic bool *cancel, err *e) MUST_USE;
+/* When a run shall end before its last node: looked at between nodes, and before each iteration of a loop. */
+typedef struct {
+    const _Atomic bool *cancelled;   /* ERR_CANCELLED; NULL = nobody will */
+    uint64_t until_us;               /* on clock_now_us(): ERR_TIMEOUT; 0 = no limit */
+} exec_stop;
+err_code exec_run(exec *x, const exec_stop *stop, err *e) MUST_USE;   /* stop may be NULL */
 const tensor *exec_output(const exec *x,
                           uint32_t i); /* valid until exec_give(); output shape is only known after the run */
 void exec_give(exec *x);

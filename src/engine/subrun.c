@@ -188,7 +188,7 @@ err_code subrun_run(exec **ret, op_call *c, uint32_t which, const tensor *inputs
     for (value_id v = 0; v < g->value_count; v++) {
         if (g->values[v].from == VALUE_OUTER) x->exec->values[v].data = c->within->values[g->values[v].outer].data;
     }
-    rc = exec_steps(x->exec, c->within->cancel, &inner);
+    rc = exec_steps(x->exec, c->within->stop, &inner);
     if (rc) return op_err(c, e, rc, "%s", inner.text);
     *ret = x->exec;
     return ERR_OK;

@@ -71,6 +71,8 @@ static const row rows[] = {
      "a connection without a request is closed then"},
     {"write-wait-ms", NULL, U64, AT(write_wait_ms), "30000", 1, U32_MAX, NULL,
      "a client that takes no byte of its answer for so long is dropped"},
+    {"compute-wait-ms", NULL, U64, AT(compute_wait_ms), "300000", 0, U32_MAX, NULL,
+     "longest run of a model, ended at its next node or iteration; more gets 504; 0 = no limit"},
     {"drain-wait-ms", NULL, U64, AT(drain_wait_ms), "30000", 0, U32_MAX, NULL,
      "on SIGTERM: how long accepted requests may take to finish"},
     {"drain-notice-ms", NULL, U64, AT(drain_notice_ms), "200", 0, U32_MAX, NULL,

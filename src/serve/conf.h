@@ -24,6 +24,7 @@ typedef struct {
     uint64_t header_wait_ms, body_wait_ms, idle_wait_ms, write_wait_ms, drain_notice_ms, drain_wait_ms, log_level,
         log_format, log_requests;
     uint64_t compress_bytes_min;
+    uint64_t compute_wait_ms;
     /* models named as NAME=PATH, in order */
     conf_model *models;
     size_t model_count;

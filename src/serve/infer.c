@@ -146,7 +146,8 @@ static void finish(infer *r)
 {
     err_code code = r->failure.code;
     count(r->model, code, r->since_ns);
-    if (code && err_http_status(code) >= 500) log_failure(r);
+    bool own_deadline = code == ERR_TIMEOUT && r->deadline_us;   /* the client's, whose business it is */
+    if (code && err_http_status(code) >= 500 && !own_deadline) log_failure(r);
     r->answered(r);
 }
 

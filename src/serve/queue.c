@@ -3,6 +3,8 @@
 #include "base/mem.h"
 #include "os/clock.h"
 
+#include <inttypes.h>
+
 struct queue {
     queue_opts opts;
     stage *stage;
@@ -38,7 +40,10 @@ static void run(queue *q, queue_item *item, exec *x)
     err e = {0};
     for (uint32_t i = 0; i < q->input_count; i++) exec_input(x, i)->data = item->inputs[i].data;
     atomic_fetch_add_explicit(&m->running, 1, memory_order_relaxed);
-    err_code rc = exec_run(x, &item->cancelled, &e);
+    const uint64_t most_us = q->opts.run_us_max;
+    const exec_stop stop = {.cancelled = &item->cancelled, .until_us = most_us ? start_ns / 1000 + most_us : 0};
+    err_code rc = exec_run(x, &stop, &e);
+    if (rc == ERR_TIMEOUT) err_set(&e, rc, "run: expected its end within %" PRIu64 " ms", most_us / 1000);
     atomic_fetch_sub_explicit(&m->running, 1, memory_order_relaxed);
     metric_time(&m->queue_wait, start_ns - item->since_ns);
     metric_time(&m->predict, clock_now_ns() - start_ns);

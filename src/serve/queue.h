@@ -31,6 +31,7 @@ typedef struct {
     compute *pool; /* borrowed */
     metrics_model *metrics; /* borrowed */
     uint32_t depth_max, inline_us;
+    uint64_t run_us_max; /* of one run: ERR_TIMEOUT at the next node, or iteration of a loop; 0 = no limit */
 } queue_opts;
 
 err_code queue_new(queue **ret, const queue_opts *opts, err *e) MUST_USE;

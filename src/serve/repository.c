@@ -80,7 +80,8 @@ static err_code served_open(served **ret, repository *r, str name, const source 
                      .pool = r->pool,
                      .metrics = &s->metrics,
                      .depth_max = (uint32_t)r->conf->queue_max,
-                     .inline_us = (uint32_t)r->conf->inline_us};
+                     .inline_us = (uint32_t)r->conf->inline_us,
+                     .run_us_max = r->conf->compute_wait_ms * 1000};
     if ((rc = queue_new(&s->queue, &qo, e)) != ERR_OK) return rc;
     log_write(LOG_INFO, NULL, "model '" STR_FMT "' version " STR_FMT ": " STR_FMT " ready in %.1f ms", STR_ARG(name),
               STR_ARG(s->version), STR_ARG(s->path), (double)(clock_now_us() - since_us) / 1e3);

@@ -108,7 +108,7 @@ int grpc_status_of_http(int http_status)
         {415, 3},
         {431, 8},
         {502, 14},
-        {504, 4},
+        {408, 4},
 #define X(code, http, grpc, reason) {http, grpc},
         ERR_TABLE(X)
 #undef X

@@ -158,10 +158,10 @@ static void a_cancelled_run_ends_and_the_next_one_is_whole(void)
     start(&m, 10);
     CHECK(exec_new(&x, m.plan, opts(1 << 20), &e) == ERR_OK);
     fill(x, 1);
-    CHECK(exec_steps(x, &cancel, &e) == ERR_CANCELLED);
+    CHECK(exec_steps(x, &(exec_stop){.cancelled = &cancel}, &e) == ERR_CANCELLED);
     CHECK_STR(e.text, "cancelled before the last node");
     cancel = false;
-    CHECK(exec_steps(x, &cancel, &e) == ERR_OK);
+    CHECK(exec_steps(x, &(exec_stop){.cancelled = &cancel}, &e) == ERR_OK);
     check(x, 10, 1);
     exec_free(x);
     stop(&m);

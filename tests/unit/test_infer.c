@@ -4,7 +4,7 @@
 #include "os/thread.h"
 #include "test.h"
 
-static char twice_path[64], four_path[64];
+static char twice_path[64], four_path[64], turns_path[64];
 
 #define INFER "/v2/models/m/infer"
 #define PREDICT "/v1/models/m:predict"
@@ -14,7 +14,7 @@ static char twice_path[64], four_path[64];
     "\"parameters\":{\"binary_data_output\":true}}"
 #define OK "200 OK\r\nContent-Type: application/json\r\nContent-Length: "
 
-static const char *const models[] = {"m", twice_path, "four", four_path, NULL};
+static const char *const models[] = {"m", twice_path, "four", four_path, "turns", turns_path, NULL};
 
 static void start(http_rig *r, const http_rig_opts *o)
 {
@@ -276,6 +276,23 @@ static void a_full_queue_is_429_and_keeps_what_it_has(void)
     http_rig_stop(&r);
 }
 
+/* How often a loop turns is its client's to say: a run ends when its time is over, and holds no event loop. */
+static void a_run_has_so_much_time(void)
+{
+    http_rig r;
+    start(&r, &(http_rig_opts){.threads = "1", .inline_us = "500", .compute_wait_ms = "250"});
+    metrics_model *m = &http_rig_model(&r, "turns")->metrics;
+    for (int i = 0; i < 2; i++) {
+        const char *got = post(&r, "/v1/models/turns:predict", "", "{\"instances\":[3]}");
+        CHECK_STR(got, OK "19\r\n\r\n{\"predictions\":[3]}");
+        got = post(&r, "/v1/models/turns:predict", "", "{\"instances\":[2000000000]}");
+        CHECK(strncmp(got, "504 Gateway Timeout\r\n", 21) == 0);
+        CHECK(strstr(got, "{\"error\":\"run: expected its end within 250 ms\"}"));
+        CHECK_U64(atomic_load(&m->expired), (uint64_t)i + 1);
+    }
+    http_rig_stop(&r);
+}
+
 static void a_request_whose_client_went_is_not_run(void)
 {
     http_rig r;
@@ -430,6 +447,7 @@ int main(void)
         TEST(each_limit_has_its_status),
         TEST(a_run_over_the_memory_limit_is_413),
         TEST(a_full_queue_is_429_and_keeps_what_it_has),
+        TEST(a_run_has_so_much_time),
         TEST(a_request_whose_client_went_is_not_run),
         TEST(what_is_under_way_at_the_end_is_given_back),
         TEST(a_sane_request_id_comes_back_and_others_are_made),
@@ -437,15 +455,19 @@ int main(void)
         TEST(construction_survives_every_failed_allocation),
         TEST(a_whole_request_survives_every_failed_allocation),
     };
-    onnx_build twice, four;
+    onnx_build twice, four, turns;
     serve_rig_twice(&twice);
     serve_rig_four(&four);
+    serve_rig_turns(&turns);
     serve_rig_save(&twice, twice_path);
     serve_rig_save(&four, four_path);
+    serve_rig_save(&turns, turns_path);
     int failed = test_main(cases, COUNTOF(cases));
     serve_rig_unsave(twice_path);
     serve_rig_unsave(four_path);
+    serve_rig_unsave(turns_path);
     onnx_build_end(&twice);
     onnx_build_end(&four);
+    onnx_build_end(&turns);
     return failed;
 }

@@ -343,7 +343,7 @@ static void a_cancelled_run_says_so(void)
     _Atomic bool cancel = true;
     shape s = shape_make(2, (const int64_t[]){1, 3});
     CHECK(exec_take(&x, m, &s, &e) == ERR_OK);
-    CHECK(exec_run(x, &cancel, &e) == ERR_CANCELLED);
+    CHECK(exec_run(x, &(exec_stop){.cancelled = &cancel}, &e) == ERR_CANCELLED);
     exec_give(x);
     onnx_build_end(&b);
 }

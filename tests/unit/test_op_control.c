@@ -1,6 +1,8 @@
 /* If, Loop and Scan run their subgraphs with values of the graphs around them, at any shape, again and again. */
 #include "engine/model.h"
 #include "onnx_build.h"
+#include "os/clock.h"
+#include "os/thread.h"
 #include "test.h"
 
 static const model_opts no_opts;
@@ -149,20 +151,59 @@ static void loops_carry_values_that_grow_and_stack_what_they_scan(void)
     onnx_build_end(&b3);
 }
 
-static void an_endless_loop_ends_when_it_is_cancelled(void)
+/* y = x, passed on so many times by a body without a node. */
+static void spin_build(onnx_build *b)
 {
-    onnx_build b;
-    loop_build(&b, INT64_MAX, false);
-    CLEANUP(model) model *m = opened(&b);
-    err e = {0};
-    exec *x = NULL;
-    int64_t n = 1;
-    shape s = shape_make(1, &n);
-    _Atomic bool cancel = true;
-    CHECK(exec_take(&x, m, &s, &e) == ERR_OK);
-    CHECK(exec_run(x, &cancel, &e) == ERR_CANCELLED);
-    exec_give(x);
-    onnx_build_end(&b);
+    const int64_t trips = INT64_MAX;
+    onnx_build body;
+    onnx_build_start(&body, 16);
+    onnx_build_input(&body, "i", DT_I64, "");
+    onnx_build_input(&body, "go", DT_BOOL, "");
+    onnx_build_input(&body, "v", DT_F32, NULL);
+    onnx_build_output(&body, "go", DT_BOOL, "");
+    onnx_build_output(&body, "v", DT_F32, NULL);
+    onnx_build_start(b, 16);
+    onnx_build_input(b, "x", DT_F32, "N");
+    onnx_build_ints(b, "trips", "1", &trips);
+    onnx_build_node_graph(b, "Loop", "trips,,x", "y", "body", &body, NULL, NULL);
+    onnx_build_output(b, "y", DT_F32, NULL);
+    onnx_build_end(&body);
+}
+
+static void cancel_soon(void *ctx)
+{
+    for (int i = 0; i < 1000; i++) thread_yield();
+    atomic_store((_Atomic bool *)ctx, true);
+}
+
+/* By another thread, while it runs, or by the clock; before the first node, too. */
+static void an_endless_loop_ends_when_it_is_cancelled_or_its_time_is_over(void)
+{
+    for (int empty = 0; empty < 2; empty++) {
+        onnx_build b;
+        if (empty) spin_build(&b);
+        else loop_build(&b, INT64_MAX, false);
+        CLEANUP(model) model *m = opened(&b);
+        err e = {0};
+        exec *x = NULL;
+        thread other;
+        int64_t n = 1;
+        shape s = shape_make(1, &n);
+        _Atomic bool cancelled = true;
+        CHECK(exec_take(&x, m, &s, &e) == ERR_OK);
+        CHECK(exec_run(x, &(exec_stop){.cancelled = &cancelled}, &e) == ERR_CANCELLED);
+        atomic_store(&cancelled, false);
+        CHECK(thread_start(&other, "cancels", cancel_soon, (void *)&cancelled, &e) == ERR_OK);
+        CHECK(exec_run(x, &(exec_stop){.cancelled = &cancelled}, &e) == ERR_CANCELLED);
+        thread_join(&other);
+        CHECK(exec_run(x, &(exec_stop){.until_us = 1}, &e) == ERR_TIMEOUT);
+        CHECK_STR(e.text, "its time was over before the last node");
+        CHECK(exec_run(x, &(exec_stop){.until_us = clock_now_us() + 2000}, &e) == ERR_TIMEOUT);
+        CHECK(strstr(e.text, "Loop"));   /* it had begun */
+        exec_give(x);
+        CHECK(!exec_take_cheap(m, &s, UINT32_MAX));   /* how long it takes is up to its input: never on a loop */
+        onnx_build_end(&b);
+    }
 }
 
 /* ---- Scan ------------------------------------------------------------------------------------------------------ */
@@ -430,7 +471,7 @@ int main(void)
         TEST(both_branches_see_the_graph_around),
         TEST(a_branch_that_is_not_taken_may_be_wrong),
         TEST(loops_carry_values_that_grow_and_stack_what_they_scan),
-        TEST(an_endless_loop_ends_when_it_is_cancelled),
+        TEST(an_endless_loop_ends_when_it_is_cancelled_or_its_time_is_over),
         TEST(scans_walk_any_axis_in_both_directions),
         TEST(scans_that_cannot_be_are_refused),
         TEST(conditions_and_counts_have_their_types),

@@ -360,6 +360,14 @@ static void a_deadline_ends_what_runs_and_drops_what_waits(void)
     grpc_rig_stop(&g);
 }
 
+static void a_run_has_so_much_time(void)
+{
+    start_slow(&(http_rig_opts){.threads = "1", .inline_us = "0", .compute_wait_ms = "1"});
+    CHECK_STR(grpc_rig_unary(&g, INFER, "", request("slow", "a", 256), NULL), "4 run: expected its end within 1 ms");
+    CHECK_U64(atomic_load(&http_rig_model(&g.rig, "slow")->metrics.expired), 1);
+    grpc_rig_stop(&g);
+}
+
 static void a_call_that_is_reset_is_cancelled(void)
 {
     start_slow(&(http_rig_opts){.threads = "1", .inline_us = "0"});
@@ -592,7 +600,8 @@ int main(void)
         TEST(a_bomb_is_refused_at_the_limit),
         TEST(a_stream_answers_in_order_and_goes_on_after_errors),
         TEST(a_stream_may_end_with_its_first_error), TEST(a_client_that_does_not_read_holds_its_own_stream_only),
-        TEST(a_deadline_ends_what_runs_and_drops_what_waits), TEST(a_call_that_is_reset_is_cancelled),
+        TEST(a_deadline_ends_what_runs_and_drops_what_waits), TEST(a_run_has_so_much_time),
+        TEST(a_call_that_is_reset_is_cancelled),
         TEST(the_connection_may_go_while_models_run), TEST(a_full_queue_is_resource_exhausted),
         TEST(health_is_watched_until_the_server_leaves),
         TEST(a_stream_that_owes_no_answer_ends_when_the_server_drains), TEST(each_message_of_reflection_is_answered),
