@@ -1,5 +1,6 @@
 #include "http_rig.h"
 
+#include "net/listeners.h"
 #include "os/clock.h"
 #include "test.h"
 
@@ -65,7 +66,13 @@ static err_code open_all(http_rig *r, err *e)
                                         .regions = r->endpoints.regions},
                               .message_bytes_max = r->conf.body_bytes_max};
     if (rc == ERR_OK) rc = endpoint_pools_init(&r->pools, &po, e);
-    server_opts so = {.address = "127.0.0.1",
+    sock_addr any;
+    CLEANUP(listeners) listeners *at = NULL;
+    if (rc == ERR_OK) rc = listeners_new(&at, e);
+    if (rc == ERR_OK) rc = sock_addr_parse(&any, "127.0.0.1", 0, e);
+    if (rc == ERR_OK) rc = listeners_open(at, &(listeners_opts){.addr = &any, .sockets = 1}, e);
+    if (rc) return rc;
+    server_opts so = {.at = TAKE(at),
                       .loops = &r->loop,
                       .loop_count = 1,
                       .handler = endpoints_handle,
@@ -74,7 +81,7 @@ static err_code open_all(http_rig *r, err *e)
                                  .bodies_bytes_max = conf_bodies_bytes(&r->conf, 1)},
                       .ctx = &r->endpoints,
                       .id_seed = 7};
-    if (rc == ERR_OK) rc = server_new(&r->server, &so, e);
+    rc = server_new(&r->server, &so, e);
     if (rc == ERR_OK) rc = repository_open(&r->endpoints.models, &r->conf, r->pool, e);
     if (rc == ERR_OK) rc = loop_timer_set(r->loop, &r->timeout, UINT64_MAX / 2, e);
     r->endpoints.pools_of = pools_of;
@@ -156,7 +163,8 @@ static void on_client(loop_fd *f, uint32_t events)
 
 static void dial(http_rig *r)
 {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(server_port(r->server))};
+    uint16_t port = sock_addr_port(listeners_at(server_listeners(r->server), 0));
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     INVARIANT(fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof to) == 0);

@@ -6,6 +6,7 @@
 #ifndef TESTS_SERVER_RIG_H
 #define TESTS_SERVER_RIG_H
 #include "fake/sys_fake.h"
+#include "net/listeners.h"
 #include "net/server.h"
 #include "os/thread.h"
 #include "test.h"
@@ -71,6 +72,16 @@ static inline void run_loop(void *ctx)
     CHECK(loop_run(ctx, &e) == ERR_OK);
 }
 
+/* 127.0.0.1, any free port; NULL when a fault that the test planned stops it. */
+static inline listeners *listen_here(const char *ip, uint16_t port, size_t sockets, err *e)
+{
+    CLEANUP(listeners) listeners *l = NULL;
+    sock_addr a;
+    const listeners_opts opts = {.addr = &a, .sockets = sockets};
+    if (sock_addr_parse(&a, ip, port, e) || listeners_new(&l, e) || listeners_open(l, &opts, e)) return NULL;
+    return TAKE(l);
+}
+
 static inline void rig_start_with(rig *r, const http_limits *limits, size_t loops, http_handler *handler,
                                   http_begin *begin)
 {
@@ -78,8 +89,8 @@ static inline void rig_start_with(rig *r, const http_limits *limits, size_t loop
     *r = (rig){.loop_count = loops};
     for (size_t i = 0; i < BIG && big[1] == 0; i++) big[i] = (char)((i * 31) ^ (i >> 13));
     for (size_t i = 0; i < loops; i++) CHECK(loop_new(&r->loops[i], i, &e) == ERR_OK);
-    const server_opts opts = {.address = "127.0.0.1", .loops = r->loops, .loop_count = loops, .limits = *limits,
-                              .handler = handler, .begin = begin, .ctx = r};
+    const server_opts opts = {.at = listen_here("127.0.0.1", 0, loops, &e), .loops = r->loops, .loop_count = loops,
+                              .limits = *limits, .handler = handler, .begin = begin, .ctx = r};
     CHECK(server_new(&r->server, &opts, &e) == ERR_OK);
     for (size_t i = 0; i < loops; i++) CHECK(thread_start(&r->threads[i], "loop", run_loop, r->loops[i], &e) == ERR_OK);
 }
@@ -87,6 +98,11 @@ static inline void rig_start_with(rig *r, const http_limits *limits, size_t loop
 static inline void rig_start(rig *r, const http_limits *limits, size_t loops)
 {
     rig_start_with(r, limits, loops, handle, NULL);
+}
+
+static inline uint16_t rig_port(const rig *r)
+{
+    return sock_addr_port(listeners_at(server_listeners(r->server), 0));
 }
 
 typedef struct {
@@ -179,7 +195,7 @@ static inline void wait_holding(rig *r, size_t count)
 static inline int dial(const rig *r)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(server_port(r->server))};
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(rig_port(r))};
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     struct timeval limit = {.tv_sec = 10};
     CHECK(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int)) == 0);   /* no test waits for an ACK */

@@ -9,7 +9,8 @@
 #include <stdatomic.h>
 
 _Static_assert((int)LOOP_READ == (int)POLL_READ && (int)LOOP_WRITE == (int)POLL_WRITE &&
-               (int)LOOP_HANGUP == (int)POLL_HANGUP, "events are passed on as they are");
+               (int)LOOP_HANGUP == (int)POLL_HANGUP && (int)LOOP_SHARED == (int)POLL_SHARED,
+               "events are passed on as they are");
 
 struct loop {
     /* The cache line that senders touch; what else is on it changes rarely. */
@@ -151,7 +152,7 @@ void loop_stop(loop *l) { l->stopping = true; }
 
 err_code loop_fd_add(loop *l, loop_fd *f, uint32_t want, err *e)
 {
-    INVARIANT(!f->on && f->ready && (want & ~(uint32_t)(LOOP_READ | LOOP_WRITE)) == 0);
+    INVARIANT(!f->on && f->ready && (want & ~(uint32_t)(LOOP_READ | LOOP_WRITE | LOOP_SHARED)) == 0);
     err_code rc = poll_add(l->poll, f->fd, want, f, e);
     if (rc) return rc;
     f->want = want;
@@ -162,7 +163,7 @@ err_code loop_fd_add(loop *l, loop_fd *f, uint32_t want, err *e)
 
 void loop_fd_want(loop_fd *f, uint32_t want)
 {
-    INVARIANT(f->on && (want & ~(uint32_t)(LOOP_READ | LOOP_WRITE)) == 0);
+    INVARIANT(f->on && ((want | (f->want & LOOP_SHARED)) & ~(uint32_t)(LOOP_READ | LOOP_WRITE)) == 0);
     if (want == f->want) return;
     poll_change(f->on->poll, f->fd, want, f);
     f->want = want;

@@ -25,7 +25,9 @@ typedef struct loop loop;
 /* A descriptor that the loop watches, level-triggered.  Embedded in its owner; the owner closes fd after
  * loop_fd_del().  After a HANGUP the owner must delete it, or it is reported again at once. */
 typedef struct loop_fd loop_fd;
-enum { LOOP_READ = 1, LOOP_WRITE = 2, LOOP_HANGUP = 4 };   /* HANGUP (peer gone, error) is always reported */
+enum { LOOP_READ = 1, LOOP_WRITE = 2, LOOP_HANGUP = 4, LOOP_SHARED = 16 };
+/* HANGUP (peer gone, error) is always reported.  SHARED, for loop_fd_add() alone: several loops watch the descriptor,
+ * and an event wakes one of them; loop_fd_want() is not for these. */
 struct loop_fd {
     int fd;
     void (*ready)(loop_fd *f, uint32_t events);            /* may delete f and free its owner */

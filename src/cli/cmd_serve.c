@@ -6,6 +6,7 @@
 #include "os/clock.h"
 #include "os/console.h"
 #include "os/file.h"
+#include "os/sock.h"
 #include "serve/app.h"
 #include "serve/metrics.h"
 #include "tensor/kernel.h"
@@ -68,6 +69,17 @@ static int misuse(const err *e)
     return CMD_USAGE;
 }
 
+/* One line each, of which programs read the first. */
+static void say_where(const listeners *l)
+{
+    for (size_t i = 0; i < listeners_count(l); i++) {
+        char text[SOCK_ADDR_TEXT_MAX];
+        const sock_addr *at = listeners_at(l, i);
+        sock_addr_print(at, text);
+        cmd_say("listening on %s%s\n", sock_addr_is_unix(at) ? "" : "http://", text);
+    }
+}
+
 /* Signals arrive at the app's descriptor from app_new() on, in the log's thread, too. */
 static int open_and_run(const conf *c)
 {
@@ -75,8 +87,7 @@ static int open_and_run(const conf *c)
     CLEANUP(app) app *a = NULL;
     if (app_new(&a, c, &e)) return cmd_fail("proa serve", &e);
     if (log_writer_start(console_err, &e)) return cmd_fail("proa serve", &e);
-    bool v6 = memchr(c->address.p, ':', c->address.len) != NULL && c->address.p[0] != '[';
-    cmd_say("listening on http://%s%s%s:%u\n", v6 ? "[" : "", c->address.p, v6 ? "]" : "", app_port(a));
+    say_where(app_listeners(a));
     if (app_run(a, &e)) return cmd_fail("proa serve", &e);
     return CMD_OK;
 }

@@ -1,15 +1,15 @@
 #include "net/server.h"
 
 #include "base/mem.h"
+#include "net/listeners.h"
 #include "net/shard.h"
-#include "os/sock.h"
 
 enum { KEPT_SHARE = 4 };   /* of the memory for bodies, what loops may keep for later: one part in so many */
 
 /* NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): what every loop writes has cache lines of its own */
 struct server {
     http_limits limits;
-    uint16_t port;
+    listeners *at;
     shard **shards;                 /* shard_count of them */
     size_t shard_count;
     loop *first;
@@ -45,18 +45,6 @@ static void limits_fill(http_limits *l)
 
 static err_code add_shard(server *s, const server_opts *opts, err *e)
 {
-    sock_addr addr;
-    int fd = -1;
-    err_code rc = sock_addr_parse(&addr, opts->address, s->shard_count ? s->port : opts->port, e);
-    if (rc) return rc;
-    rc = sock_listen(&(sock_listen_opts){.addr = &addr, .join = s->shard_count > 0}, &fd, e);
-    if (rc) return rc;
-    rc = sock_local(fd, &addr, e);
-    if (rc) {
-        sock_close(fd);
-        return rc;
-    }
-    s->port = sock_addr_port(&addr);
     const shard_opts share = {
         .of = s,
         .on = opts->loops[s->shard_count],
@@ -68,19 +56,22 @@ static err_code add_shard(server *s, const server_opts *opts, err *e)
         .replied = opts->replied,
         .ctx = opts->ctx,
         .id_seed = opts->id_seed,
-        .listener = fd,
+        .all = s->at,
+        .index = s->shard_count,
     };
-    rc = shard_new(&s->shards[s->shard_count], &share, e);
+    err_code rc = shard_new(&s->shards[s->shard_count], &share, e);
     if (rc == ERR_OK) s->shard_count++;
     return rc;
 }
 
 err_code server_new(server **ret, const server_opts *opts, err *e)
 {
-    INVARIANT(opts->address && opts->loop_count > 0 && opts->handler);
+    INVARIANT(opts->at && opts->loop_count > 0 && opts->handler);
+    CLEANUP(listeners) listeners *at = opts->at;
     CLEANUP(server) server *s = mem_alloc_raw(sizeof *s);   /* aligned: see open */
     if (!s) return err_set(e, ERR_NOMEM, "server: no memory for it");
-    *s = (server){.limits = opts->limits, .first = opts->loops[0]};
+    *s = (server){.limits = opts->limits, .first = opts->loops[0], .at = TAKE(at)};
+    listeners_deal(s->at, opts->loop_count);
     limits_fill(&s->limits);
     quota_init(&s->bodies, s->limits.bodies_bytes_max);
     s->shards = mem_new0(shard *, opts->loop_count);
@@ -102,11 +93,12 @@ void server_free(server *s)
 {
     if (!s) return;
     for (size_t i = 0; i < s->shard_count; i++) shard_free(s->shards[i]);
+    listeners_free(s->at);
     mem_free(s->shards);
     mem_free(s);
 }
 
-uint16_t server_port(const server *s) { return s->port; }
+listeners *server_listeners(const server *s) { return s->at; }
 uint64_t server_grace_us(const server *s) { return s->grace_us; }
 loop *server_first_loop(const server *s) { return s->first; }
 

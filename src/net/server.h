@@ -1,10 +1,10 @@
 /* server.h - listens, accepts, and turns bytes into http_call for one handler.
  *
- * One server spans all loops: each has its own listening socket on the same port (SO_REUSEPORT), and a
+ * One server spans all loops: each accepts from every address (net/listeners.h), and a
  * connection belongs for life to the loop that accepted it.  HTTP/1.0, 1.1 and 2 share the port: the first
  * bytes of a connection, or an Upgrade, choose.
- * server_new() listens, so that clients queue up from then on; it is called before the loops run, or on
- * the only loop.  Out of descriptors, a loop pauses accepting for SERVER_PAUSE_US at a time.
+ * server_new() is called before the loops run, or on the only loop; clients queue up from the opening of the
+ * listeners on.  Out of descriptors, a loop pauses accepting for SERVER_PAUSE_US at a time.
  * server_drain(): stop accepting, answer what was accepted (with `Connection: close`, behind GOAWAY), close idle
  * ones (after SERVER_DRAIN_IDLE_US: a request may be on its way), and call `drained` when the last connection is
  * gone or `grace_us` is over; what is left then is cut off. */
@@ -16,10 +16,10 @@
 enum { SERVER_PAUSE_US = 100000, SERVER_DRAIN_IDLE_US = 200000 };
 
 typedef struct server server;
+typedef struct listeners listeners;
 
 typedef struct {
-    const char *address;        /* numeric, "127.0.0.1" or "::1" */
-    uint16_t port;              /* 0 = any free one, see server_port() */
+    listeners *at;              /* taken, on failure too */
     loop **loops;               /* borrowed, they outlive the server */
     size_t loop_count;
     http_limits limits;         /* each 0 = http_limits_default's */
@@ -38,13 +38,13 @@ typedef struct {                /* sums over all loops; for /metrics */
     uint64_t cut_connections, cut_calls;   /* by the end of a grace, or server_abort(); calls: not answered */
 } server_stats;
 
-err_code server_new(server **ret, const server_opts *opts, err *e) MUST_USE;   /* "127.0.0.1:80: ..." on failure */
+err_code server_new(server **ret, const server_opts *opts, err *e) MUST_USE;
 /* Both after the loops have stopped.  server_abort() cuts off every connection; calls stay valid, without a client,
  * until server_free(). */
 void server_abort(server *s);
 void server_free(server *s);    /* calls not answered by then are void */
 DEFINE_CLEANUP(server)
-uint16_t server_port(const server *s);
+listeners *server_listeners(const server *s);
 /* The memory for bodies, http_limits.bodies_bytes_max: whoever gathers the parts of a body takes it from here.  Any
  * thread, until server_free(). */
 quota *server_bodies(server *s);

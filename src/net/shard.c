@@ -316,7 +316,7 @@ static void reserve_open(shard *s)
 }
 
 /* Without descriptors a waiting connection would stay in the queue and wake us for ever. */
-static void out_of_descriptors(shard *s)
+static void out_of_descriptors(shard *s, const listener *full)
 {
     static const char text[] = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n"
                                "Connection: close\r\n\r\n";
@@ -324,21 +324,22 @@ static void out_of_descriptors(shard *s)
     size_t n;
     poll_close(s->reserve);
     s->reserve = -1;
-    if (sock_accept(s->listener.fd, &fd, NULL) == SOCK_DONE) {
+    if (sock_accept(full->fd, &fd, NULL) == SOCK_DONE) {
         (void)sock_write(fd, &(struct iovec){.iov_base = (void *)(uintptr_t)text, .iov_len = sizeof text - 1}, 1, &n);
         sock_close(fd);
         shard_count(&s->refused, 1);
     }
-    loop_fd_want(&s->listener, 0);
+    for (size_t i = 0; i < s->listener_count; i++)
+        if (s->listeners[i].fd.on) loop_fd_del(&s->listeners[i].fd);
     move_timer(s, &s->unpause, loop_now_us(s->on) + SERVER_PAUSE_US);
 }
 
-static bool accept_one(shard *s)
+static bool accept_one(shard *s, const listener *from)
 {
     int fd = -1;
-    switch (sock_accept(s->listener.fd, &fd, NULL)) {
+    switch (sock_accept(from->fd, &fd, NULL)) {
     case SOCK_DONE: admit(s, fd); return true;
-    case SOCK_FULL: out_of_descriptors(s); return false;
+    case SOCK_FULL: out_of_descriptors(s, from); return false;
     default: return false;
     }
 }
@@ -346,16 +347,28 @@ static bool accept_one(shard *s)
 static void on_listener(loop_fd *f, uint32_t events)
 {
     (void)events;
-    shard *s = OWNER(f, listener);
-    for (size_t i = 0; i < SHARD_ACCEPT_MAX && accept_one(s); i++) {}
+    const shard_listener *l = (const shard_listener *)f;   /* it begins with its descriptor */
+    for (size_t i = 0; i < SHARD_ACCEPT_MAX && accept_one(l->of, l->at); i++) {}
+}
+
+static err_code watch(shard *s, err *e)
+{
+    for (size_t i = 0; i < s->listener_count; i++) {
+        shard_listener *l = &s->listeners[i];
+        if (!l->at || l->fd.on) continue;
+        err_code rc = loop_fd_add(s->on, &l->fd, LOOP_READ | (l->at->shared ? (uint32_t)LOOP_SHARED : 0), e);
+        if (rc) return rc;
+    }
+    return ERR_OK;
 }
 
 static void on_unpause(loop_timer *t)
 {
+    err e;
     shard *s = OWNER(t, unpause);
     reserve_open(s);
-    if (s->listener.fd >= 0) loop_fd_want(&s->listener, LOOP_READ);
-    move_timer(s, t, loop_now_us(s->on) + FAR_US);
+    uint64_t wait_us = watch(s, &e) ? SERVER_PAUSE_US : FAR_US;   /* the kernel is short of memory: later */
+    move_timer(s, t, loop_now_us(s->on) + wait_us);
 }
 
 /* ---- life ---- */
@@ -373,10 +386,23 @@ str shard_date(shard *s)
 
 static void stop_listening(shard *s)
 {
-    if (s->listener.fd < 0) return;
-    if (s->listener.on) loop_fd_del(&s->listener);
-    sock_close(s->listener.fd);
-    s->listener.fd = -1;
+    for (size_t i = 0; i < s->listener_count; i++) {
+        shard_listener *l = &s->listeners[i];
+        if (l->fd.on) loop_fd_del(&l->fd);
+        if (l->at) listeners_leave(l->at);
+        l->at = NULL;
+    }
+}
+
+/* Those whom the kernel let in already are accepted, and no more can come to a file that is gone. */
+static void accept_last(shard *s)
+{
+    for (size_t i = 0; i < s->listener_count; i++) {
+        const listener *from = s->listeners[i].at;
+        if (!from) continue;
+        listeners_hide(s->all, s->listeners[i].at);
+        for (size_t k = 0; k < SHARD_BACKLOG_MAX && accept_one(s, from); k++) {}
+    }
 }
 
 /* Before their handlers are told, who may answer others then. */
@@ -409,7 +435,7 @@ static void on_drain(loop *on, loop_msg *m)
     if (!s) return;
     uint64_t now = loop_now_us(on);
     s->draining = true;
-    for (size_t i = 0; i < SHARD_BACKLOG_MAX && accept_one(s); i++) {}   /* those whom the kernel let in already */
+    accept_last(s);
     stop_listening(s);
     wait_list *idle = &s->waits[WAIT_IDLE];
     if (idle->wait_us > SERVER_DRAIN_IDLE_US) idle->wait_us = SERVER_DRAIN_IDLE_US;
@@ -459,6 +485,20 @@ static void set_limits(shard *s, quota *bodies)
     };
 }
 
+static err_code listeners_take(shard *s, const shard_opts *o, err *e)
+{
+    size_t n = 0;
+    listeners_cursor count = {0}, fill = {0};
+    while (listeners_next(o->all, &count, o->index)) n++;
+    s->all = o->all;
+    s->listeners = mem_new0(shard_listener, n);
+    if (!s->listeners) return err_set(e, ERR_NOMEM, "server: no memory for %zu listeners", n);
+    for (listener *at; (at = listeners_next(o->all, &fill, o->index)) != NULL; s->listener_count++)
+        s->listeners[s->listener_count] =
+            (shard_listener){.fd = {.fd = at->fd, .ready = on_listener}, .of = s, .at = at};
+    return ERR_OK;
+}
+
 static err_code set_up(shard *s, err *e)
 {
     s->scratch = mem_alloc_raw(SHARD_SCRATCH_BYTES);
@@ -471,17 +511,13 @@ static err_code set_up(shard *s, err *e)
     if (rc == ERR_OK) rc = loop_timer_set(s->on, &s->unpause, far, e);
     if (rc == ERR_OK) rc = loop_timer_set(s->on, &s->grace, far, e);
     if (rc == ERR_OK) rc = poll_open(&s->reserve, e);
-    if (rc == ERR_OK) rc = loop_fd_add(s->on, &s->listener, LOOP_READ, e);
-    return rc;
+    return rc ? rc : watch(s, e);
 }
 
 err_code shard_new(shard **ret, const shard_opts *opts, err *e)
 {
     CLEANUP(shard) shard *s = mem_new0(shard, 1);
-    if (!s) {
-        sock_close(opts->listener);
-        return err_set(e, ERR_NOMEM, "server: no memory for its share of a loop");
-    }
+    if (!s) return err_set(e, ERR_NOMEM, "server: no memory for its share of a loop");
     s->of = opts->of;
     s->on = opts->on;
     s->limits = opts->limits;
@@ -491,7 +527,6 @@ err_code shard_new(shard **ret, const shard_opts *opts, err *e)
     s->ctx = opts->ctx;
     s->id_seed = opts->id_seed;
     s->bytes_kept_max = opts->bytes_kept_max < SHARD_BYTES_KEPT_MAX ? opts->bytes_kept_max : SHARD_BYTES_KEPT_MAX;
-    s->listener = (loop_fd){.fd = opts->listener, .ready = on_listener};
     s->tick.fire = on_tick;
     s->unpause.fire = on_unpause;
     s->grace.fire = on_grace;
@@ -500,7 +535,8 @@ err_code shard_new(shard **ret, const shard_opts *opts, err *e)
     buf_init(&s->head, 1 << 20);
     buf_init(&s->http2_out.text, 1 << 20);
     slab_init(&s->http2_memory);
-    err_code rc = set_up(s, e);
+    err_code rc = listeners_take(s, opts, e);
+    if (rc == ERR_OK) rc = set_up(s, e);
     if (rc) return rc;
     *ret = TAKE(s);
     return ERR_OK;
@@ -537,6 +573,7 @@ void shard_free(shard *s)
     buf_fini(&s->head);
     buf_fini(&s->http2_out.text);
     slab_fini(&s->http2_memory);
+    mem_free(s->listeners);
     mem_free(s->scratch);
     mem_free(s);
 }

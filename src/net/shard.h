@@ -1,4 +1,4 @@
-/* shard.h - what a server has on one loop: listener, connections with their deadlines, and pools.
+/* shard.h - what a server has on one loop: listeners, connections with their deadlines, and pools.
  *
  * Only the loop's thread touches it, but for the counters (atomic, one writer) and the messages.
  *
@@ -8,6 +8,7 @@
 #ifndef NET_SHARD_H
 #define NET_SHARD_H
 #include "net/conn.h"
+#include "net/listeners.h"
 #include "net/server.h"
 
 #include <stdatomic.h>
@@ -32,6 +33,13 @@ typedef struct {
     uint64_t wait_us;
 } wait_list;
 
+/* A listener as this loop watches it. */
+typedef struct {
+    loop_fd fd;
+    shard *of;
+    listener *at;                         /* NULL = left */
+} shard_listener;
+
 /* Outlives the shard while one of its messages is under way. */
 typedef struct shard_mail shard_mail;
 
@@ -46,7 +54,9 @@ struct shard {
     http_replied *replied;
     void *ctx;
     uint64_t id_seed;
-    loop_fd listener;                     /* fd -1 = closed */
+    listeners *all;                       /* the server's; */
+    shard_listener *listeners;            /* those that this loop accepts from */
+    size_t listener_count;
     int reserve;                          /* a descriptor to give up, so that one more can be accepted and told */
     loop_timer tick, unpause, grace;      /* always set, FAR_US away when there is nothing to wait for */
     uint64_t tick_at_us;
@@ -91,7 +101,8 @@ typedef struct {
     http_replied *replied;
     void *ctx;
     uint64_t id_seed;
-    int listener;                         /* taken, on failure too */
+    listeners *all;                       /* borrowed, dealt out */
+    size_t index;                         /* of this loop, for its share of them */
 } shard_opts;
 
 err_code shard_new(shard **ret, const shard_opts *opts, err *e) MUST_USE;

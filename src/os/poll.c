@@ -26,7 +26,7 @@ void poll_close(int poll)
 static uint32_t bits_of(uint32_t want)
 {
     return (want & POLL_READ ? (uint32_t)EPOLLIN : 0) | (want & POLL_WRITE ? (uint32_t)EPOLLOUT : 0) |
-           (want & POLL_EDGE ? (uint32_t)EPOLLET : 0);
+           (want & POLL_EDGE ? (uint32_t)EPOLLET : 0) | (want & POLL_SHARED ? (uint32_t)EPOLLEXCLUSIVE : 0);
 }
 
 err_code poll_add(int poll, int fd, uint32_t want, void *owner, err *e)

@@ -1,13 +1,14 @@
 /* poll.h - waits for many descriptors at once (epoll).
  *
- * Level-triggered unless POLL_EDGE is asked for.  POLL_HANGUP (both directions closed, or an error) is
+ * Level-triggered unless POLL_EDGE is asked for.  POLL_SHARED: several polls watch the descriptor, and an event wakes
+ * one of them; such a watch cannot be changed, only ended.  POLL_HANGUP (both directions closed, or an error) is
  * reported whether asked for or not.  Time limits are kept to the microsecond where the kernel can
  * (epoll_pwait2, 5.11), otherwise rounded up to a millisecond: a wait never ends early for want of precision. */
 #ifndef OS_POLL_H
 #define OS_POLL_H
 #include "base/err.h"
 
-enum { POLL_READ = 1, POLL_WRITE = 2, POLL_HANGUP = 4, POLL_EDGE = 8 };
+enum { POLL_READ = 1, POLL_WRITE = 2, POLL_HANGUP = 4, POLL_EDGE = 8, POLL_SHARED = 16 };
 enum { POLL_BATCH_MAX = 64 };
 #define POLL_FOREVER UINT64_MAX
 

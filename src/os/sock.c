@@ -3,6 +3,7 @@
 #include "os/sys.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -39,31 +40,63 @@ err_code sock_addr_parse(sock_addr *ret, const char *ip, uint16_t port, err *e)
 
 err_code sock_addr_unix(sock_addr *ret, const char *path, err *e)
 {
-    sock_addr a = {.len = sizeof(struct sockaddr_un)};
-    struct sockaddr_un *to = (struct sockaddr_un *)&a.to;
-    size_t n = strlen(path), most = sizeof to->sun_path - 1;
-    if (n == 0 || n > most)
-        return err_set(e, ERR_INVALID, "unix:%.100s: expected a path of 1 to %zu bytes, got %zu", path, most, n);
-    to->sun_family = AF_UNIX;
-    memcpy(to->sun_path, path, n);
+    sock_addr a = {0};
+    struct sockaddr_un *un = (struct sockaddr_un *)&a.to;
+    size_t n = strlen(path);
+    bool abstract = path[0] == '@';
+    if (n <= abstract) n = 0;
+    if (n == 0 || n > SOCK_PATH_MAX)
+        return err_set(e, ERR_INVALID, "unix:%.120s: expected a path of 1 to %d bytes, got %zu", path, SOCK_PATH_MAX,
+                       n);
+    un->sun_family = AF_UNIX;
+    memcpy(un->sun_path, path, n);
+    if (abstract) un->sun_path[0] = '\0';
+    a.len = (uint32_t)(offsetof(struct sockaddr_un, sun_path) + n + !abstract);
     *ret = a;
     return ERR_OK;
 }
 
+bool sock_addr_is_unix(const sock_addr *a) { return a->to.ss_family == AF_UNIX; }
+
+const char *sock_addr_path(const sock_addr *a)
+{
+    const struct sockaddr_un *un = (const struct sockaddr_un *)&a->to;
+    return sock_addr_is_unix(a) && un->sun_path[0] ? un->sun_path : NULL;
+}
+
+bool sock_addr_eq(const sock_addr *a, const sock_addr *b)
+{
+    return a->len == b->len && memcmp(&a->to, &b->to, a->len) == 0;
+}
+
 uint16_t sock_addr_port(const sock_addr *a)
 {
-    if (a->to.ss_family == AF_UNIX) return 0;
+    if (sock_addr_is_unix(a)) return 0;
     return ntohs(a->to.ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)&a->to)->sin6_port
                                              : ((const struct sockaddr_in *)&a->to)->sin_port);
 }
 
+/* A name may hold any byte, also NUL; a line that people read may not. */
+static void unix_print(const sock_addr *a, char ret[SOCK_ADDR_TEXT_MAX])
+{
+    const struct sockaddr_un *un = (const struct sockaddr_un *)&a->to;
+    size_t head = offsetof(struct sockaddr_un, sun_path), n = a->len > head ? a->len - head : 0, at = 5;
+    if (n && un->sun_path[0]) n = strnlen(un->sun_path, n);
+    memcpy(ret, "unix:", at);
+    for (size_t i = 0; i < n && at < SOCK_ADDR_TEXT_MAX - 1; i++) {
+        char c = un->sun_path[i];
+        ret[at++] = i == 0 && c == '\0' ? '@' : c < ' ' || c > '~' ? '?' : c;
+    }
+    ret[at] = '\0';
+}
+
 void sock_addr_print(const sock_addr *a, char ret[SOCK_ADDR_TEXT_MAX])
 {
-    char ip[INET6_ADDRSTRLEN] = "?";
-    if (a->to.ss_family == AF_UNIX) {
-        snprintf(ret, SOCK_ADDR_TEXT_MAX, "unix:%s", ((const struct sockaddr_un *)&a->to)->sun_path);
+    if (sock_addr_is_unix(a)) {
+        unix_print(a, ret);
         return;
     }
+    char ip[INET6_ADDRSTRLEN] = "?";
     bool v6 = a->to.ss_family == AF_INET6;
     const void *bytes = v6 ? (const void *)&((const struct sockaddr_in6 *)&a->to)->sin6_addr
                            : (const void *)&((const struct sockaddr_in *)&a->to)->sin_addr;
@@ -92,17 +125,117 @@ static int64_t set_up_listener(int fd, const sock_listen_opts *o)
     return rc;
 }
 
+static err_code set_up_tcp(int fd, const sock_listen_opts *o, err *e)
+{
+    int64_t rc = set_up_listener(fd, o);
+    return rc < 0 ? fail(e, rc, o->addr, "cannot listen") : ERR_OK;
+}
+
+/* Does anybody listen there?  A connection that is begun and given up tells. */
+static int64_t is_answered(const sock_addr *a, bool *ret)
+{
+    int64_t fd = sys_socket(AF_UNIX, SOCK_STREAM);
+    if (fd < 0) return fd;
+    int64_t rc = SYS_RETRY(sys_connect((int)fd, &a->to, a->len));
+    (void)sys_close((int)fd);
+    *ret = rc != -ECONNREFUSED && rc != -ENOENT;
+    return rc == 0 || rc == -EAGAIN || rc == -EPROTOTYPE || !*ret ? 0 : rc;   /* a full queue; of another kind */
+}
+
+/* What a killed process left is taken out of the way by another name, and looked at again there: whoever else starts
+ * in this very moment may have put his own in its place, which then goes back. */
+static int64_t take_away(const char *path, const struct stat *dead)
+{
+    char aside[SOCK_PATH_MAX + 32];
+    struct stat s;
+    uint64_t unique = 0;
+    int64_t rc = SYS_RETRY(sys_random(&unique, sizeof unique));
+    if (rc < 0) return rc;
+    snprintf(aside, sizeof aside, "%s.%016llx", path, (unsigned long long)unique);
+    rc = sys_rename(path, aside);
+    if (rc < 0) return rc == -ENOENT ? 0 : rc;
+    bool same = sys_stat_at(AT_FDCWD, aside, &s) == 0 && s.st_dev == dead->st_dev && s.st_ino == dead->st_ino;
+    if (same) return sys_unlink(aside);
+    rc = sys_rename(aside, path);
+    return rc < 0 ? rc : -EADDRINUSE;
+}
+
+static err_code clear_path(const sock_addr *a, err *e)
+{
+    const char *path = sock_addr_path(a);
+    struct stat s;
+    bool answered = true;
+    int64_t rc = sys_stat_at(AT_FDCWD, path, &s);
+    if (rc == -ENOENT) return ERR_OK;
+    if (rc == 0 && !S_ISSOCK(s.st_mode))
+        return err_set(e, ERR_CONFLICT, "unix:%s: cannot listen: expected a socket or nothing there, got another file",
+                       path);
+    if (rc == 0) rc = is_answered(a, &answered);
+    if (rc == 0) rc = answered ? -EADDRINUSE : take_away(path, &s);
+    return rc < 0 ? fail(e, rc, a, "cannot listen") : ERR_OK;
+}
+
+/* The file is made with no more rights than it shall have; the process' umask may take some away, hence the second
+ * time. */
+static err_code set_up_unix(int fd, const sock_listen_opts *o, err *e)
+{
+    const char *path = sock_addr_path(o->addr);
+    int64_t rc = path ? sys_chmod_fd(fd, o->mode) : 0;
+    if (rc == 0) rc = sys_bind(fd, &o->addr->to, o->addr->len);
+    if (rc == -EADDRINUSE && path) {
+        err_code code = clear_path(o->addr, e);
+        if (code) return code;
+        rc = sys_bind(fd, &o->addr->to, o->addr->len);
+    }
+    if (rc < 0) return fail(e, rc, o->addr, "cannot listen");
+    if (path) rc = sys_chmod(path, o->mode);
+    if (rc == 0) rc = sys_listen(fd, o->backlog ? (int)o->backlog : 65535);
+    if (rc == 0) return ERR_OK;
+    if (path) (void)sys_unlink(path);
+    return fail(e, rc, o->addr, "cannot listen");
+}
+
 err_code sock_listen(const sock_listen_opts *opts, int *ret_fd, err *e)
 {
-    int64_t fd = sys_socket(opts->addr->to.ss_family);
+    bool local = sock_addr_is_unix(opts->addr);
+    int64_t fd = sys_socket(opts->addr->to.ss_family, SOCK_STREAM);
     if (fd < 0) return fail(e, fd, opts->addr, "cannot make a socket");
-    int64_t rc = set_up_listener((int)fd, opts);
-    if (rc < 0) {
+    err_code rc = local ? set_up_unix((int)fd, opts, e) : set_up_tcp((int)fd, opts, e);
+    if (rc) {
         (void)sys_close((int)fd);
-        return fail(e, rc, opts->addr, "cannot listen");
+        return rc;
     }
     *ret_fd = (int)fd;
     return ERR_OK;
+}
+
+err_code sock_adopt(int fd, sock_addr *ret_at, err *e)
+{
+    int kind = 0, family = 0, listens = 0;
+    char where[32];
+    snprintf(where, sizeof where, "descriptor %d", fd);
+    int64_t rc = sys_option_get(fd, SOL_SOCKET, SO_TYPE, &kind);
+    if (rc == 0) rc = sys_option_get(fd, SOL_SOCKET, SO_DOMAIN, &family);
+    if (rc == 0) rc = sys_option_get(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens);
+    if (rc == -EBADF || rc == -ENOTSOCK)
+        return err_set(e, ERR_INVALID, "%s: expected a socket that listens, got %s", where,
+                       rc == -EBADF ? "none that is open" : "no socket");
+    if (rc < 0) return sys_err(e, rc, where, "cannot tell what it is");
+    bool tcp = family == AF_INET || family == AF_INET6;
+    if (kind != SOCK_STREAM || !(tcp || family == AF_UNIX))
+        return err_set(e, ERR_INVALID, "%s: expected a stream socket, TCP or Unix, got another kind", where);
+    if (!listens) return err_set(e, ERR_INVALID, "%s: expected a socket that listens, got one that does not", where);
+    rc = sys_adopt(fd);
+    if (rc == 0 && tcp) rc = sys_option_set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    return rc < 0 ? sys_err(e, rc, where, "cannot take over") : sock_local(fd, ret_at, e);
+}
+
+void sock_file_remove(const sock_addr *a, const file_id *made)
+{
+    err e;
+    file_id now;
+    const char *path = sock_addr_path(a);
+    if (path && file_identify(path, &now, &e) == ERR_OK && file_id_eq(&now, made)) (void)sys_unlink(path);
 }
 
 err_code sock_local(int fd, sock_addr *ret, err *e)
@@ -135,9 +268,9 @@ sock_io sock_accept(int listener, int *ret_fd, sock_addr *ret_peer)
 
 err_code sock_connect(const sock_addr *to, int *ret_fd, err *e)
 {
-    int64_t fd = sys_socket(to->to.ss_family);
+    int64_t fd = sys_socket(to->to.ss_family, SOCK_STREAM);
     if (fd < 0) return fail(e, fd, to, "cannot make a socket");
-    int64_t rc = to->to.ss_family == AF_UNIX ? 0 : sys_option_set((int)fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    int64_t rc = sock_addr_is_unix(to) ? 0 : sys_option_set((int)fd, IPPROTO_TCP, TCP_NODELAY, 1);
     if (rc == 0) rc = sys_connect((int)fd, &to->to, to->len);
     if (rc < 0 && rc != -EINPROGRESS && rc != -EINTR) {   /* interrupted: it goes on all the same */
         (void)sys_close((int)fd);

@@ -48,7 +48,10 @@
     X(list, (int fd, void *p, size_t n), (fd, p, n))                                                             \
     X(map, (int fd, size_t n, void **ret), (fd, n, ret))                                                         \
     X(unmap, (void *p, size_t n), (p, n))                                                                        \
-    X(socket, (int family), (family))                                                                            \
+    X(chmod, (const char *path, uint32_t mode), (path, mode))                                                    \
+    X(chmod_fd, (int fd, uint32_t mode), (fd, mode))                                                             \
+    X(adopt, (int fd), (fd))                                                                                     \
+    X(socket, (int family, int kind), (family, kind))                                                            \
     X(bind, (int fd, const void *addr, uint32_t len), (fd, addr, len))                                           \
     X(listen, (int fd, int backlog), (fd, backlog))                                                              \
     X(accept, (int fd, void *ret_addr, uint32_t *len), (fd, ret_addr, len))                                      \

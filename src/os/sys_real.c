@@ -70,6 +70,8 @@ int64_t sys_real_wait_writable(int fd, int ms)
 int64_t sys_real_stat_fd(int fd, struct stat *ret) { return result(fstat(fd, ret)); }
 int64_t sys_real_sync(int fd) { return result(fsync(fd)); }
 int64_t sys_real_rename(const char *from, const char *to) { return result(rename(from, to)); }
+int64_t sys_real_chmod(const char *path, uint32_t mode) { return result(chmod(path, mode)); }
+int64_t sys_real_chmod_fd(int fd, uint32_t mode) { return result(fchmod(fd, mode)); }
 int64_t sys_real_unlink(const char *path) { return result(unlink(path)); }
 int64_t sys_real_read_link(const char *path, char *p, size_t n) { return result(readlink(path, p, n)); }
 int64_t sys_real_list(int fd, void *p, size_t n) { return result(syscall(SYS_getdents64, fd, p, n)); }
@@ -103,7 +105,18 @@ int64_t sys_real_clock_ns(int which, uint64_t *ret)
     return 0;
 }
 
-int64_t sys_real_socket(int family) { return result(socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)); }
+int64_t sys_real_socket(int family, int kind)
+{
+    return result(socket(family, kind | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+}
+
+int64_t sys_real_adopt(int fd)   /* a descriptor that this program did not open, made as if it had */
+{
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) return -errno;
+    return result(fcntl(fd, F_SETFD, FD_CLOEXEC));
+}
+
 int64_t sys_real_bind(int fd, const void *addr, uint32_t len) { return result(bind(fd, addr, len)); }
 int64_t sys_real_listen(int fd, int backlog) { return result(listen(fd, backlog)); }
 int64_t sys_real_connect(int fd, const void *addr, uint32_t len) { return result(connect(fd, addr, len)); }

@@ -10,6 +10,7 @@
 #include "os/random.h"
 #include "os/thread.h"
 #include "serve/access_log.h"
+#include "serve/doors.h"
 #include "serve/endpoint.h"
 #include "serve/infer.h"
 
@@ -159,9 +160,7 @@ static err_code server_open(app *a, err *e)
     limits.body_wait_us = c->body_wait_ms * 1000;
     limits.idle_wait_us = c->idle_wait_ms * 1000;
     limits.write_wait_us = c->write_wait_ms * 1000;
-    server_opts so = {.address = c->address.p,
-                      .port = (uint16_t)c->port,
-                      .loops = a->loops,
+    server_opts so = {.loops = a->loops,
                       .loop_count = a->lane_count,
                       .limits = limits,
                       .handler = endpoints_handle,
@@ -169,6 +168,7 @@ static err_code server_open(app *a, err *e)
                       .ctx = &a->endpoints,
                       .replied = c->log_requests ? access_log : NULL};
     err_code rc = random_u64(&so.id_seed, e);
+    if (rc == ERR_OK) rc = doors_open(&so.at, c, a->lane_count, e);
     if (rc) return rc;
     so.id_seed |= 1;   /* 0 would turn request ids off */
     return server_new(&a->server, &so, e);
@@ -238,7 +238,7 @@ void app_free(app *a)
     mem_free(a);
 }
 
-uint16_t app_port(const app *a) { return server_port(a->server); }
+listeners *app_listeners(const app *a) { return server_listeners(a->server); }
 
 static void lane_main(void *ctx)
 {

@@ -1,11 +1,12 @@
 /* app.h - the model server: models, loops, listeners and what answers each path.
  *
- *   new    opens the port, then the models: a wrong flag, port or model fails here and nothing has started
+ *   new    opens the listeners, then the models: a wrong flag, port or model fails here and nothing has started
  *   run    serves until SIGTERM or SIGINT, then drains:
  *            readiness turns 503 --drain notice--> no new connections --all answered or drain wait over--> returns
  * The thread that calls run() is loop 0. */
 #ifndef SERVE_APP_H
 #define SERVE_APP_H
+#include "net/listeners.h"
 #include "serve/conf.h"
 
 typedef struct app app;
@@ -13,7 +14,7 @@ typedef struct app app;
 err_code app_new(app **ret, const conf *c, err *e) MUST_USE; /* borrows c */
 void app_free(app *a);
 DEFINE_CLEANUP(app)
-uint16_t app_port(const app *a);
+listeners *app_listeners(const app *a);
 err_code app_run(app *a, err *e) MUST_USE;
 
 #endif

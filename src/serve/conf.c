@@ -1,11 +1,14 @@
 #include "serve/conf.h"
 
 #include "base/log.h"
+#include "serve/conf_listen.h"
 
 #include <stdio.h>
 #include <string.h>
 
-typedef enum { U64, BYTES, BOOL, TEXT, CHOICE } value_kind;
+typedef enum { U64, BYTES, BOOL, TEXT, CHOICE, LIST, PORT, MODE } value_kind;
+
+enum { FROM_DEFAULTS, FROM_FILE, FROM_ENV, FROM_FLAGS };
 
 typedef struct {
     const char *name; /* as a flag and a YAML key, with '-'; '_' is taken as '-' */
@@ -32,6 +35,15 @@ static const row rows[] = {
      "numeric address to listen on; 0.0.0.0 or :: for every interface"},
     {"port", "http-port", U64, AT(port), "8080", 0, 65535, NULL,
      "port to listen on; 0 takes a free one"},
+    {"listen", NULL, LIST, AT(listen), "", 0, 0, NULL,
+     "more addresses, by commas or with the flag again: IP:PORT, [IP]:PORT, unix:PATH, unix:@NAME; without --port and "
+     "--address these alone"},
+    {"grpc-port", NULL, PORT, AT(grpc_port), "", 0, 65535, NULL,
+     "one more port at --address; as each, it serves everything"},
+    {"metrics-port", NULL, PORT, AT(metrics_port), "", 0, 65535, NULL,
+     "one more port at --address; as each, it serves everything"},
+    {"socket-mode", NULL, MODE, AT(socket_mode), "0660", 0, 0777, NULL,
+     "permissions of the files of Unix sockets, octal"},
     {"model-repository", NULL, TEXT, AT(model_repository), "", 0, 0, NULL,
      "folder with NAME/VERSION/model.onnx"},
     {"model-name", NULL, TEXT, AT(model_name), "", 0, 0, NULL,
@@ -155,12 +167,15 @@ static void expects(const row *r, char *to, size_t room)
 {
     switch (r->kind) {
     case U64:
+    case PORT:
     case BYTES:
-        snprintf(to, room, "%s in %llu..%llu", r->kind == U64 ? "an integer" : "bytes (plain, or with Ki, Mi, Gi)",
+        snprintf(to, room, "%s in %llu..%llu", r->kind == BYTES ? "bytes (plain, or with Ki, Mi, Gi)" : "an integer",
                  (unsigned long long)r->min, (unsigned long long)r->max);
         break;
     case BOOL: snprintf(to, room, "true or false"); break;
     case CHOICE: snprintf(to, room, "%s", r->what); break;
+    case MODE: snprintf(to, room, "octal permissions in 0..777"); break;
+    case LIST: snprintf(to, room, "text, or a list of it"); break;
     case TEXT: snprintf(to, room, "text"); break;
     }
 }
@@ -182,37 +197,78 @@ static bool choice_parse(const row *r, str value, uint64_t *ret)
     return false;
 }
 
-static err_code value_set(conf *c, const row *r, const char *where, str value, err *e)
+static bool octal_parse(str s, uint64_t *ret)
 {
-    void *field = (char *)c + r->offset;
+    uint64_t n = 0;
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.p[i] < '0' || s.p[i] > '7' || n > 0777) return false;
+        n = n * 8 + (uint64_t)(s.p[i] - '0');
+    }
+    *ret = n;
+    return s.len > 0 && n <= 0777;
+}
+
+/* A list grows while one source is read; a later source begins it anew. */
+static err_code text_set(conf *c, const row *r, const char *where, str value, err *e)
+{
+    str *field = (str *)(void *)((char *)c + r->offset);
+    bool grows = r->kind == LIST && field->len && c->sources[r - rows] == c->source;
+    size_t before = grows ? field->len + 1 : 0;
+    char *copy = arena_push_raw(c->memory, before + value.len + 1, 1);
+    if (!copy) return err_set(e, ERR_NOMEM, "%s: no memory for the value", where);
+    if (grows) memcpy(copy, field->p, field->len);
+    if (grows) copy[field->len] = ',';
+    if (value.len) memcpy(copy + before, value.p, value.len);
+    copy[before + value.len] = '\0';
+    *field = (str){copy, before + value.len};
+    return ERR_OK;
+}
+
+static err_code value_parse(const row *r, const char *where, str value, uint64_t *ret, err *e)
+{
     uint64_t n = 0;
     bool good = false;
     switch (r->kind) {
-    case TEXT: {
-        str copy = str_copy(c->memory, value);
-        if (!copy.p) return err_set(e, ERR_NOMEM, "%s: no memory for the value", where);
-        *(str *)field = copy;
-        return ERR_OK;
-    }
+    case TEXT:
+    case LIST: INVARIANT(!"texts are set as they are");
+    case PORT:
+        if (value.len == 0) {
+            n = CONF_PORT_NONE;
+            good = true;
+            break;
+        }
+        __attribute__((fallthrough));
     case U64:
     case BYTES:
-        good = (r->kind == U64 ? str_u64(value, &n) : bytes_parse(value, &n)) && n >= r->min && n <= r->max;
+        good = (r->kind == BYTES ? bytes_parse(value, &n) : str_u64(value, &n)) && n >= r->min && n <= r->max;
         break;
     case CHOICE: good = choice_parse(r, value, &n); break;
     case BOOL: good = bool_parse(value, &n); break;
+    case MODE: good = octal_parse(value, &n); break;
     }
     if (!good) return value_wrong(r, where, value, e);
-    *(uint64_t *)field = n;
+    *ret = n;
     return ERR_OK;
+}
+
+static err_code value_set(conf *c, const row *r, const char *where, str value, err *e)
+{
+    uint64_t *field = (uint64_t *)(void *)((char *)c + r->offset);
+    err_code rc = r->kind == TEXT || r->kind == LIST ? text_set(c, r, where, value, e)
+                                                     : value_parse(r, where, value, field, e);
+    if (rc == ERR_OK) c->sources[r - rows] = c->source;
+    return rc;
 }
 
 err_code conf_init(conf *c, arena *memory, err *e)
 {
-    *c = (conf){.memory = memory};
+    _Static_assert(COUNTOF(rows) <= CONF_ROWS_MAX, "each row has its source");
+    *c = (conf){.memory = memory, .source = FROM_DEFAULTS};
     for (size_t i = 0; i < COUNTOF(rows); i++) {
         err_code rc = value_set(c, &rows[i], rows[i].name, str_of(rows[i].init), e);
         if (rc) return rc;
     }
+    c->source = FROM_FILE;
     return ERR_OK;
 }
 
@@ -221,6 +277,12 @@ bool conf_expects(str key, char ret[CONF_EXPECTED_MAX])
     const row *r = row_find(key);
     if (r) expects(r, ret, CONF_EXPECTED_MAX);
     return r != NULL;
+}
+
+bool conf_is_list(str key)
+{
+    const row *r = row_find(key);
+    return r && r->kind == LIST;
 }
 
 err_code conf_set(conf *c, const char *where, str key, str value, err *e)
@@ -274,6 +336,7 @@ static bool is_service_link(const char *value)
 
 err_code conf_env(conf *c, conf_getenv *get, err *e)
 {
+    c->source = FROM_ENV;
     for (size_t i = 0; i < COUNTOF(rows); i++) {
         char name[64];
         env_name(&rows[i], name, sizeof name);
@@ -314,6 +377,7 @@ static err_code flag_set(conf *c, int argc, char *const *argv, int *at, err *e)
 
 err_code conf_flags(conf *c, int argc, char *const *argv, err *e)
 {
+    c->source = FROM_FLAGS;
     for (int i = 0; i < argc; i++) {
         str word = str_of(argv[i]), name, path;
         err_code rc;
@@ -341,8 +405,20 @@ const char *conf_file_flag(int argc, char *const *argv, conf_getenv *get)
     return get("PROA_CONFIG");
 }
 
+static bool is_given(const conf *c, const void *field)
+{
+    for (size_t i = 0; i < COUNTOF(rows); i++)
+        if ((const char *)c + rows[i].offset == (const char *)field) return c->sources[i] != FROM_DEFAULTS;
+    return false;
+}
+
+bool conf_port_given(const conf *c) { return is_given(c, &c->port) || is_given(c, &c->address); }
+
 err_code conf_check(conf *c, err *e)
 {
+    conf_addresses addresses;
+    err_code rc = conf_listen(c, false, &addresses, e);
+    if (rc) return rc;
     for (size_t i = 0; i < c->model_count; i++)
         for (size_t j = 0; j < i; j++)
             if (str_eq(c->models[i].name, c->models[j].name))
@@ -376,7 +452,7 @@ void conf_help(buf *out)
                    "  --config FILE            read options from a YAML file; `models:` maps NAME: PATH\n");
     for (size_t i = 0; i < COUNTOF(rows); i++) {
         char flag[64];
-        static const char *const words[] = {"N", "BYTES", "", "TEXT", "WORD"};
+        static const char *const words[] = {"N", "BYTES", "", "TEXT", "WORD", "LIST", "N", "OCTAL"};
         snprintf(flag, sizeof flag, "--%s %s", rows[i].name, words[rows[i].kind]);
         buf_printf(out, "  %-24s %s", flag, rows[i].what);
         if (rows[i].init[0]) buf_printf(out, " (%s)", rows[i].init);

@@ -1,14 +1,15 @@
 /* conf.h - the options of `proa serve`: one table for flags, PROA_* variables, the YAML file, help and docs.
  *
- * A later source overrides an earlier one: defaults, file, environment, flags.  Every value passes the same
- * check, so a message differs only in where it points: "--port: ...", "PROA_PORT: ...", "proa.yaml:3:7: port: ...".
- * On error the conf is unusable and nothing was started.  Strings live in the arena given to conf_init(). */
+ * A later source overrides an earlier one: defaults, file, environment, flags; a list that is given several times in
+ * one source is all of them.  Every value passes the same check, so a message differs only in where it points:
+ * "--port: ...", "PROA_PORT: ...", "proa.yaml:3:7: port: ...".  On error the conf is unusable and nothing was started.
+ * Strings live in the arena given to conf_init(). */
 #ifndef SERVE_CONF_H
 #define SERVE_CONF_H
 #include "base/buf.h"
 #include "base/err.h"
 
-enum { CONF_MODELS_MAX = 4096, CONF_EXPECTED_MAX = 160 };
+enum { CONF_MODELS_MAX = 4096, CONF_EXPECTED_MAX = 160, CONF_ROWS_MAX = 96, CONF_PORT_NONE = 65536 };
 
 typedef struct {
     str name, path;
@@ -18,8 +19,9 @@ typedef enum { CONF_LOG_TEXT, CONF_LOG_JSON } conf_log_format;
 
 typedef struct {
     /* one member per row of the table in conf.c */
-    str address, model_repository, model_name, model_dir, cpu;
-    uint64_t port, loops, threads, queue_max, inline_us, body_bytes_max, bodies_bytes_max, reply_bytes_max,
+    str address, listen, model_repository, model_name, model_dir, cpu;
+    uint64_t port, grpc_port, metrics_port, socket_mode;
+    uint64_t loops, threads, queue_max, inline_us, body_bytes_max, bodies_bytes_max, reply_bytes_max,
         header_bytes_max, connections_max, memory_bytes_max;
     uint64_t header_wait_ms, body_wait_ms, idle_wait_ms, write_wait_ms, drain_notice_ms, drain_wait_ms, log_level,
         log_format, log_requests;
@@ -32,6 +34,7 @@ typedef struct {
     const char *service_link; /* PROA_PORT as Kubernetes sets it for a service of our name: ignored; NULL = it is not */
     /* private */
     arena *memory;
+    uint8_t source, sources[CONF_ROWS_MAX];   /* being read; where each row's value comes from, 0 = the default */
 } conf;
 
 typedef const char *conf_getenv(const char *name);
@@ -41,6 +44,7 @@ err_code conf_init(conf *c, arena *memory, err *e) MUST_USE; /* the defaults */
 err_code conf_set(conf *c, const char *where, str key, str value, err *e) MUST_USE;
 /* What its value must be: "an integer in 0..65535"; false = there is no such option. */
 bool conf_expects(str key, char ret[CONF_EXPECTED_MAX]);
+bool conf_is_list(str key); /* of several values, joined by commas */
 err_code conf_model_add(conf *c, const char *where, str name, str path, err *e) MUST_USE;
 err_code conf_env(conf *c, conf_getenv *get, err *e) MUST_USE;
 /* YAML: the option names as keys, and `models:` as a map NAME: PATH. */
@@ -50,6 +54,7 @@ err_code conf_flags(conf *c, int argc, char *const *argv, err *e) MUST_USE;
 /* The value of --config FILE (or PROA_CONFIG), which is read before the other flags; NULL = none. */
 const char *conf_file_flag(int argc, char *const *argv, conf_getenv *get);
 err_code conf_check(conf *c, err *e) MUST_USE; /* what only the whole can be checked for */
+bool conf_port_given(const conf *c); /* not the default */
 /* bodies_bytes_max, or what it is by default where memory_bytes may be used; 0 = no limit is known. */
 uint64_t conf_bodies_bytes(const conf *c, uint64_t memory_bytes);
 void conf_help(buf *out); /* for --help */

@@ -25,8 +25,13 @@ static err_code member_read(conf *c, const yaml *y, err *e)
     if (str_is(y->key, "models")) return models_read(c, y, e);
     snprintf(where, sizeof where, "%s:%u:%u", y->file, y->key_line, y->key_column);
     bool known = conf_expects(y->key, expected); /* the others: it says what is near */
-    if (known && (y->kind != YAML_TEXT || yaml_is_null(y))) return yaml_wrong(y, expected, e);
-    return conf_set(c, where, y->key, known ? y->text : (str){0}, e);
+    bool several = y->kind == YAML_LIST && conf_is_list(y->key);
+    err_code rc = ERR_OK;
+    for (const yaml *one = several ? y->first : y; one && rc == ERR_OK; one = several ? one->next : NULL) {
+        if (known && (one->kind != YAML_TEXT || yaml_is_null(one))) return yaml_wrong(one, expected, e);
+        rc = conf_set(c, where, y->key, known ? one->text : (str){0}, e);
+    }
+    return rc;
 }
 
 err_code conf_yaml(conf *c, const char *file, str text, err *e)

@@ -67,7 +67,8 @@ static void end(running *r)
 
 static int dial(const running *r)
 {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(app_port(r->app))};
+    uint16_t port = sock_addr_port(listeners_at(app_listeners(r->app), 0));
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct timeval limit = {.tv_sec = 20};
@@ -250,7 +251,7 @@ static void a_server_that_cannot_start_says_why(void)
     c = config("0");   /* the running server borrows it */
     start(&r, c);
     conf again = *c;
-    again.port = app_port(r.app);
+    again.port = sock_addr_port(listeners_at(app_listeners(r.app), 0));
     CHECK(app_new(&a, &again, &e) != ERR_OK);
     CHECK(strstr(e.text, "in use"));
     CHECK(kill(getpid(), SIGTERM) == 0);

@@ -561,6 +561,39 @@ static void loops_share_the_port_and_drain_as_one(void)
     rig_stop(&r);
 }
 
+/* Sockets as another server left them: more than there are loops, or fewer; and a Unix socket, shared by all loops. */
+static void every_socket_is_served_whatever_the_number_of_loops(void)
+{
+    enum { CONNS = 64 };
+    static const size_t counts[][2] = {{1, 2}, {5, 1}, {5, 2}};   /* sockets, loops */
+    for (size_t i = 0; i < COUNTOF(counts); i++) {
+        rig r = {.loop_count = counts[i][1]};
+        reply got;
+        err e;
+        int fds[CONNS];
+        sock_addr name;
+        listeners *at = listen_here("127.0.0.1", 0, counts[i][0], &e);
+        CHECK(sock_addr_unix(&name, "@test_server", &e) == ERR_OK);
+        CHECK(listeners_open(at, &(listeners_opts){.addr = &name, .sockets = 1}, &e) == ERR_OK);
+        for (size_t k = 0; k < r.loop_count; k++) CHECK(loop_new(&r.loops[k], k, &e) == ERR_OK);
+        const server_opts opts = {.at = at, .loops = r.loops, .loop_count = r.loop_count, .handler = handle, .ctx = &r};
+        CHECK(server_new(&r.server, &opts, &e) == ERR_OK);
+        for (size_t k = 0; k < r.loop_count; k++)
+            CHECK(thread_start(&r.threads[k], "loop", run_loop, r.loops[k], &e) == ERR_OK);
+        for (size_t k = 0; k < CONNS; k++) {
+            fds[k] = k % 4 ? dial(&r) : socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+            if (k % 4 == 0) CHECK(connect(fds[k], (struct sockaddr *)&name.to, name.len) == 0);
+            say(fds[k], ECHO "Content-Length: 1\r\n\r\nx");
+            CHECK_STR(hear(fds[k], &got), HEAD_OK("1") "x");
+        }
+        server_drain(r.server, 10000000, note_drained, &r);
+        for (size_t k = 0; k < CONNS; k++) check_ends(fds[k]);
+        wait_drained(&r);
+        CHECK(dial(&r) == -1);
+        rig_stop(&r);
+    }
+}
+
 /* ---- construction and faults ---- */
 
 static void construct(size_t loops)
@@ -569,7 +602,10 @@ static void construct(size_t loops)
     rig r = {.loop_count = loops};
     bool ok = true;
     for (size_t i = 0; i < loops; i++) ok = ok && loop_new(&r.loops[i], i, &e) == ERR_OK;
-    const server_opts opts = {.address = "::1", .loops = r.loops, .loop_count = loops, .handler = handle, .ctx = &r};
+    const server_opts opts = {.at = listen_here("::1", 0, loops, &e), .loops = r.loops, .loop_count = loops,
+                              .handler = handle, .ctx = &r};
+    ok = ok && opts.at;
+    if (!ok) listeners_free(opts.at);
     if (ok) CHECK((server_new(&r.server, &opts, &e) == ERR_OK) == (r.server != NULL));
     server_free(r.server);
     for (size_t i = 0; i < loops; i++) loop_free(r.loops[i]);
@@ -587,18 +623,11 @@ static void a_port_in_use_is_refused_by_name(void)
     err e;
     char want[100];
     rig_start(&r, &plain, 1);
-    server *s = NULL;
-    loop *l = NULL;
-    CHECK(loop_new(&l, 1, &e) == ERR_OK);
-    server_opts opts = {.address = "127.0.0.1", .port = server_port(r.server), .loops = &l, .loop_count = 1,
-                        .handler = handle, .ctx = &r};
-    CHECK(server_new(&s, &opts, &e) != ERR_OK);
-    snprintf(want, sizeof want, "127.0.0.1:%u: cannot listen: Address already in use", opts.port);
+    CHECK(!listen_here("127.0.0.1", rig_port(&r), 1, &e));
+    snprintf(want, sizeof want, "127.0.0.1:%u: cannot listen: Address already in use", rig_port(&r));
     CHECK_STR(e.text, want);
-    opts.address = "localhost";
-    CHECK(server_new(&s, &opts, &e) == ERR_INVALID);
+    CHECK(!listen_here("localhost", 0, 1, &e));
     CHECK_STR(e.text, "address: expected an IPv4 or IPv6 address, got 'localhost'");
-    loop_free(l);
     rig_stop(&r);
 }
 
@@ -685,6 +714,7 @@ int main(void)
         TEST(what_outlasts_the_grace_is_cut_off),
         TEST(those_whom_the_kernel_let_in_are_answered_too),
         TEST(loops_share_the_port_and_drain_as_one),
+        TEST(every_socket_is_served_whatever_the_number_of_loops),
         TEST(construction_survives_every_fault),
         TEST(a_port_in_use_is_refused_by_name),
         TEST(out_of_descriptors_the_server_pauses_and_goes_on),

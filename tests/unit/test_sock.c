@@ -1,10 +1,13 @@
 /* What must hold for sockets: bytes arrive whole through short and interrupted calls; running out of descriptors is
  * told apart from having nothing to accept; a port that another process uses is refused, while listeners of this one
- * share theirs; no failing step leaks; addresses print as they are read. */
+ * share theirs; so is a Unix socket's file where somebody answers, while one of the dead is replaced; what another
+ * process opened is taken only if it listens; no failing step leaks; addresses print as they are read. */
 #include "fake/sys_fake.h"
 #include "os/poll.h"
 #include "os/sock.h"
+#include "test_folder.h"
 
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <netinet/in.h>
 
@@ -202,6 +205,172 @@ static void no_failing_step_leaks(void)
     sock_close(listener);
 }
 
+/* ---- Unix sockets ---- */
+
+static err_code unix_listen(const char *path, uint32_t mode, int *ret_fd, err *e)
+{
+    sock_addr a;
+    err_code rc = sock_addr_unix(&a, path, e);
+    return rc ? rc : sock_listen(&(sock_listen_opts){.addr = &a, .mode = mode}, ret_fd, e);
+}
+
+static void unix_addresses_print_as_they_are_read(void)
+{
+    err e;
+    sock_addr a, b;
+    char text[SOCK_ADDR_TEXT_MAX], longest[SOCK_PATH_MAX + 2];
+    CHECK(sock_addr_unix(&a, "/run/a.sock", &e) == ERR_OK);
+    sock_addr_print(&a, text);
+    CHECK_STR(text, "unix:/run/a.sock");
+    CHECK(sock_addr_is_unix(&a) && sock_addr_port(&a) == 0);
+    CHECK_STR(sock_addr_path(&a), "/run/a.sock");
+    CHECK(sock_addr_unix(&b, "@a name\n", &e) == ERR_OK && !sock_addr_path(&b) && !sock_addr_eq(&a, &b));
+    sock_addr_print(&b, text);
+    CHECK_STR(text, "unix:@a name?");
+    memset(longest, 'x', sizeof longest);
+    longest[SOCK_PATH_MAX] = 0;
+    CHECK(sock_addr_unix(&a, longest, &e) == ERR_OK);
+    sock_addr_print(&a, text);
+    CHECK_U64(strlen(text), 5 + SOCK_PATH_MAX);
+    longest[SOCK_PATH_MAX] = 'x';
+    longest[SOCK_PATH_MAX + 1] = 0;
+    CHECK(sock_addr_unix(&a, longest, &e) == ERR_INVALID);
+    CHECK(strstr(e.text, ": expected a path of 1 to 107 bytes, got 108"));
+    CHECK(sock_addr_unix(&a, "@", &e) == ERR_INVALID);
+    CHECK_STR(e.text, "unix:@: expected a path of 1 to 107 bytes, got 0");
+}
+
+static void a_unix_socket_carries_bytes_and_has_its_mode(void)
+{
+    err e;
+    int listener, client, server;
+    sock_addr at, local;
+    char byte = 'x', got = 0;
+    size_t n;
+    static const char *const names[] = {"a.sock", "@test_sock"};
+    for (size_t i = 0; i < COUNTOF(names); i++) {
+        const char *path = names[i][0] == '@' ? names[i] : test_folder_path(names[i]);
+        mode_t mask = umask(0077);
+        CHECK(unix_listen(path, 0620, &listener, &e) == ERR_OK);
+        umask(mask);
+        CHECK(sock_addr_unix(&at, path, &e) == ERR_OK && sock_local(listener, &local, &e) == ERR_OK);
+        CHECK(sock_addr_eq(&at, &local));
+        CHECK(sock_connect(&at, &client, &e) == ERR_OK);
+        CHECK(accept_soon(listener, &server, NULL) == SOCK_DONE);
+        CHECK(sock_write(client, &(struct iovec){&byte, 1}, 1, &n) == SOCK_DONE);
+        CHECK(sock_read(server, &got, 1, &n) == SOCK_DONE && got == 'x');
+        sock_close(client);
+        sock_close(server);
+        if (path[0] != '@') CHECK_U64((uint64_t)test_folder_mode("a.sock"), 0620);
+        sock_close(listener);
+    }
+    unlink(test_folder_path("a.sock"));
+}
+
+static void a_path_is_taken_only_from_the_dead(void)
+{
+    err e;
+    int first, second;
+    char want[160];
+    CHECK(unix_listen(test_folder_path("b"), 0600, &first, &e) == ERR_OK);
+    snprintf(want, sizeof want, "unix:%s: cannot listen: Address already in use", test_folder_path("b"));
+    CHECK(unix_listen(test_folder_path("b"), 0600, &second, &e) == ERR_CONFLICT);
+    CHECK_STR(e.text, want);
+    sock_close(first);   /* as a killed process leaves it */
+    CHECK(test_folder_mode("b") == 0600);
+    CHECK(unix_listen(test_folder_path("b"), 0660, &second, &e) == ERR_OK);
+    CHECK(test_folder_mode("b") == 0660);
+    sock_close(second);
+    /* The dead one's file is there when it is looked at, and another's when it is taken: that one goes back. */
+    sys_fake_script((sys_fault[]){{SYS_stat_at, .skip = 1, .times = 1, .result = -EIO}}, 1);
+    CHECK(unix_listen(test_folder_path("b"), 0600, &second, &e) == ERR_CONFLICT && test_folder_mode("b") == 0660);
+    sys_fake_script((sys_fault[]){{SYS_rename, .times = 1, .result = -ENOENT}}, 1);   /* gone, and then there again */
+    CHECK(unix_listen(test_folder_path("b"), 0600, &second, &e) == ERR_CONFLICT);
+    sys_fake_script((sys_fault[]){{SYS_connect, .times = 1, .result = -EACCES}}, 1);
+    CHECK(unix_listen(test_folder_path("b"), 0600, &second, &e) == ERR_INVALID);
+    static const int64_t alive[] = {-EAGAIN, -EPROTOTYPE, 0};
+    for (size_t i = 0; i < COUNTOF(alive); i++) {
+        sys_fake_script((sys_fault[]){{SYS_connect, .times = 1, .result = alive[i]}}, 1);
+        CHECK(unix_listen(test_folder_path("b"), 0600, &second, &e) == ERR_CONFLICT);
+    }
+    sys_fake_script(NULL, 0);
+    unlink(test_folder_path("b"));
+    CHECK(file_write(test_folder_path("b"), "x", 1, &e) == ERR_OK);
+    snprintf(want, sizeof want, "unix:%s: cannot listen: expected a socket or nothing there, got another file",
+             test_folder_path("b"));
+    CHECK(unix_listen(test_folder_path("b"), 0600, &second, &e) == ERR_CONFLICT);
+    CHECK_STR(e.text, want);
+    unlink(test_folder_path("b"));
+    CHECK(unix_listen(test_folder_path("no/b"), 0600, &second, &e) == ERR_NOT_FOUND);
+}
+
+static void a_file_is_removed_by_whoever_made_it(void)
+{
+    err e;
+    int fd, other;
+    file_id made;
+    sock_addr a;
+    CHECK(unix_listen(test_folder_path("c"), 0600, &fd, &e) == ERR_OK);
+    CHECK(sock_addr_unix(&a, test_folder_path("c"), &e) == ERR_OK);
+    CHECK(file_identify(test_folder_path("c"), &made, &e) == ERR_OK);
+    sock_close(fd);
+    CHECK(unix_listen(test_folder_path("c"), 0600, &other, &e) == ERR_OK);
+    sock_file_remove(&a, &made);
+    CHECK(test_folder_mode("c") == 0600);   /* it is the other's */
+    CHECK(file_identify(test_folder_path("c"), &made, &e) == ERR_OK);
+    sock_file_remove(&a, &made);
+    CHECK(test_folder_mode("c") == -1);
+    sock_file_remove(&a, &made);
+    sock_close(other);
+}
+
+static void only_what_listens_is_adopted(void)
+{
+    err e;
+    sock_addr at, got;
+    int listener, flags[2], value = 0;
+    open_listener(&listener, &at);
+    CHECK(fcntl(listener, F_SETFL, 0) == 0 && fcntl(listener, F_SETFD, 0) == 0);
+    CHECK(sock_adopt(listener, &got, &e) == ERR_OK && sock_addr_eq(&at, &got));
+    flags[0] = fcntl(listener, F_GETFL);
+    flags[1] = fcntl(listener, F_GETFD);
+    CHECK((flags[0] & O_NONBLOCK) && (flags[1] & FD_CLOEXEC));
+    CHECK(sys_real_option_get(listener, IPPROTO_TCP, TCP_NODELAY, &value) == 0 && value == 1);
+    SYS_SWEEP(-ENOBUFS, { CHECK((sock_adopt(listener, &got, &e) == ERR_OK) != sys_fake_fired()); });
+    sock_close(listener);
+    static const struct {
+        int family, kind;
+        const char *want;
+    } rows[] = {
+        {AF_INET, SOCK_STREAM, ": expected a socket that listens, got one that does not"},
+        {AF_INET, SOCK_DGRAM, ": expected a stream socket, TCP or Unix, got another kind"},
+        {AF_UNIX, SOCK_SEQPACKET, ": expected a stream socket, TCP or Unix, got another kind"},
+        {AF_NETLINK, SOCK_DGRAM, ": expected a stream socket, TCP or Unix, got another kind"},
+    };
+    for (size_t i = 0; i < COUNTOF(rows); i++) {
+        int fd = socket(rows[i].family, rows[i].kind | SOCK_CLOEXEC, 0);
+        CHECK(sock_adopt(fd, &got, &e) == ERR_INVALID && strstr(e.text, rows[i].want));
+        close(fd);
+    }
+    CHECK(sock_adopt(9999, &got, &e) == ERR_INVALID);
+    CHECK_STR(e.text, "descriptor 9999: expected a socket that listens, got none that is open");
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    CHECK(sock_adopt(fd, &got, &e) == ERR_INVALID && strstr(e.text, ", got no socket"));
+    close(fd);
+}
+
+static void no_failing_step_of_a_unix_listener_leaks(void)
+{
+    err e;
+    SYS_SWEEP(-ENOBUFS, {
+        int fd = -1;
+        err_code rc = unix_listen(test_folder_path("d"), 0600, &fd, &e);
+        CHECK((rc == ERR_OK) == (fd >= 0));
+        sock_close(fd);   /* its file stays: the next one replaces it */
+    });
+    unlink(test_folder_path("d"));
+}
+
 static void a_refused_connection_says_so(void)
 {
     err e;
@@ -233,7 +402,16 @@ int main(void)
         TEST(listeners_share_a_port_only_when_they_join),
         TEST(accepted_sockets_send_at_once_and_do_not_block),
         TEST(no_failing_step_leaks),
+        TEST(unix_addresses_print_as_they_are_read),
+        TEST(a_unix_socket_carries_bytes_and_has_its_mode),
+        TEST(a_path_is_taken_only_from_the_dead),
+        TEST(a_file_is_removed_by_whoever_made_it),
+        TEST(only_what_listens_is_adopted),
+        TEST(no_failing_step_of_a_unix_listener_leaks),
         TEST(a_refused_connection_says_so),
     };
-    return test_main(cases, COUNTOF(cases));
+    if (!test_folder_open()) return 1;
+    int failed = test_main(cases, COUNTOF(cases));
+    test_folder_close();
+    return failed;
 }

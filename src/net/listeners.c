@@ -1,0 +1,165 @@
+#include "net/listeners.h"
+
+#include "base/mem.h"
+
+#include <stdatomic.h>
+
+typedef struct {
+    sock_addr at;
+    listener *sockets;        /* count of them */
+    size_t count;
+    file_id file;             /* of a Unix socket's file, */
+    _Atomic bool made;        /* which was made here and is to be removed */
+} place;
+
+struct listeners {
+    place places[LISTENERS_MAX];
+    size_t count, loops;
+};
+
+err_code listeners_new(listeners **ret, err *e)
+{
+    listeners *l = mem_new0(listeners, 1);
+    if (!l) return err_set(e, ERR_NOMEM, "listeners: no memory");
+    *ret = l;
+    return ERR_OK;
+}
+
+static void file_remove(place *p)
+{
+    if (atomic_exchange(&p->made, false)) sock_file_remove(&p->at, &p->file);
+}
+
+static void place_fini(place *p)
+{
+    file_remove(p);
+    for (size_t i = 0; i < p->count; i++) sock_close(p->sockets[i].fd);
+    mem_free(p->sockets);
+    *p = (place){.count = 0};
+}
+
+void listeners_free(listeners *l)
+{
+    for (size_t i = 0; l && i < l->count; i++) place_fini(&l->places[i]);
+    mem_free(l);
+}
+
+/* A place without sockets yet, which counts once it is whole. */
+static err_code place_new(listeners *l, size_t sockets, place **ret, err *e)
+{
+    if (l->count == LISTENERS_MAX)
+        return err_set(e, ERR_LIMIT, "listeners: expected at most %d addresses, got one more", LISTENERS_MAX);
+    place *p = &l->places[l->count];
+    *p = (place){.sockets = mem_new0(listener, sockets)};
+    if (!p->sockets) return err_set(e, ERR_NOMEM, "listeners: no memory for %zu sockets", sockets);
+    *ret = p;
+    return ERR_OK;
+}
+
+static void put(listeners *l, place *p, int fd)
+{
+    listener *one = &p->sockets[p->count++];
+    one->fd = fd;
+    one->of = l->count;
+}
+
+/* Port 0 is any free one for the first socket, and that one for the others. */
+static err_code place_open(listeners *l, place *p, const listeners_opts *opts, size_t sockets, err *e)
+{
+    p->at = *opts->addr;
+    while (p->count < sockets) {
+        int fd = -1;
+        const sock_listen_opts so = {.addr = &p->at, .join = p->count > 0, .mode = opts->mode};
+        err_code rc = sock_listen(&so, &fd, e);
+        if (rc) return rc;
+        put(l, p, fd);
+        if (sock_addr_path(&p->at)) {
+            rc = file_identify(sock_addr_path(&p->at), &p->file, e);
+            atomic_store(&p->made, rc == ERR_OK);
+        } else {
+            rc = sock_local(fd, &p->at, e);
+        }
+        if (rc) return rc;
+    }
+    return ERR_OK;
+}
+
+err_code listeners_open(listeners *l, const listeners_opts *opts, err *e)
+{
+    size_t sockets = sock_addr_is_unix(opts->addr) ? 1 : opts->sockets;
+    place *p = NULL;
+    INVARIANT(sockets > 0 && sockets <= LISTENERS_SOCKETS_MAX);
+    err_code rc = place_new(l, sockets, &p, e);
+    if (rc) return rc;
+    rc = place_open(l, p, opts, sockets, e);
+    if (rc)
+        place_fini(p);
+    else
+        l->count++;
+    return rc;
+}
+
+err_code listeners_adopt(listeners *l, int fd, err *e)
+{
+    place *p = NULL;
+    sock_addr at;
+    err_code rc = sock_adopt(fd, &at, e);
+    if (rc == ERR_OK) rc = place_new(l, 1, &p, e);
+    if (rc) return rc;
+    p->at = at;
+    put(l, p, fd);
+    l->count++;
+    return ERR_OK;
+}
+
+size_t listeners_count(const listeners *l) { return l->count; }
+
+const sock_addr *listeners_at(const listeners *l, size_t index)
+{
+    INVARIANT(index < l->count);
+    return &l->places[index].at;
+}
+
+/* More sockets than loops: a loop has several.  More loops than sockets: a socket has several. */
+static bool watches(size_t loop, size_t loops, size_t socket, size_t sockets)
+{
+    return sockets >= loops ? socket % loops == loop : loop % sockets == socket;
+}
+
+void listeners_deal(listeners *l, size_t loops)
+{
+    l->loops = loops;
+    for (size_t i = 0; i < l->count; i++) {
+        place *p = &l->places[i];
+        for (size_t k = 0; k < p->count; k++) {
+            uint32_t n = 0;
+            for (size_t loop = 0; loop < loops; loop++) n += watches(loop, loops, k, p->count);
+            INVARIANT(n > 0);
+            p->sockets[k].shared = n > 1;
+            atomic_store(&p->sockets[k].watchers, n);
+        }
+    }
+}
+
+listener *listeners_next(listeners *l, listeners_cursor *at, size_t loop)
+{
+    for (; at->place < l->count; at->place++, at->socket = 0) {
+        place *p = &l->places[at->place];
+        while (at->socket < p->count) {
+            size_t k = at->socket++;
+            if (watches(loop, l->loops, k, p->count)) return &p->sockets[k];
+        }
+    }
+    return NULL;
+}
+
+void listeners_hide(listeners *l, listener *one) { file_remove(&l->places[one->of]); }
+
+void listeners_leave(listener *one)
+{
+    uint32_t left = atomic_fetch_sub(&one->watchers, 1);
+    INVARIANT(left > 0);
+    if (left > 1) return;
+    sock_close(one->fd);
+    one->fd = -1;
+}

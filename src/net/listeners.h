@@ -1,0 +1,58 @@
+/* listeners.h - the addresses at which a server listens, and their sockets.
+ *
+ * A TCP address that is opened here has as many sockets as asked for, which share the port (SO_REUSEPORT): the kernel
+ * spreads connections over them, and each loop has one of its own.  A Unix socket, and what another process opened,
+ * come as they are.  However many there are, every loop watches one of each address at least, and every socket is
+ * watched by a loop: connections that wait in a socket which nobody accepts from would wait for ever.
+ *
+ * Built and freed by one thread while no loop runs.  In between, loops leave socket by socket: the last loop that
+ * leaves one closes it.  The file of a Unix socket that was made here goes before that, or in listeners_free(). */
+#ifndef NET_LISTENERS_H
+#define NET_LISTENERS_H
+#include "os/sock.h"
+
+enum {
+    LISTENERS_MAX = 64,            /* addresses; each costs every loop a descriptor to watch */
+    LISTENERS_SOCKETS_MAX = 256    /* of one address: as many as there may be loops */
+};
+
+typedef struct listeners listeners;
+
+typedef struct {
+    const sock_addr *addr;
+    size_t sockets;                /* wanted; a Unix socket has one in any case */
+    uint32_t mode;                 /* of a Unix socket's file */
+} listeners_opts;
+
+/* A socket as the loops see it. */
+typedef struct {
+    int fd;                        /* -1 = closed */
+    bool shared;                   /* several loops watch it */
+    /* private */
+    size_t of;                     /* which address */
+    _Atomic uint32_t watchers;     /* loops that have not left */
+} listener;
+
+typedef struct {
+    /* private */
+    size_t place, socket;
+} listeners_cursor;
+
+err_code listeners_new(listeners **ret, err *e) MUST_USE;
+void listeners_free(listeners *l);
+DEFINE_CLEANUP(listeners)
+err_code listeners_open(listeners *l, const listeners_opts *opts, err *e) MUST_USE;   /* "127.0.0.1:80: ..." */
+/* A socket of another process, see sock_adopt(); it is taken on success only, and its file is never removed. */
+err_code listeners_adopt(listeners *l, int fd, err *e) MUST_USE;
+
+size_t listeners_count(const listeners *l);                       /* addresses */
+const sock_addr *listeners_at(const listeners *l, size_t index);  /* where it really listens: with the port it got */
+
+/* From here on loops come in.  Each takes all that listeners_next() gives it, from a cursor of {0}; NULL = no more. */
+void listeners_deal(listeners *l, size_t loops);
+listener *listeners_next(listeners *l, listeners_cursor *at, size_t loop);
+/* Any loop's thread: nobody finds the way to it any more; then, once what it has let in is accepted, leave. */
+void listeners_hide(listeners *l, listener *one);
+void listeners_leave(listener *one);
+
+#endif

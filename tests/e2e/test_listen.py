@@ -1,0 +1,187 @@
+"""test_listen.py - where the server listens: several addresses, Unix sockets.
+
+Properties: every address serves everything, REST and gRPC; each is one line on stdout, in the order of the options; a Unix
+socket's file is there while somebody answers there and no longer.
+"""
+import http.client, json, os, re, select, signal, socket, stat, subprocess, time
+import grpc, pytest
+from conftest import PROA, START_S_MAX, STOP_S_MAX, run_proa
+from models import X, Y
+from test_grpc import SERVICE
+
+BODY = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [X]}]}).encode()
+
+
+class Process:
+    """A `proa serve` of which all lines are read that say where it listens."""
+
+    def __init__(self, folder, lines, *args, env=None, program=None, **kw):
+        self.log_path = folder / f"serve-{time.monotonic_ns()}.log"
+        with open(self.log_path, "wb") as log:
+            self.process = subprocess.Popen(program or [PROA, "serve", *map(str, args)], stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL, bufsize=0,
+                                            env=dict(os.environ, **(env or {})), **kw)
+        self.pid, self.at = self.process.pid, []
+        for _ in range(lines):
+            line = self.line()
+            found = re.fullmatch(r"listening on (?:http://)?(\S+)\n", line)
+            if not found:
+                self.stop()
+                pytest.fail(f"stdout: expected 'listening on ...', got {line!r}; log:\n{self.log()}")
+            self.at.append(found[1])
+
+    def line(self):
+        ready = select.select([self.process.stdout], [], [], START_S_MAX)[0]
+        return self.process.stdout.readline().decode() if ready else ""
+
+    def log(self):
+        return self.log_path.read_text(errors="replace")
+
+    def stop(self, number=signal.SIGTERM):
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+            try:
+                self.process.wait(STOP_S_MAX)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+        self.process.stdout.close()
+        return self.process.wait()
+
+
+@pytest.fixture
+def start(tmp_path):
+    """start(lines, *args, env=, ...) starts a process of the test's own and reads so many lines; all are stopped."""
+    processes = []
+
+    def go(lines, *args, **kw):
+        processes.append(Process(tmp_path, lines, *args, **kw))
+        return processes[-1]
+    yield go
+    for p in processes:
+        p.stop()
+
+
+def dial(at):
+    """A connection to what a line of stdout names."""
+    if at.startswith("unix:"):
+        s = socket.socket(socket.AF_UNIX)
+        s.settimeout(20)
+        path = at[5:]
+        s.connect("\0" + path[1:] if path[0] == "@" else path)
+        return s
+    host, port = at.rsplit(":", 1)
+    return socket.create_connection((host.strip("[]"), int(port)), 20)
+
+
+def request(at, method="GET", path="/v2/health/ready", body=None):
+    c = http.client.HTTPConnection("localhost")
+    c.sock = dial(at)
+    c.request(method, path, body)
+    r = c.getresponse()
+    got = r.status, r.read()
+    c.close()
+    return got
+
+
+def works(at):
+    """REST answers there, and so does gRPC."""
+    status, body = request(at, "POST", "/v2/models/tiny/infer", BODY)
+    assert status == 200 and json.loads(body)["outputs"][0]["data"] == pytest.approx(Y, rel=1e-6)
+    target = at.replace("unix:@", "unix-abstract:")
+    with grpc.insecure_channel(target) as channel:
+        channel.unary_unary(SERVICE + "ServerReady")(b"", timeout=20)
+
+
+def refused(*args, status=1, **kw):
+    done = run_proa("serve", *args, timeout=20, **kw)
+    assert done.returncode == status and done.stdout == "", (done.returncode, done.stdout, done.stderr)
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    return done.stderr
+
+
+# ---- addresses ---------------------------------------------------------------------------------------------------
+
+def test_every_address_serves_everything(start, zoo, tmp_path):
+    path = tmp_path / "a.sock"
+    p = start(7, f"tiny={zoo['tiny']}", "--port", 0, "--grpc_port=0", "--metrics-port", 0, "--listen", "[::1]:0,127.0.0.1:0",
+              "--listen", f"unix://{path}", "--listen", f"unix:@proa-{os.getpid()}")
+    assert [re.sub(r":\d+$", ":N", a) for a in p.at] == ["127.0.0.1:N"] * 3 + ["[::1]:N", "127.0.0.1:N", f"unix:{path}", f"unix:@proa-{os.getpid()}"]
+    assert len(set(p.at)) == 7
+    for at in p.at:
+        works(at)
+        status, text = request(at, path="/metrics")
+        assert status == 200 and b"proa_" in text
+    assert p.stop() == 0
+    assert not path.exists()
+
+
+def test_kserves_ports_name_one_address_each_and_one_port_may_be_named_twice(start, zoo):
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    p = start(1, "--model_name=tiny", f"--model_dir={zoo['tiny']}", f"--http_port={port}", f"--grpc_port={port}", "--metrics-port", port, "--loops", 2)
+    assert p.at == [f"127.0.0.1:{port}"]
+    works(p.at[0])
+    assert p.stop() == 0
+
+
+def test_a_unix_socket_alone_opens_no_port(start, zoo, tmp_path):
+    path = tmp_path / "only.sock"
+    p = start(1, f"tiny={zoo['tiny']}", "--listen", f"unix:{path}", "--socket-mode", "0600", "--loops", 3)
+    assert p.at == [f"unix:{path}"] and stat.S_IMODE(path.stat().st_mode) == 0o600
+    inodes = {os.readlink(f"/proc/{p.pid}/fd/{n}") for n in os.listdir(f"/proc/{p.pid}/fd")}
+    tcp = [line.split()[9] for name in ("tcp", "tcp6") for line in open(f"/proc/{p.pid}/net/{name}").read().splitlines()[1:]]
+    assert not [i for i in tcp if f"socket:[{i}]" in inodes]
+    done = subprocess.run(["curl", "-s", "--unix-socket", path, "http://localhost/v2/models/tiny/infer", "-d", BODY.decode()], capture_output=True, text=True)
+    assert json.loads(done.stdout)["model_name"] == "tiny"
+    works(p.at[0])
+    assert p.stop(signal.SIGINT) == 0 and not path.exists()
+
+
+def test_a_socket_file_is_replaced_when_its_owner_is_dead_and_only_then(start, zoo, tmp_path):
+    path, args = tmp_path / "s", (f"tiny={zoo['tiny']}", "--listen", f"unix:{tmp_path / 's'}")
+    first = start(1, *args)
+    assert "in use" in refused(*args)
+    works(first.at[0])
+    first.stop(signal.SIGKILL)
+    assert path.exists()
+    second = start(1, *args)
+    works(second.at[0])
+    path.unlink()                                           # somebody makes room for another: that one's file stays
+    third = start(1, *args)
+    assert second.stop() == 0 and path.exists()
+    works(third.at[0])
+    assert third.stop() == 0 and not path.exists()
+    assert not [f for f in os.listdir(tmp_path) if f.startswith("s.")]
+
+
+def test_a_path_that_cannot_be_listened_at_is_said(zoo, tmp_path):
+    tiny = f"tiny={zoo['tiny']}"
+    (tmp_path / "file").write_text("mine")
+    assert "got another file" in refused(tiny, "--listen", f"unix:{tmp_path / 'file'}")
+    assert (tmp_path / "file").read_text() == "mine"
+    assert "No such file" in refused(tiny, "--listen", f"unix:{tmp_path / 'no' / 's'}")
+    assert "expected a path of 1 to 107 bytes" in refused(tiny, "--listen", f"unix:/{'x' * 107}", status=2)
+    assert "expected IP:PORT" in refused(tiny, "--listen", "somewhere:80", status=2)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert f"127.0.0.1:{port}: cannot listen: Address already in use" in refused(tiny, "--port", 0, "--grpc-port", port)
+        assert "in use" in refused(tiny, "--listen", f"unix:{tmp_path / 's'},127.0.0.1:{port}")
+    assert not (tmp_path / "s").exists()
+
+
+def test_requests_in_flight_on_a_unix_socket_are_answered_at_sigterm(start, zoo, tmp_path):
+    p = start(1, f"slow={zoo['slow']}", "--listen", f"unix:{tmp_path / 's'}")
+    body = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [256, 384], "data": [0.5] * (256 * 384)}]}).encode()
+    clients = []
+    for _ in range(8):
+        c = http.client.HTTPConnection("localhost")
+        c.sock = dial(p.at[0])
+        c.request("POST", "/v2/models/slow/infer", body)
+        clients.append(c)
+    time.sleep(0.1)
+    p.process.terminate()
+    for c in clients:
+        assert c.getresponse().status == 200
+    assert p.process.wait(10) == 0
