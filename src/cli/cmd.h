@@ -1,13 +1,13 @@
 /* cmd.h - the commands of the program: each is a function with a table row in main.c, or in its parent's table.
  *
  * A command gets the arguments after its own name and returns the exit status: CMD_OK, CMD_FAILED, CMD_USAGE
- * when it was called wrongly, CMD_UNSUPPORTED when the model needs what this engine has not.  The last line on
- * standard error is the reason. */
+ * when it was called wrongly, CMD_UNSUPPORTED when the model needs what this engine has not; a client's command
+ * returns CMD_UNREACHABLE when its server gave no answer.  The last line on standard error is the reason. */
 #ifndef CLI_CMD_H
 #define CLI_CMD_H
 #include "base/err.h"
 
-enum { CMD_OK = 0, CMD_FAILED = 1, CMD_USAGE = 2, CMD_UNSUPPORTED = 3 };
+enum { CMD_OK = 0, CMD_FAILED = 1, CMD_USAGE = 2, CMD_UNSUPPORTED = 3, CMD_UNREACHABLE = 3 };
 
 typedef struct {
     const char *name, *args, *help;
@@ -22,6 +22,7 @@ int cmd_usage(const char *path, const char *args, const err *e);   /* the same w
 
 int cmd_serve(int argc, char **argv);
 int cmd_model(int argc, char **argv);
+int cmd_infer(int argc, char **argv);
 int cmd_model_run(int argc, char **argv);
 int cmd_model_bench(int argc, char **argv);
 int cmd_model_inspect(int argc, char **argv);

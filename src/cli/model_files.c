@@ -1,9 +1,9 @@
 #include "cli/model_files.h"
 
 #include "base/mem.h"
+#include "cli/tensor_file.h"
 #include "engine/onnx_tensor.h"
 #include "os/file.h"
-#include "wire/npy.h"
 #include "wire/zip.h"
 
 #include <stdio.h>
@@ -68,43 +68,6 @@ static err_code folder_write(const model *m, const exec *x, const char *folder, 
 
 /* ---- .npz ------------------------------------------------------------------------------------------------------ */
 
-static dtype npy_type(const npy *n)
-{
-    if (n->kind == 'V' && n->item_bytes == 2) return DT_BF16;   /* as ml_dtypes saves it */
-    if (n->kind == 'S' || n->kind == 'U') return DT_STRING;
-    char text[32];
-    snprintf(text, sizeof text, "%c%c%zu", n->item_bytes == 1 ? '|' : '<', n->kind, n->item_bytes);
-    return dtype_of_npy(str_of(text));
-}
-
-static err_code array_read(str file, arena *a, tensor *ret, err *e)
-{
-    npy n;
-    str data;
-    err_code rc = npy_parse(file, &n, &data, e);
-    if (rc) return rc;
-    dtype type = npy_type(&n);
-    shape s = {0};
-    for (size_t i = 0; i < n.rank && !rc; i++)
-        rc = shape_push(&s, n.dims[i] > INT64_MAX ? INT64_MAX : (int64_t)n.dims[i], e);
-    if (rc) return rc;
-    if (!type)
-        return err_set(e, ERR_UNSUPPORTED, "an array of kind '%c' and %zu bytes: not implemented", n.kind,
-                       n.item_bytes);
-    if (n.fortran && n.rank > 1)
-        return err_set(e, ERR_UNSUPPORTED, "Fortran order: not implemented, save it in C order");
-    *ret = tensor_make(type, &s, NULL);
-    if (!n.count) return ERR_OK;
-    if (type == DT_STRING) {
-        str *text = NULL;
-        rc = npy_text_read(&text, &n, data, a, e);
-        ret->data = text;
-        return rc;
-    }
-    ret->data = arena_copy(a, data.p, data.len, MEM_ALIGN);
-    return ret->data ? ERR_OK : err_set(e, ERR_NOMEM, "no memory for %zu bytes", data.len);
-}
-
 static err_code npz_read(const model *m, str archive, arena *a, tensor *t, err *e)
 {
     zip_file *files = NULL;
@@ -120,7 +83,7 @@ static err_code npz_read(const model *m, str archive, arena *a, tensor *t, err *
         }
         if (!f) return err_set(e, ERR_NOT_FOUND, "input '" STR_FMT "': expected an array, got none", STR_ARG(io->name));
         rc = zip_check(f, e);
-        if (!rc) rc = array_read(f->data, a, &t[i], e);
+        if (!rc) rc = tensor_file_parse(f->data, a, &t[i], e);
         if (rc) return err_wrap(e, "'" STR_FMT "'", STR_ARG(io->name));
         rc = type_check(io, &t[i], e);
     }
@@ -137,49 +100,22 @@ static err_code npz_read_file(const model *m, const char *path, arena *a, tensor
     return rc ? err_wrap(e, "%s", path) : ERR_OK;
 }
 
-static err_code array_write(buf *b, const tensor *t, err *e)
+static err_code npz_write(const model *m, const exec *x, const char *path, err *e)
 {
-    const char *descr = t->type == DT_BF16 ? "|V2" : dtype_npy_name(t->type);
-    npy n = {.rank = t->shape.rank, .count = tensor_count(t)};
-    for (size_t i = 0; i < n.rank; i++) n.dims[i] = (uint64_t)t->shape.dim[i];
-    if (t->type == DT_STRING) {
-        npy_put_text(b, &n, t->data);
-        return ERR_OK;
+    uint32_t count = model_output_count(m);
+    err_code rc = ERR_NOMEM;
+    arena a;
+    arena_init(&a, NULL, 0, SIZE_MAX / 2);
+    str *names = arena_new(&a, str, count);
+    const tensor **t = arena_new(&a, const tensor *, count);
+    for (uint32_t i = 0; i < count && names && t; i++) {
+        names[i] = model_output(m, i)->name;
+        t[i] = exec_output(x, i);
     }
-    if (!descr || dtype_bits(t->type) < 8)
-        return err_set(e, ERR_UNSUPPORTED, "%s as .npy: not implemented", dtype_name(t->type));
-    n.kind = descr[1];
-    n.item_bytes = dtype_bits(t->type) / 8;
-    npy_put_header(b, &n);
-    if (n.count) buf_put(b, t->data, tensor_bytes(t));
-    return ERR_OK;
-}
-
-static err_code npz_write(const model *m, const exec *x, const char *path, buf *b, err *e)
-{
-    if (model_output_count(m) > ZIP_FILES_MAX)
-        return err_set(e, ERR_LIMIT, "%s: expected at most %d outputs, got %u", path, ZIP_FILES_MAX,
-                       model_output_count(m));
-    zip_writer w;
-    buf name;
-    err_code rc = ERR_OK;
-    zip_init(&w, b);
-    buf_init(&name, UINT16_MAX);   /* a ZIP file's longest */
-    for (uint32_t i = 0; i < model_output_count(m) && !rc; i++) {
-        buf_clear(&name);
-        buf_put_str(&name, model_output(m, i)->name);
-        buf_put_z(&name, ".npy");
-        rc = buf_check(&name, "an output's name", e);
-        if (rc) break;
-        zip_open(&w, buf_str(&name));
-        rc = array_write(b, exec_output(x, i), e);
-        zip_close(&w);
-    }
-    zip_end(&w);
-    zip_fini(&w);
-    buf_fini(&name);
-    if (!rc) rc = buf_check(b, path, e);
-    return rc ? rc : file_write(path, b->p, b->len, e);
+    if (names && t) rc = tensor_file_save_npz(path, names, t, count, e);
+    else err_set(e, rc, "%s: no memory for %u outputs", path, count);
+    arena_fini(&a);
+    return rc;
 }
 
 /* ---- either ---------------------------------------------------------------------------------------------------- */
@@ -197,9 +133,10 @@ err_code model_files_read(const model *m, const char *path, arena *a, tensor **r
 
 err_code model_files_write(const model *m, const exec *x, const char *path, err *e)
 {
+    if (is_npz(path)) return npz_write(m, x, path, e);
     buf b;
     buf_init(&b, (size_t)MODEL_FILES_BYTES_MAX * 2);
-    err_code rc = is_npz(path) ? npz_write(m, x, path, &b, e) : folder_write(m, x, path, &b, e);
+    err_code rc = folder_write(m, x, path, &b, e);
     buf_fini(&b);
     return rc;
 }
