@@ -106,7 +106,8 @@ size_t call_headers(const http_call *call, const http_response *res, http_header
 {
     size_t count = 0;
     if (call->request_id.len) ret[count++] = (http_header){STR("X-Request-Id"), call->request_id};
-    INVARIANT(res->header_count < CALL_HEADERS_MAX);
+    INVARIANT(count + call->added_count + res->header_count <= CALL_HEADERS_MAX);
+    for (size_t i = 0; i < call->added_count; i++) ret[count++] = call->added[i];
     for (size_t i = 0; i < res->header_count; i++) ret[count++] = res->headers[i];
     return count;
 }
@@ -198,6 +199,12 @@ void http_call_on_gone(http_call *call, void (*fn)(void *ctx), void *ctx)
     INVARIANT(call->from && !call->answered);
     call->gone = fn;
     call->gone_ctx = ctx;
+}
+
+void http_call_add_header(http_call *call, str name, str value)
+{
+    INVARIANT(!call->status && call->added_count < HTTP_ADDED_MAX);
+    call->added[call->added_count++] = (http_header){name, value};
 }
 
 void http_call_take_body(http_call *call, http_message *from)

@@ -14,7 +14,7 @@ typedef struct shard shard;
 
 enum {
     CALL_ID_BYTES = 16, CALL_ID_BYTES_MAX = 128,   /* ours, and the longest that a client may give */
-    CALL_HEADERS_MAX = 8,                          /* of an answer, X-Request-Id among them */
+    CALL_HEADERS_MAX = 16,                         /* of an answer, X-Request-Id among them */
     CALL_UNTAKEN_MAX = 256 << 10                   /* of a streamed body, not yet taken: reading stops there */
 };
 
@@ -32,6 +32,8 @@ struct http_call {
     void *part_ctx;
     size_t untaken;               /* bytes of parts that the handler still has */
     uint64_t sent_bytes;          /* of the reply's body */
+    http_header added[HTTP_ADDED_MAX];   /* to the reply's fields, */
+    uint8_t added_count;          /* so many */
     int status;                   /* of the reply, 0 = it has not begun */
     bool answered, close;         /* close: the last one of its connection */
     bool bodiless, chunked;       /* how the reply is framed */

@@ -56,7 +56,7 @@ static void print_head(conn *c, http_call *call, const call_reply *step)
 {
     const http_response *res = step->head;
     bool counted = step->ends && !step->trailer_count;
-    http_header headers[CALL_HEADERS_MAX];
+    http_header headers[CALL_HEADERS_MAX] UNINIT;
     call->bodiless = call_bodiless(call, res->status);
     call->chunked = !counted && !call->bodiless && !call->message.http10;
     if (!counted && call->message.http10) call->close = true;

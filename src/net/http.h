@@ -71,7 +71,10 @@ typedef struct {
 } http_answer;
 typedef void http_replied(void *ctx, const http_call *call, const http_request *req, const http_answer *answer);
 
-enum { HTTP_REPLY_WAITING_MAX = 256 << 10 };   /* bytes of a streamed reply that wait: see above */
+enum {
+    HTTP_REPLY_WAITING_MAX = 256 << 10,   /* bytes of a streamed reply that wait: see above */
+    HTTP_ADDED_MAX = 6
+};
 
 void http_reply(http_call *call, const http_response *res);
 /* A JSON error as every protocol here writes it: {"error": "text"}; 429 and 503 say when to try again. */
@@ -81,6 +84,9 @@ void http_reply_begin(http_call *call, const http_response *res);   /* without b
 bool http_reply_part(http_call *call, str bytes);
 void http_reply_end(http_call *call, const http_header *trailers, size_t count);
 void http_reply_abort(http_call *call);   /* it has begun and cannot be ended: the client is shown that it is cut */
+/* A field that every answer to this call has besides its own; name and value live until then.  At most
+ * HTTP_ADDED_MAX, before the reply begins. */
+void http_call_add_header(http_call *call, str name, str value);
 /* The handler has unpacked the body: the request's becomes that of `from`, and lives as long as the other would. */
 void http_call_take_body(http_call *call, http_message *from);
 bool http_call_in_parts(const http_call *call);   /* begin() was asked and said yes: a body is to come */

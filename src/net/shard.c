@@ -128,6 +128,7 @@ http_call *shard_call(shard *s)
     call->status = 0;
     call->untaken = 0;
     call->sent_bytes = 0;
+    call->added_count = 0;
     call->gone = call->drained = NULL;
     call->part = NULL;
     call->request_id = (str){0};

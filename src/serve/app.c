@@ -186,6 +186,7 @@ err_code app_new(app **ret, const conf *c, err *e)
     err_code rc = proc_signals_open(numbers, COUNTOF(numbers), &a->signals.fd, e);
     if (rc == ERR_OK) rc = proc_fds_raise(&fds, e);
     if (rc == ERR_OK) rc = compute_new(&a->pool, (uint32_t)c->threads, e);
+    if (rc == ERR_OK) rc = cors_init(&a->endpoints.cors, c->cors_origins, c->cors_credentials, e);
     if (rc == ERR_OK) rc = shm_set_new(&a->endpoints.regions, e);
     if (rc == ERR_OK) rc = lanes_new(a, e);
     if (rc == ERR_OK) rc = server_open(a, e);

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "serve/conf_listen.h"
+#include "serve/cors.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -71,6 +72,10 @@ static const row rows[] = {
      "largest answer; more gets 413"},
     {"compress-bytes-min", NULL, BYTES, AT(compress_bytes_min), "1Ki", 0, 1ull << 40, NULL,
      "answers from this size on are compressed for clients that accept gzip or deflate; 0 = never"},
+    {"cors-origins", NULL, LIST, AT(cors_origins), "", 0, 0, NULL,
+     "web pages that may read REST's answers: origins like https://example.com, separated by commas, or *"},
+    {"cors-credentials", NULL, BOOL, AT(cors_credentials), "false", 0, 0, NULL,
+     "those pages may send the browser's cookies and credentials; not with *"},
     {"connections-max", NULL, U64, AT(connections_max), "16384", 1, 1 << 20, NULL,
      "open connections; more get 503"},
     {"memory-bytes-max", NULL, BYTES, AT(memory_bytes_max), "4Gi", 1 << 20, 1ull << 44, NULL,
@@ -431,7 +436,7 @@ err_code conf_check(conf *c, err *e)
     if (c->bodies_bytes_max && c->bodies_bytes_max / 2 < c->body_bytes_max)
         return err_set(e, ERR_INVALID, "bodies-bytes-max: expected at least twice body-bytes-max, %llu, got '%llu'",
                        2ull * c->body_bytes_max, (unsigned long long)c->bodies_bytes_max);
-    return ERR_OK;
+    return cors_init(&(cors){.count = 0}, c->cors_origins, c->cors_credentials, e);
 }
 
 uint64_t conf_bodies_bytes(const conf *c, uint64_t memory_bytes)

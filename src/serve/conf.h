@@ -27,6 +27,8 @@ typedef struct {
         log_format, log_requests;
     uint64_t compress_bytes_min;
     uint64_t compute_wait_ms;
+    str cors_origins;
+    uint64_t cors_credentials;
     /* models named as NAME=PATH, in order */
     conf_model *models;
     size_t model_count;

@@ -424,6 +424,8 @@ static void dispatch(endpoints *s, http_call *call, const http_request *req, boo
         coding_unpack(&s->coding, call, req, unpacked, s);
     } else if (i >= 0) {
         answers[i](s, call, req, &args);
+    } else if (i == ROUTE_BAD_METHOD && cors_is_preflight(&s->cors, req)) {
+        cors_preflight(&s->cors, call, req, allow);
     } else if (i == ROUTE_BAD_METHOD) {
         http_header h = {STR("Allow"), str_of(allow)};
         http_reply(call, &(http_response){.status = 405,
@@ -441,8 +443,10 @@ static void unpacked(void *ctx, http_call *call, const http_request *req) { disp
 void endpoints_handle(void *ctx, http_call *call, const http_request *req)
 {
     endpoints *s = ctx;
-    if (rpc_is(req))
+    if (rpc_is(req)) {
         rpc_start(s->pools_of(s->ctx, http_call_loop(call))->rpcs, call, req);
-    else
-        dispatch(s, call, req, coding_is_packed(req));
+        return;
+    }
+    cors_mark(&s->cors, call, req);
+    dispatch(s, call, req, coding_is_packed(req));
 }

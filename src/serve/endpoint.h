@@ -6,6 +6,7 @@
 #define SERVE_ENDPOINT_H
 #include "net/server.h"
 #include "serve/coding.h"
+#include "serve/cors.h"
 #include "serve/infer.h"
 #include "serve/repository.h"
 
@@ -26,6 +27,7 @@ typedef struct {
     void *ctx;
     server *server;
     coding coding;
+    cors cors;
     const compute *pool;
     loop **loops;
     size_t loop_count;

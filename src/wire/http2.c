@@ -7,7 +7,7 @@
 
 enum {
     FIELD_OVERHEAD = 32,        /* of each field in SETTINGS_MAX_HEADER_LIST_SIZE: RFC 9113 6.5.2 */
-    HEADERS_SENT_MAX = 24,      /* of an answer, trailers that go with it among them */
+    HEADERS_SENT_MAX = 32,      /* of an answer, trailers that go with it among them */
     NAMES_ROOM = 1024,          /* their names */
     SETTINGS_BYTES_MAX = 6 * 32,   /* in an upgrade */
     SETTINGS_TEXT_MAX = SETTINGS_BYTES_MAX / 3 * 4,
