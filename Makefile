@@ -248,6 +248,8 @@ install: $(BUILD)/install/proa   ## install to $(DESTDIR)$(PREFIX), /usr/local b
 	install -D -s -m 755 $< $(DESTDIR)$(PREFIX)/bin/proa
 	$(if $(HERE),install -D -m 644 $(HERE)/libyyjson.so.0 $(DESTDIR)$(PREFIX)/lib/proa/libyyjson.so.0)
 	install -D -m 644 LICENSE $(DESTDIR)$(PREFIX)/share/doc/proa/LICENSE
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	for u in proa.service proa.socket; do sed 's|@BINDIR@|$(PREFIX)/bin|' packaging/$$u > $(DESTDIR)$(PREFIX)/lib/systemd/system/$$u || exit 1; done
 
 deps:   ## install what is missing for building and testing (Debian 12 and 13)
 	@tools/deps.sh build test

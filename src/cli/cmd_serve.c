@@ -6,6 +6,7 @@
 #include "os/clock.h"
 #include "os/console.h"
 #include "os/file.h"
+#include "os/proc.h"
 #include "os/sock.h"
 #include "serve/app.h"
 #include "serve/metrics.h"
@@ -81,11 +82,11 @@ static void say_where(const listeners *l)
 }
 
 /* Signals arrive at the app's descriptor from app_new() on, in the log's thread, too. */
-static int open_and_run(const conf *c)
+static int open_and_run(const conf *c, const service *by)
 {
     err e = {0};
     CLEANUP(app) app *a = NULL;
-    if (app_new(&a, c, &e)) return cmd_fail("proa serve", &e);
+    if (app_new(&a, c, by, &e)) return cmd_fail("proa serve", &e);
     if (log_writer_start(console_err, &e)) return cmd_fail("proa serve", &e);
     say_where(app_listeners(a));
     if (app_run(a, &e)) return cmd_fail("proa serve", &e);
@@ -109,7 +110,10 @@ static int serve(const conf *c)
         err_wrap(&e, "cpu");
         return misuse(&e);
     }
-    int status = open_and_run(c);
+    service by;
+    if (service_open(&by, environment, proc_id(), &e)) return misuse(&e);
+    int status = open_and_run(c, &by);
+    service_close(&by);
     (void)log_writer_stop();   /* a log that nobody reads is no reason to stay */
     return status;
 }

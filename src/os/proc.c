@@ -99,6 +99,8 @@ err_code proc_fds_raise(uint64_t *ret_max, err *e)
     return ERR_OK;
 }
 
+uint64_t proc_id(void) { return (uint64_t)sys_pid(); }
+
 uint32_t proc_cpus(void)
 {
     int64_t n = sys_cpus();

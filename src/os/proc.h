@@ -29,6 +29,7 @@ err_code proc_usage_read(proc_usage *ret, err *e) MUST_USE;
 err_code proc_pss_read(uint64_t *ret_bytes, err *e) MUST_USE;
 /* Raises the soft limit of open descriptors to the hard one; tells the limit that now holds. */
 err_code proc_fds_raise(uint64_t *ret_max, err *e) MUST_USE;
+uint64_t proc_id(void);
 uint32_t proc_cpus(void);         /* that this process may run on, >= 1; cgroup_cpus() is how many it may keep busy */
 
 #endif

@@ -56,6 +56,7 @@
     X(listen, (int fd, int backlog), (fd, backlog))                                                              \
     X(accept, (int fd, void *ret_addr, uint32_t *len), (fd, ret_addr, len))                                      \
     X(connect, (int fd, const void *addr, uint32_t len), (fd, addr, len))                                        \
+    X(send_to, (int fd, const void *p, size_t n, const void *addr, uint32_t len), (fd, p, n, addr, len))         \
     X(shutdown, (int fd, int how), (fd, how))                                                                    \
     X(option_set, (int fd, int level, int name, int value), (fd, level, name, value))                            \
     X(option_get, (int fd, int level, int name, int *ret), (fd, level, name, ret))                               \
@@ -72,6 +73,7 @@
     X(thread_join, (pthread_t id), (id))                                                                         \
     X(thread_yield, (void), ())                                                                                  \
     X(signals_open, (const int *signals, size_t count), (signals, count))                                        \
+    X(pid, (void), ())                                                                                           \
     X(cpus, (void), ())                                                                                          \
     X(usage, (struct rusage *ret), (ret))                                                                        \
     X(limit_get, (int which, struct rlimit *ret), (which, ret))                                                  \

@@ -135,6 +135,11 @@ int64_t sys_real_send(int fd, const struct iovec *v, size_t count)
     return result(sendmsg(fd, &m, MSG_NOSIGNAL));   /* a vanished peer is an error of this call, not a signal */
 }
 
+int64_t sys_real_send_to(int fd, const void *p, size_t n, const void *addr, uint32_t len)
+{
+    return result(sendto(fd, p, n, MSG_NOSIGNAL, addr, len));
+}
+
 int64_t sys_real_option_set(int fd, int level, int name, int value)
 {
     return result(setsockopt(fd, level, name, &value, sizeof value));
@@ -229,6 +234,8 @@ int64_t sys_real_signals_open(const int *signals, size_t count)
     int rc = pthread_sigmask(SIG_BLOCK, &set, NULL);
     return rc ? -rc : result(signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC));
 }
+
+int64_t sys_real_pid(void) { return getpid(); }
 
 int64_t sys_real_cpus(void)
 {

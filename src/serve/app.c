@@ -13,6 +13,7 @@
 #include "serve/doors.h"
 #include "serve/endpoint.h"
 #include "serve/infer.h"
+#include "serve/watchdog.h"
 
 #include <stdio.h>
 
@@ -27,6 +28,8 @@ typedef struct {
 
 struct app {
     const conf *conf;
+    const service *by;
+    watchdog *watchdog;
     endpoints endpoints;
     compute *pool;
     server *server;
@@ -114,6 +117,7 @@ static void on_signal(loop_fd *f, uint32_t events)
         }
         a->leaving = true;
         log_write(LOG_INFO, NULL, "signal %d: not ready from now on, answering what was accepted", number);
+        service_stopping(a->by, "answering what was accepted");
         leave(a);
         uint64_t wait_us = number == PROC_SIGNAL_TERM ? a->conf->drain_notice_ms * 1000 : 0;
         if (loop_timer_set(a->loops[0], &a->notice, loop_now_us(a->loops[0]) + wait_us, &e)) notice_over(&a->notice);
@@ -168,13 +172,13 @@ static err_code server_open(app *a, err *e)
                       .ctx = &a->endpoints,
                       .replied = c->log_requests ? access_log : NULL};
     err_code rc = random_u64(&so.id_seed, e);
-    if (rc == ERR_OK) rc = doors_open(&so.at, c, a->lane_count, e);
+    if (rc == ERR_OK) rc = doors_open(&so.at, c, a->by, a->lane_count, e);
     if (rc) return rc;
     so.id_seed |= 1;   /* 0 would turn request ids off */
     return server_new(&a->server, &so, e);
 }
 
-err_code app_new(app **ret, const conf *c, err *e)
+err_code app_new(app **ret, const conf *c, const service *by, err *e)
 {
     /* PIPE: whoever read our log went away; that is no reason to die. */
     static const int numbers[] = {PROC_SIGNAL_TERM, PROC_SIGNAL_INT, PROC_SIGNAL_PIPE};
@@ -182,6 +186,7 @@ err_code app_new(app **ret, const conf *c, err *e)
     CLEANUP(app) app *a = mem_new0(app, 1);
     if (!a) return err_set(e, ERR_NOMEM, "server: no memory");
     a->conf = c;
+    a->by = by;
     a->signals.fd = SIGNALS_NONE;
     err_code rc = proc_signals_open(numbers, COUNTOF(numbers), &a->signals.fd, e);
     if (rc == ERR_OK) rc = proc_fds_raise(&fds, e);
@@ -189,6 +194,7 @@ err_code app_new(app **ret, const conf *c, err *e)
     if (rc == ERR_OK) rc = cors_init(&a->endpoints.cors, c->cors_origins, c->cors_credentials, e);
     if (rc == ERR_OK) rc = shm_set_new(&a->endpoints.regions, e);
     if (rc == ERR_OK) rc = lanes_new(a, e);
+    if (rc == ERR_OK) rc = watchdog_new(&a->watchdog, by, a->loops, a->lane_count, e);
     if (rc == ERR_OK) rc = server_open(a, e);
     if (rc == ERR_OK) rc = repository_open(&a->endpoints.models, c, a->pool, e);
     if (rc) return rc;
@@ -223,6 +229,7 @@ void app_free(app *a)
     if (!a) return;
     /* What is still under way has no client from here on, so it is cancelled; each run then ends with a message to
      * its loop, which gives back what the request holds. */
+    watchdog_stop(a->watchdog);
     server_abort(a->server);
     if (a->server) log_cut(a);
     compute_free(a->pool);
@@ -231,6 +238,7 @@ void app_free(app *a)
     for (size_t i = 0; i < a->lane_count; i++) endpoint_pools_fini(&a->lanes[i].pools);
     server_free(a->server);
     for (size_t i = 0; i < a->lane_count; i++) loop_free(a->lanes[i].loop);
+    watchdog_free(a->watchdog);
     shm_set_free(a->endpoints.regions);
     repository_free(a->endpoints.models);
     if (a->signals.fd != SIGNALS_NONE) proc_signals_close(a->signals.fd);
@@ -240,6 +248,16 @@ void app_free(app *a)
 }
 
 listeners *app_listeners(const app *a) { return server_listeners(a->server); }
+
+static void say_ready(const app *a)
+{
+    char at[SOCK_ADDR_TEXT_MAX], status[SOCK_ADDR_TEXT_MAX + 64];
+    size_t more = listeners_count(app_listeners(a)) - 1;
+    sock_addr_print(listeners_at(app_listeners(a), 0), at);
+    int n = snprintf(status, sizeof status, "serving at %s", at);
+    if (more) snprintf(status + n, sizeof status - (size_t)n, " and %zu more", more);
+    service_ready(a->by, status);
+}
 
 static void lane_main(void *ctx)
 {
@@ -260,10 +278,12 @@ err_code app_run(app *a, err *e)
         rc = thread_start(&a->lanes[i].thread, name, lane_main, &a->lanes[i], e);
         a->lanes[i].started = rc == ERR_OK;
     }
-    if (rc == ERR_OK)
+    if (rc == ERR_OK) {
+        say_ready(a);
         rc = loop_run(a->loops[0], e);
-    else
+    } else {
         drained(a);
+    }
     for (size_t i = 1; i < a->lane_count; i++)
         if (a->lanes[i].started) thread_join(&a->lanes[i].thread);
     loop_timer_cancel(a->loops[0], &a->notice);

@@ -3,15 +3,16 @@
  *   new    opens the listeners, then the models: a wrong flag, port or model fails here and nothing has started
  *   run    serves until SIGTERM or SIGINT, then drains:
  *            readiness turns 503 --drain notice--> no new connections --all answered or drain wait over--> returns
- * The thread that calls run() is loop 0. */
+ * The thread that calls run() is loop 0.  The service manager hears of each step. */
 #ifndef SERVE_APP_H
 #define SERVE_APP_H
 #include "net/listeners.h"
 #include "serve/conf.h"
+#include "serve/service.h"
 
 typedef struct app app;
 
-err_code app_new(app **ret, const conf *c, err *e) MUST_USE; /* borrows c */
+err_code app_new(app **ret, const conf *c, const service *by, err *e) MUST_USE; /* borrows both */
 void app_free(app *a);
 DEFINE_CLEANUP(app)
 listeners *app_listeners(const app *a);

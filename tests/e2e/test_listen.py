@@ -1,11 +1,11 @@
-"""test_listen.py - where the server listens: several addresses, Unix sockets.
+"""test_listen.py - where the server listens, and who is told: several addresses, Unix sockets, systemd.
 
 Properties: every address serves everything, REST and gRPC; each is one line on stdout, in the order of the options; a Unix
 socket's file is there while somebody answers there and no longer.
 """
-import http.client, json, os, re, select, signal, socket, stat, subprocess, time
+import http.client, json, os, re, select, shutil, signal, socket, stat, subprocess, sys, time
 import grpc, pytest
-from conftest import PROA, START_S_MAX, STOP_S_MAX, run_proa
+from conftest import PROA, ROOT, START_S_MAX, STOP_S_MAX, run_proa
 from models import X, Y
 from test_grpc import SERVICE
 
@@ -185,3 +185,146 @@ def test_requests_in_flight_on_a_unix_socket_are_answered_at_sigterm(start, zoo,
     for c in clients:
         assert c.getresponse().status == 200
     assert p.process.wait(10) == 0
+
+
+# ---- systemd -----------------------------------------------------------------------------------------------------
+
+# As a service manager starts a process: descriptors from 3 on, LISTEN_PID its own id. argv: names, descriptors, command.
+ACTIVATE = """import os, sys
+fds = [int(x) for x in sys.argv[2].split(",")]
+high = [os.dup2(fd, 100 + i, inheritable=True) for i, fd in enumerate(fds)]
+for i, fd in enumerate(high): os.dup2(fd, 3 + i, inheritable=True)
+for fd in high: os.close(fd)
+os.environ.update(LISTEN_FDS=str(len(fds)), LISTEN_FDNAMES=sys.argv[1])
+os.environ.setdefault("LISTEN_PID", str(os.getpid()))
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+
+
+def activated(names, sockets, *args):
+    return [sys.executable, "-c", ACTIVATE, names, ",".join(str(s.fileno()) for s in sockets), PROA, "serve", *map(str, args)]
+
+
+def listening(family, at, kind=socket.SOCK_STREAM):
+    s = socket.socket(family, kind)
+    s.bind(at)
+    if kind == socket.SOCK_STREAM:
+        s.listen(128)
+    return s
+
+
+@pytest.fixture
+def manager(tmp_path):
+    """NOTIFY_SOCKET's other end: manager.next() is the next message, or None."""
+    class Manager:
+        def __init__(self, at):
+            self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            self.socket.bind(at)
+            self.env = {"NOTIFY_SOCKET": str(at).replace("\0", "@")}
+
+        def next(self, seconds=10):
+            self.socket.settimeout(seconds)
+            try:
+                return self.socket.recv(4096).decode()
+            except TimeoutError:
+                return None
+    made = []
+
+    def open_at(at):
+        made.append(Manager(at))
+        return made[-1]
+    yield open_at
+    for m in made:
+        m.socket.close()
+
+
+def test_sockets_that_a_service_manager_opened_are_served(start, zoo, tmp_path):
+    """TCP, IPv6 and Unix; clients that came before the server are answered; the manager's file stays its own."""
+    path = str(tmp_path / "s")
+    sockets = [listening(socket.AF_INET, ("127.0.0.1", 0)), listening(socket.AF_INET6, ("::1", 0)), listening(socket.AF_UNIX, path)]
+    port = sockets[0].getsockname()[1]
+    early = socket.create_connection(("127.0.0.1", port), 20)
+    early.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: a\r\n\r\n")
+    p = start(3, program=activated("web:six:file", sockets, f"tiny={zoo['tiny']}", "--loops", 3), pass_fds=[s.fileno() for s in sockets])
+    assert p.at == [f"127.0.0.1:{port}", f"[::1]:{sockets[1].getsockname()[1]}", f"unix:{path}"]
+    assert early.recv(4096).startswith(b"HTTP/1.1 200 ")
+    for at in p.at:
+        for _ in range(8):
+            works(at)
+    assert p.stop() == 0 and os.path.exists(path)
+    again = start(4, program=activated("web:six:file", sockets, f"tiny={zoo['tiny']}", "--port", 0), pass_fds=[s.fileno() for s in sockets])
+    for at in again.at:                                     # named ones come beside those that were given
+        works(at)
+
+
+def test_sockets_meant_for_another_process_are_left_alone(start, zoo):
+    with listening(socket.AF_INET, ("127.0.0.1", 0)) as s:
+        p = start(1, program=activated("web", [s], f"tiny={zoo['tiny']}", "--port", 0), pass_fds=[s.fileno()], env={"LISTEN_PID": "1"})
+        assert p.at != [f"127.0.0.1:{s.getsockname()[1]}"]
+        works(p.at[0])
+
+
+def test_what_is_given_and_does_not_listen_is_refused(zoo, tmp_path):
+    bound = socket.socket()
+    bound.bind(("127.0.0.1", 0))
+    datagram = listening(socket.AF_INET, ("127.0.0.1", 0), socket.SOCK_DGRAM)
+    for s, words in ((bound, "got one that does not"), (datagram, "got another kind"), (open(os.devnull), "got no socket")):
+        done = subprocess.run(activated("web", [s], f"tiny={zoo['tiny']}"), pass_fds=[s.fileno()], capture_output=True, text=True, timeout=20)
+        assert done.returncode == 1 and words in done.stderr and "LISTEN_FDS: 'web': descriptor 3" in done.stderr, done.stderr
+        s.close()
+    assert "LISTEN_PID: expected a number" in refused(f"tiny={zoo['tiny']}", status=2, env={"LISTEN_PID": "me", "LISTEN_FDS": "1"})
+    assert "NOTIFY_SOCKET: expected" in refused(f"tiny={zoo['tiny']}", status=2, env={"NOTIFY_SOCKET": "here"})
+
+
+@pytest.mark.parametrize("abstract", [False, True])
+def test_the_service_manager_hears_of_readiness_and_of_the_end(start, manager, zoo, tmp_path, abstract):
+    m = manager(f"\0proa-notify-{os.getpid()}" if abstract else str(tmp_path / "notify"))
+    p = start(1, f"slow={zoo['slow']}", "--port", 0, env=m.env)
+    assert m.next() == f"READY=1\nSTATUS=serving at {p.at[0]}"
+    works_slowly = http.client.HTTPConnection("localhost")
+    works_slowly.sock = dial(p.at[0])
+    body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [256, 384], "data": [0.5] * (256 * 384)}]}
+    works_slowly.request("POST", "/v2/models/slow/infer", json.dumps(body))
+    time.sleep(0.1)
+    p.process.terminate()
+    assert m.next() == "STOPPING=1\nSTATUS=answering what was accepted"
+    assert works_slowly.getresponse().status == 200
+    assert p.process.wait(10) == 0 and m.next(0.1) is None
+
+
+def test_the_watchdog_is_fed_only_when_it_watches(start, manager, zoo, tmp_path):
+    m = manager(str(tmp_path / "notify"))
+    p = start(1, f"tiny={zoo['tiny']}", "--port", 0, env={**m.env, "WATCHDOG_USEC": "200000"})
+    assert m.next().startswith("READY=1")
+    since = time.monotonic()
+    assert [m.next() for _ in range(10)] == ["WATCHDOG=1"] * 10
+    assert 0.5 < time.monotonic() - since < 10
+    p.process.send_signal(signal.SIGSTOP)
+    while m.next(0.5):
+        pass
+    assert m.next(0.5) is None
+    p.process.send_signal(signal.SIGCONT)
+    assert m.next() == "WATCHDOG=1"
+    p.stop()
+    while m.next(0.2):
+        pass
+    quiet = start(1, f"tiny={zoo['tiny']}", "--port", 0, env={**m.env, "WATCHDOG_USEC": "200000", "WATCHDOG_PID": "1"})
+    assert m.next().startswith("READY=1") and m.next(0.6) is None
+    quiet.stop()
+
+
+def test_a_manager_that_is_gone_keeps_nobody_from_serving(start, zoo, tmp_path):
+    p = start(1, f"tiny={zoo['tiny']}", "--port", 0, env={"NOTIFY_SOCKET": str(tmp_path / "nobody")})
+    works(p.at[0])
+    assert p.stop() == 0 and "NOTIFY_SOCKET: cannot tell the service manager" in p.log()
+
+
+def test_the_units_name_options_that_exist(tmp_path):
+    """What `make install` puts beside the program is read by systemd where that is there, and by eye elsewhere."""
+    unit = (ROOT / "packaging" / "proa.service").read_text().replace("@BINDIR@", "/usr/bin")
+    (tmp_path / "proa.service").write_text(unit)
+    (tmp_path / "proa.socket").write_text((ROOT / "packaging" / "proa.socket").read_text())
+    assert "ExecStart=/usr/bin/proa serve --config /etc/proa/proa.yaml\n" in unit and "Type=notify\n" in unit
+    if shutil.which("systemd-analyze"):
+        done = subprocess.run(["systemd-analyze", "verify", tmp_path / "proa.socket"], capture_output=True, text=True)
+        assert "Unknown" not in done.stderr and "Invalid" not in done.stderr, done.stderr
