@@ -62,6 +62,7 @@ static void print_head(conn *c, http_call *call, const call_reply *step)
     if (!counted && call->message.http10) call->close = true;
     bool close = ends_connection(c, call);
     if (close) c->shut = true;
+    if (close && !call->close) c->linger = true;   /* our doing: more requests may be on their way */
     http1_print_head(&c->of->head, &(http1_reply){
         .status = res->status,
         .date = shard_date(c->of),

@@ -487,6 +487,29 @@ static void draining_answers_what_waits_and_ends_what_is_idle(void)
     rig_stop(&r);
 }
 
+/* Closing a socket with unread bytes would take the answers back that are still on their way. */
+static void the_last_answers_of_a_drain_outlive_requests_behind_them(void)
+{
+    rig r;
+    reply got;
+    rig_start(&r, &plain, 1);
+    int fd = dial(&r);
+    say(fd, HOLD);
+    wait_holding(&r, 1);
+    server_drain(r.server, 10000000, note_drained, &r);
+    catch_up(&r);
+    say(fd, "GET /big HTTP/1.1\r\n" HOST "\r\n");   /* its answer says that it is the last one */
+    while (atomic_load(&r.handled) < 2) usleep(100);
+    say(fd, "GET /query?late HTTP/1.1\r\n" HOST "\r\n");
+    on_loop(&r, release, 0);
+    CHECK(strstr(hear(fd, &got), "held 0"));
+    CHECK(strstr(hear(fd, &got), "Connection: close"));
+    CHECK_U64(got.body_bytes, BIG);
+    check_ends(fd);
+    wait_drained(&r);
+    rig_stop(&r);
+}
+
 static void what_outlasts_the_grace_is_cut_off(void)
 {
     rig r;
@@ -711,6 +734,7 @@ int main(void)
         TEST(held_answers_keep_no_more_memory_than_they_need),
         TEST(draining_under_load_loses_no_request),
         TEST(draining_answers_what_waits_and_ends_what_is_idle),
+        TEST(the_last_answers_of_a_drain_outlive_requests_behind_them),
         TEST(what_outlasts_the_grace_is_cut_off),
         TEST(those_whom_the_kernel_let_in_are_answered_too),
         TEST(loops_share_the_port_and_drain_as_one),
