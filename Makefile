@@ -155,7 +155,7 @@ sanitized: $(VENV)/.ready   ## the server itself under those sanitizers: load, c
 valgrind:   ## the unit tests under valgrind's memcheck
 	@tools/deps.sh build valgrind
 	+@CHECK_TIMEOUT=900 PROA_CPU=avx2 $(MAKE) check BUILD=build/valgrind CFLAGS="-O1 -g $(NOISE)" KERNEL= \
-		RUN="valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite"
+		RUN="valgrind -q --fair-sched=yes --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite"
 
 e2e: all $(VENV)/.ready   ## end-to-end tests with the users' own clients (pytest tests/e2e)
 	@tools/e2e.sh $(VENV)/bin/python $(BUILD)
