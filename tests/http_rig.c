@@ -47,6 +47,7 @@ static err_code configure(http_rig *r, const http_rig_opts *o, const char *const
     set(r, "memory-bytes-max", o->memory_bytes_max);
     set(r, "reply-bytes-max", o->reply_bytes_max);
     set(r, "body-bytes-max", o->body_bytes_max);
+    set(r, "replies-bytes-max", o->replies_bytes_max);
     set(r, "compute-wait-ms", o->compute_wait_ms);
     for (; *models && rc == ERR_OK; models += 2)
         rc = conf_model_add(&r->conf, "rig", str_of(models[0]), str_of(models[1]), e);
@@ -78,7 +79,8 @@ static err_code open_all(http_rig *r, err *e)
                       .handler = endpoints_handle,
                       .begin = endpoints_begin,
                       .limits = {.body_bytes_max = r->conf.body_bytes_max,
-                                 .bodies_bytes_max = conf_bodies_bytes(&r->conf, 1)},
+                                 .bodies_bytes_max = conf_bodies_bytes(&r->conf, 1),
+                                 .replies_bytes_max = conf_replies_bytes(&r->conf, 1)},
                       .ctx = &r->endpoints,
                       .id_seed = 7};
     rc = server_new(&r->server, &so, e);

@@ -27,7 +27,8 @@ typedef struct {
 
 typedef struct {
     /* NULL = the default */
-    const char *inline_us, *queue_max, *threads, *memory_bytes_max, *reply_bytes_max, *body_bytes_max, *compute_wait_ms;
+    const char *inline_us, *queue_max, *threads, *memory_bytes_max, *reply_bytes_max, *body_bytes_max,
+        *replies_bytes_max, *compute_wait_ms;
 } http_rig_opts;
 
 /* Models: NAME PATH pairs, NULL ends them.  False when something (memory) was missing: then all is freed. */

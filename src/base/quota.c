@@ -31,5 +31,20 @@ void quota_give(quota *q, size_t n)
     INVARIANT(n <= before);
 }
 
+bool quota_follow(quota *q, size_t *taken, size_t n)
+{
+    if (!q || n == *taken) return true;
+    if (n > *taken && !quota_take(q, n - *taken)) return false;
+    if (n < *taken) quota_give(q, *taken - n);
+    *taken = n;
+    return true;
+}
+
+void quota_give_all(quota *q, size_t *taken)
+{
+    if (*taken) quota_give(q, *taken);
+    *taken = 0;
+}
+
 size_t quota_used(const quota *q) { return atomic_load_explicit(&q->used, memory_order_relaxed); }
 uint64_t quota_refused(const quota *q) { return atomic_load_explicit(&q->refused, memory_order_relaxed); }

@@ -20,6 +20,10 @@ void quota_init(quota *q, size_t max);
 bool quota_take(quota *q, size_t n) MUST_USE;   /* false = it would pass max; counted */
 bool quota_has(quota *q, size_t n) MUST_USE;    /* the same without taking: to refuse early what would be refused */
 void quota_give(quota *q, size_t n);
+/* For what grows and shrinks: takes, or gives back, so that what it has out (*taken) becomes n.  false = there is not
+ * so much, and *taken is as it was.  A NULL quota counts nothing and has enough. */
+bool quota_follow(quota *q, size_t *taken, size_t n) MUST_USE;
+void quota_give_all(quota *q, size_t *taken);
 size_t quota_used(const quota *q);
 uint64_t quota_refused(const quota *q);         /* how often there was not enough */
 

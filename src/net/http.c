@@ -8,6 +8,7 @@ const http_limits http_limits_default = {
     .header_count_max = 100,
     .body_bytes_max = 64 << 20,
     .bodies_bytes_max = 1 << 30,
+    .replies_bytes_max = 1 << 30,
     .connections_max = 16384,
     .pipelined_max = 32,
     .streams_max = 256,

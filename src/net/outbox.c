@@ -14,6 +14,7 @@ outbox *outbox_new(outbox_kind kind)
 void outbox_free(outbox *o)
 {
     if (!o) return;
+    quota_give_all(o->memory, &o->taken);
     buf_fini(&o->bytes);
     mem_free(o);
 }
@@ -24,7 +25,11 @@ bool outbox_put(outbox *o, const void *bytes, size_t n)
         buf_drop(&o->bytes, o->used);
         o->used = 0;
     }
+    size_t room = o->bytes.room - o->bytes.len;
+    if (o->bytes.full) return false;
+    o->bytes.full = o->memory && n > room && !quota_has(o->memory, n - room);   /* before a large answer is copied */
     buf_put(&o->bytes, bytes, n);
+    if (!o->bytes.full) o->bytes.full = !quota_follow(o->memory, &o->taken, o->bytes.room);
     return !o->bytes.full;
 }
 

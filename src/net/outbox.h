@@ -2,10 +2,13 @@
  *
  * Owns its bytes; taken from a shard when something has to wait and given back as soon as it is empty, so an
  * idle connection holds none.  A box keeps its memory, so there are two kinds: one kind would in time give
- * every held answer of some hundred bytes the memory of a whole read. */
+ * every held answer of some hundred bytes the memory of a whole read.
+ * Its memory, in use or kept, is taken from a quota where it has one: what all clients together leave waiting has a
+ * bound. */
 #ifndef NET_OUTBOX_H
 #define NET_OUTBOX_H
 #include "base/buf.h"
+#include "base/quota.h"
 
 typedef enum {
     OUTBOX_STREAM,      /* what a socket did not take, or a read that came too early: up to 64 kB and more */
@@ -18,12 +21,14 @@ struct outbox {
     buf bytes;
     size_t used;        /* of them, already sent or read */
     outbox_kind kind;
+    quota *memory;      /* set by the owner while it is empty; NULL = not limited */
+    size_t taken;       /* of it */
     outbox *next;       /* in a pool */
 };
 
 outbox *outbox_new(outbox_kind kind) MUST_USE;   /* NULL = no memory */
 void outbox_free(outbox *o);
-bool outbox_put(outbox *o, const void *bytes, size_t n) MUST_USE;   /* false = no memory; and so for ever */
+bool outbox_put(outbox *o, const void *bytes, size_t n) MUST_USE;   /* false = no memory, for ever */
 str outbox_waiting(const outbox *o);
 void outbox_use(outbox *o, size_t n);
 void outbox_clear(outbox *o);           /* keeps its memory, */

@@ -4,7 +4,7 @@
 #include "net/listeners.h"
 #include "net/shard.h"
 
-enum { KEPT_SHARE = 4 };   /* of the memory for bodies, what loops may keep for later: one part in so many */
+enum { KEPT_SHARE = 4 };   /* of the memory for bodies, and for replies, loops may keep one part in so many */
 
 /* NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): what every loop writes has cache lines of its own */
 struct server {
@@ -15,6 +15,7 @@ struct server {
     loop *first;
     _Alignas(64) _Atomic size_t open;   /* connections; every loop writes it */
     _Alignas(64) quota bodies;          /* memory of requests' bodies, in use or kept by a loop; all loops */
+    _Alignas(64) quota replies;         /* memory of what waits for clients, in use or kept; all loops */
     _Atomic bool draining;
     uint64_t grace_us;              /* set before the drain messages go out */
     void (*drained)(void *ctx);
@@ -33,6 +34,7 @@ static void limits_fill(http_limits *l)
     FILL(header_count_max);
     FILL(body_bytes_max);
     FILL(bodies_bytes_max);
+    FILL(replies_bytes_max);
     FILL(connections_max);
     FILL(pipelined_max);
     FILL(streams_max);
@@ -45,12 +47,15 @@ static void limits_fill(http_limits *l)
 
 static err_code add_shard(server *s, const server_opts *opts, err *e)
 {
+    const http_limits *l = &s->limits;
+    size_t least = l->bodies_bytes_max < l->replies_bytes_max ? l->bodies_bytes_max : l->replies_bytes_max;
     const shard_opts share = {
         .of = s,
         .on = opts->loops[s->shard_count],
         .limits = &s->limits,
         .bodies = &s->bodies,
-        .bytes_kept_max = s->limits.bodies_bytes_max / KEPT_SHARE / opts->loop_count,
+        .replies = &s->replies,
+        .bytes_kept_max = least / KEPT_SHARE / opts->loop_count,
         .handler = opts->handler,
         .begin = opts->begin,
         .replied = opts->replied,
@@ -74,6 +79,7 @@ err_code server_new(server **ret, const server_opts *opts, err *e)
     listeners_deal(s->at, opts->loop_count);
     limits_fill(&s->limits);
     quota_init(&s->bodies, s->limits.bodies_bytes_max);
+    quota_init(&s->replies, s->limits.replies_bytes_max);
     s->shards = mem_new0(shard *, opts->loop_count);
     if (!s->shards) return err_set(e, ERR_NOMEM, "server: no memory for %zu loops", opts->loop_count);
     for (size_t i = 0; i < opts->loop_count; i++) {
@@ -126,6 +132,7 @@ bool server_admit(server *s)
 void server_leave(server *s) { atomic_fetch_sub_explicit(&s->open, 1, memory_order_relaxed); }
 
 quota *server_bodies(server *s) { return &s->bodies; }
+quota *server_replies(server *s) { return &s->replies; }
 
 void server_stats_read(const server *s, server_stats *ret)
 {
@@ -133,6 +140,8 @@ void server_stats_read(const server *s, server_stats *ret)
         .open = atomic_load_explicit(&s->open, memory_order_relaxed),
         .bodies_bytes = quota_used(&s->bodies),
         .bodies_refused = quota_refused(&s->bodies),
+        .replies_bytes = quota_used(&s->replies),
+        .replies_refused = quota_refused(&s->replies),
     };
     for (size_t i = 0; i < s->shard_count; i++) {
         const shard *of = s->shards[i];

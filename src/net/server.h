@@ -35,6 +35,7 @@ typedef struct {
 typedef struct {                /* sums over all loops; for /metrics */
     uint64_t accepted, refused, open, requests, bytes_in, bytes_out, bad_requests;
     uint64_t bodies_bytes, bodies_refused;   /* see http_limits.bodies_bytes_max */
+    uint64_t replies_bytes, replies_refused; /* see http_limits.replies_bytes_max */
     uint64_t cut_connections, cut_calls;   /* by the end of a grace, or server_abort(); calls: not answered */
 } server_stats;
 
@@ -48,6 +49,8 @@ listeners *server_listeners(const server *s);
 /* The memory for bodies, http_limits.bodies_bytes_max: whoever gathers the parts of a body takes it from here.  Any
  * thread, until server_free(). */
 quota *server_bodies(server *s);
+/* The memory for what waits for clients, http_limits.replies_bytes_max; the same. */
+quota *server_replies(server *s);
 /* From any thread; drained() runs on loop 0.  Only the first call counts. */
 void server_drain(server *s, uint64_t grace_us, void (*drained)(void *ctx), void *ctx);
 void server_stats_read(const server *s, server_stats *ret);   /* any thread */

@@ -162,7 +162,11 @@ void shard_call_give(shard *s, http_call *call)
 outbox *shard_box(shard *s, outbox_kind kind)
 {
     outbox *box = s->boxes[kind];
-    if (!box) return outbox_new(kind);
+    if (!box) {
+        box = outbox_new(kind);
+        if (box) box->memory = s->replies;
+        return box;
+    }
     s->boxes[kind] = box->next;
     s->box_count[kind]--;
     s->box_bytes_kept -= outbox_room(box);
@@ -172,7 +176,8 @@ outbox *shard_box(shard *s, outbox_kind kind)
 void shard_box_give(shard *s, outbox *box)
 {
     size_t room = outbox_room(box);
-    if (s->box_count[box->kind] == SHARD_BOXES_KEPT_MAX || room > SHARD_BOX_BYTES_KEPT_MAX - s->box_bytes_kept) {
+    size_t most = s->bytes_kept_max < SHARD_BOX_BYTES_KEPT_MAX ? s->bytes_kept_max : SHARD_BOX_BYTES_KEPT_MAX;
+    if (s->box_count[box->kind] == SHARD_BOXES_KEPT_MAX || room > most - s->box_bytes_kept) {
         outbox_free(box);
         return;
     }
@@ -458,7 +463,7 @@ static void on_done(loop *on, loop_msg *m)
 
 void shard_drain(shard *s) { post(s->mail, s->on, &s->mail->drain); }
 
-static void set_limits(shard *s, quota *bodies)
+static void set_limits(shard *s, quota *bodies, quota *replies)
 {
     const http_limits *l = s->limits;
     s->waits[WAIT_IDLE].wait_us = l->idle_wait_us;
@@ -476,6 +481,7 @@ static void set_limits(shard *s, quota *bodies)
         .header_count_max = l->header_count_max,
         .body_bytes_max = l->body_bytes_max,
         .bodies = bodies,
+        .replies = replies,
     };
     s->reader_limits = (http1_limits){
         .line_bytes_max = l->line_bytes_max,
@@ -532,7 +538,8 @@ err_code shard_new(shard **ret, const shard_opts *opts, err *e)
     s->unpause.fire = on_unpause;
     s->grace.fire = on_grace;
     s->reserve = -1;
-    set_limits(s, opts->bodies);
+    s->replies = opts->replies;
+    set_limits(s, opts->bodies, opts->replies);
     buf_init(&s->head, 1 << 20);
     buf_init(&s->http2_out.text, 1 << 20);
     slab_init(&s->http2_memory);

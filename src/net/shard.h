@@ -75,6 +75,7 @@ struct shard {
     http_call *live;                      /* calls in use */
     uint64_t id_next, id_end;
 
+    quota *replies;                       /* memory for what waits for clients */
     buf head;                             /* head of the reply being sent */
     conn_http2_out http2_out;
     slab http2_memory;                    /* of all its sessions */
@@ -94,7 +95,7 @@ typedef struct {
     server *of;
     loop *on;
     const http_limits *limits;            /* borrowed, */
-    quota *bodies;                        /* like this */
+    quota *bodies, *replies;              /* like these */
     size_t bytes_kept_max;
     http_handler *handler;
     http_begin *begin;

@@ -159,6 +159,7 @@ static err_code server_open(app *a, err *e)
     limits.header_bytes_max = c->header_bytes_max;
     limits.body_bytes_max = c->body_bytes_max;
     limits.bodies_bytes_max = conf_bodies_bytes(c, allowed.memory_bytes);
+    limits.replies_bytes_max = conf_replies_bytes(c, allowed.memory_bytes);
     limits.connections_max = c->connections_max;
     limits.header_wait_us = c->header_wait_ms * 1000;
     limits.body_wait_us = c->body_wait_ms * 1000;

@@ -31,6 +31,8 @@ err_code ask_pool_new(ask_pool **ret, const ask_opts *opts, err *e)
 
 static quota *bodies(const ask *a) { return server_bodies(a->pool->opts.endpoints->server); }
 
+static quota *replies(const ask *a) { return server_replies(a->pool->opts.endpoints->server); }
+
 /* Memory for messages is one quota's, whatever protocol they come by; what is kept for the next stays counted. */
 static err_code bodies_take(ask *a, size_t bytes, err *e)
 {
@@ -99,6 +101,7 @@ void ask_give(ask *a)
     ask_pool *p = a->pool;
     if (a->request) infer_give(a->request);
     a->request = NULL;
+    quota_give_all(replies(a), &a->waiting);
     if (a->unpacked.room) buf_fini(&a->unpacked);   /* seldom used, and large */
     if (a->unpacked_bytes) quota_give(bodies(a), a->unpacked_bytes);
     a->unpacked_bytes = 0;
@@ -250,6 +253,20 @@ void ask_start(ask *a, const ask_what *what)
     a->job = (compute_job){.run = unpack_on_worker};
     a->msg = (loop_msg){.run = unpacked_on_loop};
     if (compute_submit(a->pool->opts.compute, &a->job, &a->failure)) end(a);
+}
+
+/* A part of the memory is left to what goes out already: a connection that finds none is cut off. */
+void ask_wait(ask *a)
+{
+    quota *q = replies(a);
+    const infer *r = a->request;
+    size_t bytes = r ? r->reply.len + r->tail.len : a->reply.len;
+    INVARIANT(a->answered);
+    if (a->failure.code || a->waiting) return;
+    if (quota_has(q, bytes + q->max / ASK_WAIT_SPARE) && quota_follow(q, &a->waiting, bytes)) return;
+    err_set(&a->failure, ERR_UNAVAILABLE, "answers: expected at most %zu bytes that wait for clients", q->max);
+    if (a->request) infer_give(a->request);
+    a->request = NULL;
 }
 
 void ask_frame(ask *a, str ret[2])

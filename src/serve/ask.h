@@ -15,6 +15,7 @@ enum {
     ASK_KEEP_BYTES = 4 << 20,           /* memory kept by each of them, */
     ASK_KEEP_BYTES_MAX = 32 << 20,      /* and by all of them, */
     ASK_KEEP_SHARE = 8,                 /* which is one part in so many of the memory for bodies, over all loops */
+    ASK_WAIT_SPARE = 4,                 /* answers that wait leave one part in so many of the memory for replies */
     ASK_TRUST_MAX = 1 << 20             /* a longer message gets its memory as it comes */
 };
 
@@ -60,6 +61,7 @@ struct ask {
     buf unpacked, reply;
     size_t unpacked_bytes;              /* of it, taken from the quota of bodies */
     infer *request;
+    size_t waiting;                     /* of its answer, taken from the quota of replies */
     bool dropped;
     compute_job job;
     loop_msg msg;
@@ -78,6 +80,9 @@ err_code ask_expect(ask *a, size_t len, err *e) MUST_USE;
 err_code ask_put(ask *a, str piece, err *e) MUST_USE;
 /* The message is whole.  done() is called, possibly before this returns. */
 void ask_start(ask *a, const ask_what *what);
+/* Its answer has to wait for others, or for the client: it counts among what waits, or becomes ERR_UNAVAILABLE when
+ * that has all the memory it may. */
+void ask_wait(ask *a);
 /* gRPC's prefix and the answer's message, in two pieces that live until ask_give(). */
 void ask_frame(ask *a, str ret[2]);
 

@@ -24,6 +24,8 @@ typedef struct {
 
 /* The default of bodies-bytes-max: the first, or one part in so many of the memory, but room for so many bodies. */
 enum { BODIES_BYTES = 1 << 30, BODIES_SHARE = 4, BODIES_LEAST = 4 };
+/* That of replies-bytes-max: the same, with room for so many answers. */
+enum { REPLIES_LEAST = 2 };
 
 static const char *const level_names[] = {"debug", "info", "warn", "error", NULL};
 static const char *const format_names[] = {"text", "json", NULL};
@@ -76,6 +78,9 @@ static const row rows[] = {
      "web pages that may read REST's answers: origins like https://example.com, separated by commas, or *"},
     {"cors-credentials", NULL, BOOL, AT(cors_credentials), "false", 0, 0, NULL,
      "those pages may send the browser's cookies and credentials; not with *"},
+    {"replies-bytes-max", NULL, BYTES, AT(replies_bytes_max), "0", 0, 1ull << 44, NULL,
+     "memory for answers that wait for their clients; who needs more is cut off; 0 = a quarter of the container's "
+     "memory, 1 GiB at most and 2 answers at least"},
     {"connections-max", NULL, U64, AT(connections_max), "16384", 1, 1 << 20, NULL,
      "open connections; more get 503"},
     {"memory-bytes-max", NULL, BYTES, AT(memory_bytes_max), "4Gi", 1 << 20, 1ull << 44, NULL,
@@ -436,15 +441,27 @@ err_code conf_check(conf *c, err *e)
     if (c->bodies_bytes_max && c->bodies_bytes_max / 2 < c->body_bytes_max)
         return err_set(e, ERR_INVALID, "bodies-bytes-max: expected at least twice body-bytes-max, %llu, got '%llu'",
                        2ull * c->body_bytes_max, (unsigned long long)c->bodies_bytes_max);
+    if (c->replies_bytes_max && c->replies_bytes_max / 2 < c->reply_bytes_max)
+        return err_set(e, ERR_INVALID, "replies-bytes-max: expected at least twice reply-bytes-max, %llu, got '%llu'",
+                       2ull * c->reply_bytes_max, (unsigned long long)c->replies_bytes_max);
     return cors_init(&(cors){.count = 0}, c->cors_origins, c->cors_credentials, e);
+}
+
+static uint64_t share_of(uint64_t memory_bytes, uint64_t least)
+{
+    uint64_t bytes = BODIES_BYTES;
+    if (memory_bytes && memory_bytes / BODIES_SHARE < bytes) bytes = memory_bytes / BODIES_SHARE;
+    return bytes > least ? bytes : least;
 }
 
 uint64_t conf_bodies_bytes(const conf *c, uint64_t memory_bytes)
 {
-    uint64_t bytes = BODIES_BYTES, least = BODIES_LEAST * c->body_bytes_max;
-    if (c->bodies_bytes_max) return c->bodies_bytes_max;
-    if (memory_bytes && memory_bytes / BODIES_SHARE < bytes) bytes = memory_bytes / BODIES_SHARE;
-    return bytes > least ? bytes : least;
+    return c->bodies_bytes_max ? c->bodies_bytes_max : share_of(memory_bytes, BODIES_LEAST * c->body_bytes_max);
+}
+
+uint64_t conf_replies_bytes(const conf *c, uint64_t memory_bytes)
+{
+    return c->replies_bytes_max ? c->replies_bytes_max : share_of(memory_bytes, REPLIES_LEAST * c->reply_bytes_max);
 }
 
 void conf_help(buf *out)

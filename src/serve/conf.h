@@ -29,6 +29,7 @@ typedef struct {
     uint64_t compute_wait_ms;
     str cors_origins;
     uint64_t cors_credentials;
+    uint64_t replies_bytes_max;
     /* models named as NAME=PATH, in order */
     conf_model *models;
     size_t model_count;
@@ -59,6 +60,7 @@ err_code conf_check(conf *c, err *e) MUST_USE; /* what only the whole can be che
 bool conf_port_given(const conf *c); /* not the default */
 /* bodies_bytes_max, or what it is by default where memory_bytes may be used; 0 = no limit is known. */
 uint64_t conf_bodies_bytes(const conf *c, uint64_t memory_bytes);
+uint64_t conf_replies_bytes(const conf *c, uint64_t memory_bytes); /* the same of replies_bytes_max */
 void conf_help(buf *out); /* for --help */
 void conf_markdown(buf *out); /* docs/serve.md is made of it */
 

@@ -332,6 +332,8 @@ static void server_numbers(const endpoints *s, metrics_server *ret)
     ret->bytes_out = net.bytes_out;
     ret->bodies_bytes = (int64_t)net.bodies_bytes;
     ret->bodies_refused = net.bodies_refused;
+    ret->replies_bytes = (int64_t)net.replies_bytes;
+    ret->replies_refused = net.replies_refused;
     ret->log_dropped = log_writer_dropped();
     uint64_t overruns = 0;
     for (size_t i = 0; i < s->loop_count; i++) overruns += loop_overruns(s->loops[i]);

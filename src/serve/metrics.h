@@ -55,6 +55,8 @@ typedef struct {
     X(bytes_out, counter, "proa_http_sent_bytes_total", "Bytes written.") \
     X(bodies_bytes, gauge, "proa_http_bodies_bytes", "Memory for request bodies, in use or kept for the next.") \
     X(bodies_refused, counter, "proa_http_bodies_refused_total", "Requests refused for lack of that memory (503).") \
+    X(replies_bytes, gauge, "proa_http_replies_bytes", "Memory for answers that wait for clients, in use or kept.") \
+    X(replies_refused, counter, "proa_http_replies_refused_total", "Answers cut off for lack of that memory.") \
     X(log_dropped, counter, "proa_log_dropped_total", "Log lines dropped because standard error took no more.") \
     X(loop_overruns, counter, "proa_loop_overruns_total", "Callbacks that held a loop too long.") \
     X(compute_queued, gauge, "proa_compute_queued", "Jobs waiting for a compute thread.") \

@@ -432,6 +432,7 @@ static void client_gone(void *ctx)
 static void ask_done(ask *a)
 {
     rpc *c = a->of;
+    if (c->blocked || c->first != a) ask_wait(a);
     if (c->entered) return;
     c->entered = true;
     settle(c);

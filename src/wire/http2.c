@@ -52,6 +52,7 @@ void http2_stream_init(http2_stream *s, http_message *into)
 
 void http2_stream_fini(http2_stream *s)
 {
+    quota_give_all(s->replies, &s->taken);
     buf_fini(&s->kept);
     buf_fini(&s->trailer_text);
 }
@@ -59,10 +60,14 @@ void http2_stream_fini(http2_stream *s)
 void http2_stream_clear(http2_stream *s)
 {
     buf kept = s->kept, text = s->trailer_text;
-    if (kept.len > KEPT_MEMORY_MAX) buf_fini(&kept);
+    if (kept.len > KEPT_MEMORY_MAX) {
+        buf_fini(&kept);
+        quota_give_all(s->replies, &s->taken);
+    }
     buf_clear(&kept);
     buf_clear(&text);
-    *s = (http2_stream){.into = s->into, .kept = kept, .trailer_text = text};
+    *s = (http2_stream){.into = s->into, .kept = kept, .replies = s->replies, .taken = s->taken,
+                       .trailer_text = text};
 }
 
 size_t http2_stream_room(const http2_stream *s) { return s->kept.room + s->trailer_text.room; }
@@ -576,12 +581,17 @@ static bool keep(http2 *h, http2_stream *s)
         buf_drop(&s->kept, s->used);
         s->used = 0;
     }
+    size_t room = s->kept.room - s->kept.len, need = s->views[0].len + s->views[1].len;
+    s->replies = h->limits->replies;
+    bool fits = need <= room || !s->replies || quota_has(s->replies, need - room);   /* before much is copied */
     for (size_t i = 0; i < COUNTOF(s->views); i++) {
-        buf_put_str(&s->kept, s->views[i]);
-        h->kept += s->kept.full ? 0 : s->views[i].len;
+        if (fits) buf_put_str(&s->kept, s->views[i]);
+        h->kept += fits && !s->kept.full ? s->views[i].len : 0;
         s->views[i] = (str){"", 0};
     }
-    return !s->kept.full;
+    fits = fits && quota_follow(s->replies, &s->taken, s->kept.room);
+    h->calm |= !fits;
+    return fits && !s->kept.full;
 }
 
 static bool keep_trailers(http2_stream *s)

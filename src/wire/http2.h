@@ -34,6 +34,7 @@ typedef struct {
     size_t header_count_max;    /* 431 */
     size_t body_bytes_max;      /* 413; a streamed one may be longer unless it says so before */
     quota *bodies;              /* memory of the bodies of all requests; 503; NULL = not limited */
+    quota *replies;             /* memory of bodies that wait for clients: who needs more is told to calm; the same */
 } http2_limits;
 
 typedef enum {   /* RFC 9113 7 */
@@ -51,6 +52,8 @@ typedef struct {
     bool in_trailers, streamed, expects, whole, begun, ending, reset, refused;
     str views[2];               /* of the reply's body, not sent yet; behind what `kept` holds */
     buf kept;
+    quota *replies;             /* where its memory was taken from, */
+    size_t taken;               /* so much of it */
     size_t used;                /* of it, already sent */
     http_header trailers[HTTP_TRAILERS_MAX];
     size_t trailer_count;

@@ -181,6 +181,8 @@ static void refusals_say_where_and_what(void)
     flags_refuse("", "expected NAME=PATH, --model-dir or --model-repository, got no model");
     flags_refuse("a=/b --body-bytes-max 1Mi --bodies-bytes-max 2097151",
                  "bodies-bytes-max: expected at least twice body-bytes-max, 2097152, got '2097151'");
+    flags_refuse("a=/b --reply-bytes-max 1Mi --replies-bytes-max 2097151",
+                 "replies-bytes-max: expected at least twice reply-bytes-max, 2097152, got '2097151'");
     flags_refuse("--body-bytes-max 99999999999999999999Gi",
                  "--body-bytes-max: expected bytes (plain, or with Ki, Mi, Gi) in 1024..1099511627776, got "
                  "'99999999999999999999Gi'");
@@ -225,6 +227,26 @@ static void memory_for_bodies_follows_the_containers(void)
     }
 }
 
+static void memory_for_waiting_replies_follows_the_containers(void)
+{
+    static const struct {
+        const char *line;
+        uint64_t memory_bytes, want;
+    } rows[] = {
+        {"a=/b", 0, 1 << 30},
+        {"a=/b", 3ull << 30, 768 << 20},
+        {"a=/b", 512 << 20, 512 << 20},
+        {"a=/b --reply-bytes-max 1Mi", 512 << 20, 128 << 20},
+        {"a=/b --reply-bytes-max 1Mi --replies-bytes-max 2Mi", 512 << 20, 2 << 20},
+    };
+    for (size_t i = 0; i < COUNTOF(rows); i++) {
+        err e;
+        fresh();
+        CHECK(flags(rows[i].line, &e) == ERR_OK && conf_check(&c, &e) == ERR_OK);
+        CHECK_U64(conf_replies_bytes(&c, rows[i].memory_bytes), rows[i].want);
+    }
+}
+
 static void help_names_every_option(void)
 {
     buf help, docs;
@@ -266,6 +288,7 @@ int main(void)
         TEST(the_file_is_named_by_a_flag_or_a_variable),
         TEST(refusals_say_where_and_what),
         TEST(memory_for_bodies_follows_the_containers),
+        TEST(memory_for_waiting_replies_follows_the_containers),
         TEST(help_names_every_option),
         TEST(construction_survives_every_failed_allocation),
     };

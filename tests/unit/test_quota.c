@@ -21,6 +21,23 @@ static void taking_is_all_or_nothing(void)
     CHECK_U64(quota_refused(&q), 4);
 }
 
+static void what_grows_and_shrinks_has_as_much_out_as_it_is_large(void)
+{
+    quota q;
+    size_t a = 0, b = 0;
+    quota_init(&q, MAX);
+    CHECK(quota_follow(&q, &a, 600) && quota_follow(&q, &b, 300) && quota_follow(&q, &a, 600));
+    CHECK(!quota_follow(&q, &b, 401));
+    CHECK(a == 600 && b == 300 && quota_used(&q) == 900);
+    CHECK_U64(quota_refused(&q), 1);
+    CHECK(quota_follow(&q, &a, 10) && quota_follow(&q, &b, 990));
+    CHECK_U64(quota_used(&q), MAX);
+    quota_give_all(&q, &b);
+    quota_give_all(&q, &b);
+    CHECK(b == 0 && quota_used(&q) == 10);
+    CHECK(quota_follow(NULL, &b, SIZE_MAX) && b == 0);
+}
+
 typedef struct {
     thread thread;
     quota *q;
@@ -65,6 +82,7 @@ int main(void)
 {
     static const test_case cases[] = {
         TEST(taking_is_all_or_nothing),
+        TEST(what_grows_and_shrinks_has_as_much_out_as_it_is_large),
         TEST(threads_share_it_exactly),
     };
     return test_main(cases, COUNTOF(cases));

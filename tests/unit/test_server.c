@@ -194,6 +194,36 @@ static void the_memory_of_bodies_is_bounded_and_given_back_on_every_way_out(void
     }
 }
 
+/* No socket takes a byte, so all answers wait: who would make it too much is cut off, the others get theirs. */
+static void what_waits_for_all_clients_together_is_bounded(void)
+{
+    rig r;
+    reply got;
+    server_stats stats;
+    rig_start(&r, &(http_limits){.replies_bytes_max = BIG + BIG / 2}, 1);
+    int late = dial(&r), more = dial(&r), held = dial(&r);
+    sys_fake_script((sys_fault[]){{SYS_send, .times = SYS_FAKE_EVER, .result = -EAGAIN}}, 1);
+    say(late, "GET /big HTTP/1.1\r\n" HOST "\r\n");
+    while (atomic_load(&r.handled) < 1) usleep(100);
+    say(more, "GET /big HTTP/1.1\r\n" HOST "\r\n");
+    check_ends(more);
+    say(held, HOLD "GET /big HTTP/1.1\r\n" HOST "\r\n");   /* behind another */
+    check_ends(held);
+    server_stats_read(r.server, &stats);
+    CHECK_U64(stats.replies_refused, 2);
+    CHECK(stats.replies_bytes >= BIG && stats.replies_bytes <= BIG + BIG / 2);
+    sys_fake_script(NULL, 0);
+    hear(late, &got);
+    CHECK(got.body_bytes == BIG && memcmp(got.body, big, BIG) == 0);
+    on_loop(&r, release, 0);
+    close(late);
+    wait_open(&r, 0);
+    server_stats_read(r.server, &stats);
+    CHECK(stats.replies_bytes <= SHARD_REST_BYTES_MAX);
+    rig_stop(&r);
+    CHECK_U64(stats.replies_refused, 2);
+}
+
 static void the_date_follows_the_clock(void)
 {
     static const char *const want[] = {"Thu, 01 Jan 1970 01:00:00 GMT\r\n", "Thu, 01 Jan 1970 01:00:00 GMT\r\n",
@@ -726,6 +756,7 @@ int main(void)
         TEST(each_limit_is_answered_with_its_status),
         TEST(connections_beyond_the_limit_are_told_so),
         TEST(the_memory_of_bodies_is_bounded_and_given_back_on_every_way_out),
+        TEST(what_waits_for_all_clients_together_is_bounded),
         TEST(the_date_follows_the_clock),
         TEST(a_steady_load_allocates_nothing),
         TEST(answers_that_wait_for_their_turn_allocate_nothing),
