@@ -10,6 +10,7 @@ typedef struct {
     size_t count;
     file_id file;             /* of a Unix socket's file, */
     _Atomic bool made;        /* which was made here and is to be removed */
+    bool heir;                /* or will be, once this process owns it */
 } place;
 
 struct listeners {
@@ -60,7 +61,7 @@ static void put(listeners *l, place *p, int fd)
 {
     listener *one = &p->sockets[p->count++];
     one->fd = fd;
-    one->of = l->count;
+    one->of = (size_t)(p - l->places);
 }
 
 /* Port 0 is any free one for the first socket, and that one for the others. */
@@ -99,17 +100,78 @@ err_code listeners_open(listeners *l, const listeners_opts *opts, err *e)
     return rc;
 }
 
-err_code listeners_adopt(listeners *l, int fd, err *e)
+static err_code place_grow(place *p, err *e)
+{
+    if (p->count == LISTENERS_SOCKETS_MAX)
+        return err_set(e, ERR_LIMIT, "listeners: expected at most %d sockets of one address, got one more",
+                       LISTENERS_SOCKETS_MAX);
+    listener *more = mem_grow(p->sockets, p->count * sizeof *more, p->count + 1, sizeof *more);
+    if (!more) return err_set(e, ERR_NOMEM, "listeners: no memory for %zu sockets", p->count + 1);
+    p->sockets = more;
+    return ERR_OK;
+}
+
+err_code listeners_adopt(listeners *l, int fd, bool heir, err *e)
 {
     place *p = NULL;
     sock_addr at;
     err_code rc = sock_adopt(fd, &at, e);
-    if (rc == ERR_OK) rc = place_new(l, 1, &p, e);
     if (rc) return rc;
-    p->at = at;
+    for (size_t i = 0; i < l->count && !p; i++)
+        if (sock_addr_eq(&l->places[i].at, &at)) p = &l->places[i];
+    bool found = p != NULL;
+    rc = found ? place_grow(p, e) : place_new(l, 1, &p, e);
+    if (rc) return rc;
     put(l, p, fd);
-    l->count++;
+    p->at = at;
+    p->heir = heir;
+    if (!found) l->count++;
     return ERR_OK;
+}
+
+err_code listeners_move(listeners *to, listeners *from, size_t index, err *e)
+{
+    INVARIANT(index < from->count);
+    if (to->count == LISTENERS_MAX)
+        return err_set(e, ERR_LIMIT, "listeners: expected at most %d addresses, got one more", LISTENERS_MAX);
+    place *p = &to->places[to->count];
+    *p = from->places[index];
+    for (size_t i = 0; i < p->count; i++) p->sockets[i].of = to->count;
+    to->count++;
+    from->count--;
+    for (size_t i = index; i < from->count; i++) {
+        from->places[i] = from->places[i + 1];
+        for (size_t k = 0; k < from->places[i].count; k++) from->places[i].sockets[k].of = i;
+    }
+    return ERR_OK;
+}
+
+void listeners_own(listeners *l)
+{
+    for (size_t i = 0; i < l->count; i++) {
+        err e;
+        place *p = &l->places[i];
+        const char *path = sock_addr_path(&p->at);
+        if (p->heir && path && file_identify(path, &p->file, &e) == ERR_OK) atomic_store(&p->made, true);
+        p->heir = false;
+    }
+}
+
+void listeners_disown(listeners *l)
+{
+    for (size_t i = 0; i < l->count; i++) atomic_store(&l->places[i].made, false);
+}
+
+bool listeners_made(const listeners *l, size_t index)
+{
+    INVARIANT(index < l->count);
+    return atomic_load(&l->places[index].made) || l->places[index].heir;
+}
+
+int listeners_socket(const listeners *l, size_t index, size_t nth)
+{
+    INVARIANT(index < l->count);
+    return nth < l->places[index].count ? l->places[index].sockets[nth].fd : -1;
 }
 
 size_t listeners_count(const listeners *l) { return l->count; }

@@ -42,8 +42,17 @@ err_code listeners_new(listeners **ret, err *e) MUST_USE;
 void listeners_free(listeners *l);
 DEFINE_CLEANUP(listeners)
 err_code listeners_open(listeners *l, const listeners_opts *opts, err *e) MUST_USE;   /* "127.0.0.1:80: ..." */
-/* A socket of another process, see sock_adopt(); it is taken on success only, and its file is never removed. */
-err_code listeners_adopt(listeners *l, int fd, err *e) MUST_USE;
+/* A socket of another process, see sock_adopt(); it is taken on success only.  Those of one address come together.
+ * `heir` = a file of its address is ours to remove once we own it: listeners_own(). */
+err_code listeners_adopt(listeners *l, int fd, bool heir, err *e) MUST_USE;
+err_code listeners_move(listeners *to, listeners *from, size_t index, err *e) MUST_USE;   /* the others move up */
+
+/* Two processes may hold the same sockets; the files belong to one of them. */
+void listeners_own(listeners *l);
+void listeners_disown(listeners *l);
+bool listeners_made(const listeners *l, size_t index);            /* would its file be removed here? */
+/* The sockets of one address, one after the other; -1 = no more. */
+int listeners_socket(const listeners *l, size_t index, size_t nth);
 
 size_t listeners_count(const listeners *l);                       /* addresses */
 const sock_addr *listeners_at(const listeners *l, size_t index);  /* where it really listens: with the port it got */

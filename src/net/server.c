@@ -17,6 +17,7 @@ struct server {
     _Alignas(64) quota bodies;          /* memory of requests' bodies, in use or kept by a loop; all loops */
     _Alignas(64) quota replies;         /* memory of what waits for clients, in use or kept; all loops */
     _Atomic bool draining;
+    uint64_t idle_us;               /* like this; see server_drain_idle() */
     uint64_t grace_us;              /* set before the drain messages go out */
     void (*drained)(void *ctx);
     void *drained_ctx;
@@ -75,7 +76,7 @@ err_code server_new(server **ret, const server_opts *opts, err *e)
     CLEANUP(listeners) listeners *at = opts->at;
     CLEANUP(server) server *s = mem_alloc_raw(sizeof *s);   /* aligned: see open */
     if (!s) return err_set(e, ERR_NOMEM, "server: no memory for it");
-    *s = (server){.limits = opts->limits, .first = opts->loops[0], .at = TAKE(at)};
+    *s = (server){.limits = opts->limits, .first = opts->loops[0], .at = TAKE(at), .idle_us = SERVER_DRAIN_IDLE_US};
     listeners_deal(s->at, opts->loop_count);
     limits_fill(&s->limits);
     quota_init(&s->bodies, s->limits.bodies_bytes_max);
@@ -105,8 +106,11 @@ void server_free(server *s)
 }
 
 listeners *server_listeners(const server *s) { return s->at; }
+uint64_t server_idle_us(const server *s) { return s->idle_us; }
 uint64_t server_grace_us(const server *s) { return s->grace_us; }
 loop *server_first_loop(const server *s) { return s->first; }
+
+void server_drain_idle(server *s, uint64_t idle_us) { s->idle_us = idle_us; }
 
 void server_drain(server *s, uint64_t grace_us, void (*drained)(void *ctx), void *ctx)
 {

@@ -51,6 +51,9 @@ listeners *server_listeners(const server *s);
 quota *server_bodies(server *s);
 /* The memory for what waits for clients, http_limits.replies_bytes_max; the same. */
 quota *server_replies(server *s);
+/* Before the drain: idle connections stay so long, instead of SERVER_DRAIN_IDLE_US.  Where another server accepts
+ * already there is no hurry, and a request that crosses the end of its connection is lost. */
+void server_drain_idle(server *s, uint64_t idle_us);
 /* From any thread; drained() runs on loop 0.  Only the first call counts. */
 void server_drain(server *s, uint64_t grace_us, void (*drained)(void *ctx), void *ctx);
 void server_stats_read(const server *s, server_stats *ret);   /* any thread */

@@ -444,7 +444,7 @@ static void on_drain(loop *on, loop_msg *m)
     accept_last(s);
     stop_listening(s);
     wait_list *idle = &s->waits[WAIT_IDLE];
-    if (idle->wait_us > SERVER_DRAIN_IDLE_US) idle->wait_us = SERVER_DRAIN_IDLE_US;
+    if (idle->wait_us > server_idle_us(s->of)) idle->wait_us = server_idle_us(s->of);
     for (size_t kind = 0; kind < CONN_WAITS; kind++) {   /* HTTP/2 says goodbye at once */
         for (conn *c = s->waits[kind].first; c; c = c->next)
             if (c->http2) shard_resume_later(s, c);

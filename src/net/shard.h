@@ -125,6 +125,7 @@ void shard_box_give(shard *s, outbox *box);
 /* server.c: what a shard asks of its server. */
 bool server_admit(server *s);             /* counts a connection in, unless there are connections_max */
 void server_leave(server *s);
+uint64_t server_idle_us(const server *s);
 uint64_t server_grace_us(const server *s);
 void server_drained(server *s);           /* on loop 0: one shard is done */
 loop *server_first_loop(const server *s);

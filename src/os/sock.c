@@ -56,6 +56,15 @@ err_code sock_addr_unix(sock_addr *ret, const char *path, err *e)
     return ERR_OK;
 }
 
+void sock_addr_port_set(sock_addr *a, uint16_t port)
+{
+    INVARIANT(!sock_addr_is_unix(a));
+    if (a->to.ss_family == AF_INET6)
+        ((struct sockaddr_in6 *)&a->to)->sin6_port = htons(port);
+    else
+        ((struct sockaddr_in *)&a->to)->sin_port = htons(port);
+}
+
 bool sock_addr_is_unix(const sock_addr *a) { return a->to.ss_family == AF_UNIX; }
 
 const char *sock_addr_path(const sock_addr *a)
@@ -198,7 +207,7 @@ static err_code set_up_unix(int fd, const sock_listen_opts *o, err *e)
 err_code sock_listen(const sock_listen_opts *opts, int *ret_fd, err *e)
 {
     bool local = sock_addr_is_unix(opts->addr);
-    int64_t fd = sys_socket(opts->addr->to.ss_family, SOCK_STREAM);
+    int64_t fd = sys_socket(opts->addr->to.ss_family, opts->packets ? SOCK_SEQPACKET : SOCK_STREAM);
     if (fd < 0) return fail(e, fd, opts->addr, "cannot make a socket");
     err_code rc = local ? set_up_unix((int)fd, opts, e) : set_up_tcp((int)fd, opts, e);
     if (rc) {

@@ -34,6 +34,7 @@ typedef struct {
     const sock_addr *addr;   /* port 0 = any free one, see sock_local() */
     uint32_t backlog;        /* 0 = as many as the system allows */
     bool join;               /* share the port with a listener of this process */
+    bool packets;            /* a Unix socket for os/sock_pass.h */
     uint32_t mode;           /* of a Unix socket's file: who may connect */
 } sock_listen_opts;
 
@@ -42,6 +43,7 @@ err_code sock_addr_unix(sock_addr *ret, const char *path, err *e) MUST_USE;   /*
 /* "127.0.0.1:80", "[::1]:80", "unix:/run/a.sock", "unix:@name" */
 void sock_addr_print(const sock_addr *a, char ret[SOCK_ADDR_TEXT_MAX]);
 uint16_t sock_addr_port(const sock_addr *a);           /* 0 for a Unix socket's */
+void sock_addr_port_set(sock_addr *a, uint16_t port);   /* not a Unix socket's */
 bool sock_addr_is_unix(const sock_addr *a);
 const char *sock_addr_path(const sock_addr *a);        /* of a Unix socket's file; NULL = it has none */
 bool sock_addr_eq(const sock_addr *a, const sock_addr *b);

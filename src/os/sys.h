@@ -73,6 +73,11 @@
     X(thread_join, (pthread_t id), (id))                                                                         \
     X(thread_yield, (void), ())                                                                                  \
     X(signals_open, (const int *signals, size_t count), (signals, count))                                        \
+    X(send_fds, (int fd, const void *p, size_t n, const int *fds, size_t count), (fd, p, n, fds, count))         \
+    X(recv_fds, (int fd, void *p, size_t n, int *fds, size_t *count), (fd, p, n, fds, count))                    \
+    X(peer_user, (int fd, uint32_t *ret), (fd, ret))                                                             \
+    X(wait_readable, (int fd, int ms), (fd, ms))                                                                 \
+    X(user, (void), ())                                                                                          \
     X(pid, (void), ())                                                                                           \
     X(cpus, (void), ())                                                                                          \
     X(usage, (struct rusage *ret), (ret))                                                                        \

@@ -235,6 +235,72 @@ int64_t sys_real_signals_open(const int *signals, size_t count)
     return rc ? -rc : result(signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC));
 }
 
+int64_t sys_real_wait_readable(int fd, int ms)
+{
+    struct pollfd one = {.fd = fd, .events = POLLIN};
+    return result(poll(&one, 1, ms));
+}
+
+int64_t sys_real_peer_user(int fd, uint32_t *ret)
+{
+    struct ucred who;
+    socklen_t len = sizeof who;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) < 0) return -errno;
+    *ret = who.uid;
+    return 0;
+}
+
+/* Room for SOCK_PASS_FDS_MAX descriptors, aligned as a control message must be. */
+typedef union {
+    struct cmsghdr head;
+    uint8_t bytes[CMSG_SPACE(64 * sizeof(int))];
+} fd_room;
+
+int64_t sys_real_send_fds(int fd, const void *p, size_t n, const int *fds, size_t count)
+{
+    fd_room room = {.bytes = {0}};
+    struct iovec v = {(void *)(uintptr_t)p, n};
+    struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1};
+    if (CMSG_SPACE(count * sizeof(int)) > sizeof room) return -EINVAL;
+    if (count) {
+        m.msg_control = room.bytes;
+        m.msg_controllen = CMSG_SPACE(count * sizeof(int));
+        struct cmsghdr *head = CMSG_FIRSTHDR(&m);
+        head->cmsg_level = SOL_SOCKET;
+        head->cmsg_type = SCM_RIGHTS;
+        head->cmsg_len = CMSG_LEN(count * sizeof(int));
+        memcpy(CMSG_DATA(head), fds, count * sizeof(int));
+    }
+    return result(sendmsg(fd, &m, MSG_NOSIGNAL));
+}
+
+/* *count: the room in fds[], then how many came.  What did not fit, bytes or descriptors, is -EMSGSIZE. */
+int64_t sys_real_recv_fds(int fd, void *p, size_t n, int *fds, size_t *count)
+{
+    fd_room room = {.bytes = {0}};
+    struct iovec v = {p, n};
+    struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = room.bytes, .msg_controllen = sizeof room};
+    size_t most = *count, got = 0;
+    ssize_t rc = recvmsg(fd, &m, MSG_CMSG_CLOEXEC);
+    if (rc < 0) return -errno;
+    bool cut = m.msg_flags & (MSG_TRUNC | MSG_CTRUNC);
+    for (struct cmsghdr *head = CMSG_FIRSTHDR(&m); head; head = CMSG_NXTHDR(&m, head)) {
+        if (head->cmsg_level != SOL_SOCKET || head->cmsg_type != SCM_RIGHTS) continue;
+        size_t here = (head->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < here; i++) {
+            int one;
+            memcpy(&one, CMSG_DATA(head) + i * sizeof one, sizeof one);
+            cut |= got == most;
+            if (got < most) fds[got++] = one;
+            else close(one);
+        }
+    }
+    for (size_t i = 0; cut && i < got; i++) close(fds[i]);
+    *count = cut ? 0 : got;
+    return cut ? -EMSGSIZE : rc;
+}
+
+int64_t sys_real_user(void) { return geteuid(); }
 int64_t sys_real_pid(void) { return getpid(); }
 
 int64_t sys_real_cpus(void)

@@ -10,8 +10,10 @@
 #include "os/random.h"
 #include "os/thread.h"
 #include "serve/access_log.h"
+#include "serve/conf_listen.h"
 #include "serve/doors.h"
 #include "serve/endpoint.h"
+#include "serve/giver.h"
 #include "serve/infer.h"
 #include "serve/watchdog.h"
 
@@ -38,7 +40,9 @@ struct app {
     size_t lane_count;
     loop_fd signals;
     loop_timer notice;
-    bool leaving;
+    taker *old;    /* the server whose listeners these were, until this one is ready; NULL = none */
+    giver *heir;   /* offers them to the next one; NULL = none is to come */
+    bool leaving, given;
 };
 
 enum { SIGNALS_NONE = -1 };
@@ -93,13 +97,38 @@ static void leave_here(loop *on, loop_msg *m)
     endpoint_pools_leave(&((lane *)(void *)((char *)m - offsetof(lane, leave)))->pools);
 }
 
-static void leave(app *a)
+static void lanes_leave(app *a)
 {
-    endpoints_leave(&a->endpoints);
     for (size_t i = 0; i < a->lane_count; i++) {
         a->lanes[i].leave.run = leave_here;
         loop_post(a->loops[i], &a->lanes[i].leave);
     }
+}
+
+/* Loop 0: another server accepts what comes from now on.  Whoever asks over an old connection whether this address is
+ * ready gets the answer of the new server, which is yes. */
+static void given(void *ctx)
+{
+    app *a = ctx;
+    log_write(LOG_INFO, NULL, "hand-over: a new server has the listeners, answering what was accepted");
+    a->given = true;
+    lanes_leave(a);
+    server_drain_idle(a->server, a->conf->drain_wait_ms * 1000 / 2);
+    notice_over(&a->notice);
+}
+
+static void leave(app *a, int number)
+{
+    err e;
+    a->leaving = true;
+    if (a->given) return;   /* it does so already */
+    log_write(LOG_INFO, NULL, "signal %d: not ready from now on, answering what was accepted", number);
+    giver_stop(a->heir);
+    service_stopping(a->by, "answering what was accepted");
+    endpoints_leave(&a->endpoints);
+    lanes_leave(a);
+    uint64_t wait_us = number == PROC_SIGNAL_TERM ? a->conf->drain_notice_ms * 1000 : 0;
+    if (loop_timer_set(a->loops[0], &a->notice, loop_now_us(a->loops[0]) + wait_us, &e)) notice_over(&a->notice);
 }
 
 static void on_signal(loop_fd *f, uint32_t events)
@@ -107,7 +136,6 @@ static void on_signal(loop_fd *f, uint32_t events)
     (void)events;
     app *a = (app *)(void *)((char *)f - offsetof(app, signals));
     int number;
-    err e;
     while ((number = proc_signal_next(f->fd)) != 0) {
         if (number == PROC_SIGNAL_PIPE) continue;
         if (a->leaving) {
@@ -115,12 +143,7 @@ static void on_signal(loop_fd *f, uint32_t events)
             drained(a);
             return;
         }
-        a->leaving = true;
-        log_write(LOG_INFO, NULL, "signal %d: not ready from now on, answering what was accepted", number);
-        service_stopping(a->by, "answering what was accepted");
-        leave(a);
-        uint64_t wait_us = number == PROC_SIGNAL_TERM ? a->conf->drain_notice_ms * 1000 : 0;
-        if (loop_timer_set(a->loops[0], &a->notice, loop_now_us(a->loops[0]) + wait_us, &e)) notice_over(&a->notice);
+        leave(a, number);
     }
 }
 
@@ -173,10 +196,29 @@ static err_code server_open(app *a, err *e)
                       .ctx = &a->endpoints,
                       .replied = c->log_requests ? access_log : NULL};
     err_code rc = random_u64(&so.id_seed, e);
-    if (rc == ERR_OK) rc = doors_open(&so.at, c, a->by, a->lane_count, e);
+    doors d = {.all = NULL};
+    if (rc == ERR_OK) rc = doors_open(&d, c, a->by, a->lane_count, e);
     if (rc) return rc;
+    so.at = d.all;
+    a->old = d.from;
     so.id_seed |= 1;   /* 0 would turn request ids off */
     return server_new(&a->server, &so, e);
+}
+
+static err_code heir_open(app *a, err *e)
+{
+    sock_addr at;
+    if (!a->conf->handover.len) return ERR_OK;
+    err_code rc = conf_handover(a->conf, &at, e);
+    if (rc) return rc;
+    const giver_opts opts = {.on = a->loops[0],
+                             .at = &at,
+                             .control = a->old ? taker_control(a->old) : -1,
+                             .all = server_listeners(a->server),
+                             .ready_wait_us = a->conf->handover_wait_ms * 1000,
+                             .given = given,
+                             .ctx = a};
+    return giver_new(&a->heir, &opts, e);
 }
 
 err_code app_new(app **ret, const conf *c, const service *by, err *e)
@@ -197,6 +239,7 @@ err_code app_new(app **ret, const conf *c, const service *by, err *e)
     if (rc == ERR_OK) rc = lanes_new(a, e);
     if (rc == ERR_OK) rc = watchdog_new(&a->watchdog, by, a->loops, a->lane_count, e);
     if (rc == ERR_OK) rc = server_open(a, e);
+    if (rc == ERR_OK) rc = heir_open(a, e);
     if (rc == ERR_OK) rc = repository_open(&a->endpoints.models, c, a->pool, e);
     if (rc) return rc;
     a->endpoints.pools_of = pools_of;
@@ -231,6 +274,8 @@ void app_free(app *a)
     /* What is still under way has no client from here on, so it is cancelled; each run then ends with a message to
      * its loop, which gives back what the request holds. */
     watchdog_stop(a->watchdog);
+    giver_free(a->heir);
+    taker_free(a->old);
     server_abort(a->server);
     if (a->server) log_cut(a);
     compute_free(a->pool);
@@ -260,6 +305,20 @@ static void say_ready(const app *a)
     service_ready(a->by, status);
 }
 
+/* All loops but this one run, and this one will: the old server may go. */
+static err_code take_over(app *a, err *e)
+{
+    if (!a->old) return ERR_OK;
+    err_code rc = taker_ready(a->old, e);
+    if (rc) return rc;
+    listeners_own(app_listeners(a));
+    giver_own(a->heir);
+    taker_free(TAKE(a->old));
+    service_main(a->by, proc_id());
+    log_write(LOG_INFO, NULL, "hand-over: took the listeners of the old server");
+    return ERR_OK;
+}
+
 static void lane_main(void *ctx)
 {
     lane *l = ctx;
@@ -271,7 +330,8 @@ err_code app_run(app *a, err *e)
     err_code rc = ERR_OK;
     a->signals.ready = on_signal;
     a->notice.fire = notice_over;
-    rc = loop_fd_add(a->loops[0], &a->signals, LOOP_READ, e);
+    if (a->old) rc = taker_check(a->old, e);
+    if (rc == ERR_OK) rc = loop_fd_add(a->loops[0], &a->signals, LOOP_READ, e);
     if (rc) return rc;
     for (size_t i = 1; i < a->lane_count && rc == ERR_OK; i++) {
         char name[32];
@@ -279,6 +339,7 @@ err_code app_run(app *a, err *e)
         rc = thread_start(&a->lanes[i].thread, name, lane_main, &a->lanes[i], e);
         a->lanes[i].started = rc == ERR_OK;
     }
+    if (rc == ERR_OK) rc = take_over(a, e);
     if (rc == ERR_OK) {
         say_ready(a);
         rc = loop_run(a->loops[0], e);

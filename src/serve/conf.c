@@ -47,6 +47,11 @@ static const row rows[] = {
      "one more port at --address; as each, it serves everything"},
     {"socket-mode", NULL, MODE, AT(socket_mode), "0660", 0, 0777, NULL,
      "permissions of the files of Unix sockets, octal"},
+    {"handover", NULL, TEXT, AT(handover), "", 0, 0, NULL,
+     "path, or @name, at which a new server of the same user takes the listeners of this one, as this one took those "
+     "of the server that it found there"},
+    {"handover-wait-ms", NULL, U64, AT(handover_wait_ms), "600000", 1, U32_MAX, NULL,
+     "how long a new server that took the listeners may need until it is ready"},
     {"model-repository", NULL, TEXT, AT(model_repository), "", 0, 0, NULL,
      "folder with NAME/VERSION/model.onnx"},
     {"model-name", NULL, TEXT, AT(model_name), "", 0, 0, NULL,
@@ -427,7 +432,9 @@ bool conf_port_given(const conf *c) { return is_given(c, &c->port) || is_given(c
 err_code conf_check(conf *c, err *e)
 {
     conf_addresses addresses;
+    sock_addr path;
     err_code rc = conf_listen(c, false, &addresses, e);
+    if (rc == ERR_OK && c->handover.len) rc = conf_handover(c, &path, e);
     if (rc) return rc;
     for (size_t i = 0; i < c->model_count; i++)
         for (size_t j = 0; j < i; j++)

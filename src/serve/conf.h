@@ -19,8 +19,8 @@ typedef enum { CONF_LOG_TEXT, CONF_LOG_JSON } conf_log_format;
 
 typedef struct {
     /* one member per row of the table in conf.c */
-    str address, listen, model_repository, model_name, model_dir, cpu;
-    uint64_t port, grpc_port, metrics_port, socket_mode;
+    str address, listen, handover, model_repository, model_name, model_dir, cpu;
+    uint64_t port, grpc_port, metrics_port, socket_mode, handover_wait_ms;
     uint64_t loops, threads, queue_max, inline_us, body_bytes_max, bodies_bytes_max, reply_bytes_max,
         header_bytes_max, connections_max, memory_bytes_max;
     uint64_t header_wait_ms, body_wait_ms, idle_wait_ms, write_wait_ms, drain_notice_ms, drain_wait_ms, log_level,

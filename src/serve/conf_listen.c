@@ -79,3 +79,10 @@ err_code conf_listen(const conf *c, bool given, conf_addresses *ret, err *e)
     if (rc == ERR_OK) *ret = all;
     return rc;
 }
+
+err_code conf_handover(const conf *c, sock_addr *ret, err *e)
+{
+    const char *path = str_starts(c->handover, STR("unix:")) ? c->handover.p + 5 : c->handover.p;
+    err_code rc = sock_addr_unix(ret, path, e);
+    return rc ? err_wrap(e, "handover") : ERR_OK;
+}

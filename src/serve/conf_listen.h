@@ -14,5 +14,7 @@ typedef struct {
 
 /* `given` = there are listeners from elsewhere, so that none is opened by default. */
 err_code conf_listen(const conf *c, bool given, conf_addresses *ret, err *e) MUST_USE;
+/* --handover, which is not empty. */
+err_code conf_handover(const conf *c, sock_addr *ret, err *e) MUST_USE;
 
 #endif

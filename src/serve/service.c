@@ -69,6 +69,13 @@ void service_ready(const service *s, const char *status) { tell_state(s, "READY=
 void service_stopping(const service *s, const char *status) { tell_state(s, "STOPPING=1", status); }
 void service_alive(const service *s) { tell(s, "WATCHDOG=1"); }
 
+void service_main(const service *s, uint64_t process)
+{
+    char lines[MESSAGE_BYTES_MAX];
+    snprintf(lines, sizeof lines, "MAINPID=%llu", (unsigned long long)process);
+    tell(s, lines);
+}
+
 void service_reloading(const service *s)
 {
     char lines[MESSAGE_BYTES_MAX];

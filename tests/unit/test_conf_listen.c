@@ -138,6 +138,24 @@ static void refusals_say_what(void)
     refuse(line, want);
 }
 
+static void a_hand_over_has_a_path(void)
+{
+    static const char *const rows[][2] = {{"--handover=/run/h", "unix:/run/h"},
+                                          {"--handover=unix:/run/h", "unix:/run/h"},
+                                          {"--handover=@h", "unix:@h"}};
+    for (size_t i = 0; i < COUNTOF(rows); i++) {
+        err e;
+        sock_addr at;
+        char text[SOCK_ADDR_TEXT_MAX];
+        fresh();
+        CHECK(flags(rows[i][0], &e) == ERR_OK && conf_check(&c, &e) == ERR_OK && conf_handover(&c, &at, &e) == ERR_OK);
+        sock_addr_print(&at, text);
+        CHECK_STR(text, rows[i][1]);
+    }
+    refuse("--handover=@", "handover: unix:@: expected a path of 1 to 107 bytes, got 0");
+    refuse("--handover-wait-ms=0", "--handover-wait-ms: expected an integer in 1..4294967295, got '0'");
+}
+
 static void permissions_are_octal(void)
 {
     err e;
@@ -178,6 +196,7 @@ int main(void)
         TEST(the_default_gives_way),
         TEST(a_later_source_begins_the_list_anew),
         TEST(refusals_say_what),
+        TEST(a_hand_over_has_a_path),
         TEST(permissions_are_octal),
         TEST(there_is_a_limit),
         TEST(lists_survive_every_failed_allocation),

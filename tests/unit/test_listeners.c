@@ -106,13 +106,64 @@ static void an_adopted_socket_keeps_its_file(void)
     CHECK(sock_addr_unix(&a, test_folder_path("b"), &e) == ERR_OK);
     CHECK(sock_listen(&(sock_listen_opts){.addr = &a, .mode = 0600}, &fd, &e) == ERR_OK);
     CHECK(listeners_new(&l, &e) == ERR_OK);
-    CHECK(listeners_adopt(l, plain, &e) == ERR_INVALID && listeners_count(l) == 0);
+    CHECK(listeners_adopt(l, plain, false, &e) == ERR_INVALID && listeners_count(l) == 0);
     close(plain);
-    CHECK(listeners_adopt(l, fd, &e) == ERR_OK && listeners_count(l) == 1);
+    CHECK(listeners_adopt(l, fd, false, &e) == ERR_OK && listeners_count(l) == 1);
     CHECK(sock_addr_eq(listeners_at(l, 0), &a));
     listeners_free(l);
     CHECK(test_folder_mode("b") >= 0);
     unlink(test_folder_path("b"));
+}
+
+/* As in a hand-over: the heir removes nothing before it owns, the other nothing afterwards. */
+static void files_belong_to_one_of_two(void)
+{
+    err e;
+    listeners *old = NULL;
+    listeners *heir = NULL;
+    CHECK(listeners_new(&old, &e) == ERR_OK && open_tcp(old, 0, 2, &e) == ERR_OK && open_unix(old, "a", &e) == ERR_OK);
+    for (int owns = 0; owns < 2; owns++) {
+        CHECK(listeners_new(&heir, &e) == ERR_OK);
+        for (size_t i = 0; i < 2; i++) {
+            for (size_t k = 0; listeners_socket(old, i, k) >= 0; k++)
+                CHECK(listeners_adopt(heir, dup(listeners_socket(old, i, k)), listeners_made(old, i), &e) == ERR_OK);
+        }
+        CHECK(listeners_count(heir) == 2 && listeners_socket(heir, 0, 1) >= 0 && listeners_socket(heir, 0, 2) == -1);
+        CHECK(!listeners_made(heir, 0) && listeners_made(heir, 1));
+        if (owns) {
+            listeners_own(heir);
+            listeners_disown(old);
+            listeners_free(old);
+            CHECK(test_folder_mode("a") >= 0);
+        }
+        listeners_free(heir);
+        CHECK((test_folder_mode("a") >= 0) == !owns);
+    }
+}
+
+static void addresses_move_whole(void)
+{
+    err e;
+    listeners *from = NULL;
+    listeners *to = NULL;
+    long fds = sys_fake_fds();
+    CHECK(listeners_new(&from, &e) == ERR_OK && listeners_new(&to, &e) == ERR_OK);
+    CHECK(open_tcp(from, 0, 2, &e) == ERR_OK && open_unix(from, "a", &e) == ERR_OK);
+    CHECK(open_unix(from, "b", &e) == ERR_OK);
+    CHECK(open_unix(to, "c", &e) == ERR_OK);
+    CHECK(listeners_move(to, from, 1, &e) == ERR_OK && listeners_count(from) == 2 && listeners_count(to) == 2);
+    CHECK_STR(sock_addr_path(listeners_at(to, 1)), test_folder_path("a"));
+    CHECK_STR(sock_addr_path(listeners_at(from, 1)), test_folder_path("b"));
+    listeners_deal(to, 1);
+    listeners_cursor at = {0};
+    (void)listeners_next(to, &at, 0);
+    listener *moved = listeners_next(to, &at, 0);
+    listeners_hide(to, moved);
+    CHECK(test_folder_mode("a") < 0 && test_folder_mode("b") >= 0 && test_folder_mode("c") >= 0);
+    listeners_free(from);
+    CHECK(test_folder_mode("b") < 0 && test_folder_mode("c") >= 0);
+    listeners_free(to);
+    CHECK_U64((uint64_t)sys_fake_fds(), (uint64_t)fds);
 }
 
 static void there_is_a_limit(void)
@@ -154,6 +205,8 @@ int main(void)
         TEST(a_socket_closes_with_its_last_loop),
         TEST(sockets_of_one_port_share_it),
         TEST(an_adopted_socket_keeps_its_file),
+        TEST(files_belong_to_one_of_two),
+        TEST(addresses_move_whole),
         TEST(there_is_a_limit),
         TEST(construction_survives_every_fault),
     };

@@ -540,6 +540,31 @@ static void the_last_answers_of_a_drain_outlive_requests_behind_them(void)
     rig_stop(&r);
 }
 
+/* Where another server accepts already, a client that thinks for a while is answered rather than cut off. */
+static void idle_connections_may_stay_for_longer(void)
+{
+    rig r;
+    reply got;
+    sys_fake_clock_hold(CLOCK_START_NS);
+    rig_start(&r, &plain, 1);
+    int asks = dial(&r), silent = dial(&r);
+    say(asks, ECHO "Content-Length: 1\r\n\r\nx");
+    CHECK_STR(hear(asks, &got), HEAD_OK("1") "x");
+    wait_open(&r, 2);
+    server_drain_idle(r.server, 1000000);
+    server_drain(r.server, 10000000, note_drained, &r);
+    pass_time(&r, 900000);
+    say(asks, ECHO "Content-Length: 1\r\n\r\nx");
+    CHECK(strstr(hear(asks, &got), "Connection: close"));
+    check_ends(asks);
+    CHECK_U64(atomic_load(&r.drained), 0);
+    pass_time(&r, 200000);
+    check_ends(silent);
+    wait_drained(&r);
+    rig_stop(&r);
+    sys_fake_clock_set(0);
+}
+
 static void what_outlasts_the_grace_is_cut_off(void)
 {
     rig r;
@@ -766,6 +791,7 @@ int main(void)
         TEST(draining_under_load_loses_no_request),
         TEST(draining_answers_what_waits_and_ends_what_is_idle),
         TEST(the_last_answers_of_a_drain_outlive_requests_behind_them),
+        TEST(idle_connections_may_stay_for_longer),
         TEST(what_outlasts_the_grace_is_cut_off),
         TEST(those_whom_the_kernel_let_in_are_answered_too),
         TEST(loops_share_the_port_and_drain_as_one),
