@@ -582,6 +582,7 @@ static void draining_says_goodbye_twice_and_loses_nothing(void)
     CHECK_U64((uint64_t)c.gone_last, INT32_MAX);
     h2c_end(&idle, idle_fd);
     CHECK(idle.gone_code == NGHTTP2_NO_ERROR && idle.goaways == 2);
+    hang_up_h2(&idle, idle_fd);   /* the server would wait for that */
     CHECK_U64(atomic_load(&r.drained), 0);
     on_loop(&r, release, 0);
     h2c_stream *s = h2c_of(&c, held);
@@ -591,7 +592,6 @@ static void draining_says_goodbye_twice_and_loses_nothing(void)
     for (int i = 0; i < 50000 && !atomic_load(&r.drained); i++) usleep(100);
     CHECK_U64(atomic_load(&r.drained), 1);
     h2c_fini(&c);
-    hang_up_h2(&idle, idle_fd);
     rig_stop(&r);
 }
 
