@@ -61,7 +61,7 @@ static void tell(const service *s, const char *lines)
 static void tell_state(const service *s, const char *state, const char *status)
 {
     char lines[MESSAGE_BYTES_MAX];
-    snprintf(lines, sizeof lines, "%s\nSTATUS=%s", state, status);
+    snprintf(lines, sizeof lines, "%s%s%s", state, status ? "\nSTATUS=" : "", status ? status : "");
     tell(s, lines);
 }
 

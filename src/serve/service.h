@@ -23,7 +23,8 @@ err_code service_open(service *ret, conf_getenv *get, uint64_t process, err *e) 
 void service_close(service *s);
 str service_fd_name(const service *s, uint32_t index);     /* "" where it has none */
 
-void service_ready(const service *s, const char *status);  /* also at the end of a reload */
+/* Also at the end of a reload: then NULL, for the status of before. */
+void service_ready(const service *s, const char *status);
 void service_main(const service *s, uint64_t process);      /* this process is the service from now on */
 void service_reloading(const service *s);
 void service_stopping(const service *s, const char *status);

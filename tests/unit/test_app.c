@@ -168,6 +168,8 @@ static void a_second_signal_waits_for_nobody(void)
     running r;
     arena_fini(&memory);
     long live = mem_live();
+    /* Before threads read it. */
+    log_setup(&(log_opts){.level = LOG_INFO, .sink = note_warning, .clock_us = clock_wall_us});
     start(&r, config("0"));
     int fds[8];
     for (int i = 0; i < 8; i++) {
@@ -178,7 +180,6 @@ static void a_second_signal_waits_for_nobody(void)
     CHECK(kill(getpid(), SIGTERM) == 0);
     usleep(30000);
     CHECK(!atomic_load(&r.ended));
-    log_setup(&(log_opts){.level = LOG_INFO, .sink = note_warning, .clock_us = clock_wall_us});
     CHECK(kill(getpid(), SIGINT) == 0);
     end(&r);
     log_setup(&(log_opts){.level = LOG_INFO});

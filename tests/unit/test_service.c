@@ -105,6 +105,10 @@ static void the_manager_hears_of_each_step(void)
     sys_fake_clock_set(0);
     snprintf(want, sizeof want, "RELOADING=1\nMONOTONIC_USEC=%u", 5000);
     CHECK_STR(heard(manager), want);
+    service_ready(&s, NULL);
+    CHECK_STR(heard(manager), "READY=1");
+    service_main(&s, 7);
+    CHECK_STR(heard(manager), "MAINPID=7");
     service_alive(&s);
     CHECK_STR(heard(manager), "WATCHDOG=1");
     service_stopping(&s, "bye");
