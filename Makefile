@@ -160,8 +160,9 @@ valgrind:   ## the unit tests under valgrind's memcheck
 e2e: all $(VENV)/.ready   ## end-to-end tests with the users' own clients (pytest tests/e2e)
 	@tools/e2e.sh $(VENV)/bin/python $(BUILD)
 
-docs: all   ## docs/serve.md from the program's own tables
+docs: all   ## docs/serve.md and docs/metrics.md from the program's own tables
 	$(Q)$(BUILD)/proa serve --help-markdown > docs/serve.md
+	$(Q)$(BUILD)/proa serve --metrics-markdown > docs/metrics.md
 
 features:   ## docs/features.md names only tests that exist, ran and passed
 	@python3 tools/features.py $(wildcard $(BUILD)/logs)

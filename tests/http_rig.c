@@ -16,7 +16,7 @@ enum { GOT_ROOM = 8 << 20, TIMEOUT_US = 20000000 };
 
 static char got_bytes[GOT_ROOM + 1];
 
-static const endpoint_pools *pools_of(void *ctx, const loop *on)
+static endpoint_pools *pools_of(void *ctx, const loop *on)
 {
     http_rig *r = ctx;
     INVARIANT(on == r->loop);
@@ -84,7 +84,7 @@ static err_code open_all(http_rig *r, err *e)
                       .ctx = &r->endpoints,
                       .id_seed = 7};
     rc = server_new(&r->server, &so, e);
-    if (rc == ERR_OK) rc = repository_open(&r->endpoints.models, &r->conf, r->pool, e);
+    if (rc == ERR_OK) rc = repository_open(&r->endpoints.models, &r->conf, r->pool, 1, e);
     if (rc == ERR_OK) rc = loop_timer_set(r->loop, &r->timeout, UINT64_MAX / 2, e);
     r->endpoints.pools_of = pools_of;
     r->endpoints.ctx = r;
@@ -266,4 +266,11 @@ served *http_rig_model(http_rig *r, const char *name)
     err e;
     CHECK(repository_find(r->endpoints.models, str_of(name), STR(""), &s, &e) == ERR_OK);
     return s;
+}
+
+uint64_t http_rig_count(const served *m, size_t offset)
+{
+    metrics_lane sum;
+    metrics_model_sum(&m->metrics, &sum);
+    return atomic_load((metric_counter *)(void *)((char *)&sum + offset));
 }

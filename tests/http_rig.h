@@ -47,5 +47,8 @@ void http_rig_turn(http_rig *r, uint64_t ms);
 bool http_rig_has(const http_rig *r, const char *text);   /* what came so far */
 void http_rig_hang_up(http_rig *r, bool reset);
 served *http_rig_model(http_rig *r, const char *name);
+/* One of its counters, over all lanes: http_rig_count(m, offsetof(metrics_lane, success)), or COUNT(m, success). */
+uint64_t http_rig_count(const served *m, size_t offset);
+#define COUNT(m, member) http_rig_count(m, offsetof(metrics_lane, member))
 
 #endif

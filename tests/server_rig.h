@@ -163,14 +163,21 @@ static inline void stop_loop(loop *on, loop_msg *m)
     loop_stop(on);
 }
 
+/* Whatever happened before: what is counted as open ends with the last connection. */
 static inline void rig_stop(rig *r)
 {
     loop_msg stop[LOOPS_MAX];
+    server_stats stats;
     for (size_t i = 0; i < r->loop_count; i++) {
         stop[i] = (loop_msg){.run = stop_loop};
         loop_post(r->loops[i], &stop[i]);
         thread_join(&r->threads[i]);
     }
+    server_abort(r->server);
+    server_stats_read(r->server, &stats);
+    CHECK_U64(stats.open, 0);
+    CHECK_U64(stats.http2_open, 0);
+    CHECK_U64(stats.streams_open, 0);
     server_free(r->server);
     for (size_t i = 0; i < r->loop_count; i++) loop_free(r->loops[i]);
 }

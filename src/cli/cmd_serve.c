@@ -48,8 +48,12 @@ static void markdown_print(buf *out)
         "# proa serve\n\nMade by `proa serve --help-markdown` from the tables in src/serve; a test keeps it so.\n\n"
         "## Options\n\nDefaults, then the YAML file of `--config`, then variables, then flags: the later wins.\n\n");
     conf_markdown(out);
-    buf_put_z(out, "\n## Metrics\n\n`GET /metrics`, Prometheus text format.\n\n");
-    metrics_markdown(out);
+    buf_put_z(out, "\n## What it tells\n\n`GET /metrics` is described in [metrics.md](metrics.md).\n\nThe first "
+                   "line on standard output is `listening on http://ADDRESS:PORT`; a table of the models "
+                   "follows. With `--log-format json`\nthere is no table: each model's log line says what it "
+                   "holds.\n\nA request with `X-Proa-Timing: 1` is told where its time went, in milliseconds: "
+                   "in the header `Server-Timing` of a REST answer,\nin the trailer `server-timing` of a gRPC "
+                   "call with one answer.\n");
 }
 
 static int help_print(void (*print)(buf *out))
@@ -81,6 +85,16 @@ static void say_where(const listeners *l)
     }
 }
 
+static void table_show(const app *a)
+{
+    buf out;
+    err e;
+    buf_init(&out, HELP_BYTES_MAX);
+    app_table(a, &out);
+    if (!out.full) (void)!console_out((const char *)out.p, out.len, &e);
+    buf_fini(&out);
+}
+
 /* Signals arrive at the app's descriptor from app_new() on, in the log's thread, too. */
 static int open_and_run(const conf *c, const service *by)
 {
@@ -89,6 +103,7 @@ static int open_and_run(const conf *c, const service *by)
     if (app_new(&a, c, by, &e)) return cmd_fail("proa serve", &e);
     if (log_writer_start(console_err, &e)) return cmd_fail("proa serve", &e);
     say_where(app_listeners(a));
+    if (c->log_format == CONF_LOG_TEXT) table_show(a);   /* who reads JSON lines has each model in one of them */
     if (app_run(a, &e)) return cmd_fail("proa serve", &e);
     return CMD_OK;
 }
@@ -125,6 +140,7 @@ int cmd_serve(int argc, char **argv)
     err e = {0};
     int status;
     if (argc == 1 && strcmp(argv[0], "--help-markdown") == 0) return help_print(markdown_print);
+    if (argc == 1 && strcmp(argv[0], "--metrics-markdown") == 0) return help_print(metrics_markdown);
     arena_init(&memory, NULL, 0, CONF_MEMORY_MAX);
     if (conf_read(&c, &memory, argc, argv, &e))
         status = misuse(&e);

@@ -52,6 +52,13 @@ struct model {
 
 static err_code cached_make(cached **ret, model *m, const shape *inputs, err *e);
 
+size_t model_bytes(const model *m)
+{
+    size_t bytes = m->file.len + m->memory.total;
+    for (const external *x = m->externals; x; x = x->next) bytes += x->map.len;
+    return bytes;
+}
+
 /* ---- loading -------------------------------------------------------------------------------------------------- */
 
 static err_code external_open(model *m, str location, external **ret, err *e)

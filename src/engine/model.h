@@ -46,6 +46,8 @@ uint32_t model_output_count(const model *m);
 const model_io *model_input(const model *m, uint32_t i);
 const model_io *model_output(const model *m, uint32_t i);
 const graph *model_graph(const model *m);
+/* Its files, which are mapped, and what was made of them: weights and plans apart from executions. */
+size_t model_bytes(const model *m);
 
 /* Checks the shapes against the declared ones and takes an exec for them.  ERR_INVALID names the input;
  * ERR_LIMIT when MODEL_EXECS_MAX are in use, ERR_TOO_LARGE when the plan needs more than memory_max. */

@@ -80,9 +80,19 @@ void call_part(http_call *call, str bytes, bool last)
     call->part(call->part_ctx, bytes, last);
 }
 
+/* A status that says which limit was met. */
+static void hit_count(const http_call *call, int status)
+{
+    bool headed = call->message.method.len > 0;
+    if (status == 414 || status == 431) shard_hit(call->of, SERVER_HIT_HEADERS);
+    else if (status == 413) shard_hit(call->of, SERVER_HIT_BODY);
+    else if (status == 408) shard_hit(call->of, headed ? SERVER_HIT_BODY_WAIT : SERVER_HIT_HEADER_WAIT);
+}
+
 void call_refuse(http_call *call, int status, const char *text)
 {
     shard_count(&call->of->bad_requests, 1);
+    hit_count(call, status);
     call->close = true;
     call->request = (http_request){.body = {0}};
     if (call->of->id_seed) id_make(call);
@@ -131,7 +141,12 @@ static bool reply_step(http_call *call, const call_reply *step)
     shard *s = call->of;
     conn *c = call->from;
     INVARIANT(!call->answered && !step->head == (call->status != 0));
-    if (step->head) call->status = step->head->status;
+    if (step->head) {
+        int class = step->head->status / 100 - 1;
+        call->status = step->head->status;
+        INVARIANT(class >= 0 && class < SERVER_CLASSES);
+        shard_count(&s->answers[call->place != 0][class], 1);
+    }
     call->sent_bytes += step->body[0].len + step->body[1].len;
     if (step->ends) {
         call->answered = true;

@@ -169,6 +169,7 @@ void conn_expire(conn *c)
     if (c->refusal) {
         tell_refusal(c, NULL, 0);
     } else if (c->wait == WAIT_LINGER || c->blocked) {
+        if (c->blocked) shard_hit(c->of, SERVER_HIT_WRITE_WAIT);
         sock_abort_on_close(c->fd.fd);   /* the peer takes nothing: the kernel shall not go on trying */
         c->broken = true;
     } else {

@@ -172,6 +172,7 @@ static void refuse(conn *c, int status, const char *text)
     c->shut = c->linger = true;
     c->http1.continue_due = false;
     if (call->streamed) {   /* its handler has it: all that is left is to end */
+        if (status == 408) shard_hit(c->of, SERVER_HIT_BODY_WAIT);
         c->broken = true;
         return;
     }

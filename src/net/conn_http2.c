@@ -151,6 +151,8 @@ static http2_stream *on_open(void *ctx)
     call->moved_us = loop_now_us(c->of->on);
     add(&c->http2->open, call, READING);
     c->http2->reading++;
+    shard_count(&c->of->streams, 1);
+    shard_count(&c->of->streams_open, 1);
     return &call->stream;
 }
 
@@ -208,6 +210,7 @@ static void on_closed(void *ctx, http2_stream *s)
     http_call *call = call_of(s);
     if (call->full) h->full--;
     call->full = false;
+    shard_uncount(&c->of->streams_open);
     if (call->place == HANDED) {
         move(h, call, &h->dead, DEAD);
         return;
@@ -283,12 +286,14 @@ static void end_overdue(conn *c, http_call *call)
     char text[100];
     call->moved_us = loop_now_us(c->of->on);
     if (call->place != READING) {
+        shard_hit(c->of, SERVER_HIT_WRITE_WAIT);
         http2_reset(c->http2->session, &call->stream, HTTP2_CANCEL);
     } else if (call->message.method.len) {
         uint64_t ms = c->of->limits->body_wait_us / 1000;
         snprintf(text, sizeof text, "body: expected more of it within %" PRIu64 " ms", ms);
         refuse(c, call, 408, text);
     } else {
+        shard_hit(c->of, SERVER_HIT_HEADER_WAIT);
         c->broken = true;   /* in the middle of a header block nothing can be answered */
     }
 }
@@ -342,6 +347,7 @@ static void release(conn *c, call_list *l)
     conn_http2 *h = c->http2;
     for (http_call *call; (call = l->first);) {
         bool handed = call->place == HANDED || call->place == DEAD;
+        if (call->place != DEAD) shard_uncount(&c->of->streams_open);
         take(h, call);
         call->stream.id = 0;
         if (handed)
@@ -372,6 +378,7 @@ static void settle(conn *c)
     if (c->eof) drop_incomplete(c);
     if (http2_over(h->session) && !c->shut) {
         if (http2_failed(h->session)) shard_count(&s->bad_requests, 1);
+        if (http2_calm(h->session)) shard_hit(s, SERVER_HIT_FRAMES);
         c->shut = c->linger = true;
         release(c, &h->open);
         release(c, &h->ready);
@@ -383,6 +390,7 @@ static void settle(conn *c)
 static void end(conn *c)
 {
     conn_http2 *h = c->http2;
+    shard_uncount(&c->of->http2_open);
     http2_free(TAKE(h->session));
     release(c, &h->open);
     release(c, &h->ready);
@@ -429,6 +437,8 @@ static void take_over(conn *c)
     };
     c->speaks = &row;
     c->progress = true;
+    shard_count(&c->of->http2_accepted, 1);
+    shard_count(&c->of->http2_open, 1);
 }
 
 static void undo(conn *c)
@@ -465,6 +475,8 @@ bool conn_http2_upgrade(conn *c, http_call *call, str settings)
     call->moved_us = loop_now_us(c->of->on);
     call->mark = SIZE_MAX;
     add(&c->http2->ready, call, READY);
+    shard_count(&c->of->streams, 1);
+    shard_count(&c->of->streams_open, 1);
     return true;
 }
 

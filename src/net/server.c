@@ -138,6 +138,24 @@ void server_leave(server *s) { atomic_fetch_sub_explicit(&s->open, 1, memory_ord
 quota *server_bodies(server *s) { return &s->bodies; }
 quota *server_replies(server *s) { return &s->replies; }
 
+static uint64_t count_of(const _Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+static void counts_add(const shard *of, server_stats *ret)
+{
+    ret->http2_accepted += count_of(&of->http2_accepted);
+    ret->http2_open += count_of(&of->http2_open);
+    ret->streams += count_of(&of->streams);
+    ret->streams_open += count_of(&of->streams_open);
+    for (size_t i = 0; i < SERVER_CLASSES; i++) {
+        ret->answers[0][i] += count_of(&of->answers[0][i]);
+        ret->answers[1][i] += count_of(&of->answers[1][i]);
+    }
+    for (size_t i = 0; i < SERVER_HITS; i++) ret->hits[i] += count_of(&of->hits[i]);
+}
+
 void server_stats_read(const server *s, server_stats *ret)
 {
     *ret = (server_stats){
@@ -149,6 +167,7 @@ void server_stats_read(const server *s, server_stats *ret)
     };
     for (size_t i = 0; i < s->shard_count; i++) {
         const shard *of = s->shards[i];
+        counts_add(of, ret);
         ret->accepted += atomic_load_explicit(&of->accepted, memory_order_relaxed);
         ret->refused += atomic_load_explicit(&of->refused, memory_order_relaxed);
         ret->requests += atomic_load_explicit(&of->requests, memory_order_relaxed);

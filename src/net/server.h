@@ -32,11 +32,23 @@ typedef struct {
     http_replied *replied;
 } server_opts;
 
+/* Limits of http_limits that ended a request or a connection; those of connections and bodies are counted apart. */
+typedef enum {
+    SERVER_HIT_HEADERS, SERVER_HIT_BODY, SERVER_HIT_HEADER_WAIT, SERVER_HIT_BODY_WAIT, SERVER_HIT_WRITE_WAIT,
+    SERVER_HIT_FRAMES, SERVER_HITS
+} server_hit;
+
+enum { SERVER_CLASSES = 5 };    /* of statuses: 1xx to 5xx */
+
 typedef struct {                /* sums over all loops; for /metrics */
     uint64_t accepted, refused, open, requests, bytes_in, bytes_out, bad_requests;
     uint64_t bodies_bytes, bodies_refused;   /* see http_limits.bodies_bytes_max */
     uint64_t replies_bytes, replies_refused; /* see http_limits.replies_bytes_max */
     uint64_t cut_connections, cut_calls;   /* by the end of a grace, or server_abort(); calls: not answered */
+    uint64_t http2_accepted, http2_open;     /* connections that turned out to speak it, */
+    uint64_t streams, streams_open;          /* and what they asked */
+    uint64_t answers[2][SERVER_CLASSES];     /* HTTP/1 and HTTP/2 */
+    uint64_t hits[SERVER_HITS];
 } server_stats;
 
 err_code server_new(server **ret, const server_opts *opts, err *e) MUST_USE;

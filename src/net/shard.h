@@ -83,6 +83,8 @@ struct shard {
     uint64_t date_until_us;
     uint8_t *scratch;
     _Atomic uint64_t accepted, refused, requests, bytes_in, bytes_out, bad_requests, cut_connections, cut_calls;
+    _Atomic uint64_t http2_accepted, http2_open, streams, streams_open;
+    _Atomic uint64_t answers[2][SERVER_CLASSES], hits[SERVER_HITS];
 };
 
 /* One writer, so a plain addition will do; readers are other loops that print metrics. */
@@ -90,6 +92,9 @@ static inline void shard_count(_Atomic uint64_t *counter, uint64_t n)
 {
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_relaxed);
 }
+
+static inline void shard_uncount(_Atomic uint64_t *counter) { shard_count(counter, UINT64_MAX); }
+static inline void shard_hit(shard *s, server_hit what) { shard_count(&s->hits[what], 1); }
 
 typedef struct {
     server *of;

@@ -15,6 +15,7 @@
 #include "serve/endpoint.h"
 #include "serve/giver.h"
 #include "serve/infer.h"
+#include "serve/model_table.h"
 #include "serve/watchdog.h"
 
 #include <stdio.h>
@@ -47,9 +48,9 @@ struct app {
 
 enum { SIGNALS_NONE = -1 };
 
-static const endpoint_pools *pools_of(void *ctx, const loop *on)
+static endpoint_pools *pools_of(void *ctx, const loop *on)
 {
-    const app *a = ctx;
+    app *a = ctx;
     for (size_t i = 0; i < a->lane_count; i++)
         if (a->lanes[i].loop == on) return &a->lanes[i].pools;
     INVARIANT(!"a call from a loop that is not ours");
@@ -164,6 +165,7 @@ static err_code lanes_new(app *a, err *e)
         err_code rc = random_u64(&seed, e);
         if (rc == ERR_OK) rc = loop_new(&a->lanes[i].loop, seed, e);
         po.on = a->lanes[i].loop;
+        po.infer.lane = (uint32_t)i;
         if (rc == ERR_OK) rc = endpoint_pools_init(&a->lanes[i].pools, &po, e);
         a->loops[i] = a->lanes[i].loop;
         a->lane_count = i + 1;
@@ -240,7 +242,7 @@ err_code app_new(app **ret, const conf *c, const service *by, err *e)
     if (rc == ERR_OK) rc = watchdog_new(&a->watchdog, by, a->loops, a->lane_count, e);
     if (rc == ERR_OK) rc = server_open(a, e);
     if (rc == ERR_OK) rc = heir_open(a, e);
-    if (rc == ERR_OK) rc = repository_open(&a->endpoints.models, c, a->pool, e);
+    if (rc == ERR_OK) rc = repository_open(&a->endpoints.models, c, a->pool, (uint32_t)a->lane_count, e);
     if (rc) return rc;
     a->endpoints.pools_of = pools_of;
     a->endpoints.ctx = a;
@@ -253,6 +255,7 @@ err_code app_new(app **ret, const conf *c, const service *by, err *e)
     a->endpoints.loops = a->loops;
     a->endpoints.loop_count = a->lane_count;
     a->endpoints.start_us = clock_wall_us();
+    a->endpoints.metrics_names = (metrics_names)c->metrics_names;
     *ret = TAKE(a);
     return ERR_OK;
 }
@@ -294,6 +297,7 @@ void app_free(app *a)
 }
 
 listeners *app_listeners(const app *a) { return server_listeners(a->server); }
+void app_table(const app *a, buf *out) { model_table_print(out, a->endpoints.models); }
 
 static void say_ready(const app *a)
 {

@@ -16,6 +16,7 @@ err_code app_new(app **ret, const conf *c, const service *by, err *e) MUST_USE; 
 void app_free(app *a);
 DEFINE_CLEANUP(app)
 listeners *app_listeners(const app *a);
+void app_table(const app *a, buf *out); /* its models, for the terminal */
 err_code app_run(app *a, err *e) MUST_USE;
 
 #endif

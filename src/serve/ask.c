@@ -191,10 +191,12 @@ static err_code model_start(ask *a, str message)
     v2_pb_target t;
     served *m;
     err_code rc = v2_pb_target_read(message, &t, &a->failure);
-    if (rc) return rc;
-    a->id = t.id;
-    rc = repository_find(o->endpoints->models, t.name, t.version, &m, &a->failure);
-    if (rc) return rc;
+    if (rc == ERR_OK) a->id = t.id;
+    if (rc == ERR_OK) rc = repository_find(o->endpoints->models, t.name, t.version, &m, &a->failure);
+    if (rc) {
+        metric_request(&o->counts->unknown, a->what.protocol->counted, rc);
+        return rc;
+    }
     a->request = infer_take(o->requests, m, a->what.protocol);
     if (!a->request) return err_set(&a->failure, ERR_NOMEM, "no memory for the request");
     a->request->on = o->on;
@@ -279,4 +281,9 @@ void ask_frame(ask *a, str ret[2])
     grpc_prefix_print(p, a->request && a->request->packed, (uint32_t)(b->len - head + tail.len));
     ret[0] = (str){(const char *)p, b->len - head + GRPC_PREFIX_BYTES};
     ret[1] = tail;
+}
+
+str ask_timing(const ask *a, char text[INFER_TIMING_BYTES])
+{
+    return a->request && a->what.timed ? infer_timing(a->request, text) : (str){0};
 }

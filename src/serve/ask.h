@@ -30,6 +30,7 @@ typedef struct {
     infer_pool *requests;
     compute *compute;
     loop *on;
+    metrics_loop *counts;               /* of that loop */
     size_t message_bytes_max, reply_bytes_max;
 } ask_opts;
 
@@ -41,6 +42,7 @@ typedef struct {
     flate_kind packed;                  /* how the message is compressed */
     flate_kind packing;                 /* how the answer may be */
     uint64_t deadline_us;               /* 0 = none */
+    bool timed;                         /* infer_timing() is wanted of the answer: ask_timing() */
     str request_id;
 } ask_what;
 
@@ -85,5 +87,7 @@ void ask_start(ask *a, const ask_what *what);
 void ask_wait(ask *a);
 /* gRPC's prefix and the answer's message, in two pieces that live until ask_give(). */
 void ask_frame(ask *a, str ret[2]);
+/* Where the time of an answered one went; empty = no model ran, or it was not wanted. */
+str ask_timing(const ask *a, char text[INFER_TIMING_BYTES]);
 
 #endif

@@ -29,6 +29,7 @@ enum { REPLIES_LEAST = 2 };
 
 static const char *const level_names[] = {"debug", "info", "warn", "error", NULL};
 static const char *const format_names[] = {"text", "json", NULL};
+static const char *const metrics_name_names[] = {"proa", "triton", "both", NULL};
 
 #define AT(field) offsetof(conf, field)
 #define U32_MAX UINT32_MAX
@@ -110,6 +111,8 @@ static const row rows[] = {
      "text or json"},
     {"log-requests", NULL, BOOL, AT(log_requests), "false", 0, 0, NULL,
      "one line per request: id, status, bytes, time"},
+    {"metrics-names", NULL, CHOICE, AT(metrics_names), "proa", 0, 0, metrics_name_names,
+     "proa, triton (nv_inference_*) or both"},
 };
 /* clang-format on */
 

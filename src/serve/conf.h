@@ -25,7 +25,7 @@ typedef struct {
         header_bytes_max, connections_max, memory_bytes_max;
     uint64_t header_wait_ms, body_wait_ms, idle_wait_ms, write_wait_ms, drain_notice_ms, drain_wait_ms, log_level,
         log_format, log_requests;
-    uint64_t compress_bytes_min;
+    uint64_t compress_bytes_min, metrics_names;
     uint64_t compute_wait_ms;
     str cors_origins;
     uint64_t cors_credentials;

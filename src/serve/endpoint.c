@@ -104,13 +104,14 @@ static served *find(endpoints *s, http_call *call, const route_args *args)
 static void infer_on(endpoints *s, http_call *call, const http_request *req, const route_args *args,
                      const infer_protocol *protocol)
 {
+    endpoint_pools *pools = s->pools_of(s->ctx, http_call_loop(call));
     served *m = find(s, call, args);
-    if (!m) return;
-    rest_infer(&(rest_opts){.requests = s->pools_of(s->ctx, http_call_loop(call))->requests,
-                            .model = m,
-                            .protocol = protocol,
-                            .coding = &s->coding},
-               call, req);
+    if (!m) {
+        metric_request(&pools->counts.unknown, protocol->counted, ERR_NOT_FOUND);
+        return;
+    }
+    rest_infer(
+        &(rest_opts){.requests = pools->requests, .model = m, .protocol = protocol, .coding = &s->coding}, call, req);
 }
 
 static void v2_infer(endpoints *s, http_call *call, const http_request *req, const route_args *args)
@@ -316,41 +317,87 @@ static void readyz(endpoints *s, http_call *call, const http_request *req, const
         reply_text(call, 503, STR("text/plain"), STR("draining"));
 }
 
-static void server_numbers(const endpoints *s, metrics_server *ret)
+static void net_numbers(const endpoints *s, metrics_server *ret)
 {
+    static const struct {
+        server_hit hit;
+        metric_limit limit;
+    } hits[] = {
+        {SERVER_HIT_HEADERS, METRIC_LIMIT_headers},         {SERVER_HIT_BODY, METRIC_LIMIT_body},
+        {SERVER_HIT_HEADER_WAIT, METRIC_LIMIT_header_wait}, {SERVER_HIT_BODY_WAIT, METRIC_LIMIT_body_wait},
+        {SERVER_HIT_WRITE_WAIT, METRIC_LIMIT_write_wait},   {SERVER_HIT_FRAMES, METRIC_LIMIT_frames},
+    };
     server_stats net;
+    server_stats_read(s->server, &net);
+    ret->http1_open = (int64_t)(net.open > net.http2_open ? net.open - net.http2_open : 0);
+    ret->http2_open = (int64_t)net.http2_open;
+    ret->http1_connections = (int64_t)(net.accepted > net.http2_accepted ? net.accepted - net.http2_accepted : 0);
+    ret->http2_connections = (int64_t)net.http2_accepted;
+    ret->connections_refused = (int64_t)net.refused;
+    ret->streams = (int64_t)net.streams;
+    ret->streams_open = (int64_t)net.streams_open;
+    ret->requests = (int64_t)net.requests;
+    ret->bad_requests = (int64_t)net.bad_requests;
+    ret->bytes_in = (int64_t)net.bytes_in;
+    ret->bytes_out = (int64_t)net.bytes_out;
+    ret->bodies_bytes = (int64_t)net.bodies_bytes;
+    ret->bodies_refused = (int64_t)net.bodies_refused;
+    ret->replies_bytes = (int64_t)net.replies_bytes;
+    ret->replies_refused = (int64_t)net.replies_refused;
+    for (size_t i = 0; i < METRIC_CLASSES; i++) {
+        ret->http1_answers[i] = (int64_t)net.answers[0][i];
+        ret->http2_answers[i] = (int64_t)net.answers[1][i];
+    }
+    for (size_t i = 0; i < COUNTOF(hits); i++) ret->limits[hits[i].limit] += (int64_t)net.hits[hits[i].hit];
+    ret->limits[METRIC_LIMIT_connections] += (int64_t)net.refused;
+    ret->limits[METRIC_LIMIT_bodies] += (int64_t)net.bodies_refused;
+    ret->limits[METRIC_LIMIT_replies] += (int64_t)net.replies_refused;
+}
+
+static void process_numbers(const endpoints *s, metrics_server *ret)
+{
     proc_usage used = {0};
     err e;
-    server_stats_read(s->server, &net);
     if (proc_usage_read(&used, &e)) log_write(LOG_DEBUG, NULL, "metrics: %s", e.text);
-    ret->connections_open = (int64_t)net.open;
-    ret->connections = net.accepted;
-    ret->connections_refused = net.refused;
-    ret->requests = net.requests;
-    ret->bad_requests = net.bad_requests;
-    ret->bytes_in = net.bytes_in;
-    ret->bytes_out = net.bytes_out;
-    ret->bodies_bytes = (int64_t)net.bodies_bytes;
-    ret->bodies_refused = net.bodies_refused;
-    ret->replies_bytes = (int64_t)net.replies_bytes;
-    ret->replies_refused = net.replies_refused;
-    ret->log_dropped = log_writer_dropped();
-    uint64_t overruns = 0;
-    for (size_t i = 0; i < s->loop_count; i++) overruns += loop_overruns(s->loops[i]);
-    ret->loop_overruns = overruns;
-    ret->compute_queued = (int64_t)compute_queued(s->pool);
+    ret->cpu_us = (int64_t)used.cpu_us;
     ret->resident_bytes = (int64_t)used.resident_bytes;
+    ret->virtual_bytes = (int64_t)used.virtual_bytes;
     ret->open_fds = (int64_t)used.fd_count;
-    ret->start_seconds = (int64_t)(s->start_us / 1000000);
+    ret->max_fds = (int64_t)used.fd_count_max;
+    ret->start_us = (int64_t)s->start_us;
+}
+
+static int64_t counted(const metric_counter *c) { return (int64_t)atomic_load_explicit(c, memory_order_relaxed); }
+
+/* What each loop counts for itself. */
+static void loop_numbers(const endpoints *s, metrics_server *ret, metric_requests *unknown)
+{
+    for (size_t i = 0; i < s->loop_count; i++) {
+        const metrics_loop *from = &s->pools_of(s->ctx, s->loops[i])->counts;
+        for (size_t k = 0; k < METRIC_STATUSES; k++) ret->grpc[k] += counted(&from->grpc[k]);
+        for (size_t k = 0; k < METRIC_LIMITS; k++) ret->limits[k] += counted(&from->limits[k]);
+        for (size_t by = 0; by < METRIC_PROTOCOLS; by++)
+            for (size_t k = 0; k < METRIC_CODES; k++)
+                atomic_fetch_add_explicit(&unknown->of[by][k], (uint64_t)counted(&from->unknown.of[by][k]),
+                                          memory_order_relaxed);
+        ret->loop_overruns += (int64_t)loop_overruns(s->loops[i]);
+    }
 }
 
 static void metrics(endpoints *s, http_call *call, const http_request *req, const route_args *args)
 {
     (void)args;
-    metrics_server numbers = {0};
+    metrics_server numbers = {.build = 1, .log_dropped = (int64_t)log_writer_dropped()};
+    metric_requests unknown = {.of = {{0}}};
     buf out;
     size_t count = repository_count(s->models);
     metrics_labelled *models = mem_new0(metrics_labelled, count);
+    metrics_page page = {.server = &numbers,
+                         .models = models,
+                         .model_count = count,
+                         .unknown = &unknown,
+                         .names = s->metrics_names,
+                         .open = metrics_open_wanted(http_header_get(req, "Accept"))};
     if (!models) {
         http_reply_error(call, 503, "no memory for the metrics");
         return;
@@ -359,13 +406,16 @@ static void metrics(endpoints *s, http_call *call, const http_request *req, cons
         const served *m = repository_at(s->models, i);
         models[i] = (metrics_labelled){m->name, m->version, &m->metrics};
     }
-    server_numbers(s, &numbers);
+    numbers.compute_queued = (int64_t)compute_queued(s->pool);
+    net_numbers(s, &numbers);
+    process_numbers(s, &numbers);
+    loop_numbers(s, &numbers, &unknown);
     buf_init(&out, LARGE_REPLY_MAX);
-    metrics_print(&out, &numbers, models, count);
+    metrics_print(&out, &page);
     mem_free(models);
     err e = {0};
     if (buf_check(&out, "metrics", &e) == ERR_OK) {
-        coding_reply(&s->coding, call, req, STR("text/plain; version=0.0.4; charset=utf-8"), &out);
+        coding_reply(&s->coding, call, req, str_of(metrics_content_type(page.open)), &out);
         return;
     }
     reply_err(call, &e);
@@ -376,16 +426,18 @@ void endpoints_leave(endpoints *s) { atomic_store(&s->leaving, true); }
 
 err_code endpoint_pools_init(endpoint_pools *p, const endpoint_pools_opts *opts, err *e)
 {
-    const infer_opts *io = &opts->infer;
+    infer_opts io = opts->infer;
     *p = (endpoint_pools){.requests = NULL};
-    err_code rc = infer_pool_new(&p->requests, io, e);
+    io.counts = &p->counts;
+    err_code rc = infer_pool_new(&p->requests, &io, e);
     if (rc) return rc;
     ask_opts ao = {.endpoints = opts->endpoints,
                    .requests = p->requests,
-                   .compute = io->compute,
+                   .counts = &p->counts,
+                   .compute = io.compute,
                    .on = opts->on,
                    .message_bytes_max = opts->message_bytes_max,
-                   .reply_bytes_max = io->reply_bytes_max};
+                   .reply_bytes_max = io.reply_bytes_max};
     return rpc_pool_new(&p->rpcs, &ao, e);
 }
 

@@ -16,6 +16,7 @@ typedef struct rpc_pool rpc_pool;
 typedef struct {
     infer_pool *requests;
     rpc_pool *rpcs;
+    metrics_loop counts;
 } endpoint_pools;
 
 typedef struct {
@@ -23,7 +24,7 @@ typedef struct {
     shm_set *regions;
     trace_setting trace; /* of the server */
     str trace_file; /* "" = none */
-    const endpoint_pools *(*pools_of)(void *ctx, const loop *on);
+    endpoint_pools *(*pools_of)(void *ctx, const loop *on);
     void *ctx;
     server *server;
     coding coding;
@@ -32,6 +33,7 @@ typedef struct {
     loop **loops;
     size_t loop_count;
     uint64_t start_us; /* since the epoch */
+    metrics_names metrics_names;
     _Atomic bool leaving; /* SIGTERM came: not ready */
 } endpoints;
 
@@ -47,6 +49,7 @@ typedef struct {
     size_t message_bytes_max; /* of gRPC */
 } endpoint_pools_opts;
 
+/* At its last place. */
 err_code endpoint_pools_init(endpoint_pools *p, const endpoint_pools_opts *opts, err *e) MUST_USE; /* one per loop */
 void endpoint_pools_fini(endpoint_pools *p); /* half-built, too; everything was answered */
 void endpoint_pools_leave(endpoint_pools *p); /* on the loop, behind endpoints_leave(): who watches is told */

@@ -191,6 +191,10 @@ static err_code event_write(infer *r, err *e)
     return rc;
 }
 
-const infer_protocol generate_protocol = {.read = generate_read, .write = generate_write};
+const infer_protocol generate_protocol = {.read = generate_read, .write = generate_write, .counted = METRIC_GENERATE};
 const infer_protocol generate_stream_protocol = {
-    .read = generate_read, .write = event_write, .content_type = "text/event-stream; charset=utf-8"};
+    .read = generate_read,
+    .write = event_write,
+    .counted = METRIC_GENERATE,
+    .content_type = "text/event-stream; charset=utf-8",
+};

@@ -114,24 +114,48 @@ void infer_give(infer *r)
     p->idle_bytes += bytes;
 }
 
-static void count(served *m, err_code code, uint64_t since_ns)
+/* A request is counted once, at its end, on its loop: each lane of a model's metrics has one writer. */
+static void count_code(const infer_pool *p, served *m, const infer_protocol *by, err_code code)
 {
-    uint64_t now_ns = clock_now_ns();
+    metrics_lane *lane = &m->metrics.lanes[p->opts.lane];
+    INVARIANT(p->opts.lane < m->metrics.lane_count);
     int status = err_http_status(code);
+    metric_request(&lane->requests, by->counted, code);
     if (code == ERR_OK)
-        metric_add(&m->metrics.success);
+        metric_add(&lane->success);
     else if (code == ERR_LIMIT)
-        metric_add(&m->metrics.rejected);
+        metric_add(&lane->rejected);
     else if (code == ERR_CANCELLED)
-        metric_add(&m->metrics.cancelled);
+        metric_add(&lane->cancelled);
     else if (code == ERR_TIMEOUT)
-        metric_add(&m->metrics.expired);
+        metric_add(&lane->expired);
     else if (status < 500)
-        metric_add(&m->metrics.invalid);
+        metric_add(&lane->invalid);
     else
-        metric_add(&m->metrics.failure);
-    metric_time(code == ERR_OK ? &m->metrics.total : &m->metrics.failed, now_ns - since_ns);
-    if (code == ERR_OK) atomic_store_explicit(&m->metrics.last_ns, now_ns, memory_order_relaxed);
+        metric_add(&lane->failure);
+    if (code == ERR_LIMIT) metric_add(&p->opts.counts->limits[METRIC_LIMIT_queue]);
+}
+
+static void count_times(const infer *r, metrics_lane *lane, err_code code)
+{
+    const infer_times *t = &r->times;
+    uint64_t now_ns = clock_now_ns();
+    if (t->read_until) metric_time(&lane->preprocess, t->read_until - t->read_since);
+    if (r->item.end_ns) {
+        metric_time(&lane->queue_wait, r->item.start_ns - r->item.since_ns);
+        metric_time(&lane->predict, r->item.end_ns - r->item.start_ns);
+    }
+    if (t->write_until) metric_time(&lane->postprocess, t->write_until - t->write_since);
+    metric_time(code == ERR_OK ? &lane->total : &lane->failed, now_ns - t->since);
+    if (code == ERR_OK) atomic_store_explicit(&lane->last_ns, now_ns, memory_order_relaxed);
+}
+
+static void count(const infer *r, err_code code)
+{
+    const infer_opts *o = &r->pool->opts;
+    count_code(r->pool, r->model, r->protocol, code);
+    count_times(r, &r->model->metrics.lanes[o->lane], code);
+    if (code == ERR_TOO_LARGE) metric_add(&o->counts->limits[r->over_reply ? METRIC_LIMIT_reply : METRIC_LIMIT_memory]);
 }
 
 static void log_failure(const infer *r)
@@ -145,7 +169,7 @@ static void log_failure(const infer *r)
 static void finish(infer *r)
 {
     err_code code = r->failure.code;
-    count(r->model, code, r->since_ns);
+    count(r, code);
     bool own_deadline = code == ERR_TIMEOUT && r->deadline_us;   /* the client's, whose business it is */
     if (code && err_http_status(code) >= 500 && !own_deadline) log_failure(r);
     r->answered(r);
@@ -231,8 +255,9 @@ static void pack_and_settle(infer *r)
     if (rc == ERR_OK) pack(r);
     outputs_release(r);
     if (rc == ERR_OK) rc = buf_check(&r->reply, "answer", &r->failure);
+    r->over_reply = rc == ERR_LIMIT;
     r->failure.code = too_large(&r->failure, rc);
-    metric_time(&r->model->metrics.postprocess, clock_now_ns() - r->write_ns);
+    r->times.write_until = clock_now_ns();
     settle(r);
 }
 
@@ -241,7 +266,7 @@ static void pack_on_worker(compute_job *j) { pack_and_settle(OF(job, j)); }
 /* The outputs' bytes, on whichever thread this is. */
 static void write_and_settle(infer *r)
 {
-    r->write_ns = clock_now_ns();
+    r->times.write_since = clock_now_ns();
     r->failure.code = r->protocol->write(r, &r->failure);
     if (pushing == r && r->failure.code == ERR_OK && packs(r) && answer_bytes(r) > INFER_PACK_INLINE_BYTES) {
         r->job.run = pack_on_worker;
@@ -290,7 +315,8 @@ static err_code read_body(infer *r)
     if (r->deadline_us && since_ns / 1000 >= r->deadline_us)
         return err_set(&r->failure, ERR_TIMEOUT, "the deadline passed before it was read");
     err_code rc = r->protocol->read(r, &r->failure);
-    if (!r->again) metric_time(&r->model->metrics.preprocess, clock_now_ns() - since_ns);
+    r->times.read_since = since_ns;
+    r->times.read_until = r->again ? 0 : clock_now_ns();
     buf_clear(&r->scratch);
     r->item.inputs = r->inputs;
     return too_large(&r->failure, rc);
@@ -330,7 +356,7 @@ infer *infer_take(infer_pool *p, served *of, const infer_protocol *protocol)
 {
     infer *r = take(p);
     if (!r) {
-        count(of, ERR_NOMEM, clock_now_ns());
+        count_code(p, of, protocol, ERR_NOMEM);
         return NULL;
     }
     r->on = NULL;
@@ -339,7 +365,7 @@ infer *infer_take(infer_pool *p, served *of, const infer_protocol *protocol)
     r->packing = FLATE_NONE;
     r->pack_bytes_min = 0;
     r->packed = false;
-    r->has_binary = r->octets = false;
+    r->has_binary = r->octets = r->timed = false;
     r->model = of;
     r->inputs = NULL;
     r->wants = NULL;
@@ -356,10 +382,26 @@ infer *infer_take(infer_pool *p, served *of, const infer_protocol *protocol)
     atomic_store_explicit(&r->item.cancelled, false, memory_order_relaxed);
     r->job = (compute_job){.run = read_on_worker};
     r->done_msg = (loop_msg){.run = done_on_loop};
-    r->since_ns = clock_now_ns();
+    r->times = (infer_times){.since = clock_now_ns()};
+    r->item.end_ns = 0;
+    r->over_reply = false;
     r->protocol = protocol;
     r->pool = p;
     return r;
+}
+
+static double ms(uint64_t since_ns, uint64_t until_ns) { return until_ns ? (double)(until_ns - since_ns) / 1e6 : 0; }
+
+str infer_timing(const infer *r, char text[INFER_TIMING_BYTES])
+{
+    const infer_times *t = &r->times;
+    int n = snprintf(text, INFER_TIMING_BYTES,
+                     "read;dur=%.3f, queue;dur=%.3f, compute;dur=%.3f, write;dur=%.3f, total;dur=%.3f",
+                     ms(t->read_since, t->read_until), r->item.end_ns ? ms(r->item.since_ns, r->item.start_ns) : 0,
+                     r->item.end_ns ? ms(r->item.start_ns, r->item.end_ns) : 0, ms(t->write_since, t->write_until),
+                     ms(t->since, clock_now_ns()));
+    INVARIANT(n > 0 && n < INFER_TIMING_BYTES);   /* five numbers of at most 18 digits before the point */
+    return (str){text, (size_t)n};
 }
 
 void infer_cancel(infer *r) { atomic_store_explicit(&r->item.cancelled, true, memory_order_relaxed); }

@@ -32,8 +32,11 @@ enum {
      * At 100 Mbit/s a quarter less saves as much. */
     INFER_PACK_SURE_BYTES = 128 << 10,
     INFER_PACK_SAMPLE_BYTES = 8 << 10,
+    INFER_TIMING_BYTES = 200,
     INFER_TAIL_COPY_BYTES = 64 << 10, /* a tail up to here is copied, so that the outputs are free at once */
 };
+
+#define INFER_TIMING_HEADER "X-Proa-Timing"   /* a request's, with "1": see infer_timing() */
 
 typedef struct infer infer;
 typedef struct infer_pool infer_pool;
@@ -42,6 +45,7 @@ typedef struct {
     err_code (*read)(infer *r, err *e); /* fills inputs, wants, id from body; the body lives until the reply */
     err_code (*write)(infer *r, err *e); /* fills reply and tail from the outputs */
     const char *content_type; /* REST: of the answer; NULL = JSON */
+    metric_protocol counted; /* as what */
 } infer_protocol;
 
 /* A place in shared memory that a client has registered; region.p NULL = none. */
@@ -63,7 +67,14 @@ typedef struct {
     size_t memory_bytes_max; /* of one request, whatever its size */
     size_t reply_bytes_max;
     shm_set *regions; /* borrowed; NULL = no shared memory */
+    metrics_loop *counts; /* of the loop that calls; borrowed */
+    uint32_t lane; /* that loop's place in each model's metrics */
 } infer_opts;
+
+/* On clock_now_ns(); 0 = it has not happened.  The queue's own instants are between the two pairs. */
+typedef struct {
+    uint64_t since, read_since, read_until, write_since, write_until;
+} infer_times;
 
 struct infer {
     /* set by whoever asks, before infer_start() */
@@ -75,13 +86,13 @@ struct infer {
     size_t pack_bytes_min; /* and where it is so large */
     bool has_binary; /* REST: the header Inference-Header-Content-Length was there */
     bool octets; /* REST: Content-Type: application/octet-stream */
+    bool timed; /* the client wants to know where the time went: infer_timing() */
     /* Once, with `failure`, or with `reply` and `tail`.  Takes the request back: infer_give(). */
     void (*answered)(infer *r);
     void *asker; /* the asker's own */
 
     served *model;
     const infer_protocol *protocol;
-    uint64_t since_ns; /* when it was taken */
     str body;
     size_t json_bytes; /* of the body: what costs time to read; REST's JSON ends there */
     arena memory; /* lives as long as the request */
@@ -101,11 +112,12 @@ struct infer {
     bool packed; /* the answer, from reply_head on, is packed as `packing` says */
     size_t reply_json_bytes; /* REST: != 0: an Inference-Header-Content-Length answer */
     err failure; /* code ERR_OK = none */
+    infer_times times; /* in answered() */
+    queue_item item; /* the same, of the run */
     /* private */
-    queue_item item;
     compute_job job; /* what a worker does for it */
     loop_msg done_msg;
-    uint64_t write_ns;
+    bool over_reply; /* the answer is larger than it may be */
     size_t memory_most;
     infer_pool *pool;
     infer *next;
@@ -127,6 +139,9 @@ void infer_start(infer *r, str body, size_t json_bytes);
 /* The answer to what could not be started, with `failure` set: counted, logged, answered() before this returns. */
 void infer_refuse(infer *r);
 void infer_cancel(infer *r); /* started, not yet answered: it ends soon, with ERR_CANCELLED unless it was done */
+
+/* "Server-Timing" (W3C) of a request that is answered: milliseconds of each part, as far as it came. */
+str infer_timing(const infer *r, char text[INFER_TIMING_BYTES]);
 
 /* The request brings so many bytes besides its body: it may use as much more memory, within the most there is. */
 void infer_extend(infer *r, uint64_t bytes);

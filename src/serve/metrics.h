@@ -1,24 +1,40 @@
 /* metrics.h - what the server counts, and the Prometheus text of it.
  *
- * Two tables name every metric once: METRICS_MODEL (one set per model and version) and METRICS_SERVER.  The structs,
- * the text with its HELP and TYPE lines, and docs/metrics.md are made from them.  Any thread adds; adding is
- * a relaxed atomic, never a lock. */
+ * Tables name every metric once: METRICS_MODEL and METRICS_MODEL_NOW (of a model and version) and METRICS_SERVER.  The
+ * structs, the text with its HELP and TYPE lines, and docs/metrics.md are made from them.
+ *
+ * A model counts in lanes, one per event loop: a lane has one writer, its loop, so counting is an addition without
+ * lock, bus or shared cache line; who prints adds the lanes up.  Labels come from what was configured and from lists in
+ * this folder, never from a client, so their number is bounded. */
 #ifndef SERVE_METRICS_H
 #define SERVE_METRICS_H
 #include "base/buf.h"
+#include "base/err.h"
 #include "base/str.h"
 
 #include <stdatomic.h>
 
-enum { METRIC_BUCKETS = 19 }; /* upper bounds in metrics.c, the last is +Inf */
+enum {
+    METRIC_BUCKETS = 19,                /* upper bounds in metrics.c, the last is +Inf */
+    METRIC_CODES = ERR_UNAVAILABLE + 1, /* one per err_code */
+    METRIC_CLASSES = 5,                 /* 1xx to 5xx */
+    METRIC_STATUSES = 17                /* of gRPC */
+};
+
+/* One writer, any reader. */
+typedef _Atomic uint64_t metric_counter;
+typedef struct {
+    metric_counter bucket[METRIC_BUCKETS]; /* not cumulative; the text is */
+    metric_counter sum_ns;
+} metric_histogram;
+typedef _Atomic int64_t metric_gauge; /* any writer */
+
+/* By which protocol a request for a model came. */
+typedef enum { METRIC_V2, METRIC_V1, METRIC_GENERATE, METRIC_GRPC, METRIC_STREAM, METRIC_PROTOCOLS } metric_protocol;
 
 typedef struct {
-    _Atomic uint64_t bucket[METRIC_BUCKETS]; /* not cumulative; the text is */
-    _Atomic uint64_t sum_ns;
-} metric_histogram;
-
-typedef _Atomic uint64_t metric_counter;
-typedef _Atomic int64_t metric_gauge;
+    metric_counter of[METRIC_PROTOCOLS][METRIC_CODES];
+} metric_requests;
 
 #define METRICS_MODEL(X) \
     /* member        type       name                                  help */ \
@@ -28,50 +44,119 @@ typedef _Atomic int64_t metric_gauge;
     X(queue_wait, histogram, "proa_queue_wait_seconds", "From the end of reading a request to the start of its run.") \
     X(total, histogram, "proa_inference_seconds", "From a whole request to its result.") \
     X(failed, histogram, "proa_inference_failed_seconds", "From a whole request to its error.") \
+    X(requests, requests, "proa_requests_total", "Inference requests answered, by protocol and code.") \
     X(success, counter, "proa_inference_success_total", "Requests answered with a result.") \
     X(invalid, counter, "proa_inference_invalid_total", "Requests refused for what they hold (4xx).") \
     X(failure, counter, "proa_inference_failure_total", "Requests that failed in the server (5xx).") \
     X(cancelled, counter, "proa_inference_cancelled_total", "Requests whose client went away before the answer.") \
     X(expired, counter, "proa_inference_expired_total", "Requests whose deadline passed before the answer.") \
-    X(rejected, counter, "proa_queue_rejected_total", "Requests refused because the queue was full (429).") \
-    X(waiting, gauge, "proa_queue_waiting", "Requests in the queue now.") \
-    X(running, gauge, "proa_inference_running", "Runs in progress now.")
+    X(rejected, counter, "proa_queue_rejected_total", "Requests refused because the queue was full (429).")
 
+/* What one loop counts of one model; cells of one kind, see metrics_model_sum(). */
 typedef struct {
 #define X(member, type, name, help) metric_##type member;
     METRICS_MODEL(X)
 #undef X
-    _Atomic uint64_t last_ns; /* on clock_now_ns(), of the last result; 0 = none yet; for V2's statistics */
-} metrics_model;
+    metric_counter last_ns; /* on clock_now_ns(), of the last result; 0 = none yet; for V2's statistics */
+} __attribute__((aligned(64))) metrics_lane;
 
-#define METRICS_SERVER(X) \
-    /* member             type     name                              help */ \
-    X(connections_open, gauge, "proa_http_connections_open", "Open connections.") \
-    X(connections, counter, "proa_http_connections_total", "Connections accepted.") \
-    X(connections_refused, counter, "proa_http_connections_refused_total", "Connections refused at the limit.") \
-    X(requests, counter, "proa_http_requests_total", "Requests read.") \
-    X(bad_requests, counter, "proa_http_bad_requests_total", "Requests refused by the HTTP reader.") \
-    X(bytes_in, counter, "proa_http_received_bytes_total", "Bytes read.") \
-    X(bytes_out, counter, "proa_http_sent_bytes_total", "Bytes written.") \
-    X(bodies_bytes, gauge, "proa_http_bodies_bytes", "Memory for request bodies, in use or kept for the next.") \
-    X(bodies_refused, counter, "proa_http_bodies_refused_total", "Requests refused for lack of that memory (503).") \
-    X(replies_bytes, gauge, "proa_http_replies_bytes", "Memory for answers that wait for clients, in use or kept.") \
-    X(replies_refused, counter, "proa_http_replies_refused_total", "Answers cut off for lack of that memory.") \
-    X(log_dropped, counter, "proa_log_dropped_total", "Log lines dropped because standard error took no more.") \
-    X(loop_overruns, counter, "proa_loop_overruns_total", "Callbacks that held a loop too long.") \
-    X(compute_queued, gauge, "proa_compute_queued", "Jobs waiting for a compute thread.") \
-    X(resident_bytes, gauge, "process_resident_memory_bytes", "Resident memory.") \
-    X(open_fds, gauge, "process_open_fds", "Open descriptors.") \
-    X(start_seconds, gauge, "process_start_time_seconds", "Start of the process since the epoch.")
+#define METRICS_MODEL_NOW(X) \
+    X(waiting, "proa_queue_waiting", "Requests in the queue now.") \
+    X(running, "proa_inference_running", "Runs in progress now.")
 
 typedef struct {
-#define X(member, type, name, help) metric_##type member;
+    metrics_lane *lanes; /* lane_count of them, on cache lines of their own */
+    uint32_t lane_count;
+#define X(member, name, help) metric_gauge member;
+    METRICS_MODEL_NOW(X)
+#undef X
+} metrics_model;
+
+/* Limits that requests run into: the option's name, where there is one. */
+#define METRICS_LIMITS(X) \
+    X(connections, "connections-max") \
+    X(headers, "header-bytes-max") \
+    X(body, "body-bytes-max") \
+    X(bodies, "bodies-bytes-max") \
+    X(replies, "replies-bytes-max") \
+    X(reply, "reply-bytes-max") \
+    X(memory, "memory-bytes-max") \
+    X(queue, "queue-max") \
+    X(header_wait, "header-wait-ms") \
+    X(body_wait, "body-wait-ms") \
+    X(write_wait, "write-wait-ms") \
+    X(frames, "http2-frames")
+
+typedef enum {
+#define X(member, name) METRIC_LIMIT_##member,
+    METRICS_LIMITS(X)
+#undef X
+    METRIC_LIMITS
+} metric_limit;
+
+/* What one loop counts of no model. */
+typedef struct {
+    metric_requests unknown; /* requests for a model that is not there */
+    metric_counter grpc[METRIC_STATUSES];
+    metric_counter limits[METRIC_LIMITS];
+} metrics_loop;
+
+#define METRICS_SERVER(X) \
+    /* member, [count]  type  name  labels (metrics.c)  help; rows of one name stand together */ \
+    X(build, , gauge, "proa_build_info", by_version, "Always 1.") \
+    X(http1_open, , gauge, "proa_http_connections_open", by_http1, "Open connections.") \
+    X(http2_open, , gauge, "proa_http_connections_open", by_http2, "Open connections.") \
+    X(http1_connections, , counter, "proa_http_connections_total", by_http1, "Connections accepted.") \
+    X(http2_connections, , counter, "proa_http_connections_total", by_http2, "Connections accepted.") \
+    X(connections_refused, , counter, "proa_http_connections_refused_total", by_none, \
+      "Connections refused at the limit.") \
+    X(streams_open, , gauge, "proa_http_streams_open", by_http2, "Streams, one per request, open now.") \
+    X(streams, , counter, "proa_http_streams_total", by_http2, "Streams opened.") \
+    X(requests, , counter, "proa_http_requests_total", by_none, "Requests read.") \
+    X(bad_requests, , counter, "proa_http_bad_requests_total", by_none, "Requests refused by the HTTP reader.") \
+    X(http1_answers, [METRIC_CLASSES], counter, "proa_http_answers_total", by_http1_class, "Answers, by class.") \
+    X(http2_answers, [METRIC_CLASSES], counter, "proa_http_answers_total", by_http2_class, "Answers, by class.") \
+    X(grpc, [METRIC_STATUSES], counter, "proa_grpc_answers_total", by_status, "gRPC calls ended, by status.") \
+    X(limits, [METRIC_LIMITS], counter, "proa_limit_hits_total", by_limit, \
+      "What was refused or ended at a limit, by its name.") \
+    X(bytes_in, , counter, "proa_http_received_bytes_total", by_none, "Bytes read.") \
+    X(bytes_out, , counter, "proa_http_sent_bytes_total", by_none, "Bytes written.") \
+    X(bodies_bytes, , gauge, "proa_http_bodies_bytes", by_none, \
+      "Memory for request bodies, in use or kept for the next.") \
+    X(bodies_refused, , counter, "proa_http_bodies_refused_total", by_none, \
+      "Requests refused for lack of that memory (503).") \
+    X(replies_bytes, , gauge, "proa_http_replies_bytes", by_none, \
+      "Memory for answers that wait for clients, in use or kept.") \
+    X(replies_refused, , counter, "proa_http_replies_refused_total", by_none, \
+      "Answers cut off for lack of that memory.") \
+    X(log_dropped, , counter, "proa_log_dropped_total", by_none, \
+      "Log lines dropped because standard error took no more.") \
+    X(loop_overruns, , counter, "proa_loop_overruns_total", by_none, "Callbacks that held a loop too long.") \
+    X(compute_queued, , gauge, "proa_compute_queued", by_none, "Jobs waiting for a compute thread.") \
+    X(cpu_us, , seconds, "process_cpu_seconds_total", by_none, "User and system CPU time.") \
+    X(resident_bytes, , gauge, "process_resident_memory_bytes", by_none, "Resident memory.") \
+    X(virtual_bytes, , gauge, "process_virtual_memory_bytes", by_none, "Virtual memory.") \
+    X(open_fds, , gauge, "process_open_fds", by_none, "Open descriptors.") \
+    X(max_fds, , gauge, "process_max_fds", by_none, "Descriptors that may be open.") \
+    X(start_us, , since, "process_start_time_seconds", by_none, "Start of the process since the epoch.")
+
+/* A picture of it, filled by whoever prints. */
+typedef struct {
+#define X(member, array, type, name, by, help) int64_t member array;
     METRICS_SERVER(X)
 #undef X
 } metrics_server;
 
+err_code metrics_model_init(metrics_model *m, uint32_t lanes, err *e) MUST_USE; /* its own last place */
+void metrics_model_fini(metrics_model *m);                                      /* all zero will do, too */
+
+/* By the lane's own loop alone. */
 void metric_time(metric_histogram *h, uint64_t ns);
 void metric_add(metric_counter *c);
+void metric_request(metric_requests *r, metric_protocol by, err_code code);
+
+/* Any thread: all lanes added up. */
+void metrics_model_sum(const metrics_model *m, metrics_lane *ret);
 void metric_sum(const metric_histogram *h, uint64_t *ret_count, uint64_t *ret_ns);
 
 typedef struct {
@@ -79,8 +164,21 @@ typedef struct {
     const metrics_model *set;
 } metrics_labelled;
 
-/* The Prometheus text exposition format 0.0.4. */
-void metrics_print(buf *out, const metrics_server *server, const metrics_labelled *models, size_t model_count);
-void metrics_markdown(buf *out);
+typedef enum { METRICS_PROA, METRICS_TRITON, METRICS_BOTH } metrics_names;
+
+typedef struct {
+    const metrics_server *server;
+    const metrics_labelled *models;
+    size_t model_count;
+    const metric_requests *unknown;
+    metrics_names names;
+    bool open; /* OpenMetrics 1.0 instead of Prometheus's text format 0.0.4 */
+} metrics_page;
+
+void metrics_print(buf *out, const metrics_page *page);
+/* What the client's Accept asks for; without a clear word the older format. */
+bool metrics_open_wanted(str accept);
+const char *metrics_content_type(bool open);
+void metrics_markdown(buf *out); /* docs/metrics.md, whole */
 
 #endif

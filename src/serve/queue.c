@@ -36,17 +36,16 @@ static err_code take(queue *q, const queue_item *item, exec **ret, err *e)
 static void run(queue *q, queue_item *item, exec *x)
 {
     metrics_model *m = q->opts.metrics;
-    uint64_t start_ns = clock_now_ns();
     err e = {0};
+    item->start_ns = clock_now_ns();
     for (uint32_t i = 0; i < q->input_count; i++) exec_input(x, i)->data = item->inputs[i].data;
     atomic_fetch_add_explicit(&m->running, 1, memory_order_relaxed);
     const uint64_t most_us = q->opts.run_us_max;
-    const exec_stop stop = {.cancelled = &item->cancelled, .until_us = most_us ? start_ns / 1000 + most_us : 0};
+    const exec_stop stop = {.cancelled = &item->cancelled, .until_us = most_us ? item->start_ns / 1000 + most_us : 0};
     err_code rc = exec_run(x, &stop, &e);
     if (rc == ERR_TIMEOUT) err_set(&e, rc, "run: expected its end within %" PRIu64 " ms", most_us / 1000);
     atomic_fetch_sub_explicit(&m->running, 1, memory_order_relaxed);
-    metric_time(&m->queue_wait, start_ns - item->since_ns);
-    metric_time(&m->predict, clock_now_ns() - start_ns);
+    item->end_ns = clock_now_ns();
     if (rc) {
         exec_give(x);
         x = NULL;
@@ -106,6 +105,7 @@ void queue_free(queue *q)
 err_code queue_push(queue *q, queue_item *item, err *e)
 {
     item->since_ns = clock_now_ns();
+    item->start_ns = item->end_ns = 0;
     exec *cheap = q->opts.inline_us && stage_idle(q->stage) ? take_cheap(q, item) : NULL;
     if (cheap) {
         run(q, item, cheap);

@@ -21,15 +21,15 @@ struct queue_item {
     /* Runs on the thread that ran the model.  x holds the outputs until exec_give(), which is now the callee's to call;
      * x == NULL on failure, with the reason in e. */
     void (*done)(queue_item *item, exec *x, const err *e);
+    uint64_t since_ns, start_ns, end_ns; /* on clock_now_ns(): pushed, run begun and ended; 0 = it has not */
     /* private */
     stage_item link;
-    uint64_t since_ns;
 };
 
 typedef struct {
     model *model; /* borrowed */
     compute *pool; /* borrowed */
-    metrics_model *metrics; /* borrowed */
+    metrics_model *metrics; /* borrowed: what waits and runs now */
     uint32_t depth_max, inline_us;
     uint64_t run_us_max; /* of one run: ERR_TIMEOUT at the next node, or iteration of a loop; 0 = no limit */
 } queue_opts;

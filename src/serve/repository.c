@@ -6,6 +6,7 @@
 #include "os/clock.h"
 #include "serve/source.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { REPOSITORY_NAMES_BYTES = 64 << 20 }; /* paths and names; a million models of 60 bytes */
@@ -17,12 +18,14 @@ struct repository {
     size_t count, room;
     const conf *conf;
     compute *pool;
+    uint32_t lanes;
 };
 
 static void served_free(served *s)
 {
     if (!s) return;
     queue_free(s->queue);
+    metrics_model_fini(&s->metrics);
     model_free(s->model);
     mem_free(s);
 }
@@ -72,9 +75,11 @@ static err_code served_open(served **ret, repository *r, str name, const source 
     s->trace = arena_new(&r->memory, trace_setting, 1);
     if (!s->trace) return err_set(e, ERR_NOMEM, "model '" STR_FMT "': no memory", STR_ARG(name));
     uint64_t since_us = clock_now_us();
+    char fields[80];
     model_opts mo = {.pool = r->pool, .memory_max = r->conf->memory_bytes_max};
     err_code rc = model_open(&s->model, s->path.p, &mo, e);
     if (rc == ERR_OK) rc = plan_fixed(s->model, s->path.p, e);
+    if (rc == ERR_OK) rc = metrics_model_init(&s->metrics, r->lanes, e);
     if (rc) return rc;
     queue_opts qo = {.model = s->model,
                      .pool = r->pool,
@@ -83,8 +88,11 @@ static err_code served_open(served **ret, repository *r, str name, const source 
                      .inline_us = (uint32_t)r->conf->inline_us,
                      .run_us_max = r->conf->compute_wait_ms * 1000};
     if ((rc = queue_new(&s->queue, &qo, e)) != ERR_OK) return rc;
-    log_write(LOG_INFO, NULL, "model '" STR_FMT "' version " STR_FMT ": " STR_FMT " ready in %.1f ms", STR_ARG(name),
-              STR_ARG(s->version), STR_ARG(s->path), (double)(clock_now_us() - since_us) / 1e3);
+    s->load_us = clock_now_us() - since_us;
+    snprintf(fields, sizeof fields, "memory_bytes=%zu load_us=%llu", model_bytes(s->model),
+             (unsigned long long)s->load_us);
+    log_write(LOG_INFO, fields, "model '" STR_FMT "' version " STR_FMT ": " STR_FMT " ready in %.1f ms", STR_ARG(name),
+              STR_ARG(s->version), STR_ARG(s->path), (double)s->load_us / 1e3);
     *ret = TAKE(s);
     return ERR_OK;
 }
@@ -127,7 +135,7 @@ static err_code add_folder(repository *r, const char *folder, err *e)
     return rc;
 }
 
-err_code repository_open(repository **ret, const conf *c, compute *pool, err *e)
+err_code repository_open(repository **ret, const conf *c, compute *pool, uint32_t lanes, err *e)
 {
     CLEANUP(repository) repository *r = mem_new0(repository, 1);
     if (!r) return err_set(e, ERR_NOMEM, "models: no memory");
@@ -135,6 +143,7 @@ err_code repository_open(repository **ret, const conf *c, compute *pool, err *e)
     map_init(&r->by_name);
     r->conf = c;
     r->pool = pool;
+    r->lanes = lanes;
     err_code rc = ERR_OK;
     for (size_t i = 0; i < c->model_count && rc == ERR_OK; i++) rc = add(r, c->models[i].name, c->models[i].path.p, e);
     if (rc == ERR_OK && c->model_dir.len)

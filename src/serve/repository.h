@@ -20,9 +20,11 @@ typedef struct {
     queue *queue;
     metrics_model metrics;
     trace_setting *trace; /* of its name: stays when the model is loaded again */
+    uint64_t load_us; /* from its first byte to ready */
 } served;
 
-err_code repository_open(repository **ret, const conf *c, compute *pool, err *e) MUST_USE;
+/* `lanes`: event loops that count, each in a lane of its own; see metrics.h. */
+err_code repository_open(repository **ret, const conf *c, compute *pool, uint32_t lanes, err *e) MUST_USE;
 void repository_free(repository *r);
 DEFINE_CLEANUP(repository)
 

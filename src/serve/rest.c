@@ -8,13 +8,14 @@ static void answer(http_call *call, const infer *r)
     http_response res = {.status = 200,
                          .content_type = type ? str_of(type) : STR("application/json"),
                          .body = {buf_str(&r->reply), r->tail}};
-    char digits[24];
-    http_header fields[1 + CODING_HEADERS_MAX];
+    char digits[24], timing[INFER_TIMING_BYTES];
+    http_header fields[2 + CODING_HEADERS_MAX];
     if (r->reply_json_bytes) {
         int n = snprintf(digits, sizeof digits, "%zu", r->reply_json_bytes);
         fields[res.header_count++] = (http_header){STR("Inference-Header-Content-Length"), {digits, (size_t)n}};
         res.content_type = STR("application/octet-stream");
     }
+    if (r->timed) fields[res.header_count++] = (http_header){STR("Server-Timing"), infer_timing(r, timing)};
     coding_wish wish = {r->packing, r->pack_bytes_min};
     res.header_count += coding_headers(&wish, r->packed, r->reply.len + r->tail.len, fields + res.header_count);
     res.headers = fields;
@@ -64,6 +65,7 @@ void rest_infer(const rest_opts *o, http_call *call, const http_request *req)
     coding_wish wish = coding_wanted(o->coding, req);
     r->packing = wish.kind;
     r->pack_bytes_min = wish.bytes_min;
+    r->timed = str_is(http_header_get(req, INFER_TIMING_HEADER), "1");
     if (split(r, req, &json_bytes, &r->failure)) {
         infer_refuse(r);
         return;

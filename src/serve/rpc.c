@@ -50,6 +50,7 @@ typedef struct rpc {
     bool entered;                 /* its own code runs: that ends with settle() */
     bool whole;                   /* all messages have come */
     bool begun, blocked;          /* the reply has begun; the client does not take more of it now */
+    bool timed_answer;            /* where the time went is told in the trailers */
     bool strict;                  /* a message that fails ends the stream */
     bool ended;
     err failure;                  /* ended with it */
@@ -162,16 +163,18 @@ static void give(rpc *c)
 /* ---- trailers ---- */
 
 typedef struct {
-    http_header fields[3];
+    http_header fields[4];
     size_t count;
-    char digits[8];
+    char digits[8], timing[INFER_TIMING_BYTES];
 } trailers;
 
-/* Point into the pool's buffers, until the next ones are made. */
+/* Once per call: it ends with them.  Point into the pool's buffers, until the next ones are made. */
 static void trailers_make(trailers *t, rpc_pool *p, const err *e)
 {
     int status = err_grpc_status(e->code);
     int n = snprintf(t->digits, sizeof t->digits, "%d", status);
+    INVARIANT(status < METRIC_STATUSES);
+    metric_add(&p->opts.counts->grpc[status]);
     t->fields[0] = (http_header){STR("grpc-status"), {t->digits, (size_t)n}};
     t->count = 1;
     if (e->code == ERR_OK) return;
@@ -233,6 +236,8 @@ static void reply_whole(rpc *c)
     http_header fields[2];
     ask_frame(c->first, frame);
     trailers_make(&t, c->pool, &none);
+    str timing = ask_timing(c->first, t.timing);
+    if (timing.len) t.fields[t.count++] = (http_header){STR("server-timing"), timing};
     http_reply(c->call, &(http_response){.status = 200,
                                          .content_type = content_type,
                                          .headers = fields,
@@ -449,6 +454,7 @@ static void ask_go(rpc *c, ask *a)
                      .packed = a->compressed ? c->packed : FLATE_NONE,
                      .packing = c->packing,
                      .deadline_us = c->deadline_us,
+                     .timed = c->timed_answer,
                      .request_id = http_call_request_id(c->call)};
     a->of = c;
     a->done = ask_done;
@@ -515,6 +521,8 @@ static size_t bytes_read(rpc *c, str bytes)
     while (!c->ended && c->under_way < RPC_ASKS_MAX) {
         grpc_event event = grpc_reader_feed(&c->reader, &bytes, &piece, &e);
         if (event == GRPC_MORE) break;
+        if (event == GRPC_REFUSED && e.code == ERR_TOO_LARGE)
+            metric_add(&c->pool->opts.counts->limits[METRIC_LIMIT_body]);
         if (event == GRPC_REFUSED) fail(c, &e);
         else piece_read(c, piece, event == GRPC_MESSAGE);
     }
@@ -575,6 +583,7 @@ static err_code head_read(rpc *c, const http_request *req, err *e)
                        STR_ARG(encoding));
     if (c->packed != FLATE_NONE && flate_accepts(http_header_get(req, "grpc-accept-encoding"), c->packed))
         c->packing = c->packed;
+    c->timed_answer = str_is(http_header_get(req, INFER_TIMING_HEADER), "1");
     c->strict = str_is_nocase(http_header_get(req, "triton_grpc_error"), "true");
     if (timeout.len) {
         err_code rc = grpc_timeout_parse(timeout, &us, e);

@@ -23,7 +23,7 @@ static bool fits(wants w, parameter_kind k)
 static void timeout_set(infer *r, uint64_t timeout_us)
 {
     uint64_t at_us;
-    if (timeout_us == 0 || __builtin_add_overflow(r->since_ns / 1000, timeout_us, &at_us)) return;
+    if (timeout_us == 0 || __builtin_add_overflow(r->times.since / 1000, timeout_us, &at_us)) return;
     if (!r->deadline_us || at_us < r->deadline_us) r->deadline_us = at_us;
 }
 

@@ -12,15 +12,17 @@ static statistic_part part(const char *name, const metric_histogram *h)
 
 void statistic_read(statistic *ret, const metrics_model *m)
 {
-    uint64_t last_ns = atomic_load_explicit(&m->last_ns, memory_order_relaxed);
+    metrics_lane sum;
+    metrics_model_sum(m, &sum);
+    uint64_t last_ns = atomic_load_explicit(&sum.last_ns, memory_order_relaxed);
     *ret = (statistic){.parts = {
-#define X(name, member) part(name, &m->member),
+#define X(name, member) part(name, &sum.member),
         STATISTIC_PARTS(X)
 #undef X
         {.name = "cache_hit"}, {.name = "cache_miss"}}};
     if (last_ns) ret->last_ms = (clock_wall_us() - (clock_now_ns() - last_ns) / 1000) / 1000;
     ret->inferences = ret->parts[0].count;
-    ret->executions = part("", &m->predict).count;
+    ret->executions = part("", &sum.predict).count;
 }
 
 void statistic_print(buf *out, const served *m)

@@ -198,4 +198,4 @@ static err_code v1_write(infer *r, err *e)
     return rc;
 }
 
-const infer_protocol v1_protocol = {.read = v1_read, .write = v1_write};
+const infer_protocol v1_protocol = {.read = v1_read, .write = v1_write, .counted = METRIC_V1};

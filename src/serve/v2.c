@@ -318,7 +318,7 @@ static err_code v2_write(infer *r, err *e)
     return ERR_OK;
 }
 
-const infer_protocol v2_protocol = {.read = v2_read, .write = v2_write};
+const infer_protocol v2_protocol = {.read = v2_read, .write = v2_write, .counted = METRIC_V2};
 
 /* ---- metadata ---- */
 

@@ -510,5 +510,5 @@ void v2_pb_stream_error_print(buf *out, str id, const char *text)
     pb_close(out, response);
 }
 
-const infer_protocol v2_pb_protocol = {.read = pb_read, .write = pb_write};
-const infer_protocol v2_pb_stream_protocol = {.read = pb_read, .write = stream_write};
+const infer_protocol v2_pb_protocol = {.read = pb_read, .write = pb_write, .counted = METRIC_GRPC};
+const infer_protocol v2_pb_stream_protocol = {.read = pb_read, .write = stream_write, .counted = METRIC_STREAM};

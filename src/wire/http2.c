@@ -683,6 +683,7 @@ bool http2_over(const http2 *h)
 }
 
 bool http2_failed(const http2 *h) { return h->failed; }
+bool http2_calm(const http2 *h) { return h->calm; }
 size_t http2_kept(const http2 *h) { return h->kept; }
 bool http2_leaving(const http2 *h) { return h->noticed; }
 

@@ -92,6 +92,7 @@ void http2_feed(http2 *h, const uint8_t *data, size_t len, uint64_t now_us);
 void http2_flush(http2 *h);                                /* out with all that windows and room() allow */
 bool http2_over(const http2 *h);                           /* nothing more will be read or sent, once the rest is out */
 bool http2_failed(const http2 *h);                         /* over, because of the peer or of memory */
+bool http2_calm(const http2 *h);                           /* over, because the peer overdrew the budget of frames */
 size_t http2_kept(const http2 *h);                         /* bytes of all replies that wait */
 bool http2_leaving(const http2 *h);
 /* First call: tells the client to open no more streams (a goodbye that races with none).  The second, or the client's

@@ -195,6 +195,15 @@ def test_work_whose_deadline_passed_is_not_computed(serve, zoo, pb):
     assert ran < 10, f"{ran} of 21 were computed"
 
 
+def test_where_the_time_went_is_told_in_a_trailer(channel, pb):
+    call = channel.unary_unary(SERVICE + "ModelInfer", request_serializer=lambda m: m.SerializeToString())
+    _, told = call.with_call(request(pb), timeout=20, metadata=[("x-proa-timing", "1")])
+    timing = dict(told.trailing_metadata())["server-timing"]
+    parts = {k: float(v) for k, v in re.findall(r"(\w+);dur=([\d.]+)", timing)}
+    assert list(parts) == ["read", "queue", "compute", "write", "total"] and max(parts.values()) == parts["total"] > 0
+    assert "server-timing" not in dict(call.with_call(request(pb), timeout=20)[1].trailing_metadata())
+
+
 def test_health(server, channel):
     from grpc_health.v1 import health_pb2, health_pb2_grpc
     stub = health_pb2_grpc.HealthStub(channel)

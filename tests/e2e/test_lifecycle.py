@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto as T, helper as h
 import pytest
-from conftest import run_proa
+from conftest import DIGITS, run_proa
 from models import X, Y
 from test_http import LIVE, good, metric, post
 from test_v2 import outputs, refused
@@ -492,3 +492,26 @@ def test_external_data_inside_the_folder_is_read(serve, tmp_path):
 def test_one_bad_model_among_good_ones_stops_the_start(zoo, tmp_path):
     bad = saved(tmp_path, "bad", b"nonsense")
     one_line(start(f"tiny={zoo['tiny']}", f"bad={bad}"), "bad.onnx", status=1)
+
+
+# ---- what is printed at the start --------------------------------------------------------------------------------
+
+def stdout_lines(server):
+    server.terminate()
+    server.wait()
+    return server.process.stdout.read().decode().splitlines()
+
+
+def test_a_table_of_models_follows_the_first_line(serve, zoo):
+    s = serve(f"tiny={zoo['tiny']}", f"digits={DIGITS}")
+    lines = stdout_lines(s)
+    assert re.fullmatch(r"MODEL +VERSION +INPUTS +OUTPUTS +MEMORY +LOADED", lines[0]) and len(lines) == 3
+    assert re.fullmatch(r"tiny +1 +x FP32 \[\S+\] +y FP32 \[\S+\] +\d+\.\d MB +\d+\.\d ms", lines[1])
+    assert lines[2].startswith("digits ")
+
+
+def test_with_json_logs_the_models_are_log_lines_and_no_table(serve, zoo):
+    s = serve(f"tiny={zoo['tiny']}", "--log-format", "json")
+    assert stdout_lines(s) == []
+    loaded = [json.loads(line) for line in s.log().splitlines() if "ready in" in line]
+    assert len(loaded) == 1 and int(loaded[0]["memory_bytes"]) > 0 and int(loaded[0]["load_us"]) > 0

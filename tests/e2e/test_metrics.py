@@ -39,7 +39,7 @@ def test_every_family_has_help_type_and_a_proper_name(server):
     assert len(helped) == len(set(helped)) and sorted(helped) == sorted(n for n, _ in typed)
     for name, kind in typed:
         assert re.fullmatch(r"[a-z][a-z0-9_]*", name) and kind in ("counter", "gauge", "histogram")
-        assert (kind == "counter") == name.endswith("_total")
+        assert (kind == "counter") == name.endswith("_total") or name.startswith("nv_")
     seen = [line.rsplit(" ", 1)[0] for line in text.splitlines() if line and not line.startswith("#")]
     assert len(seen) == len(set(seen)), "a series may appear once"
 
@@ -91,6 +91,65 @@ def test_label_values_cannot_break_the_format(serve, zoo):
     for i in range(300):
         s.get(f"/v2/models/unknown-{i}/ready")
     assert len(families(s)[1]) < size + 2000, "strangers must not be able to make series"
+
+
+def value(server, name, **labels):
+    """The sum of all series of that name with those labels; the parser gives every counter the suffix that Triton's lack."""
+    return sum(s.value for f in families(server)[0].values() for s in f.samples
+               if s.name in (name, name + "_total") and all(s.labels.get(k) == v for k, v in labels.items()))
+
+
+def test_requests_are_told_by_protocol_and_code(serve, zoo):
+    s = serve(f"tiny={zoo['tiny']}")
+    ask(s, 3)
+    s.post("/v1/models/tiny:predict", {"instances": [[1, 2, 3, 4]]})
+    ask(s, 2, data=[1])
+    s.post("/v1/models/stranger:predict", {"instances": [[1, 2, 3, 4]]})
+    assert value(s, "proa_requests_total", model_name="tiny", protocol="v2", code="200") == 3
+    assert value(s, "proa_requests_total", model_name="tiny", protocol="v2", code="400") == 2
+    assert value(s, "proa_requests_total", model_name="tiny", protocol="v1") == 1
+    assert value(s, "proa_requests_total", model_name="", protocol="v1", code="404") == 1
+    assert value(s, "proa_http_answers_total", protocol="http1", code="4xx") == 3
+    assert "stranger" not in families(s)[1]
+
+
+def test_limits_that_were_met_are_counted_by_name(serve, zoo):
+    s = serve(f"tiny={zoo['tiny']}", "--body-bytes-max", "4096", "--header-bytes-max", "1024")
+    assert s.post("/v2/models/tiny/infer", {"inputs": "x" * 5000}).status == 413
+    assert s.get("/" + "x" * 3000).status == 414
+    assert value(s, "proa_limit_hits_total", limit="body-bytes-max") == 1
+    assert value(s, "proa_limit_hits_total", limit="header-bytes-max") == 1
+    assert value(s, "proa_limit_hits_total") == 2
+
+
+def test_openmetrics_is_what_its_own_parser_takes(server):
+    from prometheus_client.openmetrics.parser import text_string_to_metric_families
+    ask(server)
+    reply = server.get("/metrics", headers={"Accept": "application/openmetrics-text;version=1.0.0,text/plain;q=0.5"})
+    assert reply.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
+    text = reply.body.decode()
+    found = {f.name: f for f in text_string_to_metric_families(text)}
+    assert text.endswith("# EOF\n")
+    assert found["proa_http_requests"].type == "counter" and found["request_predict_seconds"].type == "histogram"
+    assert found["process_cpu_seconds"].samples[0].value > 0
+
+
+@pytest.mark.parametrize("names", ["triton", "both"])
+def test_triton_names_on_demand(serve, zoo, names):
+    s = serve(f"tiny={zoo['tiny']}", "--metrics-names", names)
+    ask(s, 5)
+    ask(s, 2, data=[1])
+    of = {"model": "tiny", "version": "1"}
+    assert value(s, "nv_inference_request_success", **of) == value(s, "nv_inference_count", **of) == 5
+    assert value(s, "nv_inference_request_failure", reason="OTHER", **of) == 2
+    total = value(s, "nv_inference_request_duration_us", **of)
+    parts = [value(s, f"nv_inference_{p}_duration_us", **of) for p in ("queue", "compute_infer", "compute_output")]
+    assert 0 < sum(parts) <= total + len(parts), "each is rounded down"
+    found, _ = families(s)
+    assert ("proa_http_requests" in found) == (names == "both") and "process_open_fds" in found
+    from prometheus_client.openmetrics.parser import text_string_to_metric_families
+    reply = s.get("/metrics", headers={"Accept": "application/openmetrics-text"})
+    assert "nv_inference_count" in {f.name for f in text_string_to_metric_families(reply.body.decode())}
 
 
 # ---- an idle server ----------------------------------------------------------------------------------------------

@@ -83,16 +83,36 @@ static void metrics_count_what_was_asked(void)
     r.endpoints.start_us = 1700000000123456;
     const char *got = http_rig_get(&r, "/metrics");
     CHECK(strstr(got, "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n"));
-    CHECK(strstr(r.got, "\nproa_http_connections_open 1\n"));
+    CHECK(strstr(r.got, "\nproa_http_connections_open{protocol=\"http1\"} 1\n"));
     CHECK(strstr(r.got, "\n# TYPE process_resident_memory_bytes gauge\nprocess_resident_memory_bytes "));
     CHECK(strstr(r.got, "proa_inference_success_total{model_name=\"m\",model_version=\"1\"} 0\n"));
-    CHECK_U64(metric("\nprocess_start_time_seconds "), 1700000000);
+    CHECK(strstr(r.got, "\nprocess_start_time_seconds 1700000000.123\n"));
     uint64_t in = metric("\nproa_http_received_bytes_total "), out = metric("\nproa_http_sent_bytes_total ");
     uint64_t requests = metric("\nproa_http_requests_total ");
     http_rig_get(&r, "/metrics");
     CHECK_U64(metric("\nproa_http_received_bytes_total "), in + strlen("GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n"));
     CHECK(metric("\nproa_http_sent_bytes_total ") > out + 2000);   /* the answer before this one */
     CHECK_U64(metric("\nproa_http_requests_total "), requests + 1);
+    static const char open[] = "GET /metrics HTTP/1.1\r\nHost: h\r\nAccept: application/openmetrics-text\r\n\r\n";
+    got = http_rig_ask(&r, open, sizeof open - 1);
+    CHECK(strstr(got, "Content-Type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n"));
+}
+
+/* What a client makes up is counted, and becomes no label. */
+static void strangers_make_no_series(void)
+{
+    static const char body[] = "{\"instances\":[[1,2]]}";
+    http_rig_get(&r, "/metrics");
+    size_t before = r.got_len;
+    for (int i = 0; i < 20; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "/v1/models/nobody-%d:predict", i);
+        http_rig_post(&r, name, "", body, sizeof body - 1);
+    }
+    http_rig_get(&r, "/metrics");
+    CHECK(!strstr(r.got, "nobody"));
+    CHECK_U64(metric("proa_requests_total{model_name=\"\",model_version=\"\",protocol=\"v1\",code=\"404\"} "), 20);
+    CHECK(r.got_len < before + 200);
 }
 
 /* Last: there is no way back. */
@@ -119,6 +139,7 @@ int main(void)
         TEST(server_metadata_names_the_binary_extension),
         TEST(head_answers_as_get_without_a_body),
         TEST(metrics_count_what_was_asked),
+        TEST(strangers_make_no_series),
         TEST(readiness_turns_and_the_rest_goes_on),
     };
     onnx_build b;

@@ -4,6 +4,8 @@
 #include "os/thread.h"
 #include "test.h"
 
+#include <stdlib.h>
+
 static char twice_path[64], four_path[64], turns_path[64];
 
 #define INFER "/v2/models/m/infer"
@@ -53,7 +55,7 @@ static void each_protocol_answers(void)
         static const float want[2] = {2, 4};
         CHECK(memcmp(r.got + r.body_at + 131, want, sizeof want) == 0);
     }
-    CHECK_U64(atomic_load(&http_rig_model(&r, "m")->metrics.success), 9);
+    CHECK_U64(COUNT(http_rig_model(&r, "m"), success), 9);
     http_rig_stop(&r);
 }
 
@@ -124,7 +126,7 @@ static void large_bodies_are_read_on_a_worker_and_refused_there_too(void)
     json[n - 1] = ' ';
     const char *got = http_rig_post(&r, INFER, "", json, n);
     CHECK(strncmp(got, "400 Bad Request", 15) == 0 && strstr(got, "{\"error\":\"JSON: byte "));
-    CHECK_U64(atomic_load(&http_rig_model(&r, "m")->metrics.invalid), 1);
+    CHECK_U64(COUNT(http_rig_model(&r, "m"), invalid), 1);
     http_rig_stop(&r);
 }
 
@@ -233,8 +235,8 @@ static void a_run_over_the_memory_limit_is_413(void)
     CHECK(strstr(http_rig_post(&r, INFER, header, body, sizeof head - 1 + ROWS * 8),
                  "{\"error\":\"one execution needs more than the 1048576 bytes it may use\"}"));
     CHECK(strncmp(r.text, "413 ", 4) == 0);
-    CHECK_U64(atomic_load(&http_rig_model(&r, "m")->metrics.invalid), 1);
-    CHECK_U64(atomic_load(&http_rig_model(&r, "m")->metrics.rejected), 0);
+    CHECK_U64(COUNT(http_rig_model(&r, "m"), invalid), 1);
+    CHECK_U64(COUNT(http_rig_model(&r, "m"), rejected), 0);
     http_rig_stop(&r);
 }
 
@@ -262,10 +264,10 @@ static void a_full_queue_is_429_and_keeps_what_it_has(void)
                      strlen(X));
     memcpy(request + n, request, (size_t)n);
     http_rig_send(&r, request, 2 * (size_t)n); /* pipelined: the second is refused, but answered after the first */
-    metrics_model *m = &http_rig_model(&r, "m")->metrics;
-    HTTP_RIG_UNTIL(&r, atomic_load(&m->rejected));
+    const served *m = http_rig_model(&r, "m");
+    HTTP_RIG_UNTIL(&r, COUNT(m, rejected));
     CHECK_U64(r.got_len, 0);
-    CHECK_U64(atomic_load(&m->rejected), 1);
+    CHECK_U64(COUNT(m, rejected), 1);
     atomic_store(&h.held, false);
     HTTP_RIG_UNTIL(&r, http_rig_has(&r, "the limit is 1"));
     r.got[r.got_len] = 0;
@@ -281,14 +283,14 @@ static void a_run_has_so_much_time(void)
 {
     http_rig r;
     start(&r, &(http_rig_opts){.threads = "1", .inline_us = "500", .compute_wait_ms = "250"});
-    metrics_model *m = &http_rig_model(&r, "turns")->metrics;
+    const served *m = http_rig_model(&r, "turns");
     for (int i = 0; i < 2; i++) {
         const char *got = post(&r, "/v1/models/turns:predict", "", "{\"instances\":[3]}");
         CHECK_STR(got, OK "19\r\n\r\n{\"predictions\":[3]}");
         got = post(&r, "/v1/models/turns:predict", "", "{\"instances\":[2000000000]}");
         CHECK(strncmp(got, "504 Gateway Timeout\r\n", 21) == 0);
         CHECK(strstr(got, "{\"error\":\"run: expected its end within 250 ms\"}"));
-        CHECK_U64(atomic_load(&m->expired), (uint64_t)i + 1);
+        CHECK_U64(COUNT(m, expired), (uint64_t)i + 1);
     }
     http_rig_stop(&r);
 }
@@ -304,20 +306,22 @@ static void a_request_whose_client_went_is_not_run(void)
     int n = snprintf(request, sizeof request, "POST " INFER " HTTP/1.1\r\nHost: h\r\nContent-Length: %zu\r\n\r\n" X,
                      strlen(X));
     http_rig_send(&r, request, (size_t)n);
-    metrics_model *m = &http_rig_model(&r, "m")->metrics;
-    HTTP_RIG_UNTIL(&r, atomic_load(&m->waiting));
-    CHECK_U64((uint64_t)atomic_load(&m->waiting), 1);
+    const served *m = http_rig_model(&r, "m");
+    HTTP_RIG_UNTIL(&r, atomic_load(&m->metrics.waiting));
+    CHECK_U64((uint64_t)atomic_load(&m->metrics.waiting), 1);
     http_rig_hang_up(&r, true);
     server_stats stats = {.open = 1};
     HTTP_RIG_UNTIL(&r, (server_stats_read(r.server, &stats), stats.open == 0));
     atomic_store(&h.held, false);
-    HTTP_RIG_UNTIL(&r, atomic_load(&m->cancelled));
+    HTTP_RIG_UNTIL(&r, COUNT(m, cancelled));
     CHECK(strncmp(post(&r, INFER, "", X), "200 ", 4) == 0); /* in the memory of the one that was cancelled */
-    CHECK_U64(atomic_load(&m->cancelled), 1);
-    CHECK_U64(atomic_load(&m->success), 1);
-    CHECK_U64(atomic_load(&m->invalid), 0);
-    uint64_t runs = 0;
-    for (int i = 0; i < METRIC_BUCKETS; i++) runs += m->predict.bucket[i];
+    CHECK_U64(COUNT(m, cancelled), 1);
+    CHECK_U64(COUNT(m, success), 1);
+    CHECK_U64(COUNT(m, invalid), 0);
+    metrics_lane sum;
+    uint64_t runs, ns;
+    metrics_model_sum(&m->metrics, &sum);
+    metric_sum(&sum.predict, &runs, &ns);
     CHECK_U64(runs, 1);
     http_rig_stop(&r);
 }
@@ -422,9 +426,9 @@ static void a_whole_request_survives_every_failed_allocation(void)
                 const char *got = post(&r, paths[i], "", bodies[i]);
                 bool fine = strncmp(got, i == 2 ? "400 " : "200 ", 4) == 0;
                 CHECK(fine || got[0] == '5' || strcmp(got, "closed") == 0);
-                const metrics_model *m = &http_rig_model(&r, "m")->metrics;
-                if (i < 2) CHECK_U64(atomic_load(&m->invalid), 0); /* what the server lacks is nobody else's fault */
-                failures += (long)atomic_load(&m->failure);
+                const served *m = http_rig_model(&r, "m");
+                if (i < 2) CHECK_U64(COUNT(m, invalid), 0); /* what the server lacks is nobody else's fault */
+                failures += (long)COUNT(m, failure);
                 refused += got[0] == '5';
                 answered += fine;
                 http_rig_stop(&r);
@@ -432,6 +436,30 @@ static void a_whole_request_survives_every_failed_allocation(void)
         });
         CHECK(answered > 0 && refused > 0 && failures > 0);
     }
+}
+
+/* Parts that did not happen are 0, none is longer than the whole, and nobody is told who did not ask. */
+static void the_answer_says_on_demand_where_its_time_went(void)
+{
+    http_rig r;
+    start(&r, &(http_rig_opts){.threads = "1"});
+    static const char *const names[] = {"read;dur=", ", queue;dur=", ", compute;dur=", ", write;dur=", ", total;dur="};
+    double parts[COUNTOF(names)] = {0};
+    const char *got = post(&r, INFER, INFER_TIMING_HEADER ": 1\r\n", X), *at = strstr(got, "\r\nServer-Timing: ");
+    CHECK(at);
+    at = at ? at + strlen("\r\nServer-Timing: ") : "";
+    for (size_t i = 0; i < COUNTOF(names); i++) {
+        CHECK(strncmp(at, names[i], strlen(names[i])) == 0);
+        char *end = NULL;
+        parts[i] = strtod(at + strlen(names[i]), &end);
+        at = end;
+    }
+    CHECK(strncmp(at, "\r\n", 2) == 0);
+    for (size_t i = 0; i + 1 < COUNTOF(names); i++) CHECK(parts[i] >= 0 && parts[i] <= parts[COUNTOF(names) - 1]);
+    CHECK(parts[2] > 0);
+    CHECK(!strstr(post(&r, INFER, "", X), "Server-Timing"));
+    CHECK(!strstr(post(&r, INFER, INFER_TIMING_HEADER ": 0\r\n", X), "Server-Timing"));
+    http_rig_stop(&r);
 }
 
 int main(void)
@@ -446,6 +474,7 @@ int main(void)
         TEST(large_binary_answers_are_whole_and_let_go),
         TEST(each_limit_has_its_status),
         TEST(a_run_over_the_memory_limit_is_413),
+        TEST(the_answer_says_on_demand_where_its_time_went),
         TEST(a_full_queue_is_429_and_keeps_what_it_has),
         TEST(a_run_has_so_much_time),
         TEST(a_request_whose_client_went_is_not_run),

@@ -32,7 +32,7 @@ static void models_are_found_by_name_and_version(void)
     add(c, "b", path);
     add(c, "gr\303\274n", path);
     c->model_dir = str_of(path);
-    CHECK(repository_open(&r, c, pool, &e) == ERR_OK);
+    CHECK(repository_open(&r, c, pool, 1, &e) == ERR_OK);
     CHECK_U64(repository_count(r), 3);
     CHECK(str_is(repository_at(r, 0)->name, "b") && str_is(repository_at(r, 2)->name, "model"));
     CHECK(repository_find(r, STR("b"), STR(""), &s, &e) == ERR_OK && s == repository_at(r, 0));
@@ -53,7 +53,7 @@ static void a_models_folder_has_the_name_that_was_given_or_model(void)
     memset(longest, 'a', 128);
     c->model_dir = str_of(path);
     c->model_name = str_of(longest);
-    CHECK(repository_open(&r, c, pool, &e) == ERR_OK);
+    CHECK(repository_open(&r, c, pool, 1, &e) == ERR_OK);
     CHECK_U64(repository_count(r), 1);
     CHECK(repository_find(r, str_of(longest), STR(""), &s, &e) == ERR_OK);
     CHECK(repository_find(r, STR("model"), STR(""), &s, &e) == ERR_NOT_FOUND);
@@ -63,7 +63,7 @@ static const char *refused(conf *c)
 {
     static err e;
     repository *r = NULL;
-    CHECK(repository_open(&r, c, pool, &e) != ERR_OK);
+    CHECK(repository_open(&r, c, pool, 1, &e) != ERR_OK);
     CHECK(!r);
     return e.text;
 }
@@ -110,7 +110,7 @@ static void opening_survives_every_failed_allocation(void)
     add(c, "b", path);
     FAULT_SWEEP({
         repository *r = NULL;
-        if (repository_open(&r, c, pool, &e) == ERR_OK)
+        if (repository_open(&r, c, pool, 1, &e) == ERR_OK)
             repository_free(r);
         else
             CHECK(e.code == ERR_NOMEM || e.code == ERR_LIMIT);

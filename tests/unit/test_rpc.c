@@ -70,7 +70,7 @@ static void a_model_answers_inline_and_from_the_queue(void)
         CHECK_STR(grpc_rig_unary(&g, INFER, "content-type: application/grpc+proto\n", request("m", "a", 1), &got),
                   "0 ");
         CHECK_STR(as_text(v2_pb_text, got), ANSWER);
-        CHECK_U64(atomic_load(&http_rig_model(&g.rig, "m")->metrics.success), 4);
+        CHECK_U64(COUNT(http_rig_model(&g.rig, "m"), success), 4);
         grpc_rig_stop(&g);
     }
 }
@@ -327,7 +327,7 @@ static void a_client_that_does_not_read_holds_its_own_stream_only(void)
     for (int i = 0; i < N; i++) grpc_rig_message(&g, c, request("m", "a", ROWS), false, i == N - 1);
     grpc_rig_turn(&g, 30);
     grpc_rig_turn(&g, 30);
-    uint64_t done = atomic_load(&http_rig_model(&g.rig, "m")->metrics.success);
+    uint64_t done = COUNT(http_rig_model(&g.rig, "m"), success);
     CHECK(done > 0 && done < N);
     for (int i = 0; i < 2000 && !c->closed; i++) {
         grpc_rig_take(&g, c);
@@ -351,8 +351,8 @@ static void answers_that_wait_for_a_client_are_bounded(void)
     g.hold_windows = true;
     grpc_call *c = grpc_rig_call(&g, STREAM, "");
     for (size_t i = 0; i < N; i++) grpc_rig_message(&g, c, request("m", "a", ROWS), false, i == N - 1);
-    metrics_model *m = &http_rig_model(&g.rig, "m")->metrics;
-    for (int i = 0; i < 20000 && atomic_load(&m->success) < N; i++) grpc_rig_turn(&g, 1);
+    const served *m = http_rig_model(&g.rig, "m");
+    for (int i = 0; i < 20000 && COUNT(m, success) < N; i++) grpc_rig_turn(&g, 1);
     server_stats stats;
     server_stats_read(g.rig.server, &stats);
     CHECK(stats.replies_refused > 0 && stats.replies_bytes <= 4 << 20);
@@ -387,10 +387,10 @@ static void a_deadline_ends_what_runs_and_drops_what_waits(void)
     CHECK_STR(second->status, "4");
     CHECK(strncmp(second->message, "the deadline passed", 19) == 0);   /* the call saw it first, or the queue */
     CHECK_STR(first->status, "4");
-    for (int i = 0; i < 200 && atomic_load(&slow->metrics.cancelled) + atomic_load(&slow->metrics.expired) < 2; i++)
+    for (int i = 0; i < 200 && COUNT(slow, cancelled) + COUNT(slow, expired) < 2; i++)
         grpc_rig_turn(&g, 10);
-    CHECK_U64(atomic_load(&slow->metrics.cancelled) + atomic_load(&slow->metrics.expired), 2);
-    CHECK_U64(atomic_load(&slow->metrics.success), 0);
+    CHECK_U64(COUNT(slow, cancelled) + COUNT(slow, expired), 2);
+    CHECK_U64(COUNT(slow, success), 0);
     grpc_rig_stop(&g);
 }
 
@@ -398,7 +398,7 @@ static void a_run_has_so_much_time(void)
 {
     start_slow(&(http_rig_opts){.threads = "1", .inline_us = "0", .compute_wait_ms = "1"});
     CHECK_STR(grpc_rig_unary(&g, INFER, "", request("slow", "a", 256), NULL), "4 run: expected its end within 1 ms");
-    CHECK_U64(atomic_load(&http_rig_model(&g.rig, "slow")->metrics.expired), 1);
+    CHECK_U64(COUNT(http_rig_model(&g.rig, "slow"), expired), 1);
     grpc_rig_stop(&g);
 }
 
@@ -416,8 +416,8 @@ static void a_call_that_is_reset_is_cancelled(void)
     grpc_rig_reset(&g, c);
     grpc_rig_reset(&g, stream);
     grpc_rig_reset(&g, half);
-    for (int i = 0; i < 200 && atomic_load(&slow->metrics.cancelled) < 6; i++) grpc_rig_turn(&g, 10);
-    CHECK_U64(atomic_load(&slow->metrics.cancelled), 6);
+    for (int i = 0; i < 200 && COUNT(slow, cancelled) < 6; i++) grpc_rig_turn(&g, 10);
+    CHECK_U64(COUNT(slow, cancelled), 6);
     grpc_rig_stop(&g);
 }
 

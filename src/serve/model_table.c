@@ -1,0 +1,106 @@
+#include "serve/model_table.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { COLUMNS = 6, CELL_BYTES = 4 * MODEL_TABLE_CELL_MAX + 1, GAP = 2 };
+
+/* Text of at most MODEL_TABLE_CELL_MAX characters; what comes behind them is dropped, and the end says so. */
+typedef struct {
+    char text[CELL_BYTES];
+    size_t len, width, cut_at; /* bytes, characters; bytes before the last three characters */
+    bool cut;
+} cell;
+
+/* Room for three dots is kept: `cut_at` is where they go when one character too many comes. */
+static void cell_add(cell *c, const char *bytes, size_t n)
+{
+    if (c->cut) return;
+    if (c->width == MODEL_TABLE_CELL_MAX) {
+        memcpy(c->text + c->cut_at, "...", 4);
+        c->len = c->cut_at + 3;
+        c->cut = true;
+        return;
+    }
+    if (c->width == MODEL_TABLE_CELL_MAX - 3) c->cut_at = c->len;
+    memcpy(c->text + c->len, bytes, n);
+    c->len += n;
+    c->width++;
+}
+
+static void cell_put(cell *c, str s)
+{
+    while (s.len > 0) {
+        uint32_t code;
+        size_t n = str_utf8_step(s, &code);
+        bool control = n == 0 || code < ' ' || (code >= 0x7F && code < 0xA0);
+        if (control) cell_add(c, "?", 1);
+        else cell_add(c, s.p, n);
+        if (n == 0) n = 1;
+        s.p += n;
+        s.len -= n;
+    }
+}
+
+static void ios_put(cell *c, const model *m, uint32_t count, const model_io *(*at)(const model *m, uint32_t i))
+{
+    char text[SHAPE_TEXT_MAX];
+    for (uint32_t i = 0; i < count && !c->cut; i++) {
+        const model_io *io = at(m, i);
+        const char *type = dtype_v2_name(io->type);
+        if (i) cell_put(c, STR(", "));
+        cell_put(c, io->name);
+        cell_put(c, STR(" "));
+        cell_put(c, str_of(type ? type : dtype_name(io->type)));
+        cell_put(c, STR(" "));
+        cell_put(c, str_of(io->ranked ? shape_text(&io->shape, text) : "[...]"));
+    }
+}
+
+static void row_make(cell row[COLUMNS], const served *s)
+{
+    char text[40];
+    memset(row, 0, COLUMNS * sizeof *row);
+    cell_put(&row[0], s->name);
+    cell_put(&row[1], s->version);
+    ios_put(&row[2], s->model, model_input_count(s->model), model_input);
+    ios_put(&row[3], s->model, model_output_count(s->model), model_output);
+    snprintf(text, sizeof text, "%.1f MB", (double)model_bytes(s->model) / 1e6);
+    cell_put(&row[4], str_of(text));
+    snprintf(text, sizeof text, "%.1f ms", (double)s->load_us / 1e3);
+    cell_put(&row[5], str_of(text));
+}
+
+static void row_put(buf *out, const cell row[COLUMNS], const size_t widths[COLUMNS])
+{
+    for (size_t i = 0; i < COLUMNS; i++) {
+        bool last = i == COLUMNS - 1, number = i >= 4;
+        size_t pad = widths[i] - row[i].width;
+        for (size_t k = 0; k < pad && number; k++) buf_put_byte(out, ' ');
+        buf_put(out, row[i].text, row[i].len);
+        for (size_t k = 0; k < pad + GAP && !number; k++) buf_put_byte(out, ' ');
+        for (size_t k = 0; k < GAP && number && !last; k++) buf_put_byte(out, ' ');
+    }
+    buf_put_byte(out, '\n');
+}
+
+void model_table_print(buf *out, const repository *models)
+{
+    static const char *const heads[COLUMNS] = {"MODEL", "VERSION", "INPUTS", "OUTPUTS", "MEMORY", "LOADED"};
+    cell row[COLUMNS];
+    size_t widths[COLUMNS], count = repository_count(models);
+    size_t shown = count < MODEL_TABLE_ROWS_MAX ? count : MODEL_TABLE_ROWS_MAX;
+    for (size_t i = 0; i < COLUMNS; i++) widths[i] = strlen(heads[i]);
+    for (size_t k = 0; k < shown; k++) {
+        row_make(row, repository_at(models, k));
+        for (size_t i = 0; i < COLUMNS; i++) widths[i] = row[i].width > widths[i] ? row[i].width : widths[i];
+    }
+    memset(row, 0, sizeof row);
+    for (size_t i = 0; i < COLUMNS; i++) cell_put(&row[i], str_of(heads[i]));
+    row_put(out, row, widths);
+    for (size_t k = 0; k < shown; k++) {
+        row_make(row, repository_at(models, k));
+        row_put(out, row, widths);
+    }
+    if (count > shown) buf_printf(out, "and %zu more\n", count - shown);
+}
