@@ -2,11 +2,12 @@
 
 #include "base/log.h"
 #include "os/clock.h"
+#include "wire/trace_context.h"
 #include "wire/grpc.h"
 
 #include <stdio.h>
 
-enum { PATH_SHOWN_MAX = 200, FIELDS_ROOM = 1000 }; /* a line is bounded, and its path stands last */
+enum { PATH_SHOWN_MAX = 200, FIELDS_ROOM = 1100 }; /* a line is bounded, and its path stands last */
 
 /* Fields are separated by blanks, and a path arrives decoded: what would break the line is encoded again. */
 static void path_put(char *to, size_t room, str path)
@@ -41,11 +42,16 @@ void access_log(void *ctx, const http_call *call, const http_request *req, const
     if (!log_on(LOG_INFO)) return;
     char path[3 * PATH_SHOWN_MAX + 4], grpc[48], fields[FIELDS_ROOM];
     str id = http_call_request_id(call);
+    trace_context from;
+    trace_context_read(req->headers, req->header_count, &from);
     uint64_t now_us = clock_now_us(), since_us = http_call_since_us(call);
     path_put(path, sizeof path, req->path);
     grpc_status_put(grpc, sizeof grpc, answer);
-    snprintf(fields, sizeof fields, "request=" STR_FMT "%s%.*s status=%d%s received=%zu sent=%llu us=%llu%s%s%s",
-             STR_ARG(id), req->method.len ? " method=" : "", (int)(req->method.len < 20 ? req->method.len : 20),
+    int n = snprintf(fields, sizeof fields, "request=" STR_FMT "%s" STR_FMT, STR_ARG(id),
+                     from.id.len ? " trace=" : "", STR_ARG(from.id));
+    INVARIANT(n > 0 && (size_t)n < sizeof fields);
+    snprintf(fields + n, sizeof fields - (size_t)n, "%s%.*s status=%d%s received=%zu sent=%llu us=%llu%s%s%s",
+             req->method.len ? " method=" : "", (int)(req->method.len < 20 ? req->method.len : 20),
              req->method.len ? req->method.p : "", answer->status, grpc, req->body.len,
              (unsigned long long)answer->body_bytes,
              (unsigned long long)(now_us > since_us ? now_us - since_us : 0), http_call_gone(call) ? " gone=true" : "",

@@ -148,6 +148,19 @@ static void on_signal(loop_fd *f, uint32_t events)
     }
 }
 
+static err_code tracer_open(app *a, uint32_t lanes, err *e)
+{
+    const conf *c = a->conf;
+    tracer_opts o = {.endpoint = c->otlp_endpoint.p,
+                     .service = c->otlp_service_name,
+                     .share = conf_trace_share(c),
+                     .lanes = lanes};
+    if (c->otlp_endpoint.len == 0) return ERR_OK;
+    err_code rc = random_u64(&o.seed, e);
+    if (rc == ERR_OK) rc = tracer_new(&a->endpoints.tracer, &o, e);
+    return rc ? err_wrap(e, "otlp-endpoint") : ERR_OK;
+}
+
 static err_code lanes_new(app *a, err *e)
 {
     size_t n = a->conf->loops ? a->conf->loops : cgroup_cpus();
@@ -157,15 +170,18 @@ static err_code lanes_new(app *a, err *e)
                                         .reply_bytes_max = a->conf->reply_bytes_max,
                                         .regions = a->endpoints.regions},
                               .message_bytes_max = a->conf->body_bytes_max};
+    err_code rc = tracer_open(a, (uint32_t)n, e);
+    if (rc) return rc;
     a->lanes = mem_new0(lane, n);
     a->loops = mem_new0(loop *, n);
     if (!a->lanes || !a->loops) return err_set(e, ERR_NOMEM, "loops: no memory for %zu", n);
     for (size_t i = 0; i < n; i++) {
         uint64_t seed;
-        err_code rc = random_u64(&seed, e);
+        rc = random_u64(&seed, e);
         if (rc == ERR_OK) rc = loop_new(&a->lanes[i].loop, seed, e);
         po.on = a->lanes[i].loop;
         po.infer.lane = (uint32_t)i;
+        po.traces = tracer_lane_at(a->endpoints.tracer, (uint32_t)i);
         if (rc == ERR_OK) rc = endpoint_pools_init(&a->lanes[i].pools, &po, e);
         a->loops[i] = a->lanes[i].loop;
         a->lane_count = i + 1;
@@ -286,6 +302,7 @@ void app_free(app *a)
         if (a->lanes[i].loop) loop_flush(a->lanes[i].loop);
     for (size_t i = 0; i < a->lane_count; i++) endpoint_pools_fini(&a->lanes[i].pools);
     server_free(a->server);
+    tracer_free(a->endpoints.tracer);
     for (size_t i = 0; i < a->lane_count; i++) loop_free(a->lanes[i].loop);
     watchdog_free(a->watchdog);
     shm_set_free(a->endpoints.regions);

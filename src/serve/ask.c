@@ -123,7 +123,7 @@ void ask_drop(ask *a)
     a->dropped = true;
     if (!a->request) return;
     infer_cancel(a->request);
-    a->request->request_id = (str){0};   /* it goes with the call */
+    a->request->request_id = a->request->trace_id = (str){0};   /* they go with the call */
 }
 
 /* ---- the message comes ---- */
@@ -201,6 +201,7 @@ static err_code model_start(ask *a, str message)
     if (!a->request) return err_set(&a->failure, ERR_NOMEM, "no memory for the request");
     a->request->on = o->on;
     a->request->request_id = a->what.request_id;
+    a->request->trace_id = a->what.trace_id;
     a->request->deadline_us = a->what.deadline_us;
     a->request->packing = a->what.packing;
     a->request->answered = infer_answered;
@@ -286,4 +287,9 @@ void ask_frame(ask *a, str ret[2])
 str ask_timing(const ask *a, char text[INFER_TIMING_BYTES])
 {
     return a->request && a->what.timed ? infer_timing(a->request, text) : (str){0};
+}
+
+void ask_traced(const ask *a, traced *t)
+{
+    if (a->request) traced_infer(t, a->request);
 }

@@ -30,7 +30,8 @@ typedef struct {
     infer_pool *requests;
     compute *compute;
     loop *on;
-    metrics_loop *counts;               /* of that loop */
+    metrics_loop *counts;               /* of that loop, */
+    tracer_lane *traces;                /* and these; NULL = nothing is traced */
     size_t message_bytes_max, reply_bytes_max;
 } ask_opts;
 
@@ -43,7 +44,7 @@ typedef struct {
     flate_kind packing;                 /* how the answer may be */
     uint64_t deadline_us;               /* 0 = none */
     bool timed;                         /* infer_timing() is wanted of the answer: ask_timing() */
-    str request_id;
+    str request_id, trace_id;
 } ask_what;
 
 struct ask {
@@ -87,6 +88,8 @@ void ask_start(ask *a, const ask_what *what);
 void ask_wait(ask *a);
 /* gRPC's prefix and the answer's message, in two pieces that live until ask_give(). */
 void ask_frame(ask *a, str ret[2]);
+/* What is known of an answered one, by then. */
+void ask_traced(const ask *a, traced *t);
 /* Where the time of an answered one went; empty = no model ran, or it was not wanted. */
 str ask_timing(const ask *a, char text[INFER_TIMING_BYTES]);
 

@@ -111,6 +111,12 @@ static const row rows[] = {
      "text or json"},
     {"log-requests", NULL, BOOL, AT(log_requests), "false", 0, 0, NULL,
      "one line per request: id, status, bytes, time"},
+    {"otlp-endpoint", NULL, TEXT, AT(otlp_endpoint), "", 0, 0, NULL,
+     "OpenTelemetry collector that takes spans over HTTP, http://HOST:4318; also OTEL_EXPORTER_OTLP_ENDPOINT"},
+    {"otlp-service-name", NULL, TEXT, AT(otlp_service_name), "proa", 0, 0, NULL,
+     "service.name of the spans; also OTEL_SERVICE_NAME"},
+    {"trace-sample", NULL, TEXT, AT(trace_sample), "1", 0, 0, NULL,
+     "share of the inferences that are traced, 0 to 1, where the caller's traceparent does not decide"},
     {"metrics-names", NULL, CHOICE, AT(metrics_names), "proa", 0, 0, metrics_name_names,
      "proa, triton (nv_inference_*) or both"},
 };
@@ -354,6 +360,15 @@ static bool is_service_link(const char *value)
 
 err_code conf_env(conf *c, conf_getenv *get, err *e)
 {
+    /* Names that others have given; ours come behind them and win. */
+    static const char *const others[][2] = {{"OTEL_EXPORTER_OTLP_ENDPOINT", "otlp-endpoint"},
+                                            {"OTEL_SERVICE_NAME", "otlp-service-name"}};
+    for (size_t i = 0; i < COUNTOF(others); i++) {
+        const char *value = get(others[i][0]);
+        if (!value || !*value) continue;
+        err_code rc = value_set(c, row_find(str_of(others[i][1])), others[i][0], str_of(value), e);
+        if (rc) return rc;
+    }
     c->source = FROM_ENV;
     for (size_t i = 0; i < COUNTOF(rows); i++) {
         char name[64];
@@ -444,6 +459,9 @@ err_code conf_check(conf *c, err *e)
             if (str_eq(c->models[i].name, c->models[j].name))
                 return err_set(e, ERR_INVALID, "models: duplicate name '" STR_FMT "' for " STR_FMT " and " STR_FMT,
                                STR_ARG(c->models[i].name), STR_ARG(c->models[j].path), STR_ARG(c->models[i].path));
+    if (conf_trace_share(c) < 0)
+        return err_set(e, ERR_INVALID, "trace-sample: expected a number in 0..1, got '" STR_FMT "'",
+                       STR_ARG(c->trace_sample));
     if (c->model_dir.len == 0 && c->model_name.len > 0)
         return err_set(e, ERR_INVALID, "--model-name: expected --model-dir with it, got none");
     if (c->model_count == 0 && c->model_repository.len == 0 && c->model_dir.len == 0)
@@ -455,6 +473,12 @@ err_code conf_check(conf *c, err *e)
         return err_set(e, ERR_INVALID, "replies-bytes-max: expected at least twice reply-bytes-max, %llu, got '%llu'",
                        2ull * c->reply_bytes_max, (unsigned long long)c->replies_bytes_max);
     return cors_init(&(cors){.count = 0}, c->cors_origins, c->cors_credentials, e);
+}
+
+double conf_trace_share(const conf *c)
+{
+    double share;
+    return str_f64(c->trace_sample, &share) && share >= 0 && share <= 1 ? share : -1;
 }
 
 static uint64_t share_of(uint64_t memory_bytes, uint64_t least)

@@ -26,6 +26,7 @@ typedef struct {
     uint64_t header_wait_ms, body_wait_ms, idle_wait_ms, write_wait_ms, drain_notice_ms, drain_wait_ms, log_level,
         log_format, log_requests;
     uint64_t compress_bytes_min, metrics_names;
+    str otlp_endpoint, otlp_service_name, trace_sample;
     uint64_t compute_wait_ms;
     str cors_origins;
     uint64_t cors_credentials;
@@ -58,6 +59,7 @@ err_code conf_flags(conf *c, int argc, char *const *argv, err *e) MUST_USE;
 const char *conf_file_flag(int argc, char *const *argv, conf_getenv *get);
 err_code conf_check(conf *c, err *e) MUST_USE; /* what only the whole can be checked for */
 bool conf_port_given(const conf *c); /* not the default */
+double conf_trace_share(const conf *c); /* trace_sample as a number; < 0 = it is none in 0..1 */
 /* bodies_bytes_max, or what it is by default where memory_bytes may be used; 0 = no limit is known. */
 uint64_t conf_bodies_bytes(const conf *c, uint64_t memory_bytes);
 uint64_t conf_replies_bytes(const conf *c, uint64_t memory_bytes); /* the same of replies_bytes_max */

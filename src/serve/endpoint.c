@@ -110,8 +110,12 @@ static void infer_on(endpoints *s, http_call *call, const http_request *req, con
         metric_request(&pools->counts.unknown, protocol->counted, ERR_NOT_FOUND);
         return;
     }
-    rest_infer(
-        &(rest_opts){.requests = pools->requests, .model = m, .protocol = protocol, .coding = &s->coding}, call, req);
+    rest_infer(&(rest_opts){.requests = pools->requests,
+                            .model = m,
+                            .protocol = protocol,
+                            .traces = pools->traces,
+                            .coding = &s->coding},
+               call, req);
 }
 
 static void v2_infer(endpoints *s, http_call *call, const http_request *req, const route_args *args)
@@ -354,6 +358,15 @@ static void net_numbers(const endpoints *s, metrics_server *ret)
     ret->limits[METRIC_LIMIT_replies] += (int64_t)net.replies_refused;
 }
 
+static void span_numbers(const endpoints *s, metrics_server *ret)
+{
+    tracer_stats spans;
+    tracer_stats_read(s->tracer, &spans);
+    ret->spans[METRIC_SPANS_SENT] = (int64_t)spans.sent;
+    ret->spans[METRIC_SPANS_DROPPED] = (int64_t)spans.dropped;
+    ret->spans[METRIC_SPANS_FAILED] = (int64_t)spans.failed;
+}
+
 static void process_numbers(const endpoints *s, metrics_server *ret)
 {
     proc_usage used = {0};
@@ -408,6 +421,7 @@ static void metrics(endpoints *s, http_call *call, const http_request *req, cons
     }
     numbers.compute_queued = (int64_t)compute_queued(s->pool);
     net_numbers(s, &numbers);
+    span_numbers(s, &numbers);
     process_numbers(s, &numbers);
     loop_numbers(s, &numbers, &unknown);
     buf_init(&out, LARGE_REPLY_MAX);
@@ -429,11 +443,13 @@ err_code endpoint_pools_init(endpoint_pools *p, const endpoint_pools_opts *opts,
     infer_opts io = opts->infer;
     *p = (endpoint_pools){.requests = NULL};
     io.counts = &p->counts;
+    p->traces = opts->traces;
     err_code rc = infer_pool_new(&p->requests, &io, e);
     if (rc) return rc;
     ask_opts ao = {.endpoints = opts->endpoints,
                    .requests = p->requests,
                    .counts = &p->counts,
+                   .traces = opts->traces,
                    .compute = io.compute,
                    .on = opts->on,
                    .message_bytes_max = opts->message_bytes_max,

@@ -9,6 +9,7 @@
 #include "serve/cors.h"
 #include "serve/infer.h"
 #include "serve/repository.h"
+#include "serve/tracer.h"
 
 typedef struct rpc_pool rpc_pool;
 
@@ -17,6 +18,7 @@ typedef struct {
     infer_pool *requests;
     rpc_pool *rpcs;
     metrics_loop counts;
+    tracer_lane *traces; /* NULL = nothing is traced */
 } endpoint_pools;
 
 typedef struct {
@@ -34,6 +36,7 @@ typedef struct {
     size_t loop_count;
     uint64_t start_us; /* since the epoch */
     metrics_names metrics_names;
+    tracer *tracer; /* or NULL */
     _Atomic bool leaving; /* SIGTERM came: not ready */
 } endpoints;
 
@@ -46,6 +49,7 @@ typedef struct {
     endpoints *endpoints; /* borrowed, at its last place */
     loop *on;
     infer_opts infer;
+    tracer_lane *traces; /* of the loop; or NULL */
     size_t message_bytes_max; /* of gRPC */
 } endpoint_pools_opts;
 

@@ -161,7 +161,8 @@ static void count(const infer *r, err_code code)
 static void log_failure(const infer *r)
 {
     char fields[200];
-    snprintf(fields, sizeof fields, "request=" STR_FMT, STR_ARG(r->request_id));
+    snprintf(fields, sizeof fields, "request=" STR_FMT "%s" STR_FMT, STR_ARG(r->request_id),
+             r->trace_id.len ? " trace=" : "", STR_ARG(r->trace_id));
     log_write(LOG_ERROR, fields, "model '" STR_FMT "': %s", STR_ARG(r->model->name), r->failure.text);
 }
 
@@ -360,7 +361,8 @@ infer *infer_take(infer_pool *p, served *of, const infer_protocol *protocol)
         return NULL;
     }
     r->on = NULL;
-    r->request_id = (str){0};
+    r->request_id = r->trace_id = (str){0};
+    r->traced = NULL;
     r->deadline_us = 0;
     r->packing = FLATE_NONE;
     r->pack_bytes_min = 0;

@@ -39,6 +39,7 @@ enum {
 #define INFER_TIMING_HEADER "X-Proa-Timing"   /* a request's, with "1": see infer_timing() */
 
 typedef struct infer infer;
+typedef struct traced traced; /* tracer.h */
 typedef struct infer_pool infer_pool;
 
 typedef struct {
@@ -80,6 +81,8 @@ struct infer {
     /* set by whoever asks, before infer_start() */
     loop *on; /* where that is called, and answered() */
     str request_id; /* for logs; valid until answered() */
+    str trace_id; /* the same; empty = the caller has none */
+    traced *traced; /* the asker's, who ends it; NULL = it is not traced */
     /* On the loop's clock: what has not run by then is dropped, ERR_TIMEOUT; 0 = none.  Reading may make it earlier. */
     uint64_t deadline_us;
     flate_kind packing; /* of the answer, where that makes it smaller, */

@@ -57,6 +57,7 @@ static const char *const limit_names[METRIC_LIMITS] = {
 #undef X
 };
 static const char *const protocol_names[METRIC_PROTOCOLS] = {"v2", "v1", "generate", "grpc", "grpc-stream"};
+static const char *const span_names[METRIC_SPANS] = {"sent", "dropped", "failed"};
 static const char *const type_names[] = {"histogram", "counter", "counter", "gauge", "counter", "gauge"};
 
 static const labels by_none = {.count = 1}, by_http1 = {"protocol=\"http1\"", NULL, NULL, 1},
@@ -65,7 +66,8 @@ static const labels by_none = {.count = 1}, by_http1 = {"protocol=\"http1\"", NU
                     by_http1_class = {"protocol=\"http1\"", "code", class_names, METRIC_CLASSES},
                     by_http2_class = {"protocol=\"http2\"", "code", class_names, METRIC_CLASSES},
                     by_status = {NULL, "code", status_names, METRIC_STATUSES},
-                    by_limit = {NULL, "limit", limit_names, METRIC_LIMITS};
+                    by_limit = {NULL, "limit", limit_names, METRIC_LIMITS},
+                    by_span = {NULL, "result", span_names, METRIC_SPANS};
 
 static const row model_rows[] = {
 #define X(member, type, name, help) {name, help, type, offsetof(metrics_lane, member), NULL},
@@ -364,9 +366,9 @@ static bool shown(metrics_names names, const char *name)
 void metrics_print(buf *out, const metrics_page *page)
 {
     size_t bytes = page->model_count * sizeof(metrics_lane);
-    metrics_lane *sums = bytes ? mem_alloc_raw(bytes) : NULL;
+    metrics_lane *sums = mem_alloc_raw(bytes ? bytes : 1);
     printer p = {.out = out, .page = page, .sums = sums};
-    if (bytes && !sums) {
+    if (!sums) {
         out->full = true;
         return;
     }

@@ -32,6 +32,9 @@ typedef _Atomic int64_t metric_gauge; /* any writer */
 /* By which protocol a request for a model came. */
 typedef enum { METRIC_V2, METRIC_V1, METRIC_GENERATE, METRIC_GRPC, METRIC_STREAM, METRIC_PROTOCOLS } metric_protocol;
 
+/* What became of the spans of a request. */
+typedef enum { METRIC_SPANS_SENT, METRIC_SPANS_DROPPED, METRIC_SPANS_FAILED, METRIC_SPANS } metric_spans;
+
 typedef struct {
     metric_counter of[METRIC_PROTOCOLS][METRIC_CODES];
 } metric_requests;
@@ -129,6 +132,8 @@ typedef struct {
       "Memory for answers that wait for clients, in use or kept.") \
     X(replies_refused, , counter, "proa_http_replies_refused_total", by_none, \
       "Answers cut off for lack of that memory.") \
+    X(spans, [METRIC_SPANS], counter, "proa_trace_requests_total", by_span, \
+      "Traced requests: taken by the collector, dropped as no place was free, failed to be taken.") \
     X(log_dropped, , counter, "proa_log_dropped_total", by_none, \
       "Log lines dropped because standard error took no more.") \
     X(loop_overruns, , counter, "proa_loop_overruns_total", by_none, "Callbacks that held a loop too long.") \

@@ -7,9 +7,9 @@ enum { COLUMNS = 6, CELL_BYTES = 4 * MODEL_TABLE_CELL_MAX + 1, GAP = 2 };
 
 /* Text of at most MODEL_TABLE_CELL_MAX characters; what comes behind them is dropped, and the end says so. */
 typedef struct {
-    char text[CELL_BYTES];
     size_t len, width, cut_at; /* bytes, characters; bytes before the last three characters */
     bool cut;
+    char text[CELL_BYTES];
 } cell;
 
 /* Room for three dots is kept: `cut_at` is where they go when one character too many comes. */

@@ -25,10 +25,13 @@ static void answer(http_call *call, const infer *r)
 static void answered(infer *r)
 {
     http_call *call = r->asker;
+    int status = err_http_status(r->failure.code);
+    traced_infer(r->traced, r);
     if (r->failure.code)
-        http_reply_error(call, err_http_status(r->failure.code), r->failure.text);
+        http_reply_error(call, status, r->failure.text);
     else
         answer(call, r);
+    traced_end(r->traced, false, status, r->failure.code ? r->failure.text : NULL);
     infer_give(r);
 }
 
@@ -53,6 +56,7 @@ static err_code split(infer *r, const http_request *req, size_t *ret_json_bytes,
 void rest_infer(const rest_opts *o, http_call *call, const http_request *req)
 {
     size_t json_bytes = 0;
+    trace_context from;
     infer *r = infer_take(o->requests, o->model, o->protocol);
     if (!r) {
         http_reply_error(call, err_http_status(ERR_NOMEM), "no memory for the request");
@@ -62,6 +66,9 @@ void rest_infer(const rest_opts *o, http_call *call, const http_request *req)
     r->request_id = http_call_request_id(call);
     r->answered = answered;
     r->asker = call;
+    trace_context_read(req->headers, req->header_count, &from);
+    r->trace_id = from.id;
+    r->traced = traced_begin(o->traces, call, req, &from, true);
     coding_wish wish = coding_wanted(o->coding, req);
     r->packing = wish.kind;
     r->pack_bytes_min = wish.bytes_min;

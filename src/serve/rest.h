@@ -7,11 +7,13 @@
 #define SERVE_REST_H
 #include "serve/coding.h"
 #include "serve/infer.h"
+#include "serve/tracer.h"
 
 typedef struct {
     infer_pool *requests;               /* all borrowed; the last two for as long as the server lives */
     served *model;
     const infer_protocol *protocol;
+    tracer_lane *traces; /* of the loop; NULL = nothing is traced */
     const coding *coding;
 } rest_opts;
 

@@ -50,6 +50,8 @@ typedef struct rpc {
     bool entered;                 /* its own code runs: that ends with settle() */
     bool whole;                   /* all messages have come */
     bool begun, blocked;          /* the reply has begun; the client does not take more of it now */
+    traced *traced;               /* NULL = it is not */
+    str trace_id;                 /* for logs */
     bool timed_answer;            /* where the time went is told in the trailers */
     bool strict;                  /* a message that fails ends the stream */
     bool ended;
@@ -143,6 +145,7 @@ static void give(rpc *c)
     loop_timer_cancel(p->opts.on, &c->timer);
     loop_timer_cancel(p->opts.on, &c->turn);
     list_drop(c);
+    traced_end(c->traced, true, err_grpc_status(c->failure.code), c->failure.code ? c->failure.text : NULL);
     if (c->reading) ask_give(c->reading);
     while (c->first) {
         ask *a = c->first;
@@ -235,6 +238,7 @@ static void reply_whole(rpc *c)
     str frame[2];
     http_header fields[2];
     ask_frame(c->first, frame);
+    ask_traced(c->first, c->traced);
     trailers_make(&t, c->pool, &none);
     str timing = ask_timing(c->first, t.timing);
     if (timing.len) t.fields[t.count++] = (http_header){STR("server-timing"), timing};
@@ -300,6 +304,7 @@ static void send_first(rpc *c)
     } else {
         fail(c, &a->failure);
     }
+    ask_traced(a, c->traced);
     c->first = a->next;
     if (!c->first) c->last = NULL;
     c->under_way--;
@@ -455,6 +460,7 @@ static void ask_go(rpc *c, ask *a)
                      .packing = c->packing,
                      .deadline_us = c->deadline_us,
                      .timed = c->timed_answer,
+                     .trace_id = c->trace_id,
                      .request_id = http_call_request_id(c->call)};
     a->of = c;
     a->done = ask_done;
@@ -571,6 +577,17 @@ static const rpc_method *method_find(str path)
     return NULL;
 }
 
+/* What a caller traces is traced; by itself only what runs a model. */
+static void trace_begin(rpc *c, const http_request *req)
+{
+    trace_context from;
+    const rpc_method *m = method_find(req->path);
+    trace_context_read(req->headers, req->header_count, &from);
+    c->trace_id = from.id;
+    c->traced = traced_begin(c->pool->opts.traces, c->call, req, &from,
+                             m && (m->kind == RPC_INFER || m->kind == RPC_INFER_STREAM));
+}
+
 static err_code head_read(rpc *c, const http_request *req, err *e)
 {
     str encoding = http_header_get(req, "grpc-encoding"), timeout = http_header_get(req, "grpc-timeout");
@@ -605,8 +622,10 @@ void rpc_start(rpc_pool *p, http_call *call, const http_request *req)
     }
     c->pool = p;
     c->call = call;
+    trace_begin(c, req);
     if (head_read(c, req, &e)) {
         reply_failed(p, call, &e);
+        c->failure = e;
         give(c);
         return;
     }
