@@ -18,9 +18,12 @@ Reading = collections.namedtuple("Reading", "rss_kb descriptors threads")
 class Server:
     """The digits model, served on a free port. Raises ValueError when it does not start."""
 
+    alive = []
+
     def __init__(self, proa, *flags):
         self.process = subprocess.Popen([proa, "serve", f"digits={EXAMPLES / 'digits.onnx'}", "--queue-max", str(QUEUE_MAX), *flags],
                                         stdout=subprocess.PIPE, text=True, start_new_session=True)
+        Server.alive.append(self)
         ready = select.select([self.process.stdout], [], [], START_S_MAX)[0]
         line = self.process.stdout.readline() if ready else ""
         if not line.startswith("listening on http"):
@@ -113,10 +116,10 @@ def run(pipe, work, args):
         pipe.send(f"{type(e).__name__}: {e}")
 
 
-def crowd(work, jobs, at_half=None):
+def crowd(work, jobs, progress=None, events=()):
     """work(*job) of every job in a process of its own; the sum of the Counters that they return. A text instead of one is an
-    error: ValueError. at_half = (progress, goal, call): the call is made here once the Value says so much, at the end at the latest."""
-    ends = []
+    error: ValueError. events = (goal, call), goals ascending: the call is made here once progress.value says so much, or at the end."""
+    ends, events = [], list(events)
     for job in jobs:
         ours, theirs = multiprocessing.Pipe(False)
         p = multiprocessing.Process(target=run, args=(theirs, work, job))
@@ -126,19 +129,18 @@ def crowd(work, jobs, at_half=None):
     results = []
     for p, ours in ends:
         while not ours.poll(0.1):
-            if at_half and at_half[0].value >= at_half[1]:
-                at_half[2]()
-                at_half = None
+            if events and progress.value >= events[0][0]:
+                events.pop(0)[1]()
         try:
             results.append(ours.recv())
         except EOFError:
             results.append("a client process died")
         p.join()
-    if at_half:
-        at_half[2]()
     for x in results:
         if isinstance(x, str):
             raise ValueError(x)
+    for _, call in events:
+        call()
     return sum(results, collections.Counter())
 
 
@@ -155,16 +157,14 @@ def arguments(text, requests):
 
 
 def run_soak(name, soak, a):
-    """soak(a, server) returns what was wrong: texts. Exits."""
-    server, began = None, time.monotonic()
+    """soak(a) returns what was wrong: texts. Exits."""
+    began = time.monotonic()
     try:
-        server = Server(a.proa, "--port", "0")
-        problems = soak(a, server)
-        problems += server.stop()
+        problems = soak(a)
     except ValueError as e:
         problems = [str(e)]
     finally:
-        if server:
+        for server in Server.alive:
             server.kill()
     for p in problems:
         print(f"{name}: {p}", file=sys.stderr)

@@ -10,7 +10,7 @@ missing, or when the server died. Python's standard library only. --no-memory: R
 own memory grows with what it has seen.
 """
 import collections, random
-from served import ROUNDS, WARM_SHARE, Growth, arguments, crowd, run_soak
+from served import ROUNDS, WARM_SHARE, Growth, Server, arguments, crowd, run_soak
 from talk import Http1Talk, Link, asks
 
 BAD_SHARE, REFUSED_SHARE = 0.33, 0.02
@@ -48,7 +48,8 @@ def client(address, quota, seed, known):
     return tally
 
 
-def soak(a, server):
+def soak(a):
+    server = Server(a.proa, "--port", "0")
     known, tally = asks(server.address), collections.Counter()
 
     def round_of(total, name):
@@ -58,7 +59,7 @@ def soak(a, server):
     for k in range(ROUNDS):
         round_of((a.requests - int(a.requests * WARM_SHARE)) // ROUNDS, k)
         growth.tell(k, tally)
-    return growth.judge(not a.no_memory)
+    return growth.judge(not a.no_memory) + server.stop()
 
 
 if __name__ == "__main__":

@@ -19,9 +19,10 @@ class Wrong(ValueError):
 # ---- connections -------------------------------------------------------------------------------------------------
 
 class Link:
-    """A socket, perhaps under TLS. A server that has gone shows as the end of the stream, however it went."""
+    """A socket, under TLS when `wrap` makes it one. A server that has gone shows as the end of the stream, however it went."""
 
-    def __init__(self, address, tls=None, receive_bytes=None):
+    def __init__(self, address, wrap=None, receive_bytes=None):
+        self.mute = False           # what is said from now on is dropped: it would come in the middle of something
         s = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
         try:
             s.settimeout(IO_S_MAX)
@@ -29,12 +30,14 @@ class Link:
                 s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
             s.connect(address)
             s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self.s = tls.wrap_socket(s) if tls else s
+            self.s = wrap(s) if wrap else s
         except BaseException:
             s.close()
             raise
 
     def send(self, data):
+        if self.mute:
+            return
         try:
             self.s.sendall(data)
         except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
@@ -47,8 +50,17 @@ class Link:
             return b""
 
     def half_close(self):
+        """No more will come, but more is read. Under TLS without a goodbye: Python's would throw away what comes before the server's."""
+        self.mute = True
         try:
-            self.s.shutdown(socket.SHUT_WR)
+            socket.socket.shutdown(self.s, socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def send_raw(self, data):
+        """Past TLS."""
+        try:
+            socket.socket.send(self.s, data)
         except OSError:
             pass
 
@@ -161,7 +173,7 @@ class Talk:
 
     def __init__(self, link):
         self.link, self.rest = link, b""
-        self.sent = self.answered = self.lost = self.vanished = 0
+        self.sent = self.answered = self.lost = self.vanished = self.idle = 0
         self.refused, self.wrong = [], []
         self.leaving = self.over = False        # the server takes no more requests; has ended the connection
 
@@ -174,16 +186,16 @@ class Talk:
             if data:
                 self.take(data)
         except (TimeoutError, Wrong) as e:
-            self.wrong.append(f"{self.name}: {type(e).__name__}: {e}")
+            self.wrong.append(f"{type(e).__name__}: {e}")
             data = b""
         if not data:
             self.over = self.leaving = True
             self.settle()
         return bool(data)
 
-    def finish(self):
-        """All answers that are due."""
-        while self.due and self.take_some():
+    def finish(self, left=0):
+        """All answers that are due, or all but `left`."""
+        while len(self.due) > left and self.take_some():
             pass
 
     def wait_for_end(self):
@@ -201,16 +213,16 @@ class Http1Talk(Talk):
     """Pipelined requests, answered in their order. Cleanly refused are those that were sent behind one whose answer said
     `Connection: close`; and a whole batch on a connection that was idle before, when it ended in order and without one byte of
     an answer: the server closed it before it saw them (RFC 9112 9.5). The latter are `idle`."""
-    name, batch_max = "REST over HTTP/1", 40
+    name, alpn, batch_max = "REST over HTTP/1", "http/1.1", 40
 
     def __init__(self, link):
         super().__init__(link)
-        self.due, self.closing, self.idle, self.fresh = collections.deque(), False, 0, False
+        self.due, self.closing, self.fresh = collections.deque(), False, False
 
     def bytes_of(self, asks, r=None):
+        self.fresh = not self.due
         self.due.extend(asks)
         self.sent += len(asks)
-        self.fresh = True
         if r and r.random() < 0.08:
             return b"".join(a.http1_chunked for a in asks)
         return b"".join(a.http1 for a in asks)
@@ -278,7 +290,7 @@ def initial_window(n):
 class Http2Talk(Talk):
     """Streams. Cleanly refused are those beyond the last that GOAWAY with NO_ERROR names, and those that REFUSED_STREAM resets.
     `table` = let the server compress headers by a table: then trailers cannot be compared byte by byte, and are not."""
-    batch_max = 80
+    alpn, batch_max = "h2", 80
 
     def __init__(self, link, table=False):
         super().__init__(link)
