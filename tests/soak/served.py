@@ -81,8 +81,8 @@ class Growth:
     def tell(self, k, tally):
         """Reads behind round k, and prints."""
         self.all.append(self.server.at_rest())
-        print(f"[{'#' * (k + 1)}{'.' * (ROUNDS - k - 1)}] {tally['sent']} sent, {tally['answered']} answered, RSS {self.grown(0)[-1]:+} kB, "
-              f"descriptors {self.grown(1)[-1]:+}, threads {self.grown(2)[-1]:+}", flush=True)
+        print(f"[{'#' * (k + 1)}{'.' * (ROUNDS - k - 1)}] {tally['sent']} sent, {tally['answered']} answered, "
+              f"RSS {self.grown(0)[-1]:+} kB, descriptors {self.grown(1)[-1]:+}, threads {self.grown(2)[-1]:+}", flush=True)
 
     def grown(self, field):
         return [r[field] - self.all[0][field] for r in self.all[1:]]

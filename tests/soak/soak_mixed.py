@@ -300,7 +300,8 @@ def soak(a):
     s.plain_round("warm")
     growths = [s.rounds("first server", 0)]
     refused = s.round_of("hand-overs", s.hand_over, HAND_OVERS)
-    print(f"{HAND_OVERS} hand-overs: {refused} requests refused, {s.tally['idle']} of them on closed idle connections; sent again", flush=True)
+    print(f"{HAND_OVERS} hand-overs: {refused} requests refused, {s.tally['idle']} of them on connections closed while idle; sent again",
+          flush=True)
     growths.append(s.rounds("second server", ROUNDS // 2))
     problems = s.figures(time.monotonic() - began)
     problems += [p for g in growths for p in g.judge(not a.no_memory)]
