@@ -581,10 +581,13 @@ static void no_memory_is_a_status_or_the_end_of_a_connection(void)
             grpc_rig_message(&g, c, i < 2 ? request("m", "a", 1) : STR("\x3a\x01*"), false, true);
             CHECK(buf_room(&c->in, 20000) && buf_room(&g.out, 20000));
             mem_fault_after(n);
-            for (int k = 0; k < 20 && !c->closed && !g.rig.closed && !(i == 3 && c->in.len); k++) grpc_rig_turn(&g, 1);
+            bool ended = false;
+            for (int k = 0; k < 20000 && !ended; k++) {
+                grpc_rig_turn(&g, 1);
+                ended = c->closed || g.rig.closed || (i == 3 && c->in.len);
+            }
             more = mem_fault_fired();
             mem_fault_after(-1);
-            bool ended = c->closed || g.rig.closed || (i == 3 && c->in.len);
             CHECK(ended);
             if (!more) CHECK(str_is(str_of(c->status), i == 3 ? "" : "0"));
             grpc_rig_stop(&g);
