@@ -13,6 +13,8 @@
     /* code             http  grpc  k8s reason */                \
     X(ERR_OK,            200,    0, "Success")                   \
     X(ERR_INVALID,       400,    3, "BadRequest")                \
+    X(ERR_UNAUTHENTICATED, 401, 16, "Unauthorized")              \
+    X(ERR_FORBIDDEN,     403,    7, "Forbidden")                 \
     X(ERR_NOT_FOUND,     404,    5, "NotFound")                  \
     X(ERR_TIMEOUT,       504,    4, "Timeout")                   \
     X(ERR_CONFLICT,      409,   10, "Conflict")                  \

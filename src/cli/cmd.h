@@ -26,5 +26,6 @@ int cmd_infer(int argc, char **argv);
 int cmd_model_run(int argc, char **argv);
 int cmd_model_bench(int argc, char **argv);
 int cmd_model_inspect(int argc, char **argv);
+int cmd_key(int argc, char **argv);
 
 #endif

@@ -16,7 +16,13 @@ typedef struct {
     uint64_t fd_count, fd_count_max;
 } proc_usage;
 
-enum { PROC_SIGNAL_INT = 2, PROC_SIGNAL_PIPE = 13, PROC_SIGNAL_TERM = 15 };   /* the numbers of every Linux */
+enum {   /* the numbers of every Linux */
+    PROC_SIGNAL_HUP = 1,
+    PROC_SIGNAL_INT = 2,
+    PROC_SIGNAL_PIPE = 13,
+    PROC_SIGNAL_TERM = 15,
+    PROC_SIGNAL_WINCH = 28   /* the terminal's window has another size */
+};
 
 /* Blocks the signals in this thread and those it starts later, so that they arrive only at ret_fd, which a
  * loop watches.  Call it before the first thread is made. */

@@ -132,6 +132,18 @@ static void leave(app *a, int number)
     if (loop_timer_set(a->loops[0], &a->notice, loop_now_us(a->loops[0]) + wait_us, &e)) notice_over(&a->notice);
 }
 
+/* Some milliseconds of loop 0, which is rare enough. */
+static void renew_keys(app *a)
+{
+    const char *path = a->conf->api_keys.p;
+    err e;
+    if (a->conf->api_keys.len == 0) return;
+    if (guard_renew(&a->endpoints.guard, path, a->loops, a->lane_count, &e))
+        log_write(LOG_ERROR, NULL, "SIGHUP: the old keys stay: %s", e.text);
+    else
+        log_write(LOG_INFO, NULL, "SIGHUP: read %s again", path);
+}
+
 static void on_signal(loop_fd *f, uint32_t events)
 {
     (void)events;
@@ -139,6 +151,12 @@ static void on_signal(loop_fd *f, uint32_t events)
     int number;
     while ((number = proc_signal_next(f->fd)) != 0) {
         if (number == PROC_SIGNAL_PIPE) continue;
+        if (number == PROC_SIGNAL_HUP) {
+            service_reloading(a->by);
+            renew_keys(a);
+            service_ready(a->by, NULL);
+            continue;
+        }
         if (a->leaving) {
             log_write(LOG_WARN, NULL, "second signal %d: leaving without waiting for requests", number);
             drained(a);
@@ -242,7 +260,7 @@ static err_code heir_open(app *a, err *e)
 err_code app_new(app **ret, const conf *c, const service *by, err *e)
 {
     /* PIPE: whoever read our log went away; that is no reason to die. */
-    static const int numbers[] = {PROC_SIGNAL_TERM, PROC_SIGNAL_INT, PROC_SIGNAL_PIPE};
+    static const int numbers[] = {PROC_SIGNAL_TERM, PROC_SIGNAL_INT, PROC_SIGNAL_PIPE, PROC_SIGNAL_HUP};
     uint64_t fds;
     CLEANUP(app) app *a = mem_new0(app, 1);
     if (!a) return err_set(e, ERR_NOMEM, "server: no memory");
@@ -253,6 +271,8 @@ err_code app_new(app **ret, const conf *c, const service *by, err *e)
     if (rc == ERR_OK) rc = proc_fds_raise(&fds, e);
     if (rc == ERR_OK) rc = compute_new(&a->pool, (uint32_t)c->threads, e);
     if (rc == ERR_OK) rc = cors_init(&a->endpoints.cors, c->cors_origins, c->cors_credentials, e);
+    a->endpoints.guard.metrics_open = c->metrics_open;
+    if (rc == ERR_OK && c->api_keys.len) rc = guard_open(&a->endpoints.guard, c->api_keys.p, e);
     if (rc == ERR_OK) rc = shm_set_new(&a->endpoints.regions, e);
     if (rc == ERR_OK) rc = lanes_new(a, e);
     if (rc == ERR_OK) rc = watchdog_new(&a->watchdog, by, a->loops, a->lane_count, e);
@@ -305,6 +325,7 @@ void app_free(app *a)
     tracer_free(a->endpoints.tracer);
     for (size_t i = 0; i < a->lane_count; i++) loop_free(a->lanes[i].loop);
     watchdog_free(a->watchdog);
+    guard_close(&a->endpoints.guard);
     shm_set_free(a->endpoints.regions);
     repository_free(a->endpoints.models);
     if (a->signals.fd != SIGNALS_NONE) proc_signals_close(a->signals.fd);

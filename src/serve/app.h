@@ -1,7 +1,7 @@
 /* app.h - the model server: models, loops, listeners and what answers each path.
  *
  *   new    opens the listeners, then the models: a wrong flag, port or model fails here and nothing has started
- *   run    serves until SIGTERM or SIGINT, then drains:
+ *   run    serves until SIGTERM or SIGINT, then drains (SIGHUP: the API keys are read again):
  *            readiness turns 503 --drain notice--> no new connections --all answered or drain wait over--> returns
  * The thread that calls run() is loop 0.  The service manager hears of each step. */
 #ifndef SERVE_APP_H

@@ -185,14 +185,15 @@ static void infer_answered(infer *r)
     end(a);
 }
 
-static err_code model_start(ask *a, str message)
+static err_code model_start(ask *a, const rpc_request *request)
 {
     const ask_opts *o = &a->pool->opts;
     v2_pb_target t;
     served *m;
-    err_code rc = v2_pb_target_read(message, &t, &a->failure);
+    err_code rc = v2_pb_target_read(request->bytes, &t, &a->failure);
     if (rc == ERR_OK) a->id = t.id;
-    if (rc == ERR_OK) rc = repository_find(o->endpoints->models, t.name, t.version, &m, &a->failure);
+    const model_id id = {t.name, t.version};
+    if (rc == ERR_OK) rc = endpoints_find(o->endpoints, request->who, &id, &m, &a->failure);
     if (rc) {
         metric_request(&o->counts->unknown, a->what.protocol->counted, rc);
         return rc;
@@ -206,7 +207,7 @@ static err_code model_start(ask *a, str message)
     a->request->packing = a->what.packing;
     a->request->answered = infer_answered;
     a->request->asker = a;
-    infer_start(a->request, message, t.read_bytes);
+    infer_start(a->request, request->bytes, t.read_bytes);
     return ERR_OK;
 }
 
@@ -214,12 +215,15 @@ static err_code model_start(ask *a, str message)
 static void message_answer(ask *a, str message)
 {
     static const uint8_t room[GRPC_PREFIX_BYTES];
-    if (!a->what.answer) {
-        if (model_start(a, message)) end(a);
+    rpc_request request = {.bytes = message};
+    err_code rc = guard_who(&a->pool->opts.endpoints->guard, &a->what.pass, &request.who, &a->failure);
+    if (rc == ERR_OK && !a->what.answer) rc = model_start(a, &request);
+    if (rc || !a->what.answer) {
+        if (rc) end(a);
         return;
     }
     buf_put(&a->reply, room, sizeof room);
-    err_code rc = a->what.answer(a->pool->opts.endpoints, message, &a->reply, &a->failure);
+    rc = a->what.answer(a->pool->opts.endpoints, request, &a->reply, &a->failure);
     if (rc == ERR_NOT_FOUND && a->what.not_found_too) rc = ERR_OK;
     if (rc == ERR_OK) rc = buf_check(&a->reply, "answer", &a->failure);
     a->failure.code = rc;

@@ -22,8 +22,13 @@ enum {
 typedef struct ask ask;
 typedef struct ask_pool ask_pool;
 
+typedef struct {
+    str bytes;
+    const api_key *who;                     /* asks; NULL = may do everything */
+} rpc_request;
+
 /* Answers a message on the loop: appends to reply. */
-typedef err_code rpc_answer(endpoints *s, str request, buf *reply, err *e);
+typedef err_code rpc_answer(endpoints *s, rpc_request request, buf *reply, err *e);
 
 typedef struct {
     endpoints *endpoints;               /* all borrowed */
@@ -45,6 +50,7 @@ typedef struct {
     uint64_t deadline_us;               /* 0 = none */
     bool timed;                         /* infer_timing() is wanted of the answer: ask_timing() */
     str request_id, trace_id;
+    guard_pass pass;                    /* whoever asks, checked with each message */
 } ask_what;
 
 struct ask {

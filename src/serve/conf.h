@@ -28,7 +28,8 @@ typedef struct {
     uint64_t compress_bytes_min, metrics_names;
     str otlp_endpoint, otlp_service_name, trace_sample;
     uint64_t compute_wait_ms;
-    str cors_origins;
+    str cors_origins, api_keys;
+    uint64_t metrics_open;
     uint64_t cors_credentials;
     uint64_t replies_bytes_max;
     /* models named as NAME=PATH, in order */

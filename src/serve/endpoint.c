@@ -67,7 +67,11 @@ typedef void answer(endpoints *s, http_call *call, const http_request *req, cons
     X("GET", "/readyz", readyz) \
     X("GET", "/metrics", metrics)
 
-enum { SMALL_REPLY_MAX = 1 << 20, LARGE_REPLY_MAX = 64 << 20 };
+enum {
+    SMALL_REPLY_MAX = 1 << 20,
+    LARGE_REPLY_MAX = 64 << 20,
+    UNKNOWN_BODY_BYTES_MAX = 64 << 10   /* of one whose key is not known: more ends its connection */
+};
 
 static void reply_buf(http_call *call, int status, buf *out)
 {
@@ -97,7 +101,7 @@ static served *find(endpoints *s, http_call *call, const route_args *args)
 {
     served *m = NULL;
     err e = {0};
-    if (repository_find(s->models, args->model, args->version, &m, &e)) reply_err(call, &e);
+    if (endpoints_find(s, args->who, &(model_id){args->model, args->version}, &m, &e)) reply_err(call, &e);
     return m;
 }
 
@@ -170,23 +174,25 @@ static void v2_server(endpoints *s, http_call *call, const http_request *req, co
     reply_buf(call, 200, &out);
 }
 
-static void names_put(endpoints *s, buf *out)
+static void names_put(endpoints *s, const api_key *who, buf *out)
 {
+    size_t count = 0;
     buf_put_z(out, "{\"models\":[");
     for (size_t i = 0; i < repository_count(s->models); i++) {
-        if (i) buf_put_byte(out, ',');
-        json_text_put(out, repository_at(s->models, i)->name);
+        str name = repository_at(s->models, i)->name;
+        if (!guard_sees(who, name)) continue;
+        if (count++) buf_put_byte(out, ',');
+        json_text_put(out, name);
     }
     buf_put_z(out, "]}");
 }
 
 static void v2_models(endpoints *s, http_call *call, const http_request *req, const route_args *args)
 {
-    (void)args;
     err e;
     buf out;
     buf_init(&out, SMALL_REPLY_MAX);
-    names_put(s, &out);
+    names_put(s, args->who, &out);
     if (buf_check(&out, "models", &e) == ERR_OK) {
         coding_reply(&s->coding, call, req, STR("application/json"), &out);
         return;
@@ -399,15 +405,13 @@ static void loop_numbers(const endpoints *s, metrics_server *ret, metric_request
 
 static void metrics(endpoints *s, http_call *call, const http_request *req, const route_args *args)
 {
-    (void)args;
     metrics_server numbers = {.build = 1, .log_dropped = (int64_t)log_writer_dropped()};
     metric_requests unknown = {.of = {{0}}};
     buf out;
-    size_t count = repository_count(s->models);
-    metrics_labelled *models = mem_new0(metrics_labelled, count);
+    size_t count = 0;
+    metrics_labelled *models = mem_new0(metrics_labelled, repository_count(s->models));
     metrics_page page = {.server = &numbers,
                          .models = models,
-                         .model_count = count,
                          .unknown = &unknown,
                          .names = s->metrics_names,
                          .open = metrics_open_wanted(http_header_get(req, "Accept"))};
@@ -415,10 +419,11 @@ static void metrics(endpoints *s, http_call *call, const http_request *req, cons
         http_reply_error(call, 503, "no memory for the metrics");
         return;
     }
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < repository_count(s->models); i++) {
         const served *m = repository_at(s->models, i);
-        models[i] = (metrics_labelled){m->name, m->version, &m->metrics};
+        if (guard_sees(args->who, m->name)) models[count++] = (metrics_labelled){m->name, m->version, &m->metrics};
     }
+    page.model_count = count;
     numbers.compute_queued = (int64_t)compute_queued(s->pool);
     net_numbers(s, &numbers);
     span_numbers(s, &numbers);
@@ -434,6 +439,12 @@ static void metrics(endpoints *s, http_call *call, const http_request *req, cons
     }
     reply_err(call, &e);
     buf_fini(&out);
+}
+
+err_code endpoints_find(endpoints *s, const api_key *who, const model_id *id, served **ret, err *e)
+{
+    err_code rc = guard_model(who, id->name, e);
+    return rc ? rc : repository_find(s->models, id->name, id->version, ret, e);
 }
 
 void endpoints_leave(endpoints *s) { atomic_store(&s->leaving, true); }
@@ -466,10 +477,35 @@ void endpoint_pools_fini(endpoint_pools *p)
 void endpoint_pools_leave(endpoint_pools *p) { rpc_pool_leave(p->rpcs); }
 void endpoint_pools_drain(endpoint_pools *p) { rpc_pool_drain(p->rpcs); }
 
-bool endpoints_begin(void *ctx, const http_request *req)
+/* Of a request whose body is yet to come, and large: is it refused in any case?  Then its body is not wanted. */
+static bool is_unwelcome(const endpoints *s, const http_request *req)
 {
-    (void)ctx;
-    return rpc_is(req);
+    const api_key *who;
+    uint64_t bytes;
+    err e;
+    if (!guard_is_on(&s->guard) || !str_is(req->method, "POST")) return false;
+    if (str_u64(http_header_get(req, "Content-Length"), &bytes) && bytes <= UNKNOWN_BODY_BYTES_MAX) return false;
+    return guard_check(&s->guard, req, &who, &e) != ERR_OK;
+}
+
+bool endpoints_begin(void *ctx, const http_request *req) { return rpc_is(req) || is_unwelcome(ctx, req); }
+
+static bool is_open(const endpoints *s, answer *a)
+{
+    return a == alive || a == healthz || a == readyz || a == v2_live || a == v2_ready ||
+           (a == metrics && s->guard.metrics_open);
+}
+
+/* Whose key it is; answers what has none, or one that is not for this model. */
+static bool is_let_in(endpoints *s, http_call *call, const http_request *req, route_args *args)
+{
+    err e;
+    err_code rc = guard_check(&s->guard, req, &args->who, &e);
+    if (rc == ERR_OK && http_call_in_parts(call))   /* the key came to be known behind endpoints_begin() */
+        rc = err_set(&e, ERR_UNAVAILABLE, "keys have changed: try again");
+    if (rc == ERR_OK && args->model.len) rc = guard_model(args->who, args->model, &e);
+    if (rc) guard_refuse(call, &e);
+    return rc == ERR_OK;
 }
 
 static void unpacked(void *ctx, http_call *call, const http_request *req);
@@ -490,12 +526,15 @@ static void dispatch(endpoints *s, http_call *call, const http_request *req, boo
     char allow[64];
     bool head = str_is(req->method, "HEAD");
     int i = route_find(rows, COUNTOF(rows), head ? STR("GET") : req->method, req->path, &args, allow);
+    if (i == ROUTE_BAD_METHOD && cors_is_preflight(&s->cors, req)) {
+        cors_preflight(&s->cors, call, req, allow);
+        return;
+    }
+    if (!(i >= 0 && is_open(s, answers[i])) && !is_let_in(s, call, req, &args)) return;
     if (i >= 0 && packed) {
         coding_unpack(&s->coding, call, req, unpacked, s);
     } else if (i >= 0) {
         answers[i](s, call, req, &args);
-    } else if (i == ROUTE_BAD_METHOD && cors_is_preflight(&s->cors, req)) {
-        cors_preflight(&s->cors, call, req, allow);
     } else if (i == ROUTE_BAD_METHOD) {
         http_header h = {STR("Allow"), str_of(allow)};
         http_reply(call, &(http_response){.status = 405,

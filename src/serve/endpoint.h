@@ -7,6 +7,7 @@
 #include "net/server.h"
 #include "serve/coding.h"
 #include "serve/cors.h"
+#include "serve/guard.h"
 #include "serve/infer.h"
 #include "serve/repository.h"
 #include "serve/tracer.h"
@@ -31,6 +32,7 @@ typedef struct {
     server *server;
     coding coding;
     cors cors;
+    guard guard;
     const compute *pool;
     loop **loops;
     size_t loop_count;
@@ -44,6 +46,12 @@ http_handler endpoints_handle; /* ctx = endpoints, here and in the next */
 http_begin endpoints_begin; /* gRPC's bodies come in parts */
 void endpoints_leave(endpoints *s);
 bool endpoints_ready(const endpoints *s);
+
+typedef struct {
+    str name, version;
+} model_id;
+/* The model, if whoever asks may use it. */
+err_code endpoints_find(endpoints *s, const api_key *who, const model_id *id, served **ret, err *e) MUST_USE;
 
 typedef struct {
     endpoints *endpoints; /* borrowed, at its last place */

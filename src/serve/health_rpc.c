@@ -12,12 +12,12 @@ static bool is_service(str name)
     return false;
 }
 
-err_code health_rpc_check(endpoints *s, str request, buf *reply, err *e)
+err_code health_rpc_check(endpoints *s, rpc_request request, buf *reply, err *e)
 {
     pb_fields q;
     served *m;
     err ignored;
-    pb_fields_read(&q, request);
+    pb_fields_read(&q, request.bytes);
     str name = pb_fields_text(&q, 1);
     err_code rc = pb_fields_check(&q, "HealthCheckRequest", e);
     if (rc) return rc;

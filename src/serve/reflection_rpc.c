@@ -66,18 +66,18 @@ static void services_put(buf *reply)
     pb_close(reply, opened);
 }
 
-err_code reflection_rpc_info(endpoints *s, str request, buf *reply, err *e)
+err_code reflection_rpc_info(endpoints *s, rpc_request request, buf *reply, err *e)
 {
     (void)s;
     pb_fields q;
-    pb_fields_read(&q, request);
+    pb_fields_read(&q, request.bytes);
     str host = pb_fields_text(&q, ASK_HOST), file = pb_fields_text(&q, ASK_FILE);
     str symbol = pb_fields_text(&q, ASK_SYMBOL), type = pb_fields_text(&q, ASK_EXTENSIONS_OF);
     (void)pb_fields_bytes(&q, ASK_EXTENSION);
     err_code rc = pb_fields_check(&q, "ServerReflectionRequest", e);
     if (rc) return rc;
     if (host.len) pb_put_str(reply, GIVE_HOST, host);
-    pb_put_bytes(reply, GIVE_REQUEST, request.p, request.len);
+    pb_put_bytes(reply, GIVE_REQUEST, request.bytes.p, request.bytes.len);
     if (pb_fields_has(&q, ASK_FILE)) file_named(reply, file);
     else if (pb_fields_has(&q, ASK_SYMBOL)) file_of_symbol(reply, symbol);
     else if (pb_fields_has(&q, ASK_EXTENSIONS_OF)) error_put(reply, "extensions of type", type);

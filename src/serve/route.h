@@ -8,8 +8,11 @@
 #include "base/err.h"
 #include "base/str.h"
 
+typedef struct api_key api_key;
+
 typedef struct {
     str model, version, region; /* "" = not captured */
+    const api_key *who; /* not of the path: whose key it is, for whoever answers; NULL = may do everything */
 } route_args;
 
 typedef struct {

@@ -43,6 +43,7 @@ typedef struct rpc {
     uint32_t under_way, messages;
     buf rest;                     /* came while RPC_ASKS_MAX were under way; read up to rest_at */
     size_t rest_at;
+    guard_pass pass;
     uint64_t deadline_us;         /* 0 = none */
     uint64_t moved_us;            /* when something came or went last */
     loop_timer timer, turn;       /* for the deadline; to go on with the rest when the others have had their turn */
@@ -461,7 +462,8 @@ static void ask_go(rpc *c, ask *a)
                      .deadline_us = c->deadline_us,
                      .timed = c->timed_answer,
                      .trace_id = c->trace_id,
-                     .request_id = http_call_request_id(c->call)};
+                     .request_id = http_call_request_id(c->call),
+                     .pass = c->pass};
     a->of = c;
     a->done = ask_done;
     a->next = NULL;
@@ -588,11 +590,22 @@ static void trace_begin(rpc *c, const http_request *req)
                              m && (m->kind == RPC_INFER || m->kind == RPC_INFER_STREAM));
 }
 
+/* Health is for all. */
+static err_code pass_read(rpc *c, const http_request *req, err *e)
+{
+    rpc_answer *answer = c->method ? c->method->answer : NULL;
+    c->pass = (guard_pass){.anyone = true};
+    if (answer == health_rpc_check || answer == v2_rpc_server_live || answer == v2_rpc_server_ready) return ERR_OK;
+    return guard_admit(&c->pool->opts.endpoints->guard, req, &c->pass, e);
+}
+
 static err_code head_read(rpc *c, const http_request *req, err *e)
 {
     str encoding = http_header_get(req, "grpc-encoding"), timeout = http_header_get(req, "grpc-timeout");
     uint64_t us = 0;
     c->method = method_find(req->path);
+    err_code rc = pass_read(c, req, e);
+    if (rc) return rc;
     if (!c->method) return err_set(e, ERR_UNSUPPORTED, "unknown method " STR_FMT, STR_ARG(req->path));
     c->packed = flate_named(encoding);
     if (c->packed == FLATE_KINDS)
@@ -603,7 +616,7 @@ static err_code head_read(rpc *c, const http_request *req, err *e)
     c->timed_answer = str_is(http_header_get(req, INFER_TIMING_HEADER), "1");
     c->strict = str_is_nocase(http_header_get(req, "triton_grpc_error"), "true");
     if (timeout.len) {
-        err_code rc = grpc_timeout_parse(timeout, &us, e);
+        rc = grpc_timeout_parse(timeout, &us, e);
         if (rc) return rc;
         c->deadline_us = http_call_since_us(c->call) + us;
         if (loop_now_us(c->pool->opts.on) >= c->deadline_us) return err_set(e, ERR_TIMEOUT, "the deadline passed");

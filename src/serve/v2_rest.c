@@ -27,9 +27,12 @@ err_code v2_rest_statistics(endpoints *s, const route_args *args, str body, buf 
     if (rc) return rc;
     buf_put_z(reply, "{\"model_stats\":[");
     if (m) statistic_print(reply, m);
+    size_t count = 0;
     for (size_t i = 0; !m && i < repository_count(s->models); i++) {
-        if (i) buf_put_byte(reply, ',');
-        statistic_print(reply, repository_at(s->models, i));
+        served *each = repository_at(s->models, i);
+        if (!guard_sees(args->who, each->name)) continue;
+        if (count++) buf_put_byte(reply, ',');
+        statistic_print(reply, each);
     }
     buf_put_z(reply, "]}");
     return ERR_OK;
@@ -61,14 +64,15 @@ static err_code index_read(str body, bool *ret, err *e)
 
 err_code v2_rest_index(endpoints *s, const route_args *args, str body, buf *reply, err *e)
 {
-    (void)args;
     bool ready = false;   /* all of them are */
     err_code rc = index_read(body, &ready, e);
     if (rc) return rc;
+    size_t count = 0;
     buf_put_byte(reply, '[');
     for (size_t i = 0; i < repository_count(s->models); i++) {
         const served *m = repository_at(s->models, i);
-        buf_put_z(reply, i ? ",{\"name\":" : "{\"name\":");
+        if (!guard_sees(args->who, m->name)) continue;
+        buf_put_z(reply, count++ ? ",{\"name\":" : "{\"name\":");
         json_text_put(reply, m->name);
         buf_put_z(reply, ",\"version\":");
         json_text_put(reply, m->version);
@@ -100,7 +104,8 @@ err_code v2_rest_trace(endpoints *s, const route_args *args, str body, buf *repl
 err_code v2_rest_trace_set(endpoints *s, const route_args *args, str body, buf *reply, err *e)
 {
     trace_settings settings;
-    err_code rc = v2_trace_settings(s, args->model, &settings, e);
+    err_code rc = guard_server(args->who, e);
+    if (rc == ERR_OK) rc = v2_trace_settings(s, args->model, &settings, e);
     if (rc == ERR_OK) rc = trace_setting_read(&settings, body, e);
     if (rc == ERR_OK) trace_setting_print(reply, &settings);
     return rc;
@@ -115,8 +120,9 @@ err_code v2_rest_log(endpoints *s, const route_args *args, str body, buf *reply,
 
 err_code v2_rest_log_set(endpoints *s, const route_args *args, str body, buf *reply, err *e)
 {
-    (void)s, (void)args;
-    err_code rc = log_setting_read(body, e);
+    (void)s;
+    err_code rc = guard_server(args->who, e);
+    if (rc == ERR_OK) rc = log_setting_read(body, e);
     if (rc == ERR_OK) log_setting_print(reply);
     return rc;
 }

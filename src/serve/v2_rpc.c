@@ -15,14 +15,14 @@ enum {
 
 /* ---- health and metadata ---- */
 
-err_code v2_rpc_server_live(endpoints *s, str request, buf *reply, err *e)
+err_code v2_rpc_server_live(endpoints *s, rpc_request request, buf *reply, err *e)
 {
     (void)s, (void)request, (void)e;
     pb_put_bool(reply, 1, true);
     return ERR_OK;
 }
 
-err_code v2_rpc_server_ready(endpoints *s, str request, buf *reply, err *e)
+err_code v2_rpc_server_ready(endpoints *s, rpc_request request, buf *reply, err *e)
 {
     (void)request, (void)e;
     pb_put_bool(reply, 1, endpoints_ready(s));
@@ -30,17 +30,17 @@ err_code v2_rpc_server_ready(endpoints *s, str request, buf *reply, err *e)
 }
 
 /* {name = 1, version = 2}, as most requests are. */
-static err_code model_read(endpoints *s, str request, const char *what, served **ret, err *e)
+static err_code model_read(endpoints *s, rpc_request request, const char *what, served **ret, err *e)
 {
     pb_fields q;
-    pb_fields_read(&q, request);
+    pb_fields_read(&q, request.bytes);
     str name = pb_fields_text(&q, 1), version = pb_fields_text(&q, 2);
     err_code rc = pb_fields_check(&q, what, e);
-    return rc ? rc : repository_find(s->models, name, version, ret, e);
+    return rc ? rc : endpoints_find(s, request.who, &(model_id){name, version}, ret, e);
 }
 
 /* A model that is not there is not ready: clients ask until it is, so that is an answer and no error. */
-err_code v2_rpc_model_ready(endpoints *s, str request, buf *reply, err *e)
+err_code v2_rpc_model_ready(endpoints *s, rpc_request request, buf *reply, err *e)
 {
     served *m;
     err_code rc = model_read(s, request, "ModelReadyRequest", &m, e);
@@ -49,7 +49,7 @@ err_code v2_rpc_model_ready(endpoints *s, str request, buf *reply, err *e)
     return ERR_OK;
 }
 
-err_code v2_rpc_server_metadata(endpoints *s, str request, buf *reply, err *e)
+err_code v2_rpc_server_metadata(endpoints *s, rpc_request request, buf *reply, err *e)
 {
     (void)s, (void)request, (void)e;
     pb_put_str(reply, 1, STR("proa"));
@@ -73,7 +73,7 @@ static void metadata_put(buf *reply, uint32_t number, const model *m, io_at *at,
     }
 }
 
-err_code v2_rpc_model_metadata(endpoints *s, str request, buf *reply, err *e)
+err_code v2_rpc_model_metadata(endpoints *s, rpc_request request, buf *reply, err *e)
 {
     served *m;
     err_code rc = model_read(s, request, "ModelMetadataRequest", &m, e);
@@ -88,7 +88,7 @@ err_code v2_rpc_model_metadata(endpoints *s, str request, buf *reply, err *e)
 
 /* ---- model configuration ---- */
 
-err_code v2_rpc_model_config(endpoints *s, str request, buf *reply, err *e)
+err_code v2_rpc_model_config(endpoints *s, rpc_request request, buf *reply, err *e)
 {
     served *m;
     err_code rc = model_read(s, request, "ModelConfigRequest", &m, e);
@@ -126,33 +126,36 @@ static void model_statistics_put(buf *reply, served *m)
 }
 
 /* Without a name: of all models. */
-err_code v2_rpc_model_statistics(endpoints *s, str request, buf *reply, err *e)
+err_code v2_rpc_model_statistics(endpoints *s, rpc_request request, buf *reply, err *e)
 {
     pb_fields q;
     served *m;
-    pb_fields_read(&q, request);
+    pb_fields_read(&q, request.bytes);
     if (pb_fields_text(&q, 1).len) {
         err_code rc = model_read(s, request, "ModelStatisticsRequest", &m, e);
         if (rc == ERR_OK) model_statistics_put(reply, m);
         return rc;
     }
     err_code rc = pb_fields_check(&q, "ModelStatisticsRequest", e);
-    for (size_t i = 0; i < repository_count(s->models) && rc == ERR_OK; i++)
-        model_statistics_put(reply, repository_at(s->models, i));
+    for (size_t i = 0; i < repository_count(s->models) && rc == ERR_OK; i++) {
+        served *each = repository_at(s->models, i);
+        if (guard_sees(request.who, each->name)) model_statistics_put(reply, each);
+    }
     return rc;
 }
 
 /* ---- repository ---- */
 
-err_code v2_rpc_repository_index(endpoints *s, str request, buf *reply, err *e)
+err_code v2_rpc_repository_index(endpoints *s, rpc_request request, buf *reply, err *e)
 {
     pb_fields q;
-    pb_fields_read(&q, request);
+    pb_fields_read(&q, request.bytes);
     (void)pb_fields_text(&q, 1);
     (void)pb_fields_bool(&q, 2);   /* only what is ready: all of them are */
     err_code rc = pb_fields_check(&q, "RepositoryIndexRequest", e);
     for (size_t i = 0; i < repository_count(s->models) && rc == ERR_OK; i++) {
         const served *m = repository_at(s->models, i);
+        if (!guard_sees(request.who, m->name)) continue;
         size_t opened = pb_open(reply, 1);
         pb_put_str(reply, 1, m->name);
         pb_put_str(reply, 2, m->version);
@@ -163,26 +166,27 @@ err_code v2_rpc_repository_index(endpoints *s, str request, buf *reply, err *e)
 }
 
 /* The name is field 2, behind a repository's; KServe's clients have it in field 1. */
-static err_code refuse_change(endpoints *s, str request, const char *what, const char *verb, err *e)
+static err_code refuse_change(endpoints *s, rpc_request request, const char *what, const char *verb, err *e)
 {
     pb_fields q;
     served *m;
-    pb_fields_read(&q, request);
+    pb_fields_read(&q, request.bytes);
     str first = pb_fields_text(&q, 1), second = pb_fields_text(&q, 2);
     err_code rc = pb_fields_check(&q, what, e);
-    if (rc == ERR_OK) rc = repository_find(s->models, second.len ? second : first, STR(""), &m, e);
+    str name = second.len ? second : first;
+    if (rc == ERR_OK) rc = endpoints_find(s, request.who, &(model_id){.name = name}, &m, e);
     return rc ? rc
               : err_set(e, ERR_UNSUPPORTED, "Model with name " STR_FMT " cannot be %s: models are chosen at start.",
                         STR_ARG(m->name), verb);
 }
 
-err_code v2_rpc_model_load(endpoints *s, str request, buf *reply, err *e)
+err_code v2_rpc_model_load(endpoints *s, rpc_request request, buf *reply, err *e)
 {
     (void)reply;
     return refuse_change(s, request, "RepositoryModelLoadRequest", "loaded again", e);
 }
 
-err_code v2_rpc_model_unload(endpoints *s, str request, buf *reply, err *e)
+err_code v2_rpc_model_unload(endpoints *s, rpc_request request, buf *reply, err *e)
 {
     (void)reply;
     return refuse_change(s, request, "RepositoryModelUnloadRequest", "unloaded", e);
@@ -190,10 +194,10 @@ err_code v2_rpc_model_unload(endpoints *s, str request, buf *reply, err *e)
 
 /* ---- shared memory ---- */
 
-static err_code region_read(str request, const char *what, str *ret, err *e)
+static err_code region_read(rpc_request request, const char *what, str *ret, err *e)
 {
     pb_fields q;
-    pb_fields_read(&q, request);
+    pb_fields_read(&q, request.bytes);
     *ret = pb_fields_text(&q, 1);
     return pb_fields_check(&q, what, e);
 }
@@ -217,7 +221,7 @@ static void region_put(buf *reply, const shm_region *r)
 }
 
 /* Without a name: all regions. */
-err_code v2_rpc_memory_status(endpoints *s, str request, buf *reply, err *e)
+err_code v2_rpc_memory_status(endpoints *s, rpc_request request, buf *reply, err *e)
 {
     str name;
     shm_region *list;
@@ -232,11 +236,11 @@ err_code v2_rpc_memory_status(endpoints *s, str request, buf *reply, err *e)
     return rc == ERR_OK && name.len && count == 0 ? region_unknown(name, e) : rc;
 }
 
-err_code v2_rpc_memory_register(endpoints *s, str request, buf *reply, err *e)
+err_code v2_rpc_memory_register(endpoints *s, rpc_request request, buf *reply, err *e)
 {
     (void)reply;
     pb_fields q;
-    pb_fields_read(&q, request);
+    pb_fields_read(&q, request.bytes);
     shm_region r = {.name = pb_fields_text(&q, 1),
                     .key = pb_fields_text(&q, 2),
                     .offset = pb_fields_u64(&q, 3),
@@ -246,7 +250,7 @@ err_code v2_rpc_memory_register(endpoints *s, str request, buf *reply, err *e)
 }
 
 /* Without a name: all regions. */
-err_code v2_rpc_memory_unregister(endpoints *s, str request, buf *reply, err *e)
+err_code v2_rpc_memory_unregister(endpoints *s, rpc_request request, buf *reply, err *e)
 {
     (void)reply;
     str name;
@@ -256,7 +260,7 @@ err_code v2_rpc_memory_unregister(endpoints *s, str request, buf *reply, err *e)
 }
 
 /* There are none. */
-err_code v2_rpc_cuda_memory_status(endpoints *s, str request, buf *reply, err *e)
+err_code v2_rpc_cuda_memory_status(endpoints *s, rpc_request request, buf *reply, err *e)
 {
     (void)s, (void)reply;
     str name;
@@ -264,14 +268,14 @@ err_code v2_rpc_cuda_memory_status(endpoints *s, str request, buf *reply, err *e
     return rc == ERR_OK && name.len ? region_unknown(name, e) : rc;
 }
 
-err_code v2_rpc_cuda_memory_register(endpoints *s, str request, buf *reply, err *e)
+err_code v2_rpc_cuda_memory_register(endpoints *s, rpc_request request, buf *reply, err *e)
 {
     (void)s, (void)request, (void)reply;
     return err_set(e, ERR_UNSUPPORTED, "CUDA shared memory is not supported: models run on the CPU");
 }
 
 /* Nothing is registered, so nothing is left of it: scripts begin with this call. */
-err_code v2_rpc_cuda_memory_unregister(endpoints *s, str request, buf *reply, err *e)
+err_code v2_rpc_cuda_memory_unregister(endpoints *s, rpc_request request, buf *reply, err *e)
 {
     (void)s, (void)reply;
     str name;
@@ -318,7 +322,7 @@ static err_code trace_request_read(str request, str *ret_model, trace_change *re
     return rc ? rc : pb_check(&m, "TraceSettingRequest", e);
 }
 
-err_code v2_rpc_trace_setting(endpoints *s, str request, buf *reply, err *e)
+err_code v2_rpc_trace_setting(endpoints *s, rpc_request request, buf *reply, err *e)
 {
     trace_settings settings = {.own = NULL};
     trace_change change = {.set = 0};
@@ -326,7 +330,8 @@ err_code v2_rpc_trace_setting(endpoints *s, str request, buf *reply, err *e)
     bool any = false;
     const char *name;
     char room[24];
-    err_code rc = trace_request_read(request, &of, &change, &any, e);
+    err_code rc = trace_request_read(request.bytes, &of, &change, &any, e);
+    if (rc == ERR_OK) rc = any ? guard_server(request.who, e) : of.len ? guard_model(request.who, of, e) : ERR_OK;
     if (rc == ERR_OK) rc = v2_trace_settings(s, of, &settings, e);
     if (rc == ERR_OK && any) rc = trace_setting_apply(&settings, &change, e);
     for (size_t i = 0; rc == ERR_OK && trace_setting_text(&settings, i, &name, &text, room); i++) {
@@ -351,7 +356,7 @@ static void log_setting_put(buf *reply, const char *key, uint32_t number, uint64
     pb_close(reply, entry);
 }
 
-err_code v2_rpc_log_settings(endpoints *s, str request, buf *reply, err *e)
+err_code v2_rpc_log_settings(endpoints *s, rpc_request request, buf *reply, err *e)
 {
     static const parameter_fields fields = {.on = 1, .u64 = 2, .text = 3};
     (void)s;
@@ -361,7 +366,7 @@ err_code v2_rpc_log_settings(endpoints *s, str request, buf *reply, err *e)
     bool changed = false;
     err_code rc = ERR_OK;
     log_setting_now(&to);
-    pb_init(&m, request.p, request.len);
+    pb_init(&m, request.bytes.p, request.bytes.len);
     while (rc == ERR_OK && pb_next(&m, &f)) {
         str key;
         parameter v = {.kind = PARAMETER_NONE};
@@ -372,6 +377,7 @@ err_code v2_rpc_log_settings(endpoints *s, str request, buf *reply, err *e)
         changed = true;
     }
     if (rc == ERR_OK) rc = pb_check(&m, "LogSettingsRequest", e);
+    if (rc == ERR_OK && changed) rc = guard_server(request.who, e);
     if (rc) return rc;
     if (changed) log_setting_apply(&to);
     log_setting_now(&to);

@@ -51,7 +51,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!reply.p) buf_init(&reply, 1 << 20);
     buf_clear(&reply);
     rpc_answer *answer = answers[data[0] % COUNTOF(answers)];
-    err_code rc = answer(&rig.endpoints, (str){(const char *)data + 1, size - 1}, &reply, &e);
+    err_code rc = answer(&rig.endpoints, (rpc_request){.bytes = {(const char *)data + 1, size - 1}}, &reply, &e);
     INVARIANT(rc == ERR_OK || rc == ERR_INVALID || rc == ERR_NOT_FOUND || rc == ERR_UNSUPPORTED || rc == ERR_LIMIT);
     if (rc == ERR_OK) check_message(buf_str(&reply));
     log_level_set(LOG_ERROR);

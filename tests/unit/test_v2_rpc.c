@@ -24,7 +24,7 @@ static const char *say(rpc_answer *fn, const void *request, size_t len)
 {
     err e = {0};
     buf_clear(&reply);
-    err_code rc = fn(&rig.endpoints, (str){request, len}, &reply, &e);
+    err_code rc = fn(&rig.endpoints, (rpc_request){.bytes = {request, len}}, &reply, &e);
     if (rc) {
         snprintf(text, sizeof text, "%d %s", err_http_status(rc), e.text);
         return text;
