@@ -75,6 +75,15 @@ void slab_give(slab *s, void *p)
     s->kept_bytes += h->in.room;
 }
 
+void *slab_take0(slab *s, size_t count, size_t size)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes)) return NULL;
+    void *p = slab_take(s, bytes);
+    if (p) memset(p, 0, bytes);
+    return p;
+}
+
 void *slab_grow(slab *s, void *p, size_t bytes)
 {
     size_t had = p ? ((head *)p - 1)->in.room : 0;

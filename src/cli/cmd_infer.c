@@ -4,6 +4,7 @@
 #include "cli/infer_value.h"
 #include "cli/tensor_file.h"
 #include "cli/tensor_text.h"
+#include "cli/v2_grpc.h"
 #include "cli/v2_rest.h"
 #include "os/console.h"
 
@@ -18,7 +19,7 @@ enum { OUTPUT_BYTES_MAX = 1 << 30, TIMEOUT_S = 30, TIMEOUT_S_MAX = 86400, PIXEL_
 typedef struct {
     const char *operands[2];        /* address, model */
     flag_texts inputs, headers;
-    const char *version, *key, *out;
+    const char *version, *key, *out, *protocol;
     uint64_t timeout_s, pixel_max;
     bool json, help;
 } options;
@@ -124,38 +125,61 @@ static err_code show(const options *o, const v2_answer *answer, arena *a, err *e
     return rc;
 }
 
-static int no_answer(const v2_rest *r, const err *e)
+/* One of the two. */
+typedef struct {
+    v2_rest *rest;
+    v2_grpc *grpc;
+} v2_either;
+
+static int no_answer(const v2_either *s, const err *e)
 {
     (void)cmd_fail(PATH, e);
-    return v2_rest_reached(r) ? CMD_FAILED : CMD_UNREACHABLE;
+    bool reached = s->grpc ? v2_grpc_reached(s->grpc) : v2_rest_reached(s->rest);
+    return reached ? CMD_FAILED : CMD_UNREACHABLE;
 }
 
-static int infer(const options *o, const fields *f, arena *a)
+static int ask(const options *o, const v2_either *s, arena *a)
 {
     err e = {.code = ERR_OK};
     v2_model m;
     v2_answer answer;
     v2_value inputs[FLAG_TEXTS_MAX];
-    CLEANUP(v2_rest) v2_rest *r = NULL;
-    v2_rest_opts ro = {.address = o->operands[0], .wait_us = o->timeout_s * 1000000, .headers = f->headers,
-                       .header_count = f->count};
-    if (v2_rest_new(&ro, &r, &e)) return cmd_usage(PATH, ARGS, &e);
-    str version = str_of(o->version);
-    if (v2_rest_model(r, str_of(o->operands[1]), version, a, &m, &e)) return no_answer(r, &e);
+    str name = str_of(o->operands[1]), version = str_of(o->version);
+    size_t n = o->inputs.count;
+    err_code rc = s->grpc ? v2_grpc_model(s->grpc, name, version, a, &m, &e)
+                          : v2_rest_model(s->rest, name, version, a, &m, &e);
+    if (rc) return no_answer(s, &e);
     if (inputs_read(o, &m, a, inputs, &e)) {
         (void)cmd_fail(PATH, &e);
         return CMD_USAGE;
     }
-    if (v2_rest_infer(r, &m, inputs, o->inputs.count, a, &answer, &e)) return no_answer(r, &e);
+    rc = s->grpc ? v2_grpc_infer(s->grpc, &m, inputs, n, a, &answer, &e)
+                 : v2_rest_infer(s->rest, &m, inputs, n, a, &answer, &e);
+    if (rc) return no_answer(s, &e);
     if (show(o, &answer, a, &e) == ERR_OK) return CMD_OK;
     (void)cmd_fail(PATH, &e);
     return CMD_FAILED;
+}
+
+static int infer(const options *o, const fields *f, arena *a)
+{
+    err e = {.code = ERR_OK};
+    CLEANUP(v2_rest) v2_rest *rest = NULL;
+    CLEANUP(v2_grpc) v2_grpc *grpc = NULL;
+    v2_rest_opts ro = {.address = o->operands[0], .wait_us = o->timeout_s * 1000000, .headers = f->headers,
+                       .header_count = f->count};
+    bool by_grpc = strcmp(o->protocol, "grpc") == 0;
+    err_code rc = by_grpc ? v2_grpc_new(&ro, &grpc, &e) : v2_rest_new(&ro, &rest, &e);
+    if (rc) return cmd_usage(PATH, ARGS, &e);
+    return ask(o, &(v2_either){.rest = rest, .grpc = grpc}, a);
 }
 
 static err_code options_read(options *o, int argc, char **argv, char *help, size_t room, err *e)
 {
     const flag flags[] = {
         {.name = "input", .kind = FLAG_TEXTS, .to = &o->inputs, .value = "NAME=VALUE", .help = "once for each input"},
+        {.name = "protocol", .kind = FLAG_TEXT, .to = &o->protocol, .value = "rest|grpc",
+         .help = "what to speak (rest)"},
         {.name = "model-version", .kind = FLAG_TEXT, .to = &o->version, .value = "V",
          .help = "of the model (the server's choice)"},
         {.name = "json", .kind = FLAG_SWITCH, .to = &o->json, .help = "print the outputs as JSON, whole"},
@@ -176,6 +200,8 @@ static err_code options_read(options *o, int argc, char **argv, char *help, size
     if (rc || o->help) return rc;
     if (operands.count < 2)
         return err_set(e, ERR_INVALID, "expected an address and a model, got %zu of them", operands.count);
+    if (strcmp(o->protocol, "rest") != 0 && strcmp(o->protocol, "grpc") != 0)
+        return err_set(e, ERR_INVALID, "--protocol: expected rest or grpc, got '%s'", o->protocol);
     if (o->out && !str_ends(str_of(o->out), STR(".npz")))
         return err_set(e, ERR_INVALID, "--out: expected a path that ends in .npz, got '%s'", o->out);
     return ERR_OK;
@@ -183,7 +209,7 @@ static err_code options_read(options *o, int argc, char **argv, char *help, size
 
 int cmd_infer(int argc, char **argv)
 {
-    options o = {.timeout_s = TIMEOUT_S, .pixel_max = PIXEL_MAX};
+    options o = {.timeout_s = TIMEOUT_S, .pixel_max = PIXEL_MAX, .protocol = "rest"};
     fields f;
     char help[2048];
     err e;

@@ -707,14 +707,7 @@ static void *take(size_t bytes, void *ctx) { return slab_take(ctx, bytes); }
 static void *grow(void *p, size_t bytes, void *ctx) { return slab_grow(ctx, p, bytes); }
 static void give(void *p, void *ctx) { slab_give(ctx, p); }
 
-static void *take_clear(size_t count, size_t size, void *ctx)
-{
-    size_t bytes;
-    if (__builtin_mul_overflow(count, size, &bytes)) return NULL;
-    void *p = slab_take(ctx, bytes);
-    if (p) memset(p, 0, bytes);
-    return p;
-}
+static void *take_clear(size_t count, size_t size, void *ctx) { return slab_take0(ctx, count, size); }
 
 static nghttp2_session_callbacks *callbacks_new(void)
 {

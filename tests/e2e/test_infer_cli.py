@@ -1,11 +1,12 @@
 """test_infer_cli.py - `proa infer`: one inference from the command line, on this server and on others that speak V2."""
-import http.server, json, socket, struct, threading, time, zlib
+import concurrent.futures, http.server, json, socket, struct, threading, time, zlib
+import grpc
 import numpy as np
 import pytest
 from conftest import DIGITS, run_proa
 from models import TYPES, X, Y
 
-PROTOCOLS = ["rest"]
+PROTOCOLS = ["rest", "grpc"]
 VALUES = {"BOOL": [[True, False]], "BYTES": [["a", "\u00e4\n\""]], "FP16": [[0.5, -2.0]], "FP32": [[1.5, -0.1]], "FP64": [[1e300, 0.1]],
           "UINT64": [[0, 2 ** 64 - 1]], "INT64": [[-2 ** 63, 2 ** 63 - 1]], "INT8": [[-128, 127]], "UINT8": [[0, 255]],
           "INT16": [[-5, 5]], "UINT16": [[0, 65535]], "INT32": [[-9, 9]], "UINT32": [[0, 2 ** 32 - 1]]}
@@ -15,9 +16,10 @@ VALUES = {"BOOL": [[True, False]], "BYTES": [["a", "\u00e4\n\""]], "FP16": [[0.5
 def infer(request, server):
     """infer(model, *args): the command on the shared server; .text(...) its standard output, .fails(status, ...) its reason."""
     class Infer:
+        how = ["--protocol", request.param]
+
         def __call__(self, model, *args, **kw):
-            how = ["--protocol", request.param] if request.param != "rest" else []
-            return run_proa("infer", server.url, model, *how, *args, **kw)
+            return run_proa("infer", server.url, model, *self.how, *args, **kw)
 
         def text(self, *args, **kw):
             done = self(*args, **kw)
@@ -88,7 +90,8 @@ def test_a_call_that_is_wrong_has_status_two(infer, tmp_path):
 
 def test_usage_errors_have_status_two():
     for args, word in ((["x"], "an address and a model"), (["localhost", "m"], "http://HOST:PORT"), (["h:1", "m", "--outt", "x"], "did you mean --out"),
-                       (["h:1", "m", "--out", "x"], ".npz"), (["h:1", "m", "--header", "x"], "--header"), (["h:1", "m", "--timeout", "0"], "--timeout")):
+                       (["h:1", "m", "--out", "x"], ".npz"), (["h:1", "m", "--header", "x"], "--header"), (["h:1", "m", "--timeout", "0"], "--timeout"),
+                       (["h:1", "m", "--protocol", "http3"], "rest or grpc"), (["http://h:1/x", "m", "--protocol", "grpc"], "no path")):
         done = run_proa("infer", *args)
         assert done.returncode == 2 and word in done.stderr and done.stderr.startswith("usage: proa infer"), done
 
@@ -104,9 +107,9 @@ def test_no_answer_has_status_three(infer):
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         port = deaf.getsockname()[1]
         start = time.monotonic()
-        done = run_proa("infer", f"127.0.0.1:{port}", "m", "--timeout", "1", "--input", "x=1")
+        done = run_proa("infer", f"127.0.0.1:{port}", "m", *infer.how, "--timeout", "1", "--input", "x=1")
         assert done.returncode == 3 and done.stderr == f"proa infer: 127.0.0.1:{port}: answer: expected it within 1000 ms\n" and time.monotonic() - start < 15
-    done = run_proa("infer", f"127.0.0.1:{port}", "m", "--input", "x=1")
+    done = run_proa("infer", f"127.0.0.1:{port}", "m", *infer.how, "--input", "x=1")
     assert done.returncode == 3 and done.stderr == f"proa infer: 127.0.0.1:{port}: cannot connect: Connection refused\n"
 
 
@@ -164,3 +167,43 @@ def test_another_server_is_asked_in_plain_json(foreign):
     assert body == {"inputs": [{"name": "t", "shape": [1], "datatype": "BYTES", "data": ["hello"]}, {"name": "f", "shape": [1, 2], "datatype": "FP32", "data": [1.5, 2]}]}
     done = run_proa("infer", address, "other", "--input", "t=1")
     assert done.returncode == 1 and done.stderr == f"proa infer: 127.0.0.1:{foreign.server_address[1]}: 404: no such thing\n"
+
+
+def field(number, value):
+    """Protobuf by hand: a number, or bytes with their length."""
+    varint = lambda n: bytes([n]) if n < 128 else bytes([n & 127 | 128]) + varint(n >> 7)
+    return varint(number << 3) + varint(value) if isinstance(value, int) else varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def test_another_grpc_server_may_answer_with_typed_contents():
+    seen = []
+    io = lambda name, datatype, *dims: field(1, name) + field(2, datatype) + b"".join(field(3, d % 2 ** 64) for d in dims)
+
+    class Foreign(grpc.GenericRpcHandler):
+        def service(self, call):
+            def answer(request, context):
+                seen.append((call.method, dict(context.invocation_metadata()), request))
+                if call.method.endswith("/ModelMetadata"):
+                    return field(1, b"m") + field(4, io(b"x", b"FP32", -1, 2)) + field(5, io(b"y", b"INT64", -1))
+                if b"bad" in request:
+                    context.abort(grpc.StatusCode.FAILED_PRECONDITION, "it is b\u00e4d")
+                return (field(5, io(b"y", b"INT64", 2) + field(5, field(3, 5) + field(3, 2 ** 64 - 1))) + field(1, b"m") +
+                        field(5, io(b"f", b"FP32", 2) + field(5, field(6, struct.pack("<ff", 1.5, -2)))) +
+                        field(5, io(b"s", b"BYTES", 1) + field(5, field(8, b"text"))))
+            return grpc.unary_unary_rpc_method_handler(answer)
+    server = grpc.server(concurrent.futures.ThreadPoolExecutor(2), handlers=[Foreign()])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        address = f"127.0.0.1:{port}"
+        done = run_proa("infer", address, "m", "--protocol", "grpc", "--input", "x=[1,2]", "--api-key", "k", "--header", "X-Tag: a")
+        assert done.returncode == 0, done
+        assert done.stdout == ("name  type    shape  values\ny     INT64   [2]    5 -1\n"
+                               "f     FP32    [2]    1.5 -2\ns     BYTES   [1]    \"text\"\n")
+        method, metadata, request = seen[-1]
+        assert method == "/inference.GRPCInferenceService/ModelInfer" and metadata["authorization"] == "Bearer k" and metadata["x-tag"] == "a"
+        assert request == field(1, b"m") + field(2, b"") + field(5, field(1, b"x") + field(2, b"FP32") + field(3, b"\1\2")) + field(7, struct.pack("<ff", 1, 2))
+        done = run_proa("infer", address, "bad", "--protocol", "grpc", "--input", "x=[1,2]")
+        assert done.returncode == 1 and done.stderr == f"proa infer: {address}: FAILED_PRECONDITION: it is b\u00e4d\n"
+    finally:
+        server.stop(None)

@@ -1,0 +1,153 @@
+/* What must hold for the blocking gRPC client: calls share a connection; one that the server closed is replaced; the
+ * deadline ends a call; nothing leaks wherever memory or a system call fails. */
+#include "fake/sys_fake.h"
+#include "net/grpc_client.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <unistd.h>
+
+#define SETTINGS "\0\0\0\4\0\0\0\0\0"
+/* Fields without indexing, by hand: see tests/unit/test_grpc_caller.c. */
+#define ANSWER(stream)                                                                              \
+    "\0\0\54\1\4\0\0\0" stream "\0\7:status\3" "200" "\0\14content-type\20application/grpc"         \
+    "\0\0\7\0\0\0\0\0" stream "\0\0\0\0\2hi"                                                        \
+    "\0\0\17\1\5\0\0\0" stream "\0\13grpc-status\1" "0"
+
+typedef struct {
+    int listener;
+    uint16_t port;
+    str says[2];                    /* to each connection, at once */
+    pthread_t runner;
+} peer;
+
+static void *peer_run(void *ctx)
+{
+    peer *p = ctx;
+    for (size_t i = 0; i < COUNTOF(p->says) && p->says[i].p; i++) {
+        char scrap[4096];
+        int fd = accept(p->listener, NULL, NULL);
+        if (fd < 0) break;
+        size_t got = 0;   /* the request ends with its message */
+        for (ssize_t n; (n = read(fd, scrap + got, sizeof scrap - got)) > 0;) {
+            got += (size_t)n;
+            if (memmem(scrap, got, "question", 8)) break;
+        }
+        (void)!send(fd, p->says[i].p, p->says[i].len, MSG_NOSIGNAL);
+        if (i + 1 < COUNTOF(p->says) && p->says[i + 1].p) shutdown(fd, SHUT_WR);   /* the next comes on another */
+        while (read(fd, scrap, sizeof scrap) > 0) {}
+        close(fd);
+    }
+    return NULL;
+}
+
+static void peer_start(peer *p, str first, str second)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof at;
+    *p = (peer){.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), .says = {first, second}};
+    CHECK(bind(p->listener, (struct sockaddr *)&at, len) == 0 && listen(p->listener, 16) == 0);
+    CHECK(getsockname(p->listener, (struct sockaddr *)&at, &len) == 0);
+    p->port = ntohs(at.sin_port);
+    CHECK(pthread_create(&p->runner, NULL, peer_run, p) == 0);
+}
+
+static void peer_join(peer *p)
+{
+    shutdown(p->listener, SHUT_RDWR);   /* an accept that still waits ends */
+    pthread_join(p->runner, NULL);
+    close(p->listener);
+}
+
+static err_code client_to(const peer *p, grpc_client **ret, err *e)
+{
+    char address[60];
+    snprintf(address, sizeof address, "127.0.0.1:%u", p->port);
+    return grpc_client_new(&(grpc_client_opts){.address = address}, ret, e);
+}
+
+static const grpc_ask ask = {.path = {"/p.S/M", 6}, .message = {"question", 8}};
+
+static void calls_share_a_connection_that_is_replaced_when_it_closes(void)
+{
+    err e = {.text = ""};
+    peer p;
+    grpc_client *c = NULL;
+    grpc_result r = {.status = -1};
+    peer_start(&p, STR(SETTINGS ANSWER("\1")), STR(SETTINGS ANSWER("\1") ANSWER("\3")));
+    CHECK(client_to(&p, &c, &e) == ERR_OK);
+    for (size_t i = 0; i < 2; i++) {   /* the second connects anew: the first connection was closed behind its answer */
+        CHECK(grpc_client_call(c, &ask, &r, &e) == ERR_OK);
+        CHECK(r.status == 0 && str_is(r.message, "hi"));
+    }
+    grpc_client_free(c);
+    peer_join(&p);
+}
+
+static void the_deadline_ends_a_call(void)
+{
+    err e;
+    peer p;
+    grpc_client *c = NULL;
+    grpc_result r;
+    char want[120];
+    peer_start(&p, (str){NULL, 0}, (str){NULL, 0});   /* never accepts */
+    CHECK(client_to(&p, &c, &e) == ERR_OK);
+    sys_fake_clock_set(UINT64_C(5000000000));
+    CHECK(grpc_client_call(c, &ask, &r, &e) == ERR_TIMEOUT);
+    sys_fake_clock_set(0);
+    snprintf(want, sizeof want, "127.0.0.1:%u: answer: expected it within 30000 ms", p.port);
+    CHECK_STR(e.text, want);
+    grpc_client_free(c);
+    peer_join(&p);
+}
+
+static void a_server_of_something_else_is_told(void)
+{
+    err e;
+    peer p;
+    grpc_client *c = NULL;
+    grpc_result r;
+    peer_start(&p, STR("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"), (str){NULL, 0});
+    CHECK(client_to(&p, &c, &e) == ERR_OK);
+    CHECK(grpc_client_call(c, &ask, &r, &e) == ERR_INTERNAL);
+    CHECK(strstr(e.text, "expected an answer of HTTP/2"));
+    grpc_client_free(c);
+    peer_join(&p);
+    CHECK(grpc_client_new(&(grpc_client_opts){.address = "http://h:1/x"}, &c, &e) == ERR_INVALID);
+    CHECK_STR(e.text, "address: expected no path for gRPC, got '/x'");
+}
+
+static void call_once(void)
+{
+    err e;
+    peer p;
+    grpc_client *c = NULL;
+    grpc_result r;
+    peer_start(&p, STR(SETTINGS ANSWER("\1")), (str){NULL, 0});
+    if (client_to(&p, &c, &e) == ERR_OK) {
+        err_code rc = grpc_client_call(c, &ask, &r, &e);
+        CHECK(rc || r.status || str_is(r.message, "hi"));
+    }
+    grpc_client_free(c);
+    peer_join(&p);
+}
+
+static void nothing_leaks_wherever_it_fails(void)
+{
+    FAULT_SWEEP(call_once());
+    SYS_SWEEP(-ENOMEM, call_once());
+    SYS_SWEEP(-ECONNRESET, call_once());
+}
+
+int main(void)
+{
+    static const test_case cases[] = {
+        TEST(calls_share_a_connection_that_is_replaced_when_it_closes),
+        TEST(the_deadline_ends_a_call),
+        TEST(a_server_of_something_else_is_told),
+        TEST(nothing_leaks_wherever_it_fails),
+    };
+    return test_main(cases, COUNTOF(cases));
+}
