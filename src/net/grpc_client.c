@@ -63,6 +63,7 @@ static bool send_some(grpc_client *c)
         if (io != SOCK_DONE) return false;
         buf_drop(out, n);
         if (out->len == 0) grpc_caller_pump(c->caller);
+        if (grpc_caller_failed(c->caller)) return false;
     }
     return true;
 }

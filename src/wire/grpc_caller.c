@@ -25,6 +25,7 @@ struct grpc_caller {
     int http_status;
     uint64_t status;
     bool has_status, is_grpc, begun, over, gone;
+    bool failed;                    /* something that was to be sent is lost for lack of memory */
     err why;                        /* code != ERR_OK: the answer breaks a rule of gRPC */
     char text[GRPC_CALLER_TEXT_MAX + 1];
 };
@@ -179,7 +180,7 @@ void grpc_caller_pump(grpc_caller *c)
         n = nghttp2_session_mem_send(c->session, &p);
         if (n > 0) buf_put(&c->out, p, (size_t)n);
     }
-    if (n < 0 || c->out.full) c->gone = true;
+    if (n < 0 || c->out.full) c->failed = true;
 }
 
 /* ---- the call ---- */
@@ -256,7 +257,7 @@ err_code grpc_caller_begin(grpc_caller *c, const grpc_ask *ask, err *e)
         return err_set(e, ERR_UNAVAILABLE, "call: %s", text);
     }
     grpc_caller_pump(c);
-    return ERR_OK;
+    return c->failed ? err_set(e, ERR_NOMEM, "call: no memory") : ERR_OK;
 }
 
 err_code grpc_caller_feed(grpc_caller *c, const uint8_t *data, size_t len, err *e)
@@ -265,6 +266,7 @@ err_code grpc_caller_feed(grpc_caller *c, const uint8_t *data, size_t len, err *
     if (n == NGHTTP2_ERR_NOMEM) return err_set(e, ERR_NOMEM, "answer: no memory");
     if (n < 0) return err_set(e, ERR_INTERNAL, "expected an answer of HTTP/2: %s", nghttp2_strerror((int)n));
     grpc_caller_pump(c);
+    if (c->failed) return err_set(e, ERR_NOMEM, "call: no memory");
     if (!c->over && !nghttp2_session_want_read(c->session))
         return err_set(e, ERR_INTERNAL, "expected an answer of HTTP/2: the server broke its rules");
     return ERR_OK;
@@ -272,7 +274,8 @@ err_code grpc_caller_feed(grpc_caller *c, const uint8_t *data, size_t len, err *
 
 bool grpc_caller_begun(const grpc_caller *c) { return c->begun; }
 bool grpc_caller_over(const grpc_caller *c) { return c->over; }
-bool grpc_caller_usable(const grpc_caller *c) { return !c->gone && (c->id == 0 || c->over); }
+bool grpc_caller_failed(const grpc_caller *c) { return c->failed; }
+bool grpc_caller_usable(const grpc_caller *c) { return !c->gone && !c->failed && (c->id == 0 || c->over); }
 
 grpc_result grpc_caller_result(const grpc_caller *c)
 {
