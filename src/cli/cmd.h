@@ -23,6 +23,7 @@ int cmd_usage(const char *path, const char *args, const err *e);   /* the same w
 int cmd_serve(int argc, char **argv);
 int cmd_model(int argc, char **argv);
 int cmd_infer(int argc, char **argv);
+int cmd_top(int argc, char **argv);
 int cmd_model_run(int argc, char **argv);
 int cmd_model_bench(int argc, char **argv);
 int cmd_model_inspect(int argc, char **argv);

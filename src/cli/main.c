@@ -7,6 +7,7 @@
 static const cmd rows[] = {
     {"serve", "[options] NAME=PATH ...", "serve models over HTTP", cmd_serve},
     {"infer", "ADDRESS MODEL --input NAME=VALUE ...", "ask a server for one inference", cmd_infer},
+    {"top", "ADDRESS", "show a server's rates and latencies, live", cmd_top},
     {"model", "...", "inspect, run and measure models", cmd_model},
     {"key", "[--name NAME] [MODEL ...]", "make an API key for proa serve", cmd_key},
 };

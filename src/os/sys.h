@@ -18,6 +18,8 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 
+struct termios;   /* its header has macros of short names */
+
 /* They move bytes: a script may shorten them.  And close(), which closes even when it reports a failure. */
 #define SYS_MOVES(X)                                                                                             \
     X(close, (int fd), (fd))                                                                                     \
@@ -63,6 +65,9 @@
     X(linger_none, (int fd), (fd))                                                                               \
     X(local_addr, (int fd, void *ret_addr, uint32_t *len), (fd, ret_addr, len))                                  \
     X(resolve, (const char *host, const char *port, void **ret_list), (host, port, ret_list))                     \
+    X(term_get, (int fd, struct termios *ret), (fd, ret))                                                        \
+    X(term_set, (int fd, const struct termios *to), (fd, to))                                                    \
+    X(term_size, (int fd, uint32_t *ret_columns, uint32_t *ret_rows), (fd, ret_columns, ret_rows))               \
     X(poll_open, (void), ())                                                                                     \
     X(poll_add, (int poll, int fd, uint32_t events, void *owner), (poll, fd, events, owner))                     \
     X(poll_change, (int poll, int fd, uint32_t events, void *owner), (poll, fd, events, owner))                  \

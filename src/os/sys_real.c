@@ -12,10 +12,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -169,6 +171,18 @@ int64_t sys_real_resolve(const char *host, const char *port, void **ret_list)
     case EAI_SYSTEM: return -errno;
     default: return -EINVAL;
     }
+}
+
+int64_t sys_real_term_get(int fd, struct termios *ret) { return result(tcgetattr(fd, ret)); }
+int64_t sys_real_term_set(int fd, const struct termios *to) { return result(tcsetattr(fd, TCSADRAIN, to)); }
+
+int64_t sys_real_term_size(int fd, uint32_t *ret_columns, uint32_t *ret_rows)
+{
+    struct winsize w;
+    if (ioctl(fd, TIOCGWINSZ, &w) < 0) return -errno;
+    *ret_columns = w.ws_col;
+    *ret_rows = w.ws_row;
+    return 0;
 }
 
 int64_t sys_real_poll_open(void) { return result(epoll_create1(EPOLL_CLOEXEC)); }

@@ -1,6 +1,6 @@
 /* Property: whatever a server sends, in any cut, a call comes to an end that has a text, keeps within its bounds and
  * leaks nothing.  Input: one byte that is the length of each piece, then the bytes.  (That every cut comes to the same
- * end holds for what keeps HTTP/2's rules, see tests/unit: how much nghttp2 reads behind a breach depends on the cut.) */
+ * end holds for what keeps HTTP/2's rules, see tests/unit: what nghttp2 reads behind a breach depends on the cut.) */
 #include "test.h"
 #include "wire/grpc_caller.h"
 
