@@ -36,6 +36,8 @@ typedef struct {
 } rig;
 
 static char big[BIG];   /* rig_start() fills it */
+static tls_context *rig_tls;   /* of the next server; NULL = it speaks none */
+static bool rig_cleartext;
 
 static inline void handle(void *ctx, http_call *call, const http_request *req)
 {
@@ -90,7 +92,8 @@ static inline void rig_start_with(rig *r, const http_limits *limits, size_t loop
     for (size_t i = 0; i < BIG && big[1] == 0; i++) big[i] = (char)((i * 31) ^ (i >> 13));
     for (size_t i = 0; i < loops; i++) CHECK(loop_new(&r->loops[i], i, &e) == ERR_OK);
     const server_opts opts = {.at = listen_here("127.0.0.1", 0, loops, &e), .loops = r->loops, .loop_count = loops,
-                              .limits = *limits, .handler = handler, .begin = begin, .ctx = r};
+                              .limits = *limits, .handler = handler, .begin = begin, .ctx = r,
+                              .tls = rig_tls, .cleartext = rig_cleartext};
     CHECK(server_new(&r->server, &opts, &e) == ERR_OK);
     for (size_t i = 0; i < loops; i++) CHECK(thread_start(&r->threads[i], "loop", run_loop, r->loops[i], &e) == ERR_OK);
 }

@@ -64,6 +64,7 @@ missing_test() {
     python3 -c 'import ensurepip, venv' 2>/dev/null || want python3-venv
     have curl || want curl
     have h2load || want nghttp2-client
+    have openssl || want openssl
     [ -e /etc/ssl/certs/ca-certificates.crt ] || want ca-certificates
 }
 

@@ -75,13 +75,13 @@ static int misuse(const err *e)
 }
 
 /* One line each, of which programs read the first. */
-static void say_where(const listeners *l)
+static void say_where(const listeners *l, const char *scheme)
 {
     for (size_t i = 0; i < listeners_count(l); i++) {
         char text[SOCK_ADDR_TEXT_MAX];
         const sock_addr *at = listeners_at(l, i);
         sock_addr_print(at, text);
-        cmd_say("listening on %s%s\n", sock_addr_is_unix(at) ? "" : "http://", text);
+        cmd_say("listening on %s%s\n", sock_addr_is_unix(at) ? "" : scheme, text);
     }
 }
 
@@ -99,10 +99,12 @@ static void table_show(const app *a)
 static int open_and_run(const conf *c, const service *by)
 {
     err e = {0};
+    CLEANUP(tls_context) tls_context *tls = NULL;
     CLEANUP(app) app *a = NULL;
-    if (app_new(&a, c, by, &e)) return cmd_fail("proa serve", &e);
+    if (app_tls_open(c, &tls, &e)) return misuse(&e);
+    if (app_new(&a, c, by, tls, &e)) return cmd_fail("proa serve", &e);
     if (log_writer_start(console_err, &e)) return cmd_fail("proa serve", &e);
-    say_where(app_listeners(a));
+    say_where(app_listeners(a), tls ? "https://" : "http://");
     if (c->log_format == CONF_LOG_TEXT) table_show(a);   /* who reads JSON lines has each model in one of them */
     if (app_run(a, &e)) return cmd_fail("proa serve", &e);
     return CMD_OK;

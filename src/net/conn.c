@@ -1,12 +1,13 @@
 #include "net/conn.h"
 
+#include "net/conn_tls.h"
 #include "net/shard.h"
 
 #include <string.h>
 
 /* ---- out ---- */
 
-static bool keep(conn *c, const struct iovec *pieces, size_t count, size_t skip)
+bool conn_keep(conn *c, const struct iovec *pieces, size_t count, size_t skip)
 {
     for (size_t i = 0; i < count; i++) {
         size_t gone = skip < pieces[i].iov_len ? skip : pieces[i].iov_len, left = pieces[i].iov_len - gone;
@@ -22,6 +23,10 @@ static bool keep(conn *c, const struct iovec *pieces, size_t count, size_t skip)
 static void write_now(conn *c, const struct iovec *pieces, size_t count)
 {
     struct iovec v[CONN_PIECES_MAX + 1] UNINIT;
+    if (c->tls) {
+        conn_tls_write(c, pieces, count);
+        return;
+    }
     size_t n = 0, total = 0, sent = 0;
     str waiting = c->out ? outbox_waiting(c->out) : STR("");
     INVARIANT(count < COUNTOF(v));
@@ -43,7 +48,7 @@ static void write_now(conn *c, const struct iovec *pieces, size_t count)
     }
     size_t from_out = sent < waiting.len ? sent : waiting.len;
     if (c->out) outbox_use(c->out, from_out);
-    if (!c->broken && !keep(c, pieces, count, sent - from_out)) c->broken = true;
+    if (!c->broken && !conn_keep(c, pieces, count, sent - from_out)) c->broken = true;
 }
 
 void conn_send(conn *c, const struct iovec *pieces, size_t count)
@@ -53,7 +58,7 @@ void conn_send(conn *c, const struct iovec *pieces, size_t count)
         write_now(c, pieces, count);
         return;
     }
-    if (!keep(c, pieces, count, 0)) c->broken = true;
+    if (!conn_keep(c, pieces, count, 0)) c->broken = true;
     if (!c->broken && !c->blocked && c->out && outbox_waiting(c->out).len > CONN_CORK_MAX) write_now(c, NULL, 0);
 }
 
@@ -63,7 +68,11 @@ void conn_uncork(conn *c)
     if (c->out && !c->blocked && !c->broken) write_now(c, NULL, 0);
 }
 
-size_t conn_waiting(const conn *c) { return c->out ? outbox_waiting(c->out).len : 0; }
+size_t conn_waiting(const conn *c)
+{
+    size_t plain = c->out ? outbox_waiting(c->out).len : 0;
+    return c->tls ? plain + conn_tls_waiting(c) : plain;
+}
 
 /* ---- in ---- */
 
@@ -77,6 +86,14 @@ static void tell_refusal(conn *c, const uint8_t *data, size_t len)
         conn_http1_refuse(c, 503, text);
 }
 
+void conn_feed(conn *c, const uint8_t *data, size_t len)
+{
+    if (c->refusal)
+        tell_refusal(c, data, len);
+    else
+        c->speaks->feed(c, data, len);
+}
+
 static void take_in(conn *c, const uint8_t *data, size_t len)
 {
     shard_count(&c->of->bytes_in, len);
@@ -85,10 +102,10 @@ static void take_in(conn *c, const uint8_t *data, size_t len)
         if (c->lingered > CONN_LINGER_BYTES_MAX) c->broken = true;
         return;
     }
-    if (c->refusal)
-        tell_refusal(c, data, len);
+    if (c->wrapped)
+        conn_tls_take_in(c, data, len);
     else
-        c->speaks->feed(c, data, len);
+        conn_feed(c, data, len);
 }
 
 /* Until the socket is empty, the connection paused, or it had its share.  Returns how much came. */
@@ -97,7 +114,7 @@ size_t conn_read(conn *c)
     size_t total = 0;
     while (total < CONN_READ_MAX && !c->broken && !c->eof && (c->lingering || c->speaks->reads(c))) {
         size_t room = SHARD_SCRATCH_BYTES, n = 0;
-        uint8_t *place = c->lingering || !c->speaks->room ? NULL : c->speaks->room(c, &room);
+        uint8_t *place = c->lingering || c->wrapped || !c->speaks->room ? NULL : c->speaks->room(c, &room);
         if (!place) place = c->of->scratch;
         switch (sock_read(c->fd.fd, place, room, &n)) {
         case SOCK_DONE: take_in(c, place, n); break;
@@ -128,6 +145,8 @@ void conn_init(conn *c, shard *s, int fd)
     c->fd = (loop_fd){.fd = fd, .ready = on_ready};
     c->of = s;
     c->wait = CONN_WAITS;
+    c->wrapped = s->tls != NULL;
+    c->cleartext = s->cleartext;
     conn_http1_start(c);
 }
 
@@ -148,6 +167,7 @@ void conn_refuse_all(conn *c, const char *text)
 void conn_resume(conn *c)
 {
     c->entered = true;
+    if (!c->broken && c->tls && conn_tls_holds(c)) conn_tls_go_on(c);
     if (!c->broken) c->speaks->resume(c);
     conn_settle(c);
 }
@@ -157,6 +177,7 @@ void conn_break(conn *c)
     shard *s = c->of;
     c->entered = c->broken = true;   /* who is told of it may answer other calls */
     c->speaks->end(c);
+    conn_tls_free(c);
     if (c->out) shard_box_give(s, c->out);
     loop_fd_del(&c->fd);
     sock_close(c->fd.fd);
@@ -172,6 +193,8 @@ void conn_expire(conn *c)
         if (c->blocked) shard_hit(c->of, SERVER_HIT_WRITE_WAIT);
         sock_abort_on_close(c->fd.fd);   /* the peer takes nothing: the kernel shall not go on trying */
         c->broken = true;
+    } else if (c->tls && conn_tls_shakes_hands(c)) {
+        conn_tls_expire(c);
     } else {
         c->speaks->expire(c);
     }
@@ -181,6 +204,7 @@ void conn_expire(conn *c)
 static conn_wait wait_kind(const conn *c)
 {
     if (c->lingering || c->refusal) return WAIT_LINGER;
+    if (c->tls && conn_tls_shakes_hands(c)) return WAIT_HEADER;
     return c->blocked ? WAIT_WRITE : c->speaks->waits_for(c);
 }
 
@@ -189,6 +213,7 @@ static bool is_over(conn *c)
 {
     if (c->broken) return true;
     if (!c->shut || c->out || c->speaks->owes(c)) return false;
+    if (c->tls && !c->lingering && !conn_tls_end(c)) return false;
     if (c->linger && !c->lingering && !c->eof) {
         sock_end(c->fd.fd);
         c->lingering = c->progress = true;
@@ -206,6 +231,7 @@ void conn_settle(conn *c)
         return;
     }
     bool reads = c->lingering || c->speaks->reads(c);
+    if (c->tls && reads && !c->lingering && conn_tls_holds(c)) shard_resume_later(s, c);
     loop_fd_want(&c->fd, (reads ? (uint32_t)LOOP_READ : 0) | (c->blocked ? (uint32_t)LOOP_WRITE : 0));
     conn_wait kind = wait_kind(c);
     shard_wait(s, c, kind, kind == WAIT_STREAMS ? c->expired : c->progress);

@@ -9,7 +9,8 @@
  * replies are sent; after a refusal it reads on for a while (`lingering`), since closing a socket with
  * unread bytes would make the kernel take the reply back.
  *
- * Every connection begins as HTTP/1; its reader knows HTTP/2's preface, or an Upgrade, and hands over. */
+ * Every connection begins as HTTP/1; its reader knows HTTP/2's preface, or an Upgrade, and hands over.  On a port
+ * that has a certificate it begins wrapped: see conn_tls.h. */
 #ifndef NET_CONN_H
 #define NET_CONN_H
 #include "net/call.h"
@@ -46,6 +47,8 @@ typedef struct {
     void (*took)(conn *c, http_call *call, size_t bytes);              /* NULL = of no interest */
 } conn_protocol;
 
+typedef struct conn_tls conn_tls;
+
 struct conn {
     loop_fd fd;                      /* first: the loop hands it back */
     shard *of;
@@ -53,7 +56,8 @@ struct conn {
     conn *resume_next;
     uint64_t since_us;
     const conn_protocol *speaks;
-    outbox *out;                     /* for the socket; NULL = nothing waits */
+    conn_tls *tls;                   /* NULL = none */
+    outbox *out;                     /* for the socket, not sealed yet; NULL = nothing waits */
     uint32_t lingered;
     uint8_t wait;
     bool entered;                    /* its own code runs: that ends with conn_settle() */
@@ -62,6 +66,8 @@ struct conn {
     bool eof, broken;
     bool progress;                   /* since the last settling: the deadline starts anew */
     bool expired, resuming, refused;
+    bool cleartext;                  /* may go without TLS */
+    bool wrapped;                    /* its bytes come through TLS, or the first one is still to tell */
     const char *refusal;             /* to be told, in the client's own protocol; NULL = nothing */
     conn_http1 http1;
     conn_http2 *http2;               /* NULL = it speaks HTTP/1 */
@@ -75,6 +81,10 @@ void conn_settle(conn *c);                           /* after every change from 
 void conn_resume(conn *c);                           /* goes on with what was put off; may free c */
 void conn_expire(conn *c);                           /* its wait is over; may free c */
 void conn_break(conn *c);                            /* frees c at once; open calls stay valid, without a client */
+
+/* For what lies between the socket and the protocol. */
+void conn_feed(conn *c, const uint8_t *data, size_t len);            /* plain bytes */
+bool conn_keep(conn *c, const struct iovec *pieces, size_t count, size_t skip) MUST_USE;   /* in c->out */
 
 /* For protocols. */
 size_t conn_read(conn *c);                           /* as if the socket were ready; how many bytes came */

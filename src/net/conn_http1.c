@@ -202,11 +202,11 @@ static bool lists(str value, const char *token)
     return false;
 }
 
-/* An offer to go on in HTTP/2 (RFC 7540 3.2) is taken when nothing is owed before it. */
+/* An offer to go on in HTTP/2 (RFC 7540 3.2) is taken when nothing is owed before it; under TLS ALPN is the way. */
 static bool upgrade(conn *c, http_call *call)
 {
     const http_message *m = &call->message;
-    if (!http1_offers_http2(&c->http1.reader)) return false;
+    if (!http1_offers_http2(&c->http1.reader) || c->tls) return false;
     str settings = http_header_find(m->headers, m->header_count, "HTTP2-Settings");
     str how = http_header_find(m->headers, m->header_count, "Connection");
     str what = http_header_find(m->headers, m->header_count, "Upgrade");
@@ -256,7 +256,7 @@ static size_t read_requests(conn *c, const uint8_t *data, size_t len)
         case HTTP1_PREFACE:
             shard_call_give(c->of, h->reading);
             h->reading = NULL;
-            conn_http2_start(c);
+            conn_http2_start(c, false);
             break;
         case HTTP1_REFUSED: refuse(c, why.status, why.text); break;
         }

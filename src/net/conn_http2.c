@@ -399,7 +399,7 @@ static void end(conn *c)
     c->http2 = NULL;
 }
 
-static bool start(conn *c, bool upgraded)
+static bool start(conn *c, bool upgraded, bool preface)
 {
     static const http2_events events = {
         .open = on_open,
@@ -414,7 +414,8 @@ static bool start(conn *c, bool upgraded)
     };
     shard *s = c->of;
     const http2_opts opts = {
-        .limits = &s->http2_limits, .events = &events, .ctx = c, .memory = &s->http2_memory, .upgraded = upgraded};
+        .limits = &s->http2_limits, .events = &events, .ctx = c, .memory = &s->http2_memory, .upgraded = upgraded,
+        .preface = preface};
     c->http2 = mem_new0(conn_http2, 1);
     if (c->http2) c->http2->session = http2_new(&opts);
     return c->http2 && c->http2->session;
@@ -448,9 +449,9 @@ static void undo(conn *c)
     c->http2 = NULL;
 }
 
-void conn_http2_start(conn *c)
+void conn_http2_start(conn *c, bool preface)
 {
-    if (start(c, false)) {
+    if (start(c, false, preface)) {
         take_over(c);
         c->corked = true;   /* our SETTINGS are first, whatever follows */
         http2_flush(c->http2->session);
@@ -463,7 +464,7 @@ void conn_http2_start(conn *c)
 bool conn_http2_upgrade(conn *c, http_call *call, str settings)
 {
     str text = STR("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n");
-    if (!start(c, true) || !http2_upgrade(c->http2->session, &call->stream, settings)) {
+    if (!start(c, true, true) || !http2_upgrade(c->http2->session, &call->stream, settings)) {
         undo(c);
         return false;
     }

@@ -29,7 +29,7 @@ typedef struct {
     buf text;
 } conn_http2_out;
 
-void conn_http2_start(conn *c);            /* behind the client's preface */
+void conn_http2_start(conn *c, bool preface);   /* preface: the client's is still to come */
 /* HTTP/1's whole request becomes stream 1.  false = it cannot: nothing has changed. */
 bool conn_http2_upgrade(conn *c, http_call *call, str settings) MUST_USE;
 void conn_http2_refuse(conn *c, const char *text);   /* instead of a session; ends the connection */

@@ -198,6 +198,7 @@ void listeners_deal(listeners *l, size_t loops)
             for (size_t loop = 0; loop < loops; loop++) n += watches(loop, loops, k, p->count);
             INVARIANT(n > 0);
             p->sockets[k].shared = n > 1;
+            p->sockets[k].local = sock_addr_is_unix(&p->at);
             atomic_store(&p->sockets[k].watchers, n);
         }
     }

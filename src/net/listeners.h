@@ -28,6 +28,7 @@ typedef struct {
 typedef struct {
     int fd;                        /* -1 = closed */
     bool shared;                   /* several loops watch it */
+    bool local;                    /* a Unix socket */
     /* private */
     size_t of;                     /* which address */
     _Atomic uint32_t watchers;     /* loops that have not left */

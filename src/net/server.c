@@ -64,6 +64,8 @@ static err_code add_shard(server *s, const server_opts *opts, err *e)
         .id_seed = opts->id_seed,
         .all = s->at,
         .index = s->shard_count,
+        .tls = opts->tls,
+        .cleartext = opts->cleartext,
     };
     err_code rc = shard_new(&s->shards[s->shard_count], &share, e);
     if (rc == ERR_OK) s->shard_count++;
@@ -111,6 +113,11 @@ uint64_t server_grace_us(const server *s) { return s->grace_us; }
 loop *server_first_loop(const server *s) { return s->first; }
 
 void server_drain_idle(server *s, uint64_t idle_us) { s->idle_us = idle_us; }
+
+void server_renew_tls(server *s, tls_context *x)
+{
+    for (size_t i = 0; i < s->shard_count; i++) shard_renew_tls(s->shards[i], x);
+}
 
 void server_drain(server *s, uint64_t grace_us, void (*drained)(void *ctx), void *ctx)
 {
@@ -176,5 +183,9 @@ void server_stats_read(const server *s, server_stats *ret)
         ret->bad_requests += atomic_load_explicit(&of->bad_requests, memory_order_relaxed);
         ret->cut_connections += atomic_load_explicit(&of->cut_connections, memory_order_relaxed);
         ret->cut_calls += atomic_load_explicit(&of->cut_calls, memory_order_relaxed);
+        ret->tls12 += atomic_load_explicit(&of->tls12, memory_order_relaxed);
+        ret->tls13 += atomic_load_explicit(&of->tls13, memory_order_relaxed);
+        for (size_t k = 0; k < TLS_FAILURE_COUNT; k++)
+            ret->tls_failed[k] += atomic_load_explicit(&of->tls_failed[k], memory_order_relaxed);
     }
 }

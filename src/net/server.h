@@ -12,6 +12,7 @@
 #define NET_SERVER_H
 #include "base/quota.h"
 #include "net/http.h"
+#include "net/tls_context.h"
 
 enum { SERVER_PAUSE_US = 100000, SERVER_DRAIN_IDLE_US = 200000 };
 
@@ -26,6 +27,8 @@ typedef struct {
     http_handler *handler;
     http_begin *begin;          /* NULL = every request is wanted whole */
     void *ctx;
+    tls_context *tls;           /* borrowed; NULL = this port speaks no TLS */
+    bool cleartext;             /* with tls: HTTP without it is served, too, instead of refused */
     uint64_t id_seed;           /* != 0: answers carry X-Request-Id, and ids that the server makes come from this */
     /* NULL, or called with every answer before it is sent, on the call's loop: for access logs.  A request that
      * was refused unread is all empty. */
@@ -45,6 +48,7 @@ typedef struct {                /* sums over all loops; for /metrics */
     uint64_t bodies_bytes, bodies_refused;   /* see http_limits.bodies_bytes_max */
     uint64_t replies_bytes, replies_refused; /* see http_limits.replies_bytes_max */
     uint64_t cut_connections, cut_calls;   /* by the end of a grace, or server_abort(); calls: not answered */
+    uint64_t tls12, tls13, tls_failed[TLS_FAILURE_COUNT];   /* handshakes */
     uint64_t http2_accepted, http2_open;     /* connections that turned out to speak it, */
     uint64_t streams, streams_open;          /* and what they asked */
     uint64_t answers[2][SERVER_CLASSES];     /* HTTP/1 and HTTP/2 */
@@ -66,6 +70,9 @@ quota *server_replies(server *s);
 /* Before the drain: idle connections stay so long, instead of SERVER_DRAIN_IDLE_US.  Where another server accepts
  * already there is no hurry, and a request that crosses the end of its connection is lost. */
 void server_drain_idle(server *s, uint64_t idle_us);
+/* From any thread: connections that begin from now on take this context; those that are open keep theirs.  The server
+ * has one already. */
+void server_renew_tls(server *s, tls_context *x);
 /* From any thread; drained() runs on loop 0.  Only the first call counts. */
 void server_drain(server *s, uint64_t grace_us, void (*drained)(void *ctx), void *ctx);
 void server_stats_read(const server *s, server_stats *ret);   /* any thread */

@@ -11,10 +11,17 @@
 #define OWNER(p, member) ((shard *)(void *)((char *)(p) - offsetof(shard, member)))
 
 struct shard_mail {
-    loop_msg drain, resume, done;
+    loop_msg drain, resume, done, renew;
+    _Atomic(tls_context *) tls;   /* what `renew` brings; NULL = it is not under way */
     shard *of;               /* NULL = the shard is gone: the last message frees this */
     _Atomic unsigned posted;
 };
+
+static void mail_free(shard_mail *from)
+{
+    tls_context_free(atomic_load(&from->tls));
+    mem_free(from);
+}
 
 static void post(shard_mail *from, loop *to, loop_msg *m)
 {
@@ -27,7 +34,7 @@ static shard *arrived(shard_mail *from)
 {
     bool last = atomic_fetch_sub(&from->posted, 1) == 1;
     shard *s = from->of;
-    if (!s && last) mem_free(from);
+    if (!s && last) mail_free(from);
     return s;
 }
 
@@ -300,11 +307,12 @@ static conn *conn_open(shard *s, int fd)
     return NULL;
 }
 
-static void admit(shard *s, int fd)
+static void admit(shard *s, int fd, const listener *from)
 {
     bool welcome = server_admit(s->of);
     conn *c = welcome || s->refusing < SHARD_REFUSED_MAX ? conn_open(s, fd) : NULL;
     shard_count(welcome && c ? &s->accepted : &s->refused, 1);
+    if (c && from->local) c->cleartext = true;
     if (!c) {
         sock_close(fd);
         if (welcome) server_leave(s->of);
@@ -344,7 +352,7 @@ static bool accept_one(shard *s, const listener *from)
 {
     int fd = -1;
     switch (sock_accept(from->fd, &fd, NULL)) {
-    case SOCK_DONE: admit(s, fd); return true;
+    case SOCK_DONE: admit(s, fd, from); return true;
     case SOCK_FULL: out_of_descriptors(s, from); return false;
     default: return false;
     }
@@ -461,6 +469,24 @@ static void on_done(loop *on, loop_msg *m)
     if (s) server_drained(s->of);
 }
 
+/* Connections keep the context that they began with. */
+static void on_renew(loop *on, loop_msg *m)
+{
+    (void)on;
+    shard *s = arrived((shard_mail *)((char *)m - offsetof(shard_mail, renew)));
+    if (!s) return;
+    tls_context_free(s->tls);
+    s->tls = atomic_exchange(&s->mail->tls, NULL);
+    INVARIANT(s->tls);
+}
+
+void shard_renew_tls(shard *s, tls_context *x)
+{
+    tls_context *before = atomic_exchange(&s->mail->tls, tls_context_ref(x));
+    if (!before) post(s->mail, s->on, &s->mail->renew);   /* else its message is still to arrive, and brings this one */
+    tls_context_free(before);
+}
+
 void shard_drain(shard *s) { post(s->mail, s->on, &s->mail->drain); }
 
 static void set_limits(shard *s, quota *bodies, quota *replies)
@@ -511,7 +537,8 @@ static err_code set_up(shard *s, err *e)
     s->scratch = mem_alloc_raw(SHARD_SCRATCH_BYTES);
     s->mail = mem_new0(shard_mail, 1);
     if (!s->scratch || !s->mail) return err_set(e, ERR_NOMEM, "server: no memory for its share of a loop");
-    *s->mail = (shard_mail){.drain.run = on_drain, .resume.run = on_resume, .done.run = on_done, .of = s};
+    *s->mail = (shard_mail){.drain.run = on_drain, .resume.run = on_resume, .done.run = on_done,
+                            .renew.run = on_renew, .of = s};
     uint64_t far = loop_now_us(s->on) + FAR_US;
     s->tick_at_us = far;
     err_code rc = loop_timer_set(s->on, &s->tick, far, e);
@@ -533,6 +560,8 @@ err_code shard_new(shard **ret, const shard_opts *opts, err *e)
     s->replied = opts->replied;
     s->ctx = opts->ctx;
     s->id_seed = opts->id_seed;
+    s->tls = opts->tls ? tls_context_ref(opts->tls) : NULL;
+    s->cleartext = opts->cleartext;
     s->bytes_kept_max = opts->bytes_kept_max < SHARD_BYTES_KEPT_MAX ? opts->bytes_kept_max : SHARD_BYTES_KEPT_MAX;
     s->tick.fire = on_tick;
     s->unpause.fire = on_unpause;
@@ -577,11 +606,14 @@ void shard_free(shard *s)
         while (s->boxes[kind]) outbox_free(shard_box(s, kind));
     }
     if (s->mail) s->mail->of = NULL;
-    if (s->mail && atomic_load(&s->mail->posted) == 0) mem_free(s->mail);
+    if (s->mail && atomic_load(&s->mail->posted) == 0) mail_free(s->mail);
     buf_fini(&s->head);
     buf_fini(&s->http2_out.text);
     slab_fini(&s->http2_memory);
     mem_free(s->listeners);
+    tls_context_free(s->tls);
+    mem_free(s->tls_plain);
+    mem_free(s->tls_stage);
     mem_free(s->scratch);
     mem_free(s);
 }

@@ -10,6 +10,7 @@
 #include "net/conn.h"
 #include "net/listeners.h"
 #include "net/server.h"
+#include "net/tls_context.h"
 
 #include <stdatomic.h>
 
@@ -83,6 +84,10 @@ struct shard {
     uint64_t date_until_us;
     uint8_t *scratch;
     _Atomic uint64_t accepted, refused, requests, bytes_in, bytes_out, bad_requests, cut_connections, cut_calls;
+    tls_context *tls;                     /* of new connections; NULL = none speaks TLS */
+    bool cleartext;                       /* allowed beside it */
+    uint8_t *tls_plain, *tls_stage;       /* TLS_RECORD_BYTES_MAX each; NULL = not needed yet */
+    _Atomic uint64_t tls12, tls13, tls_failed[TLS_FAILURE_COUNT];
     _Atomic uint64_t http2_accepted, http2_open, streams, streams_open;
     _Atomic uint64_t answers[2][SERVER_CLASSES], hits[SERVER_HITS];
 };
@@ -109,12 +114,15 @@ typedef struct {
     uint64_t id_seed;
     listeners *all;                       /* borrowed, dealt out */
     size_t index;                         /* of this loop, for its share of them */
+    tls_context *tls;                     /* borrowed; NULL = none */
+    bool cleartext;
 } shard_opts;
 
 err_code shard_new(shard **ret, const shard_opts *opts, err *e) MUST_USE;
 void shard_abort(shard *s);
 void shard_free(shard *s);
 DEFINE_CLEANUP(shard)
+void shard_renew_tls(shard *s, tls_context *x);   /* any thread: posts a message; keeps a reference */
 void shard_drain(shard *s);               /* any thread: posts a message; server_drained() follows on loop 0 */
 
 void shard_wait(shard *s, conn *c, conn_wait kind, bool again);   /* again = its time starts anew */

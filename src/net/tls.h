@@ -25,29 +25,12 @@ typedef enum {
     TLS_FAILED
 } tls_event;
 
-/* Why it failed, for people who watch many. */
-#define TLS_FAILURES(X) \
-    X(TLS_FAILURE_PROTOCOL, "protocol")            /* what came is not TLS, or broken */ \
-    X(TLS_FAILURE_VERSION, "version") \
-    X(TLS_FAILURE_CIPHER, "cipher")                /* no suite, curve or signature in common */ \
-    X(TLS_FAILURE_CLIENT, "client_certificate")    /* missing, or not to be trusted */ \
-    X(TLS_FAILURE_ALERT, "alert")                  /* the client gave up: it may not trust our certificate */ \
-    X(TLS_FAILURE_TIMEOUT, "timeout")              /* these three are found by the session's owner */ \
-    X(TLS_FAILURE_CLOSED, "closed") \
-    X(TLS_FAILURE_CLEARTEXT, "cleartext")
-typedef enum {
-#define X(code, label) code,
-    TLS_FAILURES(X)
-#undef X
-    TLS_FAILURE_COUNT
-} tls_failure;
-
 typedef struct tls tls;
 
 tls *tls_new(tls_context *x) MUST_USE;   /* keeps a reference; NULL = no memory */
 void tls_free(tls *t);
-void tls_feed(tls *t, const uint8_t *data, size_t len);   /* borrows it until all is used, or tls_unread() was kept */
-size_t tls_unread(const tls *t);                          /* how many of the last bytes fed are not used yet */
+void tls_feed(tls *t, const uint8_t *data, size_t len);   /* borrows it until all is used, or more is fed */
+size_t tls_unread(const tls *t);                          /* how many of those bytes are not used yet */
 bool tls_holds(const tls *t);                             /* plain bytes wait inside it for more room */
 tls_event tls_read(tls *t, uint8_t *place, size_t room, size_t *ret_n, outbox *out) MUST_USE;
 /* Seals the pieces into as few records as can be; stage has room for TLS_RECORD_BYTES_MAX.  false = no memory. */

@@ -17,6 +17,19 @@ enum {
     TLS_CLIENT_CHAIN_BYTES_MAX = 64 << 10
 };
 
+/* Why handshakes fail, for people who watch many. */
+typedef enum {
+    TLS_FAILURE_PROTOCOL,            /* what came is not TLS, or broken */
+    TLS_FAILURE_VERSION,
+    TLS_FAILURE_CIPHER,              /* no suite, curve or signature in common */
+    TLS_FAILURE_CLIENT,              /* its certificate is missing, or not to be trusted */
+    TLS_FAILURE_ALERT,               /* the client gave up: it may not trust ours */
+    TLS_FAILURE_TIMEOUT,             /* these three are found by the session's owner */
+    TLS_FAILURE_CLOSED,
+    TLS_FAILURE_CLEARTEXT,
+    TLS_FAILURE_COUNT
+} tls_failure;
+
 typedef struct {
     const char *cert_path, *key_path;   /* PEM: the certificate and what leads to its authority; the key, unencrypted */
     const char *client_ca_path;         /* PEM; NULL or "" = clients need no certificate */

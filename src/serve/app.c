@@ -144,6 +144,31 @@ static void renew_keys(app *a)
         log_write(LOG_INFO, NULL, "SIGHUP: read %s again", path);
 }
 
+static void renew_tls(app *a)
+{
+    CLEANUP(tls_context) tls_context *x = NULL;
+    err e;
+    if (a->conf->tls_cert.len == 0) return;
+    if (app_tls_open(a->conf, &x, &e)) {
+        log_write(LOG_ERROR, NULL, "SIGHUP: the old certificate stays: %s", e.text);
+        return;
+    }
+    server_renew_tls(a->server, x);
+    log_write(LOG_INFO, NULL, "SIGHUP: read %s again, valid for %d days", a->conf->tls_cert.p,
+              tls_context_days_left(x));
+}
+
+static void reload(app *a)
+{
+    if (a->leaving || a->given) return;   /* no connection will begin any more */
+    service_reloading(a->by);
+    if (a->conf->api_keys.len == 0 && a->conf->tls_cert.len == 0)
+        log_write(LOG_INFO, NULL, "SIGHUP: nothing to read again: expected api-keys or tls-cert, got neither");
+    renew_keys(a);
+    renew_tls(a);
+    service_ready(a->by, NULL);
+}
+
 static void on_signal(loop_fd *f, uint32_t events)
 {
     (void)events;
@@ -152,9 +177,7 @@ static void on_signal(loop_fd *f, uint32_t events)
     while ((number = proc_signal_next(f->fd)) != 0) {
         if (number == PROC_SIGNAL_PIPE) continue;
         if (number == PROC_SIGNAL_HUP) {
-            service_reloading(a->by);
-            renew_keys(a);
-            service_ready(a->by, NULL);
+            reload(a);
             continue;
         }
         if (a->leaving) {
@@ -208,7 +231,7 @@ static err_code lanes_new(app *a, err *e)
     return ERR_OK;
 }
 
-static err_code server_open(app *a, err *e)
+static err_code server_open(app *a, tls_context *tls, err *e)
 {
     const conf *c = a->conf;
     http_limits limits = http_limits_default;
@@ -227,6 +250,8 @@ static err_code server_open(app *a, err *e)
     server_opts so = {.loops = a->loops,
                       .loop_count = a->lane_count,
                       .limits = limits,
+                      .tls = tls,
+                      .cleartext = c->tls_cleartext,
                       .handler = endpoints_handle,
                       .begin = endpoints_begin,
                       .ctx = &a->endpoints,
@@ -257,7 +282,22 @@ static err_code heir_open(app *a, err *e)
     return giver_new(&a->heir, &opts, e);
 }
 
-err_code app_new(app **ret, const conf *c, const service *by, err *e)
+err_code app_tls_open(const conf *c, tls_context **ret, err *e)
+{
+    *ret = NULL;
+    if (c->tls_cert.len == 0) return ERR_OK;
+    const tls_context_opts opts = {.cert_path = c->tls_cert.p,
+                                   .key_path = c->tls_key.p,
+                                   .client_ca_path = c->tls_client_ca.p,
+                                   .only_13 = c->tls_min == CONF_TLS_13};
+    err_code rc = tls_context_new(ret, &opts, e);
+    if (rc) return err_wrap(e, "tls");
+    int days = tls_context_days_left(*ret);
+    if (days < 0) log_write(LOG_WARN, NULL, "tls: %s: the certificate has expired", opts.cert_path);
+    return ERR_OK;
+}
+
+err_code app_new(app **ret, const conf *c, const service *by, tls_context *tls, err *e)
 {
     /* PIPE: whoever read our log went away; that is no reason to die. */
     static const int numbers[] = {PROC_SIGNAL_TERM, PROC_SIGNAL_INT, PROC_SIGNAL_PIPE, PROC_SIGNAL_HUP};
@@ -276,7 +316,7 @@ err_code app_new(app **ret, const conf *c, const service *by, err *e)
     if (rc == ERR_OK) rc = shm_set_new(&a->endpoints.regions, e);
     if (rc == ERR_OK) rc = lanes_new(a, e);
     if (rc == ERR_OK) rc = watchdog_new(&a->watchdog, by, a->loops, a->lane_count, e);
-    if (rc == ERR_OK) rc = server_open(a, e);
+    if (rc == ERR_OK) rc = server_open(a, tls, e);
     if (rc == ERR_OK) rc = heir_open(a, e);
     if (rc == ERR_OK) rc = repository_open(&a->endpoints.models, c, a->pool, (uint32_t)a->lane_count, e);
     if (rc) return rc;

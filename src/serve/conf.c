@@ -28,6 +28,7 @@ enum { BODIES_BYTES = 1 << 30, BODIES_SHARE = 4, BODIES_LEAST = 4 };
 enum { REPLIES_LEAST = 2 };
 
 static const char *const level_names[] = {"debug", "info", "warn", "error", NULL};
+static const char *const tls_names[] = {"1.2", "1.3", NULL};
 static const char *const format_names[] = {"text", "json", NULL};
 static const char *const metrics_name_names[] = {"proa", "triton", "both", NULL};
 
@@ -105,6 +106,16 @@ static const row rows[] = {
      "a client that takes no byte of its answer for so long is dropped"},
     {"compute-wait-ms", NULL, U64, AT(compute_wait_ms), "300000", 0, U32_MAX, NULL,
      "longest run of a model, ended at its next node or iteration; more gets 504; 0 = no limit"},
+    {"tls-cert", NULL, TEXT, AT(tls_cert), "", 0, 0, NULL,
+     "PEM file of the server's certificate and those up to its authority: turns TLS on; read again on SIGHUP"},
+    {"tls-key", NULL, TEXT, AT(tls_key), "", 0, 0, NULL,
+     "PEM file of its private key, without a passphrase"},
+    {"tls-client-ca", NULL, TEXT, AT(tls_client_ca), "", 0, 0, NULL,
+     "PEM file of the authorities one of which must have signed each client's certificate"},
+    {"tls-min", NULL, CHOICE, AT(tls_min), "1.2", 0, 0, tls_names,
+     "1.2 or 1.3: the oldest version of TLS"},
+    {"tls-cleartext", NULL, BOOL, AT(tls_cleartext), "false", 0, 0, NULL,
+     "serve clients without TLS on the same port, too, as Unix sockets always do, instead of refusing them"},
     {"drain-wait-ms", NULL, U64, AT(drain_wait_ms), "30000", 0, U32_MAX, NULL,
      "on SIGTERM: how long accepted requests may take to finish"},
     {"drain-notice-ms", NULL, U64, AT(drain_notice_ms), "200", 0, U32_MAX, NULL,
@@ -470,6 +481,13 @@ err_code conf_check(conf *c, err *e)
         return err_set(e, ERR_INVALID, "--model-name: expected --model-dir with it, got none");
     if (c->model_count == 0 && c->model_repository.len == 0 && c->model_dir.len == 0)
         return err_set(e, ERR_INVALID, "expected NAME=PATH, --model-dir or --model-repository, got no model");
+    bool cert = c->tls_cert.len > 0, key = c->tls_key.len > 0;
+    if (cert != key)
+        return err_set(e, ERR_INVALID, "%s: expected %s with it, got none", cert ? "tls-cert" : "tls-key",
+                       cert ? "tls-key" : "tls-cert");
+    if (!cert && (c->tls_client_ca.len || c->tls_cleartext))
+        return err_set(e, ERR_INVALID, "%s: expected tls-cert and tls-key with it, got none",
+                       c->tls_client_ca.len ? "tls-client-ca" : "tls-cleartext");
     if (c->bodies_bytes_max && c->bodies_bytes_max / 2 < c->body_bytes_max)
         return err_set(e, ERR_INVALID, "bodies-bytes-max: expected at least twice body-bytes-max, %llu, got '%llu'",
                        2ull * c->body_bytes_max, (unsigned long long)c->bodies_bytes_max);

@@ -15,11 +15,13 @@ typedef struct {
     str name, path;
 } conf_model;
 
+typedef enum { CONF_TLS_12, CONF_TLS_13 } conf_tls_min;
 typedef enum { CONF_LOG_TEXT, CONF_LOG_JSON } conf_log_format;
 
 typedef struct {
     /* one member per row of the table in conf.c */
     str address, listen, handover, model_repository, model_name, model_dir, cpu;
+    str tls_cert, tls_key, tls_client_ca;
     uint64_t port, grpc_port, metrics_port, socket_mode, handover_wait_ms;
     uint64_t loops, threads, queue_max, inline_us, body_bytes_max, bodies_bytes_max, reply_bytes_max,
         header_bytes_max, connections_max, memory_bytes_max;
@@ -32,6 +34,7 @@ typedef struct {
     uint64_t metrics_open;
     uint64_t cors_credentials;
     uint64_t replies_bytes_max;
+    uint64_t tls_min, tls_cleartext;
     /* models named as NAME=PATH, in order */
     conf_model *models;
     size_t model_count;

@@ -354,6 +354,10 @@ static void net_numbers(const endpoints *s, metrics_server *ret)
     ret->bodies_refused = (int64_t)net.bodies_refused;
     ret->replies_bytes = (int64_t)net.replies_bytes;
     ret->replies_refused = (int64_t)net.replies_refused;
+    _Static_assert((int)TLS_FAILURE_COUNT == (int)METRIC_TLS_FAILURES, "each has a name in metrics.c");
+    ret->tls_handshakes[0] = (int64_t)net.tls12;
+    ret->tls_handshakes[1] = (int64_t)net.tls13;
+    for (size_t i = 0; i < METRIC_TLS_FAILURES; i++) ret->tls_failures[i] = (int64_t)net.tls_failed[i];
     for (size_t i = 0; i < METRIC_CLASSES; i++) {
         ret->http1_answers[i] = (int64_t)net.answers[0][i];
         ret->http2_answers[i] = (int64_t)net.answers[1][i];

@@ -58,8 +58,13 @@ static const char *const limit_names[METRIC_LIMITS] = {
 };
 static const char *const protocol_names[METRIC_PROTOCOLS] = {"v2", "v1", "generate", "grpc", "grpc-stream"};
 static const char *const span_names[METRIC_SPANS] = {"sent", "dropped", "failed"};
+static const char *const tls_versions[METRIC_TLS_VERSIONS] = {"1.2", "1.3"};
+static const char *const tls_failures[METRIC_TLS_FAILURES] = {"protocol", "version", "cipher",  "client_certificate",
+                                                              "alert",    "timeout", "closed", "cleartext"};
 static const char *const type_names[] = {"histogram", "counter", "counter", "gauge", "counter", "gauge"};
 
+static const labels by_tls_version = {NULL, "version", tls_versions, METRIC_TLS_VERSIONS},
+                    by_tls_failure = {NULL, "reason", tls_failures, METRIC_TLS_FAILURES};
 static const labels by_none = {.count = 1}, by_http1 = {"protocol=\"http1\"", NULL, NULL, 1},
                     by_http2 = {"protocol=\"http2\"", NULL, NULL, 1},
                     by_version = {"version=\"" PROA_VERSION "\"", NULL, NULL, 1},

@@ -97,6 +97,8 @@ typedef enum {
     METRIC_LIMITS
 } metric_limit;
 
+enum { METRIC_TLS_VERSIONS = 2, METRIC_TLS_FAILURES = 8 };   /* in the order of net/tls_context.h */
+
 /* What one loop counts of no model. */
 typedef struct {
     metric_requests unknown; /* requests for a model that is not there */
@@ -132,6 +134,10 @@ typedef struct {
       "Memory for answers that wait for clients, in use or kept.") \
     X(replies_refused, , counter, "proa_http_replies_refused_total", by_none, \
       "Answers cut off for lack of that memory.") \
+    X(tls_handshakes, [METRIC_TLS_VERSIONS], counter, "proa_tls_handshakes_total", by_tls_version, \
+      "TLS handshakes that succeeded.") \
+    X(tls_failures, [METRIC_TLS_FAILURES], counter, "proa_tls_failures_total", by_tls_failure, \
+      "TLS handshakes that failed.") \
     X(spans, [METRIC_SPANS], counter, "proa_trace_requests_total", by_span, \
       "Traced requests: taken by the collector, dropped as no place was free, failed to be taken.") \
     X(log_dropped, , counter, "proa_log_dropped_total", by_none, \

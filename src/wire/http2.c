@@ -724,12 +724,12 @@ static nghttp2_session_callbacks *callbacks_new(void)
     return c;
 }
 
-static nghttp2_option *option_new(bool upgraded)
+static nghttp2_option *option_new(bool preface)
 {
     nghttp2_option *o;
     if (nghttp2_option_new(&o)) return NULL;
     nghttp2_option_set_no_auto_window_update(o, 1);
-    nghttp2_option_set_no_recv_client_magic(o, !upgraded);
+    nghttp2_option_set_no_recv_client_magic(o, !preface);
     nghttp2_option_set_no_closed_streams(o, 1);
     nghttp2_option_set_stream_reset_rate_limit(o, UINT32_MAX, UINT32_MAX);   /* our budget knows who works */
     return o;
@@ -748,14 +748,15 @@ static int session_start(http2 *h)
 
 http2 *http2_new(const http2_opts *opts)
 {
+    bool preface = opts->preface || opts->upgraded;
     http2 *h = mem_new0(http2, 1);
     if (!h) return NULL;
     *h = (http2){.limits = opts->limits, .events = opts->events, .ctx = opts->ctx, .memory = opts->memory,
-                 .budget = HTTP2_BUDGET_MAX, .frame_left = opts->upgraded ? HTTP2_PREFACE_BYTES : 0};
+                 .budget = HTTP2_BUDGET_MAX, .frame_left = preface ? HTTP2_PREFACE_BYTES : 0};
     nghttp2_mem memory = {
         .mem_user_data = h->memory, .malloc = take, .free = give, .calloc = take_clear, .realloc = grow};
     nghttp2_session_callbacks *callbacks = callbacks_new();
-    nghttp2_option *option = option_new(opts->upgraded);
+    nghttp2_option *option = option_new(preface);
     int rc = NGHTTP2_ERR_NOMEM;
     if (callbacks && option) rc = nghttp2_session_server_new3(&h->session, callbacks, h, option, &memory);
     if (rc == 0 && !opts->upgraded) rc = session_start(h);

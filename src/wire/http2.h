@@ -79,7 +79,8 @@ typedef struct {
     const http2_events *events;
     void *ctx;
     slab *memory;
-    bool upgraded;              /* the client's preface is still to come; begin with http2_upgrade() */
+    bool preface;               /* the client's preface is still to come */
+    bool upgraded;              /* begin with http2_upgrade(); it is, then, too */
 } http2_opts;
 
 typedef struct http2 http2;

@@ -57,12 +57,13 @@ class Server:
                                             start_new_session=True, env=dict(os.environ, **(env or {})), cwd=cwd)
         ready = select.select([self.process.stdout], [], [], START_S_MAX)[0]
         self.first_line = self.process.stdout.readline().decode() if ready else ""
-        found = re.fullmatch(r"listening on http://(\S+):(\d+)\n", self.first_line)
+        found = re.fullmatch(r"listening on (https?)://(\S+):(\d+)\n", self.first_line)
         if not found:
             self.stop()
             pytest.fail(f"first line of stdout: expected 'listening on http://ADDR:PORT', got {self.first_line!r}; log:\n{self.log()}")
-        self.host, self.port = found[1].strip("[]"), int(found[2])
-        self.url = f"http://{found[1]}:{self.port}"
+        self.host, self.port = found[2].strip("[]"), int(found[3])
+        self.url = f"{found[1]}://{found[2]}:{self.port}"
+        self.tls = None                 # an ssl.SSLContext: get(), post() and infer() use it
         self.pid = self.process.pid
 
     def log(self):
@@ -98,7 +99,8 @@ class Server:
         if body is not None and not isinstance(body, bytes):
             body = json.dumps(body).encode()
             headers.setdefault("Content-Type", "application/json")
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=timeout)
+        connection = http.client.HTTPSConnection("localhost", self.port, timeout=timeout, context=self.tls) if self.tls else \
+            http.client.HTTPConnection(self.host, self.port, timeout=timeout)
         try:
             connection.request(method, path, body, headers)
             r = connection.getresponse()

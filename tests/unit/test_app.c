@@ -54,7 +54,7 @@ static void start(running *r, const conf *c)
 {
     err e;
     *r = (running){.app = NULL};
-    bool made = app_new(&r->app, c, &nobody, &e) == ERR_OK;
+    bool made = app_new(&r->app, c, &nobody, NULL, &e) == ERR_OK;
     INVARIANT(made);
     CHECK(thread_start(&r->thread, "app", run, r, &e) == ERR_OK);
 }
@@ -253,19 +253,19 @@ static void a_server_that_cannot_start_says_why(void)
     running r;
     conf *c = config("0");
     c->address = STR("not-an-address");
-    CHECK(app_new(&a, c, &nobody, &e) != ERR_OK);
+    CHECK(app_new(&a, c, &nobody, NULL, &e) != ERR_OK);
     CHECK(strstr(e.text, "not-an-address"));
     c = config("0");   /* the running server borrows it */
     start(&r, c);
     conf again = *c;
     again.port = sock_addr_port(listeners_at(app_listeners(r.app), 0));
-    CHECK(app_new(&a, &again, &nobody, &e) != ERR_OK);
+    CHECK(app_new(&a, &again, &nobody, NULL, &e) != ERR_OK);
     CHECK(strstr(e.text, "in use"));
     CHECK(kill(getpid(), SIGTERM) == 0);
     end(&r);
     c = config("0");
     CHECK(conf_model_add(c, "t", STR("n"), STR("/nowhere.onnx"), &e) == ERR_OK);
-    CHECK(app_new(&a, c, &nobody, &e) != ERR_OK);
+    CHECK(app_new(&a, c, &nobody, NULL, &e) != ERR_OK);
     CHECK(strncmp(e.text, "/nowhere.onnx: ", 15) == 0);
 }
 
@@ -276,7 +276,7 @@ static void construction_survives_every_failed_allocation(void)
     c->model_count = 1;
     FAULT_SWEEP({
         app *a = NULL;
-        if (app_new(&a, c, &nobody, &e) == ERR_OK)
+        if (app_new(&a, c, &nobody, NULL, &e) == ERR_OK)
             app_free(a);
         else
             CHECK(e.code == ERR_NOMEM || e.code == ERR_LIMIT);
