@@ -472,12 +472,12 @@ bool conn_http2_upgrade(conn *c, http_call *call, str settings)
     c->corked = true;   /* SETTINGS and perhaps the answer go with it */
     struct iovec v = conn_piece(text);
     conn_send(c, &v, 1);
-    http2_flush(c->http2->session);
     call->moved_us = loop_now_us(c->of->on);
     call->mark = SIZE_MAX;
-    add(&c->http2->ready, call, READY);
+    add(&c->http2->ready, call, READY);   /* first: where the settings are wrong the flush says GOAWAY and closes it */
     shard_count(&c->of->streams, 1);
     shard_count(&c->of->streams_open, 1);
+    http2_flush(c->http2->session);
     return true;
 }
 

@@ -50,6 +50,29 @@ static void requests_and_replies_are_whole(void)
     rig_stop(&r);
 }
 
+static void an_upgrade_with_wrong_settings_ends_its_connection_alone(void)
+{
+    rig r;
+    rig_start(&r, &plain, 1);
+    for (int i = 0; i < 3; i++) {
+        char got[400] = "";
+        int fd = dial(&r);
+        say(fd, "GET /query?x HTTP/1.1\r\n" HOST "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+                "HTTP2-Settings: AAIA8AAA\r\n\r\n" PREFACE);   /* ENABLE_PUSH = 0xf00000 */
+        size_t n = 0;
+        for (ssize_t more; n < sizeof got && (more = recv(fd, got + n, sizeof got - n, 0)) > 0;) n += (size_t)more;
+        CHECK(n > 20 && strncmp(got, "HTTP/1.1 101 ", 13) == 0);
+        CHECK(!memmem(got, n, "200 OK", 6));
+        close(fd);
+    }
+    CHECK_U64(atomic_load(&r.handled), 0);
+    int fd = dial(&r);
+    say(fd, ECHO "\r\n");
+    check_status(fd, "200");
+    close(fd);
+    rig_stop(&r);
+}
+
 static void big_bodies_go_both_ways(void)
 {
     rig r;
@@ -662,6 +685,7 @@ int main(void)
 {
     static const test_case cases[] = {
         TEST(requests_and_replies_are_whole),
+        TEST(an_upgrade_with_wrong_settings_ends_its_connection_alone),
         TEST(big_bodies_go_both_ways),
         TEST(streams_overtake_each_other),
         TEST(replies_to_one_read_leave_together),
