@@ -292,6 +292,18 @@ def test_the_service_manager_hears_of_readiness_and_of_the_end(start, manager, z
     assert p.process.wait(10) == 0 and m.next(0.1) is None
 
 
+def test_the_service_manager_hears_of_a_reload(start, manager, zoo, tmp_path):
+    m = manager(str(tmp_path / "notify"))
+    p = start(1, f"tiny={zoo['tiny']}", "--port", 0, env=m.env)
+    assert m.next().startswith("READY=1")
+    before = time.monotonic_ns() // 1000
+    p.process.send_signal(signal.SIGHUP)
+    said = m.next()
+    assert re.fullmatch(r"RELOADING=1\nMONOTONIC_USEC=\d+", said) and before <= int(said.rsplit("=", 1)[1]) <= time.monotonic_ns() // 1000
+    assert m.next() == "READY=1"
+    works(p.at[0])
+
+
 def test_the_watchdog_is_fed_only_when_it_watches(start, manager, zoo, tmp_path):
     m = manager(str(tmp_path / "notify"))
     p = start(1, f"tiny={zoo['tiny']}", "--port", 0, env={**m.env, "WATCHDOG_USEC": "200000"})
