@@ -35,6 +35,10 @@ sock_io sock_pass_recv(int fd, char ret[SOCK_PASS_BYTES_MAX], int *ret_fds, size
         n = SYS_RETRY(sys_recv_fds(fd, ret, SOCK_PASS_BYTES_MAX - 1, ret_fds, &count));
     }
     if (n < 0) return n == -EAGAIN ? SOCK_AGAIN : SOCK_GONE;
+    if (n == 0) {   /* the end, or a message of nothing: what it may bring nobody asked for */
+        for (size_t i = 0; i < count; i++) sock_close(ret_fds[i]);
+        count = 0;
+    }
     *ret_count = count;
     ret[n] = '\0';
     return n == 0 ? SOCK_EOF : SOCK_DONE;

@@ -58,6 +58,9 @@ static void what_is_cut_is_nothing(void)
     CHECK(sys_real_send_fds(pair[0], "x", 1, fds, SOCK_PASS_FDS_MAX) > 0);
     size_t room = 5;
     CHECK(sys_real_recv_fds(pair[1], text, sizeof text, got, &room) == -EMSGSIZE && room == 0);
+    CHECK(sys_real_send_fds(pair[0], "", 0, fds, 3) == 0);   /* a message without a byte, which looks like the end */
+    CHECK(sock_pass_recv(pair[1], text, got, &count) == SOCK_EOF);
+    CHECK_U64(count, 0);
     CHECK_U64((uint64_t)sys_fake_fds(), (uint64_t)before);
     sock_close(pair[0]);
     sock_close(pair[1]);
