@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "net/server.h"
 #include "serve/handover.h"
 
 /* asks --take--> sending --all sent--> loading --ready--> given; all but the last --gone, late, nonsense--> none */
@@ -19,6 +20,7 @@ struct giver {
     loop_fd control;           /* fd -1 = closed */
     loop_fd session;           /* fd -1 = none */
     loop_timer limit;          /* for the step that is due */
+    loop_timer pause;          /* out of descriptors: until then nobody is let in */
     session_state state;
     size_t place, socket;      /* what is to be sent next */
     uint32_t sent;             /* sockets */
@@ -47,6 +49,7 @@ static void control_close(giver *g)
 {
     if (g->control.fd < 0) return;
     if (g->control.on) loop_fd_del(&g->control);
+    loop_timer_cancel(g->on, &g->pause);
     sock_close(g->control.fd);
     g->control.fd = -1;
 }
@@ -206,8 +209,21 @@ static void on_control(loop_fd *f, uint32_t events)
 {
     giver *g = (giver *)(void *)((char *)f - offsetof(giver, control));
     int fd = -1;
+    err e;
     (void)events;
-    if (sock_accept(f->fd, &fd, NULL) == SOCK_DONE) session_open(g, fd);
+    switch (sock_accept(f->fd, &fd, NULL)) {
+    case SOCK_DONE: session_open(g, fd); return;
+    case SOCK_FULL:   /* whoever waits stays in the queue, and would wake us for ever */
+        if (loop_timer_set(g->on, &g->pause, loop_now_us(g->on) + SERVER_PAUSE_US, &e) == ERR_OK) loop_fd_want(f, 0);
+        return;
+    default: return;
+    }
+}
+
+static void on_pause(loop_timer *t)
+{
+    giver *g = (giver *)(void *)((char *)t - offsetof(giver, pause));
+    loop_fd_want(&g->control, LOOP_READ);
 }
 
 void giver_own(giver *g)
@@ -231,6 +247,7 @@ err_code giver_new(giver **ret, const giver_opts *o, err *e)
                  .given = o->given,
                  .ctx = o->ctx,
                  .limit = {.fire = on_limit},
+                 .pause = {.fire = on_pause},
                  .control = {.fd = o->control, .ready = on_control},
                  .session = {.fd = -1}};
     err_code rc = ERR_OK;

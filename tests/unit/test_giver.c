@@ -1,6 +1,7 @@
 /* Until a new server says that it is ready, whatever it does leaves the old one with its sockets, their files and its
  * path; from then on they are the other's. Each step has its time. */
 #include "fake/sys_fake.h"
+#include "net/server.h"
 #include "os/clock.h"
 #include "os/thread.h"
 #include "serve/giver.h"
@@ -279,6 +280,32 @@ static void another_user_gets_nothing(void)
     rig_stop(&r);
 }
 
+/* Whoever waits in the queue would wake the loop for as long as there are none. */
+static void without_descriptors_the_loop_is_at_rest(void)
+{
+    rig r;
+    rig_start(&r);
+    sys_fake_script((sys_fault[]){{SYS_accept, .times = SYS_FAKE_EVER, .result = -EMFILE}}, 1);
+    int fd = dial(&r);
+    for (uint64_t tries = 1; tries < 4; tries++) {
+        on_loop(&r, NULL, 0);
+        CHECK_U64(sys_fake_hits(), tries);
+        on_loop(&r, NULL, SERVER_PAUSE_US);
+    }
+    sys_fake_script(NULL, 0);
+    on_loop(&r, NULL, SERVER_PAUSE_US);
+    take(fd);
+    close(fd);
+    on_loop(&r, NULL, 0);
+    sys_fake_script((sys_fault[]){{SYS_accept, .times = SYS_FAKE_EVER, .result = -EMFILE}}, 1);
+    fd = dial(&r);
+    on_loop(&r, NULL, 0);
+    sys_fake_script(NULL, 0);
+    on_loop(&r, giver_stop, SERVER_PAUSE_US);   /* which nothing is left of */
+    close(fd);
+    rig_stop(&r);
+}
+
 static void construct(loop *l, listeners *all, int control)
 {
     err e;
@@ -318,6 +345,7 @@ int main(void)
         TEST(who_takes_all_does_not_block_the_loop),
         TEST(a_server_that_leaves_lets_the_new_one_go_on),
         TEST(another_user_gets_nothing),
+        TEST(without_descriptors_the_loop_is_at_rest),
         TEST(construction_survives_every_fault),
     };
     if (!test_folder_open()) return 1;
