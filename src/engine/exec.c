@@ -3,7 +3,9 @@
 #include "engine/subrun.h"
 #include "os/clock.h"
 
-enum { STEPS_PER_LOOK = 8 };   /* the clock is read before so many steps: some 3 ns for each */
+/* The clock is read before so many steps, some 3 ns for each, or before every one, which may take long by itself, where
+ * tensors are large or of a size that is not known. */
+enum { STEPS_PER_LOOK = 8, LOOK_BYTES = 64 << 10 };
 
 static void *address_of(const exec *x, value_id v)
 {
@@ -144,10 +146,12 @@ err_code exec_steps(exec *x, const exec_stop *stop, err *e)
 {
     arena_reset(&x->lasting);
     x->stop = stop;
+    bool each = x->plan->late_count > 0 || x->plan->bytes >= LOOK_BYTES;
     err_code rc = stop ? stopped(stop, true, e) : ERR_OK;   /* a loop's body may have no step at all */
     for (uint32_t i = 0; i < x->plan->step_count && !rc; i++) {
         op_call *c = &x->calls[i];
-        if (stop && (rc = stopped(stop, i % STEPS_PER_LOOK == STEPS_PER_LOOK - 1, e)) != ERR_OK) break;
+        bool look = each || i % STEPS_PER_LOOK == STEPS_PER_LOOK - 1;
+        if (stop && (rc = stopped(stop, look, e)) != ERR_OK) break;
         switch (x->plan->steps[i].kind) {
         case STEP_VIEW: c->out[0]->data = c->in[0]->data; break;
         case STEP_RUN: rc = c->node->row->run(c, e); break;

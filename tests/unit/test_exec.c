@@ -2,8 +2,8 @@
  * first runs, takes no more than it may, and stops between two nodes when it is told to. */
 #include "engine/exec.h"
 
+#include "fake/sys_fake.h"
 #include "onnx_build.h"
-#include "test.h"
 
 /* A plan for x of n elements, and what it borrows. */
 typedef struct {
@@ -167,6 +167,25 @@ static void a_cancelled_run_ends_and_the_next_one_is_whole(void)
     stop(&m);
 }
 
+/* A few nodes may take long, each by itself. */
+static void the_time_is_looked_at_before_each_node_that_may_take_long(void)
+{
+    static const int64_t sizes[] = {10, 20000};   /* of a size that the run decides on, and large */
+    for (size_t i = 0; i < COUNTOF(sizes); i++) {
+        made m;
+        exec *x;
+        err e = {0};
+        start(&m, sizes[i]);
+        CHECK(exec_new(&x, m.plan, opts(1 << 20), &e) == ERR_OK);
+        fill(x, 1);
+        uint64_t before = sys_fake_calls(SYS_clock_ns);
+        CHECK(exec_steps(x, &(exec_stop){.until_us = UINT64_MAX}, &e) == ERR_OK);
+        CHECK_U64(sys_fake_calls(SYS_clock_ns) - before, 1 + m.plan->step_count);
+        exec_free(x);
+        stop(&m);
+    }
+}
+
 static void every_failed_allocation_is_said(void)
 {
     made m;
@@ -194,6 +213,7 @@ int main(void)
         TEST(inputs_may_lie_elsewhere_until_they_are_reset),
         TEST(what_comes_late_counts_against_the_memory),
         TEST(a_cancelled_run_ends_and_the_next_one_is_whole),
+        TEST(the_time_is_looked_at_before_each_node_that_may_take_long),
         TEST(every_failed_allocation_is_said),
     };
     return test_main(cases, COUNTOF(cases));
