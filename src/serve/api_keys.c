@@ -4,7 +4,8 @@
 
 #include <string.h>
 
-enum { API_KEYS_MEMORY_MAX = 256 << 20, NOBODY = UINT32_MAX };
+enum { API_KEYS_MEMORY_MAX = 256 << 20 };
+#define NOBODY UINT32_MAX   /* clang 14 takes no enumerator beyond int */
 
 struct api_keys {
     arena memory;
