@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -27,6 +28,7 @@ typedef struct {
     char address[120];
     const act *acts;
     pthread_t runner;
+    _Atomic size_t done;        /* acts */
     char asked[8192];           /* all requests, for the test to read behind server_join() */
     size_t asked_len;
 } peer;
@@ -87,6 +89,7 @@ static void *peer_run(void *ctx)
         case CLOSE: close(fd); fd = -1; break;
         case END: break;
         }
+        atomic_fetch_add(&p->done, 1);
     }
     if (fd >= 0) {
         char c;
@@ -182,7 +185,8 @@ static void a_connection_that_was_closed_is_replaced_without_a_word(void)
                                endings[i][1].kind ? (act){SAY, OK("1") "b"} : (act){END, 0}, {END, 0}});
         client *c = client_to(&p, 0);
         get(c, "/1", "200 a");
-        usleep(20000);   /* so that the end is mostly there before the call; the next test has it come later */
+        /* The end is there before the call; the next test has it come later. */
+        while (atomic_load(&p.done) < (endings[i][1].kind ? 5 : 4)) usleep(100);
         get(c, "/2", "200 b");
         peer_join(&p, c);
     }
