@@ -66,13 +66,14 @@ static int on_close(nghttp2_session *s, int32_t id, uint32_t code, void *ctx)
     grpc_call *c = call_of(ctx, id);
     if (!c) return 0;
     c->closed = true;
+    c->place = ++((grpc_rig *)ctx)->closed;
     c->reset = code;
     return 0;
 }
 
 bool grpc_rig_start(grpc_rig *g, const http_rig_opts *o, const char *const *models)
 {
-    g->count = 0;
+    g->count = g->closed = 0;
     g->session = NULL;
     g->hold_windows = false;
     buf_init(&g->out, 64 << 20);

@@ -21,13 +21,14 @@ typedef struct {
     uint32_t reset;       /* error code of RST_STREAM; 0 = none */
     char http[8], status[8], message[400], encoding[16], accepts[40], details[600];
     int32_t window;       /* not given back yet */
+    size_t place;         /* among those that are closed, 1 = the first */
 } grpc_call;
 
 typedef struct {
     http_rig rig;
     nghttp2_session *session;
     grpc_call calls[GRPC_RIG_CALLS_MAX];
-    size_t count;
+    size_t count, closed;
     bool hold_windows;    /* the client does not take what comes */
     buf out;              /* of the session, on its way */
     char text[8192];

@@ -198,6 +198,7 @@ static void an_upgrade_that_is_not_right_stays_http1(void)
     static const char *const heads[] = {
         UPGRADE "!!!!\r\n",
         UPGRADE "AAM\r\n",
+        "Connection: HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n",
         "Connection: Upgrade\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n",
         "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: websocket\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n",
         "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n",
@@ -494,6 +495,32 @@ static void slow_streams_meet_their_deadlines(void)
     rig_stop(&r);
 }
 
+static void a_head_and_a_body_have_their_own_deadlines(void)
+{
+    rig r;
+    h2c head, body;
+    int head_fd, body_fd;
+    sys_fake_clock_hold(CLOCK_START_NS);
+    rig_start(&r, &(http_limits){.header_wait_us = 600000, .body_wait_us = 60000}, 1);
+    dial_h2(&r, &head, &head_fd, 0);
+    dial_h2(&r, &body, &body_fd, 0);
+    h2c_frame(&head, NGHTTP2_HEADERS, 0, 1, "\x82", 1);
+    (void)h2c_say(&head, head_fd);
+    body.hold = true;
+    int32_t id = h2c_post(&body, "/echo", "some");
+    (void)h2c_say(&body, body_fd);
+    for (int i = 0; i < 4; i++) pass_time(&r, 60000);
+    wait_open(&r, 2);
+    CHECK_U64((uint64_t)h2c_wait(&body, body_fd, id)->status, 408);
+    for (int i = 0; i < 20; i++) pass_time(&r, 60000);
+    h2c_end(&head, head_fd);
+    CHECK(head.gone || head.settings);
+    hang_up_h2(&head, head_fd);
+    hang_up_h2(&body, body_fd);
+    rig_stop(&r);
+    sys_fake_clock_set(0);
+}
+
 static void a_client_that_does_not_read_is_cut_off(void)
 {
     rig r;
@@ -543,7 +570,7 @@ static void a_client_that_ended_its_side_still_gets_its_answers(void)
     dial_h2(&r, &c, &fd, 0);
     int32_t held = h2c_get(&c, "/hold"), echo = h2c_post(&c, "/echo", "x");
     c.hold = true;
-    h2c_post(&c, "/echo", "half");
+    int32_t half = h2c_post(&c, "/echo", "half");
     (void)h2c_say(&c, fd);
     wait_holding(&r, 1);
     shutdown(fd, SHUT_WR);
@@ -551,6 +578,8 @@ static void a_client_that_ended_its_side_still_gets_its_answers(void)
     on_loop(&r, release, 0);
     h2c_end(&c, fd);
     CHECK(h2c_of(&c, held)->ended && h2c_of(&c, echo)->ended);
+    CHECK(h2c_of(&c, half)->closed && h2c_of(&c, half)->status == 0);
+    CHECK_U64(h2c_of(&c, half)->code, NGHTTP2_CANCEL);
     CHECK_U64(atomic_load(&r.handled), 2);
     hang_up_h2(&c, fd);
     rig_stop(&r);
@@ -702,6 +731,7 @@ int main(void)
         TEST(streams_beyond_the_limit_are_refused),
         TEST(a_cancelled_request_is_told_to_its_handler),
         TEST(slow_streams_meet_their_deadlines),
+        TEST(a_head_and_a_body_have_their_own_deadlines),
         TEST(a_client_that_does_not_read_is_cut_off),
         TEST(requests_wait_while_replies_do),
         TEST(a_client_that_ended_its_side_still_gets_its_answers),

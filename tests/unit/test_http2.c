@@ -186,6 +186,19 @@ static str said(const h2c *c)
     return (str){(const char *)c->out.p + HTTP2_PREFACE_BYTES, c->out.len - HTTP2_PREFACE_BYTES};
 }
 
+/* Both talk until nobody has anything to say. */
+static void talk(h2c *c, host *h)
+{
+    for (int i = 0; i < 1000; i++) {
+        size_t skip = c->out.len >= HTTP2_PREFACE_BYTES && c->out.p[0] == 'P' ? HTTP2_PREFACE_BYTES : 0;
+        host_feed(h, c->out.p + skip, c->out.len - skip);
+        buf_clear(&c->out);
+        if (!h->out.len) break;
+        h2c_hear(c, h->out.p, h->out.len);
+        buf_clear(&h->out);
+    }
+}
+
 /* A connection error takes back answers that had not gone out. */
 static void note_answers(h2c *c, buf *out)
 {
@@ -404,6 +417,92 @@ static void what_is_too_much_is_refused_with_its_status_at_every_cut(void)
     (void)check_every_cut(say_refused, false);
 }
 
+static void what_is_just_within_the_limits_is_served(void)
+{
+    static char path[301], body[200000];
+    static const char *const announced[] = {"content-length", "200000", NULL};
+    h2c c;
+    host h;
+    h2c_init(&c, 0);
+    CHECK(host_init(&h, false));
+    memset(path, '/', sizeof path - 1);
+    int32_t id = h2c_get(&c, path);
+    talk(&c, &h);
+    CHECK_U64((uint64_t)h2c_of(&c, id)->status, 200);
+    for (int i = 0; i < 2; i++) {
+        id = h2c_ask(&c, "POST", "/", i ? announced : NULL, body, sizeof body);
+        talk(&c, &h);
+        CHECK_U64((uint64_t)h2c_of(&c, id)->status, 200);
+        CHECK_U64(h2c_of(&c, id)->body.len, sizeof body);
+    }
+    host_fini(&h);
+    h2c_fini(&c);
+}
+
+/* POST http /, :authority h, a body, and 13 fields behind it */
+static void say_many_trailers(h2c *c)
+{
+    static const char all[] = "\0\1a\1b\0\1a\1b\0\1a\1b\0\1a\1b\0\1a\1b\0\1a\1b\0\1a\1b\0\1a\1b\0\1a\1b\0\1a\1b\0\1a\1b"
+                              "\0\1a\1b\0\1a\1b";
+    h2c_frame(c, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, 1, "\x83\x86\x84\x41\1h", 6);
+    h2c_frame(c, NGHTTP2_DATA, 0, 1, "x", 1);
+    h2c_frame(c, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM, 1, all, sizeof all - 1);
+}
+
+static void trailers_count_like_headers(void)
+{
+    check_says(say_many_trailers, "1 ! 431 headers: expected at most 12 of them\n");
+}
+
+static void say_many_settings(h2c *c)
+{
+    for (int i = 0; i < HTTP2_BUDGET_MAX / HTTP2_SETTINGS_COST; i++) h2c_frame(c, NGHTTP2_SETTINGS, 0, 0, NULL, 0);
+}
+
+static void settings_cost_more_than_other_frames(void)
+{
+    CHECK_U64(gone_code(say_many_settings, SIZE_MAX / 2), NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
+static void feed_pings(h2c *c, host *h, int count, uint64_t now_us)
+{
+    buf_clear(&c->out);
+    for (int i = 0; i < count; i++) h2c_frame(c, NGHTTP2_PING, 0, 0, "12345678", 8);
+    http2_feed(h->session, c->out.p, c->out.len, now_us);
+    http2_flush(h->session);
+}
+
+static void time_refills_the_budget_but_only_forward(void)
+{
+    enum { MOST = HTTP2_BUDGET_MAX - 100 };
+    h2c c;
+    host h;
+    h2c_init(&c, 0);
+    CHECK(host_init(&h, false));
+    talk(&c, &h);
+    feed_pings(&c, &h, MOST, 10000000);
+    feed_pings(&c, &h, MOST, 20000000);
+    CHECK(!http2_over(h.session));
+    feed_pings(&c, &h, MOST, 15000000);
+    CHECK(http2_over(h.session) && http2_calm(h.session));
+    host_fini(&h);
+    h2c_fini(&c);
+}
+
+static void an_answer_to_a_ping_that_nobody_sent_means_nothing(void)
+{
+    h2c c;
+    host h;
+    h2c_init(&c, 0);
+    CHECK(host_init(&h, false));
+    h2c_frame(&c, NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, "goodbye\0", 8);
+    int32_t id = h2c_get(&c, "/a");
+    talk(&c, &h);
+    CHECK(c.goaways == 0 && !http2_leaving(h.session) && h2c_of(&c, id)->status == 200);
+    host_fini(&h);
+    h2c_fini(&c);
+}
+
 /* HEADERS of stream 1, uncompressed: pairs of names and values. */
 static void say_fields(h2c *c, const char *const *fields)
 {
@@ -492,14 +591,7 @@ static void windows_open_as_bodies_are_taken(void)
     CHECK(host_init(&h, false));
     int32_t id = h2c_ask(&c, "POST", "/parts/slow", NULL, large, sizeof large);
     size_t before = 0;
-    for (int i = 0; i < 1000; i++) {   /* both talk until nobody has anything to say */
-        size_t skip = i ? 0 : HTTP2_PREFACE_BYTES;
-        host_feed(&h, c.out.p + skip, c.out.len - skip);
-        buf_clear(&c.out);
-        if (!h.out.len) break;
-        h2c_hear(&c, h.out.p, h.out.len);
-        buf_clear(&h.out);
-    }
+    talk(&c, &h);
     hosted *s = &h.streams[0];
     CHECK_U64(s->parts.len, HTTP2_STREAM_WINDOW);   /* nothing was taken */
     while (s->taken && s->parts.len < sizeof large) {
@@ -532,14 +624,7 @@ static void what_a_closed_stream_had_not_taken_opens_the_window_again(void)
     CHECK(host_init(&h, false));
     for (int i = 0; i < 2 * HTTP2_WINDOW / HTTP2_STREAM_WINDOW; i++) {   /* each fills its window, and goes */
         int32_t id = h2c_ask(&c, "POST", "/parts/slow", NULL, large, sizeof large);
-        for (int turn = 0; turn < 100; turn++) {
-            size_t skip = i || turn ? 0 : HTTP2_PREFACE_BYTES;
-            host_feed(&h, c.out.p + skip, c.out.len - skip);
-            buf_clear(&c.out);
-            if (!h.out.len) break;
-            h2c_hear(&c, h.out.p, h.out.len);
-            buf_clear(&h.out);
-        }
+        talk(&c, &h);
         CHECK_U64(h.streams[0].parts.len, HTTP2_STREAM_WINDOW);
         if (i % 2)
             http2_reset(h.session, &h.streams[0].stream, HTTP2_CANCEL);
@@ -665,6 +750,43 @@ static void an_answer_before_the_body_ends_it(void)
     h2c_fini(&c);
 }
 
+static void who_was_answered_is_not_invited_to_go_on(void)
+{
+    h2c c;
+    host h;
+    h2c_init(&c, 0);
+    CHECK(host_init(&h, false));
+    c.hold = true;
+    int32_t id = h2c_ask(&c, "POST", "/parts/early", (const char *const[]){"expect", "100-continue", NULL}, "x", 1);
+    talk(&c, &h);
+    const h2c_stream *got = h2c_of(&c, id);
+    CHECK(got->status == 200 && got->closed && got->body.len == 5);
+    CHECK_U64(got->code, NGHTTP2_NO_ERROR);
+    host_fini(&h);
+    h2c_fini(&c);
+}
+
+static void what_waits_for_a_client_that_cancels_is_forgotten(void)
+{
+    h2c c;
+    host h;
+    size_t waiting = 0;
+    h2c_init(&c, 0);
+    CHECK(host_init(&h, false));
+    int32_t id = h2c_get(&c, "/never");
+    talk(&c, &h);
+    const http2_reply reply = {.status = 200, .body = {{large, 100000}}};
+    CHECK(http2_send(h.session, &h.streams[0].stream, &reply, &waiting) && waiting > 30000);
+    CHECK_U64(http2_kept(h.session), waiting);
+    CHECK(nghttp2_submit_rst_stream(c.session, 0, id, NGHTTP2_CANCEL) == 0);
+    h2c_pump(&c);
+    host_feed(&h, c.out.p, c.out.len);
+    CHECK_U64(h.open, 0);
+    CHECK_U64(http2_kept(h.session), 0);
+    host_fini(&h);
+    h2c_fini(&c);
+}
+
 static void no_place_for_a_request_resets_it_alone(void)
 {
     h2c c;
@@ -734,6 +856,11 @@ int main(void)
         TEST(heads_in_several_frames_are_the_same_at_every_pair_of_cuts),
         TEST(the_first_refusal_is_the_one_that_counts_in_any_cut),
         TEST(what_is_too_much_is_refused_with_its_status_at_every_cut),
+        TEST(what_is_just_within_the_limits_is_served),
+        TEST(trailers_count_like_headers),
+        TEST(settings_cost_more_than_other_frames),
+        TEST(time_refills_the_budget_but_only_forward),
+        TEST(an_answer_to_a_ping_that_nobody_sent_means_nothing),
         TEST(malformed_heads_never_become_requests),
         TEST(windows_open_as_bodies_are_taken),
         TEST(what_a_closed_stream_had_not_taken_opens_the_window_again),
@@ -742,6 +869,8 @@ int main(void)
         TEST(a_reply_in_parts_is_put_together),
         TEST(a_reply_that_ends_without_more_closes_its_stream),
         TEST(an_answer_before_the_body_ends_it),
+        TEST(who_was_answered_is_not_invited_to_go_on),
+        TEST(what_waits_for_a_client_that_cancels_is_forgotten),
         TEST(no_place_for_a_request_resets_it_alone),
         TEST(settings_of_an_upgrade_are_base64url),
         TEST(no_lack_of_memory_breaks_a_session),

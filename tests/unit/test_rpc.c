@@ -302,6 +302,25 @@ static void a_stream_answers_in_order_and_goes_on_after_errors(void)
     }
 }
 
+/* All its messages have come at once: another call that came behind them is answered before the last of them is. */
+static void a_long_stream_lets_the_others_have_their_turn(void)
+{
+    enum { N = 3 * RPC_TURN_MAX };   /* answers that fit one frame: who is done first ends first */
+    start(&(http_rig_opts){.threads = "1"});
+    CHECK_STR(grpc_rig_unary(&g, "/grpc.health.v1.Health/Check", "", STR(""), NULL), "0 0801");   /* windows are open */
+    grpc_rig_forget(&g);
+    grpc_call *c = grpc_rig_call(&g, REFLECT, "");
+    for (int i = 0; i < N; i++) grpc_rig_message(&g, c, STR("\x22\1?"), false, i == N - 1);
+    grpc_call *other = grpc_rig_call(&g, "/grpc.health.v1.Health/Check", "");
+    grpc_rig_message(&g, other, STR(""), false, true);
+    CHECK(grpc_rig_until(&g, other, 0) && grpc_rig_until(&g, c, 0));
+    CHECK(c->in.len < 16384 && other->place < c->place);
+    CHECK_STR(other->status, "0");
+    CHECK_STR(c->status, "0");
+    CHECK(grpc_rig_got(c, N - 1, NULL).p && !grpc_rig_got(c, N, NULL).p);
+    grpc_rig_stop(&g);
+}
+
 static void a_stream_may_end_with_its_first_error(void)
 {
     start(&(http_rig_opts){.threads = "1"});
@@ -636,6 +655,7 @@ int main(void)
         TEST(the_memory_of_all_messages_together_is_bounded), TEST(a_stream_that_ends_inside_a_message_is_refused),
         TEST(a_bomb_is_refused_at_the_limit),
         TEST(a_stream_answers_in_order_and_goes_on_after_errors),
+        TEST(a_long_stream_lets_the_others_have_their_turn),
         TEST(a_stream_may_end_with_its_first_error), TEST(a_client_that_does_not_read_holds_its_own_stream_only),
         TEST(answers_that_wait_for_a_client_are_bounded),
         TEST(a_deadline_ends_what_runs_and_drops_what_waits), TEST(a_run_has_so_much_time),

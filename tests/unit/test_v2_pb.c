@@ -31,15 +31,37 @@ static void input(const char *name, const char *type, int64_t n, int64_t m)
     pb_close(&message, input_open(name, type, (int64_t[]){n, m}, m < 0 ? 1 : 2));
 }
 
-static void typed_floats(int64_t n, const float *x, size_t count)
+static void floats(const float *x, size_t count)
 {
-    size_t in = input_open("x", "FP32", (int64_t[]){n, 2}, 2), contents = pb_open(&message, 5);
+    size_t contents = pb_open(&message, 5);
     pb_put_bytes(&message, 6, x, count * sizeof *x);
     pb_close(&message, contents);
+}
+
+static void typed_floats(int64_t n, const float *x, size_t count)
+{
+    size_t in = input_open("x", "FP32", (int64_t[]){n, 2}, 2);
+    floats(x, count);
     pb_close(&message, in);
 }
 
 static void raw(const void *p, size_t n) { pb_put_bytes(&message, 7, p, n); }
+
+static void want(const char *name, const char *parameter)
+{
+    size_t at = pb_open(&message, 6);
+    pb_put_str(&message, 1, str_of(name));
+    if (parameter) {
+        size_t entry = pb_open(&message, 2);
+        pb_put_str(&message, 1, str_of(parameter));
+        size_t v = pb_open(&message, 2);
+        pb_put_f64(&message, 4, 0.5);
+        pb_put_u64(&message, 5, 7);
+        pb_close(&message, v);
+        pb_close(&message, entry);
+    }
+    pb_close(&message, at);
+}
 
 static const char *ask_as(serve_rig *r, const infer_protocol *p)
 {
@@ -104,6 +126,25 @@ static void typed_in_typed_out(void)
     pb_close(&message, contents);
     pb_close(&message, in);
     CHECK_STR(ask(&r), "m/1 y:FP32[2,2]{6:" TWO_FOUR "0000c04000000041;}");
+    serve_rig_stop(&r);
+}
+
+static void what_has_no_typed_form_comes_back_raw(void)
+{
+    serve_rig r;
+    onnx_build b;
+    onnx_build_start(&b, 17);
+    onnx_build_input(&b, "x", DT_F32, "N,2");
+    onnx_build_node(&b, "Cast", "x", "y", "to=10");
+    onnx_build_node(&b, "Add", "x,x", "z", "");
+    onnx_build_output(&b, "y", DT_F16, "N,2");
+    onnx_build_output(&b, "z", DT_F32, "N,2");
+    serve_rig_start(&r, &b);
+    begin();
+    typed_floats(1, one_two, 2);
+    CHECK_STR(ask(&r), "m/1 y:FP16[1,2] z:FP32[1,2] raw=003c0040 raw=" TWO_FOUR);
+    want("z", NULL);
+    CHECK_STR(ask(&r), "m/1 z:FP32[1,2]{6:" TWO_FOUR ";}");
     serve_rig_stop(&r);
 }
 
@@ -284,22 +325,6 @@ static void wanted_outputs_come_in_their_order(void)
     serve_rig_stop(&r);
 }
 
-static void want(const char *name, const char *parameter)
-{
-    size_t at = pb_open(&message, 6);
-    pb_put_str(&message, 1, str_of(name));
-    if (parameter) {
-        size_t entry = pb_open(&message, 2);
-        pb_put_str(&message, 1, str_of(parameter));
-        size_t v = pb_open(&message, 2);
-        pb_put_f64(&message, 4, 0.5);
-        pb_put_u64(&message, 5, 7);
-        pb_close(&message, v);
-        pb_close(&message, entry);
-    }
-    pb_close(&message, at);
-}
-
 #define REFUSED(want_, ...) \
     do { \
         begin(); \
@@ -333,6 +358,8 @@ static void each_wrong_request_is_refused_in_one_line(void)
             typed_floats(1, one_two, 2); raw(one_two, 8));
     REFUSED("input 'x': contents: expected 4 elements for shape [2,2], got 2", typed_floats(2, one_two, 2));
     REFUSED("input 'x': contents: expected 2 elements for shape [1,2], got 0", typed_floats(1, one_two, 0));
+    REFUSED("inputs[0]: contents: given twice", size_t in = input_open("x", "FP32", (int64_t[]){1, 2}, 2);
+            floats(one_two, 1); floats(one_two + 1, 1); pb_close(&message, in));
     REFUSED("outputs[0]: name: expected an output of the model, got 'q'", want("q", NULL); input("x", "FP32", 1, 2));
     REFUSED("output 'y': asked for twice", want("y", NULL); want("y", NULL));
     REFUSED("outputs[0]: parameters: shared_memory_region: expected a string", want("y", "shared_memory_region"));
@@ -445,6 +472,10 @@ static void tensors_may_lie_in_shared_memory(void)
             input_in_memory("i", "INT64", 1, 0, 7); REST_OF_FOUR);
     REFUSED("input 'i': shared memory region 'r': expected at most 100 bytes, got 8 at offset 93",
             input_in_memory("i", "INT64", 1, 93, 8); REST_OF_FOUR);
+    REFUSED("input 'f': expected contents or shared_memory_region, got both",
+            size_t at = input_open("f", "FP32", (int64_t[]){1, 2}, 2); in_memory(4, "r", 0, 8); floats(one_two, 2);
+            pb_close(&message, at); input_in_memory("i", "INT64", 1, 0, 8); input_in_memory("s", "BYTES", 1, 8, 6);
+            pb_close(&message, input_open("b", "BOOL", NULL, 0)); raw("\1", 1));
     begin();
     size_t at = input_open("i", "INT64", (int64_t[]){1}, 1);
     in_memory(4, "q", 0, 8);
@@ -477,6 +508,30 @@ static void the_best_classes_come_as_strings(void)
                                      : "m/1 y:BYTES[2,2] raw=0a000000322e3030303030303a320a000000302e3530303030303a30"
                                        "0a000000332e3030303030303a320a000000322e3030303030303a30");
     }
+    serve_rig_stop(&r);
+}
+
+/* They name the columns of probabilities; of classes that were asked for each has its own. */
+static void labels_stand_in_the_parameters_unless_classes_do(void)
+{
+    serve_rig r;
+    onnx_build b;
+    onnx_build_start(&b, 17);
+    onnx_build_input(&b, "x", DT_F32, "N,2");
+    onnx_build_node(&b, "Add", "x,x", "p", "");
+    onnx_build_node(&b, "ai.onnx.ml:ZipMap", "p", "y", "classlabels_strings=['a','b']");
+    onnx_build_import(&b, "ai.onnx.ml", 1);
+    onnx_build_output(&b, "y", DT_NONE, NULL);
+    serve_rig_start(&r, &b);
+    begin();
+    input("x", "FP32", 1, 2);
+    raw(one_two, sizeof one_two);
+    CHECK_STR(ask(&r), "m/1 y:FP32[1,2] p=labels:[\"a\",\"b\"] raw=" TWO_FOUR);
+    size_t at = pb_open(&message, 6);
+    pb_put_str(&message, 1, STR("y"));
+    parameter(2, "classification", NULL, 1);
+    pb_close(&message, at);
+    CHECK_STR(ask(&r), "m/1 y:BYTES[1] raw=0c000000342e3030303030303a313a62");   /* "4.000000:1:b" */
     serve_rig_stop(&r);
 }
 
@@ -567,6 +622,7 @@ static int run(void)
 {
     static const test_case cases[] = {
         TEST(raw_in_raw_out), TEST(typed_in_typed_out), TEST(an_empty_tensor_needs_no_bytes),
+        TEST(what_has_no_typed_form_comes_back_raw), TEST(labels_stand_in_the_parameters_unless_classes_do),
         TEST(every_type_has_its_form_both_ways), TEST(numbers_that_do_not_fit_are_refused),
         TEST(long_lists_of_numbers_come_back), TEST(aligned_bytes_are_borrowed),
         TEST(wanted_outputs_come_in_their_order), TEST(each_wrong_request_is_refused_in_one_line),
