@@ -487,7 +487,7 @@ static bool is_unwelcome(const endpoints *s, const http_request *req)
     const api_key *who;
     uint64_t bytes;
     err e;
-    if (!guard_is_on(&s->guard) || !str_is(req->method, "POST")) return false;
+    if (!guard_is_on(&s->guard)) return false;
     if (str_u64(http_header_get(req, "Content-Length"), &bytes) && bytes <= UNKNOWN_BODY_BYTES_MAX) return false;
     return guard_check(&s->guard, req, &who, &e) != ERR_OK;
 }
@@ -512,6 +512,13 @@ static bool is_let_in(endpoints *s, http_call *call, const http_request *req, ro
     return rc == ERR_OK;
 }
 
+/* What is open to all has no use for a body, and its answer may come behind it. */
+static void drop_part(void *ctx, str bytes, bool last)
+{
+    (void)last;
+    http_call_took(ctx, bytes.len);
+}
+
 static void unpacked(void *ctx, http_call *call, const http_request *req);
 
 static void dispatch(endpoints *s, http_call *call, const http_request *req, bool packed)
@@ -534,7 +541,9 @@ static void dispatch(endpoints *s, http_call *call, const http_request *req, boo
         cors_preflight(&s->cors, call, req, allow);
         return;
     }
-    if (!(i >= 0 && is_open(s, answers[i])) && !is_let_in(s, call, req, &args)) return;
+    bool open = i >= 0 && is_open(s, answers[i]);
+    if (!open && !is_let_in(s, call, req, &args)) return;
+    if (http_call_in_parts(call)) http_call_on_part(call, drop_part, call);
     if (i >= 0 && packed) {
         coding_unpack(&s->coding, call, req, unpacked, s);
     } else if (i >= 0) {
