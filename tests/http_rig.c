@@ -2,6 +2,7 @@
 
 #include "net/listeners.h"
 #include "os/clock.h"
+#include "serve/model_control.h"
 #include "test.h"
 
 #include <arpa/inet.h>
@@ -49,6 +50,8 @@ static err_code configure(http_rig *r, const http_rig_opts *o, const char *const
     set(r, "body-bytes-max", o->body_bytes_max);
     set(r, "replies-bytes-max", o->replies_bytes_max);
     set(r, "compute-wait-ms", o->compute_wait_ms);
+    set(r, "model-control", o->model_control);
+    set(r, "model-repository", o->model_repository);
     for (; *models && rc == ERR_OK; models += 2)
         rc = conf_model_add(&r->conf, "rig", str_of(models[0]), str_of(models[1]), e);
     return rc;
@@ -85,6 +88,11 @@ static err_code open_all(http_rig *r, err *e)
                       .id_seed = 7};
     rc = server_new(&r->server, &so, e);
     if (rc == ERR_OK) rc = repository_open(&r->endpoints.models, &r->conf, r->pool, 1, e);
+    model_control_opts mo = {.models = r->endpoints.models,
+                             .loops = &r->loop,
+                             .loop_count = 1,
+                             .allowed = r->conf.model_control == CONF_CONTROL_EXPLICIT};
+    if (rc == ERR_OK) rc = model_control_new(&r->endpoints.control, &mo, e);
     if (rc == ERR_OK) rc = loop_timer_set(r->loop, &r->timeout, UINT64_MAX / 2, e);
     r->endpoints.pools_of = pools_of;
     r->endpoints.ctx = r;
@@ -115,12 +123,14 @@ void http_rig_stop(http_rig *r)
     http_rig_hang_up(r, false);
     if (r->loop) loop_timer_cancel(r->loop, &r->timeout);
     server_abort(r->server);
+    model_control_stop(r->endpoints.control);
     compute_free(r->pool);
     if (r->loop) loop_flush(r->loop);
     endpoint_pools_fini(&r->pools);
     server_free(r->server);
     loop_free(r->loop);
     shm_set_free(r->endpoints.regions);
+    model_control_free(r->endpoints.control);
     repository_free(r->endpoints.models);
     arena_fini(&r->memory);
 }

@@ -145,3 +145,11 @@ stage_item *stage_take(stage *s)
 
 size_t stage_waiting(const stage *s) { return atomic_load_explicit(&s->waiting, memory_order_relaxed); }
 bool stage_idle(const stage *s) { return stage_waiting(s) == 0; }
+
+bool stage_quiet(stage *s)
+{
+    lock_take(&s->lock);
+    bool quiet = !s->first && s->busy == 0;
+    lock_give(&s->lock);
+    return quiet;
+}

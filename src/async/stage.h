@@ -33,5 +33,6 @@ err_code stage_push(stage *s, stage_item *item, err *e) MUST_USE;
 stage_item *stage_take(stage *s); /* the oldest, or NULL */
 size_t stage_waiting(const stage *s);
 bool stage_idle(const stage *s); /* nothing waits */
+bool stage_quiet(stage *s); /* and no worker is inside: when nobody pushes any more it may be freed */
 
 #endif

@@ -23,6 +23,8 @@ void mem_setup(void)
     (void)mallopt(M_TRIM_THRESHOLD, MEM_TOP_BYTES);
 }
 
+void mem_trim(void) { (void)malloc_trim(0); }
+
 long mem_live(void) { return atomic_load(&live); }
 long mem_allocs(void) { return atomic_load(&allocs); }
 

@@ -18,6 +18,7 @@ enum {
  * limits with every large block that is freed, up to 32 and 64 MB for each thread's heap, and keeps that for ever.
  * Once, before threads start. */
 void mem_setup(void);
+void mem_trim(void);            /* what is free goes back to the kernel now; takes milliseconds */
 
 void mem_free(void *p);
 void *mem_alloc0(size_t count, size_t size) __attribute__((malloc)) MUST_USE;

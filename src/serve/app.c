@@ -15,6 +15,7 @@
 #include "serve/endpoint.h"
 #include "serve/giver.h"
 #include "serve/infer.h"
+#include "serve/model_control.h"
 #include "serve/model_table.h"
 #include "serve/watchdog.h"
 
@@ -319,6 +320,11 @@ err_code app_new(app **ret, const conf *c, const service *by, tls_context *tls, 
     if (rc == ERR_OK) rc = server_open(a, tls, e);
     if (rc == ERR_OK) rc = heir_open(a, e);
     if (rc == ERR_OK) rc = repository_open(&a->endpoints.models, c, a->pool, (uint32_t)a->lane_count, e);
+    model_control_opts mo = {.models = a->endpoints.models,
+                             .loops = a->loops,
+                             .loop_count = a->lane_count,
+                             .allowed = c->model_control == CONF_CONTROL_EXPLICIT};
+    if (rc == ERR_OK) rc = model_control_new(&a->endpoints.control, &mo, e);
     if (rc) return rc;
     a->endpoints.pools_of = pools_of;
     a->endpoints.ctx = a;
@@ -357,6 +363,7 @@ void app_free(app *a)
     taker_free(a->old);
     server_abort(a->server);
     if (a->server) log_cut(a);
+    model_control_stop(a->endpoints.control);
     compute_free(a->pool);
     for (size_t i = 0; i < a->lane_count; i++)
         if (a->lanes[i].loop) loop_flush(a->lanes[i].loop);
@@ -367,6 +374,7 @@ void app_free(app *a)
     watchdog_free(a->watchdog);
     guard_close(&a->endpoints.guard);
     shm_set_free(a->endpoints.regions);
+    model_control_free(a->endpoints.control);
     repository_free(a->endpoints.models);
     if (a->signals.fd != SIGNALS_NONE) proc_signals_close(a->signals.fd);
     mem_free(a->lanes);

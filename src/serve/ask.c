@@ -1,6 +1,7 @@
 #include "serve/ask.h"
 
 #include "base/mem.h"
+#include "serve/model_control.h"
 #include "serve/v2_pb.h"
 #include "wire/grpc.h"
 
@@ -211,6 +212,27 @@ static err_code model_start(ask *a, const rpc_request *request)
     return ERR_OK;
 }
 
+static void function_answer(ask *a, rpc_request request)
+{
+    err_code rc = a->what.answer(a->pool->opts.endpoints, request, &a->reply, &a->failure);
+    if (rc == ERR_NOT_FOUND && a->what.not_found_too) rc = ERR_OK;
+    if (rc == ERR_OK) rc = buf_check(&a->reply, "answer", &a->failure);
+    a->failure.code = rc;
+}
+
+static void answer_on_control(compute_job *j)
+{
+    ask *a = OF(job, j);
+    function_answer(a, (rpc_request){.bytes = a->message});
+    loop_post(a->pool->opts.on, &a->msg);
+}
+
+static void answered_on_loop(loop *on, loop_msg *m)
+{
+    (void)on;
+    end(OF(msg, m));
+}
+
 /* May give `a` back. */
 static void message_answer(ask *a, str message)
 {
@@ -223,11 +245,20 @@ static void message_answer(ask *a, str message)
         return;
     }
     buf_put(&a->reply, room, sizeof room);
-    rc = a->what.answer(a->pool->opts.endpoints, request, &a->reply, &a->failure);
-    if (rc == ERR_NOT_FOUND && a->what.not_found_too) rc = ERR_OK;
-    if (rc == ERR_OK) rc = buf_check(&a->reply, "answer", &a->failure);
-    a->failure.code = rc;
-    end(a);
+    if (!a->what.slow) {
+        function_answer(a, request);
+        end(a);
+        return;
+    }
+    /* It changes the server for all; and who asks is known in this turn only. */
+    if (guard_server(request.who, &a->failure)) {
+        end(a);
+        return;
+    }
+    a->message = message;
+    a->job = (compute_job){.run = answer_on_control};
+    a->msg = (loop_msg){.run = answered_on_loop};
+    if (model_control_submit(a->pool->opts.endpoints->control, &a->job, &a->failure)) end(a);
 }
 
 static str message_of(const ask *a) { return (str){(const char *)a->bytes + a->start, a->len}; }

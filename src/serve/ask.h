@@ -43,6 +43,7 @@ typedef struct {
 /* What is asked.  `answer`, or where that is NULL a model: with `protocol`. */
 typedef struct {
     rpc_answer *answer;
+    bool slow;                          /* that takes longer than a loop has: it runs on model control's thread */
     const infer_protocol *protocol;
     bool not_found_too;                 /* what `answer` appended counts even when it says ERR_NOT_FOUND */
     flate_kind packed;                  /* how the message is compressed */
@@ -71,6 +72,7 @@ struct ask {
     size_t unpacked_bytes;              /* of it, taken from the quota of bodies */
     infer *request;
     size_t waiting;                     /* of its answer, taken from the quota of replies */
+    str message;                        /* what is answered off the loop */
     bool dropped;
     compute_job job;
     loop_msg msg;

@@ -29,6 +29,7 @@ enum { REPLIES_LEAST = 2 };
 
 static const char *const level_names[] = {"debug", "info", "warn", "error", NULL};
 static const char *const tls_names[] = {"1.2", "1.3", NULL};
+static const char *const control_names[] = {"none", "explicit", NULL};
 static const char *const format_names[] = {"text", "json", NULL};
 static const char *const metrics_name_names[] = {"proa", "triton", "both", NULL};
 
@@ -60,6 +61,8 @@ static const row rows[] = {
      "name of the model in --model-dir, as KServe passes it"},
     {"model-dir", NULL, TEXT, AT(model_dir), "", 0, 0, NULL,
      "file or folder of one model, as KServe mounts it"},
+    {"model-control", "model-control-mode", CHOICE, AT(model_control), "none", 0, 0, control_names,
+     "none or explicit: whether clients may load and unload models"},
     {"loops", NULL, U64, AT(loops), "0", 0, 256, NULL,
      "event loops; 0 = one per CPU of the quota"},
     {"threads", NULL, U64, AT(threads), "0", 0, 256, NULL,

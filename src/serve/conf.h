@@ -16,6 +16,7 @@ typedef struct {
 } conf_model;
 
 typedef enum { CONF_TLS_12, CONF_TLS_13 } conf_tls_min;
+typedef enum { CONF_CONTROL_NONE, CONF_CONTROL_EXPLICIT } conf_model_control;
 typedef enum { CONF_LOG_TEXT, CONF_LOG_JSON } conf_log_format;
 
 typedef struct {
@@ -26,7 +27,7 @@ typedef struct {
     uint64_t loops, threads, queue_max, inline_us, body_bytes_max, bodies_bytes_max, reply_bytes_max,
         header_bytes_max, connections_max, memory_bytes_max;
     uint64_t header_wait_ms, body_wait_ms, idle_wait_ms, write_wait_ms, drain_notice_ms, drain_wait_ms, log_level,
-        log_format, log_requests;
+        log_format, log_requests, model_control;
     uint64_t compress_bytes_min, metrics_names;
     str otlp_endpoint, otlp_service_name, trace_sample;
     uint64_t compute_wait_ms;

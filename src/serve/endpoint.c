@@ -6,6 +6,7 @@
 #include "base/version.h"
 #include "os/proc.h"
 #include "serve/generate.h"
+#include "serve/later.h"
 #include "serve/memory.h"
 #include "serve/rest.h"
 #include "serve/route.h"
@@ -46,6 +47,8 @@ typedef void answer(endpoints *s, http_call *call, const http_request *req, cons
     X("GET", "/v2/logging", v2_log) \
     X("POST", "/v2/logging", v2_log_set) \
     X("POST", "/v2/repository/index", v2_index) \
+    X("POST", "/v2/repository/models/{model}/load", v2_load) \
+    X("POST", "/v2/repository/models/{model}/unload", v2_unload) \
     X("GET", "/v2/models/{model}/ready", v2_model_ready) \
     X("GET", "/v2/models/{model}/versions/{version}", v2_model) \
     X("GET", "/v2/models/{model}/versions/{version}/ready", v2_model_ready) \
@@ -179,10 +182,10 @@ static void names_put(endpoints *s, const api_key *who, buf *out)
     size_t count = 0;
     buf_put_z(out, "{\"models\":[");
     for (size_t i = 0; i < repository_count(s->models); i++) {
-        str name = repository_at(s->models, i)->name;
-        if (!guard_sees(who, name)) continue;
+        const served *m = repository_at(s->models, i);
+        if (!m || !guard_sees(who, m->name)) continue;
         if (count++) buf_put_byte(out, ',');
-        json_text_put(out, name);
+        json_text_put(out, m->name);
     }
     buf_put_z(out, "]}");
 }
@@ -247,6 +250,24 @@ SMALL(cuda_status)
 SMALL(cuda_register)
 SMALL(cuda_unregister)
 #undef SMALL
+
+/* A load or unload: it changes the server for all. */
+static void control(endpoints *s, http_call *call, const http_request *req, const route_args *args, rest_answer *fn)
+{
+    err e;
+    if (guard_server(args->who, &e)) reply_err(call, &e);
+    else later_answer(s, call, req, args, fn);
+}
+
+static void v2_load(endpoints *s, http_call *call, const http_request *req, const route_args *args)
+{
+    control(s, call, req, args, v2_rest_load);
+}
+
+static void v2_unload(endpoints *s, http_call *call, const http_request *req, const route_args *args)
+{
+    control(s, call, req, args, v2_rest_unload);
+}
 
 static void memory_status(endpoints *s, http_call *call, const http_request *req, const route_args *args)
 {
@@ -412,8 +433,8 @@ static void metrics(endpoints *s, http_call *call, const http_request *req, cons
     metrics_server numbers = {.build = 1, .log_dropped = (int64_t)log_writer_dropped()};
     metric_requests unknown = {.of = {{0}}};
     buf out;
-    size_t count = 0;
-    metrics_labelled *models = mem_new0(metrics_labelled, repository_count(s->models));
+    size_t count = 0, known = repository_count(s->models);   /* asked once: more may come */
+    metrics_labelled *models = mem_new0(metrics_labelled, known);
     metrics_page page = {.server = &numbers,
                          .models = models,
                          .unknown = &unknown,
@@ -423,9 +444,9 @@ static void metrics(endpoints *s, http_call *call, const http_request *req, cons
         http_reply_error(call, 503, "no memory for the metrics");
         return;
     }
-    for (size_t i = 0; i < repository_count(s->models); i++) {
+    for (size_t i = 0; i < known; i++) {
         const served *m = repository_at(s->models, i);
-        if (guard_sees(args->who, m->name)) models[count++] = (metrics_labelled){m->name, m->version, &m->metrics};
+        if (m && guard_sees(args->who, m->name)) models[count++] = (metrics_labelled){m->name, m->version, &m->metrics};
     }
     page.model_count = count;
     numbers.compute_queued = (int64_t)compute_queued(s->pool);

@@ -13,6 +13,7 @@
 #include "serve/tracer.h"
 
 typedef struct rpc_pool rpc_pool;
+typedef struct model_control model_control;
 
 /* What a loop has for the requests on it. */
 typedef struct {
@@ -24,6 +25,7 @@ typedef struct {
 
 typedef struct {
     repository *models;
+    model_control *control;
     shm_set *regions;
     trace_setting trace; /* of the server */
     str trace_file; /* "" = none */

@@ -3,8 +3,8 @@
  * A key comes as "Authorization: Bearer KEY" or "X-API-Key: KEY", over gRPC as metadata of these names.  Without one
  * that is known: 401, UNAUTHENTICATED; for a model that its key does not list: 403, PERMISSION_DENIED, whether there
  * is such a model or not.  Lists (models, statistics, repository index, metrics) show a key its own models only.
- * What changes the server for all (log and trace settings) is for keys that may use every model; shared memory is for
- * all keys, as its names are.  Health stays open, metrics do by option.  Keys are never logged.
+ * What changes the server for all (log and trace settings, loading and unloading) is for keys that may use every model;
+ * shared memory is for all keys, as its names are.  Health stays open, metrics do by option.  Keys are never logged.
  *
  * New keys replace old ones while requests run (guard_renew()): whoever looks a key up uses it within the same turn of
  * its loop, and the old set is freed when every loop has had a turn since.  A stream is checked with each message. */

@@ -103,6 +103,8 @@ void infer_give(infer *r)
     r->outputs = NULL;
     arena_reset(&r->memory);
     buf_clear(&r->reply);
+    served_release(r->model);
+    r->model = NULL;
     size_t bytes = room(r);
     if (bytes > INFER_KEEP_BYTES || bytes > INFER_KEEP_BYTES_MAX - p->idle_bytes || p->idle_count == INFER_IDLE_MAX) {
         infer_free(r);
@@ -369,6 +371,7 @@ infer *infer_take(infer_pool *p, served *of, const infer_protocol *protocol)
     r->packed = false;
     r->has_binary = r->octets = r->timed = false;
     r->model = of;
+    served_hold(of);
     r->inputs = NULL;
     r->wants = NULL;
     r->want_count = 0;

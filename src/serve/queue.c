@@ -102,6 +102,8 @@ void queue_free(queue *q)
     mem_free(q);
 }
 
+bool queue_quiet(queue *q) { return stage_quiet(q->stage); }
+
 err_code queue_push(queue *q, queue_item *item, err *e)
 {
     item->since_ns = clock_now_ns();

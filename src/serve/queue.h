@@ -38,6 +38,9 @@ err_code queue_new(queue **ret, const queue_opts *opts, err *e) MUST_USE;
 void queue_free(queue *q); /* nothing waits or runs */
 DEFINE_CLEANUP(queue)
 
+/* Nothing waits in it, and no worker is inside.  Stays so when nobody pushes. */
+bool queue_quiet(queue *q);
+
 /* Takes the item until done() is called, possibly before this returns.  On error (ERR_LIMIT) done() is not called. */
 err_code queue_push(queue *q, queue_item *item, err *e) MUST_USE;
 

@@ -4,6 +4,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "os/clock.h"
+#include "os/file.h"
 #include "serve/source.h"
 
 #include <stdio.h>
@@ -11,25 +12,71 @@
 
 enum { REPOSITORY_NAMES_BYTES = 64 << 20 }; /* paths and names; a million models of 60 bytes */
 
+/* A name, and what is served under it. */
+typedef struct {
+    str name;
+    const char *path;
+    _Atomic(served *) now; /* NULL = nothing */
+    _Atomic int leaving; /* how many that were served before are still in use */
+    _Atomic bool loading;
+    note version, reason;
+    trace_setting trace;
+} slot;
+
+/* Not changed once loops may look at it: another takes its place. */
+struct repository_names {
+    map by_name; /* of slots */
+    slot **all;
+    size_t count, room;
+};
+
 struct repository {
     arena memory;
-    map by_name; /* newest version of each name */
-    served **all;
-    size_t count, room;
-    const conf *conf;
+    _Atomic(repository_names *) names;
+    const char *folder; /* the model repository, where further models may come from; NULL = none */
     compute *pool;
+    size_t memory_bytes_max;
+    uint32_t queue_max, inline_us;
+    uint64_t run_us_max;
     uint32_t lanes;
 };
 
-static void served_free(served *s)
+void served_free(served *s)
 {
     if (!s) return;
     queue_free(s->queue);
     metrics_model_fini(&s->metrics);
     model_free(s->model);
+    arena_fini(&s->memory);
     mem_free(s);
 }
-DEFINE_CLEANUP(served)
+
+void served_hold(served *s) { atomic_fetch_add_explicit(&s->held, 1, memory_order_relaxed); }
+
+void served_release(served *s)
+{
+    if (atomic_fetch_sub_explicit(&s->held, 1, memory_order_acq_rel) == 1) s->unused(s);
+}
+
+void repository_names_free(repository_names *n)
+{
+    if (!n) return;
+    map_fini(&n->by_name);
+    mem_free(n->all);
+    mem_free(n);
+}
+
+static const repository_names *names_of(const repository *r) { return atomic_load(&r->names); }
+
+static void slot_free(slot *l)
+{
+    if (!l) return;
+    served_free(atomic_load(&l->now));
+    note_fini(&l->version);
+    note_fini(&l->reason);
+    mem_free(l);
+}
+DEFINE_CLEANUP(slot)
 
 /* A name stands in a URL path segment and before ":predict"; clients resolve the segments "." and "..". */
 static err_code name_check(str name, err *e)
@@ -65,62 +112,89 @@ static err_code plan_fixed(model *m, const char *path, err *e)
     return rc ? err_wrap(e, "%s", path) : ERR_OK;
 }
 
-static err_code served_open(served **ret, repository *r, str name, const source *from, err *e)
+static err_code served_open(served **ret, const repository *r, slot *of, err *e)
 {
+    source from;
     CLEANUP(served) served *s = mem_new0(served, 1);
-    if (!s) return err_set(e, ERR_NOMEM, "model '" STR_FMT "': no memory", STR_ARG(name));
-    s->name = name;
-    s->version = from->version;
-    s->path = from->file;
-    s->trace = arena_new(&r->memory, trace_setting, 1);
-    if (!s->trace) return err_set(e, ERR_NOMEM, "model '" STR_FMT "': no memory", STR_ARG(name));
+    if (!s) return err_set(e, ERR_NOMEM, "model '" STR_FMT "': no memory", STR_ARG(of->name));
+    arena_init(&s->memory, NULL, 0, REPOSITORY_NAMES_BYTES);
+    err_code rc = source_find(&from, &s->memory, of->path, e);
+    if (rc) return rc;
+    s->name = of->name;
+    s->version = from.version;
+    s->path = from.file;
+    s->trace = &of->trace;
+    s->held = 1;
     uint64_t since_us = clock_now_us();
     char fields[80];
-    model_opts mo = {.pool = r->pool, .memory_max = r->conf->memory_bytes_max};
-    err_code rc = model_open(&s->model, s->path.p, &mo, e);
+    model_opts mo = {.pool = r->pool, .memory_max = r->memory_bytes_max};
+    rc = model_open(&s->model, s->path.p, &mo, e);
     if (rc == ERR_OK) rc = plan_fixed(s->model, s->path.p, e);
     if (rc == ERR_OK) rc = metrics_model_init(&s->metrics, r->lanes, e);
     if (rc) return rc;
     queue_opts qo = {.model = s->model,
                      .pool = r->pool,
                      .metrics = &s->metrics,
-                     .depth_max = (uint32_t)r->conf->queue_max,
-                     .inline_us = (uint32_t)r->conf->inline_us,
-                     .run_us_max = r->conf->compute_wait_ms * 1000};
+                     .depth_max = r->queue_max,
+                     .inline_us = r->inline_us,
+                     .run_us_max = r->run_us_max};
     if ((rc = queue_new(&s->queue, &qo, e)) != ERR_OK) return rc;
     s->load_us = clock_now_us() - since_us;
     snprintf(fields, sizeof fields, "memory_bytes=%zu load_us=%llu", model_bytes(s->model),
              (unsigned long long)s->load_us);
-    log_write(LOG_INFO, fields, "model '" STR_FMT "' version " STR_FMT ": " STR_FMT " ready in %.1f ms", STR_ARG(name),
-              STR_ARG(s->version), STR_ARG(s->path), (double)s->load_us / 1e3);
+    log_write(LOG_INFO, fields, "model '" STR_FMT "' version " STR_FMT ": " STR_FMT " ready in %.1f ms",
+              STR_ARG(of->name), STR_ARG(s->version), STR_ARG(s->path), (double)s->load_us / 1e3);
     *ret = TAKE(s);
+    return ERR_OK;
+}
+
+static err_code names_put(repository_names *n, slot *l, err *e)
+{
+    if (n->count == n->room) {
+        size_t room = n->room ? 2 * n->room : 8;
+        slot **bigger = mem_grow(n->all, n->count * sizeof(slot *), room, sizeof(slot *));
+        if (!bigger) return err_set(e, ERR_NOMEM, "models: no memory for %zu", n->count + 1);
+        n->all = bigger;
+        n->room = room;
+    }
+    if (!map_put(&n->by_name, l->name, l))
+        return err_set(e, ERR_NOMEM, "model '" STR_FMT "': no memory for its name", STR_ARG(l->name));
+    n->all[n->count++] = l;
+    return ERR_OK;
+}
+
+/* A name with its model. */
+static err_code slot_open(slot **ret, repository *r, str name, const char *path, err *e)
+{
+    served *s = NULL;
+    CLEANUP(slot) slot *l = mem_new0(slot, 1);
+    if (!l) return err_set(e, ERR_NOMEM, "model '" STR_FMT "': no memory", STR_ARG(name));
+    note_init(&l->version);
+    note_init(&l->reason);
+    l->name = str_copy(&r->memory, name);
+    l->path = str_copy(&r->memory, str_of(path)).p;
+    if (!l->name.p || !l->path) return err_set(e, ERR_NOMEM, "model '" STR_FMT "': no memory", STR_ARG(name));
+    err_code rc = served_open(&s, r, l, e);
+    if (rc) return rc;
+    atomic_store(&l->now, s);
+    note_set(&l->version, s->version.p);
+    *ret = TAKE(l);
     return ERR_OK;
 }
 
 static err_code add(repository *r, str name, const char *path, err *e)
 {
-    source from;
-    served *s = NULL;
+    repository_names *names = atomic_load(&r->names);
+    CLEANUP(slot) slot *l = NULL;
     err_code rc = name_check(name, e);
     if (rc) return rc;
-    const served *other = map_get(&r->by_name, name);
+    const slot *other = map_get(&names->by_name, name);
     if (other)
         return err_set(e, ERR_INVALID, "models: duplicate name '" STR_FMT "' for " STR_FMT " and %s", STR_ARG(name),
-                       STR_ARG(other->path), path);
-    if (r->count == r->room) {
-        served **bigger = mem_grow(r->all, r->count * sizeof(served *), r->room ? 2 * r->room : 8, sizeof(served *));
-        if (!bigger) return err_set(e, ERR_NOMEM, "models: no memory for %zu", r->count + 1);
-        r->all = bigger;
-        r->room = r->room ? 2 * r->room : 8;
-    }
-    if ((rc = source_find(&from, &r->memory, path, e)) != ERR_OK) return rc;
-    if ((rc = served_open(&s, r, name, &from, e)) != ERR_OK) return rc;
-    if (!map_put(&r->by_name, name, s)) {
-        served_free(s);
-        return err_set(e, ERR_NOMEM, "model '" STR_FMT "': no memory for its name", STR_ARG(name));
-    }
-    r->all[r->count++] = s;
-    return ERR_OK;
+                       STR_ARG(atomic_load(&other->now)->path), path);
+    if ((rc = slot_open(&l, r, name, path, e)) != ERR_OK) return rc;
+    if ((rc = names_put(names, l, e)) == ERR_OK) (void)TAKE(l);
+    return rc;
 }
 
 static err_code add_folder(repository *r, const char *folder, err *e)
@@ -140,17 +214,23 @@ err_code repository_open(repository **ret, const conf *c, compute *pool, uint32_
     CLEANUP(repository) repository *r = mem_new0(repository, 1);
     if (!r) return err_set(e, ERR_NOMEM, "models: no memory");
     arena_init(&r->memory, NULL, 0, REPOSITORY_NAMES_BYTES);
-    map_init(&r->by_name);
-    r->conf = c;
+    repository_names *names = mem_new0(repository_names, 1);
+    if (!names) return err_set(e, ERR_NOMEM, "models: no memory");
+    map_init(&names->by_name);
+    atomic_store(&r->names, names);
     r->pool = pool;
     r->lanes = lanes;
+    r->memory_bytes_max = c->memory_bytes_max;
+    r->queue_max = (uint32_t)c->queue_max;
+    r->inline_us = (uint32_t)c->inline_us;
+    r->run_us_max = c->compute_wait_ms * 1000;
     err_code rc = ERR_OK;
     for (size_t i = 0; i < c->model_count && rc == ERR_OK; i++) rc = add(r, c->models[i].name, c->models[i].path.p, e);
     if (rc == ERR_OK && c->model_dir.len)
         rc = add(r, c->model_name.len ? c->model_name : STR("model"), c->model_dir.p, e);
+    if (c->model_repository.len) r->folder = c->model_repository.p;
     if (rc == ERR_OK && c->model_repository.len) rc = add_folder(r, c->model_repository.p, e);
     if (rc) return rc;
-    r->conf = NULL;
     *ret = TAKE(r);
     return ERR_OK;
 }
@@ -158,17 +238,21 @@ err_code repository_open(repository **ret, const conf *c, compute *pool, uint32_
 void repository_free(repository *r)
 {
     if (!r) return;
-    for (size_t i = 0; i < r->count; i++) served_free(r->all[i]);
-    mem_free(r->all);
-    map_fini(&r->by_name);
+    repository_names *names = atomic_load(&r->names);
+    for (size_t i = 0; names && i < names->count; i++) slot_free(names->all[i]);
+    repository_names_free(names);
     arena_fini(&r->memory);
     mem_free(r);
 }
 
 err_code repository_find(const repository *r, str name, str version, served **ret, err *e)
 {
-    served *s = map_get(&r->by_name, name);
-    if (!s) return err_set(e, ERR_NOT_FOUND, "Model with name " STR_FMT " does not exist.", STR_ARG(name));
+    const slot *l = map_get(&names_of(r)->by_name, name);
+    if (!l) return err_set(e, ERR_NOT_FOUND, "Model with name " STR_FMT " does not exist.", STR_ARG(name));
+    served *s = atomic_load(&l->now);
+    if (!s)
+        return err_set(e, ERR_NOT_FOUND, "Request for unknown model: '" STR_FMT "' has no available versions",
+                       STR_ARG(name));
     if (version.len && !str_eq(version, s->version))
         return err_set(e, ERR_NOT_FOUND, "Model with name " STR_FMT " and version " STR_FMT " does not exist.",
                        STR_ARG(name), STR_ARG(version));
@@ -176,10 +260,85 @@ err_code repository_find(const repository *r, str name, str version, served **re
     return ERR_OK;
 }
 
-size_t repository_count(const repository *r) { return r->count; }
+size_t repository_count(const repository *r) { return names_of(r)->count; }
 
-served *repository_at(const repository *r, size_t i)
+static slot *at(const repository *r, size_t i)
 {
-    INVARIANT(i < r->count);
-    return r->all[i];
+    const repository_names *n = names_of(r);
+    INVARIANT(i < n->count);
+    return n->all[i];
 }
+
+served *repository_at(const repository *r, size_t i) { return atomic_load(&at(r, i)->now); }
+
+int64_t repository_index(const repository *r, str name)
+{
+    const repository_names *n = names_of(r);
+    const slot *l = map_get(&n->by_name, name);
+    for (size_t i = 0; l && i < n->count; i++)
+        if (n->all[i] == l) return (int64_t)i;
+    return -1;
+}
+
+void repository_entry_read(const repository *r, size_t i, repository_entry *ret)
+{
+    slot *l = at(r, i);
+    ret->name = l->name;
+    ret->state = atomic_load(&l->now)       ? "READY"
+                 : atomic_load(&l->loading) ? "LOADING"
+                 : atomic_load(&l->leaving) ? "UNLOADING"
+                                            : "UNAVAILABLE";
+    note_get(&l->version, ret->version);
+    note_get(&l->reason, ret->reason);
+}
+
+err_code repository_load(repository *r, size_t i, served **ret, err *e) { return served_open(ret, r, at(r, i), e); }
+
+static err_code names_copy(repository_names **ret, const repository_names *from, err *e)
+{
+    CLEANUP(repository_names) repository_names *n = mem_new0(repository_names, 1);
+    if (!n) return err_set(e, ERR_NOMEM, "models: no memory");
+    map_init(&n->by_name);
+    for (size_t i = 0; i < from->count; i++) {
+        err_code rc = names_put(n, from->all[i], e);
+        if (rc) return rc;
+    }
+    *ret = TAKE(n);
+    return ERR_OK;
+}
+
+/* NAME in the model repository's folder. */
+static bool folder_path(const repository *r, str name, char ret[FILE_PATH_MAX])
+{
+    file_id id;
+    err e;
+    if (!r->folder || name_check(name, &e) || name.p[0] == '.') return false;
+    int n = snprintf(ret, FILE_PATH_MAX, "%s/%.*s", r->folder, (int)name.len, name.p);
+    return n > 0 && n < FILE_PATH_MAX && file_identify(ret, &id, &e) == ERR_OK && id.kind == FILE_FOLDER;
+}
+
+err_code repository_add(repository *r, str name, repository_names **ret_old, err *e)
+{
+    char path[FILE_PATH_MAX];
+    CLEANUP(repository_names) repository_names *names = NULL;
+    CLEANUP(slot) slot *l = NULL;
+    if (!folder_path(r, name, path)) return err_set(e, ERR_NOT_FOUND, "failed to poll from model repository");
+    err_code rc = slot_open(&l, r, name, path, e);
+    if (rc == ERR_OK) rc = names_copy(&names, names_of(r), e);
+    if (rc == ERR_OK) rc = names_put(names, l, e);
+    if (rc) return rc;
+    (void)TAKE(l);
+    *ret_old = atomic_exchange(&r->names, TAKE(names));
+    return ERR_OK;
+}
+
+served *repository_swap(repository *r, size_t i, served *now)
+{
+    slot *l = at(r, i);
+    if (now) note_set(&l->version, now->version.p);
+    return atomic_exchange(&l->now, now);
+}
+
+void repository_reason(repository *r, size_t i, const char *why) { note_set(&at(r, i)->reason, why); }
+void repository_leaving(repository *r, size_t i, int change) { atomic_fetch_add(&at(r, i)->leaving, change); }
+void repository_loading(repository *r, size_t i, bool on) { atomic_store(&at(r, i)->loading, on); }

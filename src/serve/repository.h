@@ -1,11 +1,14 @@
 /* repository.h - the models that this server knows, each with its queue and its counters.
  *
- * Built once from the configuration and then only read, so any loop may look up without a lock; a `served` lives
- * as long as the repository.  Sources: NAME=PATH, --model-dir (KServe), --model-repository
- * (NAME/VERSION/model.onnx, the newest version of each).  One model that does not load fails the whole opening:
- * its error names the file. */
+ * What is served under a name may change while loops run, and further names may come from the model repository
+ * (model_control.h); none goes.  So a `served` is counted:
+ *   repository_find() and repository_at() give it to a loop for the callback that asks; served_hold() keeps it longer,
+ *   served_release() gives it back.  Nothing else is needed: who takes one out of the repository waits for all loops.
+ * Sources: NAME=PATH, --model-dir (KServe), --model-repository (NAME/VERSION/model.onnx, the newest version of each).
+ * One model that does not load fails the whole opening: its error names the file. */
 #ifndef SERVE_REPOSITORY_H
 #define SERVE_REPOSITORY_H
+#include "async/note.h"
 #include "engine/model.h"
 #include "serve/conf.h"
 #include "serve/metrics.h"
@@ -13,24 +16,63 @@
 #include "serve/trace_setting.h"
 
 typedef struct repository repository;
+typedef struct served served;
+typedef struct repository_names repository_names;
 
-typedef struct {
+struct served {
     str name, version, path;
     model *model;
     queue *queue;
     metrics_model metrics;
     trace_setting *trace; /* of its name: stays when the model is loaded again */
     uint64_t load_us; /* from its first byte to ready */
-} served;
+    /* private */
+    arena memory; /* of version and path */
+    _Atomic uint32_t held;
+    void (*unused)(served *s); /* nobody holds it any more; set once it is out of the repository */
+    void *owner;
+};
+
+void served_hold(served *s);
+void served_release(served *s);
+void served_free(served *s); /* nobody holds it */
+DEFINE_CLEANUP(served)
 
 /* `lanes`: event loops that count, each in a lane of its own; see metrics.h. */
 err_code repository_open(repository **ret, const conf *c, compute *pool, uint32_t lanes, err *e) MUST_USE;
 void repository_free(repository *r);
 DEFINE_CLEANUP(repository)
 
-/* version "" = the newest.  ERR_NOT_FOUND in KServe's words. */
+/* version "" = the newest.  ERR_NOT_FOUND in KServe's words, or in Triton's when it is there but not loaded. */
 err_code repository_find(const repository *r, str name, str version, served **ret, err *e) MUST_USE;
 size_t repository_count(const repository *r);
-served *repository_at(const repository *r, size_t i); /* in the order of the configuration */
+/* In the order of the configuration, then as they came; NULL = not loaded. */
+served *repository_at(const repository *r, size_t i);
+
+/* What is known of a name, for the index. */
+typedef struct {
+    str name;
+    const char *state; /* Triton's: READY, UNAVAILABLE, LOADING, UNLOADING */
+    char version[NOTE_MAX]; /* of what is or was served last */
+    char reason[NOTE_MAX]; /* why it is so, or why the last load failed; may be empty */
+} repository_entry;
+
+int64_t repository_index(const repository *r, str name); /* -1 = no such name */
+void repository_entry_read(const repository *r, size_t i, repository_entry *ret);
+
+/* ---- for model_control.h: one thread at a time ---- */
+
+/* A name that is not there yet, with its model, from a folder of the model repository.  The names before are returned,
+ * to be freed when no loop looks at them any more. */
+err_code repository_add(repository *r, str name, repository_names **ret_old, err *e) MUST_USE;
+void repository_names_free(repository_names *n);
+DEFINE_CLEANUP(repository_names)
+/* Loads the model of a name anew from its source; changes nothing. */
+err_code repository_load(repository *r, size_t i, served **ret, err *e) MUST_USE;
+/* From now on this is found (NULL = nothing); the one before is returned, to be freed when nobody has it any more. */
+served *repository_swap(repository *r, size_t i, served *now);
+void repository_reason(repository *r, size_t i, const char *why);
+void repository_leaving(repository *r, size_t i, int change); /* one more, or one less, that is still in use */
+void repository_loading(repository *r, size_t i, bool on);
 
 #endif

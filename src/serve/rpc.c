@@ -12,6 +12,7 @@
 
 typedef enum {
     RPC_UNARY,         /* one message, one answer */
+    RPC_SLOW,          /* the same, made off the loop */
     RPC_INFER,         /* the same, from a model */
     RPC_EACH,          /* any number of messages, an answer to each */
     RPC_INFER_STREAM,  /* the same, from models */
@@ -455,6 +456,7 @@ static void ask_go(rpc *c, ask *a)
 {
     rpc_kind kind = c->method->kind;
     ask_what what = {.answer = c->method->answer,
+                     .slow = kind == RPC_SLOW,
                      .protocol = kind == RPC_INFER ? &v2_pb_protocol : &v2_pb_stream_protocol,
                      .not_found_too = kind == RPC_WATCH,
                      .packed = a->compressed ? c->packed : FLATE_NONE,

@@ -14,8 +14,8 @@
     X("/inference.GRPCInferenceService/ModelConfig", RPC_UNARY, v2_rpc_model_config) \
     X("/inference.GRPCInferenceService/ModelStatistics", RPC_UNARY, v2_rpc_model_statistics) \
     X("/inference.GRPCInferenceService/RepositoryIndex", RPC_UNARY, v2_rpc_repository_index) \
-    X("/inference.GRPCInferenceService/RepositoryModelLoad", RPC_UNARY, v2_rpc_model_load) \
-    X("/inference.GRPCInferenceService/RepositoryModelUnload", RPC_UNARY, v2_rpc_model_unload) \
+    X("/inference.GRPCInferenceService/RepositoryModelLoad", RPC_SLOW, v2_rpc_model_load) \
+    X("/inference.GRPCInferenceService/RepositoryModelUnload", RPC_SLOW, v2_rpc_model_unload) \
     X("/inference.GRPCInferenceService/SystemSharedMemoryStatus", RPC_UNARY, v2_rpc_memory_status) \
     X("/inference.GRPCInferenceService/SystemSharedMemoryRegister", RPC_UNARY, v2_rpc_memory_register) \
     X("/inference.GRPCInferenceService/SystemSharedMemoryUnregister", RPC_UNARY, v2_rpc_memory_unregister) \

@@ -2,16 +2,23 @@
 
 #include "serve/log_setting.h"
 #include "serve/model_config.h"
+#include "serve/model_control.h"
 #include "serve/statistic.h"
 #include "wire/json.h"
 #include "wire/json_text.h"
 
-enum { BODY_MEMORY = 64 << 10 };   /* of a request that has a member or two */
+#include <string.h>
+
+enum {
+    BODY_MEMORY = 64 << 10,         /* of a request that has a member or two */
+    CONTROL_MEMORY_PER_BYTE = 16    /* and of one that brings a whole model, to be refused by name */
+};
 
 const char *const v2_extensions[] = {
-    "classification",      "model_repository", "schedule_policy", "model_configuration", "system_shared_memory",
-    "binary_tensor_data", "parameters",       "statistics",      "trace",               "logging",
-    "generate",           NULL};
+    "classification",        "model_repository",   "model_repository(unload_dependents)", "schedule_policy",
+    "model_configuration", "system_shared_memory", "binary_tensor_data",                "parameters",
+    "statistics",          "trace",              "logging",                            "generate",
+    NULL};
 
 static err_code find(endpoints *s, const route_args *args, served **ret, err *e)
 {
@@ -28,11 +35,11 @@ err_code v2_rest_statistics(endpoints *s, const route_args *args, str body, buf 
     buf_put_z(reply, "{\"model_stats\":[");
     if (m) statistic_print(reply, m);
     size_t count = 0;
-    for (size_t i = 0; !m && i < repository_count(s->models); i++) {
-        served *each = repository_at(s->models, i);
-        if (!guard_sees(args->who, each->name)) continue;
+    for (size_t i = 0; !args->model.len && i < repository_count(s->models); i++) {
+        m = repository_at(s->models, i);
+        if (!m || !guard_sees(args->who, m->name)) continue;
         if (count++) buf_put_byte(reply, ',');
-        statistic_print(reply, each);
+        statistic_print(reply, m);
     }
     buf_put_z(reply, "]}");
     return ERR_OK;
@@ -64,23 +71,81 @@ static err_code index_read(str body, bool *ret, err *e)
 
 err_code v2_rest_index(endpoints *s, const route_args *args, str body, buf *reply, err *e)
 {
-    bool ready = false;   /* all of them are */
+    bool ready = false;   /* those alone */
     err_code rc = index_read(body, &ready, e);
     if (rc) return rc;
     size_t count = 0;
     buf_put_byte(reply, '[');
     for (size_t i = 0; i < repository_count(s->models); i++) {
-        const served *m = repository_at(s->models, i);
-        if (!guard_sees(args->who, m->name)) continue;
+        repository_entry m;
+        repository_entry_read(s->models, i, &m);
+        if (!guard_sees(args->who, m.name) || (ready && strcmp(m.state, "READY") != 0)) continue;
         buf_put_z(reply, count++ ? ",{\"name\":" : "{\"name\":");
-        json_text_put(reply, m->name);
+        json_text_put(reply, m.name);
         buf_put_z(reply, ",\"version\":");
-        json_text_put(reply, m->version);
-        buf_put_z(reply, ",\"state\":\"READY\"}");
+        json_text_put(reply, str_of(m.version));
+        buf_printf(reply, ",\"state\":\"%s\"", m.state);
+        if (m.reason[0]) buf_put_z(reply, ",\"reason\":");
+        if (m.reason[0]) json_text_put(reply, str_of(m.reason));
+        buf_put_byte(reply, '}');
     }
     buf_put_byte(reply, ']');
     return ERR_OK;
 }
+
+/* ---- load and unload ---- */
+
+err_code v2_control_parameter(bool unload, str name, const parameter *p, err *e)
+{
+    if (unload && str_is(name, "unload_dependents")) {   /* no model here has any */
+        if (p->kind == PARAMETER_BOOL || p->kind == PARAMETER_NONE) return ERR_OK;
+        return err_set(e, ERR_INVALID, "Unable to parse 'unload_dependents': expected true or false");
+    }
+    if (unload) return ERR_OK;
+    if (str_is(name, "config") || str_starts(name, STR("file:")))
+        return err_set(e, ERR_UNSUPPORTED,
+                       "parameter '" STR_FMT "' is not supported: a model is loaded as it lies in its folder",
+                       STR_ARG(name));
+    return err_set(e, ERR_INVALID, "unrecognized load parameter '" STR_FMT "'", STR_ARG(name));
+}
+
+/* {"parameters": {...}}, all of which may be left out. */
+static err_code control_read(bool unload, str body, err *e)
+{
+    arena a;
+    yyjson_val *root, *key, *v;
+    size_t i, n;
+    if (body.len == 0) return ERR_OK;
+    arena_init(&a, NULL, 0, BODY_MEMORY + CONTROL_MEMORY_PER_BYTE * body.len);
+    err_code rc = json_parse(body, &(json_opts){.memory = &a}, &root, e);
+    if (rc == ERR_OK) rc = json_obj(root, "request", e);
+    yyjson_val *parameters = rc == ERR_OK ? yyjson_obj_get(root, "parameters") : NULL;
+    if (parameters && !yyjson_is_null(parameters)) rc = json_obj(parameters, "parameters", e);
+    yyjson_obj_foreach(parameters, i, n, key, v)
+    {
+        parameter p = parameter_of_json(v);
+        str name = {yyjson_get_str(key), yyjson_get_len(key)};
+        if (rc == ERR_OK) rc = v2_control_parameter(unload, name, &p, e);
+    }
+    arena_fini(&a);
+    return rc;
+}
+
+err_code v2_rest_load(endpoints *s, const route_args *args, str body, buf *reply, err *e)
+{
+    (void)reply;
+    err_code rc = control_read(false, body, e);
+    return rc ? rc : model_control_load(s->control, args->model, e);
+}
+
+err_code v2_rest_unload(endpoints *s, const route_args *args, str body, buf *reply, err *e)
+{
+    (void)reply;
+    err_code rc = control_read(true, body, e);
+    return rc ? rc : model_control_unload(s->control, args->model, e);
+}
+
+/* ---- settings ---- */
 
 err_code v2_trace_settings(endpoints *s, str of, trace_settings *ret, err *e)
 {

@@ -3,9 +3,12 @@
 #include "base/version.h"
 #include "serve/log_setting.h"
 #include "serve/model_config.h"
+#include "serve/model_control.h"
 #include "serve/statistic.h"
 #include "serve/v2_rest.h"
 #include "wire/pb_fields.h"
+
+#include <string.h>
 
 enum {
     MAP_KEY = 1, MAP_VALUE = 2,
@@ -138,8 +141,8 @@ err_code v2_rpc_model_statistics(endpoints *s, rpc_request request, buf *reply, 
     }
     err_code rc = pb_fields_check(&q, "ModelStatisticsRequest", e);
     for (size_t i = 0; i < repository_count(s->models) && rc == ERR_OK; i++) {
-        served *each = repository_at(s->models, i);
-        if (guard_sees(request.who, each->name)) model_statistics_put(reply, each);
+        m = repository_at(s->models, i);
+        if (m && guard_sees(request.who, m->name)) model_statistics_put(reply, m);
     }
     return rc;
 }
@@ -151,45 +154,61 @@ err_code v2_rpc_repository_index(endpoints *s, rpc_request request, buf *reply, 
     pb_fields q;
     pb_fields_read(&q, request.bytes);
     (void)pb_fields_text(&q, 1);
-    (void)pb_fields_bool(&q, 2);   /* only what is ready: all of them are */
+    bool ready = pb_fields_bool(&q, 2);   /* those alone */
     err_code rc = pb_fields_check(&q, "RepositoryIndexRequest", e);
     for (size_t i = 0; i < repository_count(s->models) && rc == ERR_OK; i++) {
-        const served *m = repository_at(s->models, i);
-        if (!guard_sees(request.who, m->name)) continue;
+        repository_entry m;
+        repository_entry_read(s->models, i, &m);
+        if (!guard_sees(request.who, m.name) || (ready && strcmp(m.state, "READY") != 0)) continue;
         size_t opened = pb_open(reply, 1);
-        pb_put_str(reply, 1, m->name);
-        pb_put_str(reply, 2, m->version);
-        pb_put_str(reply, 3, STR("READY"));
+        pb_put_str(reply, 1, m.name);
+        pb_put_str(reply, 2, str_of(m.version));
+        pb_put_str(reply, 3, str_of(m.state));
+        if (m.reason[0]) pb_put_str(reply, 4, str_of(m.reason));
         pb_close(reply, opened);
     }
     return rc;
 }
 
 /* The name is field 2, behind a repository's; KServe's clients have it in field 1. */
-static err_code refuse_change(endpoints *s, rpc_request request, const char *what, const char *verb, err *e)
+static err_code control_read(bool unload, str request, const char *what, str *ret_name, err *e)
 {
+    static const parameter_fields fields = {.on = 1, .i64 = 2, .text = 3};
     pb_fields q;
-    served *m;
-    pb_fields_read(&q, request.bytes);
+    pb m;
+    pb_field f;
+    pb_fields_read(&q, request);
     str first = pb_fields_text(&q, 1), second = pb_fields_text(&q, 2);
     err_code rc = pb_fields_check(&q, what, e);
-    str name = second.len ? second : first;
-    if (rc == ERR_OK) rc = endpoints_find(s, request.who, &(model_id){.name = name}, &m, e);
-    return rc ? rc
-              : err_set(e, ERR_UNSUPPORTED, "Model with name " STR_FMT " cannot be %s: models are chosen at start.",
-                        STR_ARG(m->name), verb);
+    if (rc == ERR_OK && first.len && second.len)
+        rc = err_set(e, ERR_UNSUPPORTED, "'repository_name' specification is not supported");
+    pb_init(&m, request.p, request.len);
+    while (rc == ERR_OK && pb_next(&m, &f)) {
+        str name;
+        parameter p;
+        if (f.number != 3) continue;
+        rc = parameter_of_pb(pb_sub(&m, &f), &fields, what, &name, &p, e);
+        if (rc == ERR_OK) rc = v2_control_parameter(unload, name, &p, e);
+    }
+    if (rc == ERR_OK) rc = pb_check(&m, what, e);
+    *ret_name = second.len ? second : first;
+    return rc;
 }
 
 err_code v2_rpc_model_load(endpoints *s, rpc_request request, buf *reply, err *e)
 {
     (void)reply;
-    return refuse_change(s, request, "RepositoryModelLoadRequest", "loaded again", e);
+    str name;
+    err_code rc = control_read(false, request.bytes, "RepositoryModelLoadRequest", &name, e);
+    return rc ? rc : model_control_load(s->control, name, e);
 }
 
 err_code v2_rpc_model_unload(endpoints *s, rpc_request request, buf *reply, err *e)
 {
     (void)reply;
-    return refuse_change(s, request, "RepositoryModelUnloadRequest", "unloaded", e);
+    str name;
+    err_code rc = control_read(true, request.bytes, "RepositoryModelUnloadRequest", &name, e);
+    return rc ? rc : model_control_unload(s->control, name, e);
 }
 
 /* ---- shared memory ---- */

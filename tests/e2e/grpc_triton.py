@@ -182,9 +182,8 @@ def repository_statistics_and_settings(client, _):
     assert abs(after.last_inference / 1000 - time.time()) < 60
     assert len(client.get_inference_statistics().model_stats) == len(index)
     fails(lambda: client.get_inference_statistics("none"), "NOT_FOUND", "does not exist")
-    fails(lambda: client.load_model("tiny"), "UNIMPLEMENTED", "models are chosen at start")
-    fails(lambda: client.unload_model("tiny"), "UNIMPLEMENTED", "models are chosen at start")
-    fails(lambda: client.load_model("none"), "NOT_FOUND", "does not exist")
+    fails(lambda: client.load_model("tiny"), "UNAVAILABLE", "explicit model load / unload is not allowed if polling is enabled")
+    fails(lambda: client.unload_model("tiny"), "UNAVAILABLE", "explicit model load / unload is not allowed if polling is enabled")
     rate = lambda reply: reply["settings"]["trace_rate"]["value"]
     assert client.get_trace_settings(as_json=True)["settings"]["trace_level"]["value"] == ["OFF"]
     assert rate(client.update_trace_settings("tiny", {"trace_rate": "7"}, as_json=True)) == ["7"]
@@ -199,6 +198,24 @@ def repository_statistics_and_settings(client, _):
     assert changed["log_verbose_level"] == {"uint32_param": 0} and changed["log_info"] == {"bool_param": True}
     fails(lambda: client.update_log_settings({"log_file": "/tmp/x"}), "UNIMPLEMENTED", "log file location can not be updated")
     fails(lambda: client.update_log_settings({"log_nothing": True}), "INVALID_ARGUMENT", "unknown setting 'log_nothing'")
+
+
+def load_and_unload_models(client, *_):
+    """Of a server of its own: the others share theirs."""
+    state = lambda: next((m.state, m.reason) for m in client.get_model_repository_index().models if m.name == "tiny")
+    client.unload_model("tiny", unload_dependents=False)
+    assert not client.is_model_ready("tiny")
+    fails(lambda: client.infer("tiny", [make_input([X])]), "NOT_FOUND", "Request for unknown model: 'tiny' has no available versions")
+    for _ in range(200):
+        if state() == ("UNAVAILABLE", "unloaded"):
+            break
+        time.sleep(0.02)
+    assert state() == ("UNAVAILABLE", "unloaded")
+    client.load_model("tiny")
+    assert client.is_model_ready("tiny") and state() == ("READY", "")
+    close(client.infer("tiny", [make_input([X])]))
+    fails(lambda: client.load_model("none"), "NOT_FOUND", "failed to load 'none', failed to poll from model repository")
+    fails(lambda: client.load_model("tiny", config="{}"), "UNIMPLEMENTED", "parameter 'config' is not supported")
 
 
 def classification(client, _):

@@ -1,5 +1,5 @@
 """test_triton.py - Triton's extensions over REST, as unmodified tritonclient.http and http.aio call them, and curl."""
-import asyncio, json, shutil, subprocess, time
+import asyncio, json, pathlib, shutil, subprocess, sys, threading, time
 import numpy as np
 import pytest
 from models import X, Y
@@ -157,3 +157,160 @@ def test_generate(server):
     assert (status, json.loads(body)["error"]) == (400, "The schema can not convert input 'x' to tensor with proper shape")
     status, head, body = curl(server, "/v2/models/none/generate_stream", {"x": X})
     assert status == 404 and "application/json" in head and "does not exist" in body
+
+
+# ---- loading and unloading ---------------------------------------------------------------------------------------
+
+@pytest.fixture
+def explicit(serve, zoo, tmp_path):
+    """A server whose models clients may change, with a model repository of the test's own."""
+    folder = tmp_path / "models"
+    for name in ("tiny", "pair"):
+        (folder / name / "1").mkdir(parents=True)
+        shutil.copy(zoo[name], folder / name / "1" / "model.onnx")
+    return serve("--model-repository", folder, "--model-control", "explicit"), folder
+
+
+def until(check, seconds=10):
+    end = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_unload_and_load(explicit):
+    import tritonclient.http as http
+    server, folder = explicit
+    client = http.InferenceServerClient(f"{server.host}:{server.port}")
+    entry = lambda: {m["name"]: m for m in client.get_model_repository_index()}["tiny"]
+    client.unload_model("tiny", unload_dependents=True)
+    assert not client.is_model_ready("tiny") and client.is_model_ready("pair") and client.is_server_ready()
+    until(lambda: entry() == {"name": "tiny", "version": "1", "state": "UNAVAILABLE", "reason": "unloaded"})
+    fails(lambda: client.infer("tiny", x_input(http)), 404, "Request for unknown model: 'tiny' has no available versions")
+    assert [m["name"] for m in server.post("/v2/repository/index", {"ready": True}).json()] == ["pair"]
+    client.load_model("tiny")
+    assert client.is_model_ready("tiny") and entry() == {"name": "tiny", "version": "1", "state": "READY"}
+    assert np.allclose(client.infer("tiny", x_input(http)).as_numpy("y"), [Y], rtol=1e-6)
+    (folder / "tiny" / "2").mkdir()
+    (folder / "tiny" / "2" / "model.onnx").write_bytes(b"no model")
+    fails(lambda: client.load_model("tiny"), 400, "failed to load 'tiny': ")
+    assert client.is_model_ready("tiny", "1") and "not an ONNX model" in entry()["reason"] and entry()["state"] == "READY"
+    new = folder / "tiny" / "2" / "new"
+    shutil.copy(folder / "tiny" / "1" / "model.onnx", new)
+    new.rename(folder / "tiny" / "2" / "model.onnx")
+    client.load_model("tiny")
+    assert entry() == {"name": "tiny", "version": "2", "state": "READY"} and not client.is_model_ready("tiny", "1")
+    assert client.infer("tiny", x_input(http)).get_response()["model_version"] == "2"
+    fails(lambda: client.load_model("none"), 404, "failed to load 'none', failed to poll from model repository")
+    shutil.copytree(folder / "tiny", folder / "later")
+    client.load_model("later")
+    assert client.is_model_ready("later") and {m["name"] for m in client.get_model_repository_index()} == {"tiny", "pair", "later"}
+    fails(lambda: client.load_model("tiny", config="{}"), 501, "parameter 'config' is not supported")
+    fails(lambda: client.load_model("tiny", files={"file:1/model.onnx": b"x"}, config="{}"), 501, "is not supported")
+    client.close()
+
+
+def test_without_explicit_control_models_stay(server, triton):
+    _, client = triton
+    for call in (client.load_model, client.unload_model):
+        fails(lambda: call("tiny"), 503, "explicit model load / unload is not allowed if polling is enabled")
+    assert client.is_model_ready("tiny")
+
+
+def test_memory_of_an_unloaded_model_goes_back(serve, tmp_path):
+    import onnx
+    from models import model
+    from onnx import TensorProto as T, helper as h
+    rng = np.random.default_rng(1)
+    wide = model([h.make_node("MatMul", ["x", "w"], ["y"])], [("x", T.FLOAT, ["n", 2500])], [("y", T.FLOAT, ["n", 2500])],
+                 [("w", rng.standard_normal((2500, 2500)).astype(np.float32))])
+    onnx.save(wide, tmp_path / "wide.onnx")
+    server = serve(f"wide={tmp_path / 'wide.onnx'}", "--model-control", "explicit")
+    resident = lambda: int(next(x for x in server.get("/metrics").body.decode().splitlines() if x.startswith("process_resident")).split()[1])
+    ready = resident()
+    for _ in range(3):
+        assert server.post("/v2/repository/models/wide/unload").status == 200
+        until(lambda: server.post("/v2/repository/index").json()[0]["state"] == "UNAVAILABLE")
+        until(lambda: resident() < ready - 18e6)
+        assert server.post("/v2/repository/models/wide/load").status == 200
+    until(lambda: resident() < ready + 8e6)
+
+
+def test_a_model_that_is_loaded_again_under_load_loses_no_request(explicit):
+    """Reloads answer every request; between unload and load only 404 in Triton's words is seen."""
+    import tritonclient.http as http
+    server, _ = explicit
+    stop, seen, errors = [], [0] * 3, []
+
+    def ask(k):
+        from tritonclient.utils import InferenceServerException
+        client = http.InferenceServerClient(f"{server.host}:{server.port}")
+        while not stop:
+            try:
+                assert np.allclose(client.infer("tiny", x_input(http)).as_numpy("y"), [Y], rtol=1e-6)
+                seen[k] += 1
+            except InferenceServerException as e:
+                errors.append(e.message())
+            except Exception as e:
+                errors.append(repr(e))
+                return
+        client.close()
+    threads = [threading.Thread(target=ask, args=(k,)) for k in range(3)]
+    for t in threads:
+        t.start()
+    try:
+        for _ in range(40):
+            assert server.post("/v2/repository/models/tiny/load").status == 200
+        assert errors == []
+        for _ in range(10):
+            assert server.post("/v2/repository/models/tiny/unload").status == 200
+            time.sleep(0.02)
+            assert server.post("/v2/repository/models/tiny/load").status == 200
+    finally:
+        stop.append(1)
+        for t in threads:
+            t.join()
+    assert all(n > 20 for n in seen) and set(errors) <= {"Request for unknown model: 'tiny' has no available versions"}, set(errors)
+    until(lambda: server.log().count(": unloaded") == 50)
+
+
+def test_aio_loads_and_unloads(explicit):
+    import tritonclient.http.aio as aio
+    server, _ = explicit
+
+    async def go():
+        async with aio.InferenceServerClient(f"{server.host}:{server.port}") as client:
+            await client.unload_model("tiny")
+            assert not await client.is_model_ready("tiny")
+            await client.load_model("tiny")
+            assert await client.is_model_ready("tiny")
+    asyncio.run(go())
+
+
+def test_grpc_loads_and_unloads(explicit):
+    server, _ = explicit
+    script = pathlib.Path(__file__).with_name("grpc_triton.py")
+    done = subprocess.run([sys.executable, script, "load_and_unload_models", f"{server.host}:{server.port}"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr[-4000:]
+
+
+def test_only_a_key_for_every_model_loads_and_unloads(serve, zoo, tmp_path):
+    import grpc
+    from conftest import run_proa
+    keys = [run_proa("key", "--name", name, *models) for name, models in (("ops", []), ("team", ["ti*"]))]
+    (tmp_path / "keys").write_text("".join(k.stdout for k in keys))
+    every, tiny = ({"authorization": "Bearer " + k.stderr.strip()} for k in keys)
+    s = serve(f"tiny={zoo['tiny']}", f"pair={zoo['pair']}", "--model-control", "explicit", "--api-keys", tmp_path / "keys")
+    with grpc.insecure_channel(f"{s.host}:{s.port}") as channel:
+        def call(action, headers):
+            method = channel.unary_unary(f"/inference.GRPCInferenceService/RepositoryModel{action}")
+            return method(b"\x12\x04tiny", metadata=tuple(headers.items()), timeout=20)
+        for action in ("load", "unload"):
+            assert s.post(f"/v2/repository/models/tiny/{action}").status == 401
+            assert s.post(f"/v2/repository/models/tiny/{action}", headers=tiny).status == 403
+            with pytest.raises(grpc.RpcError) as e:
+                call(action.title(), tiny)
+            assert e.value.code() == grpc.StatusCode.PERMISSION_DENIED
+            assert s.post(f"/v2/repository/models/tiny/{action}", headers=every).status == 200
+        assert [m["name"] for m in s.post("/v2/repository/index", headers=tiny).json()] == ["tiny"]
+        assert call("Load", every) == b"" and s.get("/v2/models/tiny/ready", headers=tiny).status == 200

@@ -215,7 +215,8 @@ static void grpc_asks_for_keys_too(void)
         CHECK(strncmp(rpc(of_model[i], G_M, "\x0a\1m"), "7 ", 2) != 0 && strncmp(g.text, "16 ", 3) != 0);
         CHECK(strncmp(rpc(of_model[i], G_ALL, "\x0a\1q"), "7 ", 2) != 0 && strncmp(g.text, "16 ", 3) != 0);
     }
-    CHECK_STR(rpc(SERVICE "RepositoryModelLoad", G_M, "\x12\1q"), "7 The key of mine is not for model q.");
+    CHECK_STR(rpc(SERVICE "RepositoryModelLoad", G_M, "\x12\1q"),
+              "7 The key of mine is for some models: this needs one for all (*).");
     CHECK_STR(rpc(SERVICE "TraceSetting", G_M, "\x12\1q"), "7 The key of mine is not for model q.");
     CHECK(strncmp(rpc(SERVICE "TraceSetting", G_M, ""), "0 ", 2) == 0);
     CHECK_STR(rpc(SERVICE "LogSettings", G_M, "\x0a\x0e\x0a\x08log_info\x12\x02\x08\x01"),

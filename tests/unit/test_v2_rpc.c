@@ -103,13 +103,10 @@ static void statistics_count_what_was_asked(void)
 static void what_cannot_be_is_refused_by_name(void)
 {
     CHECK_STR(ASK(v2_rpc_repository_index, ""), "ok 0a0d0a016d1201311a0552454144590a0d0a016e1201311a055245414459");
-    CHECK_STR(ASK(v2_rpc_model_load, "\x12\1m"),
-              "501 Model with name m cannot be loaded again: models are chosen at start.");
-    CHECK_STR(ASK(v2_rpc_model_load, "\x0a\1m"),
-              "501 Model with name m cannot be loaded again: models are chosen at start.");
-    CHECK_STR(ASK(v2_rpc_model_unload, "\x12\1m"),
-              "501 Model with name m cannot be unloaded: models are chosen at start.");
-    CHECK_STR(ASK(v2_rpc_model_unload, "\x12\1?"), "404 Model with name ? does not exist.");
+    static const char no[] = "503 explicit model load / unload is not allowed if polling is enabled";
+    CHECK_STR(ASK(v2_rpc_model_load, "\x12\1m"), no);
+    CHECK_STR(ASK(v2_rpc_model_load, "\x0a\1m"), no);
+    CHECK_STR(ASK(v2_rpc_model_unload, "\x12\1m"), no);
     CHECK_STR(ASK(v2_rpc_cuda_memory_status, ""), "ok ");
     CHECK_STR(ASK(v2_rpc_cuda_memory_status, "\x0a\1a"), "404 Unable to find shared memory region: 'a'");
     CHECK_STR(ASK(v2_rpc_cuda_memory_register, ""), "501 CUDA shared memory is not supported: models run on the CPU");

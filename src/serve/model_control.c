@@ -1,0 +1,213 @@
+#include "serve/model_control.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "os/clock.h"
+#include "os/futex.h"
+
+enum { QUIET_US = 1000 };   /* how often it is looked whether workers have left a queue */
+
+struct model_control {
+    model_control_opts opts;
+    compute *thread;
+    _Atomic bool leaving;        /* what waits is refused */
+    bool stopped;                /* there is no thread any more, nor any loop that runs */
+};
+
+typedef struct farewell farewell;
+
+/* To one loop. */
+typedef struct {
+    loop_msg msg;
+    farewell *of;
+} notice;
+
+/* A model that is out of the repository, until nobody has it any more. */
+struct farewell {
+    model_control *of;
+    served *model;
+    repository_names *names;     /* or these, which no loop holds longer than a callback; NULL = the model */
+    size_t index;
+    compute_job job;
+    _Atomic size_t loops_left;   /* that may still be in a callback which has found it */
+    notice notices[];
+};
+
+static void bury(farewell *f)
+{
+    model_control *c = f->of;
+    /* A worker may still be on its way out of the queue, or wait for its turn in the pool to find that it is empty. */
+    _Atomic uint32_t never = 0;
+    while (!queue_quiet(f->model->queue)) (void)futex_wait(&never, 0, clock_now_us() + QUIET_US);
+    log_write(LOG_INFO, NULL, "model '" STR_FMT "' version " STR_FMT ": unloaded", STR_ARG(f->model->name),
+              STR_ARG(f->model->version));
+    served_free(f->model);
+    mem_trim();
+    repository_leaving(c->opts.models, f->index, -1);
+    mem_free(f);
+}
+
+static void bury_job(compute_job *j) { bury((farewell *)(void *)((char *)j - offsetof(farewell, job))); }
+
+/* On whichever thread gave it back last. */
+static void unused(served *s)
+{
+    farewell *f = s->owner;
+    err e;
+    f->job = (compute_job){.run = bury_job};
+    if (f->of->stopped || model_control_submit(f->of, &f->job, &e)) bury(f);
+}
+
+static void noticed(loop *on, loop_msg *m)
+{
+    (void)on;
+    farewell *f = ((notice *)(void *)m)->of;
+    if (atomic_fetch_sub(&f->loops_left, 1) != 1) return;
+    if (!f->names) {
+        served_release(f->model);
+        return;
+    }
+    repository_names_free(f->names);
+    mem_free(f);
+}
+
+static err_code farewell_new(farewell **ret, model_control *c, size_t index, err *e)
+{
+    size_t n = c->opts.loop_count;
+    farewell *f = mem_alloc0(1, sizeof *f + n * sizeof(notice));
+    if (!f) return err_set(e, ERR_NOMEM, "models: no memory for a change");
+    f->of = c;
+    f->index = index;
+    f->loops_left = n;
+    for (size_t i = 0; i < n; i++) f->notices[i] = (notice){.msg = {.run = noticed}, .of = f};
+    *ret = f;
+    return ERR_OK;
+}
+
+/* The last of them may free f. */
+static void notices_send(farewell *f)
+{
+    model_control *c = f->of;
+    size_t n = c->opts.loop_count;
+    for (size_t i = 0; i < n; i++) loop_post(c->opts.loops[i], &f->notices[i].msg);
+}
+
+/* `now` is what is found from here on. */
+static void change(farewell *f, served *now)
+{
+    model_control *c = f->of;
+    repository_leaving(c->opts.models, f->index, 1);
+    served *old = repository_swap(c->opts.models, f->index, now);
+    if (!old) {
+        repository_leaving(c->opts.models, f->index, -1);
+        mem_free(f);
+        return;
+    }
+    f->model = old;
+    old->unused = unused;
+    old->owner = f;
+    notices_send(f);
+}
+
+err_code model_control_new(model_control **ret, const model_control_opts *opts, err *e)
+{
+    CLEANUP(model_control) model_control *c = mem_new0(model_control, 1);
+    if (!c) return err_set(e, ERR_NOMEM, "models: no memory for their control");
+    c->opts = *opts;
+    err_code rc = compute_new(&c->thread, 1, e);
+    if (rc == ERR_OK) *ret = TAKE(c);
+    return rc;
+}
+
+void model_control_stop(model_control *c)
+{
+    if (!c) return;
+    compute *thread = c->thread;
+    atomic_store(&c->leaving, true);
+    compute_free(thread);
+    c->thread = NULL;
+    c->stopped = true;
+}
+
+void model_control_free(model_control *c)
+{
+    if (!c) return;
+    model_control_stop(c);
+    mem_free(c);
+}
+
+err_code model_control_submit(model_control *c, compute_job *j, err *e)
+{
+    return c->stopped ? err_set(e, ERR_UNAVAILABLE, "the server is leaving") : compute_submit(c->thread, j, e);
+}
+
+static err_code allowed(const model_control *c, err *e)
+{
+    if (!c->opts.allowed)
+        return err_set(e, ERR_UNAVAILABLE, "explicit model load / unload is not allowed if polling is enabled");
+    if (atomic_load(&c->leaving)) return err_set(e, ERR_UNAVAILABLE, "the server is leaving");
+    return ERR_OK;
+}
+
+static err_code load(model_control *c, size_t i, err *e)
+{
+    served *s = NULL;
+    farewell *f = NULL;
+    err_code rc = repository_load(c->opts.models, i, &s, e);
+    if (rc) return rc;
+    if ((rc = farewell_new(&f, c, i, e)) != ERR_OK) {
+        served_free(s);
+        return rc;
+    }
+    repository_reason(c->opts.models, i, "");
+    change(f, s);
+    return ERR_OK;
+}
+
+static err_code load_again(model_control *c, size_t i, err *e)
+{
+    repository_loading(c->opts.models, i, true);
+    err_code rc = load(c, i, e);
+    if (rc) repository_reason(c->opts.models, i, e->text);
+    repository_loading(c->opts.models, i, false);
+    return rc;
+}
+
+static err_code load_new(model_control *c, str name, err *e)
+{
+    farewell *f = NULL;
+    err_code rc = farewell_new(&f, c, 0, e);
+    if (rc) return rc;
+    if ((rc = repository_add(c->opts.models, name, &f->names, e)) != ERR_OK) {
+        mem_free(f);
+        return rc;
+    }
+    notices_send(f);
+    return ERR_OK;
+}
+
+err_code model_control_load(model_control *c, str name, err *e)
+{
+    err_code rc = allowed(c, e);
+    if (rc) return rc;
+    int64_t i = repository_index(c->opts.models, name);
+    rc = i < 0 ? load_new(c, name, e) : load_again(c, (size_t)i, e);
+    if (rc == ERR_OK) return ERR_OK;
+    log_write(LOG_WARN, NULL, "model '" STR_FMT "' is not loaded: %s", STR_ARG(name), e->text);
+    if (rc == ERR_NOT_FOUND && i < 0)   /* the words are Triton's */
+        return err_set(e, rc, "failed to load '" STR_FMT "', failed to poll from model repository", STR_ARG(name));
+    return err_wrap(e, "failed to load '" STR_FMT "'", STR_ARG(name));
+}
+
+err_code model_control_unload(model_control *c, str name, err *e)
+{
+    farewell *f = NULL;
+    err_code rc = allowed(c, e);
+    if (rc) return rc;
+    int64_t i = repository_index(c->opts.models, name);
+    if (i < 0) return err_set(e, ERR_NOT_FOUND, "Model with name " STR_FMT " does not exist.", STR_ARG(name));
+    if ((rc = farewell_new(&f, c, (size_t)i, e)) != ERR_OK) return rc;
+    repository_reason(c->opts.models, (size_t)i, "unloaded");
+    change(f, NULL);
+    return ERR_OK;
+}

@@ -1,0 +1,313 @@
+/* A model is exchanged under requests: each is answered by the one that it found, what failed to load changes nothing
+ * but the reason in the index, and what is out of the repository is freed when nobody has it any more. */
+#include "serve/model_control.h"
+#include "http_rig.h"
+#include "os/clock.h"
+#include "os/thread.h"
+#include "serve/v2_rpc.h"
+#include "test.h"
+
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char path[64];
+static const char body[] = "{\"inputs\":[{\"name\":\"x\",\"datatype\":\"FP32\",\"shape\":[1,2],\"data\":[1,2]}]}";
+
+#define LOAD "/v2/repository/models/m/load"
+#define UNLOAD "/v2/repository/models/m/unload"
+
+/* Turns the loop until the index says so. */
+static bool index_says(http_rig *r, const char *want)
+{
+    for (int i = 0; i < 2000; i++) {
+        if (strstr(http_rig_post(r, "/v2/repository/index", "", "", 0), want)) return true;
+        http_rig_turn(r, 5);
+    }
+    printf("# the index: %s\n", r->text);
+    return false;
+}
+
+static bool answers(http_rig *r, const char *to, const char *text, const char *want)
+{
+    const char *got = http_rig_post(r, to, "", text, strlen(text));
+    if (strstr(got, want)) return true;
+    printf("# %s: %s\n", to, got);
+    return false;
+}
+
+static void start(http_rig *r, const http_rig_opts *o)
+{
+    bool started = http_rig_start(r, o, (const char *const[]){"m", path, "n", path, NULL});
+    INVARIANT(started);
+}
+
+static void what_is_unloaded_is_found_nowhere_until_it_is_loaded_again(void)
+{
+    http_rig r;
+    start(&r, &(http_rig_opts){.threads = "1", .model_control = "explicit"});
+    CHECK(answers(&r, "/v2/models/m/infer", body, "200 OK"));
+    CHECK(answers(&r, UNLOAD, "{\"parameters\":{\"unload_dependents\":true}}", "200 OK"));
+    CHECK(index_says(&r, "[{\"name\":\"m\",\"version\":\"1\",\"state\":\"UNAVAILABLE\",\"reason\":\"unloaded\"},"
+                         "{\"name\":\"n\","));
+    CHECK(answers(&r, "/v2/repository/index", "{\"ready\":true}",
+                  "\r\n\r\n[{\"name\":\"n\",\"version\":\"1\",\"state\":\"READY\"}]"));
+    CHECK(answers(&r, "/v2/models/m/infer", body,
+                  "404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 68\r\n\r\n"
+                  "{\"error\":\"Request for unknown model: 'm' has no available versions\"}"));
+    CHECK(strstr(http_rig_get(&r, "/v2/models/m/ready"), "404 Not Found"));
+    CHECK(strstr(http_rig_get(&r, "/v2/models"), "{\"models\":[\"n\"]}"));
+    CHECK(strstr(http_rig_get(&r, "/v2/models/stats"), "{\"model_stats\":[{\"name\":\"n\","));
+    CHECK(!strstr(http_rig_get(&r, "/metrics"), "model_name=\"m\""));
+    CHECK(answers(&r, UNLOAD, "", "200 OK"));
+    CHECK(answers(&r, LOAD, "{}", "200 OK\r\nContent-Type: application/json\r\nContent-Length: 0\r\n\r\n"));
+    CHECK(index_says(&r, "[{\"name\":\"m\",\"version\":\"1\",\"state\":\"READY\"},{"));
+    CHECK(answers(&r, "/v2/models/m/infer", body, "\"data\":[2.0,4.0]"));
+    http_rig_stop(&r);
+}
+
+static void requests_are_answered_by_the_model_that_they_found(void)
+{
+    static char all[2000];
+    http_rig r;
+    start(&r, &(http_rig_opts){.threads = "1", .inline_us = "0", .model_control = "explicit"});
+    static const char *const paths[] = {"/v2/models/m/infer", LOAD, "/v2/models/m/infer", UNLOAD};
+    size_t n = 0;
+    for (int i = 0; i < 4; i++) {
+        const char *text = i % 2 ? "" : body;
+        n += (size_t)snprintf(all + n, sizeof all - n, "POST %s HTTP/1.1\r\nHost: h\r\nContent-Length: %zu\r\n\r\n%s",
+                              paths[i], strlen(text), text);
+    }
+    for (int round = 0; round < 20; round++) {
+        CHECK(answers(&r, LOAD, "", "200 OK"));
+        http_rig_send(&r, all, n);   /* all under way at once */
+        const char *at = r.got;
+        int good = 0;
+        for (int i = 0; i < 400 && good < 4; i++) {
+            http_rig_turn(&r, 5);
+            for (at = r.got, good = 0; (at = strstr(at, "HTTP/1.1 200 OK")) != NULL; at++) good++;
+        }
+        CHECK_U64((uint64_t)good, 4);
+    }
+    http_rig_stop(&r);
+}
+
+static void what_does_not_load_changes_only_the_reason(void)
+{
+    char moved[80];
+    http_rig r;
+    start(&r, &(http_rig_opts){.threads = "1", .model_control = "explicit"});
+    snprintf(moved, sizeof moved, "%s.away", path);
+    INVARIANT(rename(path, moved) == 0);
+    CHECK(answers(&r, LOAD, "", "{\"error\":\"failed to load 'm': /tmp/"));
+    CHECK(index_says(&r, "[{\"name\":\"m\",\"version\":\"1\",\"state\":\"READY\",\"reason\":\"/tmp/"));
+    CHECK(answers(&r, "/v2/models/m/infer", body, "200 OK"));
+    CHECK(answers(&r, UNLOAD, "", "200 OK"));
+    CHECK(answers(&r, LOAD, "", "{\"error\":\"failed to load 'm': /tmp/"));
+    CHECK(index_says(&r, "[{\"name\":\"m\",\"version\":\"1\",\"state\":\"UNAVAILABLE\",\"reason\":\"/tmp/"));
+    INVARIANT(rename(moved, path) == 0);
+    CHECK(answers(&r, LOAD, "", "200 OK"));
+    CHECK(index_says(&r, "[{\"name\":\"m\",\"version\":\"1\",\"state\":\"READY\"},{"));
+    http_rig_stop(&r);
+}
+
+static void what_cannot_be_asked_is_refused_by_name(void)
+{
+    http_rig r;
+    buf reply;
+    err e;
+    buf_init(&reply, 1000);
+    start(&r, &(http_rig_opts){.threads = "1", .model_control = "explicit"});
+    CHECK(answers(&r, "/v2/repository/models/q/load", "", "failed to load 'q', failed to poll from model repository"));
+    CHECK(answers(&r, "/v2/repository/models/q/unload", "", "Model with name q does not exist."));
+    CHECK(answers(&r, LOAD, "{\"parameters\":{\"config\":\"{}\"}}", "parameter 'config' is not supported"));
+    CHECK(answers(&r, LOAD, "{\"parameters\":{\"file:1/m\":\"\"}}", "parameter 'file:1/m' is not supported"));
+    CHECK(answers(&r, LOAD, "{\"parameters\":{\"x\":\"\"}}", "unrecognized load parameter 'x'"));
+    CHECK(answers(&r, LOAD, "{\"parameters\":[]}", "parameters: expected an object"));
+    CHECK(answers(&r, UNLOAD, "{\"parameters\":{\"unload_dependents\":1}}", "Unable to parse 'unload_dependents'"));
+    static const rpc_request of_repository = {.bytes = {"\x0a\1r\x12\1m", 6}}, plain = {.bytes = {"\x12\1m", 3}};
+    static const rpc_request with_config = {.bytes = {"\x12\1m\x1a\x0c\x0a\6" "config\x12\2\x1a\0", 17}};
+    CHECK(v2_rpc_model_load(&r.endpoints, of_repository, &reply, &e) == ERR_UNSUPPORTED);
+    CHECK_STR(e.text, "'repository_name' specification is not supported");
+    CHECK(v2_rpc_model_load(&r.endpoints, with_config, &reply, &e) == ERR_UNSUPPORTED);
+    http_rig_stop(&r);
+    start(&r, &(http_rig_opts){.threads = "1"});
+    CHECK(answers(&r, LOAD, "", "explicit model load / unload is not allowed if polling is enabled"));
+    CHECK(answers(&r, UNLOAD, "", "503 Service Unavailable"));
+    CHECK(v2_rpc_model_unload(&r.endpoints, plain, &reply, &e) == ERR_UNAVAILABLE);
+    http_rig_stop(&r);
+    buf_fini(&reply);
+}
+
+/* Names come while loops look at them, and stay. */
+static void further_models_come_from_the_model_repository(void)
+{
+    char folder[] = "/tmp/proa-models-XXXXXX", inner[80], file[96];
+    http_rig r;
+    INVARIANT(mkdtemp(folder));
+    snprintf(inner, sizeof inner, "%s/q", folder);
+    snprintf(file, sizeof file, "%s/model.onnx", inner);
+    INVARIANT(mkdir(inner, 0700) == 0 && symlink(path, file) == 0);
+    start(&r, &(http_rig_opts){.threads = "1", .model_control = "explicit", .model_repository = folder});
+    CHECK(answers(&r, "/v2/models/q/infer", body, "200 OK"));
+    static const char *const more[] = {"a", "b", "c", "d", "e", "f", "g", "h"};
+    for (size_t i = 0; i < COUNTOF(more); i++) {
+        char to[80], url[80];
+        snprintf(url, sizeof url, "/v2/repository/models/%s/load", more[i]);
+        CHECK(answers(&r, url, "", "failed to poll from model repository"));
+        snprintf(to, sizeof to, "%s/%s", folder, more[i]);
+        INVARIANT(symlink(inner, to) == 0);
+        CHECK(answers(&r, url, "", "200 OK"));
+        snprintf(url, sizeof url, "/v2/models/%s/infer", more[i]);
+        CHECK(answers(&r, url, body, "200 OK") && answers(&r, "/v2/models/m/infer", body, "200 OK"));
+        INVARIANT(unlink(to) == 0);
+    }
+    CHECK(strstr(http_rig_get(&r, "/v2/models"), "{\"models\":[\"m\",\"n\",\"q\",\"a\",\"b\","));
+    CHECK(answers(&r, "/v2/repository/models/../load", "", "404 Not Found"));
+    CHECK(answers(&r, "/v2/repository/models/.q/load", "", "failed to poll from model repository"));
+    http_rig_stop(&r);
+    INVARIANT(unlink(file) == 0 && rmdir(inner) == 0 && rmdir(folder) == 0);
+}
+
+/* ---- without a server ---- */
+
+enum { LOOPS = 2, KEPT = 4 };
+
+typedef struct {
+    loop *loop;
+    thread thread;
+    loop_msg msg;
+    repository *models;
+    served *kept[KEPT];
+    uint64_t turns, found;
+    _Atomic bool stop;
+} finder;
+
+/* Finds and keeps, and gives back what it kept some turns ago. */
+static void find(loop *on, loop_msg *m)
+{
+    finder *f = (finder *)(void *)((char *)m - offsetof(finder, msg));
+    served *s = NULL;
+    err e;
+    served **place = &f->kept[f->turns++ % KEPT];
+    if (*place) served_release(*place);
+    *place = NULL;
+    if (repository_find(f->models, STR("m"), STR(""), &s, &e) == ERR_OK) {
+        served_hold(s);
+        CHECK(str_is(s->name, "m") && str_is(s->version, "1") && model_input_count(s->model) == 1);
+        *place = s;
+        f->found++;
+    }
+    if (!atomic_load(&f->stop)) {
+        loop_post(on, m);
+        return;
+    }
+    for (size_t i = 0; i < KEPT; i++)
+        if (f->kept[i]) served_release(f->kept[i]);
+    loop_stop(on);
+}
+
+static void finder_main(void *ctx)
+{
+    err e;
+    CHECK(loop_run(((finder *)ctx)->loop, &e) == ERR_OK);
+}
+
+static conf c;
+static arena memory;
+
+static void configure(void)
+{
+    err e;
+    arena_init(&memory, NULL, 0, 1 << 20);
+    CHECK(conf_init(&c, &memory, &e) == ERR_OK && conf_model_add(&c, "t", STR("m"), str_of(path), &e) == ERR_OK);
+}
+
+static void loops_find_a_whole_model_or_none_while_it_is_changed(void)
+{
+    static finder f[LOOPS];
+    loop *loops[LOOPS];
+    compute *pool;
+    repository *models = NULL;
+    model_control *control = NULL;
+    err e;
+    configure();
+    CHECK(compute_new(&pool, 1, &e) == ERR_OK && repository_open(&models, &c, pool, 2, &e) == ERR_OK);
+    for (size_t i = 0; i < LOOPS; i++) {
+        f[i] = (finder){.models = models, .msg = {.run = find}};
+        CHECK(loop_new(&f[i].loop, i, &e) == ERR_OK);
+        loops[i] = f[i].loop;
+    }
+    model_control_opts o = {.models = models, .loops = loops, .loop_count = LOOPS, .allowed = true};
+    CHECK(model_control_new(&control, &o, &e) == ERR_OK);
+    for (size_t i = 0; i < LOOPS; i++) {
+        loop_post(f[i].loop, &f[i].msg);
+        CHECK(thread_start(&f[i].thread, "finder", finder_main, &f[i], &e) == ERR_OK);
+    }
+    for (int i = 0; i < 60; i++) {
+        CHECK(model_control_load(control, STR("m"), &e) == ERR_OK);
+        if (i % 3 == 0) CHECK(model_control_unload(control, STR("m"), &e) == ERR_OK);
+    }
+    for (size_t i = 0; i < LOOPS; i++) atomic_store(&f[i].stop, true);
+    for (size_t i = 0; i < LOOPS; i++) thread_join(&f[i].thread);
+    model_control_stop(control);
+    compute_free(pool);
+    for (size_t i = 0; i < LOOPS; i++) {
+        loop_flush(f[i].loop);
+        CHECK(f[i].turns > 0);
+    }
+    repository_entry entry;
+    repository_entry_read(models, 0, &entry);
+    CHECK_STR(entry.state, "READY");
+    for (size_t i = 0; i < LOOPS; i++) loop_free(f[i].loop);
+    model_control_free(control);
+    repository_free(models);
+    arena_fini(&memory);
+}
+
+static void a_change_survives_failed_allocations(void)
+{
+    loop *on;
+    compute *pool;
+    repository *models = NULL;
+    err e;
+    configure();
+    CHECK(compute_new(&pool, 1, &e) == ERR_OK && repository_open(&models, &c, pool, 2, &e) == ERR_OK);
+    CHECK(loop_new(&on, 1, &e) == ERR_OK);
+    model_control_opts o = {.models = models, .loops = &on, .loop_count = 1, .allowed = true};
+    FAULT_SWEEP({
+        model_control *control = NULL;
+        if (model_control_new(&control, &o, &e) == ERR_OK) {
+            err_code rc = model_control_load(control, STR("m"), &e);
+            CHECK(rc == ERR_OK || rc == ERR_NOMEM || rc == ERR_LIMIT);
+            CHECK(repository_at(models, 0) != NULL);
+            model_control_stop(control);
+            loop_flush(on);
+        }
+        model_control_free(control);
+    });
+    loop_free(on);
+    compute_free(pool);
+    repository_free(models);
+    arena_fini(&memory);
+}
+
+int main(void)
+{
+    static const test_case cases[] = {
+        TEST(what_is_unloaded_is_found_nowhere_until_it_is_loaded_again),
+        TEST(requests_are_answered_by_the_model_that_they_found),
+        TEST(what_does_not_load_changes_only_the_reason),
+        TEST(what_cannot_be_asked_is_refused_by_name),
+        TEST(further_models_come_from_the_model_repository),
+        TEST(loops_find_a_whole_model_or_none_while_it_is_changed),
+        TEST(a_change_survives_failed_allocations),
+    };
+    onnx_build b;
+    serve_rig_twice(&b);
+    serve_rig_save(&b, path);
+    int status = test_main(cases, COUNTOF(cases));
+    serve_rig_unsave(path);
+    onnx_build_end(&b);
+    return status;
+}
