@@ -410,6 +410,27 @@ static void noise_ends_only_its_own_connection(void)
     rig_stop(&r);
 }
 
+/* What was on its way behind a bad handshake must not take back the alert: the connection waits for its client. */
+static void an_alert_is_given_the_time_to_arrive(void)
+{
+    rig r;
+    server_stats stats;
+    sys_fake_clock_hold(CLOCK_START_NS);
+    start(&r, &plain, first, false);
+    int fd = dial(&r);
+    say_bytes(fd, "\x16\3\1\0\5hello", 10);
+    CHECK(recv(fd, answer, 7, MSG_WAITALL) == 7 && answer[0] == 21);
+    CHECK(recv(fd, answer, 1, 0) == 0);
+    say_bytes(fd, "more", 4);
+    catch_up(&r);
+    server_stats_read(r.server, &stats);
+    CHECK_U64(stats.open, 1);
+    close(fd);
+    wait_open(&r, 0);
+    rig_stop(&r);
+    sys_fake_clock_set(0);
+}
+
 static void a_client_that_ended_its_side_still_gets_its_answers(void)
 {
     rig r;
@@ -510,6 +531,7 @@ int main(void)
         TEST(who_reads_nothing_is_dropped),
         TEST(a_client_that_reads_late_gets_everything),
         TEST(noise_ends_only_its_own_connection),
+        TEST(an_alert_is_given_the_time_to_arrive),
         TEST(a_client_that_ended_its_side_still_gets_its_answers),
         TEST(a_new_certificate_is_for_new_connections),
     };
