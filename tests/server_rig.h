@@ -124,13 +124,15 @@ static inline void run_errand(loop *on, loop_msg *m)
     atomic_store(&a->done, true);
 }
 
-/* Runs `run` on loop 0 and waits for it. */
-static inline void on_loop(rig *r, void (*run)(rig *r, size_t arg), size_t arg)
+/* Runs `run` on a loop and waits for it. */
+static inline void on_loop_of(rig *r, size_t which, void (*run)(rig *r, size_t arg), size_t arg)
 {
     errand a = {.msg.run = run_errand, .of = r, .run = run, .arg = arg};
-    loop_post(r->loops[0], &a.msg);
+    loop_post(r->loops[which], &a.msg);
     while (!atomic_load(&a.done)) usleep(100);
 }
+
+static inline void on_loop(rig *r, void (*run)(rig *r, size_t arg), size_t arg) { on_loop_of(r, 0, run, arg); }
 
 static inline void nothing(rig *r, size_t arg)
 {

@@ -4,6 +4,7 @@
 #include "serve/doors.h"
 #include "serve/giver.h"
 #include "test_folder.h"
+#include "test_own.h"
 
 #include <stdatomic.h>
 
@@ -27,16 +28,16 @@ static void what_is_named_is_open(void)
     err e;
     doors d, again;
     char spec[200];
-    snprintf(spec, sizeof spec, "unix:%s,unix:@test_doors", path);
+    snprintf(spec, sizeof spec, "unix:%s,%s", path, test_own("unix:@test_doors"));
     configure("0", spec);
     CHECK(doors_open(&d, &c, &by, 2, &e) == ERR_OK && !d.from);
     CHECK_U64(listeners_count(d.all), 3);
     CHECK(sock_addr_port(listeners_at(d.all, 0)) > 0);
     CHECK_STR(sock_addr_path(listeners_at(d.all, 1)), path);
     CHECK(!sock_addr_path(listeners_at(d.all, 2)));
-    configure("0", "unix:@test_doors");
+    configure("0", test_own("unix:@test_doors"));
     CHECK(doors_open(&again, &c, &by, 2, &e) == ERR_CONFLICT);
-    CHECK_STR(e.text, "unix:@test_doors: cannot listen: Address already in use");
+    CHECK_STR(e.text, test_own("unix:@test_doors: cannot listen: Address already in use"));
     doors_close(&d);
     CHECK(access(path, F_OK) != 0);
 }
@@ -61,7 +62,7 @@ static void given_sockets_replace_the_default_port(void)
     CHECK(service_open(&by, environment, 7, &e) == ERR_OK);
     CHECK(doors_open(&d, &c, &by, 2, &e) == ERR_INVALID);
     CHECK_STR(e.text, "LISTEN_FDS: 'web': descriptor 3: expected a socket that listens, got none that is open");
-    CHECK(sock_addr_unix(&a, "@test_doors", &e) == ERR_OK);
+    CHECK(sock_addr_unix(&a, test_own("@test_doors"), &e) == ERR_OK);
     CHECK(sock_listen(&(sock_listen_opts){.addr = &a}, &fd, &e) == ERR_OK);
     if (fd != SERVICE_FD_FIRST) CHECK(dup2(fd, SERVICE_FD_FIRST) == SERVICE_FD_FIRST && close(fd) == 0);
     CHECK(doors_open(&d, &c, &by, 2, &e) == ERR_OK && listeners_count(d.all) == 1);
@@ -103,7 +104,7 @@ static void old_start(old_server *o, const char *listen)
     *o = (old_server){.loop = NULL};
     configure("0", listen);
     CHECK(doors_open(&o->doors, &c, &by, 3, &e) == ERR_OK && loop_new(&o->loop, 1, &e) == ERR_OK);
-    CHECK(sock_addr_unix(&at, "@test_doors_heir", &e) == ERR_OK);
+    CHECK(sock_addr_unix(&at, test_own("@test_doors_heir"), &e) == ERR_OK);
     const giver_opts opts = {.on = o->loop, .at = &at, .control = -1, .all = o->doors.all, .ready_wait_us = 60000000,
                              .given = on_given, .ctx = o};
     CHECK(giver_new(&o->giver, &opts, &e) == ERR_OK);
@@ -151,12 +152,12 @@ static void an_old_servers_sockets_are_taken_by_name(void)
         doors d;
         old_server o;
         long fds = sys_fake_fds();
-        old_start(&o, "[::1]:0,unix:@test_doors_a");
+        old_start(&o, test_own("[::1]:0,unix:@test_doors_a"));
         uint16_t port = sock_addr_port(listeners_at(o.doors.all, 0));
-        configure(rows[i].port, rows[i].listen);
-        CHECK(conf_set(&c, "t", STR("handover"), STR("@test_doors_heir"), &e) == ERR_OK);
+        configure(rows[i].port, test_own(rows[i].listen));
+        CHECK(conf_set(&c, "t", STR("handover"), str_of(test_own("@test_doors_heir")), &e) == ERR_OK);
         CHECK(doors_open(&d, &c, &by, 2, &e) == ERR_OK && d.from);
-        CHECK_STR(names(&d), rows[i].want);
+        CHECK_STR(names(&d), test_own(rows[i].want));
         CHECK(!rows[i].same_port || sock_addr_port(listeners_at(d.all, 0)) == port);
         CHECK(taker_check(d.from, &e) == ERR_OK && !atomic_load(&o.given));
         if (i % 2) CHECK(taker_ready(d.from, &e) == ERR_OK);
@@ -181,14 +182,14 @@ static void opening_survives_every_fault(void)
     char spec[200];
     err e;
     old_server o;
-    snprintf(spec, sizeof spec, "unix:%s,unix:@test_doors", path);
+    snprintf(spec, sizeof spec, "unix:%s,%s", path, test_own("unix:@test_doors"));
     configure("0", spec);
     FAULT_SWEEP(construct());
     SYS_SWEEP(-EMFILE, construct());
     unlink(path);
-    old_start(&o, "unix:@test_doors_a");
+    old_start(&o, test_own("unix:@test_doors_a"));
     configure(NULL, "");
-    CHECK(conf_set(&c, "t", STR("handover"), STR("@test_doors_heir"), &e) == ERR_OK);
+    CHECK(conf_set(&c, "t", STR("handover"), str_of(test_own("@test_doors_heir")), &e) == ERR_OK);
     for (long n = 0, more = 1; more; n++) {   /* the old server works meanwhile: only what is reached is checked */
         sys_fake_fail_nth(n, -ENOBUFS);
         construct();

@@ -7,6 +7,7 @@
 #include "serve/giver.h"
 #include "serve/handover.h"
 #include "test_folder.h"
+#include "test_own.h"
 
 #include <stdatomic.h>
 
@@ -50,7 +51,7 @@ static void rig_start(rig *r)
     CHECK(loop_new(&r->loop, 1, &e) == ERR_OK && listeners_new(&r->all, &e) == ERR_OK);
     add(r->all, NULL, 70);   /* more than one message holds */
     add(r->all, test_folder_path("s"), 1);
-    add(r->all, "@test_giver", 1);
+    add(r->all, test_own("@test_giver"), 1);
     CHECK(sock_addr_unix(&r->at, test_folder_path("h"), &e) == ERR_OK);
     const giver_opts opts = {.on = r->loop, .at = &r->at, .control = -1, .all = r->all, .ready_wait_us = 60000000,
                              .given = on_given, .ctx = r};

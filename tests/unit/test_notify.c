@@ -3,6 +3,7 @@
 #include "fake/sys_fake.h"
 #include "os/notify.h"
 #include "test_folder.h"
+#include "test_own.h"
 
 /* A service manager's end. */
 static int manager_open(const char *address)
@@ -26,7 +27,7 @@ static void messages_arrive_whole(void)
 {
     err e;
     notify n;
-    const char *const places[] = {test_folder_path("n"), "@test_notify"};
+    const char *const places[] = {test_folder_path("n"), test_own("@test_notify")};
     for (size_t i = 0; i < COUNTOF(places); i++) {
         int manager = manager_open(places[i]);
         CHECK(notify_open(&n, places[i], &e) == ERR_OK);

@@ -4,6 +4,7 @@
 #include "fake/sys_fake.h"
 #include "os/clock.h"
 #include "serve/service.h"
+#include "test_own.h"
 
 #include <unistd.h>
 
@@ -94,9 +95,10 @@ static void the_manager_hears_of_each_step(void)
     sock_addr a;
     char want[80];
     int manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    CHECK(sock_addr_unix(&a, "@test_service", &e) == ERR_OK && bind(manager, (struct sockaddr *)&a.to, a.len) == 0);
+    CHECK(sock_addr_unix(&a, test_own("@test_service"), &e) == ERR_OK);
+    CHECK(bind(manager, (struct sockaddr *)&a.to, a.len) == 0);
     variables[5][0] = "NOTIFY_SOCKET";
-    variables[5][1] = "@test_service";
+    variables[5][1] = test_own("@test_service");
     CHECK(open_with(&s, NULL, NULL, NULL, NULL, &e) == ERR_OK);
     service_ready(&s, "serving");
     CHECK_STR(heard(manager), "READY=1\nSTATUS=serving");

@@ -6,6 +6,7 @@
 #include "os/poll.h"
 #include "os/sock.h"
 #include "test_folder.h"
+#include "test_own.h"
 
 #include <fcntl.h>
 #include <netinet/tcp.h>
@@ -247,7 +248,7 @@ static void a_unix_socket_carries_bytes_and_has_its_mode(void)
     sock_addr at, local;
     char byte = 'x', got = 0;
     size_t n;
-    static const char *const names[] = {"a.sock", "@test_sock"};
+    const char *const names[] = {"a.sock", test_own("@test_sock")};
     for (size_t i = 0; i < COUNTOF(names); i++) {
         const char *path = names[i][0] == '@' ? names[i] : test_folder_path(names[i]);
         mode_t mask = umask(0077);

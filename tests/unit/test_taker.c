@@ -4,6 +4,7 @@
 #include "os/thread.h"
 #include "serve/handover.h"
 #include "serve/taker.h"
+#include "test_own.h"
 
 #include <stdatomic.h>
 #include <unistd.h>
@@ -48,7 +49,7 @@ static void old_start(old_server *o, const line *lines, size_t count, size_t rou
 {
     err e;
     *o = (old_server){.lines = lines, .count = count, .rounds = rounds, .waits = waits};
-    CHECK(sock_addr_unix(&o->at, "@test_taker", &e) == ERR_OK);
+    CHECK(sock_addr_unix(&o->at, test_own("@test_taker"), &e) == ERR_OK);
     o->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     CHECK(bind(o->listener, (struct sockaddr *)&o->at.to, o->at.len) == 0 && listen(o->listener, 8) == 0);
     CHECK(thread_start(&o->thread, "old", answer, o, &e) == ERR_OK);
@@ -99,7 +100,7 @@ static void all_that_was_promised_is_taken(void)
 static void what_is_not_all_is_refused(void)
 {
     int fd = listener_open(), plain = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    static const char where[] = "hand-over: unix:@test_taker: ";
+    const char *const where = test_own("hand-over: unix:@test_taker: ");
     const struct {
         line lines[3];
         const char *want;
@@ -150,14 +151,14 @@ static void an_old_server_that_is_gone_is_none(void)
     old_server o;
     sock_addr nowhere;
     int fd = listener_open();
-    CHECK(sock_addr_unix(&nowhere, "@test_taker", &e) == ERR_OK);
+    CHECK(sock_addr_unix(&nowhere, test_own("@test_taker"), &e) == ERR_OK);
     CHECK(taker_take(&t, &nowhere, &e) == ERR_OK && !t);
     CHECK(sock_addr_unix(&nowhere, "/nowhere/at/all", &e) == ERR_OK);
     CHECK(taker_take(&t, &nowhere, &e) == ERR_OK && !t);
     const line half[] = {{"proa 1 sockets 1", fd}};
     old_start(&o, half, 1, 3, false);   /* it breaks off each time */
     CHECK(taker_take(&t, &o.at, &e) == ERR_UNAVAILABLE && !t);
-    CHECK_STR(e.text, "hand-over: unix:@test_taker: the server there broke off");
+    CHECK_STR(e.text, test_own("hand-over: unix:@test_taker: the server there broke off"));
     old_stop(&o);
     const line all[] = {{"proa 1 sockets 1", fd}, {"proa 1 control 1", fd}, {"proa 1 end 1", -1}};
     old_start(&o, all, COUNTOF(all), 1, false);   /* it dies once it has sent all */
@@ -172,7 +173,8 @@ static void an_old_server_that_is_gone_is_none(void)
         CHECK(taker_take(&t, &o.at, &e) == ERR_OK && t);
         old_stop(&o);
         CHECK((i ? taker_ready(t, &e) : taker_check(t, &e)) == ERR_TIMEOUT);
-        CHECK_STR(e.text, "hand-over: unix:@test_taker: the server there did not wait any longer, and goes on");
+        CHECK_STR(e.text,
+                  test_own("hand-over: unix:@test_taker: the server there did not wait any longer, and goes on"));
         taker_free(t);
     }
     sock_close(fd);
@@ -184,15 +186,15 @@ static void an_old_server_that_hangs_has_its_time(void)
     err e;
     taker *t = NULL;
     sock_addr at;
-    CHECK(sock_addr_unix(&at, "@test_taker", &e) == ERR_OK);
+    CHECK(sock_addr_unix(&at, test_own("@test_taker"), &e) == ERR_OK);
     int hangs = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     CHECK(bind(hangs, (struct sockaddr *)&at.to, at.len) == 0 && listen(hangs, 8) == 0);
     sys_fake_script((sys_fault[]){{SYS_wait_readable, .times = 1, .result = 0}}, 1);   /* the time is over */
     CHECK(taker_take(&t, &at, &e) == ERR_TIMEOUT && !t);
-    CHECK_STR(e.text, "hand-over: unix:@test_taker: the server there does not answer within 5000 ms");
+    CHECK_STR(e.text, test_own("hand-over: unix:@test_taker: the server there does not answer within 5000 ms"));
     sys_fake_script((sys_fault[]){{SYS_user, .times = 1, .result = 12345}}, 1);
     CHECK(taker_take(&t, &at, &e) == ERR_INVALID && !t);
-    CHECK_STR(e.text, "hand-over: unix:@test_taker: belongs to another user: expected a server of this one");
+    CHECK_STR(e.text, test_own("hand-over: unix:@test_taker: belongs to another user: expected a server of this one"));
     sys_fake_script(NULL, 0);
     close(hangs);
 }

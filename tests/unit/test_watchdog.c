@@ -3,13 +3,15 @@
 #include "fake/sys_fake.h"
 #include "os/thread.h"
 #include "serve/watchdog.h"
+#include "test_own.h"
 
 #include <stdatomic.h>
 #include <unistd.h>
 
 static const char *get(const char *name)
 {
-    return strcmp(name, "NOTIFY_SOCKET") == 0 ? "@test_watchdog" : strcmp(name, "WATCHDOG_USEC") == 0 ? "20000" : NULL;
+    if (strcmp(name, "NOTIFY_SOCKET") == 0) return test_own("@test_watchdog");
+    return strcmp(name, "WATCHDOG_USEC") == 0 ? "20000" : NULL;
 }
 
 static int manager_open(void)
@@ -19,7 +21,8 @@ static int manager_open(void)
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     struct timeval limit = {.tv_sec = 10};
     CHECK(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) == 0);
-    CHECK(sock_addr_unix(&a, "@test_watchdog", &e) == ERR_OK && bind(fd, (struct sockaddr *)&a.to, a.len) == 0);
+    CHECK(sock_addr_unix(&a, test_own("@test_watchdog"), &e) == ERR_OK);
+    CHECK(bind(fd, (struct sockaddr *)&a.to, a.len) == 0);
     return fd;
 }
 
