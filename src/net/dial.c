@@ -140,14 +140,14 @@ static err_code wait_until(dial *d, uint32_t want, uint64_t until_us, const char
             if (!events[i].owner) return err_set(e, ERR_CANCELLED, "%s: %s: stopped", d->to->text, for_what);
             got |= events[i].events;
         }
+        if (late)   /* whatever is there: a peer that always has more would never end */
+            return err_set(e, ERR_TIMEOUT, "%s: %s: expected it within %llu ms", d->to->text, for_what,
+                           (unsigned long long)(d->wait_us / 1000));
         if (got) {
             if (got & POLL_HANGUP) got |= want;   /* the call that follows says what is wrong */
             *ret_events = got;
             return ERR_OK;
         }
-        if (late)
-            return err_set(e, ERR_TIMEOUT, "%s: %s: expected it within %llu ms", d->to->text, for_what,
-                           (unsigned long long)(d->wait_us / 1000));
     }
 }
 

@@ -41,7 +41,8 @@ err_code dial_open(dial *d, err *e) MUST_USE;          /* it is closed */
 void dial_close(dial *d);                              /* closed already = nothing happens */
 bool dial_is_open(const dial *d);
 bool dial_is_quiet(const dial *d);                     /* open, and the peer has sent nothing, not even an end */
-/* Waits for POLL_READ, POLL_WRITE or both; ret_events tells which, POLL_HANGUP as POLL_READ. */
+/* Waits for POLL_READ, POLL_WRITE or both; ret_events tells which, POLL_HANGUP as POLL_READ.  Once the deadline has
+ * passed nothing counts any more, not even what is there already. */
 err_code dial_wait(dial *d, uint32_t want, uint32_t *ret_events, err *e) MUST_USE;
 sock_io dial_read(dial *d, void *p, size_t room, size_t *ret_n);
 sock_io dial_write(dial *d, const struct iovec *v, size_t count, size_t *ret_n);

@@ -116,6 +116,35 @@ static void a_name_that_is_none_is_told(void)
     sys_fake_script(NULL, 0);
 }
 
+/* Bytes are there at every wait: only the deadline can end that. */
+static void a_peer_that_always_has_more_does_not_outlive_the_deadline(void)
+{
+    err e;
+    uint16_t port;
+    int listener = listen_here(&port);
+    char address[60], want[120];
+    uint32_t events = 0;
+    dial_to to;
+    dial d;
+    snprintf(address, sizeof address, "127.0.0.1:%u", port);
+    CHECK(dial_to_parse(&to, address, &e) == ERR_OK && dial_init(&d, &to, 0, &e) == ERR_OK);
+    sys_fake_clock_hold(UINT64_C(5000000000));
+    dial_begin(&d, 1000000);
+    CHECK(dial_open(&d, &e) == ERR_OK);
+    int peer = accept(listener, NULL, NULL);
+    CHECK(peer >= 0 && send(peer, "more", 4, MSG_NOSIGNAL) == 4);
+    sys_fake_clock_hold(UINT64_C(5999999000));
+    CHECK(dial_wait(&d, POLL_READ, &events, &e) == ERR_OK && events == POLL_READ);
+    sys_fake_clock_hold(UINT64_C(6000000000));
+    CHECK(dial_wait(&d, POLL_READ, &events, &e) == ERR_TIMEOUT);
+    snprintf(want, sizeof want, "127.0.0.1:%u: answer: expected it within 1000 ms", port);
+    CHECK_STR(e.text, want);
+    sys_fake_clock_set(0);
+    dial_fini(&d);
+    close(peer);
+    close(listener);
+}
+
 int main(void)
 {
     static const test_case cases[] = {
@@ -123,6 +152,7 @@ int main(void)
         TEST(other_addresses_are_refused),
         TEST(each_address_of_a_name_is_tried),
         TEST(a_name_that_is_none_is_told),
+        TEST(a_peer_that_always_has_more_does_not_outlive_the_deadline),
     };
     return test_main(cases, COUNTOF(cases));
 }
