@@ -130,8 +130,9 @@ err_code grpc_client_call(grpc_client *c, const grpc_ask *ask, grpc_result *ret,
         bool kept = c->caller != NULL;
         if (!kept && (rc = connect_now(c, e))) return rc;
         rc = run(c, ask, e);
-        repeat = rc == ERR_UNAVAILABLE && kept && !grpc_caller_begun(c->caller);
-        if (rc) hang_up(c);
+        bool undone = rc ? rc == ERR_UNAVAILABLE && !grpc_caller_begun(c->caller) : grpc_caller_untouched(c->caller);
+        repeat = undone && kept;
+        if (rc || repeat) hang_up(c);
     }
     if (rc) return rc;
     *ret = grpc_caller_result(c->caller);

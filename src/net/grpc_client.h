@@ -3,7 +3,8 @@
  * For commands and for threads of their own, never for loops; see net/client.h, whose rules hold here: one connection
  * that is kept and replaced without a word, one deadline for a whole call, one thread.  A call that the server answered
  * is a success whatever its status; an error says that there is no answer.  Where a kept connection closes before
- * anything of an answer has come the call is made once more: not for calls that must not happen twice. */
+ * anything of an answer has come, or its server says goodbye and that it has done nothing of the call, the call is made
+ * once more: not for calls that must not happen twice. */
 #ifndef NET_GRPC_CLIENT_H
 #define NET_GRPC_CLIENT_H
 #include "wire/grpc_caller.h"

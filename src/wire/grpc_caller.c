@@ -24,7 +24,7 @@ struct grpc_caller {
     size_t header_bytes, message_count;
     int http_status;
     uint64_t status;
-    bool has_status, is_grpc, begun, over, gone;
+    bool has_status, is_grpc, begun, over, gone, untouched;
     bool failed;                    /* something that was to be sent is lost for lack of memory */
     err why;                        /* code != ERR_OK: the answer breaks a rule of gRPC */
     char text[GRPC_CALLER_TEXT_MAX + 1];
@@ -103,6 +103,7 @@ static int on_close(nghttp2_session *s, int32_t id, uint32_t code, void *ctx)
     (void)s;
     if (id != c->id) return 0;
     c->over = true;
+    c->untouched = c->gone && code == NGHTTP2_REFUSED_STREAM && c->header_bytes == 0;
     if (!c->has_status && !c->why.code && code != NGHTTP2_NO_ERROR)
         err_set(&c->why, ERR_UNAVAILABLE, "the call was reset with %s", nghttp2_http2_strerror(code));
     return 0;
@@ -220,7 +221,7 @@ static void call_clear(grpc_caller *c, str message)
     c->header_bytes = c->message_count = 0;
     c->http_status = 0;
     c->status = GRPC_UNKNOWN;
-    c->has_status = c->is_grpc = c->begun = c->over = false;
+    c->has_status = c->is_grpc = c->begun = c->over = c->untouched = false;
     c->why = (err){.code = ERR_OK};
     c->text[0] = 0;
 }
@@ -274,6 +275,7 @@ err_code grpc_caller_feed(grpc_caller *c, const uint8_t *data, size_t len, err *
 
 bool grpc_caller_begun(const grpc_caller *c) { return c->begun; }
 bool grpc_caller_over(const grpc_caller *c) { return c->over; }
+bool grpc_caller_untouched(const grpc_caller *c) { return c->untouched; }
 bool grpc_caller_failed(const grpc_caller *c) { return c->failed; }
 bool grpc_caller_usable(const grpc_caller *c) { return !c->gone && !c->failed && (c->id == 0 || c->over); }
 

@@ -42,6 +42,8 @@ err_code grpc_caller_begin(grpc_caller *c, const grpc_ask *ask, err *e) MUST_USE
 err_code grpc_caller_feed(grpc_caller *c, const uint8_t *data, size_t len, err *e) MUST_USE;
 bool grpc_caller_begun(const grpc_caller *c);   /* something of the answer has come */
 bool grpc_caller_over(const grpc_caller *c);
+/* It is over because the server has said goodbye, and that it has done nothing of it (RFC 9113 6.8, 8.7). */
+bool grpc_caller_untouched(const grpc_caller *c);
 bool grpc_caller_failed(const grpc_caller *c);   /* no memory for what is to be sent: hang up */
 bool grpc_caller_usable(const grpc_caller *c);   /* another call may begin: the server has not said goodbye */
 grpc_result grpc_caller_result(const grpc_caller *c);   /* when it is over */

@@ -19,8 +19,20 @@ typedef struct {
     int listener;
     uint16_t port;
     str says[2];                    /* to each connection, at once */
+    str leaves;                     /* the first, to its second question */
     pthread_t runner;
 } peer;
+
+/* A request ends with its message. */
+static void hear_question(int fd)
+{
+    char scrap[4096];
+    size_t got = 0;
+    for (ssize_t n; (n = read(fd, scrap + got, sizeof scrap - got)) > 0;) {
+        got += (size_t)n;
+        if (memmem(scrap, got, "question", 8)) break;
+    }
+}
 
 static void *peer_run(void *ctx)
 {
@@ -29,29 +41,33 @@ static void *peer_run(void *ctx)
         char scrap[4096];
         int fd = accept(p->listener, NULL, NULL);
         if (fd < 0) break;
-        size_t got = 0;   /* the request ends with its message */
-        for (ssize_t n; (n = read(fd, scrap + got, sizeof scrap - got)) > 0;) {
-            got += (size_t)n;
-            if (memmem(scrap, got, "question", 8)) break;
-        }
+        hear_question(fd);
         (void)!send(fd, p->says[i].p, p->says[i].len, MSG_NOSIGNAL);
-        if (i + 1 < COUNTOF(p->says) && p->says[i + 1].p) shutdown(fd, SHUT_WR);   /* the next comes on another */
+        if (i == 0 && p->leaves.p) {
+            hear_question(fd);
+            (void)!send(fd, p->leaves.p, p->leaves.len, MSG_NOSIGNAL);
+        } else if (i + 1 < COUNTOF(p->says) && p->says[i + 1].p) {
+            shutdown(fd, SHUT_WR);   /* the next comes on another */
+        }
         while (read(fd, scrap, sizeof scrap) > 0) {}
         close(fd);
     }
     return NULL;
 }
 
-static void peer_start(peer *p, str first, str second)
+static void peer_start_leaving(peer *p, str first, str leaves, str second)
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof at;
-    *p = (peer){.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), .says = {first, second}};
+    *p = (peer){.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), .says = {first, second},
+                .leaves = leaves};
     CHECK(bind(p->listener, (struct sockaddr *)&at, len) == 0 && listen(p->listener, 16) == 0);
     CHECK(getsockname(p->listener, (struct sockaddr *)&at, &len) == 0);
     p->port = ntohs(at.sin_port);
     CHECK(pthread_create(&p->runner, NULL, peer_run, p) == 0);
 }
+
+static void peer_start(peer *p, str first, str second) { peer_start_leaving(p, first, (str){NULL, 0}, second); }
 
 static void peer_join(peer *p)
 {
@@ -81,6 +97,45 @@ static void calls_share_a_connection_that_is_replaced_when_it_closes(void)
         CHECK(grpc_client_call(c, &ask, &r, &e) == ERR_OK);
         CHECK(r.status == 0 && str_is(r.message, "hi"));
     }
+    grpc_client_free(c);
+    peer_join(&p);
+}
+
+#define GOODBYE(stream, code) "\0\0\10\7\0\0\0\0\0" stream "\0\0\0" code
+
+/* The first goodbye may announce the last word: its stream is the highest there is. */
+static void a_call_that_a_goodbye_crosses_is_made_once_more(void)
+{
+    const str goodbyes[] = {STR(GOODBYE("\0\0\0\1", "\0")),
+                            STR(GOODBYE("\177\377\377\377", "\0") GOODBYE("\0\0\0\1", "\0"))};
+    for (size_t i = 0; i < COUNTOF(goodbyes); i++) {
+        err e = {.text = ""};
+        peer p;
+        grpc_client *c = NULL;
+        grpc_result r = {.status = -1};
+        peer_start_leaving(&p, STR(SETTINGS ANSWER("\1")), goodbyes[i], STR(SETTINGS ANSWER("\1")));
+        CHECK(client_to(&p, &c, &e) == ERR_OK);
+        for (size_t k = 0; k < 2; k++) {
+            r = (grpc_result){.status = -1};
+            CHECK(grpc_client_call(c, &ask, &r, &e) == ERR_OK);
+            CHECK(r.status == 0 && str_is(r.message, "hi"));
+        }
+        grpc_client_free(c);
+        peer_join(&p);
+    }
+}
+
+/* A new connection's goodbye is the answer: no server makes the client knock for ever. */
+static void a_goodbye_on_a_new_connection_is_the_answer(void)
+{
+    err e = {.text = ""};
+    peer p;
+    grpc_client *c = NULL;
+    grpc_result r = {.status = -1};
+    peer_start(&p, STR(SETTINGS GOODBYE("\0\0\0\0", "\0")), (str){NULL, 0});
+    CHECK(client_to(&p, &c, &e) == ERR_OK);
+    CHECK(grpc_client_call(c, &ask, &r, &e) == ERR_OK);
+    CHECK(r.status == 14 && strstr(r.text, "REFUSED_STREAM"));
     grpc_client_free(c);
     peer_join(&p);
 }
@@ -145,6 +200,8 @@ int main(void)
 {
     static const test_case cases[] = {
         TEST(calls_share_a_connection_that_is_replaced_when_it_closes),
+        TEST(a_call_that_a_goodbye_crosses_is_made_once_more),
+        TEST(a_goodbye_on_a_new_connection_is_the_answer),
         TEST(the_deadline_ends_a_call),
         TEST(a_server_of_something_else_is_told),
         TEST(nothing_leaks_wherever_it_fails),
