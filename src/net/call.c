@@ -255,6 +255,7 @@ void http_call_took(http_call *call, size_t bytes)
     if (!c->entered) conn_settle(c);
 }
 
+bool http_call_secure(const http_call *call) { return call->from && call->from->tls; }
 loop *http_call_loop(const http_call *call) { return call->of->on; }
 uint64_t http_call_id(const http_call *call) { return call->id; }
 uint64_t http_call_since_us(const http_call *call) { return call->since_us; }

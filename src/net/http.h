@@ -99,6 +99,7 @@ bool http_call_gone(const http_call *call);
 /* Set by the handler while the client is there: fn(ctx) runs on the call's loop, once, if the client goes away before
  * the reply.  The call must still be answered.  fn == NULL takes it back. */
 void http_call_on_gone(http_call *call, void (*fn)(void *ctx), void *ctx);
+bool http_call_secure(const http_call *call);   /* it came through TLS; false once the client is gone */
 loop *http_call_loop(const http_call *call);
 str http_header_get(const http_request *req, const char *name);   /* empty when absent; first one when repeated */
 uint64_t http_call_id(const http_call *call);                     /* unique in this process */

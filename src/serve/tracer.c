@@ -37,7 +37,7 @@ typedef struct {
 struct traced {
     tracer_lane *of;
     uint16_t place;
-    bool grpc, has_parent;
+    bool grpc, has_parent, secure;
     uint8_t flags, trace_id[TRACE_ID_BYTES], span_id[SPAN_ID_BYTES], parent_id[SPAN_ID_BYTES];
     uint64_t since_ns, until_ns, received;
     part parts[PARTS];
@@ -141,6 +141,7 @@ traced *traced_begin(tracer_lane *l, const http_call *call, const http_request *
     }
     traced *t = &l->all[place];
     *t = (traced){.of = l, .place = place, .flags = 1, .since_ns = http_call_since_us(call) * 1000};
+    t->secure = http_call_secure(call);
     t->received = req->body.len;
     TEXT_SET(t->method, req->method);
     TEXT_SET(t->path, req->path);
@@ -252,7 +253,7 @@ static str route_of(const traced *t)
 static void http_add(attributes *a, const traced *t, char digits[8])
 {
     text_add(a, "http.request.method", TEXT_OF(t->method));
-    text_add(a, "url.scheme", STR("http"));
+    text_add(a, "url.scheme", t->secure ? STR("https") : STR("http"));
     text_add(a, "url.path", TEXT_OF(t->path));
     text_add(a, "http.route", route_of(t));
     number_add(a, "http.request.body.size", (int64_t)t->received);
