@@ -33,7 +33,7 @@ struct http2 {
     size_t kept;
     uint64_t now_us, refilled_us, body_bytes;
     int64_t budget;
-    bool feeding, flushing, failed, calm, noticed, gone;
+    bool feeding, flushing, failed, calm, crowded, noticed, gone;
     size_t frame_left, head_len;   /* of the frame that is being read; bytes of its head, between frames */
     uint8_t head[FRAME_HEAD_BYTES];
     int32_t last_id;            /* the newest stream */
@@ -567,7 +567,7 @@ void http2_flush(http2 *h)
         memcpy(bye, "\0\0\10\7\0\0\0\0\0", FRAME_HEAD_BYTES);
         for (size_t i = 0; i < 4; i++) bye[FRAME_HEAD_BYTES + i] = (char)(last >> (24 - 8 * i));
         memcpy(bye + FRAME_HEAD_BYTES + 4, "\0\0\0", 4);
-        bye[sizeof bye - 1] = h->calm ? HTTP2_ENHANCE_YOUR_CALM : HTTP2_INTERNAL_ERROR;
+        bye[sizeof bye - 1] = h->calm || h->crowded ? HTTP2_ENHANCE_YOUR_CALM : HTTP2_INTERNAL_ERROR;
         h->events->put(h->ctx, (str){bye, sizeof bye}, false);
     }
     h->events->push(h->ctx);
@@ -590,7 +590,7 @@ static bool keep(http2 *h, http2_stream *s)
         s->views[i] = (str){"", 0};
     }
     fits = fits && quota_follow(s->replies, &s->taken, s->kept.room);
-    h->calm |= !fits;
+    h->crowded |= !fits;
     return fits && !s->kept.full;
 }
 

@@ -298,6 +298,7 @@ static void what_waits_for_all_clients_together_is_bounded(void)
     CHECK(s->ended && s->body.len == BIG && memcmp(s->body.p, big, BIG) == 0);
     server_stats_read(r.server, &stats);
     CHECK_U64(stats.replies_refused, 1);
+    CHECK_U64(stats.hits[SERVER_HIT_FRAMES], 0);   /* it is counted once, as what it was */
     hang_up_h2(&c, fd);
     hang_up_h2(&more, more_fd);
     wait_open(&r, 0);
