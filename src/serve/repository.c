@@ -10,10 +10,11 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { REPOSITORY_NAMES_BYTES = 64 << 20 }; /* paths and names; a million models of 60 bytes */
+enum { REPOSITORY_NAMES_BYTES = 64 << 20 }; /* what the folder lists; a million models of 60 bytes */
 
 /* A name, and what is served under it. */
 typedef struct {
+    char *text; /* of name and path; its own, so that a load that fails leaves nothing */
     str name;
     const char *path;
     _Atomic(served *) now; /* NULL = nothing */
@@ -74,6 +75,7 @@ static void slot_free(slot *l)
     served_free(atomic_load(&l->now));
     note_fini(&l->version);
     note_fini(&l->reason);
+    mem_free(l->text);
     mem_free(l);
 }
 DEFINE_CLEANUP(slot)
@@ -171,9 +173,13 @@ static err_code slot_open(slot **ret, repository *r, str name, const char *path,
     if (!l) return err_set(e, ERR_NOMEM, "model '" STR_FMT "': no memory", STR_ARG(name));
     note_init(&l->version);
     note_init(&l->reason);
-    l->name = str_copy(&r->memory, name);
-    l->path = str_copy(&r->memory, str_of(path)).p;
-    if (!l->name.p || !l->path) return err_set(e, ERR_NOMEM, "model '" STR_FMT "': no memory", STR_ARG(name));
+    size_t path_bytes = strlen(path) + 1;
+    l->text = mem_alloc0(name.len + 1 + path_bytes, 1);
+    if (!l->text) return err_set(e, ERR_NOMEM, "model '" STR_FMT "': no memory", STR_ARG(name));
+    memcpy(l->text, name.p, name.len);
+    memcpy(l->text + name.len + 1, path, path_bytes);
+    l->name = (str){l->text, name.len};
+    l->path = l->text + name.len + 1;
     err_code rc = served_open(&s, r, l, e);
     if (rc) return rc;
     atomic_store(&l->now, s);

@@ -3,6 +3,10 @@
 #include "serve_rig.h"
 #include "test.h"
 
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 static arena memory;
 static compute *pool;
 static char path[64];
@@ -102,6 +106,33 @@ static void duplicates_and_bad_files_name_the_file(void)
     CHECK(strncmp(refused(c), "/nowhere: ", 10) == 0);
 }
 
+/* A broken folder may be asked for as often as one likes. */
+static void a_load_that_fails_leaves_nothing(void)
+{
+    char folder[] = "/tmp/proa_repository_XXXXXX", broken[64], good[64], file[80];
+    CLEANUP(repository) repository *r = NULL;
+    repository_names *old = NULL;
+    err e;
+    conf *c = config();
+    CHECK(mkdtemp(folder));
+    c->model_repository = str_of(folder);
+    snprintf(good, sizeof good, "%s/good", folder);
+    snprintf(file, sizeof file, "%s/model.onnx", good);
+    CHECK(mkdir(good, 0700) == 0 && symlink(path, file) == 0);
+    CHECK(repository_open(&r, c, pool, 1, &e) == ERR_OK);
+    snprintf(broken, sizeof broken, "%s/broken", folder);
+    CHECK(mkdir(broken, 0700) == 0);
+    CHECK(repository_add(r, STR("broken"), &old, &e) != ERR_OK);
+    long live = mem_live();
+    for (int i = 0; i < 3000; i++) CHECK(repository_add(r, STR("broken"), &old, &e) != ERR_OK);
+    CHECK_U64((uint64_t)mem_live(), (uint64_t)live);
+    CHECK_U64(repository_count(r), 1);
+    unlink(file);
+    rmdir(good);
+    rmdir(broken);
+    rmdir(folder);
+}
+
 static void opening_survives_every_failed_allocation(void)
 {
     conf *c = config();
@@ -124,6 +155,7 @@ int main(void)
         TEST(a_models_folder_has_the_name_that_was_given_or_model),
         TEST(names_that_a_url_cannot_hold_are_refused),
         TEST(duplicates_and_bad_files_name_the_file),
+        TEST(a_load_that_fails_leaves_nothing),
         TEST(opening_survives_every_failed_allocation),
     };
     onnx_build b;
