@@ -6,8 +6,11 @@
 enum {
     IN_PLACE_MIN = 4096,            /* less of a body is not worth a read of its own, without the next request */
     VERSION_BYTES = 5,              /* "1.1" and the end of the line */
-    CHUNK_FRAMING_MAX = 128         /* framing bytes per chunk: size line and extensions, on average */
+    CHUNK_FRAMING_MAX = 128,        /* framing bytes per chunk: size line and extensions, on average */
+    PREFACE_BYTES = 24
 };
+
+static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";   /* RFC 9113 3.4 */
 
 typedef enum { IDLE, HEAD, BODY } reader_state;
 
@@ -307,7 +310,7 @@ static void refuse_parsed(http1 *r, llhttp_errno_t rc, const char *at, const cha
     } else if (rc == HPE_INVALID_METHOD && at < end && is_token(*at)) {
         refuse(r, 501, "method: expected one of HTTP's");
     } else if (rc == HPE_PAUSED_H2_UPGRADE) {
-        refuse(r, 400, "request: expected HTTP/1.1, got HTTP/2's preface");
+        refuse(r, 400, "request: expected HTTP/1.1, got HTTP/2's preface%s", r->seen ? "" : ", not as it has to be");
     } else {
         refuse(r, 400, "request: %s", reason && *reason ? reason : "expected HTTP/1.1");
     }
@@ -322,6 +325,15 @@ static void keep_tail(http1 *r, const char *end)
     memmove(r->tail, r->tail + n, most - n);
     memcpy(r->tail + most - n, end - n, n);
 }
+
+/* llhttp takes more than the preface for it: other targets, versions and line ends. */
+static void preface_match(http1 *r, const char *p, size_t n)
+{
+    if (r->seen || r->preface != r->raw) return;
+    for (size_t i = 0; i < n && r->preface < PREFACE_BYTES && p[i] == preface[r->preface]; i++) r->preface++;
+}
+
+static bool is_preface(const http1 *r) { return r->preface == PREFACE_BYTES && r->raw == PREFACE_BYTES; }
 
 static void request_over(http1 *r)
 {
@@ -345,6 +357,7 @@ http1_event http1_feed(http1 *r, const uint8_t *data, size_t len, size_t *ret_us
         llhttp_errno_t rc = llhttp_execute(&r->parser, p, (size_t)(stop - p));
         const char *at = rc == HPE_OK ? stop : llhttp_get_error_pos(&r->parser);
         if (!at) at = p;
+        preface_match(r, p, (size_t)(at - p));
         r->raw += (uint64_t)(at - p);
         p = at;
         if (r->state == HEAD && !r->line_raw) keep_tail(r, p);
@@ -353,7 +366,7 @@ http1_event http1_feed(http1 *r, const uint8_t *data, size_t len, size_t *ret_us
             got = (http1_event)r->event;
             r->paused = got == HTTP1_PART;   /* what follows a last part needs no more bytes */
             if (got == HTTP1_REQUEST) request_over(r);
-        } else if (rc == HPE_PAUSED_H2_UPGRADE && !r->seen) {
+        } else if (rc == HPE_PAUSED_H2_UPGRADE && is_preface(r)) {
             got = HTTP1_PREFACE;
         } else if (rc != HPE_OK) {
             refuse_parsed(r, rc, at, stop);

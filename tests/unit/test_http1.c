@@ -186,6 +186,7 @@ static void short_streams_are_the_same_at_every_pair_of_cuts(void)
         ("POST /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
          "GET /b%2Fc HTTP/1.0\r\n\r\n"),
         "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nrest",
+        "PRI * HTTP/1.0\r\n\r\nSM\r\n\r\nrest",
         "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
     };
     for (size_t i = 0; i < COUNTOF(streams); i++) check_every_cut(&limits, streams[i], strlen(streams[i]), true, false);
@@ -207,6 +208,8 @@ static void a_body_told_in_parts_is_the_same_body_at_every_cut(void)
 typedef struct {
     const char *stream, *want;
 } shape;
+
+#define ODD_PREFACE "! 400 request: expected HTTP/1.1, got HTTP/2's preface, not as it has to be"
 
 static const shape refused[] = {
     {POST "Content-Length: 4\r\nContent-Length: 5\r\n\r\nabcd", "! 400 request: Duplicate Content-Length"},
@@ -330,6 +333,11 @@ static const shape refused[] = {
     {"get / HTTP/1.1\r\n" HOST "\r\n", "! 501 method: expected one of HTTP's"},
     {"\026\003\001\002", "! 400 request: Invalid method encountered"},
     {"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", "! 505 HTTP version: expected 1.0 or 1.1"},
+    {"PRI * HTTP/1.0\r\n\r\nSM\r\n\r\n", ODD_PREFACE},
+    {"PRI * HTTP/1.1\r\n\r\nSM\r\n\r\n", ODD_PREFACE},
+    {"PRI / HTTP/2.0\r\n\r\nSM\r\n\r\n", ODD_PREFACE},
+    {"PRI  * HTTP/2.0\r\n\r\nSM\r\n\r\n", ODD_PREFACE},
+    {"\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", ODD_PREFACE},
     {"PRI / HTTP/1.1\r\n" HOST "\r\n", "! 400 request: Expected HTTP/2 Connection Preface"},
     {GET HOST "\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
      "GET / ? 1.1 keep [Host|h] 0:\n! 400 request: expected HTTP/1.1, got HTTP/2's preface"},
