@@ -24,7 +24,7 @@ log_level log_level_now(void);                      /* the lowest that is on; LO
 void log_level_turn(log_level level, bool on);      /* this one alone */
 bool log_level_on(log_level level);
 bool log_on(log_level level);                       /* that, and there is somewhere to write to */
-void log_plain_set(bool plain);                     /* text lines from the next one on, also where JSON was set up */
+void log_plain_set(bool on);                        /* text lines from the next one on, also where JSON was set up */
 bool log_plain_now(void);
 /* `fields` is NULL or "key=value key2=value2" pairs made by the caller; values hold no blanks. */
 void log_write(log_level level, const char *fields, const char *fmt, ...) PRINTF(3, 4);

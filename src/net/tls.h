@@ -43,6 +43,6 @@ tls_failure tls_why(const tls *t);                        /* after TLS_FAILED */
 
 /* For tls_context.c. */
 BIO_METHOD *tls_bio_method(void) MUST_USE;
-void tls_on_message(int sent, int version, int type, const void *bytes, size_t len, SSL *ssl, void *t);
+void tls_on_message(int sent, int version, int type, const void *bytes, size_t len, SSL *ssl, void *arg);
 
 #endif

@@ -82,6 +82,7 @@ static err_code use_chain(tls_context *x, const pem_file *f, err *e)
 }
 
 /* Without it OpenSSL would ask the terminal for a passphrase. */
+/* NOLINTNEXTLINE(readability-non-const-parameter): OpenSSL's type */
 static int no_passphrase(char *room, int bytes, int writing, void *asked)
 {
     (void)room, (void)bytes, (void)writing;

@@ -279,7 +279,7 @@ int64_t sys_real_send_fds(int fd, const void *p, size_t n, const int *fds, size_
     if (count) {
         m.msg_control = room.bytes;
         m.msg_controllen = CMSG_SPACE(count * sizeof(int));
-        struct cmsghdr *head = CMSG_FIRSTHDR(&m);
+        struct cmsghdr *head = &room.head;   /* CMSG_FIRSTHDR(), which gcc takes for NULL */
         head->cmsg_level = SOL_SOCKET;
         head->cmsg_type = SCM_RIGHTS;
         head->cmsg_len = CMSG_LEN(count * sizeof(int));

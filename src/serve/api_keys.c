@@ -47,7 +47,7 @@ static int hex(char c)
 static err_code digest_read(str text, uint8_t ret[SHA256_BYTES], err *e)
 {
     str prefix = STR("sha256:");
-    bool ok = str_starts(text, prefix) && text.len == prefix.len + 2 * SHA256_BYTES;
+    bool ok = str_starts(text, prefix) && text.len == prefix.len + (size_t)2 * SHA256_BYTES;
     for (size_t i = 0; i < SHA256_BYTES && ok; i++) {
         int high = hex(text.p[prefix.len + 2 * i]), low = hex(text.p[prefix.len + 2 * i + 1]);
         ok = high >= 0 && low >= 0;

@@ -383,8 +383,10 @@ err_code conf_env(conf *c, conf_getenv *get, err *e)
                                             {"OTEL_SERVICE_NAME", "otlp-service-name"}};
     for (size_t i = 0; i < COUNTOF(others); i++) {
         const char *value = get(others[i][0]);
+        const row *r = row_find(str_of(others[i][1]));
+        INVARIANT(r);
         if (!value || !*value) continue;
-        err_code rc = value_set(c, row_find(str_of(others[i][1])), others[i][0], str_of(value), e);
+        err_code rc = value_set(c, r, others[i][0], str_of(value), e);
         if (rc) return rc;
     }
     c->source = FROM_ENV;

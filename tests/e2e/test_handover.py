@@ -3,7 +3,7 @@
 Properties: under load no connection is refused and no request is lost, whatever protocol and however many loops; until the
 new server is ready the old one serves, whatever happens to the new one; only a server of the same user is dealt with.
 """
-import http.client, json, os, signal, socket, subprocess, sys, threading, time
+import http.client, json, os, pathlib, shutil, signal, socket, subprocess, sys, tempfile, threading, time
 import grpc, pytest
 from conftest import PROA
 from models import X, Y
@@ -313,8 +313,21 @@ def test_a_port_in_use_is_refused_without_a_hand_over(start, zoo, tmp_path):   #
     works(old.at[0])
 
 
+@pytest.fixture
+def proa_of_all():
+    """(a copy of the program, its environment) that any user can reach: the checkout may lie in a home closed to others."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="proa-of-all-"))
+    folder.chmod(0o755)
+    ours = [line.split()[2] for line in subprocess.run(["ldd", PROA], capture_output=True, text=True).stdout.splitlines()
+            if "=> " in line and "/build/" in line]
+    for name in [PROA, *ours]:
+        shutil.copy(name, folder)
+    yield folder / pathlib.Path(PROA).name, os.environ | {"LD_LIBRARY_PATH": str(folder)}
+    shutil.rmtree(folder)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be two users")
-def test_another_user_gets_nothing(start, zoo, tmp_path):   # noqa: F811
+def test_another_user_gets_nothing(start, zoo, tmp_path, proa_of_all):   # noqa: F811
     name = f"@proa-heir-user-{os.getpid()}"
     old = start(1, f"tiny={zoo['tiny']}", "--handover", name, "--port", 0)
     code = f"import os,socket\nos.setgid(65534); os.setuid(65534)\ns = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)\n" \
@@ -322,9 +335,10 @@ def test_another_user_gets_nothing(start, zoo, tmp_path):   # noqa: F811
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20)
     assert done.stdout == "(b'proa 1 busy 0', []) b''\n", done
     stands(old, "belongs to another user")
-    as_nobody = {"user": 65534, "group": 65534}
+    program, env = proa_of_all
+    as_nobody = {"user": 65534, "group": 65534, "env": env, "cwd": "/"}
     model = tmp_path.parent / f"heir-{os.getpid()}.onnx"
-    done = subprocess.run([PROA, "serve", f"tiny={model}", "--handover", name], capture_output=True, text=True, timeout=20, **as_nobody)
+    done = subprocess.run([program, "serve", f"tiny={model}", "--handover", name], capture_output=True, text=True, timeout=20, **as_nobody)
     assert done.returncode == 1 and "another user" in done.stderr, done.stderr
     works(old.at[0])
 
