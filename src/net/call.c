@@ -142,9 +142,9 @@ static bool reply_step(http_call *call, const call_reply *step)
     conn *c = call->from;
     INVARIANT(!call->answered && !step->head == (call->status != 0));
     if (step->head) {
-        int class = step->head->status / 100 - 1;
+        unsigned class = (unsigned)step->head->status / 100 - 1;
         call->status = step->head->status;
-        INVARIANT(class >= 0 && class < SERVER_CLASSES);
+        INVARIANT(class < SERVER_CLASSES);
         shard_count(&s->answers[call->place != 0][class], 1);
     }
     call->sent_bytes += step->body[0].len + step->body[1].len;

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 
 #include <limits.h>
+#include <math.h>
 #include <zlib.h>
 
 enum {
@@ -35,7 +36,7 @@ static uint16_t weight_of(str parameter)
     str name, value;
     if (!str_cut(parameter, '=', &name, &value) || !str_is_nocase(str_trim(name), "q")) return WEIGHT_ONE;
     if (!str_f64(str_trim(value), &q) || q >= 1) return WEIGHT_ONE;
-    return q > 0 ? (uint16_t)(q * WEIGHT_ONE + 0.5) : 0;
+    return q > 0 ? (uint16_t)lround(q * WEIGHT_ONE) : 0;
 }
 
 /* The next of "gzip;q=0.5, br"; false at the end. */

@@ -55,6 +55,7 @@ static void text_decode(char *to, str s)
     to[n] = 0;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): nghttp2's type */
 static int on_header(nghttp2_session *s, const nghttp2_frame *f, const uint8_t *name, size_t name_len,
                      const uint8_t *value, size_t value_len, uint8_t flags, void *ctx)
 {

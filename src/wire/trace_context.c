@@ -38,7 +38,7 @@ bool trace_context_parse(str s, trace_context *ret)
     if (!hex(s.p + 36, c.span_id, SPAN_ID_BYTES, &any) || !any) return false;
     if (!hex(s.p + 53, &c.flags, 1, &any)) return false;
     c.sampled = c.flags & 1;
-    c.id = (str){s.p + 3, 2 * TRACE_ID_BYTES};
+    c.id = (str){s.p + 3, (size_t)2 * TRACE_ID_BYTES};
     *ret = c;
     return true;
 }
