@@ -1,6 +1,9 @@
 #!/bin/bash
 # serve.sh [serve.py options] - the server beside nginx, which sends a fixed answer of the same size, and any peer found in PEER_VENVS.
 #
+# One event loop, as nginx has one worker: with more of them than the machine has cores to spare, loops and clients take turns of
+# milliseconds, and the slowest answers show the scheduler.
+#
 # Needs ../shared (or PROA_SHARED), wrk, nginx, curl, unshare, and the test environment build/venv.  Interleaved rounds; prints medians and
 # ratios.  Trust the CPU per request first: it moves least on a busy machine.
 set -eu -o pipefail
@@ -11,4 +14,4 @@ make -s all build/venv/.ready
 mkdir -p build/bench
 exec build/venv/bin/python "$shared/bench/serve/serve.py" --venvs "${PEER_VENVS:-build/peers}" --only nginx,triton-native,candidate \
     --work v2,v1,grpc,img-v2,img-bin,img-grpc --json build/bench/serve.json \
-    --candidate "$PWD/build/proa serve tiny={model} img={img} --port {port} --log-level warn" "$@"
+    --candidate "$PWD/build/proa serve tiny={model} img={img} --port {port} --loops 1 --log-level warn" "$@"
