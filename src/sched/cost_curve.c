@@ -1,0 +1,142 @@
+#include "sched/cost_curve.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum { MEMORY = 16, TRUSTED = 4 };   /* runs that a mean remembers; runs from which a band may judge others */
+#define HIGH_SPREADS 3.0
+
+typedef struct cost_band cost_band;
+
+void cost_curve_init(cost_curve *c) { *c = (cost_curve){.slope = -1}; }
+
+static uint32_t band_of(uint64_t work)
+{
+    uint32_t top = 63 - (uint32_t)__builtin_clzll(work);
+    uint32_t half = top ? (uint32_t)(work >> (top - 1) & 1) : 0;
+    uint32_t i = 2 * top + half;
+    return i < COST_BANDS ? i : COST_BANDS - 1;
+}
+
+static int compare(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Theil-Sen: the median of the slopes between all pairs of bands; never negative. */
+static double median_slope(const cost_curve *c)
+{
+    enum { POINTS_MAX = 16 };   /* the larger ones, which are what is extrapolated from */
+    const cost_band *points[POINTS_MAX];
+    double slopes[POINTS_MAX * (POINTS_MAX - 1) / 2];
+    size_t count = 0, pairs = 0;
+    for (size_t i = COST_BANDS; i-- > 0 && count < POINTS_MAX;)
+        if (c->bands[i].runs) points[count++] = &c->bands[i];
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = i + 1; j < count; j++)
+            slopes[pairs++] = (double)(points[i]->cost_ns - points[j]->cost_ns) / (points[i]->work - points[j]->work);
+    if (pairs == 0) return -1;
+    qsort(slopes, pairs, sizeof slopes[0], compare);
+    double middle = pairs % 2 ? slopes[pairs / 2] : (slopes[pairs / 2 - 1] + slopes[pairs / 2]) / 2;
+    return middle > 0 ? middle : 0;
+}
+
+void cost_curve_add(cost_curve *c, uint64_t work, uint64_t cost_ns)
+{
+    INVARIANT(work > 0);
+    cost_band *b = &c->bands[band_of(work)];
+    float x = (float)cost_ns;
+    if (b->runs < UINT32_MAX) b->runs++;
+    if (b->runs == 1) {
+        *b = (cost_band){.work = (float)work, .cost_ns = x, .spread_ns = x / 8, .runs = 1};
+    } else {
+        float gain = 1.0f / (float)(b->runs < MEMORY ? b->runs : MEMORY);
+        /* Within a band costs differ by the work too: only what the slope does not explain is deviation. */
+        float along = c->slope > 0 ? (float)c->slope * ((float)work - b->work) : 0;
+        float off = x - along - b->cost_ns, most = 2 * b->spread_ns + b->cost_ns / 64;
+        float step = fabsf(off) > most ? copysignf(most, off) : off;
+        float far = fabsf(off) < 4 * most ? fabsf(off) : 4 * most;
+        b->work += ((float)work - b->work) * gain;
+        b->cost_ns += (step + along) * gain;
+        b->spread_ns += (far - b->spread_ns) * gain;
+    }
+    c->slope = median_slope(c);
+}
+
+bool cost_curve_known(const cost_curve *c)
+{
+    for (size_t i = 0; i < COST_BANDS; i++)
+        if (c->bands[i].runs) return true;
+    return false;
+}
+
+/* Beyond the last band: along the slope, or in proportion.  Before the first: never more than the first. */
+static double beyond(const cost_curve *c, const cost_band *b, double work, double at)
+{
+    double by = work - (double)b->work;
+    if (by > 0) return c->slope >= 0 ? at + c->slope * by : at * work / (double)b->work;
+    double down = c->slope >= 0 ? at + c->slope * by : at;
+    return down > at / 4 ? down : at / 4;
+}
+
+static double cost_at(const cost_curve *c, uint64_t work, double spreads)
+{
+    const cost_band *low = NULL;
+    double at = 0, w = (double)work;
+    for (size_t i = 0; i < COST_BANDS; i++) {
+        const cost_band *b = &c->bands[i];
+        if (!b->runs) continue;
+        double cost = (double)b->cost_ns + spreads * (double)b->spread_ns;
+        if ((double)b->work > w) {
+            if (!low) return beyond(c, b, w, cost);
+            if (cost < at) cost = at;
+            return at + (cost - at) * (w - (double)low->work) / (double)(b->work - low->work);
+        }
+        low = b;
+        if (cost > at) at = cost;
+    }
+    return low ? beyond(c, low, w, at) : 0;
+}
+
+uint64_t cost_curve_mean(const cost_curve *c, uint64_t work) { return (uint64_t)cost_at(c, work, 0); }
+uint64_t cost_curve_high(const cost_curve *c, uint64_t work) { return (uint64_t)cost_at(c, work, HIGH_SPREADS); }
+
+uint64_t cost_curve_tried(const cost_curve *c)
+{
+    for (size_t i = COST_BANDS; i-- > 0;)
+        if (c->bands[i].runs) return (uint64_t)llroundf(c->bands[i].work);
+    return 0;
+}
+
+uint64_t cost_curve_within(const cost_curve *c, uint64_t limit_ns, uint64_t work_max)
+{
+    uint64_t fits = 0, not = work_max + 1;   /* the curve does not fall, so halving finds the edge */
+    while (not - fits > 1) {
+        uint64_t middle = fits + (not - fits) / 2;
+        if (cost_curve_high(c, middle) <= limit_ns)
+            fits = middle;
+        else
+            not = middle;
+    }
+    return fits;
+}
+
+uint64_t cost_curve_enough(const cost_curve *c)
+{
+    double best = 0;
+    const cost_band *last = NULL;
+    for (size_t i = 0; i < COST_BANDS; i++) {
+        const cost_band *b = &c->bands[i];
+        if (b->runs < TRUSTED) continue;
+        double rate = (double)b->work / (double)(b->cost_ns + 1);
+        if (rate > best) best = rate;
+        last = b;
+    }
+    for (size_t i = 0; i < COST_BANDS; i++) {
+        const cost_band *b = &c->bands[i];
+        if (b->runs >= TRUSTED && (double)b->work / (double)(b->cost_ns + 1) >= 0.9 * best)
+            return b == last ? UINT64_MAX : (uint64_t)llroundf(b->work);
+    }
+    return UINT64_MAX;
+}

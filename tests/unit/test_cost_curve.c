@@ -1,0 +1,114 @@
+/* The curve finds what batches cost under noise and stalls, between and beyond the sizes that it saw, follows a machine
+ * that becomes slower, never falls, and knows where larger batches stop to pay. */
+#include "base/rng.h"
+#include "sched/cost_curve.h"
+#include "test.h"
+
+static bool near(uint64_t got, uint64_t want, double part)
+{
+    return (double)got > (double)want * (1 - part) && (double)got < (double)want * (1 + part);
+}
+
+static uint64_t affine(uint64_t n) { return 2000000 + 250000 * n; }
+
+static void learn(cost_curve *c, uint64_t most, uint64_t seed, uint32_t runs, uint64_t factor)
+{
+    rng r;
+    rng_init(&r, seed);
+    for (uint32_t i = 0; i < runs; i++) {
+        uint64_t n = 1 + rng_below(&r, most), cost = affine(n) * factor;
+        cost = (uint64_t)((double)cost * (0.9 + 0.2 * rng_unit(&r)));
+        if (rng_below(&r, 25) == 0) cost *= 10;   /* a stall */
+        cost_curve_add(c, n, cost);
+    }
+}
+
+static void noise_and_stalls_do_not_hide_the_line(void)
+{
+    for (uint64_t seed = 1; seed <= 30; seed++) {
+        cost_curve c;
+        cost_curve_init(&c);
+        CHECK(!cost_curve_known(&c));
+        CHECK_U64(cost_curve_mean(&c, 5), 0);
+        learn(&c, 32, seed, 2000, 1);
+        for (uint64_t n = 1; n <= 32; n++) CHECK(near(cost_curve_mean(&c, n), affine(n), 0.3));
+        CHECK(near(cost_curve_mean(&c, 64), affine(64), 0.3));
+        CHECK(cost_curve_high(&c, 8) > cost_curve_mean(&c, 8));
+        CHECK(cost_curve_tried(&c) > 24 && cost_curve_tried(&c) <= 32);
+    }
+}
+
+static void a_slower_machine_is_noticed_soon(void)
+{
+    cost_curve c;
+    cost_curve_init(&c);
+    for (int i = 0; i < 500; i++) cost_curve_add(&c, 4, 1000000);
+    for (int i = 0; i < 60; i++) cost_curve_add(&c, 4, 5000000);
+    CHECK(near(cost_curve_mean(&c, 4), 5000000, 0.2));
+    for (int i = 0; i < 100; i++) cost_curve_add(&c, 4, 1000000);
+    CHECK(near(cost_curve_mean(&c, 4), 1000000, 0.3));
+}
+
+static void it_never_falls_and_one_band_is_proportional(void)
+{
+    for (uint64_t seed = 1; seed <= 30; seed++) {
+        cost_curve c;
+        rng r;
+        rng_init(&r, seed);
+        cost_curve_init(&c);
+        for (int i = 0; i < 40; i++) cost_curve_add(&c, 1 + rng_below(&r, 100000), 1 + rng_below(&r, 1000000));
+        uint64_t before = 0;
+        for (uint64_t n = 1; n < 1 << 20; n += n / 8 + 1) {
+            uint64_t now = cost_curve_mean(&c, n);
+            CHECK(now >= before);
+            before = now;
+        }
+    }
+    cost_curve one;
+    cost_curve_init(&one);
+    cost_curve_add(&one, 2, 1000000);
+    CHECK_U64(cost_curve_mean(&one, 8), 4000000);
+    CHECK(cost_curve_mean(&one, 1) <= 1000000);
+}
+
+static void the_most_within_a_limit_is_found(void)
+{
+    cost_curve c;
+    cost_curve_init(&c);
+    for (int i = 0; i < 100; i++)
+        for (uint64_t n = 1; n <= 32; n++) cost_curve_add(&c, n, affine(n));
+    uint64_t n = cost_curve_within(&c, affine(20), 1000);
+    CHECK(n >= 16 && n <= 20);
+    CHECK(cost_curve_high(&c, n) <= affine(20) && cost_curve_high(&c, n + 1) > affine(20));
+    CHECK_U64(cost_curve_within(&c, 1000, 1000), 0);
+    CHECK_U64(cost_curve_within(&c, UINT64_MAX, 1000), 1000);
+}
+
+static void enough_is_where_more_does_not_pay(void)
+{
+    cost_curve gains, not, worse;
+    cost_curve_init(&gains);
+    cost_curve_init(&not);
+    cost_curve_init(&worse);
+    for (int i = 0; i < 20; i++)
+        for (uint64_t n = 1; n <= 32; n++) {
+            cost_curve_add(&gains, n, 20000000 + 1000 * n);
+            cost_curve_add(&not, n, 1000000 * n);
+            cost_curve_add(&worse, n, n <= 8 ? 1000000 + 100000 * n : 400000 * n);
+        }
+    CHECK(cost_curve_enough(&gains) == UINT64_MAX);
+    CHECK_U64(cost_curve_enough(&not), 1);
+    CHECK(cost_curve_enough(&worse) >= 6 && cost_curve_enough(&worse) <= 10);
+}
+
+int main(void)
+{
+    const test_case cases[] = {
+        TEST(noise_and_stalls_do_not_hide_the_line),
+        TEST(a_slower_machine_is_noticed_soon),
+        TEST(it_never_falls_and_one_band_is_proportional),
+        TEST(the_most_within_a_limit_is_found),
+        TEST(enough_is_where_more_does_not_pay),
+    };
+    return test_main(cases, COUNTOF(cases));
+}
