@@ -28,7 +28,7 @@ void buf_clear(buf *b)
     b->wanted = 0;
 }
 
-uint8_t *buf_room(buf *b, size_t n)
+uint8_t *buf_grow(buf *b, size_t n)
 {
     if (b->full) return NULL;
     size_t need;
@@ -50,18 +50,6 @@ uint8_t *buf_room(buf *b, size_t n)
     }
     return b->p + b->len;
 }
-
-void buf_put(buf *b, const void *bytes, size_t n)
-{
-    uint8_t *to = buf_room(b, n);
-    if (!to || n == 0) return;
-    memcpy(to, bytes, n);
-    b->len += n;
-}
-
-void buf_put_str(buf *b, str s) { buf_put(b, s.p, s.len); }
-void buf_put_z(buf *b, const char *z) { buf_put(b, z, strlen(z)); }
-void buf_put_byte(buf *b, uint8_t byte) { buf_put(b, &byte, 1); }
 
 void buf_printf(buf *b, const char *fmt, ...)
 {
@@ -91,8 +79,6 @@ void buf_drop(buf *b, size_t n)
     b->len -= n;
     if (n && b->len) memmove(b->p, b->p + n, b->len);
 }
-
-str buf_str(const buf *b) { return b->p ? (str){(const char *)b->p, b->len} : (str){"", 0}; }
 
 err_code buf_check(const buf *b, const char *what, err *e)
 {

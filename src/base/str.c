@@ -10,25 +10,34 @@ enum {
     NEAREST_BYTES_MAX = 64     /* longer words are not typing errors; bounds the distance table */
 };
 
-str str_of(const char *z) { return z ? (str){z, strlen(z)} : (str){"", 0}; }
-bool str_eq(str a, str b) { return a.len == b.len && (a.len == 0 || memcmp(a.p, b.p, a.len) == 0); }
-bool str_is(str a, const char *z) { return str_eq(a, str_of(z)); }
-
 static char lower(char c) { return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c; }
 
-bool str_is_nocase(str a, const char *z)
+/* The same for eight characters at once: a byte's top bit is set in `upper` where it is a letter A to Z.  Sums of
+ * seven bits stay within their byte; bytes beyond ASCII are left as they are. */
+static uint64_t lower8(uint64_t w)
 {
-    str b = str_of(z);
-    if (a.len != b.len) return false;
-    for (size_t i = 0; i < a.len; i++) {
-        if (lower(a.p[i]) != lower(b.p[i])) return false;
-    }
-    return true;
+    const uint64_t each = 0x0101010101010101;
+    uint64_t low = w & 0x7F * each, upper = (low + (0x80 - 'A') * each) & ~(low + (0x7F - 'Z') * each) & ~w;
+    return w | (upper & 0x80 * each) >> 2;
 }
 
-bool str_starts(str a, str prefix)
+static uint64_t lower8_at(const char *p)
 {
-    return a.len >= prefix.len && str_eq((str){a.p, prefix.len}, prefix);
+    uint64_t w;
+    memcpy(&w, p, sizeof w);
+    return lower8(w);
+}
+
+bool str_eq_nocase(str a, str b)
+{
+    if (a.len != b.len) return false;
+    size_t i = 0;
+    for (; a.len - i >= 8; i += 8)
+        if (lower8_at(a.p + i) != lower8_at(b.p + i)) return false;
+    if (i && i < a.len) return lower8_at(a.p + a.len - 8) == lower8_at(b.p + a.len - 8);   /* some of them again */
+    for (; i < a.len; i++)
+        if (lower(a.p[i]) != lower(b.p[i])) return false;
+    return true;
 }
 
 bool str_ends(str a, str suffix)
@@ -193,6 +202,15 @@ size_t str_utf8_put(char to[4], uint32_t code)
 
 /* SipHash-1-3 under a key that the kernel drew for this process: a peer that picks model names or header
  * names cannot make them collide. */
+static uint64_t hash_key[2];
+
+/* Before main(), hence before any thread that could read it. */
+__attribute__((constructor)) static void hash_key_draw(void)
+{
+    const void *seed = (const void *)(uintptr_t)getauxval(AT_RANDOM);   /* 16 bytes; read from memory, no system call */
+    if (seed) memcpy(hash_key, seed, sizeof hash_key);
+}
+
 static uint64_t rotl(uint64_t v, int bits) { return v << bits | v >> (64 - bits); }
 
 static void sip_round(uint64_t v[4])
@@ -212,9 +230,8 @@ static void sip_word(uint64_t v[4], uint64_t word)
 
 uint64_t str_hash(str s)
 {
-    uint64_t key[2] = {0, 0}, word;
-    const void *seed = (const void *)(uintptr_t)getauxval(AT_RANDOM);   /* 16 bytes; read from memory, no system call */
-    if (seed) memcpy(key, seed, sizeof key);
+    uint64_t word;
+    const uint64_t *key = hash_key;
     uint64_t v[4] = {key[0] ^ 0x736f6d6570736575u, key[1] ^ 0x646f72616e646f6du,
                      key[0] ^ 0x6c7967656e657261u, key[1] ^ 0x7465646279746573u};
     size_t i = 0;

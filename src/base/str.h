@@ -6,6 +6,8 @@
 #define BASE_STR_H
 #include "base/arena.h"
 
+#include <string.h>
+
 typedef struct {
     const char *p;
     size_t len;
@@ -15,11 +17,20 @@ typedef struct {
 #define STR_FMT "%.*s"                              /* printf("... " STR_FMT, STR_ARG(s)): at most 200 bytes shown */
 #define STR_ARG(s) ((int)((s).len < 200 ? (s).len : 200)), ((s).p ? (s).p : "")
 
-str str_of(const char *z);                              /* NULL gives the empty str */
-bool str_eq(str a, str b);
-bool str_is(str a, const char *z);
-bool str_is_nocase(str a, const char *z);               /* ASCII */
-bool str_starts(str a, str prefix);
+/* Inline are those that end with a glance at the lengths nearly always: of a literal the compiler knows it. */
+static inline str str_of(const char *z) { return z ? (str){z, strlen(z)} : (str){"", 0}; }   /* NULL: the empty str */
+static inline bool str_eq(str a, str b) { return a.len == b.len && (a.len == 0 || memcmp(a.p, b.p, a.len) == 0); }
+static inline bool str_is(str a, const char *z) { return str_eq(a, str_of(z)); }
+bool str_eq_nocase(str a, str b);                       /* ASCII */
+static inline bool str_is_nocase(str a, const char *z)
+{
+    str b = str_of(z);
+    return a.len == b.len && str_eq_nocase(a, b);
+}
+static inline bool str_starts(str a, str prefix)
+{
+    return a.len >= prefix.len && str_eq((str){a.p, prefix.len}, prefix);
+}
 bool str_ends(str a, str suffix);
 str str_trim(str a);                                    /* blanks and tabs at both ends */
 bool str_cut(str s, char at, str *ret_before, str *ret_after);   /* at the first `at`; false = not there */

@@ -19,6 +19,31 @@ static void compares_by_bytes_and_length(void)
     CHECK(!str_ends(STR("model.onnx "), STR(".onnx")) && str_ends(STR(""), STR("")));
 }
 
+/* Wherever the byte stands: words of eight, what is left of them, and short ones. */
+static void case_is_a_matter_of_ascii_letters_alone(void)
+{
+    char a[20], b[20];
+    for (size_t len = 1; len < sizeof a; len++) {
+        for (size_t at = 0; at < len; at++) {
+            memset(a, 'q', len);
+            memset(b, 'Q', len);
+            for (int x = 0; x < 256; x++) {
+                int low = x >= 'A' && x <= 'Z' ? x + 32 : x, high = x >= 'a' && x <= 'z' ? x - 32 : x;
+                a[at] = (char)x;
+                b[at] = (char)low;
+                CHECK(str_eq_nocase((str){a, len}, (str){b, len}));
+                b[at] = (char)high;
+                CHECK(str_eq_nocase((str){a, len}, (str){b, len}));
+                b[at] = (char)(x ^ 0x20);
+                CHECK(str_eq_nocase((str){a, len}, (str){b, len}) == (low != x || high != x));
+                b[at] = (char)(x ^ 0x80);
+                CHECK(!str_eq_nocase((str){a, len}, (str){b, len}));
+            }
+        }
+    }
+    CHECK(str_eq_nocase(STR(""), (str){NULL, 0}) && !str_eq_nocase(STR("a"), STR("")));
+}
+
 static void trims_and_cuts(void)
 {
     str a = STR("untouched"), b = STR("untouched");
@@ -174,7 +199,7 @@ static void nearest_finds_typing_errors_only(void)
 int main(void)
 {
     static const test_case cases[] = {
-        TEST(compares_by_bytes_and_length), TEST(trims_and_cuts),
+        TEST(compares_by_bytes_and_length), TEST(case_is_a_matter_of_ascii_letters_alone), TEST(trims_and_cuts),
         TEST(copies_end_in_a_nul_and_fail_when_the_arena_is_full),
         TEST(integers_are_whole_or_refused), TEST(doubles_take_only_the_decimal_forms),
         TEST(doubles_survive_printing_and_parsing), TEST(overlong_numbers_are_refused_not_cut),
