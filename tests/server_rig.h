@@ -55,7 +55,7 @@ static inline void handle(void *ctx, http_call *call, const http_request *req)
         CHECK(http_call_loop(call) == r->loops[0] && !http_call_gone(call));
         CHECK(http_call_id(call) > r->last_id && http_call_since_us(call) == loop_now_us(r->loops[0]));
         r->last_id = http_call_id(call);
-        was.value = http_header_get(req, "x-is");
+        was.value = http_header_find(req->headers, req->header_count, "x-is");
         res.headers = &was;
         res.header_count = 1;
     }

@@ -49,6 +49,7 @@ static void show(http_call *call)
         .query = m->query,
         .headers = m->headers,
         .header_count = m->header_count,
+        .known = &m->known,
         .body = m->body,
     };
 }
@@ -68,7 +69,7 @@ void call_dispatch(http_call *call)
     show(call);
     shard_count(&s->requests, 1);
     const http_message *m = &call->message;
-    if (s->id_seed) call->request_id = http_header_find(m->headers, m->header_count, "X-Request-Id");
+    if (s->id_seed) call->request_id = http_field_get(&m->known, HTTP_FIELD_X_REQUEST_ID, m->headers, m->header_count);
     if (s->id_seed && !id_sane(call->request_id)) id_make(call);
     s->handler(s->ctx, call, &call->request);
 }

@@ -18,9 +18,14 @@ const http_limits http_limits_default = {
     .write_wait_us = 30000000,
 };
 
-str http_header_get(const http_request *req, const char *name)
+str http_header_get(const http_request *req, http_field f)
 {
-    return http_header_find(req->headers, req->header_count, name);
+    return http_field_get(req->known, f, req->headers, req->header_count);
+}
+
+http_header_span http_headers_of(const http_request *req, http_field f)
+{
+    return http_field_span(req->known, f, req->headers, req->header_count);
 }
 
 void http_reply_error_with(http_call *call, int status, const char *text, const http_header *field)

@@ -26,6 +26,7 @@ typedef struct {
     str query;                  /* after '?', as sent; may be empty */
     const http_header *headers;
     size_t header_count;
+    const http_field_index *known;   /* of these; NULL = they are searched by name */
     str body;                   /* contiguous, 64-byte aligned; unchunked, Content-Encoding as sent */
 } http_request;
 
@@ -101,7 +102,8 @@ bool http_call_gone(const http_call *call);
 void http_call_on_gone(http_call *call, void (*fn)(void *ctx), void *ctx);
 bool http_call_secure(const http_call *call);   /* it came through TLS; false once the client is gone */
 loop *http_call_loop(const http_call *call);
-str http_header_get(const http_request *req, const char *name);   /* empty when absent; first one when repeated */
+str http_header_get(const http_request *req, http_field f);       /* empty when absent; first one when repeated */
+http_header_span http_headers_of(const http_request *req, http_field f);   /* all of that name, and maybe others */
 uint64_t http_call_id(const http_call *call);                     /* unique in this process */
 str http_call_request_id(const http_call *call);   /* for logs: X-Request-Id if the client sent a sane one, else ours */
 uint64_t http_call_since_us(const http_call *call);               /* when its last byte was read */

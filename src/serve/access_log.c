@@ -43,7 +43,8 @@ void access_log(void *ctx, const http_call *call, const http_request *req, const
     char path[3 * PATH_SHOWN_MAX + 4], grpc[48], fields[FIELDS_ROOM];
     str id = http_call_request_id(call);
     trace_context from;
-    trace_context_read(req->headers, req->header_count, &from);
+    http_header_span parents = http_headers_of(req, HTTP_FIELD_TRACEPARENT);
+    trace_context_read(parents.at, parents.count, &from);
     uint64_t now_us = clock_now_us(), since_us = http_call_since_us(call);
     path_put(path, sizeof path, req->path);
     grpc_status_put(grpc, sizeof grpc, answer);

@@ -16,9 +16,10 @@ typedef struct {
 static encoding encoding_read(const http_request *req)
 {
     encoding got = {.kind = FLATE_NONE};
-    for (size_t i = 0; i < req->header_count; i++) {
-        if (!str_is_nocase(req->headers[i].name, "Content-Encoding")) continue;
-        for (str one, rest = req->headers[i].value; rest.len;) {
+    http_header_span all = http_headers_of(req, HTTP_FIELD_CONTENT_ENCODING);
+    for (size_t i = 0; i < all.count; i++) {
+        if (!str_is_nocase(all.at[i].name, "Content-Encoding")) continue;
+        for (str one, rest = all.at[i].value; rest.len;) {
             if (!str_cut(rest, ',', &one, &rest)) {
                 one = rest;
                 rest = (str){0};
@@ -131,8 +132,9 @@ coding_wish coding_wanted(const coding *c, const http_request *req)
     flate_wish w = {.others = 0};
     coding_wish wish = {.kind = FLATE_NONE, .bytes_min = c->pack_bytes_min};
     if (!c->pack_bytes_min) return wish;
-    for (size_t i = 0; i < req->header_count; i++)
-        if (str_is_nocase(req->headers[i].name, "Accept-Encoding")) flate_wish_read(&w, req->headers[i].value);
+    http_header_span all = http_headers_of(req, HTTP_FIELD_ACCEPT_ENCODING);
+    for (size_t i = 0; i < all.count; i++)
+        if (str_is_nocase(all.at[i].name, "Accept-Encoding")) flate_wish_read(&w, all.at[i].value);
     wish.kind = flate_wish_best(&w);
     if (flate_wish_refuses_plain(&w)) wish.bytes_min = 1;
     return wish;

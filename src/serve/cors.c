@@ -53,7 +53,7 @@ err_code cors_init(cors *c, str origins, bool credentials, err *e)
 /* The origin that asks, if it may read; else empty. */
 static str allowed(const cors *c, const http_request *req)
 {
-    str origin = http_header_get(req, "Origin");
+    str origin = http_header_get(req, HTTP_FIELD_ORIGIN);
     for (size_t i = 0; i < c->count && origin.len; i++) {
         str known = c->origins[i];
         if (known.len == origin.len && strncasecmp(known.p, origin.p, origin.len) == 0) return origin;
@@ -75,8 +75,8 @@ void cors_mark(const cors *c, http_call *call, const http_request *req)
 
 bool cors_is_preflight(const cors *c, const http_request *req)
 {
-    return is_on(c) && str_is(req->method, "OPTIONS") && http_header_get(req, "Origin").len &&
-           http_header_get(req, "Access-Control-Request-Method").len;
+    return is_on(c) && str_is(req->method, "OPTIONS") && http_header_get(req, HTTP_FIELD_ORIGIN).len &&
+           http_header_get(req, HTTP_FIELD_ACCESS_CONTROL_REQUEST_METHOD).len;
 }
 
 /* A list of names and nothing else, and not too long. */
@@ -94,7 +94,8 @@ void cors_preflight(const cors *c, http_call *call, const http_request *req, con
 {
     http_header fields[4];
     size_t count = 0;
-    str names = http_header_get(req, "Access-Control-Request-Headers"), origin = http_header_get(req, "Origin");
+    str names = http_header_get(req, HTTP_FIELD_ACCESS_CONTROL_REQUEST_HEADERS);
+    str origin = http_header_get(req, HTTP_FIELD_ORIGIN);
     if (!c->any && !allowed(c, req).len) {
         err e;
         err_set(&e, ERR_INVALID, "Origin: expected one that is allowed here, got '" STR_FMT "'", STR_ARG(origin));

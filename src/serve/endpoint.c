@@ -439,7 +439,7 @@ static void metrics(endpoints *s, http_call *call, const http_request *req, cons
                          .models = models,
                          .unknown = &unknown,
                          .names = s->metrics_names,
-                         .open = metrics_open_wanted(http_header_get(req, "Accept"))};
+                         .open = metrics_open_wanted(http_header_get(req, HTTP_FIELD_ACCEPT))};
     if (!models) {
         http_reply_error(call, 503, "no memory for the metrics");
         return;
@@ -509,7 +509,8 @@ static bool is_unwelcome(const endpoints *s, const http_request *req)
     uint64_t bytes;
     err e;
     if (!guard_is_on(&s->guard)) return false;
-    if (str_u64(http_header_get(req, "Content-Length"), &bytes) && bytes <= UNKNOWN_BODY_BYTES_MAX) return false;
+    str length = http_header_get(req, HTTP_FIELD_CONTENT_LENGTH);
+    if (str_u64(length, &bytes) && bytes <= UNKNOWN_BODY_BYTES_MAX) return false;
     return guard_check(&s->guard, req, &who, &e) != ERR_OK;
 }
 

@@ -80,9 +80,9 @@ bool guard_is_on(const guard *g) { return atomic_load_explicit(&g->keys, memory_
 
 static str secret_of(const http_request *req)
 {
-    str given = http_header_get(req, "Authorization"), scheme, rest;
+    str given = http_header_get(req, HTTP_FIELD_AUTHORIZATION), scheme, rest;
     if (str_cut(given, ' ', &scheme, &rest) && str_is_nocase(scheme, "Bearer")) return str_trim(rest);
-    return http_header_get(req, "X-API-Key");
+    return http_header_get(req, HTTP_FIELD_X_API_KEY);
 }
 
 static err_code unknown(err *e)

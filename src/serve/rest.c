@@ -41,10 +41,10 @@ static void client_gone(void *ctx) { infer_cancel(ctx); }
 /* "Inference-Header-Content-Length: N" splits the body into JSON and tensors. */
 static err_code split(infer *r, const http_request *req, size_t *ret_json_bytes, err *e)
 {
-    str length = http_header_get(req, "Inference-Header-Content-Length");
+    str length = http_header_get(req, HTTP_FIELD_INFERENCE_HEADER_CONTENT_LENGTH);
     uint64_t n = req->body.len;
     r->has_binary = length.len > 0;
-    r->octets = str_is(http_header_get(req, "Content-Type"), "application/octet-stream");
+    r->octets = str_is(http_header_get(req, HTTP_FIELD_CONTENT_TYPE), "application/octet-stream");
     if (r->has_binary && (!str_u64(length, &n) || n > req->body.len))
         return err_set(e, ERR_INVALID,
                        "Inference-Header-Content-Length: expected bytes of JSON in 0..%zu, got '" STR_FMT "'",
@@ -66,13 +66,14 @@ void rest_infer(const rest_opts *o, http_call *call, const http_request *req)
     r->request_id = http_call_request_id(call);
     r->answered = answered;
     r->asker = call;
-    trace_context_read(req->headers, req->header_count, &from);
+    http_header_span parents = http_headers_of(req, HTTP_FIELD_TRACEPARENT);
+    trace_context_read(parents.at, parents.count, &from);
     r->trace_id = from.id;
     r->traced = traced_begin(o->traces, call, req, &from, true);
     coding_wish wish = coding_wanted(o->coding, req);
     r->packing = wish.kind;
     r->pack_bytes_min = wish.bytes_min;
-    r->timed = str_is(http_header_get(req, INFER_TIMING_HEADER), "1");
+    r->timed = str_is(http_header_get(req, HTTP_FIELD_X_PROA_TIMING), "1");
     if (split(r, req, &json_bytes, &r->failure)) {
         infer_refuse(r);
         return;

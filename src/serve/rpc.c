@@ -568,7 +568,7 @@ static void part_read(void *ctx, str bytes, bool last)
 
 bool rpc_is(const http_request *req)
 {
-    str type = http_header_get(req, "Content-Type");
+    str type = http_header_get(req, HTTP_FIELD_CONTENT_TYPE);
     if (!str_is(req->method, "POST") || !str_starts(type, content_type)) return false;
     str rest = {type.p + content_type.len, type.len - content_type.len};
     return rest.len == 0 || rest.p[0] == ';' || str_is(rest, "+proto") || str_starts(rest, STR("+proto;"));
@@ -586,7 +586,8 @@ static void trace_begin(rpc *c, const http_request *req)
 {
     trace_context from;
     const rpc_method *m = method_find(req->path);
-    trace_context_read(req->headers, req->header_count, &from);
+    http_header_span parents = http_headers_of(req, HTTP_FIELD_TRACEPARENT);
+    trace_context_read(parents.at, parents.count, &from);
     c->trace_id = from.id;
     c->traced = traced_begin(c->pool->opts.traces, c->call, req, &from,
                              m && (m->kind == RPC_INFER || m->kind == RPC_INFER_STREAM));
@@ -603,7 +604,8 @@ static err_code pass_read(rpc *c, const http_request *req, err *e)
 
 static err_code head_read(rpc *c, const http_request *req, err *e)
 {
-    str encoding = http_header_get(req, "grpc-encoding"), timeout = http_header_get(req, "grpc-timeout");
+    str encoding = http_header_get(req, HTTP_FIELD_GRPC_ENCODING);
+    str timeout = http_header_get(req, HTTP_FIELD_GRPC_TIMEOUT);
     uint64_t us = 0;
     c->method = method_find(req->path);
     err_code rc = pass_read(c, req, e);
@@ -613,10 +615,10 @@ static err_code head_read(rpc *c, const http_request *req, err *e)
     if (c->packed == FLATE_KINDS)
         return err_set(e, ERR_UNSUPPORTED, "grpc-encoding: expected identity, deflate or gzip, got '" STR_FMT "'",
                        STR_ARG(encoding));
-    if (c->packed != FLATE_NONE && flate_accepts(http_header_get(req, "grpc-accept-encoding"), c->packed))
+    if (c->packed != FLATE_NONE && flate_accepts(http_header_get(req, HTTP_FIELD_GRPC_ACCEPT_ENCODING), c->packed))
         c->packing = c->packed;
-    c->timed_answer = str_is(http_header_get(req, INFER_TIMING_HEADER), "1");
-    c->strict = str_is_nocase(http_header_get(req, "triton_grpc_error"), "true");
+    c->timed_answer = str_is(http_header_get(req, HTTP_FIELD_X_PROA_TIMING), "1");
+    c->strict = str_is_nocase(http_header_get(req, HTTP_FIELD_TRITON_GRPC_ERROR), "true");
     if (timeout.len) {
         rc = grpc_timeout_parse(timeout, &us, e);
         if (rc) return rc;

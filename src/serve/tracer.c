@@ -146,7 +146,7 @@ traced *traced_begin(tracer_lane *l, const http_call *call, const http_request *
     t->received = req->body.len;
     TEXT_SET(t->method, req->method);
     TEXT_SET(t->path, req->path);
-    TEXT_SET(t->host, http_header_get(req, "Host"));
+    TEXT_SET(t->host, http_header_get(req, HTTP_FIELD_HOST));
     TEXT_SET(t->id, http_call_request_id(call));
     id_make(&l->ids, t->span_id, SPAN_ID_BYTES);
     if (!from->valid) {

@@ -69,17 +69,17 @@ static bool host_ok(str s)
 }
 
 /* The few fields that decide how the request is read; the handler sees them like any other. */
-static int field_check(http1 *r, http_header f)
+static int field_check(http1 *r, http_field field, http_header f)
 {
-    if (f.name.len == 4 && str_is_nocase(f.name, "host")) {
+    if (field == HTTP_FIELD_HOST) {
         if (r->hosts++) return refuse(r, 400, "Host: expected once, got it twice");
         if (!host_ok(f.value)) return refuse(r, 400, "Host: expected a host name or address and a port");
-    } else if (f.name.len == 6 && str_is_nocase(f.name, "expect")) {
+    } else if (field == HTTP_FIELD_EXPECT) {
         if (!str_is_nocase(f.value, "100-continue")) return refuse(r, 417, "Expect: expected '100-continue'");
         r->wants_continue = true;
-    } else if (f.name.len == 14 && str_is_nocase(f.name, "http2-settings")) {
+    } else if (field == HTTP_FIELD_HTTP2_SETTINGS) {
         if (r->settings < 2) r->settings++;
-    } else if (f.name.len == 17 && str_is_nocase(f.name, "transfer-encoding")) {
+    } else if (field == HTTP_FIELD_TRANSFER_ENCODING) {
         if (r->encodings++) return refuse(r, 400, "Transfer-Encoding: expected once, got it twice");
         if (!str_is_nocase(f.value, "chunked")) return refuse(r, 501, "Transfer-Encoding: expected 'chunked'");
     }
@@ -96,7 +96,7 @@ static int on_value_complete(llhttp_t *p)
     }
     int rc = said(r, http_message_add_field(q, r->name_len, r->value_len, r->refusal));
     r->name_len = r->value_len = 0;
-    return rc ? rc : field_check(r, q->fields[q->header_count - 1]);
+    return rc ? rc : field_check(r, q->last, q->fields[q->header_count - 1]);
 }
 
 /* llhttp also reads RTSP's request line, which differs in one letter, five bytes before the version. */

@@ -49,7 +49,7 @@ static int on_value_complete(llhttp_t *p)
     a->name_len = a->value_len = 0;
     if (rc) return rc;
     http_header f = m->fields[m->header_count - 1];
-    if (!str_is_nocase(f.name, "transfer-encoding")) return 0;
+    if (m->last != HTTP_FIELD_TRANSFER_ENCODING) return 0;
     if (a->coded) return refuse(a, 502, "Transfer-Encoding: expected once, got it twice");
     a->coded = true;
     return str_is_nocase(f.value, "chunked") ? 0 : refuse(a, 502, "Transfer-Encoding: expected 'chunked'");

@@ -12,6 +12,11 @@ typedef struct {
     str name, value;
 } http_header;
 
+typedef struct {
+    const http_header *at;
+    size_t count;
+} http_header_span;
+
 /* The value of the first field of that name; empty (p not NULL) when there is none. */
 str http_header_find(const http_header *headers, size_t count, const char *name);
 /* "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110 5.6.7), not NUL-terminated; for the years 1970 to 9999. */

@@ -29,15 +29,11 @@ void http_message_fini(http_message *m)
 
 void http_message_clear(http_message *m)
 {
-    http_message old = *m;
-    http_message_init(m);
-    m->head = old.head;
-    m->head_room = old.head_room;
-    m->bytes = old.bytes;
-    m->room = old.room;
-    m->bodies = old.bodies;
-    m->fields = old.fields;
-    m->field_room = old.field_room;
+    m->method = m->path = m->query = m->body = STR("");
+    m->headers = NULL;
+    m->header_count = m->head_len = m->len = 0;
+    m->known.has = m->known.repeats = 0;
+    m->keep_alive = m->http10 = false;
 }
 
 size_t http_message_room(const http_message *m)
@@ -96,7 +92,10 @@ bool http_message_add_field(http_message *m, size_t name_len, size_t value_len, 
         m->field_room = room;
     }
     const char *at = (const char *)m->head + (m->head_len - name_len - value_len);
-    m->fields[m->header_count++] = (http_header){{at, name_len}, str_trim((str){at + name_len, value_len})};
+    str name = {at, name_len};
+    m->last = http_field_of(name);
+    http_field_index_add(&m->known, m->last, m->header_count);
+    m->fields[m->header_count++] = (http_header){name, str_trim((str){at + name_len, value_len})};
     return true;
 }
 

@@ -8,7 +8,7 @@
 #ifndef WIRE_HTTP_MESSAGE_H
 #define WIRE_HTTP_MESSAGE_H
 #include "base/quota.h"
-#include "wire/http_header.h"
+#include "wire/http_field.h"
 
 #include <string.h>
 
@@ -23,6 +23,8 @@ typedef struct {
     str query;                  /* as sent, behind '?' */
     const http_header *headers; /* without the trailers */
     size_t header_count;
+    http_field_index known;     /* where among them are those that have a number */
+    http_field last;            /* the number of the last one */
     str body;
     bool keep_alive;            /* the connection may go on behind this request */
     bool http10;
