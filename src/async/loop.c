@@ -108,9 +108,8 @@ static uint64_t fall_asleep(loop *l)
     if (l->timer_count) {
         uint64_t at_us = l->heap[0]->at_us;
         if (at_us <= l->now_us) return 0;
-        uint64_t now_us = clock_now_us();   /* the callbacks of the turn took their time */
-        if (at_us <= now_us) return 0;
-        wait_us = at_us - now_us;
+        if (at_us <= l->ran_us) return 0;   /* the callbacks of the turn took their time */
+        wait_us = at_us - l->ran_us;
     }
     atomic_store(&l->asleep, true);
     if (mailbox_empty(&l->mailbox)) return wait_us;
@@ -134,6 +133,7 @@ static void run_timers(loop *l)
 err_code loop_run(loop *l, err *e)
 {
     l->stopping = false;
+    l->ran_us = clock_now_us();
     while (!l->stopping) {
         uint64_t wait_us = fall_asleep(l);
         l->event_at = l->event_count = 0;

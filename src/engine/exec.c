@@ -133,11 +133,11 @@ static err_code late_run(op_call *c, err *e)
     return rc || !op_makes_anything(c) ? rc : row->run(c, e);
 }
 
-static err_code stopped(const exec_stop *s, bool look, err *e)
+err_code exec_stopped(const exec_stop *s, uint64_t now_us, err *e)
 {
     if (s->cancelled && atomic_load_explicit(s->cancelled, memory_order_relaxed))
         return err_set(e, ERR_CANCELLED, "cancelled before the last node");
-    if (look && s->until_us && clock_now_us() >= s->until_us)
+    if (s->until_us && now_us >= s->until_us)
         return err_set(e, ERR_TIMEOUT, "its time was over before the last node");
     return ERR_OK;
 }
@@ -147,11 +147,11 @@ err_code exec_steps(exec *x, const exec_stop *stop, err *e)
     arena_reset(&x->lasting);
     x->stop = stop;
     bool each = x->plan->late_count > 0 || x->plan->bytes >= LOOK_BYTES;
-    err_code rc = stop ? stopped(stop, true, e) : ERR_OK;   /* a loop's body may have no step at all */
+    err_code rc = ERR_OK;
     for (uint32_t i = 0; i < x->plan->step_count && !rc; i++) {
         op_call *c = &x->calls[i];
         bool look = each || i % STEPS_PER_LOOK == STEPS_PER_LOOK - 1;
-        if (stop && (rc = stopped(stop, look, e)) != ERR_OK) break;
+        if (stop && (rc = exec_stopped(stop, look && stop->until_us ? clock_now_us() : 0, e)) != ERR_OK) break;
         switch (x->plan->steps[i].kind) {
         case STEP_VIEW: c->out[0]->data = c->in[0]->data; break;
         case STEP_RUN: rc = c->node->row->run(c, e); break;

@@ -26,6 +26,7 @@ struct exec {
     const tensor **in;                /* arguments of all calls */
     tensor **out;
     const exec_stop *stop;            /* of the run at hand; may be NULL */
+    uint64_t until_ns;                /* of the last exec_run() */
     arena tables, lasting, scratch;
 };
 
@@ -34,6 +35,8 @@ void exec_free(exec *x);
 DEFINE_CLEANUP(exec)
 /* Inputs point into the exec's own memory again. */
 void exec_inputs_reset(exec *x);
+/* Shall it end?  Looked at before the first step, which a loop's body may not have, and between the others. */
+err_code exec_stopped(const exec_stop *s, uint64_t now_us, err *e) MUST_USE;
 err_code exec_steps(exec *x, const exec_stop *stop, err *e) MUST_USE;
 /* Nobody looks at the outputs any more: gives back what late values took, but for the largest chunk, and notes in
  * ->held the bytes that stay with the execution until its next run. */

@@ -20,7 +20,7 @@ struct cached {
     uint32_t users;              /* execs taken, and takers between two holds of the lock */
     bool dropped;                /* out of the list; the last user frees it */
     uint64_t used_at;
-    _Atomic uint32_t cost_us;
+    _Atomic uint64_t cost_ns;    /* of a run; 0 = none has ended */
     model *of;
 };
 
@@ -515,11 +515,18 @@ err_code exec_take(exec **ret, model *m, const shape *inputs, err *e)
     return ERR_OK;
 }
 
+/* Microseconds begun; 0 = it has not run yet. */
+static uint32_t cost_us_of(const cached *c)
+{
+    uint64_t ns = atomic_load_explicit(&c->cost_ns, memory_order_relaxed), us = ns ? ns / 1000 + 1 : 0;
+    return us < UINT32_MAX ? (uint32_t)us : UINT32_MAX;
+}
+
 exec *exec_take_cheap(model *m, const shape *inputs, uint32_t cost_us_max)
 {
     lock_take(&m->guard);
     cached *c = cached_find(m, inputs);
-    uint32_t cost_us = c ? atomic_load_explicit(&c->cost_us, memory_order_relaxed) : 0;
+    uint32_t cost_us = c ? cost_us_of(c) : 0;
     bool cheap = cost_us > 0 && cost_us <= cost_us_max && c->idle && m->busy < MODEL_EXECS_MAX;
     cheap = cheap && c->plan->late_count == 0;
     exec *x = cheap ? user_enters(c) : NULL;
@@ -545,23 +552,28 @@ void exec_give(exec *x)
     if (done) cached_free(done);
 }
 
-err_code exec_run(exec *x, const exec_stop *stop, err *e)
+/* An eighth of each new run; a lost update between threads costs nothing but one sample.  A run counts as no more than
+ * COST_LEAP times what was known: one that was interrupted for milliseconds leaves a cheap model cheap, but where more
+ * than one in COST_LEAP is that long all of it comes to count. */
+enum { COST_LEAP = 8 };
+
+static void cost_learn(cached *c, uint64_t ns)
 {
-    cached *c = x->owner;
-    uint64_t from = clock_now_ns();
-    err_code rc = too_large(exec_steps(x, stop, e), e);
-    if (rc) return rc;
-    uint64_t us = (clock_now_ns() - from) / 1000 + 1;
-    uint32_t now = us > UINT32_MAX ? UINT32_MAX : (uint32_t)us,
-             before = atomic_load_explicit(&c->cost_us, memory_order_relaxed);
-    /* An eighth of each new run; a lost update between threads costs nothing but one sample. */
-    uint32_t next = before ? (uint32_t)(((uint64_t)before * 7 + now) / 8) : now;
-    atomic_store_explicit(&c->cost_us, next ? next : 1, memory_order_relaxed);
-    return ERR_OK;
+    uint64_t before = atomic_load_explicit(&c->cost_ns, memory_order_relaxed), now = ns ? ns : 1;
+    if (before && now / COST_LEAP > before) now = before * COST_LEAP;
+    uint64_t next = before ? before - before / 8 + now / 8 : now;
+    atomic_store_explicit(&c->cost_ns, next, memory_order_relaxed);
 }
 
-uint32_t exec_cost_us(const exec *x)
+err_code exec_run(exec *x, const exec_stop *stop, err *e)
 {
-    const cached *c = x->owner;
-    return atomic_load_explicit(&c->cost_us, memory_order_relaxed);
+    uint64_t since_ns = stop && stop->since_ns ? stop->since_ns : clock_now_ns();
+    err_code rc = stop ? exec_stopped(stop, since_ns / 1000, e) : ERR_OK;
+    if (!rc) rc = too_large(exec_steps(x, stop, e), e);
+    x->until_ns = clock_now_ns();
+    if (!rc) cost_learn(x->owner, x->until_ns - since_ns);
+    return rc;
 }
+
+uint64_t exec_until_ns(const exec *x) { return x->until_ns; }
+uint32_t exec_cost_us(const exec *x) { return cost_us_of(x->owner); }

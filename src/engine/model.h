@@ -60,14 +60,17 @@ tensor *exec_input(exec *x, uint32_t i);
 /* When a run shall end before its last node: looked at between nodes, and before each iteration of a loop. */
 typedef struct {
     const _Atomic bool *cancelled;   /* ERR_CANCELLED; NULL = nobody will */
+    uint64_t since_ns;               /* on clock_now_ns(): it begins, and the clock was just read; 0 = it was not */
     uint64_t until_us;               /* on clock_now_us(): ERR_TIMEOUT; 0 = no limit */
 } exec_stop;
 err_code exec_run(exec *x, const exec_stop *stop, err *e) MUST_USE;   /* stop may be NULL */
+uint64_t exec_until_ns(const exec *x);   /* on clock_now_ns(): the end of the last exec_run() */
 const tensor *exec_output(const exec *x,
                           uint32_t i); /* valid until exec_give(); output shape is only known after the run */
 void exec_give(exec *x);
 
-/* Measured cost of one run in this plan, microseconds, exponentially averaged; 0 = not yet run. */
+/* Measured cost of one run in this plan, microseconds, exponentially averaged; 0 = not yet run.  What holds a run up
+ * now and then, as a thread that takes the CPU away does, counts for little. */
 uint32_t exec_cost_us(const exec *x);
 
 #endif

@@ -1,6 +1,7 @@
 #include "engine/subrun.h"
 
 #include "base/mem.h"
+#include "os/clock.h"
 
 #include <string.h>
 
@@ -188,7 +189,9 @@ err_code subrun_run(exec **ret, op_call *c, uint32_t which, const tensor *inputs
     for (value_id v = 0; v < g->value_count; v++) {
         if (g->values[v].from == VALUE_OUTER) x->exec->values[v].data = c->within->values[g->values[v].outer].data;
     }
-    rc = exec_steps(x->exec, c->within->stop, &inner);
+    const exec_stop *stop = c->within->stop;
+    if (stop) rc = exec_stopped(stop, stop->until_us ? clock_now_us() : 0, &inner);
+    if (!rc) rc = exec_steps(x->exec, stop, &inner);
     if (rc) return op_err(c, e, rc, "%s", inner.text);
     *ret = x->exec;
     return ERR_OK;

@@ -138,10 +138,9 @@ static void count_code(const infer_pool *p, served *m, const infer_protocol *by,
     if (code == ERR_LIMIT) metric_add(&p->opts.counts->limits[METRIC_LIMIT_queue]);
 }
 
-static void count_times(const infer *r, metrics_lane *lane, err_code code)
+static void count_times(const infer *r, metrics_lane *lane, err_code code, uint64_t now_ns)
 {
     const infer_times *t = &r->times;
-    uint64_t now_ns = clock_now_ns();
     if (t->read_until) metric_time(&lane->preprocess, t->read_until - t->read_since);
     if (r->item.end_ns) {
         metric_time(&lane->queue_wait, r->item.start_ns - r->item.since_ns);
@@ -152,11 +151,11 @@ static void count_times(const infer *r, metrics_lane *lane, err_code code)
     if (code == ERR_OK) atomic_store_explicit(&lane->last_ns, now_ns, memory_order_relaxed);
 }
 
-static void count(const infer *r, err_code code)
+static void count(const infer *r, err_code code, uint64_t now_ns)
 {
     const infer_opts *o = &r->pool->opts;
     count_code(r->pool, r->model, r->protocol, code);
-    count_times(r, &r->model->metrics.lanes[o->lane], code);
+    count_times(r, &r->model->metrics.lanes[o->lane], code, now_ns);
     if (code == ERR_TOO_LARGE) metric_add(&o->counts->limits[r->over_reply ? METRIC_LIMIT_reply : METRIC_LIMIT_memory]);
 }
 
@@ -168,11 +167,11 @@ static void log_failure(const infer *r)
     log_write(LOG_ERROR, fields, "model '" STR_FMT "': %s", STR_ARG(r->model->name), r->failure.text);
 }
 
-/* The end of every request, on its loop. */
-static void finish(infer *r)
+/* The end of every request, on its loop.  now_ns 0 = the clock was not just read. */
+static void finish(infer *r, uint64_t now_ns)
 {
     err_code code = r->failure.code;
-    count(r, code);
+    count(r, code, now_ns ? now_ns : clock_now_ns());
     bool own_deadline = code == ERR_TIMEOUT && r->deadline_us;   /* the client's, whose business it is */
     if (code && err_http_status(code) >= 500 && !own_deadline) log_failure(r);
     r->answered(r);
@@ -181,14 +180,14 @@ static void finish(infer *r)
 static void done_on_loop(loop *on, loop_msg *m)
 {
     (void)on;
-    finish(OF(done_msg, m));
+    finish(OF(done_msg, m), 0);
 }
 
 static void settle(infer *r)
 {
     if (pushing == r) {
         pushing = NULL;
-        finish(r);
+        finish(r, r->times.write_until);   /* written last, and just now */
     } else {
         loop_post(r->on, &r->done_msg);
     }
@@ -267,9 +266,9 @@ static void pack_and_settle(infer *r)
 static void pack_on_worker(compute_job *j) { pack_and_settle(OF(job, j)); }
 
 /* The outputs' bytes, on whichever thread this is. */
-static void write_and_settle(infer *r)
+static void write_and_settle(infer *r, uint64_t now_ns)
 {
-    r->times.write_since = clock_now_ns();
+    r->times.write_since = now_ns;
     r->failure.code = r->protocol->write(r, &r->failure);
     if (pushing == r && r->failure.code == ERR_OK && packs(r) && answer_bytes(r) > INFER_PACK_INLINE_BYTES) {
         r->job.run = pack_on_worker;
@@ -282,7 +281,7 @@ static void write_and_settle(infer *r)
     pack_and_settle(r);
 }
 
-static void write_on_worker(compute_job *j) { write_and_settle(OF(job, j)); }
+static void write_on_worker(compute_job *j) { write_and_settle(OF(job, j), clock_now_ns()); }
 
 static bool outputs_are_large(const infer *r)
 {
@@ -307,19 +306,19 @@ static void item_done(queue_item *item, exec *x, const err *e)
         if (compute_submit(r->pool->opts.compute, &r->job, &r->failure) == ERR_OK) return;
         pushing = r;
     }
-    write_and_settle(r);
+    write_and_settle(r, item->end_ns);
 }
 
 static err_code read_body(infer *r)
 {
     if (atomic_load_explicit(&r->item.cancelled, memory_order_relaxed))
         return err_set(&r->failure, ERR_CANCELLED, "cancelled before it was read");
-    uint64_t since_ns = clock_now_ns();
+    uint64_t since_ns = r->on_loop ? r->times.since : clock_now_ns();   /* on a loop nothing has come between them */
     if (r->deadline_us && since_ns / 1000 >= r->deadline_us)
         return err_set(&r->failure, ERR_TIMEOUT, "the deadline passed before it was read");
     err_code rc = r->protocol->read(r, &r->failure);
     r->times.read_since = since_ns;
-    r->times.read_until = r->again ? 0 : clock_now_ns();
+    r->times.read_until = r->item.since_ns = r->again ? 0 : clock_now_ns();
     buf_clear(&r->scratch);
     r->item.inputs = r->inputs;
     return too_large(&r->failure, rc);
@@ -336,7 +335,7 @@ static void read_later(infer *r)
     r->variant = 0;
     arena_reset(&r->memory);
     pushing = NULL;
-    if (compute_submit(r->pool->opts.compute, &r->job, &r->failure)) finish(r);
+    if (compute_submit(r->pool->opts.compute, &r->job, &r->failure)) finish(r, 0);
 }
 
 /* Reads the body and hands the request to the model's queue, on whichever thread this is. */
@@ -414,7 +413,7 @@ void infer_cancel(infer *r) { atomic_store_explicit(&r->item.cancelled, true, me
 void infer_refuse(infer *r)
 {
     INVARIANT(r->failure.code != ERR_OK);
-    finish(r);
+    finish(r, 0);
 }
 
 void infer_start(infer *r, str body, size_t json_bytes)
@@ -423,7 +422,7 @@ void infer_start(infer *r, str body, size_t json_bytes)
     infer_body(r, &r->pool->opts, body, json_bytes);
     r->on_loop = !large;
     if (large) {
-        if (compute_submit(r->pool->opts.compute, &r->job, &r->failure)) finish(r);
+        if (compute_submit(r->pool->opts.compute, &r->job, &r->failure)) finish(r, 0);
         return;
     }
     pushing = r;

@@ -16,7 +16,7 @@ enum { INPUTS_INLINE = 16 }; /* shapes on the stack up to here, which is nearly 
 /* What can run on a loop: it has run before, so it neither plans nor allocates.  NULL = it cannot. */
 static exec *take_cheap(const queue *q, const queue_item *item)
 {
-    shape shapes[INPUTS_INLINE];
+    shape shapes[INPUTS_INLINE] UNINIT;
     if (q->input_count > INPUTS_INLINE) return NULL;
     for (uint32_t i = 0; i < q->input_count; i++) shapes[i] = item->inputs[i].shape;
     return exec_take_cheap(q->opts.model, shapes, q->opts.inline_us);
@@ -24,7 +24,7 @@ static exec *take_cheap(const queue *q, const queue_item *item)
 
 static err_code take(queue *q, const queue_item *item, exec **ret, err *e)
 {
-    shape few[INPUTS_INLINE] = {0}, *shapes = few;
+    shape few[INPUTS_INLINE] UNINIT, *shapes = few;
     if (q->input_count > INPUTS_INLINE && !(shapes = mem_new0(shape, q->input_count)))
         return err_set(e, ERR_NOMEM, "no memory for %u input shapes", q->input_count);
     for (uint32_t i = 0; i < q->input_count; i++) shapes[i] = item->inputs[i].shape;
@@ -36,16 +36,18 @@ static err_code take(queue *q, const queue_item *item, exec **ret, err *e)
 static void run(queue *q, queue_item *item, exec *x)
 {
     metrics_model *m = q->opts.metrics;
-    err e = {0};
-    item->start_ns = clock_now_ns();
+    err e UNINIT;
+    e.code = ERR_OK;
     for (uint32_t i = 0; i < q->input_count; i++) exec_input(x, i)->data = item->inputs[i].data;
     atomic_fetch_add_explicit(&m->running, 1, memory_order_relaxed);
     const uint64_t most_us = q->opts.run_us_max;
-    const exec_stop stop = {.cancelled = &item->cancelled, .until_us = most_us ? item->start_ns / 1000 + most_us : 0};
+    const exec_stop stop = {.cancelled = &item->cancelled,
+                            .since_ns = item->start_ns,
+                            .until_us = most_us ? item->start_ns / 1000 + most_us : 0};
     err_code rc = exec_run(x, &stop, &e);
     if (rc == ERR_TIMEOUT) err_set(&e, rc, "run: expected its end within %" PRIu64 " ms", most_us / 1000);
     atomic_fetch_sub_explicit(&m->running, 1, memory_order_relaxed);
-    item->end_ns = clock_now_ns();
+    item->end_ns = exec_until_ns(x);
     if (rc) {
         exec_give(x);
         x = NULL;
@@ -71,11 +73,13 @@ static void serve(void *ctx, stage *s)
     atomic_fetch_sub_explicit(&q->opts.metrics->waiting, 1, memory_order_relaxed);
     queue_item *item = (queue_item *)(void *)((char *)link - offsetof(queue_item, link));
     exec *x = NULL;
-    err e = {0};
-    if (alive(item, &e) || take(q, item, &x, &e))
+    err e UNINIT;
+    if (alive(item, &e) || take(q, item, &x, &e)) {
         item->done(item, NULL, &e);
-    else
-        run(q, item, x);
+        return;
+    }
+    item->start_ns = clock_now_ns();
+    run(q, item, x);
 }
 
 err_code queue_new(queue **ret, const queue_opts *opts, err *e)
@@ -106,10 +110,11 @@ bool queue_quiet(queue *q) { return stage_quiet(q->stage); }
 
 err_code queue_push(queue *q, queue_item *item, err *e)
 {
-    item->since_ns = clock_now_ns();
+    if (!item->since_ns) item->since_ns = clock_now_ns();
     item->start_ns = item->end_ns = 0;
     exec *cheap = q->opts.inline_us && stage_idle(q->stage) ? take_cheap(q, item) : NULL;
     if (cheap) {
+        item->start_ns = item->since_ns;   /* it does not wait: no second look at the clock */
         run(q, item, cheap);
         return ERR_OK;
     }

@@ -21,7 +21,9 @@ struct queue_item {
     /* Runs on the thread that ran the model.  x holds the outputs until exec_give(), which is now the callee's to call;
      * x == NULL on failure, with the reason in e. */
     void (*done)(queue_item *item, exec *x, const err *e);
-    uint64_t since_ns, start_ns, end_ns; /* on clock_now_ns(): pushed, run begun and ended; 0 = it has not */
+    /* On clock_now_ns(): pushed, run begun and ended; 0 = it has not.  Whoever has just read the clock sets since_ns;
+     * with 0 queue_push() reads it. */
+    uint64_t since_ns, start_ns, end_ns;
     /* private */
     stage_item link;
 };

@@ -2,7 +2,9 @@
 #include "engine/model.h"
 
 #include "engine/op.h"
+#include "fake/sys_fake.h"
 #include "onnx_build.h"
+#include "os/clock.h"
 #include "os/thread.h"
 #include "test.h"
 
@@ -269,6 +271,42 @@ static void only_what_is_cheap_runs_cheaply(void)
     onnx_build_end(&b);
 }
 
+/* Runs once, for so long on the test's own clock; what a run costs then. */
+static uint32_t cost_behind(exec *x, uint64_t us)
+{
+    err e;
+    exec_stop stop = {.since_ns = clock_now_ns() - us * 1000};
+    CHECK(exec_run(x, &stop, &e) == ERR_OK);
+    CHECK_U64(exec_until_ns(x), clock_now_ns());
+    return exec_cost_us(x);
+}
+
+static void a_run_that_was_held_up_leaves_a_cheap_model_cheap(void)
+{
+    onnx_build b;
+    chain_build(&b);
+    CLEANUP(model) model *m = opened(&b);
+    err e;
+    exec *x = NULL;
+    shape s = shape_make(2, (const int64_t[]){1, 3});
+    CHECK(exec_take(&x, m, &s, &e) == ERR_OK);
+    memset(exec_input(x, 0)->data, 0, 3 * sizeof(float));
+    sys_fake_clock_set(60000000000);
+    CHECK_U64(cost_behind(x, 9), 10);   /* microseconds begun */
+    CHECK(cost_behind(x, 8000) < 20);
+    for (int i = 0; i < 20; i++) (void)cost_behind(x, 9);
+    CHECK(cost_behind(x, 9) < 12);
+    for (int i = 0; i < 8; i++) (void)cost_behind(x, 8000);   /* but what is often so long is no accident */
+    CHECK(cost_behind(x, 8000) > 500);
+    for (int i = 0; i < 100; i++) (void)cost_behind(x, 8000);
+    CHECK(cost_behind(x, 8000) > 7900 && cost_behind(x, 8000) < 8100);
+    for (int i = 0; i < 100; i++) (void)cost_behind(x, 0);
+    CHECK_U64(cost_behind(x, 0), 1);
+    sys_fake_clock_set(0);
+    exec_give(x);
+    onnx_build_end(&b);
+}
+
 /* What depends on the data is not in the plan: such memory counts, too, where executions are kept for the next one. */
 static void idle_executions_keep_no_more_than_one_run_may_use(void)
 {
@@ -458,7 +496,7 @@ int main(void)
         TEST(idle_executions_hold_no_more_than_one_run_may),
         TEST(plans_that_go_leave_room_for_others),
         TEST(the_plans_that_were_used_last_are_kept),
-        TEST(only_what_is_cheap_runs_cheaply),
+        TEST(only_what_is_cheap_runs_cheaply), TEST(a_run_that_was_held_up_leaves_a_cheap_model_cheap),
 
         TEST(idle_executions_keep_no_more_than_one_run_may_use),
         TEST(one_broadcasts_whatever_its_symbol),
