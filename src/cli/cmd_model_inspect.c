@@ -127,6 +127,8 @@ static void text_print(buf *b, const model *m, const plan *p, const char *isa)
     totals t = totals_of(p);
     for (uint32_t i = 0; i < model_input_count(m); i++) io_text(b, "input", model_input(m, i));
     for (uint32_t i = 0; i < model_output_count(m); i++) io_text(b, "output", model_output(m, i));
+    const batch_axis *batch = model_batch(m);
+    buf_printf(b, "batch    %s%s\n", batch->proven ? "requests may share a run" : "no: ", batch->why);
     buf_printf(b, "\n%-20s %-28s %-22s %-10s %12s %12s\n", "operator", "fused", "output", "kernel", "bytes", "MFLOP");
     for (uint32_t i = 0; i < p->step_count; i++) {
         const plan_step *s = &p->steps[i];

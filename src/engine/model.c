@@ -42,6 +42,7 @@ struct model {
     const char *folder;
     external *externals;
     const kernel_set *kernels;
+    batch_axis batch;
 
     lock guard;                  /* all below.  Never held while planning, running, or allocating an execution */
     cached *plans;
@@ -214,6 +215,7 @@ static err_code graph_optimise(model *m, graph *g, const facts *around, facts *r
     if (g->parent) constants_adopt(g);
     err_code rc = passes_run(g, pass_lowering, &(facts){0}, &o, e);
     if (!rc) rc = facts_find(ret, g, around, m->kernels, work, e);
+    if (!rc && !g->parent) rc = batch_axis_find(&m->batch, g, m->kernels, work, e);
     if (!rc && !m->opts.no_passes) rc = passes_run(g, pass_table, ret, &o, e);
     if (!rc) rc = facts_extend(ret, g, work, e);
     for (uint32_t i = 0; i < g->node_count && !rc; i++) {
@@ -341,6 +343,7 @@ void model_free(model *m)
 uint32_t model_input_count(const model *m) { return m->graph->input_count; }
 uint32_t model_output_count(const model *m) { return m->graph->output_count; }
 const graph *model_graph(const model *m) { return m->graph; }
+const batch_axis *model_batch(const model *m) { return &m->batch; }
 
 const model_io *model_input(const model *m, uint32_t i)
 {

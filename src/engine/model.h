@@ -8,6 +8,7 @@
 #ifndef ENGINE_MODEL_H
 #define ENGINE_MODEL_H
 #include "async/compute.h"
+#include "engine/batch_axis.h"
 #include "engine/graph.h"
 
 #include <stdatomic.h>
@@ -46,6 +47,7 @@ uint32_t model_output_count(const model *m);
 const model_io *model_input(const model *m, uint32_t i);
 const model_io *model_output(const model *m, uint32_t i);
 const graph *model_graph(const model *m);
+const batch_axis *model_batch(const model *m);   /* whether requests may share a run */
 /* Its files, which are mapped, and what was made of them: weights and plans apart from executions. */
 size_t model_bytes(const model *m);
 
