@@ -49,6 +49,8 @@ missing_build() {
     header nghttp2/nghttp2.h || want libnghttp2-dev
     header zlib.h || want zlib1g-dev
     header openssl/ssl.h || want libssl-dev
+    header jpeglib.h -include stdio.h || want libjpeg62-turbo-dev
+    header png.h || want libpng-dev
     header llhttp.h || other_release libllhttp-dev
     header yyjson.h || other_release libyyjson-dev libyyjson0
 }
@@ -88,7 +90,8 @@ missing_cross() {
     printf '#include <stdio.h>\nint main(void) { return 0; }\n' | compiles aarch64-linux-gnu-gcc -static ||
         want gcc-aarch64-linux-gnu libc6-dev-arm64-cross
     have qemu-aarch64-static || want qemu-user-static
-    [ -e build/deps-arm64/root/usr/include/nghttp2/nghttp2.h ] && [ -e build/deps-arm64/root/usr/include/openssl/ssl.h ] || cross=1
+    [ -e build/deps-arm64/root/usr/include/nghttp2/nghttp2.h ] && [ -e build/deps-arm64/root/usr/include/openssl/ssl.h ] &&
+        [ -e build/deps-arm64/root/usr/include/jpeglib.h ] && [ -e build/deps-arm64/root/usr/include/png.h ] || cross=1
 }
 
 install_packages() {
@@ -188,4 +191,5 @@ install_packages
 # OpenSSL of Debian 13 needs that release's libc: Debian 12 takes its own.
 openssl=(libssl-dev libssl3t64)
 [ "$suite" != debian-12 ] || openssl=(libssl-dev/bookworm libssl3/bookworm)
-[ -z "$cross" ] || fetch_packages build/deps-arm64 arm64 libllhttp-dev libyyjson-dev libyyjson0 libyaml-dev libnghttp2-dev zlib1g-dev "${openssl[@]}"
+[ -z "$cross" ] || fetch_packages build/deps-arm64 arm64 libllhttp-dev libyyjson-dev libyyjson0 libyaml-dev libnghttp2-dev zlib1g-dev \
+    libjpeg62-turbo-dev libpng-dev libjpeg62-turbo libpng16-16t64 "${openssl[@]}"

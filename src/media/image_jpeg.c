@@ -1,0 +1,224 @@
+#include "media/image_jpeg.h"
+
+#include "media/exif.h"
+#include "media/luma.h"
+#include "os/lib.h"
+
+#include <setjmp.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <jerror.h>
+#include <jpeglib.h>
+
+#define JPEG_CALLS(X)                                                                                          \
+    X(jpeg_CreateDecompress) X(jpeg_destroy_decompress) X(jpeg_finish_decompress) X(jpeg_read_header)          \
+    X(jpeg_read_scanlines) X(jpeg_resync_to_restart) X(jpeg_save_markers) X(jpeg_start_decompress) X(jpeg_std_error)
+
+static struct {
+#define X(f) __typeof__(&f) f;
+    JPEG_CALLS(X)
+#undef X
+} lj;
+
+#define X(f) {#f, (void **)(uintptr_t)&lj.f},
+static const lib_symbol symbols[] = {JPEG_CALLS(X)};
+#undef X
+
+/* The header that this was compiled with decides which of the two ABIs fits. */
+static lib jpeg_lib = {.title = "JPEG", .names = {JPEG_LIB_VERSION >= 80 ? "libjpeg.so.8" : "libjpeg.so.62"},
+                       .symbols = symbols, .count = COUNTOF(symbols)};
+
+enum { ROWS_AT_ONCE = 8, APP1 = JPEG_APP0 + 1, EXIF_HEAD = 6 };
+
+typedef struct {
+    struct jpeg_decompress_struct jpeg;
+    struct jpeg_error_mgr errors;
+    struct jpeg_source_mgr source;
+    struct jpeg_progress_mgr progress;
+    jmp_buf out;
+    const image_options *with;
+    arena *memory;
+    image im;
+    err *e;
+} reader;
+
+static reader *reader_of(j_common_ptr c)
+{
+    return c->client_data;
+}
+
+/* libjpeg cannot be told that something failed: it must be left. */
+static _Noreturn void leave(j_common_ptr c)
+{
+    longjmp(reader_of(c)->out, 1);
+}
+
+static _Noreturn void on_error(j_common_ptr c)
+{
+    char text[JMSG_LENGTH_MAX];
+    int code = c->err->msg_code;
+    err *e = reader_of(c)->e;
+    c->err->format_message(c, text);
+    if (code == JERR_OUT_OF_MEMORY)
+        (void)err_set(e, ERR_NOMEM, "image: JPEG: no memory");
+    else if (code == JERR_NO_BACKING_STORE)
+        (void)err_set(e, ERR_TOO_LARGE, "image: JPEG: expected a file that decodes in %d bytes of memory",
+                      IMAGE_BYTES_MAX);
+    else
+        (void)err_set(e, ERR_INVALID, "image: JPEG: %s", text);
+    leave(c);
+}
+
+/* Warnings: libjpeg goes on with its best guess, as Pillow lets it. */
+static void on_message(j_common_ptr c, int level) { (void)c, (void)level; }
+static void no_output(j_common_ptr c) { (void)c; }
+
+static void on_progress(j_common_ptr c)
+{
+    if (((j_decompress_ptr)c)->input_scan_number <= IMAGE_SCANS_MAX) return;
+    (void)err_set(reader_of(c)->e, ERR_TOO_LARGE, "image: JPEG: expected at most %d scans, got more", IMAGE_SCANS_MAX);
+    leave(c);
+}
+
+/* ---- the file in memory ------------------------------------------------------------------------------------------ */
+
+static void source_nothing(j_decompress_ptr jpeg) { (void)jpeg; }
+
+static boolean source_ended(j_decompress_ptr jpeg)
+{
+    (void)err_set(reader_of((j_common_ptr)jpeg)->e, ERR_INVALID, "image: JPEG: the file is cut off");
+    leave((j_common_ptr)jpeg);
+}
+
+static void source_skip(j_decompress_ptr jpeg, long count)
+{
+    if (count <= 0) return;
+    if ((size_t)count > jpeg->src->bytes_in_buffer) (void)source_ended(jpeg);
+    jpeg->src->next_input_byte += count;
+    jpeg->src->bytes_in_buffer -= (size_t)count;
+}
+
+/* ---- reading ----------------------------------------------------------------------------------------------------- */
+
+static void set_up(reader *r, str file)
+{
+    r->jpeg.err = lj.jpeg_std_error(&r->errors);
+    r->jpeg.client_data = r;
+    r->errors.error_exit = on_error;
+    r->errors.emit_message = on_message;
+    r->errors.output_message = no_output;
+    lj.jpeg_CreateDecompress(&r->jpeg, JPEG_LIB_VERSION, sizeof r->jpeg);
+    r->jpeg.client_data = r;                 /* older ones clear it */
+    r->jpeg.mem->max_memory_to_use = IMAGE_BYTES_MAX;
+    r->source = (struct jpeg_source_mgr){
+        .next_input_byte = (const JOCTET *)file.p, .bytes_in_buffer = file.len, .init_source = source_nothing,
+        .fill_input_buffer = source_ended, .skip_input_data = source_skip,
+        .resync_to_restart = lj.jpeg_resync_to_restart, .term_source = source_nothing};
+    r->jpeg.src = &r->source;
+    r->progress.progress_monitor = on_progress;
+    r->jpeg.progress = &r->progress;
+    lj.jpeg_save_markers(&r->jpeg, APP1, 0xffff);
+}
+
+static uint32_t orientation(const reader *r)
+{
+    for (jpeg_saved_marker_ptr m = r->jpeg.marker_list; m; m = m->next)
+        if (m->marker == APP1 && m->data_length > EXIF_HEAD && memcmp(m->data, "Exif\0\0", EXIF_HEAD) == 0)
+            return exif_orientation((str){(const char *)m->data + EXIF_HEAD, m->data_length - EXIF_HEAD});
+    return 1;
+}
+
+static uint32_t reduced(uint32_t side, uint32_t by)
+{
+    return (side + by - 1) / by;             /* libjpeg rounds up, too */
+}
+
+/* The largest reduction that leaves both sides as long as was asked; of a turned picture those that it will have. */
+static uint32_t reduction(const reader *r)
+{
+    uint32_t width = r->with->width_enough, height = r->with->height_enough, by = 8;
+    if (!width || !height) return 1;
+    if (r->im.orientation >= 5) width = r->with->height_enough, height = r->with->width_enough;
+    while (by > 1 && (reduced(r->jpeg.image_width, by) < width || reduced(r->jpeg.image_height, by) < height)) by /= 2;
+    return by;
+}
+
+static err_code read_header(reader *r)
+{
+    struct jpeg_decompress_struct *d = &r->jpeg;
+    (void)lj.jpeg_read_header(d, TRUE);
+    err_code rc = image_check(d->image_width, d->image_height, r->with->pixels_max, r->e);
+    if (rc) return rc;
+    if (d->num_components != 1 && d->num_components != 3 && d->num_components != 4)
+        return err_set(r->e, ERR_UNSUPPORTED, "image: JPEG: expected 1, 3 or 4 components, got %d", d->num_components);
+    r->im.orientation = orientation(r);
+    d->scale_num = 1;
+    d->scale_denom = reduction(r);
+    if (d->num_components == 4) d->out_color_space = JCS_CMYK;
+    else if (r->with->channels == 4) d->out_color_space = JCS_EXT_RGBA;
+    else if (d->num_components == 1 && r->with->channels == 1) d->out_color_space = JCS_GRAYSCALE;
+    else d->out_color_space = JCS_RGB;
+    return ERR_OK;
+}
+
+static void read_rows(reader *r)
+{
+    struct jpeg_decompress_struct *d = &r->jpeg;
+    size_t row_bytes = (size_t)r->im.width * r->im.channels;
+    while (d->output_scanline < d->output_height) {
+        JSAMPROW rows[ROWS_AT_ONCE];
+        uint32_t left = d->output_height - d->output_scanline, count = left < ROWS_AT_ONCE ? left : ROWS_AT_ONCE;
+        for (uint32_t i = 0; i < count; i++) rows[i] = r->im.pixels + (d->output_scanline + i) * row_bytes;
+        (void)lj.jpeg_read_scanlines(d, rows, count);
+    }
+    (void)lj.jpeg_finish_decompress(d);      /* a file without its end is cut off */
+}
+
+/* From what libjpeg can give to what was asked for. */
+static void reduce(image *im, uint32_t channels)
+{
+    size_t n = (size_t)im->width * im->height;
+    if (im->channels == 4 && channels != 4) luma_rgb_from_cmyk(im->pixels, n);
+    if (im->channels != 1 && channels == 1) luma_from_rgb(im->pixels, n);
+    im->channels = channels;
+}
+
+static err_code read_all(reader *r, str file)
+{
+    set_up(r, file);
+    err_code rc = read_header(r);
+    if (rc) return rc;
+    if (r->jpeg.num_components == 4 && r->with->channels == 4)
+        return err_set(r->e, ERR_UNSUPPORTED, "image: JPEG: expected grey or colour, got CMYK, which has no alpha");
+    (void)lj.jpeg_start_decompress(&r->jpeg);
+    r->im.width = r->jpeg.output_width;
+    r->im.height = r->jpeg.output_height;
+    r->im.channels = (uint32_t)r->jpeg.output_components;
+    rc = image_alloc(&r->im, r->memory, r->e);
+    if (rc) return rc;
+    read_rows(r);
+    reduce(&r->im, r->with->channels);
+    return ERR_OK;
+}
+
+/* In a frame of its own: nothing lives in it that longjmp() could leave stale. */
+static err_code guarded(reader *r, str file)
+{
+    return setjmp(r->out) ? r->e->code : read_all(r, file);
+}
+
+err_code image_jpeg_decode(str file, const image_options *o, arena *a, image *ret, err *e)
+{
+    reader r;
+    err_code rc = lib_need(&jpeg_lib, e);
+    if (rc) return err_wrap(e, "image");
+    memset(&r, 0, sizeof r);
+    r.with = o;
+    r.memory = a;
+    r.e = e;
+    rc = guarded(&r, file);
+    lj.jpeg_destroy_decompress(&r.jpeg);
+    if (!rc) *ret = r.im;
+    return rc;
+}
