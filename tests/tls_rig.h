@@ -31,15 +31,16 @@ static inline void identity_extend(X509 *cert, X509 *issuer, int nid, const char
     X509_EXTENSION_free(x);
 }
 
-/* by == NULL: it signs itself and others.  days < 0: it has expired. */
-static inline identity identity_new(const char *name, const identity *by, int days)
+/* by == NULL: it signs itself and others.  days < 0: it has expired; since > 0: it begins in so many days.  names: of
+ * hosts, as OpenSSL writes them: "DNS:a.example,IP:::1"; NULL = none. */
+static inline identity identity_new_for(const char *name, const identity *by, int since, int days, const char *names)
 {
     static long serial;
     identity one = {EVP_EC_gen("P-256"), X509_new()};
     INVARIANT(one.key && one.cert);
     X509_set_version(one.cert, 2);
     ASN1_INTEGER_set(X509_get_serialNumber(one.cert), ++serial);
-    X509_gmtime_adj(X509_getm_notBefore(one.cert), -864000);
+    X509_gmtime_adj(X509_getm_notBefore(one.cert), since ? since * 86400L + 3600 : -864000);
     X509_gmtime_adj(X509_getm_notAfter(one.cert), days * 86400L);
     X509_set_pubkey(one.cert, one.key);
     X509_NAME *subject = X509_get_subject_name(one.cert);
@@ -47,8 +48,14 @@ static inline identity identity_new(const char *name, const identity *by, int da
     X509 *issuer = by ? by->cert : one.cert;
     X509_set_issuer_name(one.cert, X509_get_subject_name(issuer));
     identity_extend(one.cert, issuer, NID_basic_constraints, by ? "critical,CA:FALSE" : "critical,CA:TRUE");
+    if (names) identity_extend(one.cert, issuer, NID_subject_alt_name, names);
     INVARIANT(X509_sign(one.cert, by ? by->key : one.key, EVP_sha256()) > 0);
     return one;
+}
+
+static inline identity identity_new(const char *name, const identity *by, int days)
+{
+    return identity_new_for(name, by, 0, days, NULL);
 }
 
 static inline void identity_free(identity *one)

@@ -4,6 +4,7 @@
 #include "cli/infer_value.h"
 #include "cli/tensor_file.h"
 #include "cli/tensor_text.h"
+#include "cli/trust_flags.h"
 #include "cli/v2_grpc.h"
 #include "cli/v2_rest.h"
 #include "os/console.h"
@@ -20,12 +21,13 @@ typedef struct {
     const char *operands[2];        /* address, model */
     flag_texts inputs, headers;
     const char *version, *key, *out, *protocol;
+    tls_trust trust;
     uint64_t timeout_s, pixel_max;
     bool json, help;
 } options;
 
 static const char *const after_flags =
-    "\nADDRESS  http://HOST:PORT, HOST:PORT or unix:/path\n"
+    "\nADDRESS  " TRUST_ADDRESS "; grpc[s]://HOST:PORT implies --protocol grpc\n"
     "VALUE    FILE.npy           an array, of the input's type\n"
     "         FILE.json, [1,2]   JSON, nested or flat; 3 and \"text\" are arrays of one\n"
     "         FILE.pgm|ppm|png   pixels, channels where the model has them; a BYTES input gets the file itself\n"
@@ -167,8 +169,9 @@ static int infer(const options *o, const fields *f, arena *a)
     CLEANUP(v2_rest) v2_rest *rest = NULL;
     CLEANUP(v2_grpc) v2_grpc *grpc = NULL;
     v2_rest_opts ro = {.address = o->operands[0], .wait_us = o->timeout_s * 1000000, .headers = f->headers,
-                       .header_count = f->count};
+                       .header_count = f->count, .trust = &o->trust};
     bool by_grpc = strcmp(o->protocol, "grpc") == 0;
+    trust_flags_warn(PATH, &o->trust);
     err_code rc = by_grpc ? v2_grpc_new(&ro, &grpc, &e) : v2_rest_new(&ro, &rest, &e);
     if (rc) return cmd_usage(PATH, ARGS, &e);
     return ask(o, &(v2_either){.rest = rest, .grpc = grpc}, a);
@@ -179,7 +182,7 @@ static err_code options_read(options *o, int argc, char **argv, char *help, size
     const flag flags[] = {
         {.name = "input", .kind = FLAG_TEXTS, .to = &o->inputs, .value = "NAME=VALUE", .help = "once for each input"},
         {.name = "protocol", .kind = FLAG_TEXT, .to = &o->protocol, .value = "rest|grpc",
-         .help = "what to speak (rest)"},
+         .help = "what to speak (rest, or as ADDRESS says)"},
         {.name = "model-version", .kind = FLAG_TEXT, .to = &o->version, .value = "V",
          .help = "of the model (the server's choice)"},
         {.name = "json", .kind = FLAG_SWITCH, .to = &o->json, .help = "print the outputs as JSON, whole"},
@@ -188,6 +191,7 @@ static err_code options_read(options *o, int argc, char **argv, char *help, size
          .help = "sent with each request"},
         {.name = "api-key", .kind = FLAG_TEXT, .to = &o->key, .value = "KEY",
          .help = "sent as bearer token (PROA_API_KEY)"},
+        TRUST_FLAGS(&o->trust)
         {.name = "timeout", .kind = FLAG_NUMBER, .to = &o->timeout_s, .value = "S", .min = 1, .max = TIMEOUT_S_MAX,
          .help = "seconds for each request (30)"},
         {.name = "pixel-max", .kind = FLAG_NUMBER, .to = &o->pixel_max, .value = "N", .min = 1, .max = 65535,
@@ -200,6 +204,7 @@ static err_code options_read(options *o, int argc, char **argv, char *help, size
     if (rc || o->help) return rc;
     if (operands.count < 2)
         return err_set(e, ERR_INVALID, "expected an address and a model, got %zu of them", operands.count);
+    if (!o->protocol) o->protocol = str_starts(str_of(o->operands[0]), STR("grpc")) ? "grpc" : "rest";
     if (strcmp(o->protocol, "rest") != 0 && strcmp(o->protocol, "grpc") != 0)
         return err_set(e, ERR_INVALID, "--protocol: expected rest or grpc, got '%s'", o->protocol);
     if (o->out && !str_ends(str_of(o->out), STR(".npz")))
@@ -209,9 +214,9 @@ static err_code options_read(options *o, int argc, char **argv, char *help, size
 
 int cmd_infer(int argc, char **argv)
 {
-    options o = {.timeout_s = TIMEOUT_S, .pixel_max = PIXEL_MAX, .protocol = "rest"};
+    options o = {.timeout_s = TIMEOUT_S, .pixel_max = PIXEL_MAX};
     fields f;
-    char help[2048];
+    char help[4096];
     err e;
     err_code rc = options_read(&o, argc, argv, help, sizeof help, &e);
     if (rc == ERR_OK && !o.help) rc = fields_read(&o, &f, &e);

@@ -3,6 +3,7 @@
 #include "cli/cmd.h"
 #include "cli/flags.h"
 #include "cli/top_view.h"
+#include "cli/trust_flags.h"
 #include "net/client.h"
 #include "os/clock.h"
 #include "os/console.h"
@@ -20,6 +21,7 @@ enum { INTERVAL_S = 1, INTERVAL_S_MAX = 3600, CALL_WAIT_US_MAX = 5000000, METRIC
 
 typedef struct {
     const char *address, *key;
+    tls_trust trust;
     uint64_t interval_s;
     bool once, json, help;
 } options;
@@ -28,7 +30,7 @@ typedef struct {
     const options *o;
     client *http;
     term terminal;
-    bool screen, quit;
+    bool screen, quit, called_wrongly;
     int signals, poll;
     top_scrape *before, *now;       /* read: now; may be swapped */
     bool has_before, has_now;
@@ -164,9 +166,12 @@ static err_code open_all(top *t, err *e)
     err_code rc = proc_signals_open(signals, COUNTOF(signals), &t->signals, e);
     if (rc == ERR_OK) rc = poll_open(&t->poll, e);
     if (rc == ERR_OK) rc = poll_add(t->poll, t->signals, POLL_READ, t, e);
-    client_opts co = {.address = t->o->address, .stop_fd = t->signals, .body_bytes_max = METRICS_BYTES_MAX,
+    client_opts co = {.address = t->o->address, .trust = &t->o->trust, .stop_fd = t->signals,
+                      .body_bytes_max = METRICS_BYTES_MAX,
                       .wait_us = wait_us < CALL_WAIT_US_MAX ? wait_us : CALL_WAIT_US_MAX};
-    if (rc == ERR_OK) rc = client_new(&co, &t->http, e);
+    if (rc) return rc;
+    rc = client_new(&co, &t->http, e);
+    t->called_wrongly = rc && rc != ERR_NOMEM;   /* an address, or a file of the flags */
     if (rc) return rc;
     t->screen = !t->o->once && !t->o->json && term_is_output() && term_is_input() && kind && strcmp(kind, "dumb") != 0;
     if (!t->screen) return ERR_OK;
@@ -190,10 +195,11 @@ static int watch(const options *o)
     err e;
     top t = {.o = o, .signals = -1, .poll = -1};
     buf_init(&t.out, 4 << 20);
+    trust_flags_warn(PATH, &o->trust);
     err_code rc = open_all(&t, &e);
     int status = CMD_OK;
     if (rc == ERR_OK) rc = run(&t, &e);
-    else if (rc == ERR_INVALID || rc == ERR_UNSUPPORTED) status = CMD_USAGE;
+    else if (t.called_wrongly) status = CMD_USAGE;
     if (rc == ERR_OK && o->once && t.down_wall_us) {
         status = CMD_UNREACHABLE;
         memcpy(e.text, t.why, sizeof e.text);
@@ -214,6 +220,7 @@ int cmd_top(int argc, char **argv)
         {.name = "json", .kind = FLAG_SWITCH, .to = &o.json, .help = "an object per look, on a line"},
         {.name = "api-key", .kind = FLAG_TEXT, .to = &o.key, .value = "KEY",
          .help = "sent as bearer token (PROA_API_KEY)"},
+        TRUST_FLAGS(&o.trust)
         {.name = "help", .kind = FLAG_SWITCH, .to = &o.help, .help = "this text"},
     };
     flag_operands operands = {.at = &o.address, .max = 1};
@@ -224,7 +231,7 @@ int cmd_top(int argc, char **argv)
     if (rc) return cmd_usage(PATH, ARGS, &e);
     if (!o.help) return watch(&o);
     flags_help(flags, COUNTOF(flags), help, sizeof help);
-    cmd_say("usage: %s %s\n\n%s\nADDRESS  http://HOST:PORT, HOST:PORT or unix:/path\n\n"
+    cmd_say("usage: %s %s\n\n%s\nADDRESS  " TRUST_ADDRESS "\n\n"
             "On a terminal it draws until q or Ctrl-C; elsewhere it prints lines.\n"
             "Exit status: 0 ended, 2 called wrongly, 3 no answer (--once).\n", PATH, ARGS, help);
     return CMD_OK;

@@ -44,7 +44,8 @@ err_code v2_grpc_new(const v2_rest_opts *opts, v2_grpc **ret, err *e)
     buf_init(&r->names, 1 << 20);
     buf_init(&r->body, V2_REST_BYTES_MAX);
     err_code rc = metadata_make(r, e);
-    grpc_client_opts to = {.address = opts->address, .wait_us = opts->wait_us, .message_bytes_max = V2_REST_BYTES_MAX};
+    grpc_client_opts to = {.address = opts->address, .trust = opts->trust, .wait_us = opts->wait_us,
+                           .message_bytes_max = V2_REST_BYTES_MAX};
     if (rc == ERR_OK) rc = grpc_client_new(&to, &r->client, e);
     if (rc) return rc;
     *ret = TAKE(r);

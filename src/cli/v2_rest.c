@@ -30,7 +30,8 @@ err_code v2_rest_new(const v2_rest_opts *opts, v2_rest **ret, err *e)
     buf_init(&r->path, PATH_BYTES_MAX);
     buf_init(&r->body, V2_REST_BYTES_MAX);
     buf_init(&r->scratch, SCRATCH_BYTES_MAX);
-    client_opts to = {.address = opts->address, .wait_us = opts->wait_us, .body_bytes_max = V2_REST_BYTES_MAX};
+    client_opts to = {.address = opts->address, .trust = opts->trust, .wait_us = opts->wait_us,
+                      .body_bytes_max = V2_REST_BYTES_MAX};
     err_code rc = client_new(&to, &r->http, e);
     if (rc) return rc;
     *ret = TAKE(r);

@@ -10,6 +10,7 @@
 
 typedef struct {
     const char *address;
+    const tls_trust *trust;         /* see net/client.h */
     uint64_t wait_us;               /* for each call */
     const http_header *headers;     /* sent with each; borrowed */
     size_t header_count;            /* <= V2_REST_HEADERS_MAX */

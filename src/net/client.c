@@ -40,7 +40,9 @@ err_code client_new(const client_opts *opts, client **ret, err *e)
         .header_count_max = opts->header_count_max ? opts->header_count_max : CLIENT_HEADER_COUNT_MAX,
         .body_bytes_max = opts->body_bytes_max ? opts->body_bytes_max : CLIENT_BODY_BYTES_MAX};
     err_code rc = dial_to_parse(&c->to, opts->address, e);
-    if (rc == ERR_OK) rc = dial_init(&c->line, &c->to, opts->stop_fd, e);
+    if (rc == ERR_OK && c->to.is_grpc)
+        rc = err_set(e, ERR_INVALID, "address: expected http or https, got '%.200s'", opts->address);
+    if (rc == ERR_OK) rc = dial_init(&c->line, &(dial_opts){&c->to, opts->trust, false, opts->stop_fd}, e);
     if (rc) return rc;
     *ret = TAKE(c);
     return ERR_OK;
@@ -147,8 +149,7 @@ static err_code receive_some(client *c, exchange *x, err *e)
         x->over = true;
         return ERR_OK;
     }
-    return err_set(e, ERR_UNAVAILABLE, "%s: connection %s %s", c->to.text, io == SOCK_EOF ? "closed" : "reset",
-                   http1_answer_begun(&c->answer) ? "within the answer" : "before the answer");
+    return dial_gone(&c->line, io, http1_answer_begun(&c->answer), e);
 }
 
 static err_code run(client *c, const client_request *q, err *e)

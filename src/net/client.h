@@ -6,16 +6,19 @@
  * anew.  An answer of any status is a success: an error says that there is none.
  *
  * ERR_UNAVAILABLE = cannot connect, or cut off; ERR_TIMEOUT, ERR_CANCELLED = see net/dial.h; ERR_TOO_LARGE = an answer
- * over the limits; ERR_INTERNAL = what came is no HTTP.  No signals, no globals; one thread uses a client. */
+ * over the limits; ERR_INTERNAL = what came is no HTTP, or no TLS; ERR_UNAUTHENTICATED = behind https the server is not
+ * to be trusted, or does not trust us; ERR_UNSUPPORTED = no TLS in common.  No signals, no globals; one thread. */
 #ifndef NET_CLIENT_H
 #define NET_CLIENT_H
 #include "base/err.h"
+#include "net/tls_trust.h"
 #include "wire/http_header.h"
 
 typedef struct client client;
 
 typedef struct {
     const char *address;        /* see dial_to_parse(); copied */
+    const tls_trust *trust;     /* for https; NULL = the system's authorities; copied */
     int stop_fd;                /* when it can be read, a call ends with ERR_CANCELLED; 0 = none; see net/dial.h */
     uint64_t wait_us;           /* for a whole call; 0 = CLIENT_WAIT_US */
     size_t header_bytes_max, header_count_max, body_bytes_max;   /* of an answer; 0 = CLIENT_*_MAX */

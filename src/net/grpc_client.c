@@ -29,7 +29,7 @@ err_code grpc_client_new(const grpc_client_opts *opts, grpc_client **ret, err *e
     err_code rc = dial_to_parse(&c->to, opts->address, e);
     if (rc == ERR_OK && c->to.base[0])
         rc = err_set(e, ERR_INVALID, "address: expected no path for gRPC, got '%s'", c->to.base);
-    if (rc == ERR_OK) rc = dial_init(&c->line, &c->to, opts->stop_fd, e);
+    if (rc == ERR_OK) rc = dial_init(&c->line, &(dial_opts){&c->to, opts->trust, true, opts->stop_fd}, e);
     if (rc) return rc;
     *ret = TAKE(c);
     return ERR_OK;
@@ -73,9 +73,7 @@ static err_code receive_some(grpc_client *c, bool cut, err *e)
     size_t n = 0;
     sock_io io = dial_read(&c->line, c->in, READ_BYTES, &n);
     if (io == SOCK_AGAIN && !cut) return ERR_OK;
-    if (io != SOCK_DONE)
-        return err_set(e, ERR_UNAVAILABLE, "%s: connection %s %s", c->to.text, io == SOCK_EOF ? "closed" : "reset",
-                       grpc_caller_begun(c->caller) ? "within the answer" : "before the answer");
+    if (io != SOCK_DONE) return dial_gone(&c->line, io, grpc_caller_begun(c->caller), e);
     err_code rc = grpc_caller_feed(c->caller, c->in, n, e);
     return rc ? err_wrap(e, "%s", c->to.text) : ERR_OK;
 }
@@ -84,6 +82,7 @@ static err_code run(grpc_client *c, const grpc_ask *ask, err *e)
 {
     grpc_ask full = *ask;
     full.authority = str_of(c->to.authority);
+    full.secure = c->to.is_secure;
     full.wait_us = c->wait_us;
     err_code rc = grpc_caller_begin(c->caller, &full, e);
     if (rc) return err_wrap(e, "%s", c->to.text);

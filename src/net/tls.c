@@ -14,6 +14,7 @@ struct tls {
     uint32_t idle_messages;
     bool ready, ended, failed, flooded;
     uint8_t why;
+    unsigned long error;
 };
 
 /* ---- OpenSSL's side of the bytes ---- */
@@ -98,7 +99,8 @@ static tls_failure failure(unsigned long code)
 static tls_event fail(tls *t)
 {
     t->failed = true;
-    t->why = (uint8_t)failure(ossl.ERR_peek_error());
+    t->error = ossl.ERR_peek_error();
+    t->why = (uint8_t)failure(t->error);
     ossl.ERR_clear_error();
     return TLS_FAILED;
 }
@@ -193,7 +195,7 @@ void tls_end(tls *t, outbox *out)
 
 /* ---- life ---- */
 
-tls *tls_new(tls_context *x)
+static tls *session_new(tls_context *x)
 {
     tls *t = mem_new0(tls, 1);
     if (!t) return NULL;
@@ -210,8 +212,25 @@ tls *tls_new(tls_context *x)
     ossl.BIO_set_init(bio, 1);
     ossl.SSL_set_bio(t->ssl, bio, bio);   /* takes it */
     (void)ossl.SSL_ctrl(t->ssl, SSL_CTRL_SET_MSG_CALLBACK_ARG, 0, t);
-    ossl.SSL_set_accept_state(t->ssl);
     return t;
+}
+
+tls *tls_new(tls_context *x)
+{
+    tls *t = session_new(x);
+    if (t) ossl.SSL_set_accept_state(t->ssl);
+    return t;
+}
+
+tls *tls_new_client(tls_context *x, tls_verdict *v)
+{
+    tls *t = session_new(x);
+    if (!t) return NULL;
+    ossl.SSL_set_connect_state(t->ssl);
+    if (tls_verdict_ask(v, t->ssl)) return t;
+    ossl.ERR_clear_error();
+    tls_free(t);
+    return NULL;
 }
 
 void tls_free(tls *t)
@@ -234,10 +253,14 @@ bool tls_ready(const tls *t) { return t->ready; }
 bool tls_is_13(const tls *t) { return ossl.SSL_version(t->ssl) == TLS1_3_VERSION; }
 tls_failure tls_why(const tls *t) { return (tls_failure)t->why; }
 
-bool tls_chose_http2(const tls *t)
+unsigned long tls_error(const tls *t) { return t->error; }
+
+str tls_protocol(const tls *t)
 {
     const unsigned char *name = NULL;
     unsigned len = 0;
     ossl.SSL_get0_alpn_selected(t->ssl, &name, &len);
-    return len == 2 && memcmp(name, "h2", 2) == 0;
+    return (str){(const char *)name, len};
 }
+
+bool tls_chose_http2(const tls *t) { return str_is(tls_protocol(t), "h2"); }

@@ -6,12 +6,16 @@
 #include "os/file.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
+
+enum { AUTHORITIES_TEXT_MAX = 128 };
 
 struct tls_context {
     SSL_CTX *ssl;
     BIO_METHOD *bio;
     int days_left;
+    char authorities[AUTHORITIES_TEXT_MAX];
     _Atomic unsigned refs;
 };
 
@@ -119,7 +123,8 @@ static err_code use_key(tls_context *x, const pem_file *f, const char *cert_path
     return ERR_OK;
 }
 
-static err_code use_client_ca(tls_context *x, const char *path, err *e)
+/* Trusts a file's authorities; a server tells its clients which they are. */
+static err_code use_authorities(tls_context *x, const char *path, bool tell, err *e)
 {
     CLEANUP_PEM pem_file f = {.path = NULL};
     size_t count = 0;
@@ -127,16 +132,21 @@ static err_code use_client_ca(tls_context *x, const char *path, err *e)
     if (rc) return rc;
     for (X509 *ca; (ca = pem_cert(&f)) != NULL; count++) {
         bool kept = ossl.X509_STORE_add_cert(ossl.SSL_CTX_get_cert_store(x->ssl), ca) == 1 &&
-                    ossl.SSL_CTX_add_client_CA(x->ssl, ca) == 1;
+                    (!tell || ossl.SSL_CTX_add_client_CA(x->ssl, ca) == 1);
         ossl.X509_free(ca);
         if (!kept) return err_set(e, ERR_NOMEM, "%s: no memory for its certificates", path);
     }
     if (ossl.ERR_peek_last_error())
         return err_set(e, ERR_INVALID, "%s: authorities: expected X.509 as PEM, got '%s'", path, reason());
     if (count == 0) return err_set(e, ERR_INVALID, "%s: authorities: expected X.509 as PEM, got none", path);
-    ossl.SSL_CTX_set_verify(x->ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
-    ossl.SSL_CTX_set_verify_depth(x->ssl, TLS_CLIENT_CHAIN_MAX);
     return ERR_OK;
+}
+
+static err_code use_client_ca(tls_context *x, const char *path, err *e)
+{
+    err_code rc = use_authorities(x, path, true, e);
+    if (rc == ERR_OK) ossl.SSL_CTX_set_verify(x->ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    return rc;
 }
 
 static bool offers(const uint8_t *offered, size_t len, str name)
@@ -161,46 +171,100 @@ static int choose_protocol(SSL *ssl, const unsigned char **ret, unsigned char *r
     return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
+/* Those of both sides. */
 static bool set_rules(SSL_CTX *ssl, bool only_13)
 {
-    (void)ossl.SSL_CTX_set_options(ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
-                                            SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+    (void)ossl.SSL_CTX_set_options(ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
     (void)ossl.SSL_CTX_ctrl(ssl, SSL_CTRL_MODE, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER, NULL);
     (void)ossl.SSL_CTX_ctrl(ssl, SSL_CTRL_SET_SESS_CACHE_MODE, SSL_SESS_CACHE_OFF, NULL);
-    (void)ossl.SSL_CTX_ctrl(ssl, SSL_CTRL_SET_MAX_CERT_LIST, TLS_CLIENT_CHAIN_BYTES_MAX, NULL);
-    ossl.SSL_CTX_set_alpn_select_cb(ssl, choose_protocol, NULL);
+    (void)ossl.SSL_CTX_ctrl(ssl, SSL_CTRL_SET_MAX_CERT_LIST, TLS_CHAIN_BYTES_MAX, NULL);
     ossl.SSL_CTX_set_msg_callback(ssl, tls_on_message);
+    ossl.SSL_CTX_set_verify_depth(ssl, TLS_CHAIN_MAX);
     int least = only_13 ? TLS1_3_VERSION : TLS1_2_VERSION;
     return ossl.SSL_CTX_ctrl(ssl, SSL_CTRL_SET_MIN_PROTO_VERSION, least, NULL) == 1 &&
            ossl.SSL_CTX_ctrl(ssl, SSL_CTRL_SET_MAX_PROTO_VERSION, TLS1_3_VERSION, NULL) == 1 &&
-           ossl.SSL_CTX_set_cipher_list(ssl, "ECDHE+AESGCM:ECDHE+CHACHA20:!PSK") == 1 &&
-           ossl.SSL_CTX_set_num_tickets(ssl, 1) == 1 &&
+           ossl.SSL_CTX_set_cipher_list(ssl, "ECDHE+AESGCM:ECDHE+CHACHA20:!PSK") == 1;
+}
+
+static bool set_server_rules(SSL_CTX *ssl)
+{
+    (void)ossl.SSL_CTX_set_options(ssl, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+    ossl.SSL_CTX_set_alpn_select_cb(ssl, choose_protocol, NULL);
+    return ossl.SSL_CTX_set_num_tickets(ssl, 1) == 1 &&
            ossl.SSL_CTX_set_session_id_context(ssl, (const unsigned char *)"proa", 4) == 1;
+}
+
+static err_code context_new(tls_context **ret, bool client, bool only_13, err *e)
+{
+    CLEANUP(tls_context) tls_context *x = mem_new0(tls_context, 1);
+    if (!x) return err_set(e, ERR_NOMEM, "TLS: no memory for its context");
+    x->refs = 1;
+    x->ssl = ossl.SSL_CTX_new(client ? ossl.TLS_client_method() : ossl.TLS_server_method());
+    x->bio = tls_bio_method();
+    if (!x->ssl || !x->bio || !set_rules(x->ssl, only_13) || (!client && !set_server_rules(x->ssl)))
+        return err_set(e, ERR_NOMEM, "TLS: expected OpenSSL to make a context, got '%s'", reason());
+    *ret = TAKE(x);
+    return ERR_OK;
+}
+
+static err_code use_identity(tls_context *x, const char *cert_path, const char *key_path, err *e)
+{
+    CLEANUP_PEM pem_file cert = {.path = NULL}, key = {.path = NULL};
+    err_code rc = pem_open(&cert, cert_path, e);
+    if (rc == ERR_OK) rc = use_chain(x, &cert, e);
+    if (rc == ERR_OK) rc = key_guarded(key_path, e);
+    if (rc == ERR_OK) rc = pem_open(&key, key_path, e);
+    return rc ? rc : use_key(x, &key, cert_path, e);
 }
 
 err_code tls_context_new(tls_context **ret, const tls_context_opts *opts, err *e)
 {
+    CLEANUP(tls_context) tls_context *x = NULL;
     err_code rc = openssl_need(e);
+    if (rc == ERR_OK) rc = context_new(&x, false, opts->only_13, e);
     if (rc) return rc;
-    CLEANUP_PEM pem_file cert = {.path = NULL}, key = {.path = NULL};
-    CLEANUP(tls_context) tls_context *x = mem_new0(tls_context, 1);
-    if (!x) return err_set(e, ERR_NOMEM, "TLS: no memory for its context");
-    x->refs = 1;
-    x->ssl = ossl.SSL_CTX_new(ossl.TLS_server_method());
-    x->bio = tls_bio_method();
-    if (!x->ssl || !x->bio || !set_rules(x->ssl, opts->only_13))
-        return err_set(e, ERR_NOMEM, "TLS: expected OpenSSL to make a context, got '%s'", reason());
-    rc = pem_open(&cert, opts->cert_path, e);
-    if (rc == ERR_OK) rc = use_chain(x, &cert, e);
-    if (rc == ERR_OK) rc = key_guarded(opts->key_path, e);
-    if (rc == ERR_OK) rc = pem_open(&key, opts->key_path, e);
-    if (rc == ERR_OK) rc = use_key(x, &key, opts->cert_path, e);
+    rc = use_identity(x, opts->cert_path, opts->key_path, e);
     if (rc == ERR_OK && opts->client_ca_path && opts->client_ca_path[0]) rc = use_client_ca(x, opts->client_ca_path, e);
     ossl.ERR_clear_error();
     if (rc) return rc;
     *ret = TAKE(x);
     return ERR_OK;
 }
+
+/* ---- a client's ---- */
+
+static err_code use_trust(tls_context *x, const tls_trust *trust, err *e)
+{
+    bool own = trust->cacert && trust->cacert[0];
+    snprintf(x->authorities, sizeof x->authorities, "%s", own ? trust->cacert : "the system's trust store");
+    if (trust->insecure) return ERR_OK;
+    ossl.SSL_CTX_set_verify(x->ssl, SSL_VERIFY_PEER, tls_verdict_hear);
+    /* Whoever names a certificate trusts it, be it an authority's that another one signed, or the server's own. */
+    if (own && ossl.X509_VERIFY_PARAM_set_flags(ossl.SSL_CTX_get0_param(x->ssl), X509_V_FLAG_PARTIAL_CHAIN) == 1)
+        return use_authorities(x, trust->cacert, false, e);
+    if (ossl.SSL_CTX_set_default_verify_paths(x->ssl) == 1) return ERR_OK;
+    return err_set(e, ERR_NOMEM, "TLS: expected the system's trust store, got '%s'", reason());
+}
+
+err_code tls_context_new_client(tls_context **ret, const tls_trust *trust, bool http2, err *e)
+{
+    static const unsigned char offer_2[] = "\2h2", offer_1[] = "\10http/1.1";
+    CLEANUP(tls_context) tls_context *x = NULL;
+    err_code rc = openssl_need(e);
+    if (rc == ERR_OK) rc = context_new(&x, true, false, e);
+    if (rc) return rc;
+    const unsigned char *offer = http2 ? offer_2 : offer_1;
+    if (ossl.SSL_CTX_set_alpn_protos(x->ssl, offer, 1u + offer[0]) != 0)   /* 0 is success here */
+        return err_set(e, ERR_NOMEM, "TLS: no memory for its context");
+    rc = use_trust(x, trust, e);
+    if (rc == ERR_OK && trust->cert && trust->cert[0]) rc = use_identity(x, trust->cert, trust->key, e);
+    ossl.ERR_clear_error();
+    if (rc) return rc;
+    *ret = TAKE(x);
+    return ERR_OK;
+}
+
+/* ---- life ---- */
 
 tls_context *tls_context_ref(tls_context *x)
 {
@@ -217,5 +281,6 @@ void tls_context_free(tls_context *x)
 }
 
 int tls_context_days_left(const tls_context *x) { return x->days_left; }
+const char *tls_context_authorities(const tls_context *x) { return x->authorities; }
 SSL_CTX *tls_context_ssl(const tls_context *x) { return x->ssl; }
 const BIO_METHOD *tls_context_bio(const tls_context *x) { return x->bio; }

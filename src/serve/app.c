@@ -193,14 +193,24 @@ static void on_signal(loop_fd *f, uint32_t events)
 static err_code tracer_open(app *a, uint32_t lanes, err *e)
 {
     const conf *c = a->conf;
+    const tls_trust trust = {.cacert = c->otlp_cacert.p,
+                             .cert = c->otlp_cert.p,
+                             .key = c->otlp_key.p,
+                             .insecure = c->otlp_insecure,
+                             .prefix = "otlp-"};
     tracer_opts o = {.endpoint = c->otlp_endpoint.p,
+                     .trust = &trust,
                      .service = c->otlp_service_name,
                      .share = conf_trace_share(c),
                      .lanes = lanes};
     if (c->otlp_endpoint.len == 0) return ERR_OK;
     err_code rc = random_u64(&o.seed, e);
     if (rc == ERR_OK) rc = tracer_new(&a->endpoints.tracer, &o, e);
-    return rc ? err_wrap(e, "otlp-endpoint") : ERR_OK;
+    if (rc) return err_wrap(e, "otlp-endpoint");
+    if (trust.insecure)
+        log_write(LOG_WARN, NULL, "tracing: otlp-insecure: whoever answers for %s is trusted, and sees all spans",
+                  o.endpoint);
+    return ERR_OK;
 }
 
 static err_code lanes_new(app *a, err *e)

@@ -35,6 +35,13 @@ static const char *const metrics_name_names[] = {"proa", "triton", "both", NULL}
 
 #define AT(field) offsetof(conf, field)
 #define U32_MAX UINT32_MAX
+/* The rows of tls_trust.h's table. */
+#define OTLP_TEXT TEXT, AT
+#define OTLP_TEXT_INIT ""
+#define OTLP_SWITCH BOOL, AT
+#define OTLP_SWITCH_INIT "false"
+#define OTLP_ROW(of, name, kind, value, help) \
+    {"otlp-" #name, NULL, OTLP_##kind(otlp_##name), OTLP_##kind##_INIT, 0, 0, NULL, "for otlp-endpoint: " help},
 /* clang-format off */
 static const row rows[] = {
     {"address", "http-address", TEXT, AT(address), "127.0.0.1", 0, 0, NULL,
@@ -130,7 +137,9 @@ static const row rows[] = {
     {"log-requests", NULL, BOOL, AT(log_requests), "false", 0, 0, NULL,
      "one line per request: id, status, bytes, time"},
     {"otlp-endpoint", NULL, TEXT, AT(otlp_endpoint), "", 0, 0, NULL,
-     "OpenTelemetry collector that takes spans over HTTP, http://HOST:4318; also OTEL_EXPORTER_OTLP_ENDPOINT"},
+     "OpenTelemetry collector that takes spans over HTTP, http[s]://HOST:4318; also OTEL_EXPORTER_OTLP_ENDPOINT, whose "
+     "neighbours _CERTIFICATE, _CLIENT_CERTIFICATE and _CLIENT_KEY are otlp-cacert, otlp-cert and otlp-key"},
+    TLS_TRUST_TABLE(OTLP_ROW, )
     {"otlp-service-name", NULL, TEXT, AT(otlp_service_name), "proa", 0, 0, NULL,
      "service.name of the spans; also OTEL_SERVICE_NAME"},
     {"trace-sample", NULL, TEXT, AT(trace_sample), "1", 0, 0, NULL,
@@ -380,6 +389,9 @@ err_code conf_env(conf *c, conf_getenv *get, err *e)
 {
     /* Names that others have given; ours come behind them and win. */
     static const char *const others[][2] = {{"OTEL_EXPORTER_OTLP_ENDPOINT", "otlp-endpoint"},
+                                            {"OTEL_EXPORTER_OTLP_CERTIFICATE", "otlp-cacert"},
+                                            {"OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "otlp-cert"},
+                                            {"OTEL_EXPORTER_OTLP_CLIENT_KEY", "otlp-key"},
                                             {"OTEL_SERVICE_NAME", "otlp-service-name"}};
     for (size_t i = 0; i < COUNTOF(others); i++) {
         const char *value = get(others[i][0]);

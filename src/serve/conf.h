@@ -8,6 +8,7 @@
 #define SERVE_CONF_H
 #include "base/buf.h"
 #include "base/err.h"
+#include "net/tls_trust.h"
 
 enum { CONF_MODELS_MAX = 4096, CONF_EXPECTED_MAX = 160, CONF_ROWS_MAX = 96, CONF_PORT_NONE = 65536 };
 
@@ -30,6 +31,8 @@ typedef struct {
         log_format, log_requests, model_control;
     uint64_t compress_bytes_min, metrics_names;
     str otlp_endpoint, otlp_service_name, trace_sample;
+    str otlp_cacert, otlp_cert, otlp_key;
+    uint64_t otlp_insecure;
     uint64_t compute_wait_ms;
     str cors_origins, api_keys;
     uint64_t metrics_open;

@@ -484,6 +484,7 @@ err_code tracer_new(tracer **ret, const tracer_opts *opts, err *e)
     err_code rc = lanes_new(t, opts, e);
     if (rc == ERR_OK) rc = bell_open(&t->bell, e);
     client_opts co = {.address = opts->endpoint,
+                      .trust = opts->trust,
                       .stop_fd = t->bell,
                       .wait_us = TRACER_CALL_US,
                       .body_bytes_max = TRACER_REPLY_BYTES_MAX};

@@ -10,6 +10,7 @@
 #ifndef SERVE_TRACER_H
 #define SERVE_TRACER_H
 #include "net/http.h"
+#include "net/tls_trust.h"
 #include "serve/infer.h"
 #include "wire/trace_context.h"
 
@@ -30,6 +31,7 @@ typedef struct traced traced;           /* a request that is traced */
 
 typedef struct {
     const char *endpoint;               /* "http://HOST:4318" */
+    const tls_trust *trust;             /* for https; see net/client.h */
     str service;
     double share;                       /* of requests whose caller does not decide; 0..1 */
     uint32_t lanes;                     /* event loops */

@@ -239,7 +239,7 @@ err_code grpc_caller_begin(grpc_caller *c, const grpc_ask *ask, err *e)
                        GRPC_CALLER_HEADERS_MAX, ask->message.len, ask->metadata_count);
     call_clear(c, ask->message);
     fields[n++] = field(":method", STR("POST"));
-    fields[n++] = field(":scheme", STR("http"));
+    fields[n++] = field(":scheme", ask->secure ? STR("https") : STR("http"));
     fields[n++] = field(":path", ask->path);
     fields[n++] = field(":authority", ask->authority);
     fields[n++] = field("content-type", STR("application/grpc"));

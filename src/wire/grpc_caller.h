@@ -21,6 +21,7 @@ typedef struct grpc_caller grpc_caller;
 
 typedef struct {
     str authority, path;                  /* "h:80", "/package.Service/Method" */
+    bool secure;                          /* behind TLS: says so to the server */
     const http_header *metadata;          /* names in lower case */
     size_t metadata_count;
     uint64_t wait_us;                     /* sent as grpc-timeout; 0 = none */

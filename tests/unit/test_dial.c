@@ -10,16 +10,20 @@
 
 static void addresses_read_as_what_they_say(void)
 {
-    static const struct { const char *address, *text, *authority, *base; } rows[] = {
-        {"http://localhost:8000", "localhost:8000", "localhost:8000", ""},
-        {"http://h", "h:80", "h:80", ""},
-        {"http://h/", "h:80", "h:80", ""},
-        {"http://h:8/a/b//", "h:8", "h:8", "/a/b"},
-        {"127.0.0.1:80", "127.0.0.1:80", "127.0.0.1:80", ""},
-        {"http://[::1]:8000/x", "[::1]:8000", "[::1]:8000", "/x"},
-        {"[::1]:8000", "[::1]:8000", "[::1]:8000", ""},
-        {"unix:/run/p.sock", "unix:/run/p.sock", "localhost", ""},
-        {"unix:///run/p.sock", "unix:/run/p.sock", "localhost", ""},
+    static const struct { const char *address, *text, *authority, *base; bool is_secure, is_grpc; } rows[] = {
+        {"https://h", "h:443", "h:443", "", true, false},
+        {"https://h:1/a", "h:1", "h:1", "/a", true, false},
+        {"grpcs://[::1]", "[::1]:443", "[::1]:443", "", true, true},
+        {"grpc://h:81", "h:81", "h:81", "", false, true},
+        {"http://localhost:8000", "localhost:8000", "localhost:8000", "", false, false},
+        {"http://h", "h:80", "h:80", "", false, false},
+        {"http://h/", "h:80", "h:80", "", false, false},
+        {"http://h:8/a/b//", "h:8", "h:8", "/a/b", false, false},
+        {"127.0.0.1:80", "127.0.0.1:80", "127.0.0.1:80", "", false, false},
+        {"http://[::1]:8000/x", "[::1]:8000", "[::1]:8000", "/x", false, false},
+        {"[::1]:8000", "[::1]:8000", "[::1]:8000", "", false, false},
+        {"unix:/run/p.sock", "unix:/run/p.sock", "localhost", "", false, false},
+        {"unix:///run/p.sock", "unix:/run/p.sock", "localhost", "", false, false},
     };
     for (size_t i = 0; i < COUNTOF(rows); i++) {
         err e;
@@ -28,6 +32,7 @@ static void addresses_read_as_what_they_say(void)
         CHECK_STR(to.text, rows[i].text);
         CHECK_STR(to.authority, rows[i].authority);
         CHECK_STR(to.base, rows[i].base);
+        CHECK(to.is_secure == rows[i].is_secure && to.is_grpc == rows[i].is_grpc);
     }
 }
 
@@ -35,13 +40,13 @@ static void other_addresses_are_refused(void)
 {
     static const char *const unknown[] = {"", "localhost", "http://", "http://:80", "ftp://h:1", "a@b:1", "[::1",
                                           "[::1]x:1", "http://h:8/a?b", "unix:", "unix:relative", "unix://host/x",
-                                          "/path", "h b:1"};
+                                          "/path", "h b:1", "https://", "grpc://:1", "http://h\x7f:1"};
     err e;
     dial_to to;
     for (size_t i = 0; i < COUNTOF(unknown); i++) {
         char want[160];
-        snprintf(want, sizeof want, "address: expected http://HOST:PORT, HOST:PORT or unix:/path, got '%s'",
-                 unknown[i]);
+        snprintf(want, sizeof want, "address: expected http[s]://HOST:PORT, grpc[s]://HOST:PORT, HOST:PORT or "
+                 "unix:/path, got '%s'", unknown[i]);
         CHECK(dial_to_parse(&to, unknown[i], &e) == ERR_INVALID);
         CHECK_STR(e.text, want);
     }
@@ -52,8 +57,6 @@ static void other_addresses_are_refused(void)
         CHECK(dial_to_parse(&to, ports[i], &e) == ERR_INVALID);
         CHECK_STR(e.text, want);
     }
-    CHECK(dial_to_parse(&to, "https://h", &e) == ERR_UNSUPPORTED);
-    CHECK_STR(e.text, "address: expected http, got 'https://h': this client has no TLS yet");
     char path[300] = "unix:/";
     memset(path + 6, 'x', 120);
     CHECK(dial_to_parse(&to, path, &e) == ERR_INVALID);
@@ -76,7 +79,7 @@ static err_code dial_once(const char *address, err *e)
     dial_to to;
     dial d;
     CHECK(dial_to_parse(&to, address, e) == ERR_OK);
-    err_code rc = dial_init(&d, &to, 0, e);
+    err_code rc = dial_init(&d, &(dial_opts){.to = &to}, e);
     if (rc) return rc;
     dial_begin(&d, 1000000);
     rc = dial_open(&d, e);
@@ -127,7 +130,7 @@ static void a_peer_that_always_has_more_does_not_outlive_the_deadline(void)
     dial_to to;
     dial d;
     snprintf(address, sizeof address, "127.0.0.1:%u", port);
-    CHECK(dial_to_parse(&to, address, &e) == ERR_OK && dial_init(&d, &to, 0, &e) == ERR_OK);
+    CHECK(dial_to_parse(&to, address, &e) == ERR_OK && dial_init(&d, &(dial_opts){.to = &to}, &e) == ERR_OK);
     sys_fake_clock_hold(UINT64_C(5000000000));
     dial_begin(&d, 1000000);
     CHECK(dial_open(&d, &e) == ERR_OK);
