@@ -11,9 +11,15 @@
 
 #define T_PRODUCT (T_FLOAT | T1(DT_I32) | T1(DT_I64) | T1(DT_U32) | T1(DT_U64))
 
+typedef struct {
+    bool turn_a, turn_b;
+    float alpha, beta;
+} gemm_attrs;
+
 /* A constant matrix operand, packed when the model was loaded; NULL = as it lies. */
 typedef struct {
     const float *a, *b;
+    gemm_attrs attrs; /* of a Gemm */
 } product_state;
 
 /* Packs a constant matrix of two dimensions, `turned` = transposed. */
@@ -40,13 +46,14 @@ static err_code pack_constant(op_prep *p, const tensor *t, bool turned, bool is_
     return ERR_OK;
 }
 
-static err_code prepare(op_prep *p, bool turn_a, bool turn_b, void **ret_state, err *e)
+static err_code prepare(op_prep *p, gemm_attrs attrs, void **ret_state, err *e)
 {
     product_state *s = arena_new(p->memory, product_state, 1);
     char text[200];
     if (!s) return err_set(e, ERR_NOMEM, "%s: no memory", node_text(p->graph, p->node, text));
-    err_code rc = pack_constant(p, p->in[0], turn_a, true, &s->a, e);
-    if (!rc) rc = pack_constant(p, p->in[1], turn_b, false, &s->b, e);
+    s->attrs = attrs;
+    err_code rc = pack_constant(p, p->in[0], attrs.turn_a, true, &s->a, e);
+    if (!rc) rc = pack_constant(p, p->in[1], attrs.turn_b, false, &s->b, e);
     if (!rc) *ret_state = s;
     return rc;
 }
@@ -61,27 +68,32 @@ static err_code types(const op_call *c, err *e)
 /* ---- Gemm --------------------------------------------------------------------------------------------------- */
 
 typedef struct {
-    bool turn_a, turn_b;
-    float alpha, beta;
+    gemm_attrs attrs;
     size_t m, n, k;
     const tensor *c; /* the bias, or NULL */
-} gemm_attrs;
+} gemm_args;
+
+static gemm_attrs attrs_of(const node *n)
+{
+    return (gemm_attrs){.turn_a = node_int(n, "transA", 0) != 0,
+                        .turn_b = node_int(n, "transB", 0) != 0,
+                        .alpha = node_float(n, "alpha", 1),
+                        .beta = node_float(n, "beta", 1)};
+}
 
 static err_code gemm_prepare(op_prep *p, void **ret_state, err *e)
 {
-    return prepare(p, node_int(p->node, "transA", 0) != 0, node_int(p->node, "transB", 0) != 0, ret_state, e);
+    return prepare(p, attrs_of(p->node), ret_state, e);
 }
 
-static gemm_attrs gemm_read(const op_call *c)
+static gemm_args gemm_read(const op_call *c)
 {
-    gemm_attrs g = {.turn_a = node_int(c->node, "transA", 0) != 0,
-                    .turn_b = node_int(c->node, "transB", 0) != 0,
-                    .alpha = node_float(c->node, "alpha", 1),
-                    .beta = node_float(c->node, "beta", 1)};
+    const product_state *s = c->state; /* attributes are looked for by name where nothing is prepared yet */
+    gemm_args g = {.attrs = s ? s->attrs : attrs_of(c->node)};
     const int64_t *a = c->in[0]->shape.dim, *b = c->in[1]->shape.dim;
-    g.m = (size_t)a[g.turn_a];
-    g.k = (size_t)a[!g.turn_a];
-    g.n = (size_t)b[!g.turn_b];
+    g.m = (size_t)a[g.attrs.turn_a];
+    g.k = (size_t)a[!g.attrs.turn_a];
+    g.n = (size_t)b[!g.attrs.turn_b];
     g.c = c->in_count - c->node->residual > 2 ? c->in[2] : NULL;
     return g;
 }
@@ -92,8 +104,9 @@ static err_code gemm_infer(op_call *c, err *e)
     if (!rc) rc = op_rank(c, 0, 2, 2, e);
     if (!rc) rc = op_rank(c, 1, 2, 2, e);
     if (rc) return rc;
-    gemm_attrs g = gemm_read(c);
-    if ((size_t)c->in[1]->shape.dim[g.turn_b] != g.k) return product_mismatch(c, &c->in[0]->shape, &c->in[1]->shape, e);
+    gemm_args g = gemm_read(c);
+    if ((size_t)c->in[1]->shape.dim[g.attrs.turn_b] != g.k)
+        return product_mismatch(c, &c->in[0]->shape, &c->in[1]->shape, e);
     shape y = shape_make(2, (int64_t[]){(int64_t)g.m, (int64_t)g.n}), wide;
     err inner;
     if (g.c && (shape_broadcast(&wide, &y, &g.c->shape, &inner) || !shape_eq(&wide, &y)))
@@ -103,22 +116,31 @@ static err_code gemm_infer(op_call *c, err *e)
     return op_set(c, 0, c->in[0]->type, &y, e);
 }
 
+/* In a C of at most two dimensions, broadcast: from one row of the output to the next, and from one column. */
+static void steps_of_c(const tensor *c, size_t *ret_row, size_t *ret_column)
+{
+    const shape *s = &c->shape;
+    INVARIANT(s->rank <= 2);
+    *ret_column = s->rank && s->dim[s->rank - 1] != 1;
+    *ret_row = s->rank == 2 && s->dim[0] != 1 ? (size_t)s->dim[1] : 0;
+}
+
 /* Where C goes: a row or a column of biases, or a residual; what no slot takes is written out in full first. */
-static err_code place_c(op_call *c, const gemm_attrs *g, gemm_call *call, err *e)
+static err_code place_c(op_call *c, const gemm_args *g, gemm_call *call, err *e)
 {
     const float *data;
     err_code rc = half_in(c, 2, &data, e);
     if (rc) return rc;
-    view v = view_broadcast(&g->c->shape, &c->out[0]->shape);
-    size_t row = (size_t)v.stride[0], column = (size_t)v.stride[1];
+    size_t row, column;
+    steps_of_c(g->c, &row, &column);
     if (!call->residual && column == 1 && row != 0) {
         call->residual = data;
         call->residual_row = row;
-        call->beta = g->beta;
+        call->beta = g->attrs.beta;
         return ERR_OK;
     }
     bool by_column = row == 0, full = row != 0 && column != 0;
-    if (g->beta == 1 && !full && (by_column ? column == 1 : row == 1)) {
+    if (g->attrs.beta == 1 && !full && (by_column ? column == 1 : row == 1)) {
         *(by_column ? &call->bias_column : &call->bias_row) = data;
         return ERR_OK;
     }
@@ -130,7 +152,7 @@ static err_code place_c(op_call *c, const gemm_attrs *g, gemm_call *call, err *e
     const float *residual = full && call->residual ? call->residual : NULL;
     for (size_t i = 0; i < lines; i++)
         for (size_t j = 0; j < n; j++)
-            to[i * n + j] = g->beta * data[i * row + j * step] + (residual ? residual[i * n + j] : 0);
+            to[i * n + j] = g->attrs.beta * data[i * row + j * step] + (residual ? residual[i * n + j] : 0);
     if (full) {
         call->residual = to;
         call->residual_row = n;
@@ -140,15 +162,21 @@ static err_code place_c(op_call *c, const gemm_attrs *g, gemm_call *call, err *e
     return ERR_OK;
 }
 
-static err_code gemm_run_f32(op_call *c, const gemm_attrs *g, err *e)
+static err_code gemm_run_f32(op_call *c, const gemm_args *g, err *e)
 {
     const product_state *s = c->state;
-    gemm_call call = {
-        .batch = 1, .m = g->m, .n = g->n, .k = g->k, .c_row = g->n, .alpha = g->alpha, .beta = 1, .act = c->node->act};
+    gemm_call call = {.batch = 1,
+                      .m = g->m,
+                      .n = g->n,
+                      .k = g->k,
+                      .c_row = g->n,
+                      .alpha = g->attrs.alpha,
+                      .beta = 1,
+                      .act = c->node->act};
     call.a = s && s->a ? (gemm_matrix){.data = s->a, .packed = true}
-                       : (gemm_matrix){.row = g->turn_a ? 1 : g->k, .column = g->turn_a ? g->m : 1};
+                       : (gemm_matrix){.row = g->attrs.turn_a ? 1 : g->k, .column = g->attrs.turn_a ? g->m : 1};
     call.b = s && s->b ? (gemm_matrix){.data = s->b, .packed = true}
-                       : (gemm_matrix){.row = g->turn_b ? 1 : g->n, .column = g->turn_b ? g->k : 1};
+                       : (gemm_matrix){.row = g->attrs.turn_b ? 1 : g->n, .column = g->attrs.turn_b ? g->k : 1};
     err_code rc = ERR_OK;
     if (!call.a.packed) rc = half_in(c, 0, &call.a.data, e);
     if (!rc && !call.b.packed) rc = half_in(c, 1, &call.b.data, e);
@@ -176,7 +204,7 @@ static void finish_other(op_call *c)
 
 static err_code gemm_run(op_call *c, err *e)
 {
-    gemm_attrs g = gemm_read(c);
+    gemm_args g = gemm_read(c);
     if (g.m == 0 || g.n == 0) return ERR_OK;
     if (!matmul_has(c->in[0]->type)) return gemm_run_f32(c, &g, e);
     matmul_call call = {.type = c->in[0]->type,
@@ -186,18 +214,16 @@ static err_code gemm_run(op_call *c, err *e)
                         .k = g.k,
                         .a = c->in[0]->data,
                         .b = c->in[1]->data,
-                        .a_row = g.turn_a ? 1 : g.k,
-                        .a_column = g.turn_a ? g.m : 1,
-                        .b_row = g.turn_b ? 1 : g.n,
-                        .b_column = g.turn_b ? g.k : 1,
+                        .a_row = g.attrs.turn_a ? 1 : g.k,
+                        .a_column = g.attrs.turn_a ? g.m : 1,
+                        .b_row = g.attrs.turn_b ? 1 : g.n,
+                        .b_column = g.attrs.turn_b ? g.k : 1,
                         .y = c->out[0]->data,
-                        .alpha = (double)g.alpha,
-                        .beta = (double)g.beta};
+                        .alpha = (double)g.attrs.alpha,
+                        .beta = (double)g.attrs.beta};
     if (g.c) {
-        view v = view_broadcast(&g.c->shape, &c->out[0]->shape);
         call.c = g.c->data;
-        call.c_row = (size_t)v.stride[0];
-        call.c_column = (size_t)v.stride[1];
+        steps_of_c(g.c, &call.c_row, &call.c_column);
     }
     matmul(&call, c->pool);
     finish_other(c);
@@ -206,7 +232,10 @@ static err_code gemm_run(op_call *c, err *e)
 
 /* ---- MatMul ------------------------------------------------------------------------------------------------- */
 
-static err_code matmul_prepare(op_prep *p, void **ret_state, err *e) { return prepare(p, false, false, ret_state, e); }
+static err_code matmul_prepare(op_prep *p, void **ret_state, err *e)
+{
+    return prepare(p, (gemm_attrs){.alpha = 1}, ret_state, e);
+}
 
 /* A fused Add is a residual of the output's shape or a bias for each column. */
 static bool residual_fits(const tensor *r, const product *p)

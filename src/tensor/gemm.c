@@ -158,7 +158,7 @@ typedef struct {
     gemm_cut cut;
     size_t k_block;
     bool pack_a, pack_b;
-    gemm_slots slots;
+    gemm_slots *slots; /* where one of them is packed */
 } plan;
 
 /* What a block of A takes of a packing buffer; B follows. */
@@ -205,7 +205,7 @@ static void run_block(void *ctx, uint32_t index)
     const gemm_call *g = p->g;
     size_t each = p->cut.row_blocks * p->cut.column_blocks, batch = index / each, rest = index % each, slot = 0;
     size_t i = rest % p->cut.row_blocks * p->cut.rows, j = rest / p->cut.row_blocks * p->cut.columns;
-    float *buffer = p->pack_a || p->pack_b ? gemm_slots_take(&p->slots, &slot) : NULL;
+    float *buffer = p->pack_a || p->pack_b ? gemm_slots_take(p->slots, &slot) : NULL;
     float *to_a = p->pack_a ? buffer : NULL, *to_b = p->pack_b ? buffer + a_floats(p) : NULL;
     gemm_block b = {
         .m = least(p->cut.rows, g->m - i),
@@ -231,7 +231,7 @@ static void run_block(void *ctx, uint32_t index)
         at += b.k;
     } while (at < g->k);
     gemm_activate(&g->act, b.c, b.c_row, b.m, b.n, p->k);
-    if (buffer) gemm_slots_give(&p->slots, slot);
+    if (buffer) gemm_slots_give(p->slots, slot);
 }
 
 static plan plan_of(const gemm_call *g, const kernel_set *k, const compute *pool)
@@ -260,8 +260,10 @@ err_code gemm_f32(const gemm_call *g, const kernel_set *k, compute *pool, arena 
     size_t blocks = g->batch * p.cut.row_blocks * p.cut.column_blocks;
     if (blocks > UINT32_MAX)
         return err_set(e, ERR_LIMIT, "matrix product: %zu blocks are more than %u", blocks, UINT32_MAX);
+    gemm_slots slots UNINIT;
     if (p.pack_a || p.pack_b) {
-        err_code code = gemm_slots_init(&p.slots, buffer_of(&p), pool, scratch, e);
+        p.slots = &slots;
+        err_code code = gemm_slots_init(&slots, buffer_of(&p), pool, scratch, e);
         if (code != ERR_OK) return code;
     }
     compute_for(pool, (uint32_t)blocks, run_block, &p);
