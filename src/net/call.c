@@ -2,6 +2,8 @@
 
 #include "net/shard.h"
 
+#include <string.h>
+
 enum { IDS_AT_ONCE = 1024 };   /* so that shards meet at the process-wide counter once in so many calls */
 
 static _Atomic uint64_t ids = 1;
@@ -23,6 +25,19 @@ static bool id_sane(str id)
     return sane;
 }
 
+/* Eight hex digits, the most significant first: each half byte goes to a byte of its own, the first to the lowest. */
+static void hex8(char *to, uint32_t v)
+{
+    const uint64_t each = 0x0101010101010101;
+    uint64_t w = __builtin_bswap32(v);
+    w = (w | w << 16) & 0x0000FFFF0000FFFF;
+    w = (w | w << 8) & 0x00FF00FF00FF00FF;
+    w = (w >> 4 & 0x000F000F000F000F) | (w & 0x000F000F000F000F) << 8;
+    uint64_t letters = (w + 6 * each) >> 4 & each;
+    w += '0' * each + letters * ('a' - '0' - 10);
+    memcpy(to, &w, sizeof w);
+}
+
 /* 16 hex digits, different for each call of a process: splitmix64's mixing is one to one. */
 static void id_make(http_call *call)
 {
@@ -30,7 +45,8 @@ static void id_make(http_call *call)
     x = (x ^ (x >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
     x = (x ^ (x >> 27)) * UINT64_C(0x94D049BB133111EB);
     x ^= x >> 31;
-    for (size_t i = CALL_ID_BYTES; i-- > 0; x >>= 4) call->id_text[i] = "0123456789abcdef"[x & 15];
+    hex8(call->id_text, (uint32_t)(x >> 32));
+    hex8(call->id_text + CALL_ID_BYTES / 2, (uint32_t)x);
     call->request_id = (str){call->id_text, CALL_ID_BYTES};
 }
 

@@ -240,7 +240,8 @@ static size_t read_requests(conn *c, const uint8_t *data, size_t len)
     http1_event got = HTTP1_MORE;
     while ((at < len || got == HTTP1_PART) && !c->shut && !c->broken && !paused(c)) {
         size_t used = 0;
-        http_refusal why = {.status = 0};
+        http_refusal why UNINIT;
+        why.status = 0;
         if (!begin_request(c)) {
             c->broken = true;   /* no memory to read the request into, so none to refuse it with */
             break;

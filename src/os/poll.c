@@ -67,7 +67,7 @@ static int64_t wait_any(int poll, struct epoll_event *events, uint64_t wait_us)
 
 err_code poll_wait(int poll, poll_event ret[POLL_BATCH_MAX], uint64_t wait_us, size_t *ret_count, err *e)
 {
-    struct epoll_event events[POLL_BATCH_MAX];
+    struct epoll_event events[POLL_BATCH_MAX] UNINIT;
     int64_t n = wait_any(poll, events, wait_us);
     if (n == -EINTR) n = 0;
     if (n < 0) return sys_err(e, n, "epoll", "cannot wait");

@@ -103,7 +103,7 @@ bool endpoints_ready(const endpoints *s) { return !atomic_load_explicit(&s->leav
 static served *find(endpoints *s, http_call *call, const route_args *args)
 {
     served *m = NULL;
-    err e = {0};
+    err e UNINIT;
     if (endpoints_find(s, args->who, &(model_id){args->model, args->version}, &m, &e)) reply_err(call, &e);
     return m;
 }
@@ -507,7 +507,7 @@ static bool is_unwelcome(const endpoints *s, const http_request *req)
 {
     const api_key *who;
     uint64_t bytes;
-    err e;
+    err e UNINIT;
     if (!guard_is_on(&s->guard)) return false;
     str length = http_header_get(req, HTTP_FIELD_CONTENT_LENGTH);
     if (str_u64(length, &bytes) && bytes <= UNKNOWN_BODY_BYTES_MAX) return false;
@@ -525,7 +525,7 @@ static bool is_open(const endpoints *s, answer *a)
 /* Whose key it is; answers what has none, or one that is not for this model. */
 static bool is_let_in(endpoints *s, http_call *call, const http_request *req, route_args *args)
 {
-    err e;
+    err e UNINIT;
     err_code rc = guard_check(&s->guard, req, &args->who, &e);
     if (rc == ERR_OK && http_call_in_parts(call))   /* the key came to be known behind endpoints_begin() */
         rc = err_set(&e, ERR_UNAVAILABLE, "keys have changed: try again");
@@ -556,7 +556,7 @@ static void dispatch(endpoints *s, http_call *call, const http_request *req, boo
 #undef X
     };
     route_args args = {0};
-    char allow[64];
+    char allow[64] UNINIT;
     bool head = str_is(req->method, "HEAD");
     int i = route_find(rows, COUNTOF(rows), head ? STR("GET") : req->method, req->path, &args, allow);
     if (i == ROUTE_BAD_METHOD && cors_is_preflight(&s->cors, req)) {

@@ -226,7 +226,7 @@ static bool packs(const infer *r)
 /* The answer from reply_head on becomes what it packs to, made in the scratch; where that is no smaller it stays. */
 static void pack(infer *r)
 {
-    err e;
+    err e UNINIT;
     bool sampled = r->tail.len > INFER_PACK_SURE_BYTES;   /* then it lies in one piece, and need not be copied for it */
     if (!packs(r) || (sampled && !packs_well(r, r->tail))) return;
     tail_copy(r);
@@ -463,7 +463,7 @@ static bool shape_fits(const model_io *io, const shape *s)
 err_code infer_input_set(infer *r, uint32_t i, dtype type, const shape *s, err *e)
 {
     const model_io *io = model_input(r->model->model, i);
-    char want[SHAPE_TEXT_MAX], got[SHAPE_TEXT_MAX];
+    char want[SHAPE_TEXT_MAX] UNINIT, got[SHAPE_TEXT_MAX] UNINIT;
     if (io->type != DT_NONE && io->type != type) {
         const char *type_name = dtype_v2_name(type), *io_name = dtype_v2_name(io->type);
         return err_set(e, ERR_INVALID, "input '" STR_FMT "': datatype: expected %s, got '%s'", STR_ARG(io->name),

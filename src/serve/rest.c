@@ -8,8 +8,8 @@ static void answer(http_call *call, const infer *r)
     http_response res = {.status = 200,
                          .content_type = type ? str_of(type) : STR("application/json"),
                          .body = {buf_str(&r->reply), r->tail}};
-    char digits[24], timing[INFER_TIMING_BYTES];
-    http_header fields[2 + CODING_HEADERS_MAX];
+    char digits[24] UNINIT, timing[INFER_TIMING_BYTES] UNINIT;
+    http_header fields[2 + CODING_HEADERS_MAX] UNINIT;
     if (r->reply_json_bytes) {
         int n = snprintf(digits, sizeof digits, "%zu", r->reply_json_bytes);
         fields[res.header_count++] = (http_header){STR("Inference-Header-Content-Length"), {digits, (size_t)n}};

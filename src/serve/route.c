@@ -3,36 +3,41 @@
 #include <stdio.h>
 #include <string.h>
 
-/* One segment of the pattern against one of the path: "infer", "{model}", "{model}:predict". */
-static bool segment_match(str pattern, str segment, route_args *args)
+typedef struct {
+    const char *at, *end;
+} cursor;
+
+/* Behind the '{' of a capture: takes it from the path, up to the end of the segment but for the literal that follows
+ * the capture there, and goes behind both. */
+static bool capture(const char **pattern, cursor *path, route_args *args)
 {
-    if (pattern.len == 0 || pattern.p[0] != '{') return str_eq(pattern, segment);
-    str name, tail;
-    if (!str_cut(pattern, '}', &name, &tail)) return false;
+    const char *name = *pattern, *close = strchr(name, '}'), *stop = close + 1;
+    while (*stop && *stop != '/') stop++;
+    str tail = {close + 1, (size_t)(stop - close) - 1};
+    const char *slash = memchr(path->at, '/', (size_t)(path->end - path->at));
+    str segment = {path->at, (size_t)((slash ? slash : path->end) - path->at)};
     if (!str_ends(segment, tail) || segment.len == tail.len) return false;
     str value = {segment.p, segment.len - tail.len};
-    if (tail.len == 0 && memchr(value.p, ':', value.len)) return false; /* "m:predict" is not a model's name */
-    if (str_is(name, "{model"))
-        args->model = value;
-    else if (str_is(name, "{region"))
-        args->region = value;
-    else
-        args->version = value;
+    if (tail.len == 0 && memchr(value.p, ':', value.len)) return false;   /* "m:predict" is not a model's name */
+    *(*name == 'm' ? &args->model : *name == 'r' ? &args->region : &args->version) = value;
+    *pattern = stop;
+    path->at += segment.len;
     return true;
 }
 
 static bool match(const char *pattern, str path, route_args *ret)
 {
     route_args args = {0};
-    str left = str_of(pattern + 1), rest = {path.p + 1, path.len - 1};
-    for (;;) {
-        str a = left, b = rest, a_next = {0}, b_next = {0};
-        bool a_more = str_cut(left, '/', &a, &a_next), b_more = str_cut(rest, '/', &b, &b_next);
-        if (a_more != b_more || !segment_match(a, b, &args)) return false;
-        if (!a_more) break;
-        left = a_next;
-        rest = b_next;
+    cursor c = {path.p, path.p + path.len};
+    while (*pattern) {
+        if (*pattern == '{') {
+            pattern++;
+            if (!capture(&pattern, &c, &args)) return false;
+        } else if (c.at == c.end || *c.at++ != *pattern++) {
+            return false;
+        }
     }
+    if (c.at != c.end) return false;
     *ret = args;
     return true;
 }

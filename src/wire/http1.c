@@ -62,10 +62,12 @@ static int on_value(llhttp_t *p, const char *at, size_t len)
 
 static bool host_ok(str s)
 {
-    for (size_t i = 0; i < s.len; i++) {
-        if (!s.p[i] || (!is_alnum(s.p[i]) && !strchr("-._~%!$&'()*+,;=:[]", s.p[i]))) return false;
+    bool ok = true;
+    for (size_t i = 0; i < s.len && ok; i++) {
+        char c = s.p[i];
+        ok = is_alnum(c) || c == '.' || c == ':' || (c && strchr("-_~%!$&'()*+,;=[]", c));
     }
-    return true;
+    return ok;
 }
 
 /* The few fields that decide how the request is read; the handler sees them like any other. */
@@ -416,16 +418,35 @@ const char *http1_status_text(int status)
     return "Status";
 }
 
-static char *put(char *at, str s)
+static inline char *put(char *at, str s)
 {
     if (s.len) memcpy(at, s.p, s.len);
     return at + s.len;
 }
 
+/* Does any of eight bytes end a line, or look as if? */
+static bool has_control(const char *p)
+{
+    const uint64_t each = 0x0101010101010101;
+    uint64_t w;
+    memcpy(&w, p, sizeof w);
+    uint64_t del = w ^ 127 * each;
+    return (((w - ' ' * each) & ~w) | ((del - each) & ~del)) & 0x80 * each;
+}
+
+static void clean(char *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++) p[i] = (uint8_t)p[i] < ' ' || p[i] == 127 ? ' ' : p[i];
+}
+
 static char *put_clean(char *at, str s)
 {
-    for (size_t i = 0; i < s.len; i++) *at++ = (uint8_t)s.p[i] < ' ' || s.p[i] == 127 ? ' ' : s.p[i];
-    return at;
+    char *end = put(at, s);
+    bool dirty = false;
+    for (; end - at >= 8; at += 8) dirty |= has_control(at);
+    if (dirty) clean(end - s.len, s.len);
+    else clean(at, (size_t)(end - at));
+    return end;
 }
 
 static char *put_u64(char *at, uint64_t n)
@@ -450,17 +471,21 @@ static char *put_field(char *at, str name, str value)
 void http1_print_head(buf *out, const http1_reply *reply)
 {
     INVARIANT(reply->status >= 100 && reply->status <= 999);
-    str text = str_of(http1_status_text(reply->status));
+    bool usual = reply->status == 200;
+    str text = usual ? STR("OK") : str_of(http1_status_text(reply->status));
     size_t most = text.len + reply->date.len + reply->content_type.len + 256;   /* 256: our own names and numbers */
     for (size_t i = 0; i < reply->header_count; i++) {
         most += reply->headers[i].name.len + reply->headers[i].value.len + 4;
     }
     char *start = (char *)buf_room(out, most), *at = start;
     if (!start) return;
-    at = put(at, STR("HTTP/1.1 "));
-    at = put_u64(at, (uint64_t)reply->status);
-    *at++ = ' ';
-    at = put(put(at, text), STR("\r\n"));
+    if (usual) {
+        at = put(at, STR("HTTP/1.1 200 OK\r\n"));
+    } else {
+        at = put_u64(put(at, STR("HTTP/1.1 ")), (uint64_t)reply->status);
+        *at++ = ' ';
+        at = put(put(at, text), STR("\r\n"));
+    }
     if (reply->date.len) at = put(put(put(at, STR("Date: ")), reply->date), STR("\r\n"));
     if (reply->content_type.len) at = put_field(at, STR("Content-Type"), reply->content_type);
     for (const http_header *h = reply->headers, *end = h + reply->header_count; h != end; h++) {

@@ -810,6 +810,49 @@ static void chunks_printed_here_are_read_back_here(void)
     check_buf(&b, "POST / ? 1.1 keep [Host|h] [Transfer-Encoding|chunked] 36:hello, a chunk of more than 16 bytes");
 }
 
+/* Wherever it stands: values are looked through eight bytes at a time. */
+static void no_control_character_of_a_value_gets_into_a_head(void)
+{
+    char value[20], want[128];
+    for (size_t len = 1; len < sizeof value; len++) {
+        for (size_t at = 0; at < len; at++) {
+            for (int c = 0; c < 256; c++) {
+                memset(value, '~', len);
+                value[at] = (char)c;
+                const http_header one = {STR("N"), {value, len}};
+                char *to = want + snprintf(want, sizeof want, "HTTP/1.1 204 No Content\r\nN: ");
+                memcpy(to, value, len);
+                if (c < ' ' || c == 127) to[at] = ' ';
+                memcpy(to + len, "\r\n\r\n", 5);
+                check_reply(&(http1_reply){.status = 204, .headers = &one, .header_count = 1}, want);
+            }
+        }
+    }
+}
+
+static void a_target_has_no_character_but_visible_ones(void)
+{
+    for (size_t len = 1; len < 20; len++) {
+        for (size_t at = 1; at < len; at++) {
+            for (int c = 0; c < 256; c++) {
+                if (c == '%') continue;   /* what follows it decides */
+                http_message m;
+                http_refusal why = {.status = 0};
+                char target[20];
+                memset(target, 'a', len);
+                target[0] = '/';
+                target[at] = (char)c;
+                http_message_init(&m);
+                bool ok = c > ' ' && c < 127 && c != '#';
+                CHECK(http_message_put(&m, target, len, &why));
+                CHECK(http_message_set_target(&m, 0, len, &why) == ok);
+                CHECK(ok || (why.status == 400 && !strcmp(why.text, "request target: invalid character")));
+                http_message_fini(&m);
+            }
+        }
+    }
+}
+
 static void dates_follow_the_calendar(void)
 {
     static const struct { uint64_t at; const char *want; } rows[] = {
@@ -852,6 +895,7 @@ int main(void)
         TEST(continue_is_asked_for_once_and_only_before_the_body),
         TEST(reply_heads_are_printed_exactly),
         TEST(chunks_printed_here_are_read_back_here),
+        TEST(no_control_character_of_a_value_gets_into_a_head), TEST(a_target_has_no_character_but_visible_ones),
         TEST(dates_follow_the_calendar),
     };
     return test_main(cases, COUNTOF(cases));

@@ -354,16 +354,23 @@ static void a_sane_request_id_comes_back_and_others_are_made(void)
 {
     http_rig r;
     char first[64], longest[130], header[160];
+    static const char digits[] = "0123456789abcdef";
     start(&r, &(http_rig_opts){.threads = "1"});
     post(&r, INFER, "X-Request-Id: abc-1_2/3\r\n", X);
     CHECK_STR(r.request_id, "abc-1_2/3");
     post(&r, INFER, "", X);
     CHECK_U64(strlen(r.request_id), 16);
-    CHECK_U64(strspn(r.request_id, "0123456789abcdef"), 16);
+    CHECK_U64(strspn(r.request_id, digits), 16);
     snprintf(first, sizeof first, "%s", r.request_id);
     http_rig_get(&r, "/nope");
     CHECK_U64(strlen(r.request_id), 16);
     CHECK(strcmp(first, r.request_id) != 0);
+    uint32_t seen[16] = {0};   /* each digit at each place: 2^-20 to miss one in 300 */
+    for (int i = 0; i < 300; i++) {
+        http_rig_get(&r, "/nope");
+        for (size_t at = 0; at < 16; at++) seen[at] |= UINT32_C(1) << (strchr(digits, r.request_id[at]) - digits);
+    }
+    for (size_t at = 0; at < 16; at++) CHECK_U64(seen[at], 0xFFFF);
     memset(longest, 'x', 129);
     for (size_t n = 128; n <= 129; n++) {
         longest[n] = 0;
