@@ -52,10 +52,13 @@ err_code json_tensor_read(tensor *ret, arena *memory, str name, dtype type, cons
                        "input '" STR_FMT
                        "': data: %s cannot be sent as JSON, send it as binary data (Inference-Header-Content-Length)",
                        STR_ARG(name), type_name(type));
-    size_t bound = json_array_bound(json);
-    uint64_t count = want ? shape_count(want) : bound;
-    if (count > bound) count = bound; /* the text has not that many: it is read to say how many it has */
-    void *data = arena_push_raw(memory, (size_t)count * json_elem_size(elem), 64);
+    size_t size = json_elem_size(elem);
+    uint64_t count = want ? shape_count(want) : UINT64_MAX;
+    if (count > json.len / size) { /* a tensor no longer than its text needs no count of commas */
+        size_t bound = json_array_bound(json);
+        if (count > bound) count = bound; /* the text has not that many: it is read to say how many it has */
+    }
+    void *data = arena_push_raw(memory, (size_t)count * size, 64);
     if (!data)
         return err_set(e, ERR_NOMEM, "input '" STR_FMT "': no memory for %llu elements", STR_ARG(name),
                        (unsigned long long)count);

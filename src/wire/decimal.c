@@ -1,5 +1,6 @@
 #include "wire/decimal.h"
 
+#include "wire/digits.h"
 #include "wire/tenpow.h"
 
 #include <string.h>
@@ -29,32 +30,16 @@ static const uint64_t ten_to[W_DIGITS + 1] = {
 
 static inline bool digit(char c) { return (uint8_t)(c - '0') < 10; }
 
-/* Eight digits as bytes 0..9, the first in the lowest byte: pairs, then fours, then all. */
-static inline uint64_t eight_digits(uint64_t v)
-{
-    v = (v * 10 + (v >> 8)) & 0x00ff00ff00ff00ffu;
-    v = (v * 100 + (v >> 16)) & 0x0000ffff0000ffffu;
-    return (v * 10000 + (v >> 32)) & 0xffffffffu;
-}
-
 /* Adds the run of digits at p to w (modulo 2^64: a run too long is noticed by its length) and steps past it. */
 static inline const char *digits_add(const char *p, const char *end, uint64_t *w)
 {
-    while (end - p >= 8) {
-        uint64_t v;
-        memcpy(&v, p, 8);
-        v ^= 0x3030303030303030u;
-        /* The lowest marked byte is the first one that is no digit; carries only spoil the marks above it. */
-        uint64_t other = ((v + 0x7676767676767676u) | v) & 0x8080808080808080u;
-        if (!other) {
-            *w = *w * 100000000u + eight_digits(v);
-            p += 8;
-            continue;
-        }
-        unsigned n = (unsigned)__builtin_ctzll(other) / 8;
+    while (end - p >= DIGITS_BYTES) {
+        uint64_t v = digits_load(p);
+        size_t n = digits_count(v);
         if (!n) return p;
-        *w = *w * ten_to[n] + eight_digits(v << (8 * (8 - n)));
-        return p + n;
+        *w = *w * ten_to[n] + digits_value(digits_last(v, n));
+        p += n;
+        if (n < 8) return p;
     }
     for (; digit(*p); p++) *w = *w * 10 + (uint64_t)(*p - '0');
     return p;
@@ -264,14 +249,15 @@ static inline bool bits_of(const decimal *d, const decimal_format *f, uint64_t *
 
 bool decimal_bits(const decimal *d, const decimal_format *f, uint64_t *ret) { return bits_of(d, f, ret); }
 
+const double decimal_ten[DECIMAL_TEN_MAX + 1] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
+                                                 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+
 /* Clinger: both factors are exact float64 values, so one operation rounds once.  Needs w != 0. */
 static inline bool product(const decimal *d, double *ret)
 {
-    static const double ten[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
-                                 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
-    if (d->w > (uint64_t)1 << 53 || d->more || d->exp10 < -22 || d->exp10 > 22) return false;
+    if (d->w > DECIMAL_EXACT_MAX || d->more || d->exp10 < -DECIMAL_TEN_MAX || d->exp10 > DECIMAL_TEN_MAX) return false;
     double w = (double)d->w;
-    *ret = d->exp10 < 0 ? w / ten[-d->exp10] : w * ten[d->exp10];
+    *ret = d->exp10 < 0 ? w / decimal_ten[-d->exp10] : w * decimal_ten[d->exp10];
     return true;
 }
 

@@ -12,7 +12,12 @@
 #define WIRE_DECIMAL_H
 #include "base/base.h"
 
-enum { DECIMAL_TEXT_MAX = 32 };      /* the longest that decimal_print and decimal_print_* write is 24 */
+enum {
+    DECIMAL_TEXT_MAX = 32,           /* the longest that decimal_print and decimal_print_* write is 24 */
+    DECIMAL_TEN_MAX = 22
+};
+extern const double decimal_ten[DECIMAL_TEN_MAX + 1];           /* powers of ten, exact, */
+static const uint64_t DECIMAL_EXACT_MAX = (uint64_t)1 << 53;    /* as are all integers up to this one */
 
 typedef struct {
     int fraction, exponent;          /* bits of the two fields: 23 and 8 in float32 */

@@ -1,6 +1,8 @@
 #include "wire/json_array.h"
 
 #include "wire/decimal.h"
+#include "wire/digits.h"
+#include "wire/json_mask.h"
 #include "wire/json_text.h"
 
 #include <stdio.h>
@@ -10,6 +12,11 @@ typedef enum {
     BAD_VALUE, BAD_RANGE, BAD_COUNT, BAD_COMMA, BAD_RAGGED_LENGTH, BAD_RAGGED_DEPTH, BAD_RANK, BAD_END, BAD_TEXT,
     BAD_MEMORY
 } bad_kind;
+
+enum {
+    ROW_SHORT = 8,              /* elements read before it pays to look ahead, */
+    WINDOW = 512                /* so many bytes at once */
+};
 
 typedef struct {
     const char *p, *end;            /* end[-1] is ']', which stops every loop over digits, letters and blanks */
@@ -117,23 +124,6 @@ static inline const char *integer(scan *s, const char *p, uint64_t most, bool wi
     return p;
 }
 
-#define INTEGER(name, type, most, with_sign)                                             \
-    static inline const char *name(scan *s, const char *p, type *ret)                    \
-    {                                                                                    \
-        uint64_t v;                                                                      \
-        p = integer(s, p, most, with_sign, &v);                                          \
-        if (p) *ret = (type)v;                                                           \
-        return p;                                                                        \
-    }
-INTEGER(read_u8, uint8_t, UINT8_MAX, false)
-INTEGER(read_u16, uint16_t, UINT16_MAX, false)
-INTEGER(read_u32, uint32_t, UINT32_MAX, false)
-INTEGER(read_u64, uint64_t, UINT64_MAX, false)
-INTEGER(read_i8, int8_t, INT8_MAX, true)
-INTEGER(read_i16, int16_t, INT16_MAX, true)
-INTEGER(read_i32, int32_t, INT32_MAX, true)
-INTEGER(read_i64, int64_t, INT64_MAX, true)
-
 /* Clients send booleans as true and false, and as 1 and 0. */
 static inline const char *read_bool(scan *s, const char *p, uint8_t *ret)
 {
@@ -198,12 +188,177 @@ static const char *read_bytes(scan *s, const char *p, str *ret)
     return close + 1;
 }
 
-/* A row reads elements as long as commas follow, and stops at the byte after the last one. */
-#define ROW(name, type, read)                                                            \
+/* -- Elements whose end is known ------------------------------------------------------------------------------- */
+
+/* Writes a number that is written as most are - 1 to 7 digits, perhaps a point and more, 19 in all - as w, of which
+ * `decimals` follow the point.  `past` is the comma behind it; DIGITS_BYTES may be read from there.  False = it is
+ * written otherwise, or is no number. */
+static inline bool known_digits(const char *p, const char *past, uint64_t *ret_w, size_t *ret_decimals)
+{
+    size_t whole = 1;
+    uint64_t w = (uint8_t)(*p - '0'), v;
+    *ret_decimals = 0;
+    if (w > 9) return false;
+    if (p[1] != '.') {   /* the one guess: data of one scale has it right nearly always */
+        v = digits_load(p);
+        whole = digits_count(v);
+        if (whole > 7 || (w == 0 && whole > 1)) return false;
+        *ret_w = w = digits_value(digits_last(v, whole));
+        if (p + whole == past) return true;
+        if (p[whole] != '.') return false;
+    }
+    p += whole + 1;
+    size_t n = (size_t)(past - p);
+    *ret_decimals = n;
+    if (!n || whole + n > 19) return false;
+    for (; n > 8; n -= 8, p += 8) {
+        v = digits_load(p);
+        if (!digits_all(v)) return false;
+        w = w * digits_ten[8] + digits_value(v);
+    }
+    v = digits_last(digits_load(p), n);
+    *ret_w = w * digits_ten[n] + digits_value(v);
+    return digits_all(v);
+}
+
+static bool known_long_f64(uint64_t w, size_t decimals, uint64_t minus, uint64_t *ret)
+{
+    return decimal_f64_bits(&(const decimal){.w = w, .exp10 = -(int64_t)decimals, .minus = minus}, ret);
+}
+
+static bool known_long_f32(uint64_t w, size_t decimals, uint64_t minus, uint32_t *ret)
+{
+    return decimal_f32_bits(&(const decimal){.w = w, .exp10 = -(int64_t)decimals, .minus = minus}, ret);
+}
+
+/* Both exact as float64, so that it rounds once. */
+static inline double known_quotient(uint64_t w, size_t decimals) { return (double)(int64_t)w / decimal_ten[decimals]; }
+
+static inline bool known_f64(const char *p, const char *past, uint64_t *ret)
+{
+    uint64_t w, minus = *p == '-';
+    size_t decimals;
+    if (!known_digits(p + minus, past, &w, &decimals)) return false;
+    if (w > DECIMAL_EXACT_MAX) return known_long_f64(w, decimals, minus, ret);
+    double v = known_quotient(w, decimals);
+    memcpy(ret, &v, sizeof v);
+    *ret |= minus << 63;
+    return true;
+}
+
+/* Rounding twice goes wrong only where the first rounding made a half-way point. */
+static inline bool known_f32(const char *p, const char *past, uint32_t *ret)
+{
+    enum { HALF = 0x10000000, BELOW = 0x1fffffff };   /* of the 29 bits that float32 has not */
+    uint64_t w, minus = *p == '-', bits;
+    size_t decimals;
+    if (!known_digits(p + minus, past, &w, &decimals)) return false;
+    double v = known_quotient(w, decimals);
+    memcpy(&bits, &v, sizeof bits);
+    if (w > DECIMAL_EXACT_MAX || (bits & BELOW) == HALF) return known_long_f32(w, decimals, minus, ret);
+    float narrow = (float)v;   /* zero, or within 1e-18..1e16 */
+    memcpy(ret, &narrow, sizeof narrow);
+    *ret |= (uint32_t)(minus << 31);
+    return true;
+}
+
+/* Integers of up to 8 digits. */
+static inline bool known_integer(const char *p, const char *past, uint64_t most, bool with_sign, uint64_t *ret)
+{
+    bool minus = *p == '-';
+    p += minus;
+    size_t n = (size_t)(past - p);
+    if (n - 1 > 7 || (n > 1 && *p == '0')) return false;
+    uint64_t v = digits_last(digits_load(p), n);
+    if (!digits_all(v)) return false;
+    v = digits_value(v);
+    *ret = minus ? 0 - v : v;
+    return v <= most && (with_sign || !minus);
+}
+
+#define INTEGER(name, type, most, with_sign)                                             \
+    static inline const char *read_##name(scan *s, const char *p, type *ret)             \
+    {                                                                                    \
+        uint64_t v;                                                                      \
+        p = integer(s, p, most, with_sign, &v);                                          \
+        if (p) *ret = (type)v;                                                           \
+        return p;                                                                        \
+    }                                                                                    \
+    static inline bool known_##name(const char *p, const char *past, type *ret)          \
+    {                                                                                    \
+        uint64_t v;                                                                      \
+        bool known = known_integer(p, past, most, with_sign, &v);                        \
+        if (known) *ret = (type)v;                                                       \
+        return known;                                                                    \
+    }
+INTEGER(u8, uint8_t, UINT8_MAX, false)
+INTEGER(u16, uint16_t, UINT16_MAX, false)
+INTEGER(u32, uint32_t, UINT32_MAX, false)
+INTEGER(u64, uint64_t, UINT64_MAX, false)
+INTEGER(i8, int8_t, INT8_MAX, true)
+INTEGER(i16, int16_t, INT16_MAX, true)
+INTEGER(i32, int32_t, INT32_MAX, true)
+INTEGER(i64, int64_t, INT64_MAX, true)
+
+/* Where the commas are in the next bytes of the text, at most WINDOW of them. */
+static size_t commas(const char *p, const char *end, uint16_t at[WINDOW])
+{
+    enum { STEP = JSON_MASK_BYTES };
+    size_t room = (size_t)(end - p) < WINDOW ? (size_t)(end - p) : WINDOW, count = 0;
+    for (size_t i = 0; i + STEP + DIGITS_BYTES <= room; i += STEP) {
+        for (uint64_t mask = json_mask_commas(p + i); mask; mask &= mask - 1)
+            at[count++] = (uint16_t)(i + (size_t)__builtin_ctzll(mask));
+    }
+    return count;
+}
+
+/* To know an element's end only from reading it makes every element wait for the one before, so a long row looks for
+ * its commas first.  Reads elements up to the last comma seen, or the first element that does not reach to its own. */
+#define AHEAD(name, type, read, known)                                                   \
     static const char *name(scan *s, const char *p)                                      \
     {                                                                                    \
-        for (;;) {                                                                       \
+        uint16_t at[WINDOW] UNINIT;                                                      \
+        size_t count = commas(p, s->end, at), left = s->count_max - s->count;            \
+        uint8_t *to = s->to + s->count * sizeof(type);                                   \
+        const char *from = p;                                                            \
+        if (count > left) count = left;                                                  \
+        for (size_t i = 0; i < count; i++, to += sizeof(type)) {                         \
             type v;                                                                      \
+            const char *past = from + at[i];                                             \
+            if (!known(p, past, &v)) {                                                   \
+                const char *next = read(s, p, &v);                                       \
+                if (!next || blanks(next) != past) break;                                \
+            }                                                                            \
+            memcpy(to, &v, sizeof v);                                                    \
+            p = blanks(past + 1);                                                        \
+        }                                                                                \
+        s->count = (size_t)(to - s->to) / sizeof(type);                                  \
+        return p;                                                                        \
+    }
+AHEAD(ahead_u8, uint8_t, read_u8, known_u8)
+AHEAD(ahead_u16, uint16_t, read_u16, known_u16)
+AHEAD(ahead_u32, uint32_t, read_u32, known_u32)
+AHEAD(ahead_u64, uint64_t, read_u64, known_u64)
+AHEAD(ahead_i8, int8_t, read_i8, known_i8)
+AHEAD(ahead_i16, int16_t, read_i16, known_i16)
+AHEAD(ahead_i32, int32_t, read_i32, known_i32)
+AHEAD(ahead_i64, int64_t, read_i64, known_i64)
+AHEAD(ahead_f32, uint32_t, read_f32, known_f32)
+AHEAD(ahead_f64, uint64_t, read_f64, known_f64)
+
+static inline const char *ahead_none(scan *s, const char *p)
+{
+    (void)s;
+    return p;
+}
+
+/* A row reads elements as long as commas follow, and stops at the byte after the last one. */
+#define ROW(name, type, read, ahead)                                                     \
+    static const char *name(scan *s, const char *p)                                      \
+    {                                                                                    \
+        for (size_t n = 0;; n++) {                                                       \
+            type v;                                                                      \
+            if (n >= ROW_SHORT) p = ahead(s, p);                                         \
             if (s->count == s->count_max) return fail(s, BAD_COUNT, p);                  \
             const char *next = read(s, p, &v);                                           \
             if (!next) return NULL;                                                      \
@@ -213,20 +368,20 @@ static const char *read_bytes(scan *s, const char *p, str *ret)
             p = blanks(p + 1);                                                           \
         }                                                                                \
     }
-ROW(row_bool, uint8_t, read_bool)
-ROW(row_u8, uint8_t, read_u8)
-ROW(row_u16, uint16_t, read_u16)
-ROW(row_u32, uint32_t, read_u32)
-ROW(row_u64, uint64_t, read_u64)
-ROW(row_i8, int8_t, read_i8)
-ROW(row_i16, int16_t, read_i16)
-ROW(row_i32, int32_t, read_i32)
-ROW(row_i64, int64_t, read_i64)
-ROW(row_f16, uint16_t, read_f16)
-ROW(row_bf16, uint16_t, read_bf16)
-ROW(row_f32, uint32_t, read_f32)
-ROW(row_f64, uint64_t, read_f64)
-ROW(row_bytes, str, read_bytes)
+ROW(row_bool, uint8_t, read_bool, ahead_none)
+ROW(row_u8, uint8_t, read_u8, ahead_u8)
+ROW(row_u16, uint16_t, read_u16, ahead_u16)
+ROW(row_u32, uint32_t, read_u32, ahead_u32)
+ROW(row_u64, uint64_t, read_u64, ahead_u64)
+ROW(row_i8, int8_t, read_i8, ahead_i8)
+ROW(row_i16, int16_t, read_i16, ahead_i16)
+ROW(row_i32, int32_t, read_i32, ahead_i32)
+ROW(row_i64, int64_t, read_i64, ahead_i64)
+ROW(row_f16, uint16_t, read_f16, ahead_none)
+ROW(row_bf16, uint16_t, read_bf16, ahead_none)
+ROW(row_f32, uint32_t, read_f32, ahead_f32)
+ROW(row_f64, uint64_t, read_f64, ahead_f64)
+ROW(row_bytes, str, read_bytes, ahead_none)
 
 /* -- Nesting --------------------------------------------------------------------------------------------------- */
 

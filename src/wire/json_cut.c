@@ -124,6 +124,7 @@ static err_code value_end(const cutter *c, const char *p, bool objects, const ch
             }
         }
         p += skip < room ? skip : room;
+        p = json_mask_clean(p, c->end);
     }
     return ERR_OK;
 }

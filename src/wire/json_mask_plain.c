@@ -20,4 +20,19 @@ uint64_t json_mask(const char p[JSON_MASK_BYTES])
     return mask;
 }
 
+const char *json_mask_clean(const char *p, const char *end)
+{
+    while (end - p >= JSON_MASK_BYTES && !json_mask(p)) p += JSON_MASK_BYTES;
+    return p;
+}
+
+uint64_t json_mask_commas(const char p[JSON_MASK_BYTES])
+{
+    uint8_t hit[JSON_MASK_BYTES];
+    uint64_t mask = 0;
+    for (int i = 0; i < JSON_MASK_BYTES; i++) hit[i] = p[i] == ',';
+    for (int i = 0; i < JSON_MASK_BYTES; i += 8) mask |= gather(hit + i) << i;
+    return mask;
+}
+
 #endif

@@ -170,6 +170,117 @@ static void every_cut_and_random_damage_stay_inside(void)
     }
 }
 
+/* A number as clients write them, and now and then as they do not. */
+static size_t number_put(char *to, size_t room, json_elem elem, uint64_t *seed)
+{
+    static const char *const words[] = {
+        "0", "-0", "1", "-1", "12", "100", "7", "99", "12345678", "123456789", "0.5", "-0.25", "127", "0.12345678",
+        "1.234567890123456", "0.12350600212812424", "1234567.5", "12345678.5", "1e-5", "-2.5E+3", "16777217",
+        "16777217.0", "0.00000000", "1.00000017881393432617187499", "123456.1234567890123",
+        "9999999.999999999999", "9999999.9999999999999", "99.123456789012345678"};
+    static const char *const broken[] = {
+        "01", "-", "1.", ".5", "1.x", "0x1", "", "1e", "--1", "+1", "1.2.3", "NaN", "00.5", "1 2", "1e999",
+        "99999999999999999999", "-129", "true", "12345678a", "0.1234567a"};
+    uint64_t kind = test_rand(seed) % 64;
+    int n;
+    if (kind == 0 && test_rand(seed) % 4 == 0) n = snprintf(to, room, "%s", broken[test_rand(seed) % COUNTOF(broken)]);
+    else if (kind < 8) n = snprintf(to, room, "%s", words[test_rand(seed) % COUNTOF(words)]);
+    else if (elem < JSON_F16) n = snprintf(to, room, "%d", (int)(test_rand(seed) % 120));
+    else if (kind < 12)   /* just beside the middle of two float32 values, where rounding twice shows */
+        n = snprintf(to, room, "%.*f", (int)(15 + kind % 3),
+                     1 + (double)(test_rand(seed) % (1 << 23) * 2 + 1) * 0x1p-24);
+    else n = snprintf(to, room, "%.*f", (int)(test_rand(seed) % 18), (double)(test_rand(seed) % 100000) / 777 - 50);
+    for (; kind % 8 == 7 && n < 40 && test_rand(seed) % 2; n++) to[n] = " \n\t\r"[test_rand(seed) % 4];
+    return (size_t)n;
+}
+
+typedef struct {
+    char text[4096];
+    size_t len;
+    size_t good;                /* elements before the first broken one */
+    bool broken;
+    uint8_t want[128 * 8];
+    char error[sizeof ((err *)0)->text];
+} long_row;
+
+/* One element by itself is read without looking ahead. */
+static void long_row_add(long_row *r, json_elem elem, const char *number, size_t len)
+{
+    char alone[64];
+    json_array_opts o = {.elem = elem, .to = r->want + r->good * json_elem_size(elem), .count_max = 1};
+    json_shape shape;
+    err e = {0};
+    int n = snprintf(alone, sizeof alone, "[%.*s]", (int)len, number);
+    memcpy(r->text + r->len, number, len);
+    r->len += len;
+    if (r->broken) return;
+    if (json_array_parse((str){alone, (size_t)n}, &o, &shape, &e) == ERR_OK && shape.count == 1) {
+        r->good++;
+        return;
+    }
+    r->broken = true;
+    const char *text = strncmp(e.text, "[0]: ", 5) == 0 ? e.text + 5 : e.text;
+    snprintf(r->error, sizeof r->error, "%s", text);
+}
+
+static void long_rows_read_as_their_elements_do_one_by_one(void)
+{
+    static const json_elem elems[] = {JSON_U8, JSON_I8, JSON_I16, JSON_U32, JSON_I64, JSON_F32, JSON_F64};
+    static long_row r;
+    uint64_t seed = 11;
+    for (int round = 0; round < 20000; round++) {
+        json_elem elem = elems[test_rand(&seed) % COUNTOF(elems)];
+        size_t count = 1 + test_rand(&seed) % 100, style = test_rand(&seed) % 3;
+        r = (long_row){.text = "[", .len = 1};
+        for (size_t i = 0; i < count; i++) {
+            char number[48];
+            if (i) r.text[r.len++] = ',';
+            if (i && style) r.text[r.len++] = style == 1 ? ' ' : '\n';
+            long_row_add(&r, elem, number, number_put(number, 48, elem, &seed));
+        }
+        r.text[r.len++] = ']';
+        uint8_t *to = mem_alloc_raw(count * 8);
+        size_t block_bytes = (r.len + MEM_ALIGN) / MEM_ALIGN * MEM_ALIGN;   /* it ends where the text does */
+        char *block = mem_alloc_raw(block_bytes), *text = block + block_bytes - r.len;
+        memcpy(text, r.text, r.len);
+        json_array_opts o = {.elem = elem, .to = to, .count_max = count};
+        json_shape shape;
+        err e = {0};
+        err_code rc = json_array_parse((str){text, r.len}, &o, &shape, &e);
+        CHECK((rc != ERR_OK) == r.broken);
+        if (rc == ERR_OK) {
+            CHECK(shape.count == count && memcmp(to, r.want, count * json_elem_size(elem)) == 0);
+        } else if (strchr(r.error, ':') == NULL && strstr(r.error, "expected") == r.error) {
+            char want[sizeof r.error + 8];
+            snprintf(want, sizeof want, "[%zu]: %s", r.good, r.error);
+            CHECK_STR(e.text, want);
+        }
+        mem_free(to);
+        mem_free(block);
+    }
+}
+
+static void a_row_longer_than_its_room_is_refused_wherever_it_ends(void)
+{
+    char text[2048];
+    uint32_t to[200];
+    for (size_t count = 1; count < 150; count++) {
+        size_t n = 0;
+        for (size_t i = 0; i < count; i++)
+            n += (size_t)snprintf(text + n, sizeof text - n, "%c%zu.5", i ? ',' : '[', i);
+        text[n++] = ']';
+        for (size_t room = 0; room <= count; room++) {
+            json_shape shape;
+            err e = {0};
+            to[room] = 77;
+            json_array_opts o = {.elem = JSON_F32, .to = to, .count_max = room};
+            err_code rc = json_array_parse((str){text, n}, &o, &shape, &e);
+            CHECK((rc == ERR_OK) == (room == count));
+            CHECK_U64(to[room], 77);
+        }
+    }
+}
+
 static void decoded_strings_respect_their_arena(void)
 {
     str to[2];
@@ -267,6 +378,8 @@ int main(void)
         TEST(broken_syntax_is_refused),
         TEST(nesting_gives_the_shape_and_ragged_arrays_are_refused),
         TEST(every_cut_and_random_damage_stay_inside),
+        TEST(long_rows_read_as_their_elements_do_one_by_one),
+        TEST(a_row_longer_than_its_room_is_refused_wherever_it_ends),
         TEST(decoded_strings_respect_their_arena),
         TEST(shapes_print_nested),
         TEST(what_json_cannot_carry_is_refused_or_null),

@@ -128,6 +128,20 @@ static void the_mask_marks_every_structural_byte(void)
             memset(block, '0', sizeof block);
             block[i] = (char)c;
             CHECK_U64(json_mask(block), (uint64_t)(c && strchr("[]{}\"\\|", c)) << i);
+            CHECK_U64(json_mask_commas(block), (uint64_t)(c == ',') << i);
+        }
+    }
+}
+
+static void whole_blocks_without_structure_are_stepped_over(void)
+{
+    char text[4 * JSON_MASK_BYTES + 9];
+    for (size_t len = 0; len <= sizeof text; len++) {
+        for (size_t at = 0; at <= len; at++) {
+            size_t stop = (at < len ? at : len) / JSON_MASK_BYTES * JSON_MASK_BYTES;
+            memset(text, ',', sizeof text);
+            if (at < len) text[at] = "[]{}\""[at % 5];
+            CHECK(json_mask_clean(text, text + len) == text + stop);
         }
     }
 }
@@ -167,6 +181,7 @@ int main(void)
         TEST(depth_and_count_are_limited),
         TEST(long_arrays_end_where_they_end),
         TEST(the_mask_marks_every_structural_byte),
+        TEST(whole_blocks_without_structure_are_stepped_over),
         TEST(positions_map_back_to_the_body),
     };
     return test_main(cases, COUNTOF(cases));
