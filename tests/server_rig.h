@@ -38,6 +38,7 @@ typedef struct {
 static char big[BIG];   /* rig_start() fills it */
 static tls_context *rig_tls;   /* of the next server; NULL = it speaks none */
 static bool rig_cleartext;
+static void (*rig_rested)(void *ctx, loop *on, bool last);   /* of the next server */
 
 static inline void handle(void *ctx, http_call *call, const http_request *req)
 {
@@ -93,7 +94,7 @@ static inline void rig_start_with(rig *r, const http_limits *limits, size_t loop
     for (size_t i = 0; i < loops; i++) CHECK(loop_new(&r->loops[i], i, &e) == ERR_OK);
     const server_opts opts = {.at = listen_here("127.0.0.1", 0, loops, &e), .loops = r->loops, .loop_count = loops,
                               .limits = *limits, .handler = handler, .begin = begin, .ctx = r,
-                              .tls = rig_tls, .cleartext = rig_cleartext};
+                              .tls = rig_tls, .cleartext = rig_cleartext, .rested = rig_rested};
     CHECK(server_new(&r->server, &opts, &e) == ERR_OK);
     for (size_t i = 0; i < loops; i++) CHECK(thread_start(&r->threads[i], "loop", run_loop, r->loops[i], &e) == ERR_OK);
 }

@@ -12,6 +12,8 @@ _Static_assert((int)LOOP_READ == (int)POLL_READ && (int)LOOP_WRITE == (int)POLL_
                (int)LOOP_HANGUP == (int)POLL_HANGUP && (int)LOOP_SHARED == (int)POLL_SHARED,
                "events are passed on as they are");
 
+enum { TIMERS_MIN = 64 };
+
 struct loop {
     /* The cache line that senders touch; what else is on it changes rarely. */
     _Alignas(64) mailbox mailbox;
@@ -210,7 +212,7 @@ static err_code timer_room(loop *l, const loop_timer *t, err *e)
     if (l->timer_count + kept < l->timer_room) return ERR_OK;
     if (l->timer_room == LOOP_TIMERS_MAX)
         return err_set(e, ERR_LIMIT, "loop: too many timers: expected at most %d", LOOP_TIMERS_MAX);
-    size_t room = l->timer_room ? l->timer_room * 2 : 64;
+    size_t room = l->timer_room ? l->timer_room * 2 : TIMERS_MIN;
     loop_timer **heap = mem_grow(l->heap, l->timer_count * sizeof(loop_timer *), room, sizeof(loop_timer *));
     if (!heap) return err_set(e, ERR_NOMEM, "loop: no memory for %zu timers", room);
     l->heap = heap;
@@ -238,6 +240,20 @@ err_code loop_timer_set(loop *l, loop_timer *t, uint64_t at_us, err *e)
     else
         sift_down(l, t, i - 1);
     return ERR_OK;
+}
+
+/* The timer whose callback runs keeps its place. */
+void loop_trim(loop *l)
+{
+    size_t room = TIMERS_MIN;
+    while (room < 2 * (l->timer_count + 1)) room *= 2;
+    if (room >= l->timer_room) return;
+    loop_timer **heap = mem_grow(NULL, 0, room, sizeof(loop_timer *));
+    if (!heap) return;
+    for (size_t i = 0; i < l->timer_count; i++) heap[i] = l->heap[i];
+    mem_free(l->heap);
+    l->heap = heap;
+    l->timer_room = room;
 }
 
 void loop_timer_cancel(loop *l, loop_timer *t)

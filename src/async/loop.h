@@ -68,6 +68,7 @@ err_code loop_timer_set(loop *l, loop_timer *t, uint64_t at_us, err *e) MUST_USE
 void loop_timer_cancel(loop *l, loop_timer *t);                                     /* no-op when not set */
 
 void loop_post(loop *to, loop_msg *m);  /* any thread; never fails: the caller already owns the memory */
+void loop_trim(loop *l);                /* in a callback: gives back what more timers than now took */
 uint64_t loop_now_us(const loop *l);    /* monotonic; read once per wake-up: the same value for every callback in it */
 uint64_t loop_random(loop *l);
 uint64_t loop_overruns(const loop *l);  /* any thread */

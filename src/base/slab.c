@@ -28,7 +28,7 @@ typedef union {
 bool slab_recycles(void) { return RECYCLES; }
 void slab_init(slab *s) { *s = (slab){.kept_bytes = 0}; }
 
-void slab_fini(slab *s)
+void slab_trim(slab *s)
 {
     for (size_t i = 0; i < COUNTOF(s->lists); i++) {
         for (head *h = s->lists[i], *next; h; h = next) {
@@ -38,6 +38,8 @@ void slab_fini(slab *s)
     }
     slab_init(s);
 }
+
+void slab_fini(slab *s) { slab_trim(s); }
 
 static void **list_of(slab *s, size_t room)
 {

@@ -17,6 +17,7 @@ typedef struct {
 
 void slab_init(slab *s);
 void slab_fini(slab *s);                               /* all that was taken is given back */
+void slab_trim(slab *s);                               /* what the lists hold on to goes back to the heap */
 void *slab_take(slab *s, size_t bytes) MUST_USE;       /* aligned to 16, not zeroed; NULL = no memory */
 void *slab_take0(slab *s, size_t count, size_t size) MUST_USE;   /* the same, zeroed */
 void *slab_grow(slab *s, void *p, size_t bytes) MUST_USE;   /* p may be NULL; NULL leaves p as it was */

@@ -555,6 +555,43 @@ void exec_give(exec *x)
     if (done) cached_free(done);
 }
 
+/* With the lock held: the executions of a plan that nobody uses, but one where it was used last; the caller is its
+ * user until they are freed, because they need it for that.  NULL = there are none. */
+static cached *idle_out(model *m, exec **ret)
+{
+    cached *last = m->plans, *c = m->plans;
+    for (cached *i = m->plans; i; i = i->next)
+        if (i->used_at > last->used_at) last = i;
+    while (c && !(c == last ? c->idle && c->idle->next : c->idle != NULL)) c = c->next;
+    if (!c) return NULL;
+    exec **from = c == last ? &c->idle->next : &c->idle;
+    *ret = *from;
+    *from = NULL;
+    for (const exec *x = *ret; x; x = x->next) m->idle_bytes -= x->held;
+    m->busy++;
+    c->users++;
+    return c;
+}
+
+void model_trim(model *m)
+{
+    for (int i = 0; i < MODEL_PLANS_MAX; i++) {   /* others may go on giving execs back */
+        exec *x = NULL;
+        lock_take(&m->guard);
+        cached *c = idle_out(m, &x);
+        lock_give(&m->guard);
+        if (!c) return;
+        for (exec *next; x; x = next) {
+            next = x->next;
+            exec_free(x);
+        }
+        lock_take(&m->guard);
+        cached *done = user_leaves(c);
+        lock_give(&m->guard);
+        if (done) cached_free(done);
+    }
+}
+
 /* An eighth of each new run; a lost update between threads costs nothing but one sample.  A run counts as no more than
  * COST_LEAP times what was known: one that was interrupted for milliseconds leaves a cheap model cheap, but where more
  * than one in COST_LEAP is that long all of it comes to count. */

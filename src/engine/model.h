@@ -31,6 +31,7 @@ err_code model_open(model **ret, const char *path, const model_opts *opts, err *
 err_code model_open_bytes(model **ret, str bytes, const char *name, const char *folder, const model_opts *opts,
                           err *e) MUST_USE;
 void model_free(model *m);       /* every exec was given back */
+void model_trim(model *m);       /* any thread: frees execs that nobody uses, but one for the shapes used last */
 DEFINE_CLEANUP(model)
 
 typedef struct {

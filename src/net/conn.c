@@ -224,6 +224,7 @@ static bool is_over(conn *c)
 void conn_settle(conn *c)
 {
     shard *s = c->of;
+    shard_busy(s);
     c->entered = true;
     if (!c->broken) c->speaks->settle(c);
     if (is_over(c)) {

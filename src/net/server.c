@@ -16,6 +16,7 @@ struct server {
     _Alignas(64) _Atomic size_t open;   /* connections; every loop writes it */
     _Alignas(64) quota bodies;          /* memory of requests' bodies, in use or kept by a loop; all loops */
     _Alignas(64) quota replies;         /* memory of what waits for clients, in use or kept; all loops */
+    _Alignas(64) _Atomic size_t awake;  /* loops that do not rest */
     _Atomic bool draining;
     uint64_t idle_us;               /* like this; see server_drain_idle() */
     uint64_t grace_us;              /* set before the drain messages go out */
@@ -60,6 +61,8 @@ static err_code add_shard(server *s, const server_opts *opts, err *e)
         .handler = opts->handler,
         .begin = opts->begin,
         .replied = opts->replied,
+        .rested = opts->rested,
+        .awake = &s->awake,
         .ctx = opts->ctx,
         .id_seed = opts->id_seed,
         .all = s->at,

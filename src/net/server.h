@@ -14,7 +14,7 @@
 #include "net/http.h"
 #include "net/tls_context.h"
 
-enum { SERVER_PAUSE_US = 100000, SERVER_DRAIN_IDLE_US = 200000 };
+enum { SERVER_PAUSE_US = 100000, SERVER_DRAIN_IDLE_US = 200000, SERVER_REST_US = 1000000 };
 
 typedef struct server server;
 typedef struct listeners listeners;
@@ -33,6 +33,9 @@ typedef struct {
     /* NULL, or called with every answer before it is sent, on the call's loop: for access logs.  A request that
      * was refused unread is all empty. */
     http_replied *replied;
+    /* NULL, or called on a loop whose connections have done nothing for SERVER_REST_US, once after they did; the
+     * server's own pools are empty then.  last = no other loop has connections that do. */
+    void (*rested)(void *ctx, loop *on, bool last);
 } server_opts;
 
 /* Limits of http_limits that ended a request or a connection; those of connections and bodies are counted apart. */

@@ -148,6 +148,7 @@ http_call *shard_call(shard *s)
 
 void shard_call_give(shard *s, http_call *call)
 {
+    shard_busy(s);
     live_remove(s, call);
     if (call->reply) shard_box_give(s, call->reply);
     call->reply = NULL;
@@ -221,10 +222,9 @@ static void conn_give(shard *s, conn *c)
     s->conn_count++;
 }
 
-/* What a burst left behind goes back once nobody is connected. */
-static void pools_trim(shard *s)
+static void pools_trim(shard *s, size_t bytes_max)
 {
-    while (s->calls && s->bytes_kept > SHARD_REST_BYTES_MAX) {
+    while (s->calls && s->bytes_kept >= bytes_max) {
         http_call *call = s->calls;
         s->calls = call->next;
         s->call_count--;
@@ -232,8 +232,31 @@ static void pools_trim(shard *s)
         call_free(call);
     }
     for (outbox_kind kind = 0; kind < OUTBOX_KINDS; kind++) {
-        while (s->boxes[kind] && s->box_bytes_kept > SHARD_REST_BYTES_MAX) outbox_free(shard_box(s, kind));
+        while (s->boxes[kind] && s->box_bytes_kept >= bytes_max) outbox_free(shard_box(s, kind));
     }
+}
+
+static void conns_free(shard *s)
+{
+    for (conn *c = s->conns, *next; c; c = next) {
+        next = c->next;
+        mem_free(c);
+    }
+    s->conns = NULL;
+    s->conn_count = 0;
+}
+
+/* Every loop rests once in a while, and each time at the same level: nothing is kept of a load but what is open. */
+static void on_lull(lull *l, bool last)
+{
+    shard *s = OWNER(l, lull);
+    pools_trim(s, 0);
+    conns_free(s);
+    buf_fini(&s->head);
+    buf_fini(&s->http2_out.text);
+    slab_trim(&s->http2_memory);
+    loop_trim(s->on);
+    s->rested(s->ctx, s->on, last);
 }
 
 /* ---- later ---- */
@@ -274,6 +297,7 @@ static void report(shard *s)
 
 void shard_gone(shard *s, conn *c)
 {
+    shard_busy(s);
     shard_unwait(s, c);
     for (conn **at = &s->resume_first; c->resuming && *at; at = &(*at)->resume_next) {
         if (*at != c) continue;
@@ -288,7 +312,7 @@ void shard_gone(shard *s, conn *c)
     s->open--;
     if (s->open == 0) {
         arm_tick(s, loop_now_us(s->on) + FAR_US);
-        pools_trim(s);
+        pools_trim(s, SHARD_REST_BYTES_MAX);   /* what a burst left behind, at once */
     }
     report(s);
 }
@@ -299,6 +323,7 @@ static conn *conn_open(shard *s, int fd)
 {
     conn *c = conn_take(s, fd);
     if (!c) return NULL;
+    shard_busy(s);
     if (conn_start(c)) {
         s->open++;
         return c;
@@ -477,6 +502,7 @@ static void on_renew(loop *on, loop_msg *m)
     if (!s) return;
     tls_context_free(s->tls);
     s->tls = atomic_exchange(&s->mail->tls, NULL);
+    shard_busy(s);
     INVARIANT(s->tls);
 }
 
@@ -532,7 +558,7 @@ static err_code listeners_take(shard *s, const shard_opts *o, err *e)
     return ERR_OK;
 }
 
-static err_code set_up(shard *s, err *e)
+static err_code set_up(shard *s, _Atomic size_t *awake, err *e)
 {
     s->scratch = mem_alloc_raw(SHARD_SCRATCH_BYTES);
     s->mail = mem_new0(shard_mail, 1);
@@ -544,6 +570,8 @@ static err_code set_up(shard *s, err *e)
     err_code rc = loop_timer_set(s->on, &s->tick, far, e);
     if (rc == ERR_OK) rc = loop_timer_set(s->on, &s->unpause, far, e);
     if (rc == ERR_OK) rc = loop_timer_set(s->on, &s->grace, far, e);
+    const lull_opts lo = {.on = s->on, .wait_us = SERVER_REST_US, .awake = awake, .rests = on_lull};
+    if (rc == ERR_OK && s->rested) rc = lull_init(&s->lull, &lo, e);
     if (rc == ERR_OK) rc = poll_open(&s->reserve, e);
     return rc ? rc : watch(s, e);
 }
@@ -558,6 +586,7 @@ err_code shard_new(shard **ret, const shard_opts *opts, err *e)
     s->handler = opts->handler;
     s->begin = opts->begin;
     s->replied = opts->replied;
+    s->rested = opts->rested;
     s->ctx = opts->ctx;
     s->id_seed = opts->id_seed;
     s->tls = opts->tls ? tls_context_ref(opts->tls) : NULL;
@@ -573,7 +602,7 @@ err_code shard_new(shard **ret, const shard_opts *opts, err *e)
     buf_init(&s->http2_out.text, 1 << 20);
     slab_init(&s->http2_memory);
     err_code rc = listeners_take(s, opts, e);
-    if (rc == ERR_OK) rc = set_up(s, e);
+    if (rc == ERR_OK) rc = set_up(s, opts->awake, e);
     if (rc) return rc;
     *ret = TAKE(s);
     return ERR_OK;
@@ -594,14 +623,12 @@ void shard_free(shard *s)
     loop_timer_cancel(s->on, &s->unpause);
     loop_timer_cancel(s->on, &s->grace);
     while (s->live) shard_call_give(s, s->live);
+    lull_fini(&s->lull);
     for (http_call *call = s->calls, *next; call; call = next) {
         next = call->next;
         call_free(call);
     }
-    for (conn *c = s->conns, *next; c; c = next) {
-        next = c->next;
-        mem_free(c);
-    }
+    conns_free(s);
     for (outbox_kind kind = 0; kind < OUTBOX_KINDS; kind++) {
         while (s->boxes[kind]) outbox_free(shard_box(s, kind));
     }

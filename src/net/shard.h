@@ -7,6 +7,7 @@
  * that comes and is answered in one turn moves its connection to the end of WAIT_IDLE and arms nothing. */
 #ifndef NET_SHARD_H
 #define NET_SHARD_H
+#include "async/lull.h"
 #include "net/conn.h"
 #include "net/listeners.h"
 #include "net/server.h"
@@ -64,6 +65,8 @@ struct shard {
     wait_list waits[CONN_WAITS];
     size_t open, refusing;
     bool draining, reported;
+    lull lull;                            /* unused where nobody wants to know */
+    void (*rested)(void *ctx, loop *on, bool last);
 
     conn *resume_first;                   /* connections whose waiting requests may go on */
     bool resume_posted;
@@ -98,6 +101,11 @@ static inline void shard_count(_Atomic uint64_t *counter, uint64_t n)
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_relaxed);
 }
 
+static inline void shard_busy(shard *s)
+{
+    if (s->rested) lull_busy(&s->lull);
+}
+
 static inline void shard_uncount(_Atomic uint64_t *counter) { shard_count(counter, UINT64_MAX); }
 static inline void shard_hit(shard *s, server_hit what) { shard_count(&s->hits[what], 1); }
 
@@ -110,6 +118,8 @@ typedef struct {
     http_handler *handler;
     http_begin *begin;
     http_replied *replied;
+    void (*rested)(void *ctx, loop *on, bool last);
+    _Atomic size_t *awake;                /* borrowed */
     void *ctx;
     uint64_t id_seed;
     listeners *all;                       /* borrowed, dealt out */

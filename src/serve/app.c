@@ -266,7 +266,8 @@ static err_code server_open(app *a, tls_context *tls, err *e)
                       .handler = endpoints_handle,
                       .begin = endpoints_begin,
                       .ctx = &a->endpoints,
-                      .replied = c->log_requests ? access_log : NULL};
+                      .replied = c->log_requests ? access_log : NULL,
+                      .rested = endpoints_rested};
     err_code rc = random_u64(&so.id_seed, e);
     doors d = {.all = NULL};
     if (rc == ERR_OK) rc = doors_open(&d, c, a->by, a->lane_count, e);

@@ -52,14 +52,21 @@ static void ask_free(ask *a)
     mem_free(a);
 }
 
-void ask_pool_free(ask_pool *p)
+void ask_pool_trim(ask_pool *p)
 {
-    if (!p) return;
     while (p->idle) {
         ask *a = p->idle;
         p->idle = a->next;
         ask_free(a);
     }
+    p->idle_count = 0;
+    p->idle_bytes = 0;
+}
+
+void ask_pool_free(ask_pool *p)
+{
+    if (!p) return;
+    ask_pool_trim(p);
     mem_free(p);
 }
 

@@ -80,6 +80,7 @@ struct ask {
 
 err_code ask_pool_new(ask_pool **ret, const ask_opts *opts, err *e) MUST_USE;
 void ask_pool_free(ask_pool *p);        /* all were given back */
+void ask_pool_trim(ask_pool *p);        /* what it keeps for later goes back */
 DEFINE_CLEANUP(ask_pool)
 
 ask *ask_take(ask_pool *p) MUST_USE;    /* NULL = no memory */

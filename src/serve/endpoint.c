@@ -8,6 +8,7 @@
 #include "serve/generate.h"
 #include "serve/later.h"
 #include "serve/memory.h"
+#include "serve/model_control.h"
 #include "serve/rest.h"
 #include "serve/route.h"
 #include "serve/rpc.h"
@@ -470,6 +471,15 @@ err_code endpoints_find(endpoints *s, const api_key *who, const model_id *id, se
 {
     err_code rc = guard_model(who, id->name, e);
     return rc ? rc : repository_find(s->models, id->name, id->version, ret, e);
+}
+
+void endpoints_rested(void *ctx, loop *on, bool last)
+{
+    endpoints *s = ctx;
+    endpoint_pools *pools = s->pools_of(s->ctx, on);
+    infer_pool_trim(pools->requests);
+    rpc_pool_trim(pools->rpcs);
+    if (last) model_control_rest(s->control);
 }
 
 void endpoints_leave(endpoints *s) { atomic_store(&s->leaving, true); }

@@ -46,6 +46,7 @@ typedef struct {
 
 http_handler endpoints_handle; /* ctx = endpoints, here and in the next */
 http_begin endpoints_begin; /* gRPC's bodies come in parts */
+void endpoints_rested(void *ctx, loop *on, bool last); /* a loop has come to rest: see server_opts */
 void endpoints_leave(endpoints *s);
 bool endpoints_ready(const endpoints *s);
 

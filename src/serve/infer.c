@@ -71,14 +71,21 @@ err_code infer_pool_new(infer_pool **ret, const infer_opts *opts, err *e)
     return ERR_OK;
 }
 
-void infer_pool_free(infer_pool *p)
+void infer_pool_trim(infer_pool *p)
 {
-    if (!p) return;
     while (p->idle) {
         infer *r = p->idle;
         p->idle = r->next;
         infer_free(r);
     }
+    p->idle_count = 0;
+    p->idle_bytes = 0;
+}
+
+void infer_pool_free(infer_pool *p)
+{
+    if (!p) return;
+    infer_pool_trim(p);
     mem_free(p);
 }
 

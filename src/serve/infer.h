@@ -128,6 +128,7 @@ struct infer {
 
 err_code infer_pool_new(infer_pool **ret, const infer_opts *opts, err *e) MUST_USE; /* one per loop */
 void infer_pool_free(infer_pool *p);
+void infer_pool_trim(infer_pool *p); /* what it keeps for later goes back */
 DEFINE_CLEANUP(infer_pool)
 
 /* Memory for requests of any size that `body` has; allocates nothing.  The pool calls these. */

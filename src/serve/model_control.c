@@ -12,6 +12,8 @@ struct model_control {
     compute *thread;
     _Atomic bool leaving;        /* what waits is refused */
     bool stopped;                /* there is no thread any more, nor any loop that runs */
+    compute_job rest;
+    _Atomic bool resting;        /* that waits for the thread */
 };
 
 typedef struct farewell farewell;
@@ -139,6 +141,26 @@ void model_control_free(model_control *c)
 err_code model_control_submit(model_control *c, compute_job *j, err *e)
 {
     return c->stopped ? err_set(e, ERR_UNAVAILABLE, "the server is leaving") : compute_submit(c->thread, j, e);
+}
+
+/* No other thread takes models out. */
+static void rest_job(compute_job *j)
+{
+    model_control *c = (model_control *)(void *)((char *)j - offsetof(model_control, rest));
+    atomic_store(&c->resting, false);   /* the next one may be behind this one */
+    for (size_t i = 0; i < repository_count(c->opts.models); i++) {
+        served *s = repository_at(c->opts.models, i);
+        if (s) model_trim(s->model);
+    }
+    mem_trim();
+}
+
+void model_control_rest(model_control *c)
+{
+    err e;
+    if (atomic_exchange(&c->resting, true)) return;
+    c->rest = (compute_job){.run = rest_job};
+    if (model_control_submit(c, &c->rest, &e)) atomic_store(&c->resting, false);
 }
 
 static err_code allowed(const model_control *c, err *e)

@@ -29,6 +29,9 @@ DEFINE_CLEANUP(model_control)
 
 /* Runs a job on its thread, behind those before it. */
 err_code model_control_submit(model_control *c, compute_job *j, err *e) MUST_USE;
+/* Any thread.  The server has come to rest: executions that nobody uses, and all memory that is free, go back to the
+ * kernel.  That takes milliseconds of its thread, in which an allocation elsewhere may have to wait. */
+void model_control_rest(model_control *c);
 /* On its thread. */
 err_code model_control_load(model_control *c, str name, err *e) MUST_USE;
 err_code model_control_unload(model_control *c, str name, err *e) MUST_USE;

@@ -93,18 +93,25 @@ static void rpc_free(rpc *c)
     mem_free(c);
 }
 
-void rpc_pool_free(rpc_pool *p)
+void rpc_pool_trim(rpc_pool *p)
 {
-    if (!p) return;
     while (p->idle) {
         rpc *c = p->idle;
         p->idle = c->next;
         rpc_free(c);
     }
-    loop_timer_cancel(p->opts.on, &p->sweep);
-    ask_pool_free(p->asks);
+    p->idle_count = 0;
     buf_fini(&p->message);
     buf_fini(&p->details);
+    ask_pool_trim(p->asks);
+}
+
+void rpc_pool_free(rpc_pool *p)
+{
+    if (!p) return;
+    loop_timer_cancel(p->opts.on, &p->sweep);
+    if (p->asks) rpc_pool_trim(p);
+    ask_pool_free(p->asks);
     mem_free(p);
 }
 

@@ -25,6 +25,7 @@ typedef struct rpc_pool rpc_pool;
 err_code rpc_pool_new(rpc_pool **ret, const ask_opts *opts, err *e) MUST_USE;
 void rpc_pool_free(rpc_pool *p);        /* every call was answered or its client is gone */
 DEFINE_CLEANUP(rpc_pool)
+void rpc_pool_trim(rpc_pool *p);        /* on its loop, at rest: what it keeps for later goes back */
 
 /* By its content type: what the server asks when a request's headers are there. */
 bool rpc_is(const http_request *req);

@@ -406,6 +406,29 @@ def test_a_burst_of_large_bodies_leaves_little_behind(serve, zoo):
     assert settles(lambda: rss_kb(s), lambda kb: kb < before + 8192), rss_kb(s) - before
 
 
+def test_a_server_at_rest_gives_back_what_a_load_took(serve, zoo, wire):
+    s = serve(f"tiny={zoo['tiny']}")
+
+    def load():
+        """Many open connections, each with answers that wait: calls, boxes and requests for all of them."""
+        wires = [wire(s) for _ in range(300)]
+        for w in wires:
+            w.send(b"".join(b"POST /v2/models/tiny/infer HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
+                            for _ in range(20)))
+        for w in wires:
+            assert {w.reply().status for _ in range(20)} == {200}
+        busy = rss_kb(s)
+        for w in wires:
+            w.__exit__()
+        return busy
+    load()
+    time.sleep(2)
+    level = rss_kb(s)
+    for _ in range(3):
+        assert load() > level + 1024
+        assert settles(lambda: rss_kb(s), lambda kb: kb < level + 512), rss_kb(s) - level
+
+
 # ---- slow, silent, gone ------------------------------------------------------------------------------------------
 
 @pytest.fixture

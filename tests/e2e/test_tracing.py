@@ -265,7 +265,7 @@ def test_an_idle_server_that_traces_never_wakes(serve, zoo, collector):
     s = serve(f"tiny={zoo['tiny']}", "--otlp-endpoint", c.url)
     ask(s, 3)
     c.wait(3)
-    time.sleep(1)
+    time.sleep(2)                                           # it comes to rest
     ticks, woken = cpu_ticks(s), switches(s)
     time.sleep(3)
     assert cpu_ticks(s) - ticks == 0 and switches(s) - woken == 0

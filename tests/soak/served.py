@@ -10,6 +10,7 @@ WARM_SHARE = 0.1                    # of the requests, before the first reading
 RSS_GROWTH_MAX_KB = 1024            # from warm-up to the end; a leak of one byte per request would be 2 MB of 2,000,000
 RSS_TREND_MAX_KB = 512              # over the last half: a leak of one byte per request would be 900 kB there
 START_S_MAX, REST_S_MAX = 20, 15
+RESTS_S = 2                         # a second without a request, then it gives memory back
 QUEUE_MAX = 8192                    # more than all clients ask at a time
 
 Reading = collections.namedtuple("Reading", "rss_kb descriptors threads")
@@ -41,7 +42,8 @@ class Server:
             raise ValueError(f"the server died with status {self.process.poll()}") from None
 
     def at_rest(self):
-        """The reading once it has stopped moving."""
+        """The reading once the server has come to rest and the figures do not move any more."""
+        time.sleep(RESTS_S)
         before, until = self.reading(), time.monotonic() + REST_S_MAX
         while time.monotonic() < until:
             time.sleep(0.5)

@@ -8,6 +8,7 @@
 #include "os/thread.h"
 #include "test.h"
 
+#include <malloc.h>
 #include <stdatomic.h>
 #include <unistd.h>
 
@@ -319,6 +320,43 @@ static void a_timer_can_always_set_itself_again(void)
     sys_fake_clock_set(0);
 }
 
+static loop_timer many_timers[5000];
+
+static void trim(loop_timer *t)
+{
+    alarm_clock *a = (alarm_clock *)(void *)t;
+    err e;
+    loop_trim(a->loop);
+    CHECK(loop_timer_set(a->loop, t, 3000000, &e) == ERR_OK);   /* its place was kept */
+    loop_timer_cancel(a->loop, t);
+}
+
+static void what_many_timers_took_goes_back_and_those_that_are_set_fire(void)
+{
+    err e;
+    CLEANUP(loop) loop *l = NULL;
+    sys_fake_clock_set(1000000000);
+    CHECK(loop_new(&l, 1, &e) == ERR_OK);
+    alarm_clock a[101] = {{.timer.fire = trim, .loop = l}};
+    size_t before = mallinfo2().uordblks;
+    for (size_t i = 0; i < COUNTOF(many_timers); i++) {
+        many_timers[i] = (loop_timer){.fire = fire};
+        CHECK(loop_timer_set(l, &many_timers[i], 2000000 + i, &e) == ERR_OK);
+    }
+    for (size_t i = 1; i < COUNTOF(a); i++) {
+        a[i] = (alarm_clock){.timer.fire = fire, .loop = l};
+        CHECK(loop_timer_set(l, &a[i].timer, 1001000 + (i * 37) % 100, &e) == ERR_OK);
+    }
+    for (size_t i = 0; i < COUNTOF(many_timers); i++) loop_timer_cancel(l, &many_timers[i]);
+    CHECK(loop_timer_set(l, &a[0].timer, 1000500, &e) == ERR_OK);
+    fire_total = COUNTOF(a) - 1;
+    fired = 0;
+    CHECK(loop_run(l, &e) == ERR_OK);
+    CHECK_U64(fired, COUNTOF(a) - 1);
+    CHECK(mallinfo2().uordblks == 0 || mallinfo2().uordblks < before + 4096);   /* a sanitizer's heap tells nothing */
+    sys_fake_clock_set(0);
+}
+
 static void setting_a_timer_survives_every_failed_allocation(void)
 {
     err e;
@@ -497,6 +535,7 @@ int main(void)
         TEST(timers_fire_once_in_order_and_exactly_on_time),
         TEST(a_timer_may_cancel_another_that_is_due_and_set_itself_again),
         TEST(a_timer_can_always_set_itself_again),
+        TEST(what_many_timers_took_goes_back_and_those_that_are_set_fire),
         TEST(setting_a_timer_survives_every_failed_allocation),
         TEST(no_event_comes_after_a_descriptor_was_deleted),
         TEST(a_paused_descriptor_reports_nothing_but_hangups),

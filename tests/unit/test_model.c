@@ -148,6 +148,41 @@ static void the_number_of_executions_is_bounded(void)
     onnx_build_end(&b);
 }
 
+/* One execution stays, for the shapes used last; what is in use is nobody's business. */
+static void executions_that_nobody_uses_go_back(void)
+{
+    enum { SHAPES = 5, EACH = 7 };
+    onnx_build b;
+    chain_build(&b);
+    CLEANUP(model) model *m = opened(&b);
+    err e = {0};
+    exec *x[SHAPES][EACH], *used = NULL;
+    long one = 0;
+    for (int k = 0; k < SHAPES; k++) {
+        shape s = shape_make(2, (const int64_t[]){1 + k, 3});
+        for (int i = 0; i < EACH; i++) {
+            long before = mem_live();
+            CHECK(exec_take(&x[k][i], m, &s, &e) == ERR_OK);
+            if (i) one = mem_live() - before;   /* the first makes the plan, too */
+        }
+    }
+    CHECK(one > 0);
+    long all = mem_live();
+    for (int k = 0; k < SHAPES; k++)
+        for (int i = 0; i < EACH; i++) exec_give(x[k][i]);
+    shape s = shape_make(2, (const int64_t[]){2, 3});
+    CHECK(exec_take(&used, m, &s, &e) == ERR_OK);
+    model_trim(m);
+    CHECK_U64((uint64_t)(all - mem_live()), (uint64_t)one * (SHAPES * EACH - 2));
+    model_trim(m);
+    CHECK_U64((uint64_t)(all - mem_live()), (uint64_t)one * (SHAPES * EACH - 2));
+    exec_give(used);
+    model_trim(m);
+    CHECK_U64((uint64_t)(all - mem_live()), (uint64_t)one * (SHAPES * EACH - 1));
+    for (int k = 1; k <= SHAPES; k++) run_chain(m, k);
+    onnx_build_end(&b);
+}
+
 static void memory_over_the_limit_is_refused(void)
 {
     onnx_build b;
@@ -491,6 +526,7 @@ int main(void)
         TEST(a_callers_buffer_is_read_in_place_and_left_alone),
         TEST(shapes_that_do_not_fit_are_refused),
         TEST(the_number_of_executions_is_bounded),
+        TEST(executions_that_nobody_uses_go_back),
         TEST(memory_over_the_limit_is_refused),
         TEST(shapes_that_no_machine_holds_are_refused_at_load),
         TEST(idle_executions_hold_no_more_than_one_run_may),

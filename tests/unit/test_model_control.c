@@ -111,6 +111,29 @@ static void what_does_not_load_changes_only_the_reason(void)
     http_rig_stop(&r);
 }
 
+/* Executions of shapes that were asked for once; the one used last stays. */
+static void at_rest_idle_executions_go_back(void)
+{
+    static const char *const data[] = {"1,2", "1,2,3,4", "1,2,3,4,5,6", "1,2,3,4,5,6,7,8", "1,2,3,4,5,6,7,8,9,0"};
+    char text[200];
+    http_rig r;
+    start(&r, &(http_rig_opts){.threads = "1"});
+    for (int round = 0; round < 3; round++) {
+        for (size_t i = 0; i < COUNTOF(data); i++) {
+            snprintf(text, sizeof text,
+                     "{\"inputs\":[{\"name\":\"x\",\"datatype\":\"FP32\",\"shape\":[%zu,2],\"data\":[%s]}]}",
+                     i + 1, data[i]);
+            CHECK(answers(&r, "/v2/models/m/infer", text, "200 OK"));
+        }
+        long busy = mem_live();
+        model_control_rest(r.endpoints.control);
+        HTTP_RIG_UNTIL(&r, mem_live() <= busy - 4);
+        CHECK(mem_live() <= busy - 4);
+        CHECK(answers(&r, "/v2/models/m/infer", body, "200 OK"));
+    }
+    http_rig_stop(&r);
+}
+
 static void what_cannot_be_asked_is_refused_by_name(void)
 {
     http_rig r;
@@ -298,6 +321,7 @@ int main(void)
         TEST(what_is_unloaded_is_found_nowhere_until_it_is_loaded_again),
         TEST(requests_are_answered_by_the_model_that_they_found),
         TEST(what_does_not_load_changes_only_the_reason),
+        TEST(at_rest_idle_executions_go_back),
         TEST(what_cannot_be_asked_is_refused_by_name),
         TEST(further_models_come_from_the_model_repository),
         TEST(loops_find_a_whole_model_or_none_while_it_is_changed),

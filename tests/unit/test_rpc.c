@@ -639,6 +639,24 @@ static void make_slow(void)
     onnx_build_end(&b);
 }
 
+/* Of its pools, that is: a call, its message and its request each have a place there, with memory for the next. */
+static void at_rest_nothing_is_kept_of_a_load(void)
+{
+    start(&(http_rig_opts){.threads = "1", .inline_us = "0"});
+    for (int round = 0; round < 3; round++) {
+        str got;
+        CHECK_STR(grpc_rig_unary(&g, INFER, "", request("m", "a", 1), &got), "0 ");
+        CHECK_STR(as_text(v2_pb_text, got), ANSWER);
+        long busy = mem_live();
+        endpoints_rested(&g.rig.endpoints, g.rig.loop, false);
+        CHECK(mem_live() <= busy - 5);
+        long rests = mem_live();
+        endpoints_rested(&g.rig.endpoints, g.rig.loop, true);
+        CHECK_U64((uint64_t)mem_live(), (uint64_t)rests);
+    }
+    grpc_rig_stop(&g);
+}
+
 int main(void)
 {
     onnx_build b;
@@ -663,7 +681,8 @@ int main(void)
         TEST(the_connection_may_go_while_models_run), TEST(a_full_queue_is_resource_exhausted),
         TEST(health_is_watched_until_the_server_leaves),
         TEST(a_stream_that_owes_no_answer_ends_when_the_server_drains), TEST(each_message_of_reflection_is_answered),
-        TEST(a_steady_load_takes_nothing_from_the_heap), TEST(no_memory_is_a_status_or_the_end_of_a_connection),
+        TEST(a_steady_load_takes_nothing_from_the_heap), TEST(at_rest_nothing_is_kept_of_a_load),
+        TEST(no_memory_is_a_status_or_the_end_of_a_connection),
     };
     int status = test_main(cases, COUNTOF(cases));
     serve_rig_unsave(twice_path);

@@ -362,6 +362,103 @@ static void what_a_burst_leaves_in_the_pools_is_bounded(void)
     rig_stop(&r);
 }
 
+/* ---- at rest ---- */
+
+static _Atomic size_t rests, last_rests;
+
+static void note_rest(void *ctx, loop *on, bool last)
+{
+    const rig *r = ctx;
+    CHECK(on == r->loops[0] || on == r->loops[1]);
+    atomic_fetch_add(&rests, 1);
+    atomic_fetch_add(&last_rests, last);
+}
+
+static void a_burst(rig *r, int *fds, size_t count)
+{
+    reply got;
+    for (size_t i = 0; i < count; i++) {
+        fds[i] = dial(r);
+        say(fds[i], HOLD "GET /big HTTP/1.1\r\n" HOST "\r\n");
+    }
+    wait_holding(r, count);
+    for (size_t i = 0; i < count; i++) on_loop(r, release, i);
+    for (size_t i = 0; i < count; i++) CHECK(strstr(hear(fds[i], &got), "held "));
+    for (size_t i = 0; i < count; i++) CHECK((hear(fds[i], &got), got.body_bytes == BIG));
+    r->held_count = 0;
+    atomic_store(&r->holding, 0);
+}
+
+/* With connections that stay open, under a clock that the test moves. */
+static void a_server_that_rests_keeps_nothing_and_sleeps(void)
+{
+    enum { COUNT = 50 };
+    rig r;
+    reply got;
+    int fds[COUNT];
+    sys_fake_clock_hold(CLOCK_START_NS);
+    rig_rested = note_rest;
+    rig_start(&r, &plain, 1);
+    rig_rested = NULL;
+    int stays = dial(&r);
+    long level = 0;
+    for (size_t round = 0; round < 3; round++) {
+        atomic_store(&rests, 0);
+        a_burst(&r, fds, COUNT);
+        for (size_t i = 0; i < COUNT; i++) close(fds[i]);
+        wait_open(&r, 1);
+        pass_time(&r, SERVER_REST_US / 2);
+        say(stays, ECHO "Content-Length: 5\r\n\r\nhello");
+        CHECK_STR(hear(stays, &got), HEAD_OK("5") "hello");
+        pass_time(&r, SERVER_REST_US - 1);
+        CHECK_U64(atomic_load(&rests), 0);   /* it had something to do meanwhile */
+        long busy = mem_live();
+        pass_time(&r, 1);
+        CHECK_U64(atomic_load(&rests), 1);
+        CHECK(mem_live() < busy);
+        if (round == 0) level = mem_live();
+        CHECK_U64((uint64_t)mem_live(), (uint64_t)level);
+        CHECK(sleeps(&r));
+        pass_time(&r, 10 * SERVER_REST_US);
+        CHECK_U64(atomic_load(&rests), 1);
+    }
+    say(stays, ECHO "Content-Length: 5\r\n\r\nhello");   /* and goes on from there */
+    CHECK_STR(hear(stays, &got), HEAD_OK("5") "hello");
+    close(stays);
+    wait_open(&r, 0);
+    rig_stop(&r);
+    sys_fake_clock_set(0);
+}
+
+static void the_last_loop_to_rest_says_so(void)
+{
+    enum { COUNT = 16 };
+    rig r;
+    int fds[COUNT];
+    atomic_store(&rests, 0);
+    atomic_store(&last_rests, 0);
+    sys_fake_clock_hold(CLOCK_START_NS);
+    rig_rested = note_rest;
+    rig_start(&r, &plain, 2);
+    rig_rested = NULL;
+    for (size_t i = 0; i < COUNT || !atomic_load(&r.handled_on[0]) || !atomic_load(&r.handled_on[1]); i++) {
+        fds[i % COUNT] = dial(&r);
+        say(fds[i % COUNT], ECHO "\r\n");
+        check_status(fds[i % COUNT], "200");
+        if (i >= COUNT - 1) close(fds[i % COUNT]);
+    }
+    for (size_t i = 0; i < COUNT - 1; i++) close(fds[i]);
+    wait_open(&r, 0);
+    for (size_t i = 0; i < 2; i++) on_loop_of(&r, i, nothing, 0);
+    pass_time(&r, SERVER_REST_US);
+    CHECK(sleeps(&r));
+    for (size_t i = 0; i < 2; i++) on_loop_of(&r, i, nothing, 0);
+    CHECK_U64(atomic_load(&rests), 2);
+    CHECK_U64(atomic_load(&last_rests), 1);
+    rig_stop(&r);
+    sys_fake_clock_set(0);
+}
+
 /* From the loop itself, which so reads all of it at once: as many requests as may wait, and 50 kB behind them. */
 static void say_more_than_may_wait(rig *r, size_t fd)
 {
@@ -787,6 +884,8 @@ int main(void)
         TEST(a_steady_load_allocates_nothing),
         TEST(answers_that_wait_for_their_turn_allocate_nothing),
         TEST(idle_connections_cost_little_memory_and_no_wake_ups),
+        TEST(a_server_that_rests_keeps_nothing_and_sleeps),
+        TEST(the_last_loop_to_rest_says_so),
         TEST(what_a_burst_leaves_in_the_pools_is_bounded),
         TEST(held_answers_keep_no_more_memory_than_they_need),
         TEST(draining_under_load_loses_no_request),

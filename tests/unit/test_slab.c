@@ -52,6 +52,29 @@ static void a_steady_load_allocates_nothing_and_keeps_little(void)
     CHECK_U64((uint64_t)mem_live(), (uint64_t)live);
 }
 
+static void what_is_kept_can_go_back_at_any_time(void)
+{
+    slab s;
+    long live = mem_live();
+    slab_init(&s);
+    uint8_t *stays = slab_take(&s, 100);
+    memcpy(stays, "abc", 3);
+    for (size_t n = 1; n <= SLAB_BLOCK_MAX; n += 10) {
+        void *p = slab_take(&s, n), *q = slab_take(&s, n);
+        slab_give(&s, p);
+        slab_give(&s, q);
+    }
+    slab_trim(&s);
+    CHECK_U64((uint64_t)mem_live(), (uint64_t)live + 1);
+    CHECK_U64(s.kept_bytes, 0);
+    void *next = slab_take(&s, 100);
+    CHECK(next && memcmp(stays, "abc", 3) == 0);
+    slab_give(&s, next);
+    slab_give(&s, stays);
+    slab_fini(&s);
+    CHECK_U64((uint64_t)mem_live(), (uint64_t)live);
+}
+
 static void a_lack_of_memory_leaves_the_block_as_it_was(void)
 {
     slab s;
@@ -79,6 +102,7 @@ int main(void)
         TEST(blocks_are_aligned_and_do_not_overlap),
         TEST(a_block_keeps_its_bytes_when_it_grows),
         TEST(a_steady_load_allocates_nothing_and_keeps_little),
+        TEST(what_is_kept_can_go_back_at_any_time),
         TEST(a_lack_of_memory_leaves_the_block_as_it_was),
     };
     return test_main(cases, COUNTOF(cases));
