@@ -71,6 +71,8 @@ bool cost_curve_known(const cost_curve *c)
     return false;
 }
 
+bool cost_curve_sloped(const cost_curve *c) { return c->slope >= 0; }
+
 /* Beyond the last band: along the slope, or in proportion.  Before the first: never more than the first. */
 static double beyond(const cost_curve *c, const cost_band *b, double work, double at)
 {
@@ -139,4 +141,10 @@ uint64_t cost_curve_enough(const cost_curve *c)
             return b == last ? UINT64_MAX : (uint64_t)llroundf(b->work);
     }
     return UINT64_MAX;
+}
+
+void cost_curve_forget(cost_curve *c, uint64_t work)
+{
+    for (size_t i = work ? band_of(work) + 1 : 0; i < COST_BANDS; i++) c->bands[i] = (cost_band){0};
+    c->slope = median_slope(c);
 }

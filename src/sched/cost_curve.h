@@ -24,6 +24,7 @@ typedef struct {
 void cost_curve_init(cost_curve *c);
 void cost_curve_add(cost_curve *c, uint64_t work, uint64_t cost_ns);   /* work > 0 */
 bool cost_curve_known(const cost_curve *c);
+bool cost_curve_sloped(const cost_curve *c);                    /* it saw two sizes at least */
 uint64_t cost_curve_mean(const cost_curve *c, uint64_t work);   /* 0 = nothing is known */
 uint64_t cost_curve_high(const cost_curve *c, uint64_t work);   /* what few runs exceed: mean and three deviations */
 uint64_t cost_curve_tried(const cost_curve *c);                 /* the largest work that ran, about; 0 = none */
@@ -32,5 +33,6 @@ uint64_t cost_curve_within(const cost_curve *c, uint64_t limit_ns, uint64_t work
 /* The least work that already runs at 9/10 of the best rate seen; beyond it a batch only makes its members wait for
  * each other.  UINT64_MAX while the largest that was tried is the best: more may be better still. */
 uint64_t cost_curve_enough(const cost_curve *c);
+void cost_curve_forget(cost_curve *c, uint64_t work);   /* what it learned about more work than this */
 
 #endif

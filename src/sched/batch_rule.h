@@ -1,0 +1,33 @@
+/* batch_rule.h - which items of a lane run together, and from when on.
+ *
+ * FIXED follows Triton's dynamic batcher (core src/dynamic_batch_scheduler.cc, GetDynamicBatch): a batch runs when its
+ * rows are a preferred size, when it cannot grow, or when its oldest member has waited max_delay; unlike there, other
+ * shapes do not cut a batch short, they gather in lanes of their own.  ADAPTIVE takes what is there, up to the lane's
+ * cap.  OFF runs every request alone.  Pure: nothing is taken out of the lane here. */
+#ifndef SCHED_BATCH_RULE_H
+#define SCHED_BATCH_RULE_H
+#include "sched/lane.h"
+
+typedef enum { BATCH_ADAPTIVE, BATCH_FIXED, BATCH_OFF } batch_mode;
+
+enum {
+    BATCH_PREFERRED_MAX = 16,
+    BATCH_LOOK_MAX = 256   /* members that are looked at for one batch: bounds the work where many do not fit */
+};
+
+typedef struct {
+    batch_mode mode;
+    uint32_t max_batch;   /* rows */
+    uint64_t max_delay_ns;
+    uint32_t preferred[BATCH_PREFERRED_MAX], preferred_count;   /* ascending; 0 = none */
+    uint32_t waste_percent;   /* of a padded batch's work that may be padding */
+} batch_rule;
+
+/* From when on the lane, which has items, may run; 0 = now. */
+uint64_t batch_rule_ripe_ns(const batch_rule *r, const lane *l);
+
+/* Chooses from a lane that has items: fills ret but for its times, items linked by `next`.  Items that were cancelled
+ * are met on the way and linked at *ret_cancelled; where there are any the choice is to be made again without them. */
+void batch_rule_choose(const batch_rule *r, const lane *l, uint64_t now_ns, batch *ret, batch_item **ret_cancelled);
+
+#endif

@@ -1,0 +1,378 @@
+/* What a driver relies on, case by case: who runs with whom and when, what is refused and how that is said, and what
+ * comes back.  sim_batcher.c has the same promises under random load. */
+#include "sched/batcher.h"
+#include "test.h"
+
+enum { ITEMS = 64 };
+#define US 1000u
+#define MS 1000000u
+
+static batch_item items[ITEMS];
+
+static batcher *fresh(const batcher_opts *o)
+{
+    batcher *b = NULL;
+    err e;
+    memset(items, 0, sizeof items);
+    for (size_t i = 0; i < ITEMS; i++) items[i].rows = 1;
+    CHECK(batcher_new(&b, o, &e) == ERR_OK);
+    return b;
+}
+
+static batch_limit push(batcher *b, batch_item *i, uint64_t now_ns)
+{
+    batch_limit limit;
+    uint64_t retry_ns;
+    err e;
+    err_code rc = batcher_push(b, i, now_ns, &limit, &retry_ns, &e);
+    CHECK((rc == ERR_OK) == (limit == BATCH_LIMIT_NONE));
+    return limit;
+}
+
+static uint64_t again;
+
+static const batch *take(batcher *b, uint64_t now_ns) { return batcher_take(b, now_ns, &again); }
+
+static uint32_t rows(batcher *b, uint64_t now_ns)
+{
+    const batch *t = take(b, now_ns);
+    return t ? t->rows : 0;
+}
+
+static uint32_t answers(batcher *b)
+{
+    uint32_t n = 0;
+    for (batch_item *i = batcher_answers(b); i; i = i->next) n++;
+    return n;
+}
+
+/* Teaches it that n rows cost base + n * row. */
+static void teach(batcher *b, batch_item *i, uint64_t base_ns, uint64_t row_ns)
+{
+    for (uint32_t n = 0; n < 20; n++) {
+        i->rows = 1 + n % 8;
+        CHECK(push(b, i, 1) == BATCH_LIMIT_NONE);
+        const batch *t = take(b, 1);
+        if (t) batcher_done(b, t, base_ns + t->rows * row_ns, 1);
+        CHECK_U64(answers(b), 1);
+    }
+    i->rows = 1;
+}
+
+static void a_lone_request_runs_at_once(void)
+{
+    batcher *b = fresh(&(batcher_opts){.max_batch = 8});
+    CHECK(push(b, &items[0], 5) == BATCH_LIMIT_NONE);
+    const batch *t = take(b, 5);
+    CHECK(t && t->items == &items[0] && t->count == 1 && t->rows == 1 && t->start_ns == 5);
+    CHECK(take(b, 5) == NULL && again == BATCHER_NEVER);
+    CHECK(!batcher_quiet(b) && answers(b) == 0);
+    batcher_done(b, t, MS, 5 + MS);
+    CHECK(answers(b) == 1 && items[0].drop == BATCH_RAN && batcher_quiet(b));
+    batcher_free(b);
+}
+
+static void what_comes_meanwhile_runs_together(void)
+{
+    batcher *b = fresh(&(batcher_opts){.max_batch = 4});
+    for (size_t i = 0; i < 7; i++) CHECK(push(b, &items[i], i) == BATCH_LIMIT_NONE);
+    for (uint32_t want = 4; want >= 3; want--) {
+        const batch *t = take(b, 10);
+        CHECK(t && t->rows == want && take(b, 10) == NULL);
+        batcher_done(b, t, MS, 10);
+        CHECK_U64(answers(b), want);
+    }
+    batcher_free(b);
+}
+
+static void levels_go_first_then_arrival(void)
+{
+    batcher *b = fresh(&(batcher_opts){.max_batch = 1, .level_count = 2});
+    const size_t want[] = {1, 3, 0, 2};
+    for (size_t i = 0; i < 4; i++) {
+        items[i].level = i % 2 ? 0 : 7;
+        CHECK(push(b, &items[i], i) == BATCH_LIMIT_NONE);
+    }
+    for (size_t i = 0; i < 4; i++) {
+        const batch *t = take(b, 9);
+        CHECK(t && t->items == &items[want[i]]);
+        batcher_done(b, t, 0, 9);
+    }
+    CHECK_U64(answers(b), 4);
+    batcher_free(b);
+}
+
+static void a_preferred_size_or_the_delay_starts_a_fixed_batch(void)
+{
+    batcher *b = fresh(&(batcher_opts){.mode = BATCH_FIXED,
+                                       .max_batch = 8,
+                                       .instances = 4,
+                                       .max_delay_us = 100,
+                                       .preferred = {4},
+                                       .preferred_count = 1});
+    for (size_t i = 0; i < 3; i++) CHECK(push(b, &items[i], i) == BATCH_LIMIT_NONE);
+    CHECK(take(b, 50) == NULL);
+    CHECK_U64(again, 100 * US);
+    for (size_t i = 3; i < 5; i++) CHECK(push(b, &items[i], 60) == BATCH_LIMIT_NONE);
+    const batch *four = take(b, 60);
+    CHECK(four && four->rows == 4);
+    CHECK(take(b, 61) == NULL);
+    CHECK_U64(again, 60 + 100 * US);
+    const batch *one = take(b, 60 + 100 * US);
+    CHECK(one && one->rows == 1);
+    batcher_done(b, four, MS, 2 * MS);
+    batcher_done(b, one, MS, 2 * MS);
+    CHECK_U64(answers(b), 5);
+    batcher_free(b);
+}
+
+static void a_kind_waits_for_its_own(void)
+{
+    batcher *b = fresh(&(batcher_opts){.mode = BATCH_FIXED, .max_batch = 2, .max_delay_us = 100});
+    items[1].kind.lo = 1;
+    for (size_t i = 0; i < 3; i++) CHECK(push(b, &items[i], i) == BATCH_LIMIT_NONE);
+    const batch *t = take(b, 3);
+    CHECK(t && t->rows == 2 && t->items == &items[0] && items[0].next == &items[2]);
+    batcher_done(b, t, MS, MS);
+    CHECK_U64(rows(b, MS), 1);
+    batcher_done(b, t, MS, MS);
+    CHECK_U64(answers(b), 3);
+    batcher_free(b);
+}
+
+static void padding_stays_within_its_share(void)
+{
+    batcher *b = fresh(&(batcher_opts){.max_batch = 8, .waste_percent = 25});
+    const uint32_t extents[] = {100, 40, 90, 95};
+    for (size_t i = 0; i < 4; i++) {
+        items[i].extent = extents[i];
+        CHECK(push(b, &items[i], i) == BATCH_LIMIT_NONE);
+    }
+    const batch *t = take(b, 9);
+    CHECK(t && t->count == 3 && t->extent == 100 && t->work == 300 && t->padding == 15);
+    batcher_done(b, t, MS, MS);
+    t = take(b, MS);
+    CHECK(t && t->items == &items[1] && t->extent == 40 && t->padding == 0);
+    batcher_done(b, t, MS, 2 * MS);
+    CHECK_U64(answers(b), 4);
+    batcher_free(b);
+}
+
+static void deadlines_and_timeouts_drop_before_the_start(void)
+{
+    batcher *b = fresh(&(batcher_opts){.max_batch = 1, .level_count = 2, .levels = {{.default_timeout_us = 50},
+                                                                                    {.delay = true}}});
+    items[1].deadline_ns = 20 * US;
+    items[3].level = 1;
+    items[3].timeout_us = 5;
+    items[4].level = 1;
+    for (size_t i = 0; i < 5; i++) CHECK(push(b, &items[i], 1) == BATCH_LIMIT_NONE);
+    const batch *t = take(b, 2);
+    CHECK(t && t->items == &items[0]);
+    CHECK_U64(again, 5 * US + 1);
+    CHECK(take(b, 20 * US) == NULL && again == 50 * US + 1);
+    CHECK(answers(b) == 1 && items[1].drop == BATCH_DEADLINE);
+    CHECK(take(b, 60 * US) == NULL);
+    CHECK(answers(b) == 1 && items[2].drop == BATCH_TIMEOUT);
+    batcher_done(b, t, MS, MS);
+    t = take(b, MS);
+    CHECK(t && t->items == &items[4]);   /* 3 timed out at a level that delays */
+    batcher_done(b, t, MS, 2 * MS);
+    CHECK_U64(rows(b, 2 * MS), 1);
+    batcher_done(b, t, MS, 3 * MS);
+    CHECK_U64(answers(b), 3);
+    items[1].deadline_ns = 3 * MS;
+    CHECK(push(b, &items[1], 3 * MS) == BATCH_LIMIT_DEADLINE);
+    batcher_free(b);
+}
+
+static void the_cancelled_are_not_run(void)
+{
+    batcher *b = fresh(&(batcher_opts){.max_batch = 8});
+    _Atomic bool flag = false;
+    items[1].cancelled = &flag;
+    for (size_t i = 0; i < 4; i++) CHECK(push(b, &items[i], 1) == BATCH_LIMIT_NONE);
+    flag = true;
+    CHECK(batcher_cancel(b, &items[2], 2) && !batcher_cancel(b, &items[2], 2));
+    const batch *t = take(b, 3);
+    CHECK(t && t->count == 2 && t->items == &items[0] && items[0].next == &items[3]);
+    CHECK(!batcher_cancel(b, &items[0], 3));
+    CHECK(answers(b) == 2 && items[1].drop == BATCH_CANCELLED && items[2].drop == BATCH_CANCELLED);
+    batcher_done(b, t, MS, MS);
+    CHECK_U64(answers(b), 2);
+    batcher_free(b);
+}
+
+static void a_sequence_goes_one_at_a_time(void)
+{
+    batcher *b = fresh(&(batcher_opts){.max_batch = 8, .instances = 2});
+    for (size_t i = 0; i < 4; i++) {
+        items[i].sequence = i < 3 ? 9 : 0;
+        CHECK(push(b, &items[i], i) == BATCH_LIMIT_NONE);
+    }
+    const batch *t = take(b, 5);
+    CHECK(t && t->count == 2 && t->items == &items[0] && items[0].next == &items[3]);
+    CHECK(take(b, 6) == NULL);
+    CHECK(batcher_cancel(b, &items[1], 6));
+    CHECK(take(b, 6) == NULL);
+    batcher_done(b, t, MS, MS);
+    t = take(b, MS);
+    CHECK(t && t->items == &items[2]);
+    batcher_done(b, t, MS, 2 * MS);
+    CHECK_U64(answers(b), 4);
+    batcher_free(b);
+}
+
+static void answers_keep_the_order_of_arrival_where_asked(void)
+{
+    batcher *b = fresh(&(batcher_opts){.max_batch = 1, .instances = 3, .preserve_ordering = true});
+    const batch *t[3];
+    for (size_t i = 0; i < 3; i++) {
+        CHECK(push(b, &items[i], i) == BATCH_LIMIT_NONE);
+        t[i] = take(b, i);
+        CHECK(t[i] != NULL);
+    }
+    batcher_done(b, t[2], MS, MS);
+    batcher_done(b, t[1], MS, MS);
+    CHECK(answers(b) == 0 && !batcher_quiet(b));
+    batcher_done(b, t[0], MS, MS);
+    batch_item *first = batcher_answers(b);
+    CHECK(first == &items[0] && first->next == &items[1] && items[1].next == &items[2] && !items[2].next);
+    CHECK(batcher_quiet(b));
+    batcher_free(b);
+}
+
+static void limits_name_themselves_and_say_when_to_retry(void)
+{
+    batcher *b = fresh(&(batcher_opts){.max_batch = 2,
+                                       .requests_max = 3,
+                                       .bytes_max = 100,
+                                       .kinds_max = 2,
+                                       .level_count = 2,
+                                       .levels = {{0}, {.max_queue_size = 1}}});
+    batch_limit limit;
+    uint64_t retry_ns;
+    err e;
+    items[0].rows = 3;
+    CHECK(batcher_push(b, &items[0], 1, &limit, &retry_ns, &e) == ERR_INVALID && limit == BATCH_LIMIT_ROWS);
+    CHECK(retry_ns == 0);
+    CHECK_STR(e.text, "batch: expected at most 2 rows, got 3");
+    items[0].rows = 1;
+    items[0].bytes = items[1].bytes = 60;
+    CHECK(push(b, &items[0], 1) == BATCH_LIMIT_NONE);
+    CHECK(batcher_push(b, &items[1], 1, &limit, &retry_ns, &e) == ERR_LIMIT && limit == BATCH_LIMIT_BYTES);
+    CHECK(retry_ns > 0);
+    CHECK_STR(e.text, "queue: waiting bytes: the limit is 100, got 120");
+    items[2].level = items[3].level = 1;
+    items[2].kind.lo = 1;
+    CHECK(push(b, &items[2], 1) == BATCH_LIMIT_NONE);
+    CHECK(push(b, &items[3], 1) == BATCH_LIMIT_LEVEL);
+    items[4].kind.lo = 2;
+    CHECK(push(b, &items[4], 1) == BATCH_LIMIT_KINDS);
+    CHECK(push(b, &items[5], 1) == BATCH_LIMIT_NONE);
+    CHECK(batcher_push(b, &items[6], 1, &limit, &retry_ns, &e) == ERR_LIMIT && limit == BATCH_LIMIT_REQUESTS);
+    CHECK_STR(e.text, "queue: waiting requests: the limit is 3, got 4");
+    CHECK_STR(batch_limit_name(limit), "requests");
+    CHECK_STR(batch_drop_name(BATCH_CANCELLED), "cancelled");
+    batcher_stats s;
+    batcher_read(b, &s);
+    CHECK(s.pushed == 3 && s.waiting == 3 && s.waiting_bytes == 60 && s.refused[BATCH_LIMIT_LEVEL] == 1);
+    for (size_t i = 0; i < 6; i++) (void)batcher_cancel(b, &items[i], 2);
+    CHECK_U64(answers(b), 3);
+    batcher_free(b);
+}
+
+static void the_rate_refuses_until_a_token_is_there(void)
+{
+    batcher *b = fresh(&(batcher_opts){.max_batch = 1, .instances = 4, .rate_per_s = 100, .rate_burst = 2});
+    batch_limit limit;
+    uint64_t retry_ns;
+    err e;
+    CHECK(push(b, &items[0], 1) == BATCH_LIMIT_NONE && push(b, &items[1], 1) == BATCH_LIMIT_NONE);
+    CHECK(batcher_push(b, &items[2], 1, &limit, &retry_ns, &e) == ERR_LIMIT && limit == BATCH_LIMIT_RATE);
+    CHECK_U64(retry_ns, 10 * MS);
+    CHECK(push(b, &items[2], 1 + retry_ns) == BATCH_LIMIT_NONE);
+    for (size_t i = 0; i < 3; i++) CHECK(batcher_cancel(b, &items[i], 2));
+    CHECK_U64(answers(b), 3);
+    batcher_free(b);
+}
+
+static void what_would_be_late_is_refused_when_it_comes(void)
+{
+    batcher *b = fresh(&(batcher_opts){.max_batch = 8, .objective_us = 20000});
+    teach(b, &items[0], 4 * MS, MS / 4);
+    uint32_t accepted = 1;
+    CHECK(push(b, &items[0], MS) == BATCH_LIMIT_NONE);
+    const batch *t = take(b, MS);
+    CHECK(t && t->rows == 1);
+    while (accepted < ITEMS && push(b, &items[accepted], MS) == BATCH_LIMIT_NONE) accepted++;
+    CHECK(accepted >= 12 && accepted < 32);   /* one that runs and about two batches of 6 ms */
+    batch_limit limit;
+    uint64_t retry_ns;
+    err e;
+    CHECK(batcher_push(b, &items[accepted], MS, &limit, &retry_ns, &e) == ERR_LIMIT);
+    CHECK(limit == BATCH_LIMIT_OBJECTIVE && retry_ns >= MS && retry_ns < 20 * MS);
+    CHECK(strncmp(e.text, "queue: microseconds to an answer: the limit is ", 47) == 0);
+    for (uint32_t i = 1; i < accepted; i++) CHECK(batcher_cancel(b, &items[i], MS));
+    items[40].deadline_ns = 3 * MS;
+    CHECK(push(b, &items[40], 2 * MS) == BATCH_LIMIT_DEADLINE);   /* it would end 3 ms later */
+    CHECK(take(b, 2 * MS) == NULL);
+    CHECK_U64(answers(b), accepted - 1);
+    batcher_done(b, t, 4 * MS, 5 * MS);
+    CHECK_U64(answers(b), 1);
+    batcher_free(b);
+}
+
+static void nothing_is_lost_without_memory(void)
+{
+    FAULT_SWEEP({
+        batcher *b = NULL;
+        err e;
+        if (batcher_new(&b, &(batcher_opts){.max_batch = 4}, &e) == ERR_OK) {
+            batch_item i = {.rows = 1};
+            batch_limit limit;
+            uint64_t retry_ns;
+            err_code rc = batcher_push(b, &i, 1, &limit, &retry_ns, &e);
+            CHECK(rc == ERR_OK || rc == ERR_NOMEM);
+            if (rc == ERR_OK) CHECK(batcher_cancel(b, &i, 1) && batcher_answers(b) == &i);
+            batcher_free(b);
+        }
+    });
+}
+
+static void options_are_checked_by_name(void)
+{
+    batcher *b = NULL;
+    err e;
+    CHECK(batcher_new(&b, &(batcher_opts){.instances = 1000}, &e) == ERR_INVALID);
+    CHECK_STR(e.text, "instances: expected at most 256, got 1000");
+    CHECK(batcher_new(&b, &(batcher_opts){.level_count = 17}, &e) == ERR_INVALID);
+    CHECK_STR(e.text, "priority levels: expected at most 16, got 17");
+    CHECK(batcher_new(&b, &(batcher_opts){.max_batch = 4, .preferred = {4, 2}, .preferred_count = 2}, &e) != ERR_OK);
+    CHECK_STR(e.text, "preferred batch size: expected ascending from 1 to max_batch 4, got 2");
+    CHECK(batcher_new(&b, &(batcher_opts){.waste_percent = 101}, &e) == ERR_INVALID && !b);
+    CHECK_STR(e.text, "padding waste: expected at most 100 percent, got 101");
+    batcher_free(NULL);
+}
+
+int main(void)
+{
+    const test_case cases[] = {
+        TEST(a_lone_request_runs_at_once),
+        TEST(what_comes_meanwhile_runs_together),
+        TEST(levels_go_first_then_arrival),
+        TEST(a_preferred_size_or_the_delay_starts_a_fixed_batch),
+        TEST(a_kind_waits_for_its_own),
+        TEST(padding_stays_within_its_share),
+        TEST(deadlines_and_timeouts_drop_before_the_start),
+        TEST(the_cancelled_are_not_run),
+        TEST(a_sequence_goes_one_at_a_time),
+        TEST(answers_keep_the_order_of_arrival_where_asked),
+        TEST(limits_name_themselves_and_say_when_to_retry),
+        TEST(the_rate_refuses_until_a_token_is_there),
+        TEST(what_would_be_late_is_refused_when_it_comes),
+        TEST(nothing_is_lost_without_memory),
+        TEST(options_are_checked_by_name),
+    };
+    return test_main(cases, COUNTOF(cases));
+}
