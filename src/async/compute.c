@@ -73,7 +73,7 @@ struct compute {
 };
 
 static _Thread_local const compute *worker_of;   /* the pool this thread works for */
-static _Thread_local bool in_region;             /* compute_for() does not nest */
+static _Thread_local bool in_region;             /* compute_for() does not nest; nor where compute_alone() said so */
 
 static uint32_t ring(den *d, uint32_t count)
 {
@@ -180,6 +180,13 @@ static void run_shared(compute *c, uint32_t i, uint32_t count, void (*fn)(void *
     if (ran) atomic_fetch_add_explicit(&r->done, ran, memory_order_acq_rel);
     await(c, r, count);
     atomic_fetch_and_explicit(&c->used, ~bit, memory_order_release);
+}
+
+bool compute_alone(bool on)
+{
+    bool was = in_region;
+    in_region = on;
+    return was;
 }
 
 void compute_for(compute *c, uint32_t count, void (*fn)(void *ctx, uint32_t index), void *ctx)

@@ -36,5 +36,8 @@ size_t compute_queued(const compute *c);
 
 /* Runs fn(ctx, i) once for each i in 0..count-1 and returns when all are done; c == NULL runs them here. */
 void compute_for(compute *c, uint32_t count, void (*fn)(void *ctx, uint32_t index), void *ctx);
+/* From now on compute_for() of this thread wakes nobody, until it is turned off: for work so short that another thread
+ * would come too late, and take CPU time from somebody.  Returns what was before. */
+bool compute_alone(bool on);
 
 #endif

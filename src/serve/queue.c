@@ -115,7 +115,9 @@ err_code queue_push(queue *q, queue_item *item, err *e)
     exec *cheap = q->opts.inline_us && stage_idle(q->stage) ? take_cheap(q, item) : NULL;
     if (cheap) {
         item->start_ns = item->since_ns;   /* it does not wait: no second look at the clock */
+        bool before = compute_alone(true);
         run(q, item, cheap);
+        (void)compute_alone(before);
         return ERR_OK;
     }
     atomic_fetch_add_explicit(&q->opts.metrics->waiting, 1, memory_order_relaxed);
