@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum { READ_BYTES = 64 << 10 };
+enum { READ_BYTES = 64 << 10, IDLE_READS_MAX = 16 };
 
 struct grpc_client {
     dial_to to;
@@ -97,11 +97,12 @@ static err_code run(grpc_client *c, const grpc_ask *ask, err *e)
     return ERR_OK;
 }
 
-/* What came between two calls: acknowledgements and updates as a rule, or a goodbye. */
+/* What came between two calls: acknowledgements and updates as a rule, or a goodbye.  A server that always has more to
+ * say without being asked is not listened to for ever. */
 static bool is_alive(grpc_client *c)
 {
     err none;
-    while (c->caller && grpc_caller_usable(c->caller)) {
+    for (int i = 0; i < IDLE_READS_MAX && c->caller && grpc_caller_usable(c->caller); i++) {
         size_t n = 0;
         sock_io io = dial_read(&c->line, c->in, READ_BYTES, &n);
         if (io == SOCK_AGAIN) return true;

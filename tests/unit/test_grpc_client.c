@@ -4,8 +4,11 @@
 #include "net/grpc_client.h"
 
 #include <arpa/inet.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #define SETTINGS "\0\0\0\4\0\0\0\0\0"
@@ -34,6 +37,8 @@ static void hear_question(int fd)
     }
 }
 
+static _Atomic int first_fd;            /* the server's end of the first connection */
+
 static void *peer_run(void *ctx)
 {
     peer *p = ctx;
@@ -41,6 +46,8 @@ static void *peer_run(void *ctx)
         char scrap[4096];
         int fd = accept(p->listener, NULL, NULL);
         if (fd < 0) break;
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+        if (i == 0) first_fd = fd;
         hear_question(fd);
         (void)!send(fd, p->says[i].p, p->says[i].len, MSG_NOSIGNAL);
         if (i == 0 && p->leaves.p) {
@@ -50,6 +57,7 @@ static void *peer_run(void *ctx)
             shutdown(fd, SHUT_WR);   /* the next comes on another */
         }
         while (read(fd, scrap, sizeof scrap) > 0) {}
+        first_fd = -1;
         close(fd);
     }
     return NULL;
@@ -140,6 +148,36 @@ static void a_goodbye_on_a_new_connection_is_the_answer(void)
     peer_join(&p);
 }
 
+#define PING "\0\0\10\6\0\0\0\0\0" "12345678"
+
+/* It has arrived when the kernel has nothing of it left to send. */
+static void one_more_ping(void)
+{
+    int fd = first_fd, rest = 1;
+    (void)!send(fd, PING, sizeof PING - 1, MSG_NOSIGNAL);
+    while (ioctl(fd, SIOCOUTQ, &rest) == 0 && rest > 0) usleep(100);
+}
+
+/* Whenever the client reads there is a frame of the first connection to read, though nothing was asked. */
+static void a_server_that_talks_unasked_is_not_listened_to_for_ever(void)
+{
+    err e = {.text = ""};
+    peer p;
+    grpc_client *c = NULL;
+    grpc_result r = {.status = -1};
+    peer_start_leaving(&p, STR(SETTINGS ANSWER("\1")), STR(""), STR(SETTINGS ANSWER("\1")));
+    CHECK(client_to(&p, &c, &e) == ERR_OK);
+    CHECK(grpc_client_call(c, &ask, &r, &e) == ERR_OK);
+    sys_fake_script((sys_fault[]){{SYS_recv, .times = SYS_FAKE_EVER, .result = sizeof PING - 1,
+                                   .then = one_more_ping}}, 1);
+    r.status = -1;
+    CHECK(grpc_client_call(c, &ask, &r, &e) == ERR_OK);
+    CHECK(r.status == 0 && str_is(r.message, "hi"));   /* on another connection */
+    sys_fake_script(NULL, 0);
+    grpc_client_free(c);
+    peer_join(&p);
+}
+
 static void the_deadline_ends_a_call(void)
 {
     err e;
@@ -202,6 +240,7 @@ int main(void)
         TEST(calls_share_a_connection_that_is_replaced_when_it_closes),
         TEST(a_call_that_a_goodbye_crosses_is_made_once_more),
         TEST(a_goodbye_on_a_new_connection_is_the_answer),
+        TEST(a_server_that_talks_unasked_is_not_listened_to_for_ever),
         TEST(the_deadline_ends_a_call),
         TEST(a_server_of_something_else_is_told),
         TEST(nothing_leaks_wherever_it_fails),
