@@ -135,28 +135,37 @@ void dial_begin(dial *d, uint64_t wait_us)
     d->deadline_us = now + wait_us < now ? UINT64_MAX : now + wait_us;
 }
 
+/* One look at what there is, until the time is over; 0 = nothing yet. */
+static err_code look(dial *d, bool held, uint64_t until_us, const char *for_what, uint32_t *ret_events, err *e)
+{
+    poll_event events[POLL_BATCH_MAX];
+    size_t count = 0;
+    uint64_t now = clock_now_us();
+    bool late = now >= until_us;
+    err_code rc = poll_wait(d->poll, events, late || held ? 0 : until_us - now, &count, e);
+    if (rc) return err_wrap(e, "%s", d->to->text);
+    uint32_t got = held ? POLL_READ : 0;
+    for (size_t i = 0; i < count; i++) {
+        if (!events[i].owner) return err_set(e, ERR_CANCELLED, "%s: %s: stopped", d->to->text, for_what);
+        got |= events[i].events;
+    }
+    if (late)   /* whatever is there: a peer that always has more would never end */
+        return err_set(e, ERR_TIMEOUT, "%s: %s: expected it within %llu ms", d->to->text, for_what,
+                       (unsigned long long)(d->wait_us / 1000));
+    *ret_events = got;
+    return ERR_OK;
+}
+
 static err_code wait_until(dial *d, uint32_t want, uint64_t until_us, const char *for_what, uint32_t *ret_events,
                            err *e)
 {
     bool held = d->tls && (want & POLL_READ) && dial_tls_holds(d->tls);
     for (;;) {
-        poll_event events[POLL_BATCH_MAX];
-        size_t count = 0;
-        uint32_t watch = want | (d->tls && dial_tls_waits(d->tls) ? (uint32_t)POLL_WRITE : 0);
+        uint32_t watch = want | (d->tls && dial_tls_waits(d->tls) ? (uint32_t)POLL_WRITE : 0), got = 0;
         if (watch != d->watched) poll_change(d->poll, d->fd, watch, d);
         d->watched = watch;
-        uint64_t now = clock_now_us();
-        bool late = now >= until_us;
-        err_code rc = poll_wait(d->poll, events, late || held ? 0 : until_us - now, &count, e);
-        if (rc) return err_wrap(e, "%s", d->to->text);
-        uint32_t got = held ? POLL_READ : 0;
-        for (size_t i = 0; i < count; i++) {
-            if (!events[i].owner) return err_set(e, ERR_CANCELLED, "%s: %s: stopped", d->to->text, for_what);
-            got |= events[i].events;
-        }
-        if (late)   /* whatever is there: a peer that always has more would never end */
-            return err_set(e, ERR_TIMEOUT, "%s: %s: expected it within %llu ms", d->to->text, for_what,
-                           (unsigned long long)(d->wait_us / 1000));
+        err_code rc = look(d, held, until_us, for_what, &got, e);
+        if (rc) return rc;
         if (d->tls && (got & POLL_WRITE)) dial_tls_push(d->tls, d->fd);
         if (got & POLL_HANGUP) got |= want;   /* the call that follows says what is wrong */
         if (got & (want | POLL_HANGUP)) {
@@ -215,18 +224,34 @@ static err_code connect_to(dial *d, const sock_addr *at, uint64_t until_us, err 
     return rc;
 }
 
-static err_code addresses(const dial_to *to, resolved *ret, err *e)
+static err_code look_up(dial *d, resolved *ret, err *e)
 {
-    if (!to->is_unix) return resolve_host(to->host, to->port, ret, e);
+    resolve *r = NULL;
+    uint32_t got = 0;
+    err_code rc = resolve_start(&r, d->to->host, d->to->port, e);
+    if (rc) return rc;
+    rc = poll_add(d->poll, resolve_fd(r), POLL_READ, d, e);
+    if (rc == ERR_OK) {
+        while (rc == ERR_OK && !got) rc = look(d, false, d->deadline_us, "name", &got, e);
+        poll_del(d->poll, resolve_fd(r));
+    }
+    if (rc == ERR_OK) rc = resolve_result(r, ret, e);
+    resolve_free(r);
+    return rc;
+}
+
+static err_code addresses(dial *d, resolved *ret, err *e)
+{
+    if (!d->to->is_unix) return resolve_numeric(d->to->host, d->to->port, ret) ? ERR_OK : look_up(d, ret, e);
     ret->count = 1;
-    return sock_addr_unix(&ret->at[0], to->host, e);
+    return sock_addr_unix(&ret->at[0], d->to->host, e);
 }
 
 err_code dial_open(dial *d, err *e)
 {
     INVARIANT(d->fd < 0);
     resolved all;
-    err_code rc = addresses(d->to, &all, e);
+    err_code rc = addresses(d, &all, e);
     if (rc) return rc;
     for (size_t i = 0; i < all.count; i++) {
         uint64_t now = clock_now_us(), left = d->deadline_us > now ? d->deadline_us - now : 0;

@@ -1,9 +1,8 @@
 /* dial.h - an outgoing connection whose user waits for it: for commands and for threads of their own, never for loops.
  *
- * dial_begin() starts a call: one deadline for all that follows until the next, connecting, sending and receiving
- * together.  (Looking a name up is bounded by the resolver alone, see os/resolve.h.)  The addresses of a name are
- * tried in turn, each with its share of the time that is left.  A descriptor of the caller's may end every wait: a
- * bell that another thread rings, or the descriptor that signals arrive at.
+ * dial_begin() starts a call: one deadline for all that follows until the next, looking a name up, connecting, sending
+ * and receiving together.  The addresses of a name are tried in turn, each with its share of the time that is left.  A
+ * descriptor of the caller's may end every wait: a bell that another thread rings, or the one that signals arrive at.
  * Behind https:// and grpcs:// there is TLS between these functions and the socket: the handshake is a part of
  * connecting, and only a goodbye of TLS counts as SOCK_EOF.  One thread uses a dial. */
 #ifndef NET_DIAL_H

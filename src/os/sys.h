@@ -76,6 +76,7 @@ struct termios;   /* its header has macros of short names */
     X(futex_wake, (_Atomic uint32_t *word, uint32_t count), (word, count))                                       \
     X(thread_start, (pthread_t *ret, void *(*run)(void *), void *ctx), (ret, run, ctx))                          \
     X(thread_join, (pthread_t id), (id))                                                                         \
+    X(thread_leave, (pthread_t id), (id))                                                                        \
     X(thread_yield, (void), ())                                                                                  \
     X(signals_open, (const int *signals, size_t count), (signals, count))                                        \
     X(send_fds, (int fd, const void *p, size_t n, const int *fds, size_t count), (fd, p, n, fds, count))         \

@@ -242,6 +242,7 @@ int64_t sys_real_thread_start(pthread_t *ret, void *(*run)(void *), void *ctx)
 }
 
 int64_t sys_real_thread_join(pthread_t id) { return -pthread_join(id, NULL); }
+int64_t sys_real_thread_leave(pthread_t id) { return -pthread_detach(id); }
 
 int64_t sys_real_thread_yield(void) { return result(sched_yield()); }
 

@@ -27,6 +27,12 @@ err_code thread_start(thread *t, const char *name, void (*run)(void *ctx), void 
 
 void thread_yield(void) { (void)sys_thread_yield(); }
 
+void thread_leave(const thread *t)
+{
+    int64_t rc = sys_thread_leave(t->id);
+    INVARIANT(rc == 0);
+}
+
 void thread_join(thread *t)
 {
     int64_t rc = sys_thread_join(t->id);

@@ -20,6 +20,7 @@ typedef struct {
 
 err_code thread_start(thread *t, const char *name, void (*run)(void *ctx), void *ctx, err *e) MUST_USE;
 void thread_join(thread *t);
+void thread_leave(const thread *t);   /* instead: nobody will wait for its end */
 void thread_yield(void);   /* lets another thread that waits for this CPU go first */
 
 /* Tells the CPU that this is a spin loop.  On aarch64 `yield` is a no-op on most cores; isb takes as long as pause. */

@@ -67,7 +67,7 @@ static bool may_fail(sys_call call)
 {
     switch (call) {
     case SYS_close: case SYS_unmap: case SYS_clock_ns: case SYS_futex_wait: case SYS_futex_wake:
-    case SYS_thread_join: case SYS_wait_writable: case SYS_poll_change: case SYS_poll_del:
+    case SYS_thread_join: case SYS_thread_leave: case SYS_wait_writable: case SYS_poll_change: case SYS_poll_del:
     case SYS_pid: case SYS_user: case SYS_wait_readable:
         return false;
     default:

@@ -2,10 +2,12 @@
  * addresses of a name are tried in turn, within one deadline; no failing step leaks. */
 #include "fake/sys_fake.h"
 #include "net/dial.h"
+#include "os/bell.h"
 #include "os/poll.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <unistd.h>
 
 static void addresses_read_as_what_they_say(void)
@@ -88,6 +90,15 @@ static err_code dial_once(const char *address, err *e)
     return rc;
 }
 
+/* A look-up that a failure made it give up ends a little later. */
+static void dial_and_settle(const char *address)
+{
+    err e;
+    long live = mem_live(), fds = sys_fake_fds();
+    (void)!dial_once(address, &e);
+    for (int i = 0; i < 60000 && (mem_live() != live || sys_fake_fds() != fds); i++) usleep(1000);
+}
+
 /* "localhost" is ::1 and 127.0.0.1 on most machines, 127.0.0.1 alone on others; the listener has only the latter. */
 static void each_address_of_a_name_is_tried(void)
 {
@@ -97,7 +108,7 @@ static void each_address_of_a_name_is_tried(void)
     char address[60];
     snprintf(address, sizeof address, "localhost:%u", port);
     CHECK(dial_once(address, &e) == ERR_OK);
-    SYS_SWEEP(-ENOMEM, (void)!dial_once(address, &e));
+    SYS_SWEEP(-ENOMEM, dial_and_settle(address));
     close(listener);
     CHECK(dial_once(address, &e) == ERR_UNAVAILABLE);
     CHECK(strstr(e.text, "cannot connect: Connection refused"));
@@ -116,6 +127,43 @@ static void a_name_that_is_none_is_told(void)
         CHECK(dial_once("nowhere.example:80", &e) == rows[i].code);
         CHECK_STR(e.text, rows[i].want);
     }
+    sys_fake_script(NULL, 0);
+}
+
+/* The resolver holds its thread until the test lets it go. */
+static pthread_mutex_t resolving = PTHREAD_MUTEX_INITIALIZER;
+
+static void wait_for_the_test(void)
+{
+    pthread_mutex_lock(&resolving);
+    pthread_mutex_unlock(&resolving);
+}
+
+static void a_name_has_the_time_of_the_call(void)
+{
+    err e;
+    long live = mem_live();
+    dial_to to;
+    dial d;
+    int bell = -1;
+    pthread_mutex_lock(&resolving);
+    sys_fake_script((sys_fault[]){{SYS_resolve, .times = SYS_FAKE_EVER, .result = -ENOENT,
+                                   .then = wait_for_the_test}}, 1);
+    sys_fake_clock_set(UINT64_C(5000000000));
+    CHECK(dial_once("nowhere.example:80", &e) == ERR_TIMEOUT);
+    CHECK_STR(e.text, "nowhere.example:80: name: expected it within 1000 ms");
+    sys_fake_clock_set(0);
+    CHECK(bell_open(&bell, &e) == ERR_OK && dial_to_parse(&to, "nowhere.example:80", &e) == ERR_OK);
+    CHECK(dial_init(&d, &(dial_opts){.to = &to, .stop_fd = bell}, &e) == ERR_OK);
+    dial_begin(&d, UINT64_MAX);
+    bell_ring(bell);
+    CHECK(dial_open(&d, &e) == ERR_CANCELLED);
+    CHECK_STR(e.text, "nowhere.example:80: name: stopped");
+    dial_fini(&d);
+    bell_close(bell);
+    pthread_mutex_unlock(&resolving);
+    for (int i = 0; i < 60000 && mem_live() != live; i++) usleep(1000);
+    CHECK_U64((uint64_t)mem_live(), (uint64_t)live);
     sys_fake_script(NULL, 0);
 }
 
@@ -155,6 +203,7 @@ int main(void)
         TEST(other_addresses_are_refused),
         TEST(each_address_of_a_name_is_tried),
         TEST(a_name_that_is_none_is_told),
+        TEST(a_name_has_the_time_of_the_call),
         TEST(a_peer_that_always_has_more_does_not_outlive_the_deadline),
     };
     return test_main(cases, COUNTOF(cases));
