@@ -157,7 +157,9 @@ valgrind:   ## the unit tests under valgrind's memcheck
 	+@CHECK_TIMEOUT=900 PROA_CPU=avx2 $(MAKE) check BUILD=build/valgrind CFLAGS="-O1 -g $(NOISE)" KERNEL= \
 		RUN="valgrind -q --fair-sched=yes --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite"
 
-e2e: all $(VENV)/.ready   ## end-to-end tests with the users' own clients (pytest tests/e2e)
+TOOLS   := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/tool/*.c))
+
+e2e: all $(TOOLS) $(VENV)/.ready   ## end-to-end tests with the users' own clients (pytest tests/e2e)
 	@tools/e2e.sh $(VENV)/bin/python $(BUILD)
 
 docs: all   ## docs/serve.md and docs/metrics.md from the program's own tables

@@ -10,6 +10,7 @@
 #include "tensor/kernel_list_conv.h"
 #include "tensor/kernel_list_convert.h"
 #include "tensor/kernel_list_gemm.h"
+#include "tensor/kernel_list_image.h"
 #include "tensor/kernel_list_math.h"
 #include "tensor/kernel_list_norm.h"
 
@@ -18,6 +19,7 @@
     KERNEL_LIST_NORM(X)    \
     KERNEL_LIST_CONVERT(X) \
     KERNEL_LIST_GEMM(X)    \
-    KERNEL_LIST_CONV(X)
+    KERNEL_LIST_CONV(X)    \
+    KERNEL_LIST_IMAGE(X)
 
 #endif

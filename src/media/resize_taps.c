@@ -1,0 +1,203 @@
+#include "media/resize_taps.h"
+
+#include <math.h>
+
+/* ---- filters ----------------------------------------------------------------------------------------------------- */
+
+static double box(double x)
+{
+    return x > -0.5 && x <= 0.5 ? 1.0 : 0.0;
+}
+
+static double bilinear(double x)
+{
+    x = fabs(x);
+    return x < 1.0 ? 1.0 - x : 0.0;
+}
+
+/* The coefficients are floats in Pillow, whose bits these are. */
+static double hamming(double x)
+{
+    x = fabs(x);
+    if (x == 0.0) return 1.0;
+    if (x >= 1.0) return 0.0;
+    x *= M_PI;
+    return sin(x) / x * (0.54f + 0.46f * cos(x));
+}
+
+/* Keys' cubic with a = -0.5, multiplied out. */
+static double bicubic(double x)
+{
+    const double a = -0.5;
+    x = fabs(x);
+    if (x < 1.0) return ((a + 2.0) * x - (a + 3.0)) * x * x + 1;
+    return x < 2.0 ? (((x - 5) * x + 8) * x - 4) * a : 0.0;
+}
+
+static double sinc(double x)
+{
+    if (x == 0.0) return 1.0;
+    x *= M_PI;
+    return sin(x) / x;
+}
+
+static double lanczos(double x)
+{
+    return -3.0 <= x && x < 3.0 ? sinc(x) * sinc(x / 3) : 0.0;
+}
+
+/* Costella's "magic kernel" of 2013 and of 2021, each with its sharpening folded in. */
+static double mks2013(double x)
+{
+    x = fabs(x);
+    if (x >= 2.5) return 0.0;
+    if (x >= 1.5) return -0.125 * (x - 2.5) * (x - 2.5);
+    if (x >= 0.5) return 0.25 * (4.0 * x * x - 11.0 * x + 7.0);
+    return 1.0625 - 1.75 * x * x;
+}
+
+static double mks2021(double x)
+{
+    x = fabs(x);
+    if (x >= 4.5) return 0.0;
+    if (x >= 3.5) return -1.0 / 288 * (x - 4.5) * (x - 4.5);
+    if (x >= 2.5) return 1.0 / 36 * (x - 3.0) * (x - 3.75);
+    if (x >= 1.5) return 1.0 / 6 * (x - 2.0) * (65.0 / 24 - x);
+    if (x >= 0.5) return 35.0 / 36 * (x - 1.0) * (x - 239.0 / 140);
+    return 577.0 / 576 - 239.0 / 144 * x * x;
+}
+
+typedef struct {
+    double (*weight)(double x);
+    double reach;
+} filter;
+
+static const filter filters[RESIZE_FILTERS] = {
+    [RESIZE_BOX] = {box, 0.5}, [RESIZE_BILINEAR] = {bilinear, 1}, [RESIZE_HAMMING] = {hamming, 1},
+    [RESIZE_BICUBIC] = {bicubic, 2}, [RESIZE_LANCZOS] = {lanczos, 3},
+    [RESIZE_MKS2013] = {mks2013, 2.5}, [RESIZE_MKS2021] = {mks2021, 4.5}};
+
+/* ---- weights of one result --------------------------------------------------------------------------------------- */
+
+typedef struct {
+    const filter *f;
+    double begin, scale, stretch, reach;   /* stretch: scale, at least 1; reach: in source pixels */
+    uint32_t source;
+} sampler;
+
+static sampler sampler_of(const resize_axis *x, const filter *f)
+{
+    double scale = (double)(x->end - x->begin) / x->result, stretch = scale < 1.0 ? 1.0 : scale;
+    return (sampler){f, x->begin, scale, stretch, f->reach * stretch, x->source};
+}
+
+static double center_of(const sampler *s, uint32_t i)
+{
+    return s->begin + (i + 0.5) * s->scale;
+}
+
+static tap_run run_of(const sampler *s, uint32_t i)
+{
+    double center = center_of(s, i), first = center - s->reach + 0.5, end = center + s->reach + 0.5;
+    uint32_t from = first > 0 ? (uint32_t)first : 0, to = end < s->source ? (uint32_t)end : s->source;
+    INVARIANT(from < to);
+    return (tap_run){from, to - from};
+}
+
+/* Weights in the run of result i, their sum 1 where that is possible. */
+static void weigh(const sampler *s, uint32_t i, tap_run run, double *w)
+{
+    double center = center_of(s, i), sum = 0, narrow = 1.0 / s->stretch;
+    for (uint32_t k = 0; k < run.count; k++) {
+        w[k] = s->f->weight((k + run.from - center + 0.5) * narrow);
+        sum += w[k];
+    }
+    for (uint32_t k = 0; sum != 0.0 && k < run.count; k++) w[k] /= sum;
+}
+
+static void put_fixed(const double *w, uint32_t count, int16_t *low, int16_t *high)
+{
+    for (uint32_t k = 0; k < count; k++) {
+        int32_t v = (int32_t)(w[k] * (1 << TAP_BITS) + (w[k] < 0 ? -0.5 : 0.5));
+        low[k] = (int16_t)(v & ((1 << TAP_HALF_BITS) - 1));
+        high[k] = (int16_t)(v >> TAP_HALF_BITS);
+    }
+}
+
+static err_code no_memory(const resize_axis *x, err *e)
+{
+    return err_set(e, ERR_NOMEM, "resize: no memory for the weights of %u to %u pixels", x->source, x->result);
+}
+
+err_code resize_taps(const resize_axis *x, resize_filter f, arena *a, tap_table *ret, err *e)
+{
+    INVARIANT(f < RESIZE_FILTERS && filters[f].weight);
+    sampler s = sampler_of(x, &filters[f]);
+    size_t most = 0;
+    tap_run *runs = arena_push_raw(a, x->count * sizeof *runs, _Alignof(tap_run));
+    if (!runs) return no_memory(x, e);
+    for (uint32_t i = 0; i < x->count; i++) {
+        runs[i] = run_of(&s, x->first + i);
+        if (runs[i].count > most) most = runs[i].count;
+    }
+    size_t step = (most + TAP_STEP - 1) / TAP_STEP * TAP_STEP;
+    double *w = arena_push_raw(a, most * sizeof *w, _Alignof(double));
+    int16_t *low = arena_push(a, x->count * step, sizeof *low, 64);
+    int16_t *high = arena_push(a, x->count * step, sizeof *high, 64);
+    if (!w || !low || !high) return no_memory(x, e);
+    for (uint32_t i = 0; i < x->count; i++) {
+        weigh(&s, x->first + i, runs[i], w);
+        put_fixed(w, runs[i].count, low + i * step, high + i * step);
+    }
+    *ret = (tap_table){.count = x->count, .step = step, .runs = runs, .low = low, .high = high};
+    return ERR_OK;
+}
+
+/* Pillow adds the scale up from one pixel to the next, rounding each time: so do we, from the first. */
+err_code resize_nearest(const resize_axis *x, arena *a, uint32_t **ret, err *e)
+{
+    double scale = (double)(x->end - x->begin) / x->result, at = x->begin + scale * 0.5;
+    uint32_t *from = arena_push_raw(a, x->count * sizeof *from, _Alignof(uint32_t));
+    if (!from) return no_memory(x, e);
+    for (uint32_t i = 0; i < x->first; i++) at += scale;
+    for (uint32_t i = 0; i < x->count; i++, at += scale) from[i] = at < x->source ? (uint32_t)at : UINT32_MAX;
+    *ret = from;
+    return ERR_OK;
+}
+
+/* ---- a few neighbours -------------------------------------------------------------------------------------------- */
+
+static uint32_t held(double at, uint32_t source)
+{
+    return at < 0 ? 0 : at >= source ? source - 1 : (uint32_t)at;
+}
+
+/* Keys' cubic with OpenCV's and PyTorch's a, at distances 1 + t, t, 1 - t, 2 - t. */
+static void cubic_weights(double t, float w[4])
+{
+    const double a = -0.75, u = 1 - t;
+    w[0] = (float)(((a * (t + 1) - 5 * a) * (t + 1) + 8 * a) * (t + 1) - 4 * a);
+    w[1] = (float)(((a + 2) * t - (a + 3)) * t * t + 1);
+    w[2] = (float)(((a + 2) * u - (a + 3)) * u * u + 1);
+    w[3] = (float)(((a * (u + 1) - 5 * a) * (u + 1) + 8 * a) * (u + 1) - 4 * a);
+}
+
+err_code resize_neighbours(const resize_axis *x, resize_filter f, arena *a, resize_few **ret, err *e)
+{
+    double scale = (double)(x->end - x->begin) / x->result;
+    resize_few *few = arena_new(a, resize_few, x->count);
+    if (!few) return no_memory(x, e);
+    for (uint32_t i = 0; i < x->count; i++) {
+        double at = x->begin + (x->first + i + 0.5) * scale - 0.5, below = floor(at);
+        if (f == RESIZE_BICUBIC) {
+            for (int k = 0; k < 4; k++) few[i].at[k] = held(below - 1 + k, x->source);
+            cubic_weights(at - below, few[i].weight);
+        } else {
+            for (int k = 0; k < 2; k++) few[i].at[k] = held(below + k, x->source);
+            few[i].weight[0] = (float)(1 - (at - below));
+            few[i].weight[1] = (float)(at - below);
+        }
+    }
+    *ret = few;
+    return ERR_OK;
+}

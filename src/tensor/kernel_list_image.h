@@ -1,0 +1,35 @@
+/* kernel_list_image.h - weighted sums of 8-bit pixels, which is what resizing a picture is made of.
+ *
+ * A weight w is kept as w * 2^22, rounded, in two halves: high * 2^15 + low with 0 <= low < 2^15, so that two taps
+ * go into one multiplication of 16-bit numbers.  A sum is exact in 32 bits, then 2^21 is added and 22 bits are shifted
+ * out, and the result is held to 0..255: every ISA gives the same bytes. */
+#ifndef TENSOR_KERNEL_LIST_IMAGE_H
+#define TENSOR_KERNEL_LIST_IMAGE_H
+#include <stddef.h>
+#include <stdint.h>
+
+enum { TAP_BITS = 22, TAP_HALF_BITS = 15, TAP_STEP = 16 };
+
+/* Sources of one result: count >= 1 neighbours. */
+typedef struct {
+    uint32_t from, count;
+} tap_run;
+
+typedef struct {
+    size_t count;                 /* results */
+    size_t step;                  /* weights per result, a multiple of TAP_STEP; those behind a run's count are 0 */
+    const tap_run *runs;          /* [count] */
+    const int16_t *low, *high;    /* [count, step] */
+} tap_table;
+
+#define KERNEL_LIST_IMAGE(X)                                                                                          \
+    /* name             returns  arguments                                                            avx2  avx512 */ \
+    /* y[r][i][c] = sum over a run's pixels of x[r]; y_row and x_row in bytes; reads up to 16 bytes behind the last   \
+     * row of x, whatever lies there; channels 1 to 4. */                                                             \
+    X(taps_across_u8,   void,    (const tap_table *t, uint8_t *y, size_t y_row, const uint8_t *x, size_t x_row,       \
+                                  size_t channels, size_t rows),                                      avx2, avx2)     \
+    /* y[i] = sum over count rows of x[k * x_row + i]; low and high hold a zero behind an odd count; y is no x. */    \
+    X(taps_down_u8,     void,    (uint8_t *y, const uint8_t *x, size_t x_row, const int16_t *low,                     \
+                                  const int16_t *high, size_t count, size_t n),                       avx2, avx2)
+
+#endif

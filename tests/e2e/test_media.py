@@ -1,0 +1,158 @@
+"""test_media.py - pictures against Pillow, the pipeline that users have today: files to pixels, pixels resized.
+
+src/media is called through tests/tool/media_tool.c, a program of the tests. Every comparison is of all bytes."""
+import io, pathlib, struct, subprocess
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+from conftest import PROA
+
+TOOL = pathlib.Path(PROA).parent / "tests" / "tool" / "media_tool"
+FILTERS = list(Image.Resampling)
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+SIZES = 200
+
+
+class Tool:
+    def __init__(self):
+        self.process = subprocess.Popen([TOOL], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def ask(self, words, data):
+        """The answer's pixels as an array [height, width, channels]; an error's text."""
+        pipe = self.process.stdin
+        pipe.write(f"{words} {len(data)}\n".encode() + data)
+        pipe.flush()
+        word, rest = self.process.stdout.readline().decode().rstrip("\n").split(" ", 1)
+        if word == "error":
+            return rest
+        w, h, c = map(int, rest.split())
+        return np.frombuffer(self.process.stdout.read(w * h * c), np.uint8).reshape(h, w, c)
+
+    def resize(self, pixels, f, size, box=(0, 0, 0, 0), window=(0, 0, 0, 0), aliased=False):
+        h, w, c = pixels.shape
+        words = ["resize", w, h, c, int(f), int(aliased), *size, *box, *window]
+        return self.ask(" ".join(map(str, words)), pixels.tobytes())
+
+    def decode(self, file, channels=3, enough=(0, 0)):
+        return self.ask(f"decode {channels} {enough[0]} {enough[1]}", file)
+
+
+@pytest.fixture(scope="module")
+def tool():
+    assert TOOL.exists(), f"{TOOL}: no such program: run 'make e2e', which builds it"
+    t = Tool()
+    yield t
+    t.process.stdin.close()
+    assert t.process.wait(10) == 0
+
+
+def noise(rng, w, h, c):
+    return rng.integers(0, 256, (h, w, c), dtype=np.uint8)
+
+
+def pillow(pixels):
+    return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels, MODES[pixels.shape[2]])
+
+
+def array(im):
+    a = np.asarray(im)
+    return a if a.ndim == 3 else a[:, :, None]
+
+
+def same(got, want, what):
+    assert not isinstance(got, str), f"{what}: {got}"
+    assert got.shape == want.shape, f"{what}: {got.shape}, expected {want.shape}"
+    off = np.abs(got.astype(int) - want.astype(int))
+    assert off.max(initial=0) == 0, f"{what}: {np.count_nonzero(off)} of {off.size} values differ, by at most {off.max()}"
+
+
+@pytest.mark.parametrize("f", FILTERS, ids=lambda f: f.name.lower())
+def test_each_filter_gives_pillows_bytes_for_random_sizes(tool, f):
+    rng = np.random.default_rng(int(f))
+    for turn in range(SIZES):
+        w, h, to_w, to_h = (int(v) for v in np.exp(rng.uniform(0, 6, 4)))
+        c = (1, 3, 4)[turn % 3]
+        pixels = noise(rng, w, h, c)
+        same(tool.resize(pixels, f, (to_w, to_h)), array(pillow(pixels).resize((to_w, to_h), f)), f"{w}x{h}x{c} to {to_w}x{to_h}")
+
+
+@pytest.mark.parametrize("f", FILTERS, ids=lambda f: f.name.lower())
+def test_a_part_of_the_source_gives_pillows_bytes(tool, f):
+    rng = np.random.default_rng(100 + int(f))
+    for turn in range(60):
+        w, h, to_w, to_h = (int(v) for v in rng.integers(2, 200, 4))
+        c = (1, 3, 4)[turn % 3]
+        x, y = np.sort(rng.uniform(0, w, 2)), np.sort(rng.uniform(0, h, 2))
+        if turn % 2:
+            x, y = (np.array([v[0] // 2, v[1] // 1 + 1]) for v in (x, y))
+        box = tuple(float(np.float32(v)) for v in (x[0], y[0], min(x[1], w), min(y[1], h)))
+        if box[2] - box[0] < 0.01 or box[3] - box[1] < 0.01:
+            continue
+        pixels = noise(rng, w, h, c)
+        same(tool.resize(pixels, f, (to_w, to_h), box), array(pillow(pixels).resize((to_w, to_h), f, box)), f"{w}x{h} {box} to {to_w}x{to_h}")
+
+
+@pytest.mark.parametrize("f", FILTERS, ids=lambda f: f.name.lower())
+def test_a_window_is_that_part_of_the_whole(tool, f):
+    rng = np.random.default_rng(200 + int(f))
+    for turn in range(40):
+        w, h, to_w, to_h = (int(v) for v in rng.integers(1, 150, 4))
+        pixels = noise(rng, w, h, (1, 3, 4)[turn % 3])
+        x, y = int(rng.integers(0, to_w)), int(rng.integers(0, to_h))
+        ww, wh = int(rng.integers(1, to_w - x + 1)), int(rng.integers(1, to_h - y + 1))
+        whole = array(pillow(pixels).resize((to_w, to_h), f))
+        same(tool.resize(pixels, f, (to_w, to_h), window=(x, y, ww, wh)), whole[y:y + wh, x:x + ww], f"{w}x{h} to {to_w}x{to_h}, {x},{y} {ww}x{wh}")
+
+
+@pytest.mark.parametrize("f", [Image.Resampling.BILINEAR, Image.Resampling.BICUBIC], ids=lambda f: f.name.lower())
+def test_without_antialias_pixels_are_onnx_resize_rounded(tool, f):
+    """ONNX Runtime's Resize with half-pixel centres is what torchvision's antialias=False computes."""
+    import onnx
+    import onnxruntime
+    from onnx import TensorProto, helper
+    mode = f.name.lower().replace("bilinear", "linear").replace("bicubic", "cubic")
+    node = helper.make_node("Resize", ["x", "", "", "sizes"], ["y"], mode=mode, coordinate_transformation_mode="half_pixel", cubic_coeff_a=-0.75)
+    graph = helper.make_graph([node], "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 1, None, None]),
+                                            helper.make_tensor_value_info("sizes", TensorProto.INT64, [4])],
+                              [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    rng = np.random.default_rng(300 + int(f))
+    for turn in range(SIZES):
+        w, h, to_w, to_h = (int(v) for v in np.exp(rng.uniform(0, 5, 4)))
+        c = (1, 3)[turn % 2]
+        pixels = noise(rng, w, h, c)
+        got = tool.resize(pixels, f, (to_w, to_h), aliased=True)
+        planes = [session.run(None, {"x": pixels[None, None, :, :, i].astype(np.float32), "sizes": np.array([1, 1, to_h, to_w])})[0][0, 0] for i in range(c)]
+        exact = np.clip(np.dstack(planes), 0, 255)
+        off = np.abs(got - exact)
+        assert off.max() <= 0.5 + 0.02, f"{w}x{h}x{c} to {to_w}x{to_h}: {off.max()}"
+
+
+def jpeg(rng, w, h, **options):
+    small = Image.fromarray(noise(rng, max(2, w // 8), max(2, h // 8), 3))
+    b = io.BytesIO()
+    small.resize((w, h), Image.Resampling.BICUBIC).save(b, "JPEG", **options)
+    return b.getvalue()
+
+
+def test_jpeg_files_give_pillows_pixels_turned_by_their_exif(tool):
+    rng = np.random.default_rng(1)
+    for turn in range(60):
+        w, h = (int(v) for v in rng.integers(1, 300, 2))
+        head = struct.pack("<2sHIHHHIHHI", b"II", 42, 8, 1, 0x112, 3, 1, turn % 10, 0, 0)
+        file = jpeg(rng, w, h, quality=int(rng.integers(5, 100)), subsampling=turn % 3, progressive=turn % 2 == 1, exif=b"Exif\0\0" + head)
+        want = ImageOps.exif_transpose(Image.open(io.BytesIO(file)))
+        for channels in (3, 1):
+            same(tool.decode(file, channels), array(want.convert(MODES[channels])), f"{w}x{h} orientation {turn % 10}")
+
+
+def test_png_files_of_pillow_give_its_pixels(tool):
+    rng = np.random.default_rng(2)
+    for turn in range(60):
+        w, h = (int(v) for v in rng.integers(1, 100, 2))
+        im = Image.fromarray(noise(rng, w, h, 4), "RGBA").convert(("1", "L", "LA", "P", "RGB", "RGBA", "I;16")[turn % 7])
+        b = io.BytesIO()
+        im.save(b, "PNG")
+        for channels in (3, 1, 4):
+            same(tool.decode(b.getvalue(), channels), array(im.convert(MODES[channels])), f"{im.mode} {w}x{h}")

@@ -1,0 +1,80 @@
+/* Lets a test in Python call src/media: commands with their bytes come on standard input, answers go to standard
+ * output, until the input ends.  A command is a line of words, the last of which says how many bytes follow:
+ *
+ *     decode CHANNELS WIDTH_ENOUGH HEIGHT_ENOUGH BYTES                                  a file; turned by its EXIF
+ *     resize W H CHANNELS FILTER ALIASED TO_W TO_H BOX*4 WINDOW*4 BYTES                 pixels
+ *
+ * An answer is "ok WIDTH HEIGHT CHANNELS\n" and the pixels, or "error TEXT\n". */
+#include "media/image.h"
+#include "media/resize.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LINE_MAX_BYTES = 500, ARENA_BYTES = 1 << 30 };
+
+static str take_bytes(size_t n, arena *a)
+{
+    char *p = arena_push_raw(a, n + IMAGE_SLACK, 64);
+    if (!p || fread(p, 1, n, stdin) != n) exit(2);
+    return (str){p, n};
+}
+
+static void answer(err_code rc, const image *im, const err *e)
+{
+    if (rc) {
+        printf("error %s\n", e->text);
+    } else {
+        printf("ok %u %u %u\n", im->width, im->height, im->channels);
+        fwrite(im->pixels, 1, (size_t)im->width * im->height * im->channels, stdout);
+    }
+    fflush(stdout);
+}
+
+static void decode(const char *words, arena *a)
+{
+    image_options o = {0};
+    image im;
+    err e;
+    size_t bytes;
+    if (sscanf(words, "%u %u %u %zu", &o.channels, &o.width_enough, &o.height_enough, &bytes) != 4) exit(2);
+    err_code rc = image_decode(take_bytes(bytes, a), &o, a, &im, &e);
+    if (!rc) rc = image_turn(&im, a, &e);
+    answer(rc, &im, &e);
+}
+
+static void resize(const char *words, arena *a)
+{
+    resize_options o = {0};
+    image im = {.orientation = 1};
+    err e;
+    size_t bytes;
+    unsigned filter, aliased;
+    float *b = o.box;
+    resize_window *w = &o.window;
+    if (sscanf(words, "%u %u %u %u %u %u %u %f %f %f %f %u %u %u %u %zu", &im.width, &im.height, &im.channels,
+               &filter, &aliased, &o.width, &o.height, b, b + 1, b + 2, b + 3, &w->x, &w->y, &w->width, &w->height,
+               &bytes) != 16)
+        exit(2);
+    o.filter = (resize_filter)filter;
+    o.aliased = aliased;
+    im.pixels = (uint8_t *)(uintptr_t)take_bytes(bytes, a).p;
+    err_code rc = resize_image(&im, &o, a, &im, &e);
+    answer(rc, &im, &e);
+}
+
+int main(void)
+{
+    char line[LINE_MAX_BYTES];
+    arena a;
+    arena_init(&a, NULL, 0, ARENA_BYTES);
+    while (fgets(line, sizeof line, stdin)) {
+        if (strncmp(line, "decode ", 7) == 0) decode(line + 7, &a);
+        else if (strncmp(line, "resize ", 7) == 0) resize(line + 7, &a);
+        else exit(2);
+        arena_reset(&a);
+    }
+    arena_fini(&a);
+    return 0;
+}

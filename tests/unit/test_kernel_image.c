@@ -1,0 +1,78 @@
+/* The sums of resizing in every ISA against the reference, byte for byte: runs of any length and place, channels 1 to
+ * 4, 0 to 9 rows, widths 0 to 100, unaligned; nothing is written beside the result. */
+#include "base/rng.h"
+#include "tensor/kernel.h"
+#include "test.h"
+
+enum { WIDTH = 70, RESULTS = 40, TAPS = 48, ROWS_MOST = 9, ROW = WIDTH * 4 + 5, COLUMNS_MOST = 100 };
+
+static uint8_t x_data[ROW * TAPS + 16], got[RESULTS * 4 * (ROWS_MOST + 1)], want[sizeof got];
+static int16_t low[RESULTS * TAPS], high[RESULTS * TAPS];
+static tap_run runs[RESULTS];
+
+static const kernel_set *runnable(size_t isa)
+{
+    return kernel_isa_at(isa)->needs & ~cpu_detect() ? NULL : &kernel_isa_at(isa)->set;
+}
+
+/* Weights of both signs whose sums stay within 32 bits, as those of filters do. */
+static void random_weights(int16_t *l, int16_t *h, size_t count, size_t step, rng *r)
+{
+    for (size_t k = 0; k < step; k++) {
+        int32_t limit = (int32_t)((3u << TAP_BITS) / 2 / (count ? count : 1));
+        int32_t v = k < count ? (int32_t)rng_below(r, 2 * (uint64_t)limit) - limit : 0;
+        l[k] = (int16_t)(v & ((1 << TAP_HALF_BITS) - 1));
+        h[k] = (int16_t)(v >> TAP_HALF_BITS);
+    }
+}
+
+static void every_isa_sums_rows_as_the_reference_does(void)
+{
+    rng r;
+    rng_init(&r, 3);
+    for (int turn = 0; turn < 400; turn++) {
+        size_t channels = 1 + rng_below(&r, 4), rows = rng_below(&r, ROWS_MOST + 1), at = rng_below(&r, 4);
+        tap_table t = {.count = rng_below(&r, RESULTS), .step = turn % 2 ? TAPS : TAP_STEP, .runs = runs, .low = low,
+                       .high = high};
+        size_t y_row = t.count * channels + rng_below(&r, 3);
+        for (size_t i = 0; i < sizeof x_data; i++) x_data[i] = (uint8_t)(turn % 5 ? rng_below(&r, 256) : 255);
+        for (size_t i = 0; i < t.count; i++) {
+            runs[i].count = (uint32_t)(1 + rng_below(&r, t.step));
+            runs[i].from = (uint32_t)rng_below(&r, WIDTH - runs[i].count + 1);
+            random_weights(low + i * t.step, high + i * t.step, runs[i].count, t.step, &r);
+        }
+        for (size_t isa = 0; isa < kernel_isa_count(); isa++) {
+            if (!runnable(isa)) continue;
+            memset(got, 77, sizeof got);
+            runnable(isa)->taps_across_u8(&t, got, y_row, x_data + at, WIDTH * channels + at, channels, rows);
+            if (isa == 0) memcpy(want, got, sizeof got);
+            CHECK(memcmp(got, want, sizeof got) == 0);
+        }
+    }
+}
+
+static void every_isa_sums_columns_as_the_reference_does(void)
+{
+    rng r;
+    rng_init(&r, 4);
+    for (int turn = 0; turn < 400; turn++) {
+        size_t count = 1 + rng_below(&r, TAPS - 1), n = rng_below(&r, COLUMNS_MOST + 1), at = rng_below(&r, 4);
+        for (size_t i = 0; i < sizeof x_data; i++) x_data[i] = (uint8_t)(turn % 5 ? rng_below(&r, 256) : 255);
+        random_weights(low, high, count, TAPS, &r);
+        for (size_t isa = 0; isa < kernel_isa_count(); isa++) {
+            if (!runnable(isa)) continue;
+            memset(got, 77, sizeof got);
+            runnable(isa)->taps_down_u8(got + 1, x_data + at, n + at, low, high, count, n);
+            if (isa == 0) memcpy(want, got, sizeof got);
+            CHECK(memcmp(got, want, sizeof got) == 0);
+            CHECK(got[0] == 77 && got[n + 1] == 77);
+        }
+    }
+}
+
+int main(void)
+{
+    static const test_case cases[] = {TEST(every_isa_sums_rows_as_the_reference_does),
+                                      TEST(every_isa_sums_columns_as_the_reference_does)};
+    return test_main(cases, COUNTOF(cases));
+}

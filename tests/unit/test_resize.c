@@ -1,0 +1,225 @@
+/* What must hold for resizing: every filter gives Pillow's bytes, smaller and larger, rows first or columns first;
+ * a window is that part of the whole; every ISA gives the same; and sizes that make no sense are refused.
+ * (Random sizes against Pillow itself: tests/e2e/test_media.py.) */
+#include "media/resize.h"
+#include "tensor/kernel.h"
+#include "test.h"
+#include "wire/crc32.h"
+
+#include <math.h>
+
+typedef struct {
+    resize_filter filter;
+    uint32_t width, height, channels, to_width, to_height, sum;
+} golden;
+
+/* CRC-32 of what Pillow 13 makes of pattern(). */
+static const golden goldens[] = {
+    {RESIZE_NEAREST, 37, 23, 3, 11, 7, 0xf1977537},
+    {RESIZE_NEAREST, 9, 41, 3, 8, 5, 0xaa811127},
+    {RESIZE_NEAREST, 13, 7, 1, 29, 50, 0x498e97b3},
+    {RESIZE_NEAREST, 17, 16, 4, 6, 16, 0x638acffa},
+    {RESIZE_BOX, 37, 23, 3, 11, 7, 0xe8077b38},
+    {RESIZE_BOX, 9, 41, 3, 8, 5, 0xbd25a96c},
+    {RESIZE_BOX, 13, 7, 1, 29, 50, 0x498e97b3},
+    {RESIZE_BOX, 17, 16, 4, 6, 16, 0xbbcd8a24},
+    {RESIZE_BILINEAR, 37, 23, 3, 11, 7, 0xb164a597},
+    {RESIZE_BILINEAR, 9, 41, 3, 8, 5, 0xb9196a17},
+    {RESIZE_BILINEAR, 13, 7, 1, 29, 50, 0x4d635acd},
+    {RESIZE_BILINEAR, 17, 16, 4, 6, 16, 0xbbb2d241},
+    {RESIZE_HAMMING, 37, 23, 3, 11, 7, 0x2261c807},
+    {RESIZE_HAMMING, 9, 41, 3, 8, 5, 0x7de0f767},
+    {RESIZE_HAMMING, 13, 7, 1, 29, 50, 0xfe3b9f77},
+    {RESIZE_HAMMING, 17, 16, 4, 6, 16, 0x1f4b6136},
+    {RESIZE_BICUBIC, 37, 23, 3, 11, 7, 0x98a34e5c},
+    {RESIZE_BICUBIC, 9, 41, 3, 8, 5, 0x67a99d9a},
+    {RESIZE_BICUBIC, 13, 7, 1, 29, 50, 0xfb535f44},
+    {RESIZE_BICUBIC, 17, 16, 4, 6, 16, 0xb212ec71},
+    {RESIZE_LANCZOS, 37, 23, 3, 11, 7, 0x716fd80a},
+    {RESIZE_LANCZOS, 9, 41, 3, 8, 5, 0xf6112c5b},
+    {RESIZE_LANCZOS, 13, 7, 1, 29, 50, 0x5e364505},
+    {RESIZE_LANCZOS, 17, 16, 4, 6, 16, 0x57c5af34},
+    {RESIZE_MKS2013, 37, 23, 3, 11, 7, 0xc5009f4d},
+    {RESIZE_MKS2013, 9, 41, 3, 8, 5, 0xc39d2728},
+    {RESIZE_MKS2013, 13, 7, 1, 29, 50, 0x27e70165},
+    {RESIZE_MKS2013, 17, 16, 4, 6, 16, 0x4ad4a974},
+    {RESIZE_MKS2021, 37, 23, 3, 11, 7, 0xf6a5beaa},
+    {RESIZE_MKS2021, 9, 41, 3, 8, 5, 0x22284e18},
+    {RESIZE_MKS2021, 13, 7, 1, 29, 50, 0x8a2bc11d},
+    {RESIZE_MKS2021, 17, 16, 4, 6, 16, 0x93e55757},
+};
+
+static image pattern(arena *a, uint32_t width, uint32_t height, uint32_t channels)
+{
+    err e;
+    image im = {.width = width, .height = height, .channels = channels, .orientation = 1};
+    CHECK(image_alloc(&im, a, &e) == ERR_OK);
+    for (uint64_t i = 0; i < (uint64_t)width * height * channels; i++)
+        im.pixels[i] = (uint8_t)((i * i * 31 + i * 7) >> 3);
+    return im;
+}
+
+static uint32_t sum_of(const image *im)
+{
+    return crc32_of(0, (str){(const char *)im->pixels, (size_t)im->width * im->height * im->channels});
+}
+
+static void every_filter_gives_pillows_bytes(void)
+{
+    for (size_t isa = 0; isa < kernel_isa_count(); isa++) {
+        err e = {.text = ""};
+        if (kernel_isa_at(isa)->needs & ~cpu_detect()) continue;
+        CHECK(kernel_init(kernel_isa_at(isa)->name, &e) == ERR_OK);
+        for (size_t i = 0; i < COUNTOF(goldens); i++) {
+            const golden *g = &goldens[i];
+            arena a;
+            image im;
+            arena_init(&a, NULL, 0, 1 << 20);
+            im = pattern(&a, g->width, g->height, g->channels);
+            resize_options o = {.width = g->to_width, .height = g->to_height, .filter = g->filter};
+            CHECK(resize_image(&im, &o, &a, &im, &e) == ERR_OK);
+            CHECK(im.width == g->to_width && im.height == g->to_height && im.channels == g->channels);
+            if (sum_of(&im) != g->sum) printf("# %s %zu\n", resize_filter_name(g->filter), i);
+            CHECK_U64(sum_of(&im), g->sum);
+            arena_fini(&a);
+        }
+    }
+    err e;
+    CHECK(kernel_init(NULL, &e) == ERR_OK);
+}
+
+/* One row of bytes, resized, as text. */
+static void check_row(const uint8_t *row, uint32_t n, const resize_options *o, const char *want)
+{
+    arena a;
+    err e = {.text = ""};
+    char got[500] = "";
+    size_t len = 0;
+    arena_init(&a, NULL, 0, 1 << 20);
+    image im = pattern(&a, n, 1, 1);
+    memcpy(im.pixels, row, n);
+    if (resize_image(&im, o, &a, &im, &e)) len = (size_t)snprintf(got, sizeof got, "%s", e.text);
+    else for (uint32_t i = 0; i < im.width; i++)
+        len += (size_t)snprintf(got + len, sizeof got - len, "%s%u", i ? " " : "", im.pixels[i]);
+    CHECK_STR(got, want);
+    arena_fini(&a);
+}
+
+static void one_row_can_be_followed_by_hand(void)
+{
+    static const uint8_t row[] = {0, 255, 0, 255, 10, 20, 30, 40};
+    check_row(row, 8, &(resize_options){.width = 4, .height = 1, .filter = RESIZE_BOX}, "128 128 15 35");
+    check_row(row, 8, &(resize_options){.width = 4, .height = 1, .filter = RESIZE_NEAREST}, "255 255 20 40");
+    /* bilinear over 4 source pixels: weights 1 3 3 1 of 8, at the edges 3 3 1 of 7 */
+    check_row(row, 8, &(resize_options){.width = 4, .height = 1, .filter = RESIZE_BILINEAR}, "109 129 47 33");
+    check_row(row, 8, &(resize_options){.width = 4, .height = 1, .filter = RESIZE_BILINEAR, .aliased = true},
+              "128 128 15 35");
+    check_row(row, 2, &(resize_options){.width = 4, .height = 1, .filter = RESIZE_BILINEAR, .aliased = true},
+              "0 64 191 255");
+    check_row(row, 8, &(resize_options){.width = 2, .height = 1, .filter = RESIZE_BOX, .box = {4, 0, 8, 1}}, "15 35");
+    check_row(row, 8, &(resize_options){.width = 8, .height = 1, .filter = RESIZE_LANCZOS}, "0 255 0 255 10 20 30 40");
+}
+
+static void a_window_is_that_part_of_the_whole(void)
+{
+    for (resize_filter f = 0; f < RESIZE_FILTERS; f++)
+        for (uint32_t turn = 0; turn < 40; turn++) {
+            arena a;
+            err e;
+            image whole, part;
+            arena_init(&a, NULL, 0, 4 << 20);
+            bool aliased = turn % 4 == 0 && (f == RESIZE_BILINEAR || f == RESIZE_BICUBIC);
+            image im = pattern(&a, 20 + turn, 90 - 2 * turn, turn % 2 ? 3 : 4);
+            resize_options o = {.width = 3 + turn * 2 / 3, .height = 30, .filter = f, .aliased = aliased};
+            if (turn % 3 == 0) o.width = im.width;
+            CHECK(resize_image(&im, &o, &a, &whole, &e) == ERR_OK);
+            o.window = (resize_window){turn % o.width, turn % 7, 1 + (o.width - turn % o.width) / 2, 11};
+            CHECK(resize_image(&im, &o, &a, &part, &e) == ERR_OK);
+            CHECK(part.width == o.window.width && part.height == 11);
+            for (uint32_t y = 0; y < part.height; y++)
+                CHECK(memcmp(image_pixel(&part, 0, y), image_pixel(&whole, o.window.x, o.window.y + y),
+                             part.width * part.channels) == 0);
+            arena_fini(&a);
+        }
+}
+
+/* 1 x 60000 to 200 x 12000000: only the window's pixels are made. */
+static void a_window_of_a_huge_result_costs_no_more_than_itself(void)
+{
+    arena a;
+    err e;
+    image to;
+    arena_init(&a, NULL, 0, 4 << 20);
+    image im = pattern(&a, 1, 60000, 3);
+    resize_options o = {.width = 200, .height = 12000000, .filter = RESIZE_BOX, .window = {0, 5999900, 200, 200}};
+    CHECK(resize_image(&im, &o, &a, &to, &e) == ERR_OK);
+    CHECK(to.width == 200 && to.height == 200);
+    CHECK(memcmp(image_pixel(&to, 0, 99), image_pixel(&im, 0, 29999), 3) == 0);
+    CHECK(memcmp(image_pixel(&to, 199, 100), image_pixel(&im, 0, 30000), 3) == 0);
+    o.window = (resize_window){0, 0, 0, 0};
+    CHECK_U64(resize_image(&im, &o, &a, &to, &e), ERR_TOO_LARGE);
+    CHECK_STR(e.text, "image: expected at most 50000000 pixels and sides of at most 65500, got 200x12000000");
+    arena_fini(&a);
+}
+
+static void sizes_that_make_no_sense_are_refused(void)
+{
+    static const uint8_t row[4];
+    check_row(row, 4, &(resize_options){.width = 0, .height = 1}, "resize: expected sides of 1 to 16777216, got 0x1");
+    check_row(row, 4, &(resize_options){.width = 1, .height = UINT32_MAX},
+              "resize: expected sides of 1 to 16777216, got 1x4294967295");
+    check_row(row, 4, &(resize_options){.width = 20, .height = 20, .pixels_max = 399},
+              "image: expected at most 399 pixels and sides of at most 65500, got 20x20");
+    check_row(row, 4, &(resize_options){.width = 1, .height = 1, .box = {0, 0, 5, 1}},
+              "resize: box: expected a part of 4x1 pixels, got 0,0 to 5,1");
+    check_row(row, 4, &(resize_options){.width = 1, .height = 1, .box = {2, 0, 2, 1}},
+              "resize: box: expected a part of 4x1 pixels, got 2,0 to 2,1");
+    check_row(row, 4, &(resize_options){.width = 1, .height = 1, .box = {0, 0, 1, NAN}},
+              "resize: box: expected a part of 4x1 pixels, got 0,0 to 1,nan");
+    check_row(row, 4, &(resize_options){.width = 1, .height = 1, .aliased = true, .filter = RESIZE_BOX},
+              "resize: without antialias: expected bilinear or bicubic, got box");
+}
+
+static void filters_have_names_and_pillows_numbers(void)
+{
+    resize_filter f;
+    for (resize_filter i = 0; i < RESIZE_FILTERS; i++) {
+        char number[2] = {(char)('0' + i), 0};
+        CHECK(resize_filter_find(str_of(resize_filter_name(i)), &f) && f == i);
+        CHECK(resize_filter_find(str_of(number), &f) && f == i);
+    }
+    CHECK(resize_filter_find(STR("BICUBIC"), &f) && f == RESIZE_BICUBIC);
+    CHECK(!resize_filter_find(STR("8"), &f) && !resize_filter_find(STR("cubic"), &f));
+    CHECK(!resize_filter_find(STR(""), &f));
+}
+
+static void resize_once(resize_filter f, bool aliased)
+{
+    static uint8_t source[4 << 10];
+    arena a;
+    err e = {.text = ""};
+    image im = {.width = 16, .height = 40, .channels = 4, .pixels = source};
+    resize_options o = {.width = 15, .height = 9, .filter = f, .aliased = aliased};
+    arena_init(&a, NULL, 0, 1 << 20);
+    err_code rc = resize_image(&im, &o, &a, &im, &e);
+    CHECK(rc == ERR_OK || (rc == ERR_NOMEM && e.text[0]));
+    arena_fini(&a);
+}
+
+static void without_memory_nothing_is_left(void)
+{
+    for (resize_filter f = 0; f < RESIZE_FILTERS; f++) {
+        FAULT_SWEEP(resize_once(f, false));
+        if (f == RESIZE_BILINEAR || f == RESIZE_BICUBIC) FAULT_SWEEP(resize_once(f, true));
+    }
+}
+
+int main(void)
+{
+    static const test_case cases[] = {
+        TEST(every_filter_gives_pillows_bytes), TEST(one_row_can_be_followed_by_hand),
+        TEST(a_window_is_that_part_of_the_whole), TEST(a_window_of_a_huge_result_costs_no_more_than_itself),
+        TEST(sizes_that_make_no_sense_are_refused), TEST(filters_have_names_and_pillows_numbers),
+        TEST(without_memory_nothing_is_left)};
+    return test_main(cases, COUNTOF(cases));
+}
