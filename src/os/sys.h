@@ -25,6 +25,7 @@ struct termios;   /* its header has macros of short names */
     X(close, (int fd), (fd))                                                                                     \
     X(read, (int fd, void *p, size_t n), (fd, p, n))                                                             \
     X(write, (int fd, const void *p, size_t n), (fd, p, n))                                                      \
+    X(write_at, (int fd, const void *p, size_t n, uint64_t at), (fd, p, n, at))                                  \
     X(recv, (int fd, void *p, size_t n), (fd, p, n))                                                             \
     X(send, (int fd, const struct iovec *v, size_t count), (fd, v, count))
 /* They read a clock or wait for it: a test may own the time. */
@@ -38,12 +39,12 @@ struct termios;   /* its header has macros of short names */
     X(open, (int folder, const char *path, int flags, uint32_t mode), (folder, path, flags, mode))               \
     X(open_beneath, (int folder, const char *path, int flags), (folder, path, flags))                            \
     X(read_at, (int fd, void *p, size_t n, uint64_t at), (fd, p, n, at))                                         \
-    X(write_at, (int fd, const void *p, size_t n, uint64_t at), (fd, p, n, at))                                  \
     X(wait_writable, (int fd, int ms), (fd, ms))                                                                 \
     X(stat_fd, (int fd, struct stat *ret), (fd, ret))                                                            \
     X(stat_at, (int folder, const char *path, struct stat *ret), (folder, path, ret))                            \
     X(block, (int fd), (fd))                                                                                     \
     X(sync, (int fd), (fd))                                                                                      \
+    X(truncate, (int fd, uint64_t n), (fd, n))                                                                   \
     X(rename, (const char *from, const char *to), (from, to))                                                    \
     X(unlink, (const char *path), (path))                                                                        \
     X(read_link, (const char *path, char *p, size_t n), (path, p, n))                                            \

@@ -71,6 +71,7 @@ int64_t sys_real_wait_writable(int fd, int ms)
 
 int64_t sys_real_stat_fd(int fd, struct stat *ret) { return result(fstat(fd, ret)); }
 int64_t sys_real_sync(int fd) { return result(fsync(fd)); }
+int64_t sys_real_truncate(int fd, uint64_t n) { return result(ftruncate(fd, (off_t)n)); }
 int64_t sys_real_rename(const char *from, const char *to) { return result(rename(from, to)); }
 int64_t sys_real_chmod(const char *path, uint32_t mode) { return result(chmod(path, mode)); }
 int64_t sys_real_chmod_fd(int fd, uint32_t mode) { return result(fchmod(fd, mode)); }

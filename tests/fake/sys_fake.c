@@ -137,6 +137,12 @@ int64_t sys_write(int fd, const void *p, size_t n)
     return room(SYS_write, &n, &result) ? sys_real_write(fd, p, n) : result;
 }
 
+int64_t sys_write_at(int fd, const void *p, size_t n, uint64_t at)
+{
+    int64_t result;
+    return room(SYS_write_at, &n, &result) ? sys_real_write_at(fd, p, n, at) : result;
+}
+
 int64_t sys_recv(int fd, void *p, size_t n)
 {
     int64_t result;

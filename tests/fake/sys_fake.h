@@ -19,7 +19,7 @@ enum { SYS_FAULTS_MAX = 16, SYS_SLEEPERS_MAX = 64 };
 typedef struct {
     sys_call call;
     uint32_t skip, times;   /* so many pass first, then so many are hit; an earlier row's hits do not count */
-    int64_t result;         /* returned instead of calling; > 0 for read, write, recv, send: moves that many at most */
+    int64_t result;         /* returned instead of calling; > 0 for read, write, write_at, recv, send: moves so much */
     void (*then)(void);     /* may be NULL; run at each hit: what another thread does in that very moment */
 } sys_fault;
 
