@@ -52,6 +52,7 @@ static err_code configure(http_rig *r, const http_rig_opts *o, const char *const
     set(r, "compute-wait-ms", o->compute_wait_ms);
     set(r, "model-control", o->model_control);
     set(r, "model-repository", o->model_repository);
+    set(r, "trace-file", o->trace_file);
     for (; *models && rc == ERR_OK; models += 2)
         rc = conf_model_add(&r->conf, "rig", str_of(models[0]), str_of(models[1]), e);
     return rc;
@@ -62,12 +63,16 @@ static err_code open_all(http_rig *r, err *e)
     err_code rc = compute_new(&r->pool, (uint32_t)r->conf.threads, e);
     if (rc == ERR_OK) rc = loop_new(&r->loop, 1, e);
     if (rc == ERR_OK) rc = shm_set_new(&r->endpoints.regions, e);
+    r->endpoints.trace_file = r->conf.trace_file;
+    const trace_log_opts traces = {.path = r->conf.trace_file.p, .server = &r->endpoints.trace};
+    if (rc == ERR_OK && r->conf.trace_file.len) rc = trace_log_new(&r->endpoints.trace_log, &traces, e);
     endpoint_pools_opts po = {.endpoints = &r->endpoints,
                               .on = r->loop,
                               .infer = {.compute = r->pool,
                                         .memory_bytes_max = r->conf.memory_bytes_max,
                                         .reply_bytes_max = r->conf.reply_bytes_max,
-                                        .regions = r->endpoints.regions},
+                                        .regions = r->endpoints.regions,
+                                        .trace_log = r->endpoints.trace_log},
                               .message_bytes_max = r->conf.body_bytes_max};
     if (rc == ERR_OK) rc = endpoint_pools_init(&r->pools, &po, e);
     sock_addr any;
@@ -128,6 +133,7 @@ void http_rig_stop(http_rig *r)
     if (r->loop) loop_flush(r->loop);
     endpoint_pools_fini(&r->pools);
     server_free(r->server);
+    trace_log_free(r->endpoints.trace_log);
     loop_free(r->loop);
     shm_set_free(r->endpoints.regions);
     model_control_free(r->endpoints.control);

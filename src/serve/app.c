@@ -11,6 +11,7 @@
 #include "os/thread.h"
 #include "serve/access_log.h"
 #include "serve/conf_listen.h"
+#include "serve/conf_trace.h"
 #include "serve/doors.h"
 #include "serve/endpoint.h"
 #include "serve/giver.h"
@@ -43,6 +44,7 @@ struct app {
     loop_fd signals;
     loop_timer notice;
     taker *old;    /* the server whose listeners these were, until this one is ready; NULL = none */
+    int64_t traces[TRACE_SETTINGS];   /* what tracing was started with */
     giver *heir;   /* offers them to the next one; NULL = none is to come */
     bool leaving, given;
 };
@@ -213,6 +215,22 @@ static err_code tracer_open(app *a, uint32_t lanes, err *e)
     return ERR_OK;
 }
 
+static err_code trace_log_open(app *a, err *e)
+{
+    endpoints *s = &a->endpoints;
+    err_code rc = conf_trace(a->conf, a->traces, e);
+    s->trace_defaults = a->traces;
+    s->trace_file = a->conf->trace_file;
+    const trace_settings settings = {.own = &s->trace, .defaults = a->traces, .file = s->trace_file};
+    if (rc == ERR_OK) rc = trace_setting_apply(&settings, &(trace_change){.set = 0}, e);
+    if (rc || !s->trace_file.len) return rc;
+    const trace_log_opts opts = {.path = s->trace_file.p,
+                                 .server = &s->trace,
+                                 .defaults = a->traces,
+                                 .bytes_max = a->conf->trace_bytes_max};
+    return trace_log_new(&s->trace_log, &opts, e);
+}
+
 static err_code lanes_new(app *a, err *e)
 {
     size_t n = a->conf->loops ? a->conf->loops : cgroup_cpus();
@@ -223,6 +241,8 @@ static err_code lanes_new(app *a, err *e)
                                         .regions = a->endpoints.regions},
                               .message_bytes_max = a->conf->body_bytes_max};
     err_code rc = tracer_open(a, (uint32_t)n, e);
+    if (rc == ERR_OK) rc = trace_log_open(a, e);
+    po.infer.trace_log = a->endpoints.trace_log;
     if (rc) return rc;
     a->lanes = mem_new0(lane, n);
     a->loops = mem_new0(loop *, n);
@@ -381,6 +401,7 @@ void app_free(app *a)
     for (size_t i = 0; i < a->lane_count; i++) endpoint_pools_fini(&a->lanes[i].pools);
     server_free(a->server);
     tracer_free(a->endpoints.tracer);
+    trace_log_free(a->endpoints.trace_log);
     for (size_t i = 0; i < a->lane_count; i++) loop_free(a->lanes[i].loop);
     watchdog_free(a->watchdog);
     guard_close(&a->endpoints.guard);

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "serve/model_control.h"
+#include "serve/trace_entry.h"
 #include "serve/v2_pb.h"
 #include "wire/grpc.h"
 
@@ -215,6 +216,7 @@ static err_code model_start(ask *a, const rpc_request *request)
     a->request->packing = a->what.packing;
     a->request->answered = infer_answered;
     a->request->asker = a;
+    if (a->request->trace) a->request->trace->at_ns[TRACE_AT_RECV_START] = a->what.since_us * 1000;
     infer_start(a->request, request->bytes, t.read_bytes);
     return ERR_OK;
 }

@@ -48,6 +48,7 @@ typedef struct {
     bool not_found_too;                 /* what `answer` appended counts even when it says ERR_NOT_FOUND */
     flate_kind packed;                  /* how the message is compressed */
     flate_kind packing;                 /* how the answer may be */
+    uint64_t since_us;                  /* it began to come */
     uint64_t deadline_us;               /* 0 = none */
     bool timed;                         /* infer_timing() is wanted of the answer: ask_timing() */
     str request_id, trace_id;

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "serve/conf_listen.h"
+#include "serve/conf_trace.h"
 #include "serve/cors.h"
 
 #include <stdio.h>
@@ -144,6 +145,19 @@ static const row rows[] = {
      "service.name of the spans; also OTEL_SERVICE_NAME"},
     {"trace-sample", NULL, TEXT, AT(trace_sample), "1", 0, 0, NULL,
      "share of the inferences that are traced, 0 to 1, where the caller's traceparent does not decide"},
+    {"trace-file", NULL, TEXT, AT(trace_file), "", 0, 0, NULL,
+     "file for Triton's trace extension, or with a number behind it: only here can it be named; clients may then turn "
+     "traces on"},
+    {"trace-level", NULL, LIST, AT(trace_level), "OFF", 0, 0, NULL,
+     "OFF, or TIMESTAMPS and TENSORS: what is traced until a client says otherwise"},
+    {"trace-rate", NULL, TEXT, AT(trace_rate), "1000", 0, 0, NULL,
+     "one request of so many is traced"},
+    {"trace-count", NULL, TEXT, AT(trace_count), "-1", 0, 0, NULL,
+     "so many are traced; -1 = no end"},
+    {"trace-log-frequency", NULL, TEXT, AT(trace_frequency), "0", 0, 0, NULL,
+     "traces of each numbered file; 0 = all in one"},
+    {"trace-bytes-max", NULL, BYTES, AT(trace_bytes_max), "1Gi", 0, 1ull << 44, NULL,
+     "bytes of all trace files of a process; more are dropped; 0 = no limit"},
     {"metrics-names", NULL, CHOICE, AT(metrics_names), "proa", 0, 0, metrics_name_names,
      "proa, triton (nv_inference_*) or both"},
 };
@@ -494,6 +508,7 @@ err_code conf_check(conf *c, err *e)
     if (conf_trace_share(c) < 0)
         return err_set(e, ERR_INVALID, "trace-sample: expected a number in 0..1, got '" STR_FMT "'",
                        STR_ARG(c->trace_sample));
+    if ((rc = conf_trace(c, NULL, e)) != ERR_OK) return rc;
     if (c->model_dir.len == 0 && c->model_name.len > 0)
         return err_set(e, ERR_INVALID, "--model-name: expected --model-dir with it, got none");
     if (c->model_count == 0 && c->model_repository.len == 0 && c->model_dir.len == 0)

@@ -33,6 +33,8 @@ typedef struct {
     str otlp_endpoint, otlp_service_name, trace_sample;
     str otlp_cacert, otlp_cert, otlp_key;
     uint64_t otlp_insecure;
+    str trace_file, trace_level, trace_rate, trace_count, trace_frequency;
+    uint64_t trace_bytes_max;
     uint64_t compute_wait_ms;
     str cors_origins, api_keys;
     uint64_t metrics_open;

@@ -399,6 +399,15 @@ static void span_numbers(const endpoints *s, metrics_server *ret)
     ret->spans[METRIC_SPANS_FAILED] = (int64_t)spans.failed;
 }
 
+static void trace_numbers(const endpoints *s, metrics_server *ret)
+{
+    trace_log_stats traces;
+    trace_log_stats_read(s->trace_log, &traces);
+    ret->traces[METRIC_TRACES_WRITTEN] = (int64_t)traces.written;
+    ret->traces[METRIC_TRACES_DROPPED] = (int64_t)traces.dropped;
+    ret->traces[METRIC_TRACES_FAILED] = (int64_t)traces.failed;
+}
+
 static void process_numbers(const endpoints *s, metrics_server *ret)
 {
     proc_usage used = {0};
@@ -453,6 +462,7 @@ static void metrics(endpoints *s, http_call *call, const http_request *req, cons
     numbers.compute_queued = (int64_t)compute_queued(s->pool);
     net_numbers(s, &numbers);
     span_numbers(s, &numbers);
+    trace_numbers(s, &numbers);
     process_numbers(s, &numbers);
     loop_numbers(s, &numbers, &unknown);
     buf_init(&out, LARGE_REPLY_MAX);

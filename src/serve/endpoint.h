@@ -10,6 +10,7 @@
 #include "serve/guard.h"
 #include "serve/infer.h"
 #include "serve/repository.h"
+#include "serve/trace_log.h"
 #include "serve/tracer.h"
 
 typedef struct rpc_pool rpc_pool;
@@ -28,7 +29,9 @@ typedef struct {
     model_control *control;
     shm_set *regions;
     trace_setting trace; /* of the server */
+    const int64_t *trace_defaults; /* of it; NULL = Triton's */
     str trace_file; /* "" = none */
+    trace_log *trace_log; /* NULL = none */
     endpoint_pools *(*pools_of)(void *ctx, const loop *on);
     void *ctx;
     server *server;

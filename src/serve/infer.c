@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "os/clock.h"
+#include "serve/trace_log.h"
 
 #include <stdio.h>
 
@@ -106,6 +107,7 @@ static infer *take(infer_pool *p)
 void infer_give(infer *r)
 {
     infer_pool *p = r->pool;
+    if (r->trace) trace_log_end(p->opts.trace_log, TAKE(r->trace));
     if (r->outputs) exec_give(r->outputs);
     r->outputs = NULL;
     arena_reset(&r->memory);
@@ -181,6 +183,7 @@ static void finish(infer *r, uint64_t now_ns)
     count(r, code, now_ns ? now_ns : clock_now_ns());
     bool own_deadline = code == ERR_TIMEOUT && r->deadline_us;   /* the client's, whose business it is */
     if (code && err_http_status(code) >= 500 && !own_deadline) log_failure(r);
+    if (r->trace) trace_entry_answer(r->trace, r);
     r->answered(r);
 }
 
@@ -302,6 +305,7 @@ static void item_done(queue_item *item, exec *x, const err *e)
 {
     infer *r = OF(item, item);
     r->outputs = x;
+    if (r->trace) trace_entry_ran(r->trace, r);
     if (!x) {
         r->failure = *e;
         settle(r);
@@ -398,6 +402,7 @@ infer *infer_take(infer_pool *p, served *of, const infer_protocol *protocol)
     r->over_reply = false;
     r->protocol = protocol;
     r->pool = p;
+    r->trace = p->opts.trace_log ? trace_log_begin(p->opts.trace_log, of->trace) : NULL;
     return r;
 }
 

@@ -41,6 +41,8 @@ enum {
 typedef struct infer infer;
 typedef struct traced traced; /* tracer.h */
 typedef struct infer_pool infer_pool;
+typedef struct trace_log trace_log;
+typedef struct trace_entry trace_entry;
 
 typedef struct {
     err_code (*read)(infer *r, err *e); /* fills inputs, wants, id from body; the body lives until the reply */
@@ -70,6 +72,7 @@ typedef struct {
     shm_set *regions; /* borrowed; NULL = no shared memory */
     metrics_loop *counts; /* of the loop that calls; borrowed */
     uint32_t lane; /* that loop's place in each model's metrics */
+    trace_log *trace_log; /* borrowed; NULL = there is none */
 } infer_opts;
 
 /* On clock_now_ns(); 0 = it has not happened.  The queue's own instants are between the two pairs. */
@@ -93,6 +96,8 @@ struct infer {
     /* Once, with `failure`, or with `reply` and `tail`.  Takes the request back: infer_give(). */
     void (*answered)(infer *r);
     void *asker; /* the asker's own */
+
+    trace_entry *trace; /* of trace_log.h; the asker may say when the request came; NULL = it is not traced */
 
     served *model;
     const infer_protocol *protocol;

@@ -58,6 +58,7 @@ static const char *const limit_names[METRIC_LIMITS] = {
 };
 static const char *const protocol_names[METRIC_PROTOCOLS] = {"v2", "v1", "generate", "grpc", "grpc-stream"};
 static const char *const span_names[METRIC_SPANS] = {"sent", "dropped", "failed"};
+static const char *const trace_names[METRIC_TRACES] = {"written", "dropped", "failed"};
 static const char *const tls_versions[METRIC_TLS_VERSIONS] = {"1.2", "1.3"};
 static const char *const tls_failures[METRIC_TLS_FAILURES] = {"protocol", "version", "cipher",  "client_certificate",
                                                               "alert",    "timeout", "closed", "cleartext"};
@@ -72,7 +73,8 @@ static const labels by_none = {.count = 1}, by_http1 = {"protocol=\"http1\"", NU
                     by_http2_class = {"protocol=\"http2\"", "code", class_names, METRIC_CLASSES},
                     by_status = {NULL, "code", status_names, METRIC_STATUSES},
                     by_limit = {NULL, "limit", limit_names, METRIC_LIMITS},
-                    by_span = {NULL, "result", span_names, METRIC_SPANS};
+                    by_span = {NULL, "result", span_names, METRIC_SPANS},
+                    by_trace = {NULL, "result", trace_names, METRIC_TRACES};
 
 static const row model_rows[] = {
 #define X(member, type, name, help) {name, help, type, offsetof(metrics_lane, member), NULL},

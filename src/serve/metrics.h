@@ -35,6 +35,9 @@ typedef enum { METRIC_V2, METRIC_V1, METRIC_GENERATE, METRIC_GRPC, METRIC_STREAM
 /* What became of the spans of a request. */
 typedef enum { METRIC_SPANS_SENT, METRIC_SPANS_DROPPED, METRIC_SPANS_FAILED, METRIC_SPANS } metric_spans;
 
+/* What became of a trace for Triton's tools. */
+typedef enum { METRIC_TRACES_WRITTEN, METRIC_TRACES_DROPPED, METRIC_TRACES_FAILED, METRIC_TRACES } metric_traces;
+
 typedef struct {
     metric_counter of[METRIC_PROTOCOLS][METRIC_CODES];
 } metric_requests;
@@ -140,6 +143,8 @@ typedef struct {
       "TLS handshakes that failed.") \
     X(spans, [METRIC_SPANS], counter, "proa_trace_requests_total", by_span, \
       "Traced requests: taken by the collector, dropped as no place was free, failed to be taken.") \
+    X(traces, [METRIC_TRACES], counter, "proa_trace_file_requests_total", by_trace, \
+      "Requests traced to --trace-file: written, dropped as there was no room for them, not taken by the file.") \
     X(log_dropped, , counter, "proa_log_dropped_total", by_none, \
       "Log lines dropped because standard error took no more.") \
     X(loop_overruns, , counter, "proa_loop_overruns_total", by_none, "Callbacks that held a loop too long.") \

@@ -1,5 +1,7 @@
 #include "serve/rest.h"
 
+#include "serve/trace_entry.h"
+
 #include <stdio.h>
 
 static void answer(http_call *call, const infer *r)
@@ -70,6 +72,7 @@ void rest_infer(const rest_opts *o, http_call *call, const http_request *req)
     trace_context_read(parents.at, parents.count, &from);
     r->trace_id = from.id;
     r->traced = traced_begin(o->traces, call, req, &from, true);
+    if (r->trace) r->trace->at_ns[TRACE_AT_RECV_START] = http_call_since_us(call) * 1000;
     coding_wish wish = coding_wanted(o->coding, req);
     r->packing = wish.kind;
     r->pack_bytes_min = wish.bytes_min;

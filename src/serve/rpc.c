@@ -468,6 +468,7 @@ static void ask_go(rpc *c, ask *a)
                      .not_found_too = kind == RPC_WATCH,
                      .packed = a->compressed ? c->packed : FLATE_NONE,
                      .packing = c->packing,
+                     .since_us = is_stream(c) ? loop_now_us(c->pool->opts.on) : http_call_since_us(c->call),
                      .deadline_us = c->deadline_us,
                      .timed = c->timed_answer,
                      .trace_id = c->trace_id,

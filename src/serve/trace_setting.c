@@ -11,21 +11,37 @@ static const struct {
     const char *name;
     int64_t init, min, max;
 } rows[TRACE_SETTINGS] = {
-    [TRACE_LEVEL] = {"trace_level", TRACE_OFF, TRACE_OFF, TRACE_TIMESTAMPS},
+    [TRACE_LEVEL] = {"trace_level", TRACE_OFF, TRACE_OFF, TRACE_TIMESTAMPS | TRACE_TENSORS},
     [TRACE_RATE] = {"trace_rate", 1000, 0, UINT32_MAX},
     [TRACE_COUNT] = {"trace_count", -1, -1, INT32_MAX},
     [TRACE_FREQUENCY] = {"log_frequency", 0, 0, UINT32_MAX},
 };
+
+static const struct {
+    const char *name;
+    int64_t level;
+} levels[TRACE_LEVELS] = {{"TIMESTAMPS", TRACE_TIMESTAMPS}, {"TENSORS", TRACE_TENSORS}};
 
 static bool given(const trace_setting *s, trace_setting_name name)
 {
     return s && (atomic_load_explicit(&s->given, memory_order_acquire) >> name & 1u);
 }
 
+static int64_t initial(const trace_settings *s, trace_setting_name name)
+{
+    return s->defaults ? s->defaults[name] : rows[name].init;
+}
+
+/* Who holds it; NULL = nobody does. */
+static trace_setting *holder(const trace_settings *s, trace_setting_name name)
+{
+    return given(s->own, name) ? s->own : given(s->server, name) ? s->server : NULL;
+}
+
 int64_t trace_setting_get(const trace_settings *s, trace_setting_name name)
 {
-    const trace_setting *from = given(s->own, name) ? s->own : given(s->server, name) ? s->server : NULL;
-    return from ? atomic_load_explicit(&from->value[name], memory_order_relaxed) : rows[name].init;
+    const trace_setting *from = holder(s, name);
+    return from ? atomic_load_explicit(&from->value[name], memory_order_relaxed) : initial(s, name);
 }
 
 static err_code level_read(int64_t *ret, const str *values, size_t count, err *e)
@@ -34,12 +50,13 @@ static err_code level_read(int64_t *ret, const str *values, size_t count, err *e
     for (size_t i = 0; i < count; i++) {
         if (str_is(values[i], "OFF") && count > 1)
             return err_set(e, ERR_INVALID, "Expect only one trace level 'OFF' is specified");
-        if (str_is(values[i], "TIMESTAMPS")) level |= TRACE_TIMESTAMPS;
-        else if (str_is(values[i], "TENSORS"))
-            return err_set(e, ERR_UNSUPPORTED, "trace_level: TENSORS is not supported: tensors are not traced");
-        else if (!str_is(values[i], "OFF"))
-            return err_set(e, ERR_INVALID, "trace_level: expected OFF or TIMESTAMPS, got '" STR_FMT "'",
+        int64_t one = TRACE_OFF;
+        for (size_t k = 0; k < TRACE_LEVELS; k++)
+            if (str_is(values[i], levels[k].name)) one = levels[k].level;
+        if (one == TRACE_OFF && !str_is(values[i], "OFF"))
+            return err_set(e, ERR_INVALID, "trace_level: expected OFF, TIMESTAMPS or TENSORS, got '" STR_FMT "'",
                            STR_ARG(values[i]));
+        level |= one;
     }
     *ret = level;
     return ERR_OK;
@@ -83,9 +100,17 @@ err_code trace_change_add(trace_change *to, str name, const str *values, size_t 
 /* As it would be. */
 static int64_t after(const trace_settings *s, const trace_change *c, trace_setting_name name)
 {
-    const trace_settings without = {.server = s->server};
+    const trace_settings without = {.server = s->server, .defaults = s->defaults};
     if (c->set >> name & 1u) return c->value[name];
     return trace_setting_get(c->clear >> name & 1u ? &without : s, name);
+}
+
+/* A count that the server was started with counts down, too: it is held like a given one. */
+static void defaults_hold(const trace_settings *s)
+{
+    if (s->server || !s->defaults || given(s->own, TRACE_COUNT)) return;
+    atomic_store_explicit(&s->own->value[TRACE_COUNT], s->defaults[TRACE_COUNT], memory_order_relaxed);
+    atomic_fetch_or_explicit(&s->own->given, 1u << TRACE_COUNT, memory_order_release);
 }
 
 err_code trace_setting_apply(const trace_settings *s, const trace_change *c, err *e)
@@ -99,22 +124,66 @@ err_code trace_setting_apply(const trace_settings *s, const trace_change *c, err
         if (c->set >> n & 1u) atomic_store_explicit(&s->own->value[n], c->value[n], memory_order_relaxed);
     atomic_fetch_or_explicit(&s->own->given, c->set, memory_order_release);
     atomic_fetch_and_explicit(&s->own->given, ~c->clear, memory_order_release);
+    defaults_hold(s);
+    atomic_store_explicit(&s->own->seen, 0, memory_order_relaxed);
+    atomic_fetch_add(&s->own->changes, 1);
     return ERR_OK;
 }
 
-bool trace_setting_text(const trace_settings *s, size_t i, const char **ret_name, str *ret, char room[24])
+bool trace_setting_text(const trace_settings *s, size_t i, trace_setting_words *ret)
 {
-    if (i < TRACE_SETTINGS) {
-        int64_t v = trace_setting_get(s, (trace_setting_name)i);
-        *ret_name = rows[i].name;
-        if (i == TRACE_LEVEL) *ret = v == TRACE_OFF ? STR("OFF") : STR("TIMESTAMPS");
-        else *ret = (str){room, (size_t)snprintf(room, 24, "%lld", (long long)v)};
+    static const str mode = {"triton", 6}, off = {"OFF", 3};
+    ret->count = 1;
+    if (i >= TRACE_SETTINGS) {
+        ret->name = i == TRACE_SETTINGS ? "trace_file" : "trace_mode";
+        ret->values[0] = i == TRACE_SETTINGS ? s->file : mode;
+        return i <= TRACE_SETTINGS + 1;
+    }
+    int64_t v = trace_setting_get(s, (trace_setting_name)i);
+    ret->name = rows[i].name;
+    if (i != TRACE_LEVEL) {
+        ret->values[0] = (str){ret->room, (size_t)snprintf(ret->room, sizeof ret->room, "%lld", (long long)v)};
         return true;
     }
-    *ret_name = i == TRACE_SETTINGS ? "trace_file" : "trace_mode";
-    *ret = i == TRACE_SETTINGS ? s->file : STR("triton");
-    return i <= TRACE_SETTINGS + 1;
+    ret->count = 0;
+    for (size_t k = 0; k < TRACE_LEVELS; k++)
+        if (v & levels[k].level) ret->values[ret->count++] = str_of(levels[k].name);
+    if (v == TRACE_OFF) ret->values[ret->count++] = off;
+    return true;
 }
+
+/* One less of them; false = none is left. */
+static bool count_take(_Atomic int64_t *count)
+{
+    int64_t left = atomic_load_explicit(count, memory_order_relaxed);
+    while (left > 0 && !atomic_compare_exchange_weak(count, &left, left - 1)) {}
+    return left != 0;
+}
+
+bool trace_setting_sample(const trace_settings *s, trace_sample *ret)
+{
+    trace_setting *by = atomic_load_explicit(&s->own->given, memory_order_relaxed) || !s->server ? s->own : s->server;
+    trace_setting *counts = holder(s, TRACE_COUNT);
+    int64_t rate = trace_setting_get(s, TRACE_RATE);
+    *ret = (trace_sample){.changes = trace_setting_changes(s), .level = (uint32_t)trace_setting_get(s, TRACE_LEVEL)};
+    if (ret->level == TRACE_OFF || rate <= 0 || trace_setting_spent(s)) return false;
+    uint64_t at = atomic_fetch_add_explicit(&by->seen, 1, memory_order_relaxed) + 1;
+    if (at % (uint64_t)rate) return false;
+    ret->by = by;
+    ret->frequency = trace_setting_get(s, TRACE_FREQUENCY);
+    ret->counted = trace_setting_get(s, TRACE_COUNT) >= 0;
+    atomic_fetch_add(&by->open, 1);   /* before the count is 0: then none is open means all are written */
+    if (!counts || count_take(&counts->value[TRACE_COUNT])) return true;
+    atomic_fetch_sub(&by->open, 1);
+    return false;
+}
+
+uint32_t trace_setting_changes(const trace_settings *s)
+{
+    return atomic_load(&s->own->changes) + (s->server ? atomic_load(&s->server->changes) : 0);
+}
+
+bool trace_setting_spent(const trace_settings *s) { return trace_setting_get(s, TRACE_COUNT) == 0; }
 
 static err_code member_read(trace_change *to, str name, yyjson_val *v, err *e)
 {
@@ -161,13 +230,14 @@ err_code trace_setting_read(const trace_settings *s, str body, err *e)
 
 void trace_setting_print(buf *out, const trace_settings *s)
 {
-    const char *name;
-    str value;
-    char room[24];
-    for (size_t i = 0; trace_setting_text(s, i, &name, &value, room); i++) {
-        buf_printf(out, i ? ",\"%s\":" : "{\"%s\":", name);
+    trace_setting_words w;
+    for (size_t i = 0; trace_setting_text(s, i, &w); i++) {
+        buf_printf(out, i ? ",\"%s\":" : "{\"%s\":", w.name);
         if (i == TRACE_LEVEL) buf_put_byte(out, '[');
-        json_text_put(out, value);
+        for (size_t k = 0; k < w.count; k++) {
+            if (k) buf_put_byte(out, ',');
+            json_text_put(out, w.values[k]);
+        }
         if (i == TRACE_LEVEL) buf_put_byte(out, ']');
     }
     buf_put_byte(out, '}');

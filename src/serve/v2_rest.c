@@ -153,7 +153,10 @@ err_code v2_trace_settings(endpoints *s, str of, trace_settings *ret, err *e)
     err_code rc = of.len ? repository_find(s->models, of, STR(""), &m, e) : ERR_OK;
     if (rc) return rc;
     *ret = (trace_settings){
-        .own = m ? m->trace : &s->trace, .server = m ? &s->trace : NULL, .file = s->trace_file};
+        .own = m ? m->trace : &s->trace,
+        .server = m ? &s->trace : NULL,
+        .defaults = s->trace_defaults,
+        .file = s->trace_file};
     return ERR_OK;
 }
 
@@ -172,6 +175,7 @@ err_code v2_rest_trace_set(endpoints *s, const route_args *args, str body, buf *
     err_code rc = guard_server(args->who, e);
     if (rc == ERR_OK) rc = v2_trace_settings(s, args->model, &settings, e);
     if (rc == ERR_OK) rc = trace_setting_read(&settings, body, e);
+    if (rc == ERR_OK) trace_log_changed(s->trace_log);
     if (rc == ERR_OK) trace_setting_print(reply, &settings);
     return rc;
 }

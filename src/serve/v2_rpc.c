@@ -345,19 +345,19 @@ err_code v2_rpc_trace_setting(endpoints *s, rpc_request request, buf *reply, err
 {
     trace_settings settings = {.own = NULL};
     trace_change change = {.set = 0};
-    str of = STR(""), text;
+    trace_setting_words w;
+    str of = STR("");
     bool any = false;
-    const char *name;
-    char room[24];
     err_code rc = trace_request_read(request.bytes, &of, &change, &any, e);
     if (rc == ERR_OK) rc = any ? guard_server(request.who, e) : of.len ? guard_model(request.who, of, e) : ERR_OK;
     if (rc == ERR_OK) rc = v2_trace_settings(s, of, &settings, e);
     if (rc == ERR_OK && any) rc = trace_setting_apply(&settings, &change, e);
-    for (size_t i = 0; rc == ERR_OK && trace_setting_text(&settings, i, &name, &text, room); i++) {
+    if (rc == ERR_OK && any) trace_log_changed(s->trace_log);
+    for (size_t i = 0; rc == ERR_OK && trace_setting_text(&settings, i, &w); i++) {
         size_t entry = pb_open(reply, 1);
-        pb_put_str(reply, MAP_KEY, str_of(name));
+        pb_put_str(reply, MAP_KEY, str_of(w.name));
         size_t setting = pb_open(reply, MAP_VALUE);
-        pb_put_str(reply, 1, text);
+        for (size_t k = 0; k < w.count; k++) pb_put_str(reply, 1, w.values[k]);
         pb_close(reply, setting);
         pb_close(reply, entry);
     }

@@ -79,8 +79,8 @@ static void what_is_wrong_is_refused_by_name_and_changes_nothing(void)
         {"{\"trace_level\":[]}", "trace_level: expected 1..8 levels, got 0"},
         {"{\"trace_level\":[1]}", "trace_level: expected a string, got 1"},
         {"{\"trace_level\":[\"OFF\",\"TIMESTAMPS\"]}", "Expect only one trace level 'OFF' is specified"},
-        {"{\"trace_level\":[\"TENSORS\"]}", "trace_level: TENSORS is not supported: tensors are not traced"},
-        {"{\"trace_level\":[\"MAX\"]}", "trace_level: expected OFF or TIMESTAMPS, got 'MAX'"},
+        {"{\"trace_level\":[\"MAX\"]}", "trace_level: expected OFF, TIMESTAMPS or TENSORS, got 'MAX'"},
+        {"{\"trace_level\":[\"TENSORS\",\"OFF\"]}", "Expect only one trace level 'OFF' is specified"},
         {"{\"trace_file\":null}", "trace file location can not be updated through network protocol"},
         {"{\"trace_mode\":\"opentelemetry\"}", "trace mode can not be updated through network protocol"},
         {"{\"trace_count\":\"3\",\"x\":\"1\"}", "settings: unknown setting 'x'"},
@@ -93,6 +93,98 @@ static void what_is_wrong_is_refused_by_name_and_changes_nothing(void)
     err e;
     CHECK(trace_change_add(&c, STR("trace_rate"), two, 2, &e) == ERR_INVALID);
     CHECK_STR(e.text, "expect only 1 value for 'trace_rate'");
+}
+
+/* Settings of a server that was started with these, and of one of its models. */
+static const int64_t started[TRACE_SETTINGS] = {TRACE_TIMESTAMPS, 3, 2, 7};
+static trace_setting fresh_server, fresh_one;
+static trace_settings of_fresh(bool model)
+{
+    return (trace_settings){.own = model ? &fresh_one : &fresh_server,
+                            .server = model ? &fresh_server : NULL,
+                            .defaults = started,
+                            .file = STR("t")};
+}
+
+static void fresh(void)
+{
+    const trace_settings s = of_fresh(false);
+    err e;
+    fresh_server = fresh_one = (trace_setting){.given = 0};
+    CHECK(trace_setting_apply(&s, &(trace_change){.set = 0}, &e) == ERR_OK);
+}
+
+/* Which of so many requests are traced: "..x" for the third alone. */
+static const char *sampled(bool model, size_t count)
+{
+    static char text[64];
+    const trace_settings s = of_fresh(model);
+    trace_sample got;
+    INVARIANT(count < sizeof text);
+    for (size_t i = 0; i < count; i++) {
+        text[i] = trace_setting_sample(&s, &got) ? 'x' : '.';
+        if (text[i] == 'x') atomic_fetch_sub(&got.by->open, 1);
+    }
+    text[count] = 0;
+    return text;
+}
+
+static void what_is_cleared_is_what_it_was_started_with(void)
+{
+    fresh();
+    CHECK_STR(say(of_fresh(false), NULL), SETTINGS("TIMESTAMPS", "3", "2", "7", "t"));
+    CHECK_STR(say(of_fresh(false), "{\"trace_rate\":\"1\",\"trace_count\":\"9\",\"trace_level\":[\"OFF\"]}"),
+              SETTINGS("OFF", "1", "9", "7", "t"));
+    CHECK_STR(say(of_fresh(true), NULL), SETTINGS("OFF", "1", "9", "7", "t"));
+    CHECK_STR(say(of_fresh(false), "{\"trace_rate\":null,\"trace_count\":null,\"trace_level\":null}"),
+              SETTINGS("TIMESTAMPS", "3", "2", "7", "t"));
+    CHECK_STR(say(of_fresh(true), "{\"trace_level\":[\"TENSORS\",\"TIMESTAMPS\"]}"),
+              SETTINGS("TIMESTAMPS\",\"TENSORS", "3", "2", "7", "t"));
+}
+
+static void one_of_so_many_is_sampled_until_the_count_is_spent(void)
+{
+    fresh();
+    CHECK_STR(sampled(false, 11), "..x..x.....");
+    CHECK_STR(say(of_fresh(false), NULL), SETTINGS("TIMESTAMPS", "3", "0", "7", "t"));
+    CHECK(trace_setting_spent(&(trace_settings){.own = &fresh_server}));
+    say(of_fresh(false), "{\"trace_count\":\"-1\",\"trace_rate\":\"2\"}");
+    CHECK_STR(sampled(false, 6), ".x.x.x");
+    say(of_fresh(false), "{\"trace_level\":[\"OFF\"]}");
+    CHECK_STR(sampled(false, 6), "......");
+}
+
+/* A model without settings is counted with all others; with one of its own it counts alone, but for what it has not. */
+static void a_model_with_settings_counts_for_itself(void)
+{
+    fresh();
+    CHECK_STR(sampled(true, 2), "..");
+    CHECK_STR(sampled(false, 1), "x");
+    say(of_fresh(true), "{\"trace_rate\":\"2\"}");
+    CHECK_STR(sampled(true, 2), ".x");
+    CHECK_STR(sampled(false, 4), "....");   /* the second and last was the model's */
+    say(of_fresh(true), "{\"trace_count\":\"1\"}");
+    CHECK_STR(sampled(true, 5), ".x...");
+    CHECK_STR(say(of_fresh(true), NULL), SETTINGS("TIMESTAMPS", "2", "0", "7", "t"));
+    CHECK_STR(say(of_fresh(false), "{\"trace_count\":\"4\"}"), SETTINGS("TIMESTAMPS", "3", "4", "7", "t"));
+    CHECK_STR(sampled(true, 5), ".....");
+    CHECK_STR(sampled(false, 5), "..x..");
+}
+
+static void a_sample_says_how_it_was_taken(void)
+{
+    fresh();
+    const trace_settings s = of_fresh(false), m = of_fresh(true);
+    trace_sample a, b, c;
+    say(s, "{\"trace_rate\":\"1\"}");
+    uint32_t changes = trace_setting_changes(&s);
+    CHECK(trace_setting_sample(&m, &a) && a.by == &fresh_server && a.level == TRACE_TIMESTAMPS && a.frequency == 7);
+    CHECK(a.counted && atomic_load(&fresh_server.open) == 1);
+    say(m, "{\"trace_level\":[\"TENSORS\"],\"log_frequency\":\"0\",\"trace_count\":\"-1\"}");
+    CHECK(trace_setting_sample(&m, &b) && b.by == &fresh_one && b.level == TRACE_TENSORS && !b.frequency && !b.counted);
+    CHECK(trace_setting_changes(&s) == changes && b.changes > a.changes);
+    say(s, "{}");
+    CHECK(trace_setting_sample(&m, &c) && c.changes > b.changes && trace_setting_changes(&s) > changes);
 }
 
 static void a_change_survives_failed_allocations(void)
@@ -112,6 +204,10 @@ int main(void)
         TEST(a_model_has_what_it_was_given_and_else_the_servers),
         TEST(tracing_needs_a_file_and_a_rate),
         TEST(what_is_wrong_is_refused_by_name_and_changes_nothing),
+        TEST(what_is_cleared_is_what_it_was_started_with),
+        TEST(one_of_so_many_is_sampled_until_the_count_is_spent),
+        TEST(a_model_with_settings_counts_for_itself),
+        TEST(a_sample_says_how_it_was_taken),
         TEST(a_change_survives_failed_allocations),
     };
     buf_init(&out, 1 << 16);
