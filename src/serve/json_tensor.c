@@ -23,7 +23,7 @@ static const char *type_name(dtype t)
 
 static shape nesting(const json_shape *js)
 {
-    int64_t dims[TENSOR_RANK_MAX];
+    int64_t dims[TENSOR_RANK_MAX] UNINIT;
     for (size_t i = 0; i < js->rank; i++) dims[i] = (int64_t)js->dims[i];
     return shape_make((uint32_t)js->rank, dims);
 }
@@ -31,7 +31,7 @@ static shape nesting(const json_shape *js)
 /* Flat data of the right count, or nesting that is the shape, or (for a scalar) one element. */
 static err_code shape_check(const json_shape *got, const shape *want, str name, err *e)
 {
-    char want_text[SHAPE_TEXT_MAX], got_text[SHAPE_TEXT_MAX];
+    char want_text[SHAPE_TEXT_MAX] UNINIT, got_text[SHAPE_TEXT_MAX] UNINIT;
     uint64_t count = shape_count(want);
     if (got->count != count)
         return err_set(e, ERR_INVALID, "input '" STR_FMT "': data: expected %llu elements for shape %s, got %zu",
@@ -63,7 +63,7 @@ err_code json_tensor_read(tensor *ret, arena *memory, str name, dtype type, cons
         return err_set(e, ERR_NOMEM, "input '" STR_FMT "': no memory for %llu elements", STR_ARG(name),
                        (unsigned long long)count);
     json_array_opts o = {.elem = elem, .to = data, .count_max = (size_t)count, .strings = memory};
-    json_shape got;
+    json_shape got UNINIT;
     err_code rc = json_array_parse(json, &o, &got, e);
     if (rc) return err_wrap(e, "input '" STR_FMT "': data", STR_ARG(name));
     if (got.rank > TENSOR_RANK_MAX)

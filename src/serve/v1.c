@@ -114,7 +114,7 @@ static err_code columns_read(infer *r, yyjson_val *object, err *e)
 static err_code v1_read(infer *r, err *e)
 {
     static const json_cut_path big[] = {{{"instances"}}, {{"inputs"}}};
-    json_body body;
+    json_body body UNINIT;
     str text;
     json_body_opts bo = {.memory = &r->memory, .scratch = &r->scratch, .paths = big, .path_count = COUNTOF(big),
                          .prints = true};

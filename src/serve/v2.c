@@ -4,7 +4,7 @@
 #include "serve/json_tensor.h"
 #include "serve/schedule.h"
 #include "serve/v2_tensor.h"
-#include "wire/json_array.h"
+#include "wire/decimal.h"
 #include "wire/json_text.h"
 
 #include <stdio.h>
@@ -20,11 +20,12 @@ typedef struct {
 /* ---- reading ---- */
 
 /* A member that may be left out; null is the same, as clients with optional fields write it. */
-static yyjson_val *optional(yyjson_val *object, const char *key)
+static yyjson_val *optional_of(yyjson_val *object, const char *key, size_t len)
 {
-    yyjson_val *v = yyjson_obj_get(object, key);
+    yyjson_val *v = yyjson_obj_getn(object, key, len);
     return yyjson_is_null(v) ? NULL : v;
 }
+static inline yyjson_val *optional(yyjson_val *o, const char *key) { return optional_of(o, key, strlen(key)); }
 
 static err_code shape_read(shape *ret, yyjson_val *v, err *e)
 {
@@ -204,7 +205,9 @@ static err_code header_missing(err *e)
 static err_code v2_read(infer *r, err *e)
 {
     static const json_cut_path data[] = {{{"inputs", "[]", "data"}}};
-    reader rd = {.r = r, .binary = {r->body.p + r->json_bytes, r->body.len - r->json_bytes}};
+    reader rd UNINIT;
+    rd.r = r;
+    rd.binary = (str){r->body.p + r->json_bytes, r->body.len - r->json_bytes};
     json_body_opts bo = {.memory = &r->memory, .scratch = &r->scratch, .paths = data, .path_count = COUNTOF(data)};
     err_code rc = json_body_read(&rd.body, (str){r->body.p, r->json_bytes}, &bo, e);
     /* JSON is welcome: aiohttp calls all bytes octets. */
@@ -222,12 +225,17 @@ static err_code v2_read(infer *r, err *e)
 
 /* ---- writing ---- */
 
-/* Integers always have a JSON form. */
-static void array_print(buf *out, json_elem elem, const void *from, size_t count)
+static void shape_print(buf *out, const shape *s)
 {
-    err e;
-    err_code rc = json_array_print(out, &(json_array){.elem = elem, .from = from, .count = count}, &e);
-    INVARIANT(rc == ERR_OK);
+    char *to = (char *)buf_room(out, 2 + s->rank * (DECIMAL_TEXT_MAX + 1)), *p = to;
+    if (!to) return;
+    *p++ = '[';
+    for (uint32_t i = 0; i < s->rank; i++) {
+        if (i) *p++ = ',';
+        p += decimal_print_i64(p, s->dim[i]);
+    }
+    *p++ = ']';
+    out->len += (size_t)(p - to);
 }
 
 /* Separates what it writes from what stands before it. */
@@ -268,7 +276,7 @@ static err_code output_head_print(buf *out, const model_io *io, const infer_want
     buf_put_z(out, ",\"datatype\":\"");
     buf_put_z(out, type);
     buf_put_z(out, "\",\"shape\":");
-    array_print(out, JSON_I64, t->shape.dim, t->shape.rank);
+    shape_print(out, &t->shape);
     parameters_print(out, io, w);
     return ERR_OK;
 }
@@ -332,7 +340,7 @@ static void ios_print(buf *out, const served *m, const model_io *(*at)(const mod
         buf_put_z(out, ",\"datatype\":\"");
         buf_put_z(out, type ? type : dtype_name(io->type));
         buf_put_z(out, "\",\"shape\":");
-        array_print(out, JSON_I64, io->shape.dim, io->shape.rank);
+        shape_print(out, &io->shape);
         buf_put_byte(out, '}');
     }
 }

@@ -351,18 +351,25 @@ static const char two_digits[] =
 /* Writes the digits of v so that they end before `end`; where they start. */
 static inline char *digits_before(char *end, uint64_t v)
 {
-    for (; v >= 100; v /= 100) memcpy(end -= 2, two_digits + v % 100 * 2, 2);
-    if (v >= 10) memcpy(end -= 2, two_digits + v * 2, 2);
-    else *--end = (char)('0' + v);
+    for (; v >= 100; v /= 100) {   /* byte by byte: a memcpy() that fortification checks is a call */
+        const char *two = two_digits + v % 100 * 2;
+        *--end = two[1];
+        *--end = two[0];
+    }
+    *--end = two_digits[v * 2 + 1];
+    if (v >= 10) *--end = two_digits[v * 2];
     return end;
 }
 
+/* Digits are copied as so many bytes, whatever their number: no call, and no guess.  Behind them there is as much again
+ * that may be read. */
+enum { COPIED = 24 };
+
 size_t decimal_print_u64(char *to, uint64_t v)
 {
-    char digits[24], *first = digits_before(digits + sizeof digits, v);
-    size_t n = (size_t)(digits + sizeof digits - first);
-    memcpy(to, first, n);
-    return n;
+    char digits[2 * COPIED] = {0}, *end = digits + COPIED, *first = digits_before(end, v);
+    memcpy(to, first, COPIED);
+    return (size_t)(end - first);
 }
 
 size_t decimal_print_i64(char *to, int64_t v)
@@ -377,7 +384,7 @@ size_t decimal_print(char *to, const decimal *d)
     enum { PLAIN_MIN = -5, PLAIN_MAX = 16 };   /* exponents written out with zeros, about as Python does */
     uint64_t w = d->w;
     int exp = (int)d->exp10;
-    char *p = to, digits[24], *end = digits + sizeof digits;
+    char *p = to, digits[2 * COPIED] = {0}, *end = digits + COPIED;
     if (w) {
         for (; w % 100 == 0; w /= 100) exp += 2;
         if (w % 10 == 0) {
@@ -399,15 +406,18 @@ size_t decimal_print(char *to, const decimal *d)
     if (top < 0) {
         memcpy(p, "0.0000000", 8);
         p += 1 - top;
-        memcpy(p, first, (size_t)n);
+        memcpy(p, first, COPIED);
         return (size_t)(p + n - to);
     }
-    int whole = n < top + 1 ? n : top + 1;
-    memcpy(p, first, (size_t)whole);
-    p += whole;
-    for (; whole <= top; whole++) *p++ = '0';
-    *p++ = '.';
-    if (n <= top + 1) *p++ = '0';
-    else memcpy(p, first + top + 1, (size_t)(n - top - 1));
-    return (size_t)(p - to) + (size_t)(n > top + 1 ? n - top - 1 : 0);
+    memcpy(p, first, COPIED);
+    if (n > top + 1) {
+        p += top + 1;
+        *p++ = '.';
+        memcpy(p, first + top + 1, COPIED);
+        return (size_t)(p - to) + (size_t)(n - top - 1);
+    }
+    p += n;
+    for (int i = n; i <= top; i++) *p++ = '0';
+    memcpy(p, ".0", 2);
+    return (size_t)(p - to) + 2;
 }

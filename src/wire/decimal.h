@@ -13,7 +13,7 @@
 #include "base/base.h"
 
 enum {
-    DECIMAL_TEXT_MAX = 32,           /* the longest that decimal_print and decimal_print_* write is 24 */
+    DECIMAL_TEXT_MAX = 48,           /* room that decimal_print and decimal_print_* need for their 24 bytes at most */
     DECIMAL_TEN_MAX = 22
 };
 extern const double decimal_ten[DECIMAL_TEN_MAX + 1];           /* powers of ten, exact, */
@@ -42,7 +42,8 @@ bool decimal_f64_bits(const decimal *d, uint64_t *ret);
 
 void decimal_shortest(uint64_t bits, const decimal_format *f, decimal *ret);   /* of a finite value */
 bool decimal_finite(uint64_t bits, const decimal_format *f);
-/* Bytes written, at most DECIMAL_TEXT_MAX: "0.1", "-12.0", "1.5e-7", "1e23"; always with a point or an exponent. */
+/* How long the text is: "0.1", "-12.0", "1.5e-7", "1e23"; always with a point or an exponent.  What lies behind it, up
+ * to DECIMAL_TEXT_MAX, is undefined. */
 size_t decimal_print(char *to, const decimal *d);
 size_t decimal_print_u64(char *to, uint64_t v);
 size_t decimal_print_i64(char *to, int64_t v);

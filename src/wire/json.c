@@ -49,7 +49,7 @@ static err_code twice(yyjson_val *key, err *e)
 
 static err_code few_keys_check(yyjson_val *obj, err *e)
 {
-    str seen[FEW_KEYS];
+    str seen[FEW_KEYS] UNINIT;
     size_t i, max, n = 0;
     yyjson_val *key, *val;
     yyjson_obj_foreach(obj, i, max, key, val) {
@@ -95,7 +95,9 @@ static size_t origin(const json_opts *o, size_t at) { return o->cut ? json_cut_o
 
 err_code json_parse(str text, const json_opts *o, yyjson_val **ret, err *e)
 {
-    size_t depth_max = o->depth_max ? o->depth_max : JSON_DEPTH_MAX, at = too_deep(text, depth_max);
+    _Static_assert((int)JSON_CUT_DEPTH_MAX <= (int)JSON_DEPTH_MAX, "a cut has looked at the depth of its skeleton");
+    INVARIANT(!o->cut || !o->depth_max);
+    size_t depth_max = o->depth_max ? o->depth_max : JSON_DEPTH_MAX, at = o->cut ? text.len : too_deep(text, depth_max);
     if (at < text.len)
         return err_set(e, ERR_INVALID, "JSON: byte %zu: nesting: expected at most %zu levels, got more", origin(o, at),
                        depth_max);

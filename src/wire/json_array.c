@@ -27,10 +27,10 @@ typedef struct {
     size_t depth, rank;             /* arrays open now, and at most so far */
     bool leaf;                      /* an element was seen, so rank is final */
     bool dim_known[JSON_RANK_MAX];
-    uint64_t dims[JSON_RANK_MAX];
-    uint64_t index[JSON_RANK_MAX];  /* of the value being read, per open array */
     bad_kind bad;
     const char *bad_at;
+    uint64_t dims[JSON_RANK_MAX];   /* up to rank, once known */
+    uint64_t index[JSON_RANK_MAX];  /* of the value being read, per open array */
 } scan;
 
 typedef const char *row_fn(scan *s, const char *p);
@@ -502,15 +502,22 @@ err_code json_array_parse(str json, const json_array_opts *o, json_shape *ret, e
     INVARIANT(o->elem < JSON_ELEMS && (o->elem != JSON_BYTES || o->strings));
     while (json.len && blank(json.p[0])) json = (str){json.p + 1, json.len - 1};
     while (json.len && blank(json.p[json.len - 1])) json.len--;
-    scan s = {.p = json.p, .end = json.p + json.len, .elem = o->elem, .to = o->to, .count_max = o->count_max,
-              .strings = o->strings};
+    scan s UNINIT;
+    memset(&s, 0, offsetof(scan, dims));
+    s.p = json.p;
+    s.end = json.p + json.len;
+    s.elem = o->elem;
+    s.to = o->to;
+    s.count_max = o->count_max;
+    s.strings = o->strings;
     if (json.len < 2 || json.p[0] != '[' || s.end[-1] != ']') {
         char got[44];
         quote(&s, s.p, got);
         return err_set(e, ERR_INVALID, "expected a JSON array, got '%s'", got);
     }
     if (!nest(&s)) return report(&s, e);
-    *ret = (json_shape){.count = s.count, .rank = s.rank};
-    memcpy(ret->dims, s.dims, sizeof ret->dims);
+    ret->count = s.count;
+    ret->rank = s.rank;
+    for (size_t d = 0; d < s.rank; d++) ret->dims[d] = s.dims[d];
     return ERR_OK;
 }

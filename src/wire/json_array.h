@@ -29,7 +29,7 @@ typedef struct {
 typedef struct {
     size_t count;           /* elements stored */
     size_t rank;            /* at least 1 */
-    uint64_t dims[JSON_RANK_MAX];
+    uint64_t dims[JSON_RANK_MAX];   /* rank of them */
 } json_shape;
 
 size_t json_elem_size(json_elem elem);                  /* in memory; sizeof(str) for JSON_BYTES */

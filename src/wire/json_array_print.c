@@ -115,12 +115,15 @@ static void brackets(buf *b, char c, size_t n)
 err_code json_array_print(buf *b, const json_array *a, err *e)
 {
     const uint64_t flat[] = {a->count}, *dims = a->rank ? a->dims : flat;
-    uint64_t index[JSON_RANK_MAX] = {0};
+    uint64_t index[JSON_RANK_MAX] UNINIT;
     size_t rank = 0, rows = 1, row_max = a->rank ? a->rank : 1;
     INVARIANT(a->elem < JSON_ELEMS && row_max <= JSON_RANK_MAX);
     while (rank < row_max && (rank == 0 || dims[rank - 1])) rank++;   /* an empty list ends the nesting: [2, 0, 3] */
     size_t row = (size_t)dims[rank - 1];
-    for (size_t d = 0; d + 1 < rank; d++) INVARIANT(!__builtin_mul_overflow(rows, (size_t)dims[d], &rows));
+    for (size_t d = 0; d + 1 < rank; d++) {
+        INVARIANT(!__builtin_mul_overflow(rows, (size_t)dims[d], &rows));
+        index[d] = 0;
+    }
     INVARIANT(row ? a->count % row == 0 && a->count / row == rows : a->count == 0);
 
     size_t opens = rank;

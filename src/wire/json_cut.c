@@ -1,5 +1,6 @@
 #include "wire/json_cut.h"
 
+#include "wire/decimal.h"
 #include "wire/json_mask.h"
 #include "wire/json_text.h"
 
@@ -35,10 +36,17 @@ static err_code too_deep(const cutter *c, const char *at, err *e)
                    (size_t)(at - c->begin), JSON_CUT_DEPTH_MAX);
 }
 
+static bool is_step(str key, const char *step)
+{
+    size_t i = 0;
+    while (i < key.len && step[i] == key.p[i] && step[i]) i++;
+    return i == key.len && !step[i];
+}
+
 /* Which paths, of those that lead to this level, go on with this key. */
 static uint8_t key_match(const cutter *c, str key, bool escaped)
 {
-    char text[JSON_CUT_KEY_MAX * 6];   /* \u0061 */
+    char text[JSON_CUT_KEY_MAX * 6] UNINIT;   /* \u0061 */
     uint8_t hits = 0, mask = c->levels[c->depth - 1].mask;
     if (!mask || (escaped && key.len > sizeof text)) return 0;
     if (escaped) {
@@ -46,21 +54,20 @@ static uint8_t key_match(const cutter *c, str key, bool escaped)
         key.p = text;
     }
     for (size_t i = 0; i < c->path_count; i++) {
-        if (mask >> i & 1 && str_is(key, c->paths[i].steps[c->depth - 1])) hits |= (uint8_t)(1u << i);
+        if (mask >> i & 1 && is_step(key, c->paths[i].steps[c->depth - 1])) hits |= (uint8_t)(1u << i);
     }
     return hits;
 }
 
 /* Which paths lead to the value that begins at c->p, and whether one of them ends there. */
-static uint8_t value_mask(const cutter *c, bool *ret_ends)
+static inline uint8_t value_mask(const cutter *c, bool *ret_ends)
 {
-    uint8_t mask = 0;
+    const level *in = c->depth ? &c->levels[c->depth - 1] : NULL;
+    uint8_t may = !in ? UINT8_MAX : in->object ? c->key_mask : in->mask, mask = 0;
     *ret_ends = false;
-    for (size_t i = 0; i < c->path_count; i++) {
+    for (size_t i = 0; may >> i && i < c->path_count; i++) {
         uint8_t bit = (uint8_t)(1u << i);
-        const level *in = c->depth ? &c->levels[c->depth - 1] : NULL;
-        bool leads = !in || (in->object ? (c->key_mask & bit) != 0
-                                        : in->mask & bit && strcmp(c->paths[i].steps[c->depth - 1], "[]") == 0);
+        bool leads = may & bit && (!in || in->object || strcmp(c->paths[i].steps[c->depth - 1], "[]") == 0);
         if (!leads) continue;
         if (c->paths[i].steps[c->depth]) mask |= bit;
         else *ret_ends = true;
@@ -71,14 +78,16 @@ static uint8_t value_mask(const cutter *c, bool *ret_ends)
 /* Cuts c->p .. past out of the document. */
 static err_code cut(cutter *c, const char *past, err *e)
 {
-    char number[16];
+    char number[DECIMAL_TEXT_MAX + 2] UNINIT;
     if (c->cut->count == JSON_CUT_MAX)
         return err_set(e, ERR_LIMIT, "JSON: byte %zu: expected at most %d tensors, got more", (size_t)(c->p - c->begin),
                        JSON_CUT_MAX);
     buf_put(c->skeleton, c->copied, (size_t)(c->p - c->copied));
     /* The blanks keep the number apart from whatever broken text stands around it. */
-    int n = snprintf(number, sizeof number, " %zu ", c->cut->count);
-    buf_put(c->skeleton, number, (size_t)n);
+    number[0] = ' ';
+    size_t n = 1 + decimal_print_u64(number + 1, c->cut->count);
+    number[n++] = ' ';
+    buf_put(c->skeleton, number, n);
     c->cut->spans[c->cut->count++] = (str){c->p, (size_t)(past - c->p)};
     c->p = c->copied = past;
     return ERR_OK;
@@ -97,7 +106,7 @@ static const char *block_at(const cutter *c, const char *p, char tail[JSON_MASK_
 /* Past the array or object that begins at p; NULL when it never ends, or holds an object and must not. */
 static err_code value_end(const cutter *c, const char *p, bool objects, const char **ret, err *e)
 {
-    char tail[JSON_MASK_BYTES];
+    char tail[JSON_MASK_BYTES] UNINIT;
     size_t depth = c->depth;
     *ret = NULL;
     while (p < c->end) {
@@ -160,10 +169,12 @@ static err_code on_string(cutter *c, err *e)
     if (c->depth && c->levels[c->depth - 1].object && c->key_next) {
         c->key_mask = key_match(c, (str){c->p + 1, (size_t)(close - c->p - 1)}, escaped);
         c->key_next = false;
-    } else {
-        value_mask(c, &ends);
-        if (ends) return cut(c, close + 1, e);
+        c->p = close + 1;
+        if (c->p < c->end && *c->p == ':') c->p++;
+        return ERR_OK;
     }
+    value_mask(c, &ends);
+    if (ends) return cut(c, close + 1, e);
     c->p = close + 1;
     return ERR_OK;
 }
@@ -182,10 +193,10 @@ static err_code on_scalar(cutter *c, err *e)
     return ERR_OK;
 }
 
-static err_code step(cutter *c, err *e)
+static inline err_code step(cutter *c, err *e)
 {
+    if (*c->p == '"') return on_string(c, e);   /* every second time */
     switch (*c->p) {
-    case '"': return on_string(c, e);
     case '[':
     case '{': return on_bracket(c, e);
     case ']':

@@ -11,17 +11,23 @@ static inline uint64_t equal(uint64_t v, char c) { return below(v ^ (ones * (uin
 const char *json_text_end(const char *p, const char *end, bool *ret_escaped)
 {
     bool escaped = false;
-    while (p < end) {
+    while (end - p >= 8) {
         uint64_t v;
-        if (end - p >= 8) {
-            memcpy(&v, p, 8);
-            uint64_t hit = equal(v, '"') | equal(v, '\\');
-            if (!hit) {
-                p += 8;
-                continue;
-            }
-            p += __builtin_ctzll(hit) / 8;
+        memcpy(&v, p, 8);
+        uint64_t hit = equal(v, '"') | equal(v, '\\');
+        if (!hit) {
+            p += 8;
+            continue;
         }
+        p += __builtin_ctzll(hit) / 8;
+        if (*p == '"') {
+            *ret_escaped = escaped;
+            return p;
+        }
+        escaped = true;
+        p += 2;
+    }
+    for (; p < end; p++) {
         if (*p == '"') {
             *ret_escaped = escaped;
             return p;
@@ -30,7 +36,6 @@ const char *json_text_end(const char *p, const char *end, bool *ret_escaped)
             escaped = true;
             p++;
         }
-        p++;
     }
     return NULL;
 }
@@ -124,8 +129,38 @@ static void escape_put(buf *b, uint8_t c)
     else buf_printf(b, "\\u%04x", c);
 }
 
+/* ASCII that is written as it is. */
+static bool verbatim(str s)
+{
+    size_t i = 0;
+    for (; s.len - i >= 8; i += 8) {
+        uint64_t v;
+        memcpy(&v, s.p + i, 8);
+        if (below(v, 0x20) | equal(v, '"') | equal(v, '\\') | (v & tops)) return false;
+    }
+    for (; i < s.len; i++) {
+        uint8_t c = (uint8_t)s.p[i];
+        if (c < 0x20 || c >= 0x80 || c == '"' || c == '\\') return false;
+    }
+    return true;
+}
+
+static void verbatim_put(buf *b, str s)
+{
+    uint8_t *to = buf_room(b, s.len + 2);
+    if (!to) return;
+    to[0] = '"';
+    if (s.len) memcpy(to + 1, s.p, s.len);
+    to[s.len + 1] = '"';
+    b->len += s.len + 2;
+}
+
 void json_text_put(buf *b, str s)
 {
+    if (verbatim(s)) {
+        verbatim_put(b, s);
+        return;
+    }
     buf_put_byte(b, '"');
     bool whole = str_utf8_ok(s);
     size_t from = 0;
