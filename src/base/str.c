@@ -144,6 +144,25 @@ bool str_f64(str s, double *ret)
     return true;
 }
 
+/* Top bits of bytes that are not printable; of printable ones none is set, so no sum reaches into its neighbour. */
+static uint64_t unprintable8(const char *p)
+{
+    const uint64_t each = 0x0101010101010101;
+    uint64_t w;
+    memcpy(&w, p, sizeof w);
+    return (w | (w - ' ' * each) | ((w ^ 127 * each) - each)) & 0x80 * each;
+}
+
+bool str_printable(str s)
+{
+    uint64_t bad = 0;
+    size_t i = 0;
+    for (; s.len - i >= 8; i += 8) bad |= unprintable8(s.p + i);
+    if (i && i < s.len) return !(bad | unprintable8(s.p + s.len - 8));   /* some of them again */
+    for (; i < s.len; i++) bad |= s.p[i] < ' ' || s.p[i] > '~';
+    return !bad;
+}
+
 /* Bytes of the well-formed sequence at p (Unicode table 3-7: no overlong form, no surrogate, at most
  * U+10FFFF), or 0. */
 static size_t utf8_step(const uint8_t *p, size_t n)

@@ -38,6 +38,7 @@ str str_copy(arena *a, str s);                          /* NUL-terminated copy; 
 bool str_u64(str s, uint64_t *ret);
 bool str_i64(str s, int64_t *ret);
 bool str_f64(str s, double *ret);                       /* decimal or exponent form; no inf, no nan */
+bool str_printable(str s);                              /* ' ' to '~', or empty */
 bool str_utf8_ok(str s);
 /* The character that s opens with: its bytes, or 0 where s is empty or is no UTF-8 there; ret is its code point. */
 size_t str_utf8_step(str s, uint32_t *ret);

@@ -207,9 +207,9 @@ static bool upgrade(conn *c, http_call *call)
 {
     const http_message *m = &call->message;
     if (!http1_offers_http2(&c->http1.reader) || c->tls) return false;
-    str settings = http_header_find(m->headers, m->header_count, "HTTP2-Settings");
-    str how = http_header_find(m->headers, m->header_count, "Connection");
-    str what = http_header_find(m->headers, m->header_count, "Upgrade");
+    str settings = http_field_get(&m->known, HTTP_FIELD_HTTP2_SETTINGS, m->headers, m->header_count);
+    str how = http_field_get(&m->known, HTTP_FIELD_CONNECTION, m->headers, m->header_count);
+    str what = http_field_get(&m->known, HTTP_FIELD_UPGRADE, m->headers, m->header_count);
     bool asked = lists(what, "h2c") && lists(how, "Upgrade") && lists(how, "HTTP2-Settings");
     if (!asked || c->http1.first || m->http10 || !m->keep_alive) return false;
     return conn_http2_upgrade(c, call, settings);

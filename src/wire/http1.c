@@ -1,5 +1,7 @@
 #include "wire/http1.h"
 
+#include "wire/http1_head.h"
+
 #include <inttypes.h>
 #include <string.h>
 
@@ -60,22 +62,12 @@ static int on_value(llhttp_t *p, const char *at, size_t len)
     return head_put(r, at, len);
 }
 
-static bool host_ok(str s)
-{
-    bool ok = true;
-    for (size_t i = 0; i < s.len && ok; i++) {
-        char c = s.p[i];
-        ok = is_alnum(c) || c == '.' || c == ':' || (c && strchr("-_~%!$&'()*+,;=[]", c));
-    }
-    return ok;
-}
-
 /* The few fields that decide how the request is read; the handler sees them like any other. */
 static int field_check(http1 *r, http_field field, http_header f)
 {
     if (field == HTTP_FIELD_HOST) {
         if (r->hosts++) return refuse(r, 400, "Host: expected once, got it twice");
-        if (!host_ok(f.value)) return refuse(r, 400, "Host: expected a host name or address and a port");
+        if (!http1_head_host_ok(f.value)) return refuse(r, 400, "Host: expected a host name or address and a port");
     } else if (field == HTTP_FIELD_EXPECT) {
         if (!str_is_nocase(f.value, "100-continue")) return refuse(r, 417, "Expect: expected '100-continue'");
         r->wants_continue = true;
@@ -143,9 +135,8 @@ uint8_t *http1_body_room(http1 *r, size_t *ret_room)
     return q->bytes + q->len;
 }
 
-static int on_body(llhttp_t *p, const char *at, size_t len)
+static int body_put(http1 *r, const char *at, size_t len)
 {
-    http1 *r = p->data;
     http_message *q = r->into;
     if (len == 0) return 0;
     r->wants_continue = false;
@@ -166,6 +157,8 @@ static int on_body(llhttp_t *p, const char *at, size_t len)
     q->len += len;
     return 0;
 }
+
+static int on_body(llhttp_t *p, const char *at, size_t len) { return body_put(p->data, at, len); }
 
 static int body_check(http1 *r, uint64_t more)
 {
@@ -340,16 +333,55 @@ static bool is_preface(const http1 *r) { return r->preface == PREFACE_BYTES && r
 static void request_over(http1 *r)
 {
     r->state = IDLE;
+    r->plain = false;
     r->seen = true;
     r->into = NULL;
     r->raw = 0;
 }
 
-http1_event http1_feed(http1 *r, const uint8_t *data, size_t len, size_t *ret_used, http_refusal *reterr)
+/* ---- the usual request: all of its head is there, and its body is counted ---- */
+
+/* llhttp does not hear of it: it stands between two requests, and stays there. */
+static bool plain_head(http1 *r, const char *data, size_t len, size_t *ret_used)
 {
-    INVARIANT(data && r->into && !r->refused);
-    r->refusal = reterr;
-    const char *p = (const char *)data, *end = p + len;
+    http1_head head UNINIT;
+    http_message *q = r->into;
+    if (r->state != IDLE || r->raw || !http1_head_read(q, (str){data, len}, r->limits, &head)) return false;
+    r->plain = q->keep_alive = true;
+    r->state = BODY;
+    r->raw = head.bytes;
+    r->expected = head.body_bytes;
+    *ret_used = head.bytes;
+    return true;
+}
+
+static http1_event plain_begins(http1 *r)
+{
+    if (bodies_check(r)) return HTTP1_REFUSED;
+    if (!r->heads || !r->expected) return HTTP1_MORE;
+    http_message_whole(r->into);
+    return HTTP1_HEAD;
+}
+
+static http1_event plain_body(http1 *r, const char *data, size_t len, size_t *used)
+{
+    uint64_t left = r->expected - (r->streamed ? r->passed : r->into->len);
+    size_t n = left < len ? (size_t)left : len;
+    *used += n;
+    r->paused = body_put(r, data, n) == HPE_PAUSED;
+    if (r->refused) return HTTP1_REFUSED;
+    if (r->paused) return HTTP1_PART;
+    if (left > n) return HTTP1_MORE;
+    http_message_whole(r->into);
+    request_over(r);
+    return HTTP1_REQUEST;
+}
+
+/* ---- any other ---- */
+
+static http1_event parse(http1 *r, const char *p, size_t len, size_t *ret_used)
+{
+    const char *data = p, *end = p + len;
     http1_event got = HTTP1_MORE;
     while ((p < end || r->paused) && got == HTTP1_MORE) {
         uint64_t most = allowance(r);
@@ -377,8 +409,21 @@ http1_event http1_feed(http1 *r, const uint8_t *data, size_t len, size_t *ret_us
         }
         if (r->refused) got = HTTP1_REFUSED;
     }
+    *ret_used = (size_t)(p - data);
+    return got;
+}
+
+http1_event http1_feed(http1 *r, const uint8_t *data, size_t len, size_t *ret_used, http_refusal *reterr)
+{
+    INVARIANT(data && r->into && !r->refused);
+    const char *p = (const char *)data;
+    size_t used = 0;
+    http1_event got = HTTP1_MORE;
+    r->refusal = reterr;
+    if (plain_head(r, p, len, &used)) got = plain_begins(r);
+    if (got == HTTP1_MORE) got = r->plain ? plain_body(r, p + used, len - used, &used) : parse(r, p, len, &used);
     r->refusal = NULL;
-    *ret_used = (size_t)(p - (const char *)data);
+    *ret_used = used;
     return got;
 }
 
@@ -442,10 +487,9 @@ static void clean(char *p, size_t n)
 static char *put_clean(char *at, str s)
 {
     char *end = put(at, s);
-    bool dirty = false;
-    for (; end - at >= 8; at += 8) dirty |= has_control(at);
-    if (dirty) clean(end - s.len, s.len);
-    else clean(at, (size_t)(end - at));
+    bool dirty = s.len < 8 || has_control(end - 8);
+    for (char *p = at; end - p > 8; p += 8) dirty |= has_control(p);
+    if (dirty) clean(at, s.len);
     return end;
 }
 

@@ -45,6 +45,7 @@ typedef struct {
     uint8_t state, hosts, encodings, settings;
     uint8_t event;              /* why it paused */
     uint8_t preface;            /* so many of the connection's first bytes are those of HTTP/2's preface */
+    bool plain;                 /* its head was read by http1_head_read(), its body needs no parser */
     bool chunked, wants_continue, is_http, refused, seen, heads, streamed, paused;
     uint64_t passed;            /* bytes of a streamed body */
     str part;

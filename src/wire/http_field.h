@@ -1,4 +1,4 @@
-/* http_field.h - the header fields that this server asks for, by number instead of by name.
+/* http_field.h - the header fields that this server asks for, or that frame messages, by number instead of by name.
  *
  * Who reads a message finds out a field's number once; who asks for a field then need not compare names.  The index of
  * a message says where its fields are; the message owns it.  Pure functions: nothing is allocated. */
@@ -12,7 +12,9 @@
     X(ACCEPT, "accept") \
     X(EXPECT, "expect") \
     X(ORIGIN, "origin") \
+    X(UPGRADE, "upgrade") \
     X(X_API_KEY, "x-api-key") \
+    X(CONNECTION, "connection") \
     X(TRACEPARENT, "traceparent") \
     X(CONTENT_TYPE, "content-type") \
     X(GRPC_TIMEOUT, "grpc-timeout") \
@@ -24,6 +26,7 @@
     X(HTTP2_SETTINGS, "http2-settings") \
     X(ACCEPT_ENCODING, "accept-encoding") \
     X(CONTENT_ENCODING, "content-encoding") \
+    X(PROXY_CONNECTION, "proxy-connection") \
     X(TRANSFER_ENCODING, "transfer-encoding") \
     X(TRITON_GRPC_ERROR, "triton_grpc_error") \
     X(GRPC_ACCEPT_ENCODING, "grpc-accept-encoding") \

@@ -58,6 +58,14 @@ static str moved(str s, const uint8_t *from, const uint8_t *to)
     return (str){(const char *)to + ((const uint8_t *)s.p - from), s.len};
 }
 
+static void fields_move(http_message *m, const uint8_t *from, const uint8_t *to)
+{
+    for (size_t i = 0; i < m->header_count; i++) {
+        m->fields[i].name = moved(m->fields[i].name, from, to);
+        m->fields[i].value = moved(m->fields[i].value, from, to);
+    }
+}
+
 bool http_message_grow(http_message *m, size_t more, http_refusal *reterr)
 {
     size_t room = m->head_room ? m->head_room * 2 : HEAD_MIN, need = m->head_len + more;
@@ -68,19 +76,15 @@ bool http_message_grow(http_message *m, size_t more, http_refusal *reterr)
         return false;
     }
     if (m->head_len) memcpy(head, m->head, m->head_len);
-    for (size_t i = 0; i < m->header_count; i++) {
-        m->fields[i].name = moved(m->fields[i].name, m->head, head);
-        m->fields[i].value = moved(m->fields[i].value, m->head, head);
-    }
+    fields_move(m, m->head, head);
     mem_free(m->head);
     m->head = head;
     m->head_room = room;
     return true;
 }
 
-bool http_message_add_field(http_message *m, size_t name_len, size_t value_len, http_refusal *reterr)
+bool http_message_add(http_message *m, str name, str value, http_refusal *reterr)
 {
-    INVARIANT(name_len + value_len <= m->head_len);
     if (m->header_count == m->field_room) {
         size_t room = m->field_room ? m->field_room * 2 : FIELDS_MIN;
         http_header *more = mem_grow(m->fields, m->header_count * sizeof *more, room, sizeof *more);
@@ -91,12 +95,28 @@ bool http_message_add_field(http_message *m, size_t name_len, size_t value_len, 
         m->fields = more;
         m->field_room = room;
     }
-    const char *at = (const char *)m->head + (m->head_len - name_len - value_len);
-    str name = {at, name_len};
     m->last = http_field_of(name);
     http_field_index_add(&m->known, m->last, m->header_count);
-    m->fields[m->header_count++] = (http_header){name, str_trim((str){at + name_len, value_len})};
+    m->fields[m->header_count++] = (http_header){name, value};
     return true;
+}
+
+bool http_message_own(http_message *m, str bytes, http_refusal *reterr)
+{
+    INVARIANT(m->head_len == 0);
+    size_t count = m->header_count;
+    m->header_count = 0;   /* they are not in m->head yet, so they do not move with it */
+    if (!http_message_put(m, bytes.p, bytes.len, reterr)) return false;
+    m->header_count = count;
+    fields_move(m, (const uint8_t *)bytes.p, m->head);
+    return true;
+}
+
+bool http_message_add_field(http_message *m, size_t name_len, size_t value_len, http_refusal *reterr)
+{
+    INVARIANT(name_len + value_len <= m->head_len);
+    const char *at = (const char *)m->head + (m->head_len - name_len - value_len);
+    return http_message_add(m, (str){at, name_len}, str_trim((str){at + name_len, value_len}), reterr);
 }
 
 /* ---- the target ---- */

@@ -50,6 +50,10 @@ static inline bool http_message_put(http_message *m, const char *at, size_t len,
     m->head_len += len;
     return true;
 }
+/* A field whose bytes live until http_message_own() or as long as the message. */
+bool http_message_add(http_message *m, str name, str value, http_refusal *reterr) MUST_USE;
+/* Puts the bytes that the fields lie in, and shows the fields there. */
+bool http_message_own(http_message *m, str bytes, http_refusal *reterr) MUST_USE;
 /* The last name_len + value_len bytes that were put are a field. */
 bool http_message_add_field(http_message *m, size_t name_len, size_t value_len, http_refusal *reterr) MUST_USE;
 /* `len` of the bytes that were put, from `at` on, are the target: origin form, absolute form or '*' (RFC 9112 3.2).

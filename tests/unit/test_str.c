@@ -54,6 +54,19 @@ static void trims_and_cuts(void)
     CHECK(!str_cut((str){NULL, 0}, '=', &a, &b));
 }
 
+static void printable_is_from_blank_to_tilde_wherever_it_stands(void)
+{
+    char a[20];
+    for (size_t len = 1; len < sizeof a; len++)
+        for (size_t at = 0; at < len; at++)
+            for (int c = 0; c < 256; c++) {
+                memset(a, c & 1 ? '~' : ' ', len);
+                a[at] = (char)c;
+                CHECK(str_printable((str){a, len}) == (c >= ' ' && c <= '~'));
+            }
+    CHECK(str_printable(STR("")) && str_printable((str){NULL, 0}));
+}
+
 static void copies_end_in_a_nul_and_fail_when_the_arena_is_full(void)
 {
     char memory[8];
@@ -200,6 +213,7 @@ int main(void)
 {
     static const test_case cases[] = {
         TEST(compares_by_bytes_and_length), TEST(case_is_a_matter_of_ascii_letters_alone), TEST(trims_and_cuts),
+        TEST(printable_is_from_blank_to_tilde_wherever_it_stands),
         TEST(copies_end_in_a_nul_and_fail_when_the_arena_is_full),
         TEST(integers_are_whole_or_refused), TEST(doubles_take_only_the_decimal_forms),
         TEST(doubles_survive_printing_and_parsing), TEST(overlong_numbers_are_refused_not_cut),
