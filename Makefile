@@ -186,6 +186,9 @@ build/fuzz/fuzz_%: build/fuzz/tests/fuzz/fuzz_%.o $(patsubst $(BUILD)/%,build/fu
 	$(Q)$(LINK) -fsanitize=fuzzer
 endif
 
+sim: $(patsubst %.c,$(BUILD)/%,$(wildcard tests/sim/sim_*.c))   ## the simulations with SIM_SEEDS seeds (default 10,000)
+	@SIM_SEEDS=$(or $(SIM_SEEDS),10000) CHECK_TIMEOUT=900 tools/check.sh --log $(BUILD)/logs/sim $^
+
 conformance: all $(VENV)/.ready   ## the ONNX backend node tests against the recorded floor (needs ../shared)
 	@tools/conformance.sh $(BUILD)/proa $(VENV)
 
@@ -273,6 +276,6 @@ help:   ## this list
 .SECONDARY:
 .DELETE_ON_ERROR:
 SHELL := /bin/bash
-.PHONY: all demo test check asan tsan tsan-tests sanitized valgrind e2e features docs fuzz fuzz-build fuzzers conformance bench coverage \
+.PHONY: all demo test check sim asan tsan tsan-tests sanitized valgrind e2e features docs fuzz fuzz-build fuzzers conformance bench coverage \
         tidy lint analyze clang mutate soak h2spec deep cross install deps clean help
 -include $(patsubst %.c,$(BUILD)/%.d,$(wildcard src/*/*.c tests/*.c tests/*/*.c bench/*.c))

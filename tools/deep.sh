@@ -7,7 +7,7 @@
 # steps stay, so that one step that failed is mended and run again alone.
 # shellcheck disable=SC1091 # os-release is the machine's
 set -u -o pipefail
-all=(check clang asan tsan sanitized valgrind lint tidy cross coverage e2e h2spec features conformance mutate soak bench fuzz)
+all=(check sim clang asan tsan sanitized valgrind lint tidy cross coverage e2e h2spec features conformance mutate soak bench fuzz)
 steps=("$@")
 [ $# -gt 0 ] || steps=("${all[@]}")
 for step in "${steps[@]}"; do

@@ -31,6 +31,7 @@ struct batcher {
     uint64_t rows_at[BATCH_LEVELS_MAX];        /* in lanes */
     uint32_t requests_at[BATCH_LEVELS_MAX];    /* that wait, also behind others */
     uint64_t backlog_ns;  /* of all lanes */
+    uint64_t last_ns;     /* what the last batch took */
     uint64_t idle_ns;     /* since when at least one instance is free, while one is */
     uint64_t withheld;    /* that ran and wait for the answer of one before */
     batch_item *unanswered, *unanswered_last;   /* with preserve_ordering */
@@ -263,9 +264,12 @@ static forecast foresee(const batcher *b, const batch_item *i, uint64_t now_ns)
         rest = 0;
     }
     if (all) before = (uint64_t)((double)before * (double)more_urgent / (double)all);
-    uint64_t own = cost_curve_high(&l->curve, lane_work((uint32_t)rest + i->rows, rest ? extent : i->extent));
     forecast f = {.start_ns = busy_ns(b, now_ns) + before / b->opts.instances};
-    f.end_ns = f.start_ns + own;
+    /* Until then others join its batch and make it longer. */
+    double joined = (double)(rest + i->rows) + arrival_rows_per_s(&b->arrival) * (double)f.start_ns / 1e9;
+    uint32_t own = joined < cap ? (uint32_t)joined : cap;
+    if (own < i->rows) own = i->rows;
+    f.end_ns = f.start_ns + cost_curve_high(&l->curve, lane_work(own, own > i->rows ? extent : i->extent));
     return f;
 }
 
@@ -452,8 +456,8 @@ static uint64_t hold_ns(const batcher *b, const lane *l, uint64_t now_ns)
     const uint64_t run_ns = l->backlog_ns;   /* where that is one batch */
     if (back <= 0 || run_ns == 0 || l->rows >= lane_cap_rows(l, l->extent_max, b->opts.max_batch)) return 0;
     uint64_t since = lane_oldest_ns(l) > b->idle_ns ? lane_oldest_ns(l) : b->idle_ns;
-    uint64_t most = b->opts.max_delay_us && b->opts.max_delay_us * 1000 < run_ns / 2 ? b->opts.max_delay_us * 1000
-                                                                                     : run_ns / 2;
+    uint64_t most = run_ns < b->last_ns ? run_ns / 2 : b->last_ns / 2;
+    if (b->rule.max_delay_ns && b->rule.max_delay_ns < most) most = b->rule.max_delay_ns;
     if (until > since + most) until = since + most;
     if (until <= now_ns) return 0;
     double wait = (double)(until - now_ns);
@@ -535,12 +539,12 @@ static void learn(batcher *b, const batch *t, uint64_t cost_ns, uint64_t now_ns)
     uint32_t late = 0;
     for (const batch_item *i = t->items; i; i = i->next) late += now_ns - i->since_ns > objective_ns;
     if (objective_ns) pace_note(&b->pace, late, t->count - late);
-    uint64_t planned_ns = pace_ns(&b->pace);
-    lane_plan p = {.budget_ns = planned_ns * b->opts.instances / (b->opts.instances + 1),
+    lane_plan p = {.budget_ns = objective_ns * b->opts.instances / (b->opts.instances + 1),
                    .max_batch = b->opts.max_batch,
                    .instances = b->opts.instances,
                    .rows_per_s = arrival_rows_per_s(&b->arrival)};
     lane_learn(t->lane, t, cost_ns, &p);
+    b->last_ns = cost_ns;
     arrival_answered(&b->arrival, t->count, cost_ns / 2, now_ns);
 }
 

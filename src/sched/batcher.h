@@ -23,10 +23,11 @@
  *   predictable execution allows (Clockwork, OSDI 2020).  Where larger batches bring no throughput they are not made.
  * - Admission: a request that would be answered after the objective or its deadline is refused when it comes, with the
  *   time after which it would be in time; those accepted hold the objective instead of all being late (Nexus' early
- *   drop, Clockwork).  What would run at once is never refused.
- * - What the model of costs does not know is corrected by additive increase and multiplicative decrease of the part of
- *   the objective that is planned for (Clipper, NSDI 2017), see pace.h.  BATCH (SC 2020) sets delay and size offline
- *   from the arrival process; here both follow from the queue itself.
+ *   drop, Clockwork).  Its end is foreseen from what runs, what goes before it, and how many will join its batch at the
+ *   rate at which requests come.  What would run at once is never refused.
+ * - What the forecast does not know is corrected by slow increase and quick decrease of the part of the objective that
+ *   admission plans for (after Clipper, NSDI 2017), see pace.h.  BATCH (SC 2020) sets delay and size offline from the
+ *   arrival process; here both follow from the queue itself.
  * FIXED is Triton's batcher (batch_rule.h), OFF none.  Order in all modes: by level, then by arrival.  Deadlines,
  * limits, levels, sequences and cancelling work in every mode. */
 #ifndef SCHED_BATCHER_H

@@ -3,8 +3,12 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { MEMORY = 16, TRUSTED = 4 };   /* runs that a mean remembers; runs from which a band may judge others */
-#define HIGH_SPREADS 3.0
+enum {
+    MEMORY = 16,   /* runs that a mean remembers */
+    TRUSTED = 4,   /* runs from which a band may judge others */
+    STREAK = 4     /* runs in a row far off that are no accident */
+};
+#define HIGH_SPREADS 4.0
 
 typedef struct cost_band cost_band;
 
@@ -42,6 +46,25 @@ static double median_slope(const cost_curve *c)
     return middle > 0 ? middle : 0;
 }
 
+/* One run more.  Within a band costs differ by the work too: only what the slope does not explain is deviation. */
+static void follow(cost_band *b, float work, float cost_ns, double slope)
+{
+    float gain = 1.0f / (float)(b->runs < MEMORY ? b->runs : MEMORY);
+    float along = slope > 0 ? (float)slope * (work - b->work) : 0;
+    float off = cost_ns - along - b->cost_ns, most = 3 * b->spread_ns + b->cost_ns / 64;
+    bool far = fabsf(off) > most;
+    b->streak = !far ? 0 : (off > 0) == (b->streak > 0) ? b->streak + (off > 0 ? 1 : -1) : off > 0 ? 1 : -1;
+    if (abs(b->streak) == STREAK) {
+        *b = (cost_band){.work = work, .cost_ns = cost_ns, .spread_ns = cost_ns / 8, .runs = TRUSTED};
+        return;
+    }
+    float step = far ? copysignf(most, off) : off;
+    b->work += (work - b->work) * gain;
+    b->cost_ns += (step + along) * gain;
+    b->spread_ns *= fabsf(off) > b->spread_ns ? 1.125f : 0.875f;   /* to where as many are above as below */
+    if (b->spread_ns < b->cost_ns / 256) b->spread_ns = b->cost_ns / 256;
+}
+
 void cost_curve_add(cost_curve *c, uint64_t work, uint64_t cost_ns)
 {
     INVARIANT(work > 0);
@@ -51,15 +74,7 @@ void cost_curve_add(cost_curve *c, uint64_t work, uint64_t cost_ns)
     if (b->runs == 1) {
         *b = (cost_band){.work = (float)work, .cost_ns = x, .spread_ns = x / 8, .runs = 1};
     } else {
-        float gain = 1.0f / (float)(b->runs < MEMORY ? b->runs : MEMORY);
-        /* Within a band costs differ by the work too: only what the slope does not explain is deviation. */
-        float along = c->slope > 0 ? (float)c->slope * ((float)work - b->work) : 0;
-        float off = x - along - b->cost_ns, most = 2 * b->spread_ns + b->cost_ns / 64;
-        float step = fabsf(off) > most ? copysignf(most, off) : off;
-        float far = fabsf(off) < 4 * most ? fabsf(off) : 4 * most;
-        b->work += ((float)work - b->work) * gain;
-        b->cost_ns += (step + along) * gain;
-        b->spread_ns += (far - b->spread_ns) * gain;
+        follow(b, (float)work, x, c->slope);
     }
     c->slope = median_slope(c);
 }

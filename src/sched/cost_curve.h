@@ -1,11 +1,11 @@
 /* cost_curve.h - what a batch costs by its work, learned from the runs themselves.
  *
  * Work is rows, times the padded extent where a model pads: one curve serves all extents of a family.  Two bands per
- * doubling keep a clipped running mean and its mean deviation (Huber's estimator, one step per run: a run that was
- * stalled moves it little, a machine that became slower moves it within some ten runs).  Between bands the curve is
- * straight; beyond the largest it follows the median slope between all bands (Theil-Sen), and with one band alone it
- * is taken for proportional, which is never too little.  It does not fall: more work never counts as cheaper.
- * Nothing allocates; adding costs about a microsecond.  Not thread-safe. */
+ * doubling keep a clipped running mean (Huber's estimator) and the median deviation from it, one step per run: a run
+ * that was stalled moves it little; four in a row far off are no stall but another machine, and the band begins anew.
+ * Between bands the curve is straight; beyond the largest it follows the median slope between all bands (Theil-Sen),
+ * and with one band alone it is taken for proportional, which is seldom too little.  It does not fall: more work never
+ * counts as cheaper.  Nothing allocates; adding costs about a microsecond.  Not thread-safe. */
 #ifndef SCHED_COST_CURVE_H
 #define SCHED_COST_CURVE_H
 #include "base/base.h"
@@ -17,6 +17,7 @@ typedef struct {
     struct cost_band {
         float work, cost_ns, spread_ns;   /* means, of the last some twenty runs */
         uint32_t runs;                    /* 0 = never seen */
+        int32_t streak;                   /* runs in a row that were far above (> 0) or below the mean */
     } bands[COST_BANDS];
     double slope;   /* ns per unit of work, where two bands are known; negative = not known */
 } cost_curve;
@@ -26,7 +27,7 @@ void cost_curve_add(cost_curve *c, uint64_t work, uint64_t cost_ns);   /* work >
 bool cost_curve_known(const cost_curve *c);
 bool cost_curve_sloped(const cost_curve *c);                    /* it saw two sizes at least */
 uint64_t cost_curve_mean(const cost_curve *c, uint64_t work);   /* 0 = nothing is known */
-uint64_t cost_curve_high(const cost_curve *c, uint64_t work);   /* what few runs exceed: mean and three deviations */
+uint64_t cost_curve_high(const cost_curve *c, uint64_t work);   /* what few runs exceed: mean and four deviations */
 uint64_t cost_curve_tried(const cost_curve *c);                 /* the largest work that ran, about; 0 = none */
 /* The most work, up to work_max, whose high cost is within limit_ns; 0 = not even 1. */
 uint64_t cost_curve_within(const cost_curve *c, uint64_t limit_ns, uint64_t work_max);

@@ -11,7 +11,7 @@ void pace_note(pace *p, uint32_t late, uint32_t in_time)
 {
     double fall = LATE_STEP * late;
     p->part -= p->part * (fall < FALL_MAX ? fall : FALL_MAX);
-    p->part += IN_TIME_STEP * in_time;
+    p->part += p->part * IN_TIME_STEP * in_time;
     p->part = p->part > 1 ? 1 : p->part < PART_MIN ? PART_MIN : p->part;
 }
 

@@ -1,9 +1,9 @@
 /* pace.h - how much of a latency objective may be planned for, so that 99 of 100 answers hold it.
  *
  * What is planned from a cost curve misses what the curve does not know: other models on the same cores, stalls, costs
- * that depend on values.  As Clipper does for batch sizes, what is late takes part of the plan away and what is in time
- * gives it back slowly (additive increase, multiplicative decrease); the two steps are in the ratio 1:99, so that the
- * share of late answers comes to rest at one in a hundred. */
+ * that depend on values.  As in Clipper for batch sizes, what is late takes a good part of the plan away and what is in
+ * time gives it back slowly.  The two steps are as 99 to 1, so that the share of late answers comes to rest at one in
+ * a hundred. */
 #ifndef SCHED_PACE_H
 #define SCHED_PACE_H
 #include "base/base.h"

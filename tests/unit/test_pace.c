@@ -1,0 +1,66 @@
+/* Where answers take longer than planned, the plan shrinks until one in a hundred is late, and comes back when they no
+ * longer do; one accident costs little, and what can never be in time does not shrink the plan to nothing. */
+#include "base/rng.h"
+#include "sched/pace.h"
+#include "test.h"
+
+#include <math.h>
+
+enum { OBJECTIVE = 20000000 };
+
+/* The share that is late of answers that take what was planned times 1 / (0.6 + 0.4 * u), in batches of 4. */
+static double late_share(pace *p, rng *r, uint32_t batches)
+{
+    uint32_t late = 0;
+    for (uint32_t i = 0; i < batches; i++) {
+        uint32_t now = 0;
+        for (int k = 0; k < 4; k++) now += (double)pace_ns(p) / (0.6 + 0.4 * rng_unit(r)) > OBJECTIVE;
+        pace_note(p, now, 4 - now);
+        late += now;
+    }
+    return late / (4.0 * batches);
+}
+
+static void one_in_a_hundred_is_late_in_the_end(void)
+{
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        pace p;
+        rng r;
+        rng_init(&r, seed);
+        pace_init(&p, OBJECTIVE);
+        CHECK_U64(pace_ns(&p), OBJECTIVE);
+        late_share(&p, &r, 2000);
+        double share = late_share(&p, &r, 20000);
+        CHECK(share > 0.007 && share < 0.013);
+    }
+}
+
+static void what_is_in_time_gives_the_plan_back(void)
+{
+    pace p;
+    pace_init(&p, OBJECTIVE);
+    pace_note(&p, 64, 0);
+    CHECK(p.part > 0.89 && p.part < 0.91);   /* one accident, whoever was in it */
+    for (int i = 0; i < 50; i++) pace_note(&p, 8, 0);
+    CHECK(p.part > 0.29 && p.part < 0.31);
+    for (int i = 0; i < 2500; i++) pace_note(&p, 0, 1);
+    CHECK_U64(pace_ns(&p), OBJECTIVE);
+}
+
+static void no_objective_stays_none(void)
+{
+    pace p;
+    pace_init(&p, 0);
+    pace_note(&p, 5, 5);
+    CHECK_U64(pace_ns(&p), 0);
+}
+
+int main(void)
+{
+    const test_case cases[] = {
+        TEST(one_in_a_hundred_is_late_in_the_end),
+        TEST(what_is_in_time_gives_the_plan_back),
+        TEST(no_objective_stays_none),
+    };
+    return test_main(cases, COUNTOF(cases));
+}
