@@ -126,7 +126,7 @@ void infer_give(infer *r)
 }
 
 /* A request is counted once, at its end, on its loop: each lane of a model's metrics has one writer. */
-static void count_code(const infer_pool *p, served *m, const infer_protocol *by, err_code code)
+static void count_code(const infer_pool *p, served *m, const infer_protocol *by, err_code code, bool expired)
 {
     metrics_lane *lane = &m->metrics.lanes[p->opts.lane];
     INVARIANT(p->opts.lane < m->metrics.lane_count);
@@ -138,7 +138,7 @@ static void count_code(const infer_pool *p, served *m, const infer_protocol *by,
         metric_add(&lane->rejected);
     else if (code == ERR_CANCELLED)
         metric_add(&lane->cancelled);
-    else if (code == ERR_TIMEOUT)
+    else if (code == ERR_TIMEOUT || expired)
         metric_add(&lane->expired);
     else if (status < 500)
         metric_add(&lane->invalid);
@@ -163,7 +163,7 @@ static void count_times(const infer *r, metrics_lane *lane, err_code code, uint6
 static void count(const infer *r, err_code code, uint64_t now_ns)
 {
     const infer_opts *o = &r->pool->opts;
-    count_code(r->pool, r->model, r->protocol, code);
+    count_code(r->pool, r->model, r->protocol, code, r->expired);
     count_times(r, &r->model->metrics.lanes[o->lane], code, now_ns);
     if (code == ERR_TOO_LARGE) metric_add(&o->counts->limits[r->over_reply ? METRIC_LIMIT_reply : METRIC_LIMIT_memory]);
 }
@@ -181,7 +181,7 @@ static void finish(infer *r, uint64_t now_ns)
 {
     err_code code = r->failure.code;
     count(r, code, now_ns ? now_ns : clock_now_ns());
-    bool own_deadline = code == ERR_TIMEOUT && r->deadline_us;   /* the client's, whose business it is */
+    bool own_deadline = (code == ERR_TIMEOUT && r->deadline_us) || r->expired;   /* the client's own business */
     if (code && err_http_status(code) >= 500 && !own_deadline) log_failure(r);
     if (r->trace) trace_entry_answer(r->trace, r);
     r->answered(r);
@@ -308,6 +308,8 @@ static void item_done(queue_item *item, exec *x, const err *e)
     if (r->trace) trace_entry_ran(r->trace, r);
     if (!x) {
         r->failure = *e;
+        r->expired = e->code == ERR_TIMEOUT && r->deadline_own && !item->end_ns;
+        if (r->expired) err_set(&r->failure, ERR_UNAVAILABLE, "Request timeout expired");   /* Triton's words */
         settle(r);
         return;
     }
@@ -369,13 +371,14 @@ infer *infer_take(infer_pool *p, served *of, const infer_protocol *protocol)
 {
     infer *r = take(p);
     if (!r) {
-        count_code(p, of, protocol, ERR_NOMEM);
+        count_code(p, of, protocol, ERR_NOMEM, false);
         return NULL;
     }
     r->on = NULL;
     r->request_id = r->trace_id = (str){0};
     r->traced = NULL;
     r->deadline_us = 0;
+    r->deadline_own = r->expired = false;
     r->packing = FLATE_NONE;
     r->pack_bytes_min = 0;
     r->packed = false;

@@ -88,6 +88,7 @@ struct infer {
     traced *traced; /* the asker's, who ends it; NULL = it is not traced */
     /* On the loop's clock: what has not run by then is dropped, ERR_TIMEOUT; 0 = none.  Reading may make it earlier. */
     uint64_t deadline_us;
+    bool deadline_own;   /* that is the request's parameter "timeout": passed in the queue, it is Triton's 503 */
     flate_kind packing; /* of the answer, where that makes it smaller, */
     size_t pack_bytes_min; /* and where it is so large */
     bool has_binary; /* REST: the header Inference-Header-Content-Length was there */
@@ -125,6 +126,7 @@ struct infer {
     /* private */
     compute_job job; /* what a worker does for it */
     loop_msg done_msg;
+    bool expired; /* it was that */
     bool over_reply; /* the answer is larger than it may be */
     size_t memory_most;
     infer_pool *pool;

@@ -24,7 +24,9 @@ static void timeout_set(infer *r, uint64_t timeout_us)
 {
     uint64_t at_us;
     if (timeout_us == 0 || __builtin_add_overflow(r->times.since / 1000, timeout_us, &at_us)) return;
-    if (!r->deadline_us || at_us < r->deadline_us) r->deadline_us = at_us;
+    if (r->deadline_us && r->deadline_us <= at_us) return;
+    r->deadline_us = at_us;
+    r->deadline_own = true;
 }
 
 err_code schedule_take(infer *r, str name, const parameter *p, err *e)

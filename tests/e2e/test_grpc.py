@@ -313,3 +313,16 @@ def test_calls_in_flight_at_sigterm_are_answered(serve, zoo, pb):
         server.terminate()
         assert {f.code() for f in futures} == {grpc.StatusCode.OK}
     assert server.wait() == 0
+
+
+def test_a_timeout_in_the_queue_is_tritons(serve, zoo, pb):
+    """The request's own parameter, in microseconds; a deadline of the call is DEADLINE_EXCEEDED, as everywhere."""
+    server = serve(f"tiny={zoo['tiny']}", "--inline-us", "0")
+    message = request(pb)
+    message.parameters["timeout"].int64_param = 1
+    with grpc.insecure_channel(f"{server.host}:{server.port}") as channel:
+        fails(lambda: unary(channel, "/inference.GRPCInferenceService/ModelInfer", message), grpc.StatusCode.UNAVAILABLE, "Request timeout expired")
+        message.parameters["timeout"].int64_param = 60_000_000
+        assert unary(channel, "/inference.GRPCInferenceService/ModelInfer", message)
+    reply = server.infer("tiny", [["x", "FP32", [1, 4], X]], parameters={"timeout": 1})
+    assert (reply.status, reply.json()) == (503, {"error": "Request timeout expired"})

@@ -295,6 +295,21 @@ static void a_run_has_so_much_time(void)
     http_rig_stop(&r);
 }
 
+/* "timeout" is in microseconds: no read and no worker is as fast. */
+static void a_timeout_that_passes_in_the_queue_is_tritons_503(void)
+{
+    http_rig r;
+    static const char hurried[] = "{\"parameters\":{\"timeout\":1},\"inputs\":[{\"name\":\"x\",\"datatype\":\"FP32\","
+                                  "\"shape\":[1,2],\"data\":[1,2]}]}";
+    start(&r, &(http_rig_opts){.threads = "1", .inline_us = "0"});
+    const char *got = post(&r, INFER, "", hurried);
+    CHECK(strncmp(got, "503 ", 4) == 0 && strstr(got, "{\"error\":\"Request timeout expired\"}"));
+    CHECK_U64(COUNT(http_rig_model(&r, "m"), expired), 1);
+    CHECK_U64(COUNT(http_rig_model(&r, "m"), failure), 0);
+    CHECK(strncmp(post(&r, INFER, "", X), "200 ", 4) == 0);
+    http_rig_stop(&r);
+}
+
 static void a_request_whose_client_went_is_not_run(void)
 {
     http_rig r;
@@ -484,6 +499,7 @@ int main(void)
         TEST(the_answer_says_on_demand_where_its_time_went),
         TEST(a_full_queue_is_429_and_keeps_what_it_has),
         TEST(a_run_has_so_much_time),
+        TEST(a_timeout_that_passes_in_the_queue_is_tritons_503),
         TEST(a_request_whose_client_went_is_not_run),
         TEST(what_is_under_way_at_the_end_is_given_back),
         TEST(a_sane_request_id_comes_back_and_others_are_made),
