@@ -9,6 +9,8 @@
 
 #include <stdatomic.h>
 
+enum { BATCH_LEVELS_MAX = 16 };   /* of priority */
+
 typedef struct batch_item batch_item;
 typedef struct lane lane;
 
@@ -73,5 +75,9 @@ typedef struct {
     uint64_t start_ns;
     lane *lane;          /* private */
 } batch;
+
+const char *batch_limit_name(batch_limit l);   /* a word, for metrics */
+const char *batch_limit_text(batch_limit l);   /* what it bounds, for people */
+const char *batch_drop_name(batch_drop d);
 
 #endif

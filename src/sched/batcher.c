@@ -1,11 +1,12 @@
 #include "sched/batcher.h"
 
 #include "base/mem.h"
+#include "sched/answers.h"
 #include "sched/arrival.h"
-#include "sched/lanes.h"
+#include "sched/forecast.h"
 #include "sched/pace.h"
 #include "sched/rate_limit.h"
-#include "sched/sequences.h"
+#include "sched/waiting.h"
 
 #include <inttypes.h>
 
@@ -19,23 +20,14 @@ struct slot {
 struct batcher {
     batcher_opts opts;
     batch_rule rule;
-    lanes lanes;
-    order ripe, unripe;   /* lanes with items: those that may run by urgency, the others by when they may */
-    order timers;         /* items that have a deadline or timeout, by time */
-    sequences sequences;
+    waiting waiting;
+    answers answers;
     arrival arrival;
     pace pace;
     rate_limit rate;
-    batcher_stats stats;
-    uint64_t number;      /* of the item that came last */
-    uint64_t rows_at[BATCH_LEVELS_MAX];        /* in lanes */
-    uint32_t requests_at[BATCH_LEVELS_MAX];    /* that wait, also behind others */
-    uint64_t backlog_ns;  /* of all lanes */
-    uint64_t last_ns;     /* what the last batch took */
-    uint64_t idle_ns;     /* since when at least one instance is free, while one is */
-    uint64_t withheld;    /* that ran and wait for the answer of one before */
-    batch_item *unanswered, *unanswered_last;   /* with preserve_ordering */
-    batch_item *answers, **answers_end;
+    batcher_stats stats;   /* without what batcher_read() adds */
+    uint64_t last_ns;      /* what the last batch took */
+    uint64_t idle_ns;      /* since when at least one instance is free, while one is */
     slot *free;
     slot slots[];
 };
@@ -89,15 +81,11 @@ err_code batcher_new(batcher **ret, const batcher_opts *opts, err *e)
                            .preferred_count = o.preferred_count,
                            .waste_percent = o.waste_percent};
     for (uint32_t i = 0; i < o.preferred_count; i++) b->rule.preferred[i] = o.preferred[i];
-    lanes_init(&b->lanes, o.kinds_max);
-    order_init(&b->ripe);
-    order_init(&b->unripe);
-    order_init(&b->timers);
-    sequences_init(&b->sequences);
+    waiting_init(&b->waiting, &b->rule, o.kinds_max);
+    answers_init(&b->answers, o.preserve_ordering);
     arrival_init(&b->arrival);
     pace_init(&b->pace, o.mode == BATCH_ADAPTIVE ? o.objective_us * 1000 : 0);
     rate_limit_init(&b->rate, o.rate_per_s, o.rate_burst);
-    b->answers_end = &b->answers;
     for (uint32_t i = o.instances; i-- > 0;) {
         b->slots[i].next = b->free;
         b->free = &b->slots[i];
@@ -108,115 +96,26 @@ err_code batcher_new(batcher **ret, const batcher_opts *opts, err *e)
 
 bool batcher_quiet(const batcher *b)
 {
-    return b->stats.waiting == 0 && b->stats.running == 0 && b->withheld == 0;
+    return b->waiting.count == 0 && b->stats.running == 0 && b->answers.withheld == 0;
 }
 
 void batcher_free(batcher *b)
 {
     if (!b) return;
-    INVARIANT(batcher_quiet(b) && !b->answers);
-    lanes_fini(&b->lanes);
+    INVARIANT(batcher_quiet(b) && !b->answers.ready);
+    waiting_fini(&b->waiting);
     mem_free(b);
-}
-
-/* ---- in and out of the lanes ------------------------------------------------------------------------------------ */
-
-static void unfile(batcher *b, lane *l)
-{
-    if (order_has(&l->turn)) order_del(l->ripe ? &b->ripe : &b->unripe, &l->turn);
-}
-
-/* Its items or its curve changed: puts it where it belongs. */
-static void file(batcher *b, lane *l, uint64_t now_ns)
-{
-    unfile(b, l);
-    b->backlog_ns -= l->backlog_ns;
-    lane_set_backlog(l, b->opts.max_batch);
-    b->backlog_ns += l->backlog_ns;
-    if (l->count == 0) return;
-    uint64_t ripe_ns = batch_rule_ripe_ns(&b->rule, l);
-    l->ripe = ripe_ns <= now_ns;
-    order_put(l->ripe ? &b->ripe : &b->unripe, &l->turn, l->ripe ? lane_urgency(l) : (order_key){.hi = ripe_ns});
-}
-
-/* Nothing of its sequence is before it any more. */
-static void step_forward(batcher *b, batch_item *i, uint64_t now_ns)
-{
-    lane_put(i->lane, i, i->delayed, now_ns);
-    i->state = BATCH_WAITS;
-    b->rows_at[i->level] += i->rows;
-    file(b, i->lane, now_ns);
-}
-
-/* It waits no longer, wherever it did; its lane is not filed anew, nor is its sequence told. */
-static void leave_wait(batcher *b, batch_item *i)
-{
-    INVARIANT(i->state == BATCH_BEHIND || i->state == BATCH_WAITS);
-    if (i->state == BATCH_WAITS) {
-        lane_del(i->lane, i);
-        b->rows_at[i->level] -= i->rows;
-    }
-    if (order_has(&i->timer)) order_del(&b->timers, &i->timer);
-    b->requests_at[i->level]--;
-    b->stats.waiting--;
-    b->stats.waiting_rows -= i->rows;
-    b->stats.waiting_bytes -= i->bytes;
-}
-
-/* ---- answers ---------------------------------------------------------------------------------------------------- */
-
-static void answer(batcher *b, batch_item *i)
-{
-    i->state = BATCH_OUTSIDE;
-    i->next = NULL;
-    *b->answers_end = i;
-    b->answers_end = &i->next;
-}
-
-static void unlink_unanswered(batcher *b, batch_item *i)
-{
-    *(i->answer_before ? &i->answer_before->answer_behind : &b->unanswered) = i->answer_behind;
-    *(i->answer_behind ? &i->answer_behind->answer_before : &b->unanswered_last) = i->answer_before;
-}
-
-/* What ran is answered in the order of arrival where that was asked for: as far as nothing before it still waits. */
-static void answer_in_order(batcher *b)
-{
-    for (batch_item *i; (i = b->unanswered) && i->state == BATCH_WITHHELD;) {
-        unlink_unanswered(b, i);
-        b->withheld--;
-        answer(b, i);
-    }
-}
-
-batch_item *batcher_answers(batcher *b)
-{
-    batch_item *all = b->answers;
-    b->answers = NULL;
-    b->answers_end = &b->answers;
-    return all;
-}
-
-/* The next of its sequence may go, and its lane is its own no longer. */
-static void leave(batcher *b, batch_item *i, uint64_t now_ns)
-{
-    batch_item *next = sequences_leave(&b->sequences, i);
-    if (next) step_forward(b, next, now_ns);
-    lanes_unpin(&b->lanes, i->lane);
-    i->lane = NULL;
 }
 
 static void drop(batcher *b, batch_item *i, batch_drop why, uint64_t now_ns)
 {
     lane *l = i->lane;
-    leave_wait(b, i);
-    file(b, l, now_ns);
-    leave(b, i, now_ns);
+    waiting_take(&b->waiting, i);
+    waiting_file(&b->waiting, l, now_ns);
+    waiting_let_go(&b->waiting, i, now_ns);
     i->drop = why;
     b->stats.dropped[why]++;
-    if (b->opts.preserve_ordering) unlink_unanswered(b, i);
-    answer(b, i);
-    if (b->opts.preserve_ordering) answer_in_order(b);
+    answers_put(&b->answers, i);
 }
 
 bool batcher_cancel(batcher *b, batch_item *i, uint64_t now_ns)
@@ -225,6 +124,8 @@ bool batcher_cancel(batcher *b, batch_item *i, uint64_t now_ns)
     drop(b, i, BATCH_CANCELLED, now_ns);
     return true;
 }
+
+batch_item *batcher_answers(batcher *b) { return answers_collect(&b->answers); }
 
 /* ---- admission -------------------------------------------------------------------------------------------------- */
 
@@ -243,84 +144,34 @@ static uint64_t busy_ns(const batcher *b, uint64_t now_ns)
 }
 
 typedef struct {
-    uint64_t start_ns, end_ns;   /* from now */
-} forecast;
-
-/* When would it run, and end: after what runs and what goes before it, the last batch of its lane being its own. */
-static forecast foresee(const batcher *b, const batch_item *i, uint64_t now_ns)
-{
-    const lane *l = lanes_find(&b->lanes, i->kind);
-    if (!l || !cost_curve_known(&l->curve)) return (forecast){0};
-    uint64_t before = b->backlog_ns - l->backlog_ns, more_urgent = 0, all = 0;
-    for (uint32_t k = 0; k < b->opts.level_count; k++) {
-        all += b->rows_at[k];
-        if (k <= i->level) more_urgent += b->rows_at[k];
-    }
-    uint32_t extent = i->extent ? l->extent_max : 0, cap = lane_cap_rows(l, i->extent, b->opts.max_batch);
-    uint64_t rest = l->rows % cap;
-    if (l->rows >= cap) before += l->rows / cap * cost_curve_mean(&l->curve, lane_work(cap, i->extent));
-    if (rest + i->rows > cap) {   /* the rest is full without it */
-        before += cost_curve_mean(&l->curve, lane_work((uint32_t)rest, i->extent));
-        rest = 0;
-    }
-    if (all) before = (uint64_t)((double)before * (double)more_urgent / (double)all);
-    forecast f = {.start_ns = busy_ns(b, now_ns) + before / b->opts.instances};
-    /* Until then others join its batch and make it longer. */
-    double joined = (double)(rest + i->rows) + arrival_rows_per_s(&b->arrival) * (double)f.start_ns / 1e9;
-    uint32_t own = joined < cap ? (uint32_t)joined : cap;
-    if (own < i->rows) own = i->rows;
-    f.end_ns = f.start_ns + cost_curve_high(&l->curve, lane_work(own, own > i->rows ? extent : i->extent));
-    return f;
-}
-
-/* Which promise would be broken by taking it in, and by how much. */
-static batch_limit broken(const batcher *b, const batch_item *i, uint64_t now_ns, uint64_t *ret_by_ns)
-{
-    if (b->opts.mode != BATCH_ADAPTIVE || (b->free && b->ripe.count == 0)) return BATCH_LIMIT_NONE;
-    const uint64_t objective_ns = pace_ns(&b->pace);
-    if (!objective_ns && !i->deadline_ns && !i->timeout_ns) return BATCH_LIMIT_NONE;
-    forecast f = foresee(b, i, now_ns);
-    if (objective_ns && f.end_ns > objective_ns) {
-        *ret_by_ns = f.end_ns - objective_ns;
-        return BATCH_LIMIT_OBJECTIVE;
-    }
-    if (i->deadline_ns && now_ns + f.end_ns > i->deadline_ns) {
-        *ret_by_ns = now_ns + f.end_ns - i->deadline_ns;
-        return BATCH_LIMIT_DEADLINE;
-    }
-    if (i->timeout_ns && !b->opts.levels[i->level].delay && now_ns + f.start_ns > i->timeout_ns) {
-        *ret_by_ns = now_ns + f.start_ns - i->timeout_ns;
-        return BATCH_LIMIT_DEADLINE;
-    }
-    return BATCH_LIMIT_NONE;
-}
-
-static const struct {
-    const char *name, *text;
-} limits[BATCH_LIMITS] = {
-    [BATCH_LIMIT_NONE] = {"none", ""},
-    [BATCH_LIMIT_ROWS] = {"rows", "rows of a request"},
-    [BATCH_LIMIT_REQUESTS] = {"requests", "waiting requests"},
-    [BATCH_LIMIT_BYTES] = {"bytes", "waiting bytes"},
-    [BATCH_LIMIT_LEVEL] = {"level", "waiting requests of this priority"},
-    [BATCH_LIMIT_KINDS] = {"kinds", "different shapes that wait"},
-    [BATCH_LIMIT_RATE] = {"rate", "requests per second"},
-    [BATCH_LIMIT_OBJECTIVE] = {"objective", "microseconds to an answer"},
-    [BATCH_LIMIT_DEADLINE] = {"deadline", "microseconds to an answer"},
-};
-
-const char *batch_limit_name(batch_limit l) { return limits[l].name; }
-
-const char *batch_drop_name(batch_drop d)
-{
-    static const char *const names[BATCH_DROPS] = {"ran", "deadline", "timeout", "cancelled"};
-    return names[d];
-}
-
-typedef struct {
     batch_limit limit;
     uint64_t most, got, retry_ns;
 } refusal;
+
+static refusal late(batch_limit limit, uint64_t most_ns, uint64_t got_ns)
+{
+    return (refusal){limit, most_ns / 1000, got_ns / 1000 + 1, got_ns - most_ns};
+}
+
+/* The promise that would be broken by taking it in. */
+static refusal too_late(const batcher *b, const batch_item *i, uint64_t now_ns)
+{
+    if (b->opts.mode != BATCH_ADAPTIVE || (b->free && b->waiting.ripe_count == 0)) return (refusal){0};
+    const uint64_t objective_ns = pace_ns(&b->pace);
+    if (!objective_ns && !i->deadline_ns && !i->timeout_ns) return (refusal){0};
+    forecast f = forecast_make(&(forecast_facts){.waiting = &b->waiting,
+                                                 .max_batch = b->opts.max_batch,
+                                                 .instances = b->opts.instances,
+                                                 .busy_ns = busy_ns(b, now_ns),
+                                                 .rows_per_s = arrival_rows_per_s(&b->arrival)},
+                               i);
+    if (objective_ns && f.end_ns > objective_ns) return late(BATCH_LIMIT_OBJECTIVE, objective_ns, f.end_ns);
+    if (i->deadline_ns && f.end_ns > i->deadline_ns - now_ns)
+        return late(BATCH_LIMIT_DEADLINE, i->deadline_ns - now_ns, f.end_ns);
+    if (i->timeout_ns && !b->opts.levels[i->level].delay && f.start_ns > i->timeout_ns - now_ns)
+        return late(BATCH_LIMIT_DEADLINE, i->timeout_ns - now_ns, f.start_ns);
+    return (refusal){0};
+}
 
 /* When a batch will have left the queue. */
 static uint64_t room_ns(const batcher *b, uint64_t now_ns)
@@ -332,25 +183,19 @@ static uint64_t room_ns(const batcher *b, uint64_t now_ns)
 static refusal refused(const batcher *b, const batch_item *i, uint64_t now_ns)
 {
     const batcher_opts *o = &b->opts;
-    const batcher_stats *s = &b->stats;
+    const waiting *w = &b->waiting;
     const uint32_t level_max = o->levels[i->level].max_queue_size;
     if (i->rows > o->max_batch)
         return (refusal){.limit = BATCH_LIMIT_ROWS, .most = o->max_batch, .got = i->rows};
-    if (s->waiting >= o->requests_max)
-        return (refusal){BATCH_LIMIT_REQUESTS, o->requests_max, s->waiting + 1, room_ns(b, now_ns)};
-    if (o->bytes_max && (i->bytes > o->bytes_max || s->waiting_bytes > o->bytes_max - i->bytes))
-        return (refusal){BATCH_LIMIT_BYTES, o->bytes_max, s->waiting_bytes + i->bytes, room_ns(b, now_ns)};
-    if (level_max && b->requests_at[i->level] >= level_max)
-        return (refusal){BATCH_LIMIT_LEVEL, level_max, b->requests_at[i->level] + 1, room_ns(b, now_ns)};
+    if (w->count >= o->requests_max)
+        return (refusal){BATCH_LIMIT_REQUESTS, o->requests_max, w->count + 1, room_ns(b, now_ns)};
+    if (o->bytes_max && (i->bytes > o->bytes_max || w->bytes > o->bytes_max - i->bytes))
+        return (refusal){BATCH_LIMIT_BYTES, o->bytes_max, w->bytes + i->bytes, room_ns(b, now_ns)};
+    if (level_max && w->count_at[i->level] >= level_max)
+        return (refusal){BATCH_LIMIT_LEVEL, level_max, w->count_at[i->level] + 1, room_ns(b, now_ns)};
     uint64_t wait_ns = rate_limit_wait_ns(&b->rate, now_ns);
     if (wait_ns) return (refusal){BATCH_LIMIT_RATE, o->rate_per_s, (uint64_t)o->rate_per_s + 1, wait_ns};
-    refusal r = {0};
-    r.limit = broken(b, i, now_ns, &r.retry_ns);
-    if (r.limit == BATCH_LIMIT_NONE) return r;
-    uint64_t until_ns = i->deadline_ns ? i->deadline_ns : i->timeout_ns;
-    r.most = (r.limit == BATCH_LIMIT_OBJECTIVE ? pace_ns(&b->pace) : until_ns - now_ns) / 1000;
-    r.got = r.most + r.retry_ns / 1000 + 1;
-    return r;
+    return too_late(b, i, now_ns);
 }
 
 /* ---- push ------------------------------------------------------------------------------------------------------- */
@@ -362,34 +207,6 @@ static void set_timeout(const batcher *b, batch_item *i)
     if (!l->keep_timeout && i->timeout_us && (!us || i->timeout_us < us)) us = i->timeout_us;
     bool far = us > (UINT64_MAX - i->since_ns) / 1000;
     i->timeout_ns = us && !far ? i->since_ns + us * 1000 : 0;
-}
-
-static void set_timer(batcher *b, batch_item *i)
-{
-    uint64_t at = i->deadline_ns;
-    if (i->timeout_ns && (!at || i->timeout_ns < at)) at = i->timeout_ns;
-    if (at) order_put(&b->timers, &i->timer, (order_key){.hi = at, .lo = i->number});
-}
-
-static void enter(batcher *b, batch_item *i, uint64_t now_ns)
-{
-    i->number = ++b->number;
-    i->drop = BATCH_RAN;
-    i->delayed = false;
-    i->state = BATCH_BEHIND;
-    b->requests_at[i->level]++;
-    b->stats.pushed++;
-    b->stats.waiting++;
-    b->stats.waiting_rows += i->rows;
-    b->stats.waiting_bytes += i->bytes;
-    set_timer(b, i);
-    if (b->opts.preserve_ordering) {
-        i->answer_behind = NULL;
-        i->answer_before = b->unanswered_last;
-        *(b->unanswered_last ? &b->unanswered_last->answer_behind : &b->unanswered) = i;
-        b->unanswered_last = i;
-    }
-    if (sequences_join(&b->sequences, i)) step_forward(b, i, now_ns);
 }
 
 err_code batcher_push(batcher *b, batch_item *i, uint64_t now_ns, batch_limit *reterr_limit, uint64_t *reterr_retry_ns,
@@ -408,13 +225,17 @@ err_code batcher_push(batcher *b, batch_item *i, uint64_t now_ns, batch_limit *r
         return err_set(e, ERR_TIMEOUT, "the deadline had passed when the request came");
     }
     refusal r = refused(b, i, now_ns);
-    if (r.limit == BATCH_LIMIT_NONE && !(i->lane = lanes_pin(&b->lanes, i->kind))) {
-        if (b->lanes.count < b->lanes.max) return err_set(e, ERR_NOMEM, "no memory for requests of a new shape");
-        r = (refusal){BATCH_LIMIT_KINDS, b->lanes.max, b->lanes.count, busy_ns(b, now_ns)};
+    if (r.limit == BATCH_LIMIT_NONE && !(i->lane = lanes_pin(&b->waiting.lanes, i->kind))) {
+        const lanes *s = &b->waiting.lanes;
+        if (s->count < s->max) return err_set(e, ERR_NOMEM, "no memory for requests of a new shape");
+        r = (refusal){BATCH_LIMIT_KINDS, s->max, s->count, busy_ns(b, now_ns)};
     }
     if (r.limit == BATCH_LIMIT_NONE) {
         rate_limit_take(&b->rate, now_ns);
-        enter(b, i, now_ns);
+        i->drop = BATCH_RAN;
+        b->stats.pushed++;
+        answers_expect(&b->answers, i);
+        waiting_enter(&b->waiting, i, now_ns);
         return ERR_OK;
     }
     b->stats.refused[r.limit]++;
@@ -422,7 +243,7 @@ err_code batcher_push(batcher *b, batch_item *i, uint64_t now_ns, batch_limit *r
     if (r.limit == BATCH_LIMIT_ROWS)
         return err_set(e, ERR_INVALID, "batch: expected at most %" PRIu64 " rows, got %" PRIu64, r.most, r.got);
     *reterr_retry_ns = r.retry_ns > 1000000 ? r.retry_ns : 1000000;
-    return err_set(e, ERR_LIMIT, "queue: %s: the limit is %" PRIu64 ", got %" PRIu64, limits[r.limit].text, r.most,
+    return err_set(e, ERR_LIMIT, "queue: %s: the limit is %" PRIu64 ", got %" PRIu64, batch_limit_text(r.limit), r.most,
                    r.got);
 }
 
@@ -430,20 +251,13 @@ err_code batcher_push(batcher *b, batch_item *i, uint64_t now_ns, batch_limit *r
 
 static void expire(batcher *b, uint64_t now_ns)
 {
-    for (batch_item *i; (i = ORDER_OF(order_first(&b->timers), batch_item, timer)) && i->timer.key.hi <= now_ns;) {
-        if (i->deadline_ns && i->deadline_ns <= now_ns) {
+    for (batch_item *i; (i = waiting_overdue(&b->waiting, now_ns));) {
+        if (i->deadline_ns && i->deadline_ns <= now_ns)
             drop(b, i, BATCH_DEADLINE, now_ns);
-        } else if (!b->opts.levels[i->level].delay) {
+        else if (b->opts.levels[i->level].delay)
+            waiting_delay(&b->waiting, i, now_ns);
+        else
             drop(b, i, BATCH_TIMEOUT, now_ns);
-        } else {
-            order_del(&b->timers, &i->timer);
-            i->timeout_ns = 0;
-            i->delayed = true;
-            set_timer(b, i);
-            if (i->state != BATCH_WAITS) continue;
-            lane_delay(i->lane, i);
-            file(b, i->lane, now_ns);
-        }
     }
 }
 
@@ -451,7 +265,7 @@ static void expire(batcher *b, uint64_t now_ns)
 static uint64_t hold_ns(const batcher *b, const lane *l, uint64_t now_ns)
 {
     uint64_t until = 0;
-    if (b->opts.mode != BATCH_ADAPTIVE || b->ripe.count != 1) return 0;
+    if (b->opts.mode != BATCH_ADAPTIVE || b->waiting.ripe_count != 1) return 0;
     double back = arrival_expected(&b->arrival, now_ns, &until);
     const uint64_t run_ns = l->backlog_ns;   /* where that is one batch */
     if (back <= 0 || run_ns == 0 || l->rows >= lane_cap_rows(l, l->extent_max, b->opts.max_batch)) return 0;
@@ -477,11 +291,11 @@ static void start(batcher *b, slot *s, lane *l, uint64_t now_ns)
     t->cost_ns = cost_curve_mean(&l->curve, t->work);
     s->end_ns = now_ns + t->cost_ns;
     for (batch_item *i = t->items; i; i = i->next) {
-        leave_wait(b, i);
+        waiting_take(&b->waiting, i);
         i->state = BATCH_RUNS;
         b->stats.dropped[BATCH_RAN]++;
     }
-    file(b, l, now_ns);
+    waiting_file(&b->waiting, l, now_ns);
     b->free = s->next;
     b->stats.running++;
     b->stats.batches++;
@@ -493,9 +307,7 @@ static void start(batcher *b, slot *s, lane *l, uint64_t now_ns)
 /* The first lane that may run and is worth running now. */
 static const batch *take_batch(batcher *b, uint64_t now_ns, uint64_t *again_ns)
 {
-    for (order_node *n; (n = order_first(&b->unripe)) && n->key.hi <= now_ns;)
-        file(b, ORDER_OF(n, lane, turn), now_ns);
-    for (lane *l; (l = ORDER_OF(order_first(&b->ripe), lane, turn));) {
+    for (lane *l; (l = waiting_ripe(&b->waiting, now_ns));) {
         uint64_t hold = hold_ns(b, l, now_ns);
         if (hold) {
             *again_ns = hold;
@@ -514,8 +326,7 @@ static const batch *take_batch(batcher *b, uint64_t now_ns, uint64_t *again_ns)
             drop(b, i, BATCH_CANCELLED, now_ns);
         } while (cancelled);
     }
-    order_node *n = order_first(&b->unripe);
-    if (n) *again_ns = n->key.hi;
+    *again_ns = waiting_ripe_ns(&b->waiting);
     return NULL;
 }
 
@@ -524,9 +335,8 @@ const batch *batcher_take(batcher *b, uint64_t now_ns, uint64_t *ret_again_ns)
     expire(b, now_ns);
     uint64_t again = BATCHER_NEVER;
     const batch *t = b->free ? take_batch(b, now_ns, &again) : NULL;
-    order_node *n = order_first(&b->timers);
-    if (n && n->key.hi < again) again = n->key.hi;
-    *ret_again_ns = again;
+    uint64_t timer_ns = waiting_timer_ns(&b->waiting);
+    *ret_again_ns = timer_ns < again ? timer_ns : again;
     return t;
 }
 
@@ -555,19 +365,13 @@ void batcher_done(batcher *b, const batch *ran, uint64_t cost_ns, uint64_t now_n
     lane *l = ran->lane;
     if (cost_ns) {
         learn(b, ran, cost_ns, now_ns);
-        file(b, l, now_ns);
+        waiting_file(&b->waiting, l, now_ns);
     }
     for (batch_item *i = ran->items, *next; i; i = next) {
         next = i->next;
-        leave(b, i, now_ns);
-        if (b->opts.preserve_ordering) {
-            i->state = BATCH_WITHHELD;
-            b->withheld++;
-        } else {
-            answer(b, i);
-        }
+        waiting_let_go(&b->waiting, i, now_ns);
+        answers_put(&b->answers, i);
     }
-    if (b->opts.preserve_ordering) answer_in_order(b);
     if (!b->free) b->idle_ns = now_ns;
     *s = (slot){.next = b->free};
     b->free = s;
@@ -578,8 +382,7 @@ void batcher_done(batcher *b, const batch *ran, uint64_t cost_ns, uint64_t now_n
 
 uint64_t batcher_next_cost_ns(const batcher *b)
 {
-    order_node *n = order_first(&b->ripe);
-    const lane *l = ORDER_OF(n ? n : order_first(&b->unripe), lane, turn);
+    const lane *l = waiting_next(&b->waiting);
     if (!l) return 0;
     uint32_t extent = lane_first(l)->extent, cap = lane_cap_rows(l, extent, b->opts.max_batch);
     return cost_curve_mean(&l->curve, lane_work(l->rows < cap ? (uint32_t)l->rows : cap, extent));
@@ -588,6 +391,9 @@ uint64_t batcher_next_cost_ns(const batcher *b)
 void batcher_read(const batcher *b, batcher_stats *ret)
 {
     *ret = b->stats;
+    ret->waiting = b->waiting.count;
+    ret->waiting_rows = b->waiting.rows;
+    ret->waiting_bytes = b->waiting.bytes;
     ret->planned_ns = pace_ns(&b->pace);
     ret->rows_per_s = arrival_rows_per_s(&b->arrival);
 }

@@ -35,7 +35,7 @@
 #include "base/err.h"
 #include "sched/batch_rule.h"
 
-enum { BATCH_LEVELS_MAX = 16, BATCH_INSTANCES_MAX = 256 };
+enum { BATCH_INSTANCES_MAX = 256 };
 #define BATCHER_NEVER UINT64_MAX
 
 typedef struct batcher batcher;
@@ -101,9 +101,5 @@ bool batcher_quiet(const batcher *b);   /* nothing waits, runs or is withheld */
 /* What may be expected to run next costs that much: for shares between models; 0 = not known or nothing waits. */
 uint64_t batcher_next_cost_ns(const batcher *b);
 void batcher_read(const batcher *b, batcher_stats *ret);
-
-/* The message and code of a refusal are made from this. */
-const char *batch_limit_name(batch_limit l);
-const char *batch_drop_name(batch_drop d);
 
 #endif

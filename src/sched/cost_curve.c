@@ -14,9 +14,18 @@ typedef struct cost_band cost_band;
 
 void cost_curve_init(cost_curve *c) { *c = (cost_curve){.slope = -1}; }
 
+static uint32_t top_of(uint64_t bits) { return 63 - (uint32_t)__builtin_clzll(bits); }
+
+/* The first band from `i` on that was seen; COST_BANDS = none. */
+static uint32_t seen_from(const cost_curve *c, uint32_t i)
+{
+    uint64_t left = i < COST_BANDS ? c->seen >> i : 0;
+    return left ? i + (uint32_t)__builtin_ctzll(left) : COST_BANDS;
+}
+
 static uint32_t band_of(uint64_t work)
 {
-    uint32_t top = 63 - (uint32_t)__builtin_clzll(work);
+    uint32_t top = top_of(work);
     uint32_t half = top ? (uint32_t)(work >> (top - 1) & 1) : 0;
     uint32_t i = 2 * top + half;
     return i < COST_BANDS ? i : COST_BANDS - 1;
@@ -35,8 +44,8 @@ static double median_slope(const cost_curve *c)
     const cost_band *points[POINTS_MAX];
     double slopes[POINTS_MAX * (POINTS_MAX - 1) / 2];
     size_t count = 0, pairs = 0;
-    for (size_t i = COST_BANDS; i-- > 0 && count < POINTS_MAX;)
-        if (c->bands[i].runs) points[count++] = &c->bands[i];
+    for (uint64_t left = c->seen; left && count < POINTS_MAX; left ^= 1ull << top_of(left))
+        points[count++] = &c->bands[top_of(left)];
     for (size_t i = 0; i < count; i++)
         for (size_t j = i + 1; j < count; j++)
             slopes[pairs++] = (double)(points[i]->cost_ns - points[j]->cost_ns) / (points[i]->work - points[j]->work);
@@ -69,6 +78,7 @@ void cost_curve_add(cost_curve *c, uint64_t work, uint64_t cost_ns)
 {
     INVARIANT(work > 0);
     cost_band *b = &c->bands[band_of(work)];
+    c->seen |= 1ull << band_of(work);
     float x = (float)cost_ns;
     if (b->runs < UINT32_MAX) b->runs++;
     if (b->runs == 1) {
@@ -79,13 +89,7 @@ void cost_curve_add(cost_curve *c, uint64_t work, uint64_t cost_ns)
     c->slope = median_slope(c);
 }
 
-bool cost_curve_known(const cost_curve *c)
-{
-    for (size_t i = 0; i < COST_BANDS; i++)
-        if (c->bands[i].runs) return true;
-    return false;
-}
-
+bool cost_curve_known(const cost_curve *c) { return c->seen != 0; }
 bool cost_curve_sloped(const cost_curve *c) { return c->slope >= 0; }
 
 /* Beyond the last band: along the slope, or in proportion.  Before the first: never more than the first. */
@@ -101,9 +105,8 @@ static double cost_at(const cost_curve *c, uint64_t work, double spreads)
 {
     const cost_band *low = NULL;
     double at = 0, w = (double)work;
-    for (size_t i = 0; i < COST_BANDS; i++) {
+    for (uint32_t i = seen_from(c, 0); i < COST_BANDS; i = seen_from(c, i + 1)) {
         const cost_band *b = &c->bands[i];
-        if (!b->runs) continue;
         double cost = (double)b->cost_ns + spreads * (double)b->spread_ns;
         if ((double)b->work > w) {
             if (!low) return beyond(c, b, w, cost);
@@ -121,9 +124,7 @@ uint64_t cost_curve_high(const cost_curve *c, uint64_t work) { return (uint64_t)
 
 uint64_t cost_curve_tried(const cost_curve *c)
 {
-    for (size_t i = COST_BANDS; i-- > 0;)
-        if (c->bands[i].runs) return (uint64_t)llroundf(c->bands[i].work);
-    return 0;
+    return c->seen ? (uint64_t)llroundf(c->bands[top_of(c->seen)].work) : 0;
 }
 
 uint64_t cost_curve_within(const cost_curve *c, uint64_t limit_ns, uint64_t work_max)
@@ -143,14 +144,14 @@ uint64_t cost_curve_enough(const cost_curve *c)
 {
     double best = 0;
     const cost_band *last = NULL;
-    for (size_t i = 0; i < COST_BANDS; i++) {
+    for (uint32_t i = seen_from(c, 0); i < COST_BANDS; i = seen_from(c, i + 1)) {
         const cost_band *b = &c->bands[i];
         if (b->runs < TRUSTED) continue;
         double rate = (double)b->work / (double)(b->cost_ns + 1);
         if (rate > best) best = rate;
         last = b;
     }
-    for (size_t i = 0; i < COST_BANDS; i++) {
+    for (uint32_t i = seen_from(c, 0); i < COST_BANDS; i = seen_from(c, i + 1)) {
         const cost_band *b = &c->bands[i];
         if (b->runs >= TRUSTED && (double)b->work / (double)(b->cost_ns + 1) >= 0.9 * best)
             return b == last ? UINT64_MAX : (uint64_t)llroundf(b->work);
@@ -160,6 +161,9 @@ uint64_t cost_curve_enough(const cost_curve *c)
 
 void cost_curve_forget(cost_curve *c, uint64_t work)
 {
-    for (size_t i = work ? band_of(work) + 1 : 0; i < COST_BANDS; i++) c->bands[i] = (cost_band){0};
+    for (uint32_t i = seen_from(c, work ? band_of(work) + 1 : 0); i < COST_BANDS; i = seen_from(c, i + 1)) {
+        c->bands[i] = (cost_band){0};
+        c->seen ^= 1ull << i;
+    }
     c->slope = median_slope(c);
 }

@@ -10,7 +10,7 @@
 #define SCHED_COST_CURVE_H
 #include "base/base.h"
 
-enum { COST_BANDS = 48 };   /* work below 2^24; more is counted in the last */
+enum { COST_BANDS = 48 };   /* work below 2^24; more is counted in the last; at most 64 */
 
 typedef struct {
     /* private */
@@ -19,6 +19,7 @@ typedef struct {
         uint32_t runs;                    /* 0 = never seen */
         int32_t streak;                   /* runs in a row that were far above (> 0) or below the mean */
     } bands[COST_BANDS];
+    uint64_t seen;  /* bit i: band i has runs */
     double slope;   /* ns per unit of work, where two bands are known; negative = not known */
 } cost_curve;
 

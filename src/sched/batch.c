@@ -1,0 +1,21 @@
+#include "sched/batch.h"
+
+static const struct {
+    const char *name, *text;
+} limits[BATCH_LIMITS] = {
+    [BATCH_LIMIT_NONE] = {"none", ""},
+    [BATCH_LIMIT_ROWS] = {"rows", "rows of a request"},
+    [BATCH_LIMIT_REQUESTS] = {"requests", "waiting requests"},
+    [BATCH_LIMIT_BYTES] = {"bytes", "waiting bytes"},
+    [BATCH_LIMIT_LEVEL] = {"level", "waiting requests of this priority"},
+    [BATCH_LIMIT_KINDS] = {"kinds", "different shapes that wait"},
+    [BATCH_LIMIT_RATE] = {"rate", "requests per second"},
+    [BATCH_LIMIT_OBJECTIVE] = {"objective", "microseconds to an answer"},
+    [BATCH_LIMIT_DEADLINE] = {"deadline", "microseconds until it would be too late"},
+};
+
+static const char *const drops[BATCH_DROPS] = {"ran", "deadline", "timeout", "cancelled"};
+
+const char *batch_limit_name(batch_limit l) { return limits[l].name; }
+const char *batch_limit_text(batch_limit l) { return limits[l].text; }
+const char *batch_drop_name(batch_drop d) { return drops[d]; }
