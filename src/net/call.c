@@ -75,7 +75,9 @@ bool call_streams(http_call *call)
     shard *s = call->of;
     if (!s->begin) return false;
     show(call);
-    call->streamed = s->begin(s->ctx, &call->request);
+    size_t aligned = 0;
+    call->streamed = s->begin(s->ctx, &call->request, &aligned);
+    http_message_align(&call->message, aligned);
     return call->streamed;
 }
 

@@ -59,8 +59,9 @@ extern const http_limits http_limits_default;
 
 typedef void http_handler(void *ctx, http_call *call, const http_request *req);
 
-/* Asked when the headers of a request are complete, its body still to come (`req` has none): wanted in parts? */
-typedef bool http_begin(void *ctx, const http_request *req);
+/* Asked when the headers of a request are complete, its body still to come (`req` has none): wanted in parts?  If not,
+ * byte *ret_aligned of the body, 0 unless it is set, will lie at a multiple of 64. */
+typedef bool http_begin(void *ctx, const http_request *req, size_t *ret_aligned);
 /* More of a body; the bytes live until it returns.  The last part may be empty. */
 typedef void http_part(void *ctx, str bytes, bool last);
 

@@ -534,7 +534,13 @@ static bool is_unwelcome(const endpoints *s, const http_request *req)
     return guard_check(&s->guard, req, &who, &e) != ERR_OK;
 }
 
-bool endpoints_begin(void *ctx, const http_request *req) { return rpc_is(req) || is_unwelcome(ctx, req); }
+/* V2's binary extension: the first tensor lies behind so many bytes of JSON. */
+bool endpoints_begin(void *ctx, const http_request *req, size_t *ret_aligned)
+{
+    uint64_t at;
+    if (str_u64(http_header_get(req, HTTP_FIELD_INFERENCE_HEADER_CONTENT_LENGTH), &at)) *ret_aligned = (size_t)at;
+    return rpc_is(req) || is_unwelcome(ctx, req);
+}
 
 static bool is_open(const endpoints *s, answer *a)
 {

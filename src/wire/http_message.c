@@ -8,10 +8,13 @@
 enum {
     FIELDS_MIN = 16,                /* first room for header fields; grows by doubling */
     HEAD_MIN = 1024,                /* first room for their bytes */
+    BODY_ALIGN = 64,                /* a cache line, and the widest vector */
     BODY_MIN = 1024,                /* first room for a body */
     BODY_TRUST_MIN = 64 << 10,      /* a longer one that was announced gets this for its first byte, */
     BODY_TRUST_MAX = 4 << 20        /* then this, and all of it once this much has really come */
 };
+
+static uint8_t *block_of(const http_message *m) { return m->bytes ? m->bytes - m->skew : NULL; }
 
 void http_message_init(http_message *m)
 {
@@ -21,7 +24,7 @@ void http_message_init(http_message *m)
 void http_message_fini(http_message *m)
 {
     mem_free(m->head);
-    mem_free(m->bytes);
+    mem_free(block_of(m));
     if (m->bodies) quota_give(m->bodies, m->room);
     mem_free(m->fields);
     http_message_init(m);
@@ -32,6 +35,7 @@ void http_message_clear(http_message *m)
     m->method = m->path = m->query = m->body = STR("");
     m->headers = NULL;
     m->header_count = m->head_len = m->len = 0;
+    http_message_align(m, 0);
     m->known.has = m->known.repeats = 0;
     m->keep_alive = m->http10 = false;
 }
@@ -243,16 +247,24 @@ bool http_message_reserve(http_message *m, size_t need, const http_body_plan *pl
     size_t room = room_for(m, need, plan), more = room - m->room;
     INVARIANT(!m->room || m->bodies == bodies);
     if (bodies && !quota_take(bodies, more)) return refuse_for_all(bodies, more, reterr);
-    uint8_t *bytes = mem_grow(m->bytes, m->len, room, 1);
-    if (!bytes) {
+    uint8_t *old = block_of(m), *block = mem_grow(old, old ? m->skew + m->len : 0, room + BODY_ALIGN, 1);
+    if (!block) {
         if (bodies) quota_give(bodies, more);
         http_refuse(reterr, 503, "body: no memory for %zu bytes", room);
         return false;
     }
-    m->bytes = bytes;
+    m->bytes = block + m->skew;
     m->room = room;
     m->bodies = bodies;
     return true;
+}
+
+void http_message_align(http_message *m, size_t at)
+{
+    INVARIANT(m->len == 0);
+    uint8_t *block = block_of(m);
+    m->skew = (uint32_t)((BODY_ALIGN - at % BODY_ALIGN) % BODY_ALIGN);
+    if (block) m->bytes = block + m->skew;
 }
 
 void http_message_whole(http_message *m)
@@ -276,13 +288,15 @@ bool http_message_put_body(http_message *m, str bytes, const http_body_plan *pla
 void http_message_take_body(http_message *m, http_message *from)
 {
     quota *of = m->bodies;
-    mem_free(m->bytes);
+    mem_free(block_of(m));
     if (of) quota_give(of, m->room);
     m->bytes = TAKE(from->bytes);
+    m->skew = from->skew;
     m->len = from->len;
     m->room = from->room;
     m->bodies = from->bodies;
     m->body = m->len ? (str){(const char *)m->bytes, m->len} : STR("");
     from->len = from->room = 0;
+    from->skew = 0;
     from->bodies = NULL;
 }

@@ -1,10 +1,10 @@
 /* http_message.h - a request as every version of HTTP fills it: line, headers and body in memory of its own.
  *
- * Its reader puts the target and the fields one behind the other and the body into one block aligned to 64
- * bytes; whoever handles the request sees views into both.  What may be put is the reader's business: limits
- * are not known here, lack of memory is a refusal.  A message keeps its memory over http_message_clear(), so a
- * pool of them stops allocating.  What it allocates for bodies, in use or kept, is taken from a quota until
- * http_message_fini().  http_refusal is a reader's verdict on a request that it does not take. */
+ * Its reader puts the target and the fields one behind the other and the body into one block whose first byte, or
+ * another one of its choice, is aligned to 64; whoever handles the request sees views into both.  What may be put is
+ * the reader's business: limits are not known here, lack of memory is a refusal.  A message keeps its memory over
+ * http_message_clear(), so a pool of them stops allocating.  What it allocates for bodies, in use or kept, is taken
+ * from a quota until http_message_fini().  http_refusal is a reader's verdict on a request that it does not take. */
 #ifndef WIRE_HTTP_MESSAGE_H
 #define WIRE_HTTP_MESSAGE_H
 #include "base/quota.h"
@@ -29,7 +29,8 @@ typedef struct {
     bool keep_alive;            /* the connection may go on behind this request */
     bool http10;
     /* private */
-    uint8_t *head, *bytes;      /* target, names and values; body */
+    uint8_t *head, *bytes;      /* target, names and values; body, */
+    uint32_t skew;              /* which begins so far into its block */
     size_t head_len, head_room, len, room;
     http_header *fields;
     size_t field_room;
@@ -66,6 +67,9 @@ typedef struct {
 } http_body_plan;
 /* Could the announced body be had?  Else it is refused before it is sent. */
 bool http_message_has_room(const http_message *m, const http_body_plan *plan, http_refusal *reterr) MUST_USE;
+/* Byte `at` of the body, which has not begun, shall lie at a multiple of 64: tensors behind JSON are then used where
+ * they lie. */
+void http_message_align(http_message *m, size_t at);
 /* Room for `need` bytes of body in all. */
 bool http_message_reserve(http_message *m, size_t need, const http_body_plan *plan, http_refusal *reterr) MUST_USE;
 void http_message_whole(http_message *m);  /* sets headers and body: all has been put */

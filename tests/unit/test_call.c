@@ -4,7 +4,7 @@
 #include "http2_client.h"
 #include "server_rig.h"
 
-enum { FLOWS_MAX = 64, FLOOD_PARTS = 64, FLOOD_PART = 64 << 10 };
+enum { FLOWS_MAX = 128, FLOOD_PARTS = 64, FLOOD_PART = 64 << 10 };
 
 /* What a handler here knows of a call: loop 0 only, but for the counters. */
 typedef struct {
@@ -17,10 +17,20 @@ typedef struct {
 static flow flows[FLOWS_MAX];
 static _Atomic size_t flow_count, done, gone, received;
 
-static bool begin(void *ctx, const http_request *req)
+/* What the path of "/aligned/AT" says. */
+static uint64_t aligned_at(const http_request *req)
+{
+    uint64_t at = 0;
+    str rest = req->path;
+    if (str_starts(rest, STR("/aligned/"))) (void)str_u64((str){rest.p + 9, rest.len - 9}, &at);
+    return at;
+}
+
+static bool begin(void *ctx, const http_request *req, size_t *ret_aligned)
 {
     (void)ctx;
-    CHECK(req->body.len == 0 && req->method.len && req->header_count);
+    CHECK(req->body.len == 0 && req->method.len && req->header_count && *ret_aligned == 0);
+    *ret_aligned = (size_t)aligned_at(req);
     return str_starts(req->path, STR("/parts"));
 }
 
@@ -82,7 +92,10 @@ static void stream_handle(void *ctx, http_call *call, const http_request *req)
     *f = (flow){.call = call};
     buf_init(&f->got, 1 << 26);
     http_call_on_gone(call, on_gone, f);
-    if (str_is(req->path, "/parts/early")) {
+    if (str_starts(req->path, STR("/aligned"))) {
+        CHECK(((uintptr_t)req->body.p + aligned_at(req)) % 64 == 0);
+        http_reply(call, &(http_response){.status = 200, .content_type = STR("text/plain"), .body = {req->body}});
+    } else if (str_is(req->path, "/parts/early")) {
         http_reply(call, &(http_response){.status = 403, .body = {STR("no")}});
     } else if (str_is(req->path, "/parts/mirror")) {
         http_reply_begin(call, &head);
@@ -167,6 +180,32 @@ static void check_chunks(int fd, const char *want)
     CHECK_STR(got.text, CHUNKED_HEAD);
     heard[hear_chunks(fd, heard, BIG)] = 0;
     CHECK_STR(heard, want);
+}
+
+/* Bodies of all sizes, sent in one piece or in two, lie where they were wanted and are whole; so does the next one on
+ * the connection. */
+static void a_body_lies_where_the_handler_wants_it(void)
+{
+    static const size_t sizes[] = {1, 63, 64, 65, 1000, 5000, 70000, 300000};
+    static const unsigned ats[] = {274, 0, 1, 63, 64, 1000003};   /* the first one finds no memory */
+    rig r;
+    char head[100];
+    start(&r, &plain);
+    int fd = dial(&r);
+    for (size_t n = 0; n < COUNTOF(sizes) * COUNTOF(ats); n++) {
+        size_t size = sizes[n / COUNTOF(ats)], cut = n % 3 ? size / n : 0;
+        snprintf(head, sizeof head, "POST /aligned/%u HTTP/1.1\r\n" HOST "Content-Length: %zu\r\n\r\n",
+                 ats[n % COUNTOF(ats)], size);
+        say(fd, head);
+        CHECK(send(fd, big, cut, 0) == (ssize_t)cut);
+        if (cut) usleep(500);
+        CHECK(send(fd, big + cut, size - cut, 0) == (ssize_t)(size - cut));
+        reply answer;
+        (void)hear(fd, &answer);
+        CHECK(answer.body_bytes == size && memcmp(answer.body, big, size) == 0);
+    }
+    close(fd);
+    stop(&r);
 }
 
 static void http1_replies_in_chunks(void)
@@ -482,6 +521,7 @@ static void a_streamed_reply_waits_for_its_turn(void)
 int main(void)
 {
     static const test_case cases[] = {
+        TEST(a_body_lies_where_the_handler_wants_it),
         TEST(http1_replies_in_chunks),
         TEST(http1_bodies_come_in_parts),
         TEST(http2_goes_in_parts_both_ways),
