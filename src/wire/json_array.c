@@ -192,8 +192,9 @@ static const char *read_bytes(scan *s, const char *p, str *ret)
 
 /* Writes a number that is written as most are - 1 to 7 digits, perhaps a point and more, 19 in all - as w, of which
  * `decimals` follow the point.  `past` is the comma behind it; DIGITS_BYTES may be read from there.  False = it is
- * written otherwise, or is no number. */
-static inline bool known_digits(const char *p, const char *past, uint64_t *ret_w, size_t *ret_decimals)
+ * written otherwise, or is no number.  Never inlined: with gcc 12 that doubles what a number costs. */
+static __attribute__((noinline)) bool known_digits(const char *p, const char *past, uint64_t *ret_w,
+                                                   size_t *ret_decimals)
 {
     size_t whole = 1;
     uint64_t w = (uint8_t)(*p - '0'), v;
