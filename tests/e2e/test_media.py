@@ -1,7 +1,7 @@
 """test_media.py - pictures against Pillow, the pipeline that users have today: files to pixels, pixels resized.
 
 src/media is called through tests/tool/media_tool.c, a program of the tests. Every comparison is of all bytes."""
-import io, pathlib, struct, subprocess
+import io, json, pathlib, struct, subprocess
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
@@ -17,8 +17,8 @@ class Tool:
     def __init__(self):
         self.process = subprocess.Popen([TOOL], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
-    def ask(self, words, data):
-        """The answer's pixels as an array [height, width, channels]; an error's text."""
+    def ask(self, words, data, kind=np.uint8, planes=False):
+        """The answer's pixels as an array [height, width, channels], or [channels, height, width]; an error's text."""
         pipe = self.process.stdin
         pipe.write(f"{words} {len(data)}\n".encode() + data)
         pipe.flush()
@@ -26,7 +26,8 @@ class Tool:
         if word == "error":
             return rest
         w, h, c = map(int, rest.split())
-        return np.frombuffer(self.process.stdout.read(w * h * c), np.uint8).reshape(h, w, c)
+        values = np.frombuffer(self.process.stdout.read(w * h * c * np.dtype(kind).itemsize), kind)
+        return values.reshape((c, h, w) if planes else (h, w, c))
 
     def resize(self, pixels, f, size, box=(0, 0, 0, 0), window=(0, 0, 0, 0), aliased=False):
         h, w, c = pixels.shape
@@ -35,6 +36,10 @@ class Tool:
 
     def decode(self, file, channels=3, enough=(0, 0)):
         return self.ask(f"decode {channels} {enough[0]} {enough[1]}", file)
+
+    def prepare(self, conf, file, kind=np.float32, planes=True):
+        conf = conf.encode()
+        return self.ask(f"prepare {len(conf)}", conf + file, kind, planes)
 
 
 @pytest.fixture(scope="module")
@@ -156,3 +161,109 @@ def test_png_files_of_pillow_give_its_pixels(tool):
         im.save(b, "PNG")
         for channels in (3, 1, 4):
             same(tool.decode(b.getvalue(), channels), array(im.convert(MODES[channels])), f"{im.mode} {w}x{h}")
+
+
+def hf_size(conf, w, h):
+    """The size after resizing, as the image processors of transformers compute it."""
+    size = conf["size"]
+    if isinstance(size, int):
+        size = {"shortest_edge": size} if "crop_size" in conf else {"height": size, "width": size}
+    if "height" in size:
+        return size["width"], size["height"]
+    if "shortest_edge" in size:
+        short, long = min(w, h), max(w, h)
+        new_short, new_long = size["shortest_edge"], int(size["shortest_edge"] * long / short)
+        most = size.get("longest_edge")
+        if most and new_long > most:
+            new_short, new_long = int(most * new_short / new_long), most
+        return (new_short, new_long) if w <= h else (new_long, new_short)
+    if "longest_edge" in size:
+        scale = size["longest_edge"] / max(w, h)
+        return int(w * scale + 0.5), int(h * scale + 0.5)
+    scale = min(size["max_height"] / h, size["max_width"] / w)
+    return int(w * scale), int(h * scale)
+
+
+def hf_center_crop(a, to_h, to_w):
+    """transformers.image_transforms.center_crop, for [height, width, channels]."""
+    h, w = a.shape[:2]
+    top, left = (h - to_h) // 2, (w - to_w) // 2
+    if top >= 0 and left >= 0:
+        return a[top:top + to_h, left:left + to_w]
+    new_h, new_w = max(to_h, h), max(to_w, w)
+    wide = np.zeros((new_h, new_w, a.shape[2]), a.dtype)
+    top_pad, left_pad = -(-(new_h - h) // 2), -(-(new_w - w) // 2)
+    wide[top_pad:top_pad + h, left_pad:left_pad + w] = a
+    top, left = top + top_pad, left + left_pad
+    return wide[max(0, top):min(new_h, top + to_h), max(0, left):min(new_w, left + to_w)]
+
+
+def hf_pipeline(conf, file):
+    """What load_image() and a slow image processor make of a file: [channels, height, width] in float32."""
+    im = ImageOps.exif_transpose(Image.open(io.BytesIO(file))).convert("RGB")
+    if conf.get("do_resize", True) and "size" in conf:
+        im = im.resize(hf_size(conf, *im.size), conf.get("resample", 2))
+    a = np.asarray(im)
+    if conf.get("do_center_crop", True) and "crop_size" in conf:
+        crop = conf["crop_size"]
+        a = hf_center_crop(a, *((crop, crop) if isinstance(crop, int) else (crop["height"], crop["width"])))
+    if conf.get("do_rescale", True):
+        a = (a.astype(np.float64) * conf.get("rescale_factor", 1 / 255)).astype(np.float32)
+    a = a.astype(np.float32)
+    if conf.get("do_normalize", True) and "image_mean" in conf:
+        a = (a - np.array(conf["image_mean"], np.float32)) / np.array(conf["image_std"], np.float32)
+    return a.transpose(2, 0, 1)
+
+
+IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
+CONFS = {
+    "vit": {"do_normalize": True, "do_resize": True, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5], "size": 224,
+            "feature_extractor_type": "ViTFeatureExtractor", "resample": 2},
+    "clip": {"crop_size": 224, "do_center_crop": True, "do_normalize": True, "do_resize": True, "resample": 3, "size": 224,
+             "feature_extractor_type": "CLIPFeatureExtractor", "image_mean": [0.48145466, 0.4578275, 0.40821073],
+             "image_std": [0.26862954, 0.26130258, 0.27577711]},
+    "resnet": {"_valid_processor_keys": ["images", "do_resize"], "crop_size": {"height": 224, "width": 224}, "do_convert_rgb": None,
+               "do_center_crop": True, "do_rescale": True, "rescale_factor": 0.00392156862745098, "size": {"shortest_edge": 256},
+               "do_normalize": True, "image_processor_type": "X", "resample": 3, "do_resize": True, "data_format": "channels_first", **IMAGENET},
+    "small crop of a smaller picture": {"size": {"shortest_edge": 100}, "crop_size": {"height": 131, "width": 150}, "resample": 0, **IMAGENET},
+    "longest": {"size": {"longest_edge": 150}, "resample": 1, "do_normalize": False},
+    "both edges": {"size": {"shortest_edge": 120, "longest_edge": 160}, "resample": 3, "do_rescale": False, **IMAGENET},
+    "within": {"size": {"max_height": 90, "max_width": 170}, "do_rescale": True, "do_center_crop": False, "crop_size": 5},
+    "as it is": {"do_resize": False, "size": 10, "rescale_factor": 0.5},
+}
+
+
+@pytest.mark.parametrize("name", CONFS)
+def test_hugging_faces_files_give_the_bits_of_its_pipeline(tool, name):
+    conf = CONFS[name]
+    rng = np.random.default_rng(len(name))
+    for turn in range(12):
+        w, h = (int(v) for v in rng.integers(20, 400, 2))
+        head = struct.pack("<2sHIHHHIHHI", b"II", 42, 8, 1, 0x112, 3, 1, turn % 8 + 1, 0, 0)
+        file = jpeg(rng, w, h, exif=b"Exif\0\0" + head)
+        got, want = tool.prepare(json.dumps(conf, indent=2), file), hf_pipeline(conf, file)
+        assert not isinstance(got, str), got
+        assert got.shape == want.shape, f"{w}x{h}, turned by {turn % 8 + 1}"
+        assert np.array_equal(got, want), f"{w}x{h}: {np.abs(got - want).max()}"
+
+
+def test_a_letterbox_for_detectors(tool):
+    """Ultralytics' letterbox: the longer side to 320, grey 114 around, BGR, channels last, bytes."""
+    rng = np.random.default_rng(9)
+    for w, h in ((640, 480), (33, 200), (320, 320), (701, 99)):
+        file = jpeg(rng, w, h)
+        conf = "size: {longest_edge: 320}\npad_size: 320\npad_value: 114\nchannel_order: bgr\ndata_format: channels_last\ndtype: uint8\n"
+        got = tool.prepare(conf, file, np.uint8, planes=False)
+        scale = min(320 / w, 320 / h)
+        im = np.asarray(Image.open(io.BytesIO(file)).resize((int(w * scale + 0.5), int(h * scale + 0.5)), 2))
+        want = np.full((320, 320, 3), 114, np.uint8)
+        top, left = (320 - im.shape[0]) // 2, (320 - im.shape[1]) // 2
+        want[top:top + im.shape[0], left:left + im.shape[1]] = im[:, :, ::-1]
+        same(got, want, f"{w}x{h}")
+
+
+def test_half_floats_are_the_rounded_floats(tool):
+    file = jpeg(np.random.default_rng(11), 50, 40)
+    keys = "size: 32\nimage_mean: 0.45\nimage_std: 0.225\n"
+    half, whole = tool.prepare(keys + "dtype: float16\n", file, np.float16), tool.prepare(keys, file)
+    assert np.array_equal(half, whole.astype(np.float16))

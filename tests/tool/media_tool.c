@@ -3,9 +3,11 @@
  *
  *     decode CHANNELS WIDTH_ENOUGH HEIGHT_ENOUGH BYTES                                  a file; turned by its EXIF
  *     resize W H CHANNELS FILTER ALIASED TO_W TO_H BOX*4 WINDOW*4 BYTES                 pixels
+ *     prepare CONF_BYTES BYTES                                                          keys, then a file
  *
- * An answer is "ok WIDTH HEIGHT CHANNELS\n" and the pixels, or "error TEXT\n". */
+ * An answer is "ok WIDTH HEIGHT CHANNELS\n" and the pixels (of prepare: the row), or "error TEXT\n". */
 #include "media/image.h"
+#include "media/prepare.h"
 #include "media/resize.h"
 
 #include <stdio.h>
@@ -64,6 +66,29 @@ static void resize(const char *words, arena *a)
     answer(rc, &im, &e);
 }
 
+static void prepare_one(const char *words, arena *a)
+{
+    prepare p;
+    prepare_picture v;
+    err e;
+    size_t conf_bytes, bytes;
+    if (sscanf(words, "%zu %zu", &conf_bytes, &bytes) != 2 || conf_bytes > bytes) exit(2);
+    str all = take_bytes(bytes, a);
+    err_code rc = prepare_parse((str){all.p, conf_bytes}, "conf", a, &p, &e);
+    if (!rc) rc = prepare_read(&p, (str){all.p + conf_bytes, bytes - conf_bytes}, a, &v, &e);
+    if (rc) {
+        answer(rc, NULL, &e);
+        return;
+    }
+    size_t row_bytes = prepare_bytes(&p, &v);
+    void *row = arena_push_raw(a, row_bytes, 64);
+    if (!row) exit(2);
+    prepare_put(&p, &v, row);
+    printf("ok %u %u %u\n", v.width, v.height, p.channels);
+    fwrite(row, 1, row_bytes, stdout);
+    fflush(stdout);
+}
+
 int main(void)
 {
     char line[LINE_MAX_BYTES];
@@ -72,6 +97,7 @@ int main(void)
     while (fgets(line, sizeof line, stdin)) {
         if (strncmp(line, "decode ", 7) == 0) decode(line + 7, &a);
         else if (strncmp(line, "resize ", 7) == 0) resize(line + 7, &a);
+        else if (strncmp(line, "prepare ", 8) == 0) prepare_one(line + 8, &a);
         else exit(2);
         arena_reset(&a);
     }

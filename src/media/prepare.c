@@ -1,0 +1,214 @@
+#include "media/prepare.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- tables ------------------------------------------------------------------------------------------------------ */
+
+/* As transformers computes it: rescaled in double and rounded to float32, then normalised in float32. */
+static float value_of(const prepare *p, size_t channel, size_t pixel)
+{
+    float v = p->rescale ? (float)((double)pixel * p->factor) : (float)pixel;
+    return p->normalize ? (v - (float)p->mean[channel]) / (float)p->std[channel] : v;
+}
+
+static void fill_table(prepare *p, size_t channel)
+{
+    for (size_t i = 0; i < 256; i++) {
+        float v = value_of(p, channel, i);
+        switch (p->type) {
+        case DT_F32: p->table[channel].f32[i] = v; break;
+        case DT_F16: p->table[channel].f16[i] = dtype_f32_to_f16(v); break;
+        default: p->table[channel].u8[i] = (uint8_t)i; break;
+        }
+    }
+}
+
+static bool side_ok(uint32_t a, uint32_t b)
+{
+    return (a == 0) == (b == 0) && a <= PREPARE_SIDE_MAX && b <= PREPARE_SIDE_MAX;
+}
+
+static bool size_ok(const prepare *p)
+{
+    switch (p->size) {
+    case PREPARE_AS_IT_IS: return true;
+    case PREPARE_SHORTEST: return p->shortest && p->shortest <= PREPARE_SIDE_MAX && p->longest <= PREPARE_SIDE_MAX;
+    case PREPARE_LONGEST: return p->longest && p->longest <= PREPARE_SIDE_MAX;
+    case PREPARE_EXACT:
+    case PREPARE_WITHIN: return p->width && side_ok(p->width, p->height);
+    }
+    return false;
+}
+
+err_code prepare_finish(prepare *p, err *e)
+{
+    if (p->channels != 1 && p->channels != 3)
+        return err_set(e, ERR_INVALID, "channels: expected 1 or 3, got %u", p->channels);
+    if (p->type != DT_F32 && p->type != DT_F16 && p->type != DT_U8)
+        return err_set(e, ERR_INVALID, "dtype: expected float32, float16 or uint8, got %s", dtype_name(p->type));
+    if (p->type == DT_U8 && (p->rescale || p->normalize))
+        return err_set(e, ERR_INVALID, "dtype: uint8: expected do_rescale and do_normalize to be false");
+    if (!size_ok(p) || !side_ok(p->crop_width, p->crop_height) || !side_ok(p->pad_width, p->pad_height))
+        return err_set(e, ERR_INVALID, "size, crop_size, pad_size: expected sides of 1 to %d", PREPARE_SIDE_MAX);
+    if (p->aliased && p->filter != RESIZE_BILINEAR && p->filter != RESIZE_BICUBIC)
+        return err_set(e, ERR_INVALID, "antialias: false: expected resample bilinear or bicubic, got %s",
+                       resize_filter_name(p->filter));
+    for (size_t c = 0; c < p->channels; c++) {
+        if (p->normalize && !((float)p->std[c] != 0))
+            return err_set(e, ERR_INVALID, "image_std: expected numbers other than 0");
+        fill_table(p, c);
+    }
+    return ERR_OK;
+}
+
+/* ---- sizes ------------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    uint64_t width, height;
+} sides;
+
+/* The shorter side as asked, the longer in proportion, rounded down; then both by the longer side's limit. */
+static sides by_shortest(const prepare *p, sides from)
+{
+    bool upright = from.width <= from.height;
+    uint64_t little = upright ? from.width : from.height, large = upright ? from.height : from.width;
+    uint64_t to_little = p->shortest, to_large = (uint64_t)((double)(p->shortest * large) / (double)little);
+    if (p->longest && to_large > p->longest) {
+        to_little = (uint64_t)((double)(p->longest * to_little) / (double)to_large);
+        to_large = p->longest;
+    }
+    return upright ? (sides){to_little, to_large} : (sides){to_large, to_little};
+}
+
+static sides by_scale(sides from, double scale, double round)
+{
+    return (sides){(uint64_t)((double)from.width * scale + round), (uint64_t)((double)from.height * scale + round)};
+}
+
+static sides resized(const prepare *p, sides from)
+{
+    double w = (double)from.width, h = (double)from.height;
+    sides to = from;
+    switch (p->size) {
+    case PREPARE_AS_IT_IS: return from;
+    case PREPARE_EXACT: return (sides){p->width, p->height};
+    case PREPARE_SHORTEST: to = by_shortest(p, from); break;
+    case PREPARE_LONGEST: to = by_scale(from, p->longest / fmax(w, h), 0.5); break;
+    case PREPARE_WITHIN: to = by_scale(from, fmin(p->width / w, p->height / h), 0); break;
+    }
+    return (sides){to.width ? to.width : 1, to.height ? to.height : 1};
+}
+
+/* One axis, a picture in its row: what is cut off before it, what stays, what lies before that. */
+typedef struct {
+    uint32_t cut, kept, before, to;
+} fit;
+
+/* transformers' center_crop(): of an odd rest the smaller half is cut before, and the larger filled before. */
+static fit cropped(uint32_t from, uint32_t to)
+{
+    if (!to) return (fit){0, from, 0, from};
+    return from >= to ? (fit){(from - to) / 2, to, 0, to} : (fit){0, from, (to - from + 1) / 2, to};
+}
+
+static err_code padded(const prepare *p, const char *side, uint32_t to, fit *f, err *e)
+{
+    if (!to) return ERR_OK;
+    if (f->to > to)
+        return err_set(e, ERR_INVALID, "image: pad_size: expected at most %u pixels of %s, got %u", to, side, f->to);
+    if (!p->pad_top_left) f->before += (to - f->to) / 2;
+    f->to = to;
+    return ERR_OK;
+}
+
+/* ---- reading ----------------------------------------------------------------------------------------------------- */
+
+/* A draft has at least twice the pixels along each side that the result has, so that the filter still has its say. */
+static void allow_draft(const prepare *p, image_options *o)
+{
+    if (!p->draft) return;
+    if (p->size == PREPARE_EXACT) o->width_enough = 2 * p->width, o->height_enough = 2 * p->height;
+    if (p->size == PREPARE_SHORTEST) o->width_enough = o->height_enough = 2 * p->shortest;
+}
+
+static err_code place(const prepare *p, image *im, arena *a, prepare_picture *ret, err *e)
+{
+    sides to = resized(p, (sides){im->width, im->height});
+    if (to.width > RESIZE_SIDE_MAX || to.height > RESIZE_SIDE_MAX)
+        return err_set(e, ERR_TOO_LARGE, "image: expected sides that resize to at most %d, got %ux%u pixels",
+                       RESIZE_SIDE_MAX, im->width, im->height);
+    fit x = cropped((uint32_t)to.width, p->crop_width), y = cropped((uint32_t)to.height, p->crop_height);
+    err_code rc = padded(p, "width", p->pad_width, &x, e);
+    if (!rc) rc = padded(p, "height", p->pad_height, &y, e);
+    if (rc) return rc;
+    resize_options o = {.width = (uint32_t)to.width, .height = (uint32_t)to.height, .filter = p->filter,
+                        .aliased = p->aliased && p->size != PREPARE_AS_IT_IS,
+                        .window = {x.cut, y.cut, x.kept, y.kept}, .pixels_max = p->pixels_max};
+    prepare_picture made = {.width = x.to, .height = y.to, .left = x.before, .top = y.before, .im = *im};
+    bool same = to.width == im->width && to.height == im->height && x.kept == im->width && y.kept == im->height;
+    if (!same) rc = resize_image(im, &o, a, &made.im, e);
+    if (!rc) *ret = made;
+    return rc;
+}
+
+err_code prepare_read(const prepare *p, str file, arena *a, prepare_picture *ret, err *e)
+{
+    image im;
+    image_options o = {.channels = p->channels, .pixels_max = p->pixels_max};
+    allow_draft(p, &o);
+    err_code rc = image_decode(file, &o, a, &im, e);
+    if (!rc && p->turn) rc = image_turn(&im, a, e);
+    return rc ? rc : place(p, &im, a, ret, e);
+}
+
+shape prepare_shape(const prepare *p)
+{
+    int64_t width = -1, height = -1, channels = p->channels;
+    if (p->size == PREPARE_EXACT) width = p->width, height = p->height;
+    if (p->crop_width) width = p->crop_width, height = p->crop_height;
+    if (p->pad_width) width = p->pad_width, height = p->pad_height;
+    return p->channels_last ? shape_make(3, (int64_t[]){height, width, channels})
+                            : shape_make(3, (int64_t[]){channels, height, width});
+}
+
+size_t prepare_bytes(const prepare *p, const prepare_picture *picture)
+{
+    return dtype_bytes(p->type, (uint64_t)picture->width * picture->height * p->channels);
+}
+
+/* ---- writing ----------------------------------------------------------------------------------------------------- */
+
+/* One channel: `to` is its first element, `step` how far its elements lie apart. */
+#define DEFINE_PUT(type, member)                                                                                       \
+    static void put_##member(const prepare *p, const prepare_picture *v, size_t channel, type *to, size_t step)        \
+    {                                                                                                                  \
+        const type *table = p->table[channel].member;                                                                  \
+        type fill = table[p->fill[channel]];                                                                           \
+        size_t in = v->im.channels, right = v->left + v->im.width, bottom = v->top + v->im.height;                     \
+        const uint8_t *from = v->im.pixels + channel;                                                                  \
+        for (size_t y = 0; y < v->height; y++) {                                                                       \
+            bool inside = y >= v->top && y < bottom;                                                                   \
+            size_t begin = inside ? v->left : v->width, end = inside ? right : v->width;                               \
+            for (size_t x = 0; x < begin; x++, to += step) *to = fill;                                                 \
+            for (size_t x = begin; x < end; x++, to += step, from += in) *to = table[*from];                           \
+            for (size_t x = end; x < v->width; x++, to += step) *to = fill;                                            \
+        }                                                                                                              \
+    }
+DEFINE_PUT(float, f32)
+DEFINE_PUT(uint16_t, f16)
+DEFINE_PUT(uint8_t, u8)
+
+void prepare_put(const prepare *p, const prepare_picture *v, void *to)
+{
+    size_t plane = (size_t)v->width * v->height, step = p->channels_last ? p->channels : 1;
+    INVARIANT(v->im.channels == p->channels);
+    for (size_t c = 0; c < p->channels; c++) {
+        size_t as = p->bgr ? p->channels - 1 - c : c, at = p->channels_last ? as : as * plane;
+        switch (p->type) {
+        case DT_F32: put_f32(p, v, c, (float *)to + at, step); break;
+        case DT_F16: put_f16(p, v, c, (uint16_t *)to + at, step); break;
+        default: put_u8(p, v, c, (uint8_t *)to + at, step); break;
+        }
+    }
+}

@@ -1,0 +1,270 @@
+#include "media/prepare.h"
+
+#include <stdio.h>
+
+/* The keys, of transformers' preprocessor_config.json where it has one for the purpose:
+ *
+ *   do_resize, size, resample   size: N, {height, width}, {shortest_edge[, longest_edge]}, {longest_edge} or
+ *                               {max_height, max_width}; resample: Pillow's name or number; default bilinear
+ *   do_center_crop, crop_size   N or {height, width}
+ *   do_rescale, rescale_factor  default 1/255
+ *   do_normalize, image_mean, image_std    a number or one for each channel, in RGB's order
+ *   do_pad, pad_size            N or {height, width}: around the picture, before rescaling
+ *   data_format                 channels_first or channels_last
+ * and Proa's own:
+ *   pad_value, pad_position     a pixel value or one for each channel; center or top_left
+ *   antialias                   false: as torchvision's antialias=False and OpenCV resize
+ *   channels, channel_order     1 or 3; rgb or bgr
+ *   dtype                       float32, float16 or uint8
+ *   do_exif_transpose, draft    turn as EXIF asks (default true); JPEGs at a fraction of their size, when large enough
+ *   pixels_max                  of a file
+ *
+ * What a do_ key turns on needs its values, except where a default is named; values without their do_ key are used.
+ * N for `size` is both sides, or the shorter one where a centre crop follows, as the classes of transformers have it.
+ * A key that is not known is refused, because ignoring it would give other pixels than the model was made for. */
+static const char *const known[] = {
+    "antialias", "channel_order", "channels", "crop_size", "data_format", "do_center_crop", "do_exif_transpose",
+    "do_normalize", "do_pad", "do_rescale", "do_resize", "draft", "dtype", "image_mean", "image_std", "pad_position",
+    "pad_size", "pad_value", "pixels_max", "resample", "rescale_factor", "size"};
+
+/* In those files, too, without a meaning for the pixels: who wrote them, and what is always so here. */
+static const char *const ignored[] = {
+    "_processor_class", "_valid_processor_keys", "auto_map", "device", "disable_grouping", "do_convert_rgb",
+    "feature_extractor_type", "image_processor_type", "input_data_format", "processor_class", "return_tensors"};
+
+static bool is_among(str key, const char *const *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (str_is(key, names[i])) return true;
+    return false;
+}
+
+/* A switch that is off asks for nothing, known or not. */
+static bool asks_nothing(const yaml *y)
+{
+    bool on;
+    err e;
+    if (yaml_is_null(y)) return true;
+    return y->kind == YAML_TEXT && str_starts(y->key, STR("do_")) && yaml_bool(y, &on, &e) == ERR_OK && !on;
+}
+
+static err_code keys_check(const yaml *map, err *e)
+{
+    for (const yaml *y = map->first; y; y = y->next) {
+        if (is_among(y->key, known, COUNTOF(known)) || is_among(y->key, ignored, COUNTOF(ignored)) || asks_nothing(y))
+            continue;
+        const char *near = str_nearest(y->key, known, COUNTOF(known));
+        return err_set(e, ERR_UNSUPPORTED, "%s:%u:%u: key '" STR_FMT "' is not supported%s%s%s", y->file, y->key_line,
+                       y->key_column, STR_ARG(y->key), near ? ", did you mean '" : "", near ? near : "",
+                       near ? "'?" : "");
+    }
+    return ERR_OK;
+}
+
+/* The member, where it is there and says something. */
+static const yaml *member(const yaml *map, const char *key)
+{
+    const yaml *y = yaml_get(map, key);
+    return y && !yaml_is_null(y) ? y : NULL;
+}
+
+static err_code read_bool(const yaml *map, const char *key, bool *value, err *e)
+{
+    const yaml *y = member(map, key);
+    return y ? yaml_bool(y, value, e) : ERR_OK;
+}
+
+static err_code read_side(const yaml *y, uint32_t *ret, err *e)
+{
+    uint64_t v;
+    err_code rc = yaml_u64(y, &v, e);
+    if (rc) return rc;
+    if (v < 1 || v > PREPARE_SIDE_MAX) return yaml_wrong(y, "a side of 1 to 32768 pixels", e);
+    *ret = (uint32_t)v;
+    return ERR_OK;
+}
+
+/* Members a and b of a map that has these and no others. */
+static err_code read_pair(const yaml *map, const char *a, uint32_t *ret_a, const char *b, uint32_t *ret_b, err *e)
+{
+    err_code rc = read_side(yaml_get(map, a), ret_a, e);
+    if (!rc && yaml_get(map, b)) rc = read_side(yaml_get(map, b), ret_b, e);
+    return rc;
+}
+
+/* N or {height, width}. */
+static err_code read_sides(const yaml *y, uint32_t *width, uint32_t *height, err *e)
+{
+    if (y->kind == YAML_MAP && y->count == 2 && yaml_get(y, "height") && yaml_get(y, "width"))
+        return read_pair(y, "height", height, "width", width, e);
+    if (y->kind != YAML_TEXT) return yaml_wrong(y, "a number or {height, width}", e);
+    err_code rc = read_side(y, width, e);
+    if (!rc) *height = *width;
+    return rc;
+}
+
+static err_code read_size(const yaml *y, bool cropped, prepare *p, err *e)
+{
+    bool shortest = yaml_get(y, "shortest_edge") != NULL, longest = yaml_get(y, "longest_edge") != NULL;
+    if (shortest && y->count == 1u + longest) {
+        p->size = PREPARE_SHORTEST;
+        return read_pair(y, "shortest_edge", &p->shortest, "longest_edge", &p->longest, e);
+    }
+    if (longest && y->count == 1) {
+        p->size = PREPARE_LONGEST;
+        return read_side(yaml_get(y, "longest_edge"), &p->longest, e);
+    }
+    if (yaml_get(y, "max_height") && yaml_get(y, "max_width") && y->count == 2) {
+        p->size = PREPARE_WITHIN;
+        return read_pair(y, "max_height", &p->height, "max_width", &p->width, e);
+    }
+    if (y->kind == YAML_TEXT && cropped) {
+        p->size = PREPARE_SHORTEST;
+        return read_side(y, &p->shortest, e);
+    }
+    p->size = PREPARE_EXACT;
+    if (y->kind == YAML_TEXT || (yaml_get(y, "height") && yaml_get(y, "width") && y->count == 2))
+        return read_sides(y, &p->width, &p->height, e);
+    return yaml_wrong(y, "a number, {height, width}, {shortest_edge}, {shortest_edge, longest_edge}, {longest_edge} or "
+                         "{max_height, max_width}", e);
+}
+
+/* One number for all channels or one for each. */
+static err_code read_channels(const yaml *y, uint32_t channels, double ret[PREPARE_CHANNELS], err *e)
+{
+    size_t i = 0;
+    err_code rc = ERR_OK;
+    if (y->kind == YAML_TEXT) {
+        for (; i < PREPARE_CHANNELS && !rc; i++) rc = yaml_f64(y, &ret[i], e);
+        return rc;
+    }
+    if (y->kind != YAML_LIST || y->count != channels)
+        return yaml_wrong(y, channels == 1 ? "a number or a list of one" : "a number or a list of three", e);
+    for (const yaml *v = y->first; v && !rc; v = v->next) rc = yaml_f64(v, &ret[i++], e);
+    return rc;
+}
+
+/* Picks one of `count` words; *ret is its index. */
+static err_code read_word(const yaml *map, const char *key, const char *const *words, uint32_t count, uint32_t *ret,
+                          err *e)
+{
+    const yaml *y = member(map, key);
+    if (!y) return ERR_OK;
+    for (uint32_t i = 0; y->kind == YAML_TEXT && i < count; i++)
+        if (str_is(y->text, words[i])) {
+            *ret = i;
+            return ERR_OK;
+        }
+    char expected[100];
+    size_t len = 0;
+    for (uint32_t i = 0; i < count; i++)
+        len += (size_t)snprintf(expected + len, sizeof expected - len, "%s%s",
+                                i == 0 ? "" : i + 1 < count ? ", " : " or ", words[i]);
+    return yaml_wrong(y, expected, e);
+}
+
+/* What a do_ key turns on and its values give: the values where the key is not there or true; NULL where there is
+ * nothing to do.  On without values is an error. */
+static err_code asked(const yaml *map, const char *key, const char *values, const yaml **ret, err *e)
+{
+    bool on = true;
+    const yaml *y = member(map, values), *said = member(map, key);
+    err_code rc = read_bool(map, key, &on, e);
+    if (rc) return rc;
+    if (said && on && !y)
+        return err_set(e, ERR_INVALID, "%s:%u:%u: %s: expected '%s', too", said->file, said->line, said->column, key,
+                       values);
+    *ret = on ? y : NULL;
+    return ERR_OK;
+}
+
+static err_code read_geometry(const yaml *map, prepare *p, err *e)
+{
+    const yaml *size, *crop, *pad, *resample = member(map, "resample"), *value = member(map, "pad_value");
+    double fill[PREPARE_CHANNELS] = {0};
+    bool antialias = true;
+    err_code rc = asked(map, "do_resize", "size", &size, e);
+    if (!rc) rc = asked(map, "do_center_crop", "crop_size", &crop, e);
+    if (!rc) rc = asked(map, "do_pad", "pad_size", &pad, e);
+    if (!rc && size) rc = read_size(size, crop != NULL, p, e);
+    if (!rc && crop) rc = read_sides(crop, &p->crop_width, &p->crop_height, e);
+    if (!rc && pad) rc = read_sides(pad, &p->pad_width, &p->pad_height, e);
+    if (!rc) rc = read_bool(map, "antialias", &antialias, e);
+    if (!rc && resample && (resample->kind != YAML_TEXT || !resize_filter_find(resample->text, &p->filter)))
+        rc = yaml_wrong(resample, "nearest, lanczos, bilinear, bicubic, box, hamming or Pillow's number", e);
+    if (!rc && value) rc = read_channels(value, p->channels, fill, e);
+    for (size_t c = 0; c < PREPARE_CHANNELS && !rc; c++) {
+        if (!(fill[c] >= 0 && fill[c] <= 255)) rc = yaml_wrong(value, "values of 0 to 255", e);
+        else p->fill[c] = (uint8_t)fill[c];
+    }
+    p->aliased = !antialias;
+    return rc;
+}
+
+static err_code read_numbers(const yaml *map, prepare *p, err *e)
+{
+    const yaml *mean, *std = member(map, "image_std"), *factor = member(map, "rescale_factor");
+    p->rescale = p->type != DT_U8;
+    p->factor = 1.0 / 255;
+    err_code rc = read_bool(map, "do_rescale", &p->rescale, e);
+    if (!rc && factor) rc = yaml_f64(factor, &p->factor, e);
+    if (!rc) rc = asked(map, "do_normalize", "image_mean", &mean, e);
+    if (rc || !mean) return rc;
+    p->normalize = true;
+    if (!std)
+        return err_set(e, ERR_INVALID, "%s:%u:%u: image_mean: expected 'image_std', too", mean->file, mean->line,
+                       mean->column);
+    rc = read_channels(mean, p->channels, p->mean, e);
+    return rc ? rc : read_channels(std, p->channels, p->std, e);
+}
+
+static err_code read_layout(const yaml *map, prepare *p, err *e)
+{
+    static const char *const formats[] = {"channels_first", "channels_last"}, *const orders[] = {"rgb", "bgr"};
+    static const char *const positions[] = {"center", "top_left"}, *const types[] = {"float32", "float16", "uint8"};
+    static const char *const counts[] = {"1", "3"};
+    static const dtype dtypes[] = {DT_F32, DT_F16, DT_U8};
+    uint32_t format = 0, order = 0, position = 0, type = 0, channels = 1;
+    err_code rc = read_word(map, "data_format", formats, COUNTOF(formats), &format, e);
+    if (!rc) rc = read_word(map, "channel_order", orders, COUNTOF(orders), &order, e);
+    if (!rc) rc = read_word(map, "pad_position", positions, COUNTOF(positions), &position, e);
+    if (!rc) rc = read_word(map, "dtype", types, COUNTOF(types), &type, e);
+    if (!rc) rc = read_word(map, "channels", counts, COUNTOF(counts), &channels, e);
+    p->channels_last = format == 1;
+    p->bgr = order == 1;
+    p->pad_top_left = position == 1;
+    p->type = dtypes[type];
+    p->channels = channels ? 3 : 1;
+    return rc;
+}
+
+static err_code read_all(const yaml *map, prepare *p, err *e)
+{
+    const yaml *most = member(map, "pixels_max");
+    err_code rc = yaml_map(map, e);
+    if (!rc) rc = keys_check(map, e);
+    if (!rc) rc = read_layout(map, p, e);
+    if (!rc) rc = read_geometry(map, p, e);
+    if (!rc) rc = read_numbers(map, p, e);
+    if (!rc) rc = read_bool(map, "do_exif_transpose", &p->turn, e);
+    if (!rc) rc = read_bool(map, "draft", &p->draft, e);
+    if (!rc && most) rc = yaml_u64(most, &p->pixels_max, e);
+    if (rc) return rc;
+    rc = prepare_finish(p, e);
+    return rc ? err_wrap(e, "%s", map->file) : ERR_OK;
+}
+
+err_code prepare_of_yaml(const yaml *map, prepare *ret, err *e)
+{
+    prepare p = {.turn = true, .filter = RESIZE_BILINEAR};
+    err_code rc = read_all(map, &p, e);
+    if (!rc) *ret = p;
+    return rc;
+}
+
+err_code prepare_parse(str text, const char *file, arena *a, prepare *ret, err *e)
+{
+    yaml *map;
+    err_code rc = yaml_parse(text, file, a, &map, e);
+    return rc ? rc : prepare_of_yaml(map, ret, e);
+}

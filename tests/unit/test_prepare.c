@@ -1,0 +1,245 @@
+/* What must hold between a picture and a model's input: sizes, crops and padding are those of the declared pipeline,
+ * the row has every value at its place in every layout and type, and what is declared wrongly is refused where it
+ * stands.  (Bits against transformers' arithmetic: tests/e2e/test_media.py.) */
+#include "media/prepare.h"
+#include "test.h"
+
+#include <math.h>
+
+static bool parse(const char *text, prepare *p, err *e)
+{
+    arena a;
+    arena_init(&a, NULL, 0, 1 << 20);
+    *e = (err){.text = ""};
+    err_code rc = prepare_parse(str_of(text), "p.yaml", &a, p, e);
+    arena_fini(&a);
+    return rc == ERR_OK;
+}
+
+static void refuse(const char *text, const char *want)
+{
+    prepare p;
+    err e;
+    CHECK(!parse(text, &p, &e));
+    CHECK_STR(e.text, want);
+}
+
+/* A seed of 11 x 9 pixels or 35 x 27. */
+static str seed(arena *a, const char *name)
+{
+    static char bytes[1 << 14];
+    char path[200];
+    snprintf(path, sizeof path, "tests/fuzz/corpus/image/%s", name);
+    FILE *f = fopen(path, "rb");
+    CHECK(f != NULL);
+    size_t n = f ? fread(bytes, 1, sizeof bytes, f) : 0;
+    if (f) fclose(f);
+    return (str){arena_copy(a, bytes, n, 1), n};
+}
+
+/* "row WxH, picture wxh at x,y" of a seed, or the error. */
+static void check_sizes(const char *conf, const char *name, const char *want)
+{
+    arena a;
+    prepare p;
+    prepare_picture v;
+    err e;
+    char got[500];
+    arena_init(&a, NULL, 0, 8 << 20);
+    if (!parse(conf, &p, &e) || prepare_read(&p, seed(&a, name), &a, &v, &e))
+        snprintf(got, sizeof got, "%s", e.text);
+    else
+        snprintf(got, sizeof got, "row %ux%u, picture %ux%u at %u,%u", v.width, v.height, v.im.width, v.im.height,
+                 v.left, v.top);
+    CHECK_STR(got, want);
+    arena_fini(&a);
+}
+
+static void sizes_follow_the_declaration(void)
+{
+    check_sizes("{}", "jpeg-444", "row 35x27, picture 35x27 at 0,0");
+    check_sizes("size: 20", "jpeg-444", "row 20x20, picture 20x20 at 0,0");
+    check_sizes("size: {height: 5, width: 6}", "jpeg-444", "row 6x5, picture 6x5 at 0,0");
+    check_sizes("size: {shortest_edge: 20}", "jpeg-444", "row 25x20, picture 25x20 at 0,0");
+    check_sizes("size: {shortest_edge: 20, longest_edge: 22}", "jpeg-444", "row 22x17, picture 22x17 at 0,0");
+    check_sizes("size: {longest_edge: 70}", "jpeg-444", "row 70x54, picture 70x54 at 0,0");
+    check_sizes("size: {max_height: 10, max_width: 100}", "jpeg-444", "row 12x10, picture 12x10 at 0,0");
+    check_sizes("do_resize: false\nsize: 20", "jpeg-444", "row 35x27, picture 35x27 at 0,0");
+    check_sizes("size: {shortest_edge: 20}", "jpeg-exif6", "row 20x25, picture 20x25 at 0,0");
+    check_sizes("do_exif_transpose: false\nsize: {shortest_edge: 20}", "jpeg-exif6", "row 25x20, picture 25x20 at 0,0");
+    check_sizes("size: {max_height: 1, max_width: 1}", "jpeg-444", "row 1x1, picture 1x1 at 0,0");
+}
+
+static void crops_and_padding_lie_in_the_middle(void)
+{
+    check_sizes("crop_size: 20", "jpeg-444", "row 20x20, picture 20x20 at 0,0");
+    check_sizes("size: 20\ncrop_size: 10", "jpeg-444", "row 10x10, picture 10x10 at 0,0");
+    check_sizes("crop_size: {height: 30, width: 40}", "jpeg-444", "row 40x30, picture 35x27 at 3,2");
+    check_sizes("crop_size: {height: 30, width: 9}", "jpeg-444", "row 9x30, picture 9x27 at 0,2");
+    check_sizes("pad_size: 40", "jpeg-444", "row 40x40, picture 35x27 at 2,6");
+    check_sizes("pad_size: 40\npad_position: top_left", "jpeg-444", "row 40x40, picture 35x27 at 0,0");
+    check_sizes("crop_size: 20\npad_size: 40", "jpeg-444", "row 40x40, picture 20x20 at 10,10");
+    check_sizes("pad_size: 30", "jpeg-444", "image: pad_size: expected at most 30 pixels of width, got 35");
+}
+
+static void a_draft_is_smaller_and_has_the_same_shape(void)
+{
+    check_sizes("draft: true\nsize: 4", "jpeg-444", "row 4x4, picture 4x4 at 0,0");
+    check_sizes("draft: true\nsize: {shortest_edge: 4}\ncrop_size: 4", "jpeg-exif6", "row 4x4, picture 4x4 at 0,0");
+}
+
+/* Rows of a picture of 2 x 2 in 3 x 2, written by hand. */
+static void check_row(prepare *p, const char *want)
+{
+    static uint8_t pixels[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+    prepare_picture v = {.im = {.width = 2, .height = 2, .channels = 3, .pixels = pixels}, .width = 3, .height = 2,
+                         .left = 1};
+    uint8_t row[100];
+    char got[200] = "";
+    size_t len = 0;
+    err e;
+    memset(row, 0xee, sizeof row);
+    CHECK(prepare_finish(p, &e) == ERR_OK);
+    size_t bytes = prepare_bytes(p, &v);
+    prepare_put(p, &v, row);
+    CHECK(row[bytes] == 0xee);
+    for (size_t i = 0; i < 18; i++) {
+        float f;
+        memcpy(&f, row + 4 * i, sizeof f);
+        double value = p->type == DT_U8 ? row[i] : p->type == DT_F32 ? (double)f :
+                       (double)dtype_f16_to_f32((uint16_t)(row[2 * i] | row[2 * i + 1] << 8));
+        len += (size_t)snprintf(got + len, sizeof got - len, "%s%g", i ? " " : "", value);
+    }
+    CHECK_STR(got, want);
+}
+
+static void rows_have_their_values_at_their_places(void)
+{
+    prepare p = {.channels = 3, .type = DT_U8, .fill = {0, 50, 99}};
+    check_row(&p, "0 1 4 0 7 10 50 2 5 50 8 11 99 3 6 99 9 12");
+    p.bgr = true;
+    check_row(&p, "99 3 6 99 9 12 50 2 5 50 8 11 0 1 4 0 7 10");
+    p.channels_last = true;
+    check_row(&p, "99 50 0 3 2 1 6 5 4 99 50 0 9 8 7 12 11 10");
+    p.bgr = false;
+    p.type = DT_F32;
+    check_row(&p, "0 50 99 1 2 3 4 5 6 0 50 99 7 8 9 10 11 12");
+    p.rescale = p.normalize = true;
+    p.factor = 0.5;
+    for (size_t c = 0; c < 3; c++) p.mean[c] = 1, p.std[c] = (double)(1 << c);
+    check_row(&p, "-1 12 12.125 -0.5 0 0.125 1 0.75 0.5 -1 12 12.125 2.5 1.5 0.875 4 2.25 1.25");
+    p.type = DT_F16;
+    check_row(&p, "-1 12 12.125 -0.5 0 0.125 1 0.75 0.5 -1 12 12.125 2.5 1.5 0.875 4 2.25 1.25");
+}
+
+static void check_shape(const char *conf, const char *want)
+{
+    prepare p;
+    err e;
+    char text[SHAPE_TEXT_MAX];
+    CHECK(parse(conf, &p, &e));
+    shape s = prepare_shape(&p);
+    CHECK_STR(shape_text(&s, text), want);
+}
+
+static void the_shape_is_known_where_it_does_not_depend_on_the_picture(void)
+{
+    check_shape("{}", "[3,-1,-1]");
+    check_shape("size: 7", "[3,7,7]");
+    check_shape("size: {shortest_edge: 7}\nchannels: 1", "[1,-1,-1]");
+    check_shape("size: {shortest_edge: 7}\ncrop_size: {height: 5, width: 6}\ndata_format: channels_last", "[5,6,3]");
+    check_shape("size: {longest_edge: 7}\npad_size: 7", "[3,7,7]");
+}
+
+static void what_is_declared_wrongly_is_refused_where_it_stands(void)
+{
+    refuse("[1]", "p.yaml:1:1: expected a map, got a list");
+    refuse("do_resize: true\nsizes: 3", "p.yaml:2:1: key 'sizes' is not supported, did you mean 'size'?");
+    refuse("size_divisor: 32", "p.yaml:1:1: key 'size_divisor' is not supported");
+    refuse("do_flip_channel_order: true",
+           "p.yaml:1:1: key 'do_flip_channel_order' is not supported, did you mean 'channel_order'?");
+    refuse("do_resize: true", "p.yaml:1:12: do_resize: expected 'size', too");
+    refuse("do_normalize: true", "p.yaml:1:15: do_normalize: expected 'image_mean', too");
+    refuse("image_mean: 0.5", "p.yaml:1:13: image_mean: expected 'image_std', too");
+    refuse("image_mean: [1, 2]\nimage_std: 1",
+           "p.yaml:1:13: image_mean: expected a number or a list of three, got a list");
+    refuse("image_mean: 0\nimage_std: 0", "p.yaml: image_std: expected numbers other than 0");
+    refuse("size: 0", "p.yaml:1:7: size: expected a side of 1 to 32768 pixels, got '0'");
+    refuse("size: 40000", "p.yaml:1:7: size: expected a side of 1 to 32768 pixels, got '40000'");
+    refuse("size: {height: 5}",
+           "p.yaml:1:7: size: expected a number, {height, width}, {shortest_edge}, {shortest_edge, longest_edge}, "
+           "{longest_edge} or {max_height, max_width}, got a map");
+    refuse("crop_size: {height: 5}", "p.yaml:1:12: crop_size: expected a number or {height, width}, got a map");
+    refuse("resample: cubic", "p.yaml:1:11: resample: expected nearest, lanczos, bilinear, bicubic, box, hamming or "
+                              "Pillow's number, got 'cubic'");
+    refuse("antialias: false\nresample: box",
+           "p.yaml: antialias: false: expected resample bilinear or bicubic, got box");
+    refuse("dtype: int8", "p.yaml:1:8: dtype: expected float32, float16 or uint8, got 'int8'");
+    refuse("dtype: uint8\nimage_mean: 1\nimage_std: 1",
+           "p.yaml: dtype: uint8: expected do_rescale and do_normalize to be false");
+    refuse("channels: 4", "p.yaml:1:11: channels: expected 1 or 3, got '4'");
+    refuse("pad_value: 256\npad_size: 5", "p.yaml:1:12: pad_value: expected values of 0 to 255, got '256'");
+    refuse("do_rescale: maybe", "p.yaml:1:13: do_rescale: expected true or false, got 'maybe'");
+}
+
+static void switches_that_are_off_and_nulls_ask_for_nothing(void)
+{
+    prepare p;
+    err e;
+    CHECK(parse("{\"do_flip_channel_order\": false, \"size_divisor\": null, \"processor_class\": \"X\", \"size\": 9,\n"
+                "\"do_normalize\": false, \"image_mean\": [0.5, 0.5, 0.5],\n"
+                "\"do_center_crop\": false, \"crop_size\": 4}",
+                &p, &e));
+    CHECK(p.size == PREPARE_EXACT && p.width == 9 && !p.normalize && !p.crop_width && p.rescale);
+    CHECK(p.factor == 1.0 / 255 && p.turn && p.type == DT_F32 && p.channels == 3);
+}
+
+static void a_picture_that_resizes_beyond_all_bounds_is_refused(void)
+{
+    arena a;
+    prepare p = {.channels = 3, .type = DT_U8, .size = PREPARE_SHORTEST, .shortest = 32768, .crop_width = 8,
+                 .crop_height = 8};
+    prepare_picture v;
+    err e;
+    arena_init(&a, NULL, 0, 8 << 20);
+    CHECK(prepare_finish(&p, &e) == ERR_OK);
+    str file = seed(&a, "jpeg-444");
+    CHECK(prepare_read(&p, file, &a, &v, &e) == ERR_OK && v.width == 8);       /* 42477 x 32768, of which 8 x 8 */
+    p.crop_width = p.crop_height = 0;
+    CHECK_U64(prepare_read(&p, file, &a, &v, &e), ERR_TOO_LARGE);
+    CHECK_STR(e.text, "image: expected at most 50000000 pixels and sides of at most 65500, got 42477x32768");
+    arena_fini(&a);
+}
+
+static void read_once(void)
+{
+    arena a, keep;
+    prepare p;
+    prepare_picture v;
+    err e = {.text = ""};
+    static char bytes[1 << 14];
+    arena_init(&keep, bytes, sizeof bytes, sizeof bytes);
+    str file = seed(&keep, "jpeg-exif6");
+    arena_init(&a, NULL, 0, 1 << 20);
+    err_code rc = prepare_parse(STR("size: 8\nimage_mean: 0.5\nimage_std: 0.5"), "p.yaml", &a, &p, &e);
+    if (!rc) rc = prepare_read(&p, file, &a, &v, &e);
+    CHECK(rc == ERR_OK || e.text[0]);
+    arena_fini(&a);
+}
+
+static void without_memory_nothing_is_left(void)
+{
+    FAULT_SWEEP(read_once());
+}
+
+int main(void)
+{
+    static const test_case cases[] = {
+        TEST(sizes_follow_the_declaration), TEST(crops_and_padding_lie_in_the_middle),
+        TEST(a_draft_is_smaller_and_has_the_same_shape), TEST(rows_have_their_values_at_their_places),
+        TEST(the_shape_is_known_where_it_does_not_depend_on_the_picture),
+        TEST(what_is_declared_wrongly_is_refused_where_it_stands),
+        TEST(switches_that_are_off_and_nulls_ask_for_nothing),
+        TEST(a_picture_that_resizes_beyond_all_bounds_is_refused), TEST(without_memory_nothing_is_left)};
+    return test_main(cases, COUNTOF(cases));
+}
