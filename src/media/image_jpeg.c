@@ -31,19 +31,18 @@ static lib jpeg_lib = {.title = "JPEG", .names = {JPEG_LIB_VERSION >= 80 ? "libj
 
 enum { ROWS_AT_ONCE = 8, APP1 = JPEG_APP0 + 1, EXIF_HEAD = 6 };
 
-typedef struct {
+struct image_jpeg {
     struct jpeg_decompress_struct jpeg;
     struct jpeg_error_mgr errors;
     struct jpeg_source_mgr source;
     struct jpeg_progress_mgr progress;
     jmp_buf out;
-    const image_options *with;
-    arena *memory;
-    image im;
-    err *e;
-} reader;
+    const image_options *with;       /* while it is opened */
+    image head;
+    err *e;                          /* of the call that goes on */
+};
 
-static reader *reader_of(j_common_ptr c)
+static image_jpeg *reader_of(j_common_ptr c)
 {
     return c->client_data;
 }
@@ -101,7 +100,7 @@ static void source_skip(j_decompress_ptr jpeg, long count)
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
 
-static void set_up(reader *r, str file)
+static void set_up(image_jpeg *r, str file)
 {
     r->jpeg.err = lj.jpeg_std_error(&r->errors);
     r->jpeg.client_data = r;
@@ -121,7 +120,7 @@ static void set_up(reader *r, str file)
     lj.jpeg_save_markers(&r->jpeg, APP1, 0xffff);
 }
 
-static uint32_t orientation(const reader *r)
+static uint32_t orientation(const image_jpeg *r)
 {
     for (jpeg_saved_marker_ptr m = r->jpeg.marker_list; m; m = m->next)
         if (m->marker == APP1 && m->data_length > EXIF_HEAD && memcmp(m->data, "Exif\0\0", EXIF_HEAD) == 0)
@@ -135,16 +134,16 @@ static uint32_t reduced(uint32_t side, uint32_t by)
 }
 
 /* The largest reduction that leaves both sides as long as was asked; of a turned picture those that it will have. */
-static uint32_t reduction(const reader *r)
+static uint32_t reduction(const image_jpeg *r)
 {
     uint32_t width = r->with->width_enough, height = r->with->height_enough, by = 8;
     if (!width || !height) return 1;
-    if (r->im.orientation >= 5) width = r->with->height_enough, height = r->with->width_enough;
+    if (r->head.orientation >= 5) width = r->with->height_enough, height = r->with->width_enough;
     while (by > 1 && (reduced(r->jpeg.image_width, by) < width || reduced(r->jpeg.image_height, by) < height)) by /= 2;
     return by;
 }
 
-static err_code read_header(reader *r)
+static err_code read_header(image_jpeg *r)
 {
     struct jpeg_decompress_struct *d = &r->jpeg;
     (void)lj.jpeg_read_header(d, TRUE);
@@ -152,7 +151,7 @@ static err_code read_header(reader *r)
     if (rc) return rc;
     if (d->num_components != 1 && d->num_components != 3 && d->num_components != 4)
         return err_set(r->e, ERR_UNSUPPORTED, "image: JPEG: expected 1, 3 or 4 components, got %d", d->num_components);
-    r->im.orientation = orientation(r);
+    r->head.orientation = orientation(r);
     d->scale_num = 1;
     d->scale_denom = reduction(r);
     if (d->num_components == 4) d->out_color_space = JCS_CMYK;
@@ -162,17 +161,20 @@ static err_code read_header(reader *r)
     return ERR_OK;
 }
 
-static void read_rows(reader *r)
+static void read_rows(image_jpeg *r, uint8_t *to, uint32_t count)
 {
     struct jpeg_decompress_struct *d = &r->jpeg;
-    size_t row_bytes = (size_t)r->im.width * r->im.channels;
-    while (d->output_scanline < d->output_height) {
+    size_t row_bytes = (size_t)r->head.width * r->head.channels;
+    while (count) {
         JSAMPROW rows[ROWS_AT_ONCE];
-        uint32_t left = d->output_height - d->output_scanline, count = left < ROWS_AT_ONCE ? left : ROWS_AT_ONCE;
-        for (uint32_t i = 0; i < count; i++) rows[i] = r->im.pixels + (d->output_scanline + i) * row_bytes;
-        (void)lj.jpeg_read_scanlines(d, rows, count);
+        for (uint32_t i = 0; i < ROWS_AT_ONCE && i < count; i++) rows[i] = to + i * row_bytes;
+        uint32_t got = lj.jpeg_read_scanlines(d, rows, count < ROWS_AT_ONCE ? count : ROWS_AT_ONCE);
+        INVARIANT(got > 0);                  /* the source never suspends */
+        to += got * row_bytes;
+        count -= got;
     }
-    (void)lj.jpeg_finish_decompress(d);      /* a file without its end is cut off */
+    if (d->output_scanline == d->output_height)
+        (void)lj.jpeg_finish_decompress(d);  /* a file without its end is cut off */
 }
 
 /* From what libjpeg can give to what was asked for. */
@@ -184,7 +186,7 @@ static void reduce(image *im, uint32_t channels)
     im->channels = channels;
 }
 
-static err_code read_all(reader *r, str file)
+static err_code start(image_jpeg *r, str file)
 {
     set_up(r, file);
     err_code rc = read_header(r);
@@ -192,33 +194,73 @@ static err_code read_all(reader *r, str file)
     if (r->jpeg.num_components == 4 && r->with->channels == 4)
         return err_set(r->e, ERR_UNSUPPORTED, "image: JPEG: expected grey or colour, got CMYK, which has no alpha");
     (void)lj.jpeg_start_decompress(&r->jpeg);
-    r->im.width = r->jpeg.output_width;
-    r->im.height = r->jpeg.output_height;
-    r->im.channels = (uint32_t)r->jpeg.output_components;
-    rc = image_alloc(&r->im, r->memory, r->e);
-    if (rc) return rc;
-    read_rows(r);
-    reduce(&r->im, r->with->channels);
+    r->head.width = r->jpeg.output_width;
+    r->head.height = r->jpeg.output_height;
+    r->head.channels = (uint32_t)r->jpeg.output_components;
     return ERR_OK;
 }
 
-/* In a frame of its own: nothing lives in it that longjmp() could leave stale. */
-static err_code guarded(reader *r, str file)
+/* The two calls that libjpeg may leave, in frames of their own: nothing lives in them that longjmp() makes stale. */
+static err_code guarded_start(image_jpeg *r, str file)
 {
-    return setjmp(r->out) ? r->e->code : read_all(r, file);
+    return setjmp(r->out) ? r->e->code : start(r, file);
+}
+
+static err_code guarded_rows(image_jpeg *r, uint8_t *to, uint32_t count)
+{
+    if (setjmp(r->out)) return r->e->code;
+    read_rows(r, to, count);
+    return ERR_OK;
+}
+
+err_code image_jpeg_open(str file, const image_options *o, arena *a, image_jpeg **ret, image *ret_head, err *e)
+{
+    err_code rc = lib_need(&jpeg_lib, e);
+    if (rc) return err_wrap(e, "image");
+    image_jpeg *r = arena_new(a, image_jpeg, 1);
+    if (!r) return err_set(e, ERR_NOMEM, "image: JPEG: no memory");
+    r->with = o;
+    r->e = e;
+    rc = guarded_start(r, file);
+    if (rc) {
+        image_jpeg_close(r);
+        return rc;
+    }
+    *ret = r;
+    *ret_head = r->head;
+    return ERR_OK;
+}
+
+err_code image_jpeg_rows(image_jpeg *r, uint8_t *to, uint32_t count, err *e)
+{
+    INVARIANT(count <= r->jpeg.output_height - r->jpeg.output_scanline);
+    r->e = e;
+    return guarded_rows(r, to, count);
+}
+
+void image_jpeg_close(image_jpeg *r)
+{
+    lj.jpeg_destroy_decompress(&r->jpeg);
+}
+
+err_code image_jpeg_whole(image_jpeg *r, uint32_t channels, arena *a, image *ret, err *e)
+{
+    image im = r->head;
+    err_code rc = image_alloc(&im, a, e);
+    if (!rc) rc = image_jpeg_rows(r, im.pixels, im.height, e);
+    if (rc) return rc;
+    reduce(&im, channels);
+    *ret = im;
+    return ERR_OK;
 }
 
 err_code image_jpeg_decode(str file, const image_options *o, arena *a, image *ret, err *e)
 {
-    reader r;
-    err_code rc = lib_need(&jpeg_lib, e);
-    if (rc) return err_wrap(e, "image");
-    memset(&r, 0, sizeof r);
-    r.with = o;
-    r.memory = a;
-    r.e = e;
-    rc = guarded(&r, file);
-    lj.jpeg_destroy_decompress(&r.jpeg);
-    if (!rc) *ret = r.im;
+    image_jpeg *r;
+    image head;
+    err_code rc = image_jpeg_open(file, o, a, &r, &head, e);
+    if (rc) return rc;
+    rc = image_jpeg_whole(r, o->channels, a, ret, e);
+    image_jpeg_close(r);
     return rc;
 }

@@ -1,11 +1,26 @@
-/* image_jpeg.h - JPEG for image.h: libjpeg-turbo, opened when the first file comes.
+/* image_jpeg.h - JPEG for image.h and prepare.h: libjpeg-turbo, opened when the first file comes.
  *
- * For image.c only, which has looked at the first bytes and filled in the options' channels.  All that libjpeg holds
- * is given back on every way out; the pixels and nothing else live in the arena. */
+ * image_jpeg_open() reads the header, refuses what is too large and starts the decoder; rows then come as they are
+ * asked for, so that who needs each row only once keeps few of them: a picture of 6 MB never leaves the caches.  What
+ * libjpeg holds is given back by image_jpeg_close(), which is due whenever open succeeded; the reader itself lives in
+ * the arena.  After an error it can only be closed. */
 #ifndef MEDIA_IMAGE_JPEG_H
 #define MEDIA_IMAGE_JPEG_H
 #include "media/image.h"
 
+typedef struct image_jpeg image_jpeg;
+
+/* *ret_head has sizes, orientation and the channels that rows will have, which are 3 where 1 was asked of a picture in
+ * colour, and 4 of inks; no pixels. */
+err_code image_jpeg_open(str file, const image_options *o, arena *a, image_jpeg **ret, image *ret_head,
+                         err *e) MUST_USE;
+/* The next `count` rows, dense; with the last one it is known that the file is whole. */
+err_code image_jpeg_rows(image_jpeg *r, uint8_t *to, uint32_t count, err *e) MUST_USE;
+/* All rows at once, in the channels that were asked for. */
+err_code image_jpeg_whole(image_jpeg *r, uint32_t channels, arena *a, image *ret, err *e) MUST_USE;
+void image_jpeg_close(image_jpeg *r);
+
+/* All of the above. */
 err_code image_jpeg_decode(str file, const image_options *o, arena *a, image *ret, err *e) MUST_USE;
 
 #endif

@@ -1,5 +1,7 @@
 #include "media/prepare.h"
 
+#include "media/image_jpeg.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -132,7 +134,8 @@ static void allow_draft(const prepare *p, image_options *o)
     if (p->size == PREPARE_SHORTEST) o->width_enough = o->height_enough = 2 * p->shortest;
 }
 
-static err_code place(const prepare *p, image *im, arena *a, prepare_picture *ret, err *e)
+/* What a picture of these sides is resized to, and its place in the row. */
+static err_code place(const prepare *p, const image *im, resize_options *ret_resize, prepare_picture *ret, err *e)
 {
     sides to = resized(p, (sides){im->width, im->height});
     if (to.width > RESIZE_SIDE_MAX || to.height > RESIZE_SIDE_MAX)
@@ -142,24 +145,67 @@ static err_code place(const prepare *p, image *im, arena *a, prepare_picture *re
     err_code rc = padded(p, "width", p->pad_width, &x, e);
     if (!rc) rc = padded(p, "height", p->pad_height, &y, e);
     if (rc) return rc;
-    resize_options o = {.width = (uint32_t)to.width, .height = (uint32_t)to.height, .filter = p->filter,
-                        .aliased = p->aliased && p->size != PREPARE_AS_IT_IS,
-                        .window = {x.cut, y.cut, x.kept, y.kept}, .pixels_max = p->pixels_max};
-    prepare_picture made = {.width = x.to, .height = y.to, .left = x.before, .top = y.before, .im = *im};
-    bool same = to.width == im->width && to.height == im->height && x.kept == im->width && y.kept == im->height;
+    *ret_resize = (resize_options){
+        .width = (uint32_t)to.width, .height = (uint32_t)to.height, .filter = p->filter,
+        .aliased = p->aliased && p->size != PREPARE_AS_IT_IS, .window = {x.cut, y.cut, x.kept, y.kept},
+        .pixels_max = p->pixels_max};
+    *ret = (prepare_picture){.width = x.to, .height = y.to, .left = x.before, .top = y.before};
+    return ERR_OK;
+}
+
+/* Of a picture that is there, not yet turned. */
+static err_code make(const prepare *p, image *im, arena *a, prepare_picture *ret, err *e)
+{
+    resize_options o;
+    prepare_picture made;
+    err_code rc = p->turn ? image_turn(im, a, e) : ERR_OK;
+    if (!rc) rc = place(p, im, &o, &made, e);
+    if (rc) return rc;
+    bool same = o.width == im->width && o.height == im->height && o.window.width == im->width &&
+                o.window.height == im->height;
+    made.im = *im;
     if (!same) rc = resize_image(im, &o, a, &made.im, e);
     if (!rc) *ret = made;
     return rc;
 }
 
+static err_code pull(void *ctx, uint8_t *to, uint32_t rows, err *e)
+{
+    return image_jpeg_rows(ctx, to, rows, e);
+}
+
+/* One that needs no turn is resized while it is decoded, where that gives the same. */
+static err_code read_opened(const prepare *p, image_jpeg *jpeg, const image *head, arena *a, prepare_picture *ret,
+                            err *e)
+{
+    image im;
+    resize_options o;
+    prepare_picture made;
+    bool upright = !p->turn || head->orientation == 1;
+    err_code rc = upright ? place(p, head, &o, &made, e) : ERR_OK;
+    if (rc) return rc;
+    if (upright && head->channels == p->channels && resize_can_stream(head, &o)) {
+        rc = resize_stream(head, &(resize_source){pull, jpeg}, &o, a, &made.im, e);
+        if (!rc) *ret = made;
+        return rc;
+    }
+    rc = image_jpeg_whole(jpeg, p->channels, a, &im, e);
+    return rc ? rc : make(p, &im, a, ret, e);
+}
+
 err_code prepare_read(const prepare *p, str file, arena *a, prepare_picture *ret, err *e)
 {
     image im;
+    image_jpeg *jpeg;
     image_options o = {.channels = p->channels, .pixels_max = p->pixels_max};
+    bool streamed = image_sniff(file) == IMAGE_JPEG;
     allow_draft(p, &o);
-    err_code rc = image_decode(file, &o, a, &im, e);
-    if (!rc && p->turn) rc = image_turn(&im, a, e);
-    return rc ? rc : place(p, &im, a, ret, e);
+    err_code rc = streamed ? image_jpeg_open(file, &o, a, &jpeg, &im, e) : image_decode(file, &o, a, &im, e);
+    if (rc) return rc;
+    if (!streamed) return make(p, &im, a, ret, e);
+    rc = read_opened(p, jpeg, &im, a, ret, e);
+    image_jpeg_close(jpeg);
+    return rc;
 }
 
 shape prepare_shape(const prepare *p)

@@ -27,6 +27,8 @@ bool resize_filter_find(str name, resize_filter *ret)
     return false;
 }
 
+enum { STRIP_ROWS = 16 };   /* of a stream; one row of blocks of the commonest JPEGs */
+
 typedef struct {
     const image *from;
     resize_axis x, y;
@@ -253,6 +255,56 @@ err_code resize_image(const image *from, const resize_options *o, arena *a, imag
     else rc = smooth(&j);
     if (rc) return rc;
     if (alpha) divide(&j.to);
+    *ret = j.to;
+    return ERR_OK;
+}
+
+/* ---- rows that come one after the other -------------------------------------------------------------------------- */
+
+bool resize_can_stream(const image *head, const resize_options *o)
+{
+    err e;
+    job j = {.from = head, .filter = o->filter, .e = &e};
+    return !set_up(&j, head, o) && !o->aliased && o->filter != RESIZE_NEAREST && head->channels != 4 &&
+           changes(&j.x) && changes(&j.y) && !columns_first(&j);
+}
+
+/* Pulls strip after strip; those of `rows` become narrow ones in `half`.  The others are pulled, too: a file is whole
+ * or refused. */
+static err_code narrow_strips(job *j, const resize_source *from, const tap_table *xs, tap_run rows, const image *half)
+{
+    image strip = {.width = j->from->width, .height = STRIP_ROWS, .channels = j->from->channels};
+    err_code rc = image_alloc(&strip, j->memory, j->e);
+    for (uint32_t y = 0, count; y < j->from->height && !rc; y += count) {
+        count = j->from->height - y < STRIP_ROWS ? j->from->height - y : STRIP_ROWS;
+        rc = from->pull(from->ctx, strip.pixels, count, j->e);
+        uint32_t first = rows.from > y ? rows.from : y, end = rows.from + rows.count;
+        if (end > y + count) end = y + count;
+        if (rc || first >= end) continue;
+        image part = {.width = half->width, .height = end - first, .channels = half->channels,
+                      .pixels = half->pixels + (first - rows.from) * row_bytes(half)};
+        across(xs, &strip, first - y, &part);
+    }
+    return rc;
+}
+
+err_code resize_stream(const image *head, const resize_source *from, const resize_options *o, arena *a, image *ret,
+                       err *e)
+{
+    job j = {.from = head, .filter = o->filter, .memory = a, .e = e};
+    tap_table xs, ys;
+    INVARIANT(resize_can_stream(head, o));
+    err_code rc = set_up(&j, head, o);
+    if (!rc) rc = image_alloc(&j.to, a, e);
+    if (!rc) rc = taps_of(&j, &j.x, &xs);
+    if (!rc) rc = taps_of(&j, &j.y, &ys);
+    if (rc) return rc;
+    tap_run rows = span(&ys);
+    image half = {.width = j.to.width, .height = rows.count, .channels = j.to.channels};
+    rc = image_alloc(&half, a, e);
+    if (!rc) rc = narrow_strips(&j, from, &xs, rows, &half);
+    if (rc) return rc;
+    down(&ys, &half, 0, rows.from, &j.to);
     *ret = j.to;
     return ERR_OK;
 }

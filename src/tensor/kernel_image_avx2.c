@@ -35,24 +35,26 @@ ALWAYS_INLINE __m256i joined(sums s)
 ALWAYS_INLINE __m128i halves_joined(sums s)
 {
     __m256i both = joined(s);
-    __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(both), _mm256_extracti128_si256(both, 1));
+    __m128i sum = _mm_hadd_epi32(_mm256_castsi256_si128(both), _mm256_extracti128_si256(both, 1));
     return _mm_srai_epi32(_mm_add_epi32(sum, _mm_set1_epi32(1 << (TAP_BITS - 1))), TAP_BITS);
 }
 
-/* Four weights as pairs: the first pair in all of the lower half, the second in the upper. */
-ALWAYS_INLINE __m256i pairs(const int16_t *w)
+/* Four weights, again and again: a load, no shuffle. */
+ALWAYS_INLINE __m256i four_weights(const int16_t *w)
 {
-    const __m256i spread = _mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1);
-    return _mm256_permutevar8x32_epi32(_mm256_castsi128_si256(_mm_loadl_epi64((const void *)w)), spread);
+    int64_t four;
+    memcpy(&four, w, sizeof four);
+    return _mm256_set1_epi64x(four);
 }
 
-/* Bytes of four pixels to 16-bit numbers, neighbours of one channel side by side, two pixels in each half. */
+/* Bytes of four pixels to 16-bit numbers, four of one channel side by side: red and green in the lower half, blue and
+ * alpha in the upper. */
 ALWAYS_INLINE __m256i order_of(size_t channels)
 {
-    return channels == 3 ? _mm256_setr_epi8(0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1,
-                                            6, -1, 9, -1, 7, -1, 10, -1, 8, -1, 11, -1, -1, -1, -1, -1)
-                         : _mm256_setr_epi8(0, -1, 4, -1, 1, -1, 5, -1, 2, -1, 6, -1, 3, -1, 7, -1,
-                                            8, -1, 12, -1, 9, -1, 13, -1, 10, -1, 14, -1, 11, -1, 15, -1);
+    return channels == 3 ? _mm256_setr_epi8(0, -1, 3, -1, 6, -1, 9, -1, 1, -1, 4, -1, 7, -1, 10, -1,
+                                            2, -1, 5, -1, 8, -1, 11, -1, -1, -1, -1, -1, -1, -1, -1, -1)
+                         : _mm256_setr_epi8(0, -1, 4, -1, 8, -1, 12, -1, 1, -1, 5, -1, 9, -1, 13, -1,
+                                            2, -1, 6, -1, 10, -1, 14, -1, 3, -1, 7, -1, 11, -1, 15, -1);
 }
 
 ALWAYS_INLINE void add_colours(sums *s, const uint8_t *from, __m256i order, __m256i low, __m256i high)
@@ -79,7 +81,7 @@ ALWAYS_INLINE void colour_rows(const tap_table *t, uint8_t *y, size_t y_row, con
         const uint8_t *from = x + t->runs[i].from * channels;
         sums a = {_mm256_setzero_si256(), _mm256_setzero_si256()}, b = a, c = a, d = a;
         for (size_t k = 0, count = t->runs[i].count; k < count; k += 4, from += 4 * channels) {
-            __m256i wl = pairs(low + k), wh = pairs(high + k);
+            __m256i wl = four_weights(low + k), wh = four_weights(high + k);
             add_colours(&a, from, order, wl, wh);
             if (rows == 1) continue;
             add_colours(&b, from + x_row, order, wl, wh);

@@ -162,6 +162,57 @@ static void a_window_of_a_huge_result_costs_no_more_than_itself(void)
     arena_fini(&a);
 }
 
+typedef struct {
+    const image *im;
+    uint32_t next, fails_at;
+} rows_of;
+
+static err_code next_rows(void *ctx, uint8_t *to, uint32_t rows, err *e)
+{
+    rows_of *r = ctx;
+    size_t row = (size_t)r->im->width * r->im->channels;
+    CHECK(r->next + rows <= r->im->height);
+    if (r->next + rows > r->fails_at) return err_set(e, ERR_INVALID, "cut off");
+    memcpy(to, r->im->pixels + r->next * row, rows * row);
+    r->next += rows;
+    return ERR_OK;
+}
+
+static void rows_that_come_one_after_the_other_give_the_same(void)
+{
+    for (uint32_t turn = 0; turn < 60; turn++) {
+        arena a;
+        err e;
+        image whole, streamed;
+        arena_init(&a, NULL, 0, 4 << 20);
+        image im = pattern(&a, 30 + turn, 20 + turn % 37, turn % 2 ? 3 : 1);
+        resize_options o = {.width = 7 + turn % 11, .height = 9 + turn, .filter = RESIZE_LANCZOS + turn % 5};
+        if (turn % 4 == 0) o.window = (resize_window){2, 3, 5, 4};
+        rows_of r = {&im, 0, turn % 7 == 6 ? im.height - 1 : im.height};
+        CHECK(resize_image(&im, &o, &a, &whole, &e) == ERR_OK);
+        bool can = resize_can_stream(&im, &o);
+        CHECK(can == (o.height != im.height && (int)(im.height - o.height) <= 2 * (int)(im.width - o.width)));
+        err_code rc = can ? resize_stream(&im, &(resize_source){next_rows, &r}, &o, &a, &streamed, &e) : ERR_OK;
+        CHECK(rc == (can && turn % 7 == 6 ? ERR_INVALID : ERR_OK));
+        if (can && !rc) CHECK(r.next == im.height && sum_of(&streamed) == sum_of(&whole));
+        arena_fini(&a);
+    }
+}
+
+static void what_needs_all_rows_cannot_be_streamed(void)
+{
+    image im = {.width = 40, .height = 40, .channels = 3};
+    CHECK(resize_can_stream(&im, &(resize_options){.width = 9, .height = 9, .filter = RESIZE_BOX}));
+    CHECK(!resize_can_stream(&im, &(resize_options){.width = 9, .height = 9, .filter = RESIZE_NEAREST}));
+    CHECK(!resize_can_stream(&im, &(resize_options){.width = 9, .height = 40, .filter = RESIZE_BOX}));
+    CHECK(!resize_can_stream(&im, &(resize_options){.width = 39, .height = 9, .filter = RESIZE_BOX}));
+    resize_options plain = {.width = 9, .height = 9, .filter = RESIZE_BICUBIC, .aliased = true};
+    CHECK(!resize_can_stream(&im, &plain));
+    CHECK(!resize_can_stream(&im, &(resize_options){.width = 0, .height = 9, .filter = RESIZE_BOX}));
+    im.channels = 4;
+    CHECK(!resize_can_stream(&im, &(resize_options){.width = 9, .height = 9, .filter = RESIZE_BOX}));
+}
+
 static void sizes_that_make_no_sense_are_refused(void)
 {
     static const uint8_t row[4];
@@ -219,6 +270,7 @@ int main(void)
     static const test_case cases[] = {
         TEST(every_filter_gives_pillows_bytes), TEST(one_row_can_be_followed_by_hand),
         TEST(a_window_is_that_part_of_the_whole), TEST(a_window_of_a_huge_result_costs_no_more_than_itself),
+        TEST(rows_that_come_one_after_the_other_give_the_same), TEST(what_needs_all_rows_cannot_be_streamed),
         TEST(sizes_that_make_no_sense_are_refused), TEST(filters_have_names_and_pillows_numbers),
         TEST(without_memory_nothing_is_left)};
     return test_main(cases, COUNTOF(cases));
