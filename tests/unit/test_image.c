@@ -214,6 +214,16 @@ static void what_is_cut_off_is_refused_at_every_byte(void)
     }
 }
 
+/* A marker that says it is longer than what is left of the file. */
+static void a_marker_beyond_the_end_is_refused(void)
+{
+    static const char bytes[] = "\xff\xd8\xff\xe2\xff\xff" "abc";
+    char *exact = malloc(sizeof bytes - 1);
+    memcpy(exact, bytes, sizeof bytes - 1);
+    refuse((str){exact, sizeof bytes - 1}, 0, ERR_INVALID, "image: JPEG: the file is cut off");
+    free(exact);
+}
+
 static void flipped_bits_are_refused_or_harmless(void)
 {
     for (size_t i = 0; i < COUNTOF(goldens); i += 3) {
@@ -352,7 +362,8 @@ int main(void)
         TEST(a_decoder_that_is_missing_is_named), TEST(every_kind_of_file_gives_the_pixels_that_pillow_gives),
         TEST(files_are_told_by_their_first_bytes), TEST(other_files_are_refused_by_name),
         TEST(bombs_are_refused_by_their_header), TEST(what_does_not_fit_the_arena_is_refused),
-        TEST(what_is_cut_off_is_refused_at_every_byte), TEST(flipped_bits_are_refused_or_harmless),
+        TEST(what_is_cut_off_is_refused_at_every_byte),
+        TEST(a_marker_beyond_the_end_is_refused), TEST(flipped_bits_are_refused_or_harmless),
         TEST(a_jpeg_of_many_scans_is_refused), TEST(a_jpeg_may_be_decoded_at_a_fraction_of_its_size),
         TEST(all_eight_turns_are_those_of_exif), TEST(turns_of_a_larger_picture_come_back),
         TEST(without_memory_nothing_is_left)};

@@ -2,6 +2,7 @@
  * a window is that part of the whole; every ISA gives the same; and sizes that make no sense are refused.
  * (Random sizes against Pillow itself: tests/e2e/test_media.py.) */
 #include "media/resize.h"
+#include "media/resize_taps.h"
 #include "tensor/kernel.h"
 #include "test.h"
 #include "wire/crc32.h"
@@ -47,6 +48,10 @@ static const golden goldens[] = {
     {RESIZE_MKS2021, 9, 41, 3, 8, 5, 0x22284e18},
     {RESIZE_MKS2021, 13, 7, 1, 29, 50, 0x8a2bc11d},
     {RESIZE_MKS2021, 17, 16, 4, 6, 16, 0x93e55757},
+    /* twice as many rows are lost as columns: rows first; a little more: columns first */
+    {RESIZE_BICUBIC, 20, 30, 3, 15, 20, 0x8e87b5cf},
+    {RESIZE_BICUBIC, 20, 40, 3, 16, 31, 0x858ed99c},
+    {RESIZE_BICUBIC, 20, 30, 3, 16, 20, 0x56e7b8d9},
 };
 
 static image pattern(arena *a, uint32_t width, uint32_t height, uint32_t channels)
@@ -86,6 +91,24 @@ static void every_filter_gives_pillows_bytes(void)
     }
     err e;
     CHECK(kernel_init(NULL, &e) == ERR_OK);
+}
+
+/* Pillow's precompute_coeffs() and normalize_coeffs_8bpc() for bicubic, 7 pixels to 5, results 0 and 1. */
+static void weights_are_pillows_fixed_point_numbers(void)
+{
+    static const int32_t want[2][5] = {{2975135, 1446625, -227457, 0, 0}, {-156309, 1962552, 2474900, 0, -86839}};
+    arena a;
+    err e;
+    tap_table t;
+    arena_init(&a, NULL, 0, 1 << 20);
+    CHECK(resize_taps(&(resize_axis){7, 0, 7, 5, 0, 2}, RESIZE_BICUBIC, &a, &t, &e) == ERR_OK);
+    CHECK(t.count == 2 && t.step == TAP_STEP && t.runs[0].count == 4 && t.runs[1].count == 5 && t.runs[1].from == 0);
+    for (size_t i = 0; i < 2; i++)
+        for (size_t k = 0; k < t.step; k++) {
+            int32_t w = t.high[i * t.step + k] * (1 << TAP_HALF_BITS) + t.low[i * t.step + k];
+            CHECK(w == (k < 5 ? want[i][k] : 0));
+        }
+    arena_fini(&a);
 }
 
 /* One row of bytes, resized, as text. */
@@ -268,7 +291,8 @@ static void without_memory_nothing_is_left(void)
 int main(void)
 {
     static const test_case cases[] = {
-        TEST(every_filter_gives_pillows_bytes), TEST(one_row_can_be_followed_by_hand),
+        TEST(every_filter_gives_pillows_bytes), TEST(weights_are_pillows_fixed_point_numbers),
+        TEST(one_row_can_be_followed_by_hand),
         TEST(a_window_is_that_part_of_the_whole), TEST(a_window_of_a_huge_result_costs_no_more_than_itself),
         TEST(rows_that_come_one_after_the_other_give_the_same), TEST(what_needs_all_rows_cannot_be_streamed),
         TEST(sizes_that_make_no_sense_are_refused), TEST(filters_have_names_and_pillows_numbers),
