@@ -216,6 +216,7 @@ static int on_message_begin(llhttp_t *p)
 {
     http1 *r = p->data;
     r->state = HEAD;
+    p->http_major = p->http_minor = 0;   /* llhttp keeps those of the request before: a verdict shall not hang on it */
     return 0;
 }
 

@@ -319,6 +319,7 @@ static const shape refused[] = {
      "! 400 request target: expected two hexadecimal digits, not 00, behind '%'"},
     {"CONNECT h:1 HTTP/1.1\r\n" HOST "\r\n", "! 501 method: expected any but CONNECT"},
     {"GET /\r\n\r\n", "! 505 HTTP version: expected 1.0 or 1.1"},
+    {GET HOST "\r\nGET / HTTP/: a\r\n\r\n", "GET / ? 1.1 keep [Host|h] 0:\n! 505 HTTP version: expected 1.0 or 1.1"},
     {"GET / HTTP/0.9\r\n\r\n", "! 505 HTTP version: expected 1.0 or 1.1"},
     {"GET / HTTP/1.2\r\n" HOST "\r\n", "! 505 HTTP version: expected 1.0 or 1.1"},
     {"GET / HTTP/2.0\r\n" HOST "\r\n", "! 505 HTTP version: expected 1.0 or 1.1"},
