@@ -232,7 +232,7 @@ __attribute__((constructor)) static void hash_key_draw(void)
 
 static uint64_t rotl(uint64_t v, int bits) { return v << bits | v >> (64 - bits); }
 
-static void sip_round(uint64_t v[4])
+static inline void sip_round(uint64_t v[4])
 {
     v[0] += v[1]; v[1] = rotl(v[1], 13) ^ v[0]; v[0] = rotl(v[0], 32);
     v[2] += v[3]; v[3] = rotl(v[3], 16) ^ v[2];
@@ -240,7 +240,7 @@ static void sip_round(uint64_t v[4])
     v[2] += v[1]; v[1] = rotl(v[1], 17) ^ v[2]; v[2] = rotl(v[2], 32);
 }
 
-static void sip_word(uint64_t v[4], uint64_t word)
+static inline void sip_word(uint64_t v[4], uint64_t word)
 {
     v[3] ^= word;
     sip_round(v);
