@@ -275,11 +275,29 @@ static void pack_and_settle(infer *r)
 
 static void pack_on_worker(compute_job *j) { pack_and_settle(OF(job, j)); }
 
+/* Where the configuration gives clients outputs in shapes of their own. */
+static err_code outputs_show(infer *r, err *e)
+{
+    uint32_t n = model_output_count(r->model->model);
+    r->shown = NULL;
+    if (!model_config_reshapes(r->model->config)) return ERR_OK;
+    tensor *all = arena_new(&r->memory, tensor, n);
+    if (!all) return err_set(e, ERR_NOMEM, "no memory for %u outputs", n);
+    for (uint32_t i = 0; i < n; i++) {
+        const tensor *t = exec_output(r->outputs, i);
+        shape s = model_config_output_shape(r->model->config, i, &t->shape);
+        all[i] = tensor_make(t->type, &s, t->data);
+    }
+    r->shown = all;
+    return ERR_OK;
+}
+
 /* The outputs' bytes, on whichever thread this is. */
 static void write_and_settle(infer *r, uint64_t now_ns)
 {
     r->times.write_since = now_ns;
-    r->failure.code = r->protocol->write(r, &r->failure);
+    r->failure.code = outputs_show(r, &r->failure);
+    if (r->failure.code == ERR_OK) r->failure.code = r->protocol->write(r, &r->failure);
     if (pushing == r && r->failure.code == ERR_OK && packs(r) && answer_bytes(r) > INFER_PACK_INLINE_BYTES) {
         r->job.run = pack_on_worker;
         pushing = NULL;
@@ -484,13 +502,25 @@ err_code infer_input_set(infer *r, uint32_t i, dtype type, const shape *s, err *
         return err_set(e, ERR_INVALID, "input '" STR_FMT "': datatype: expected %s, got '%s'", STR_ARG(io->name),
                        io_name ? io_name : dtype_name(io->type), type_name ? type_name : dtype_name(type));
     }
-    if (!shape_fits(io, s))
+    shape inner UNINIT;
+    const shape *in = s;
+    if (model_config_limits(r->model->config)) {
+        err_code rc = model_config_input_shape(r->model->config, i, s, &inner, e);
+        if (rc) return rc;
+        in = &inner;
+    }
+    if (!shape_fits(io, in))
         return err_set(e, ERR_INVALID, "input '" STR_FMT "': shape: expected %s, got '%s'", STR_ARG(io->name),
                        shape_text(&io->shape, want), shape_text(s, got));
-    size_t bytes = dtype_bytes(type, shape_count(s));
+    size_t bytes = dtype_bytes(type, shape_count(in));
     if (bytes == SIZE_MAX || bytes > SIZE_MAX / 4)
         return err_set(e, ERR_INVALID, "input '" STR_FMT "': shape %s overflows", STR_ARG(io->name),
                        shape_text(s, got));
-    r->inputs[i] = tensor_make(type, s, NULL);
+    r->inputs[i] = tensor_make(type, in, NULL);
     return ERR_OK;
+}
+
+const tensor *infer_output(const infer *r, uint32_t i)
+{
+    return r->shown ? &r->shown[i] : exec_output(r->outputs, i);
 }

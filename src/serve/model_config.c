@@ -1,90 +1,403 @@
 #include "serve/model_config.h"
 
-#include "wire/json_text.h"
-#include "wire/pb.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "os/file.h"
+#include "serve/config_check.h"
+#include "serve/config_def.h"
+#include "serve/config_fit.h"
+#include "wire/pbjson.h"
+#include "wire/pbtxt.h"
 
-#define PLATFORM "onnxruntime_onnx"   /* what clients know such a model by */
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    CONFIG_MEMORY_MAX = 256 << 20,   /* of a tree; a file of PBTXT_BYTES_MAX that says something needs less */
+    SEQUENCE_IDLE_US = 1000000,      /* Triton's default */
+    IGNORED_TEXT_MAX = 400
+};
+
+#define PLATFORM "onnxruntime_onnx"
 #define BACKEND "onnxruntime"
 #define FILE_NAME "model.onnx"
 
-/* Triton's enum DataType. */
-static const struct {
-    int64_t number;
-    const char *name;
-} types[DT_COUNT] = {
-    [DT_BOOL] = {1, "BOOL"}, [DT_U8] = {2, "UINT8"},  [DT_U16] = {3, "UINT16"},   [DT_U32] = {4, "UINT32"},
-    [DT_U64] = {5, "UINT64"}, [DT_I8] = {6, "INT8"},  [DT_I16] = {7, "INT16"},    [DT_I32] = {8, "INT32"},
-    [DT_I64] = {9, "INT64"}, [DT_F16] = {10, "FP16"}, [DT_F32] = {11, "FP32"},    [DT_F64] = {12, "FP64"},
-    [DT_STRING] = {13, "STRING"}, [DT_BF16] = {14, "BF16"},
+/* What a client and the model call the shape of one tensor, with -1 where any size goes. */
+struct config_io {
+    bool said;                    /* by the configuration; else the model alone decides */
+    bool reshaped;
+    shape client, model;
+    str name;
 };
 
-static void head_print(buf *out, const model_io *io, bool more)
+void model_config_free(model_config *c)
 {
-    const char *type = types[io->type].name;
-    buf_put_z(out, more ? ",{\"name\":" : "{\"name\":");
-    json_text_put(out, io->name);
-    buf_printf(out, ",\"data_type\":\"TYPE_%s\"", type ? type : "INVALID");
+    if (!c) return;
+    arena_fini(&c->memory);
+    mem_free(c);
 }
 
-static void dims_print(buf *out, const shape *s)
+static err_code no_memory(err *e) { return err_set(e, ERR_NOMEM, "no memory for a model's configuration"); }
+
+/* ---- what is not obeyed ---- */
+
+/* Whether anything stands under a dotted name. */
+static bool has_path(const pbtree *m, const char *path)
 {
-    buf_put_z(out, ",\"dims\":[");
-    for (uint32_t d = 0; d < s->rank; d++) buf_printf(out, d ? ",%lld" : "%lld", (long long)s->dim[d]);
-    buf_put_byte(out, ']');
+    char name[64];
+    size_t n = strcspn(path, ".");
+    snprintf(name, sizeof name, "%.*s", (int)n, path);
+    if (!path[n]) return pbtree_has(m, name);
+    for (const pbtree *v = pbtree_get(m, name); v; v = v->next)
+        if (has_path(v, path + n + 1)) return true;
+    return false;
 }
 
-void model_config_print(buf *out, const served *m)
+/* Answers are the same without these.  Pinned memory is a GPU's. */
+static const char *const ignored[] = {
+    "runtime", "dynamic_batching", "model_warmup", "response_cache", "output.label_filename", "optimization.graph",
+    "optimization.priority", "optimization.cuda", "optimization.execution_accelerators.gpu_execution_accelerator",
+    "optimization.gather_kernel_buffer_threshold", "optimization.eager_batching", "instance_group.count",
+    "instance_group.rate_limiter", "instance_group.secondary_devices", "instance_group.host_policy",
+    "cc_model_filenames", "metric_tags", "model_metrics",
+};
+
+static void ignored_log(const model_config *c)
 {
-    buf_put_z(out, "{\"name\":");
-    json_text_put(out, m->name);
-    buf_put_z(out, ",\"platform\":\"" PLATFORM "\",\"backend\":\"" BACKEND
-                   "\",\"runtime\":\"\",\"version_policy\":{\"latest\":{\"num_versions\":1}},\"max_batch_size\":0,"
-                   "\"input\":[");
-    for (uint32_t i = 0; i < model_input_count(m->model); i++) {
-        const model_io *io = model_input(m->model, i);
-        head_print(out, io, i > 0);
-        buf_put_z(out, ",\"format\":\"FORMAT_NONE\"");
-        dims_print(out, &io->shape);
-        buf_put_z(out, ",\"is_shape_tensor\":false,\"allow_ragged_batch\":false,\"optional\":false,"
-                       "\"is_non_linear_format_io\":false}");
+    char text[IGNORED_TEXT_MAX];
+    size_t n = 0;
+    for (size_t i = 0; i < COUNTOF(ignored) && n < sizeof text; i++)
+        if (has_path(c->tree, ignored[i]))
+            n += (size_t)snprintf(text + n, sizeof text - n, n ? ", %s" : "%s", ignored[i]);
+    if (n) log_write(LOG_INFO, NULL, "model '" STR_FMT "': not in effect here: %s", STR_ARG(c->name), text);
+}
+
+/* Answers would be others without these. */
+static err_code unmet_check(const model_config *c, err *e)
+{
+    static const char *const refused[] = {"sequence_batching", "ensemble_scheduling", "batch_input", "batch_output",
+                                          "model_operations.op_library_filename", "model_repository_agents.agents"};
+    static const char *const flags[] = {"allow_ragged_batch", "optional"};
+    for (size_t i = 0; i < COUNTOF(refused); i++)
+        if (has_path(c->tree, refused[i]))
+            return err_set(e, ERR_UNSUPPORTED, "%s of model " STR_FMT " is not supported", refused[i],
+                           STR_ARG(c->name));
+    for (const pbtree *in = pbtree_get(c->tree, "input"); in; in = in->next)
+        for (size_t i = 0; i < COUNTOF(flags); i++)
+            if (pbtree_bool(in, flags[i]))
+                return err_set(e, ERR_UNSUPPORTED, "%s of input '" STR_FMT "' of model " STR_FMT " is not supported",
+                               flags[i], STR_ARG(pbtree_text(in, "name")), STR_ARG(c->name));
+    for (const pbtree *g = pbtree_get(c->tree, "instance_group"); g; g = g->next)
+        if (pbtree_bool(g, "passive"))
+            return err_set(e, ERR_UNSUPPORTED, "instance_group.passive of model " STR_FMT " is not supported",
+                           STR_ARG(c->name));
+    const pbtree *faster = pbtree_get(pbtree_get(c->tree, "optimization"), "execution_accelerators");
+    const pbtree *cpu = pbtree_get(faster, "cpu_execution_accelerator");
+    if (cpu)
+        return err_set(e, ERR_UNSUPPORTED, "unknown Execution Accelerator '" STR_FMT "' is requested",
+                       STR_ARG(pbtree_text(cpu, "name")));
+    if (pbtree_bool(pbtree_get(c->tree, "model_transaction_policy"), "decoupled"))
+        return err_set(e, ERR_UNSUPPORTED, "model_transaction_policy.decoupled of model " STR_FMT " is not supported",
+                       STR_ARG(c->name));
+    return ERR_OK;
+}
+
+/* ---- defaults ---- */
+
+static bool text_default(model_config *c, const char *field, str text)
+{
+    return pbtree_text(c->tree, field).len > 0 || pbtree_set_text(&c->memory, c->tree, field, text);
+}
+
+/* An ensemble has neither backend nor file. */
+static err_code platform_default(model_config *c, err *e)
+{
+    str platform = pbtree_text(c->tree, "platform"), backend = pbtree_text(c->tree, "backend"), file = c->file;
+    bool ours = str_is(platform, PLATFORM) || (platform.len == 0 && (file.len == 0 || str_ends(file, STR(".onnx"))));
+    bool ok = backend.len || !ours || pbtree_set_text(&c->memory, c->tree, "backend", STR(BACKEND));
+    if (ok && str_is(pbtree_text(c->tree, "backend"), BACKEND))
+        ok = text_default(c, "platform", STR(PLATFORM)) && text_default(c, "default_model_filename", STR(FILE_NAME));
+    return ok ? ERR_OK : no_memory(e);
+}
+
+/* An empty list of preferred sizes is max_batch_size alone. */
+static bool preferred_default(model_config *c, pbtree *batching)
+{
+    int64_t size = pbtree_i64(c->tree, "max_batch_size");
+    if (!batching || size <= 0 || pbtree_has(batching, "preferred_batch_size")) return true;
+    pbtree *v = pbtree_append(&c->memory, batching, "preferred_batch_size");
+    if (v) v->i64 = size;
+    return v != NULL;
+}
+
+static pbtree *inside(pbtree *m, const char *field) { return m ? pbtree_values(m, field)->first : NULL; }
+
+static bool pinned_default(model_config *c)
+{
+    static const char *const buffers[] = {"input_pinned_memory", "output_pinned_memory"};
+    pbtree *o = pbtree_open(&c->memory, c->tree, "optimization");
+    for (size_t i = 0; o && i < COUNTOF(buffers); i++) {
+        if (pbtree_has(o, buffers[i])) continue;
+        pbtree *b = pbtree_open(&c->memory, o, buffers[i]);
+        if (!b || !pbtree_set_i64(&c->memory, b, "enable", 1)) return false;
     }
-    buf_put_z(out, "],\"output\":[");
-    for (uint32_t i = 0; i < model_output_count(m->model); i++) {
-        const model_io *io = model_output(m->model, i);
-        head_print(out, io, i > 0);
-        dims_print(out, &io->shape);
-        buf_put_z(out, ",\"label_filename\":\"\",\"is_shape_tensor\":false,\"is_non_linear_format_io\":false}");
+    return o != NULL;
+}
+
+static err_code defaults(model_config *c, err *e)
+{
+    pbtree *t = c->tree, *sequence = inside(t, "sequence_batching"), *latest = NULL;
+    bool ok = true;
+    if (!pbtree_has(t, "version_policy")) {
+        pbtree *policy = pbtree_open(&c->memory, t, "version_policy");
+        latest = policy ? pbtree_open(&c->memory, policy, "latest") : NULL;
+        ok = latest && pbtree_set_i64(&c->memory, latest, "num_versions", 1);
     }
-    buf_put_z(out, "],\"batch_input\":[],\"batch_output\":[],\"optimization\":{\"priority\":\"PRIORITY_DEFAULT\","
-                   "\"input_pinned_memory\":{\"enable\":true},\"output_pinned_memory\":{\"enable\":true},"
-                   "\"gather_kernel_buffer_threshold\":0,\"eager_batching\":false},\"instance_group\":[{\"name\":");
-    size_t at = out->len;
-    json_text_put(out, m->name);
-    if (out->len > at) out->len--;   /* inside the quotes */
-    buf_put_z(out, "_0\",\"kind\":\"KIND_CPU\",\"count\":1,\"gpus\":[],\"secondary_devices\":[],\"profile\":[],"
-                   "\"passive\":false,\"host_policy\":\"\"}],\"default_model_filename\":\"" FILE_NAME "\","
-                   "\"cc_model_filenames\":{},\"metric_tags\":{},\"parameters\":{},\"model_warmup\":[]}");
+    ok = ok && preferred_default(c, inside(t, "dynamic_batching")) && preferred_default(c, inside(sequence, "oldest"));
+    if (ok && sequence && pbtree_u64(sequence, "max_sequence_idle_microseconds") == 0)
+        ok = pbtree_set_i64(&c->memory, sequence, "max_sequence_idle_microseconds", SEQUENCE_IDLE_US);
+    if (ok && !pbtree_has(t, "ensemble_scheduling")) ok = pinned_default(c);
+    return ok ? ERR_OK : no_memory(e);
 }
 
-static void io_put(buf *out, uint32_t number, uint32_t dims_number, const model_io *io)
+/* Without a GPU, KIND_AUTO is the CPU; one instance, where nothing else is said. */
+static err_code instances_default(model_config *c, err *e)
 {
-    size_t opened = pb_open(out, number);
-    pb_put_str(out, 1, io->name);
-    pb_put_i64(out, 2, types[io->type].number);
-    pb_put_packed_i64(out, dims_number, io->shape.dim, io->shape.rank);
-    pb_close(out, opened);
+    pbtree *t = c->tree;
+    size_t i = 0;
+    int64_t cpu = 2;
+    if (pbtree_has(t, "ensemble_scheduling")) return ERR_OK;
+    if (!pbtree_has(t, "instance_group")) {
+        pbtree *g = pbtree_open(&c->memory, t, "instance_group");
+        if (!g || !pbtree_set_text(&c->memory, g, "name", c->name)) return no_memory(e);
+    }
+    for (pbtree *g = inside(t, "instance_group"); g; g = g->next, i++) {
+        bool ok = true;
+        if (pbtree_text(g, "name").len == 0) {
+            char *name = arena_printf(&c->memory, "%.*s_%zu", (int)c->name.len, c->name.p, i);
+            ok = name && pbtree_set_text(&c->memory, g, "name", str_of(name));
+        }
+        if (ok && pbtree_i64(g, "kind") == 0) ok = pbtree_set_i64(&c->memory, g, "kind", cpu);
+        if (ok && pbtree_i64(g, "count") < 1) ok = pbtree_set_i64(&c->memory, g, "count", 1);
+        if (!ok) return no_memory(e);
+        c->instance_count += (uint64_t)pbtree_i64(g, "count");
+    }
+    return config_check_instances(t, e);
 }
 
-void model_config_put(buf *out, const served *m)
+/* ---- reading ---- */
+
+static err_code override_read(model_config *c, str json, err *e)
 {
-    pb_put_str(out, 1, m->name);
-    pb_put_str(out, 2, STR(PLATFORM));
-    size_t policy = pb_open(out, 3), latest = pb_open(out, 1);
-    pb_put_u64(out, 1, 1);
-    pb_close(out, latest);
-    pb_close(out, policy);
-    for (uint32_t i = 0; i < model_input_count(m->model); i++) io_put(out, 5, 4, model_input(m->model, i));
-    for (uint32_t i = 0; i < model_output_count(m->model); i++) io_put(out, 6, 3, model_output(m->model, i));
-    pb_put_str(out, 8, STR(FILE_NAME));
-    pb_put_str(out, 17, STR(BACKEND));
+    arena a;
+    yyjson_val *v;
+    arena_init(&a, NULL, 0, CONFIG_MEMORY_MAX);
+    err_code rc = json_parse(json, &(json_opts){.memory = &a}, &v, e);
+    if (rc) rc = err_wrap(e, "config");
+    if (rc == ERR_OK) rc = pbjson_read(v, "config", &config_def, &c->memory, &c->tree, e);
+    arena_fini(&a);
+    return rc;
 }
+
+/* Nothing to read leaves an empty tree. */
+static err_code file_parse(model_config *c, const char *path, err *e)
+{
+    char *text;
+    size_t len;
+    err_code rc = file_read(path, PBTXT_BYTES_MAX, &text, &len, e);
+    if (rc == ERR_NOT_FOUND) return ERR_OK;
+    if (rc) return rc;
+    rc = pbtxt_parse((str){text, len}, path, &config_def, &c->memory, &c->tree, e);
+    c->given = true;
+    mem_free(text);
+    return rc;
+}
+
+static err_code versions_read(model_config *c, err *e)
+{
+    const pbtree *policy = pbtree_get(c->tree, "version_policy"), *latest = pbtree_get(policy, "latest");
+    const pbtree *specific = pbtree_get(policy, "specific");
+    size_t n = pbtree_count(specific, "versions");
+    c->versions = specific ? VERSIONS_SPECIFIC : latest ? VERSIONS_LATEST : VERSIONS_ALL;
+    c->latest = (uint32_t)pbtree_i64(latest, "num_versions");
+    c->specific = (i64_list){arena_new(&c->memory, int64_t, n + 1), n};
+    if (!c->specific.at) return no_memory(e);
+    n = 0;
+    for (const pbtree *v = pbtree_get(specific, "versions"); v; v = v->next) c->specific.at[n++] = v->i64;
+    return ERR_OK;
+}
+
+/* The file lies in the folder of a version, and nowhere else. */
+static err_code file_check(const model_config *c, err *e)
+{
+    bool plain = !memchr(c->file.p, '/', c->file.len) && c->file.p[0] != '.';
+    if (c->file.len == 0 || plain) return ERR_OK;
+    return err_set(e, ERR_INVALID, "default_model_filename: expected the name of a file, got '" STR_FMT "'",
+                   STR_ARG(c->file));
+}
+
+static err_code checked(model_config *c, err *e)
+{
+    str said = pbtree_text(c->tree, "name");
+    if (said.len && !str_eq(said, c->name))
+        return err_set(e, ERR_INVALID, "unexpected directory name '" STR_FMT "' for model '" STR_FMT
+                       "', directory name must equal model name", STR_ARG(c->name), STR_ARG(said));
+    if (!said.len && !pbtree_set_text(&c->memory, c->tree, "name", c->name)) return no_memory(e);
+    c->file = pbtree_text(c->tree, "default_model_filename");
+    ignored_log(c);
+    err_code rc = file_check(c, e);
+    if (rc == ERR_OK) rc = platform_default(c, e);
+    if (rc == ERR_OK) rc = defaults(c, e);
+    if (rc == ERR_OK) rc = config_check(c->tree, e);
+    if (rc == ERR_OK) rc = unmet_check(c, e);
+    return rc ? rc : versions_read(c, e);
+}
+
+err_code model_config_read(model_config **ret, const model_config_from *from, err *e)
+{
+    char path[FILE_PATH_MAX];
+    file_id id = {0};
+    err_code rc = ERR_OK;
+    int n = snprintf(path, sizeof path, "%s/config.pbtxt", from->path);
+    if (n < 0 || (size_t)n >= sizeof path)
+        return err_set(e, ERR_INVALID, "%.200s...: the path is too long", from->path);
+    CLEANUP(model_config) model_config *c = mem_new0(model_config, 1);
+    if (!c) return no_memory(e);
+    arena_init(&c->memory, NULL, 0, CONFIG_MEMORY_MAX);
+    c->name = str_copy(&c->memory, from->name);
+    c->tree = pbtree_new(&c->memory, &config_def);
+    if (!c->name.p || !c->tree) return no_memory(e);
+    if (from->override.p) {
+        rc = override_read(c, from->override, e);
+        c->given = true;
+    } else if (file_identify(from->path, &id, e) == ERR_OK && id.kind == FILE_FOLDER) {
+        rc = file_parse(c, path, e);
+    }
+    if (rc) return rc;
+    if ((rc = checked(c, e)) != ERR_OK) return from->override.p ? err_wrap(e, "config") : err_wrap(e, "%s", path);
+    *ret = TAKE(c);
+    return ERR_OK;
+}
+
+/* ---- fitting ---- */
+
+static void pattern(shape *to, bool batched, const pbtree *dims)
+{
+    *to = (shape){.rank = batched};
+    to->dim[0] = -1;
+    for (; dims && to->rank < TENSOR_RANK_MAX; dims = dims->next) to->dim[to->rank++] = dims->i64;
+}
+
+static struct config_io io_of(const model_config *c, const model_io *have, const char *field)
+{
+    bool batched = c->max_batch_size > 0;
+    struct config_io io = {.name = have->name};
+    for (const pbtree *p = pbtree_get(c->tree, field); p; p = p->next) {
+        if (!str_eq(pbtree_text(p, "name"), have->name)) continue;
+        const pbtree *reshape = pbtree_get(p, "reshape");
+        bool scalar = !batched && have->ranked && have->shape.rank == 0;
+        io.said = true;
+        io.reshaped = reshape || scalar;
+        pattern(&io.client, batched, pbtree_get(p, "dims"));
+        pattern(&io.model, batched, scalar ? NULL : pbtree_get(reshape ? reshape : p, reshape ? "shape" : "dims"));
+    }
+    return io;
+}
+
+static err_code shapes_read(model_config *c, const model *m, err *e)
+{
+    uint32_t in = model_input_count(m), out = model_output_count(m);
+    c->inputs = arena_new(&c->memory, struct config_io, in + 1);
+    c->outputs = arena_new(&c->memory, struct config_io, out + 1);
+    if (!c->inputs || !c->outputs) return no_memory(e);
+    for (uint32_t i = 0; c->given && i < in; i++) c->inputs[i] = io_of(c, model_input(m, i), "input");
+    for (uint32_t i = 0; c->given && i < out; i++) c->outputs[i] = io_of(c, model_output(m, i), "output");
+    for (uint32_t i = 0; i < out; i++) c->reshapes = c->reshapes || c->outputs[i].reshaped;
+    return ERR_OK;
+}
+
+err_code model_config_fit(model_config *c, const model *m, err *e)
+{
+    err_code rc = config_complete(c->tree, &c->memory, m, c->given, e);
+    if (rc == ERR_OK) rc = defaults(c, e);
+    if (rc == ERR_OK && c->given) rc = config_check_io(c->tree, e);
+    if (rc == ERR_OK) rc = instances_default(c, e);
+    if (rc == ERR_OK && c->given) rc = config_fit(c->tree, m, e);
+    if (rc) return rc;
+    c->max_batch_size = pbtree_i64(c->tree, "max_batch_size");
+    c->response_cache = pbtree_bool(pbtree_get(c->tree, "response_cache"), "enable");
+    c->decoupled = pbtree_bool(pbtree_get(c->tree, "model_transaction_policy"), "decoupled");
+    rc = scheduling_read(&c->scheduling, c->tree, &c->memory, e);
+    return rc ? rc : shapes_read(c, m, e);
+}
+
+/* ---- asking ---- */
+
+bool model_config_serves(const model_config *c, uint64_t version, size_t rank)
+{
+    if (c->versions == VERSIONS_LATEST) return rank < c->latest;
+    for (size_t i = 0; i < c->specific.count; i++)
+        if (c->specific.at[i] >= 0 && (uint64_t)c->specific.at[i] == version) return true;
+    return c->versions == VERSIONS_ALL;
+}
+
+static bool fits(const shape *declared, const shape *s)
+{
+    if (declared->rank != s->rank) return false;
+    for (uint32_t d = 0; d < s->rank; d++)
+        if (declared->dim[d] >= 0 && declared->dim[d] != s->dim[d]) return false;
+    return true;
+}
+
+/* From one pattern to another that has as many -1: they stand for the same sizes, in order. */
+static shape mapped(const shape *from, const shape *to, const shape *s)
+{
+    shape out = *to;
+    for (uint32_t d = 0, k = 0; d < to->rank; d++) {
+        if (to->dim[d] >= 0) continue;
+        while (from->dim[k] >= 0) k++;
+        out.dim[d] = s->dim[k++];
+    }
+    return out;
+}
+
+err_code model_config_input_shape(const model_config *c, uint32_t i, const shape *s, shape *ret, err *e)
+{
+    const struct config_io *io = &c->inputs[i];
+    char want[SHAPE_TEXT_MAX], got[SHAPE_TEXT_MAX];
+    *ret = *s;
+    if (!io->said) return ERR_OK;
+    if (!fits(&io->client, s))
+        return err_set(e, ERR_INVALID, "unexpected shape for input '" STR_FMT "' for model '" STR_FMT
+                       "'. Expected %s, got %s", STR_ARG(io->name), STR_ARG(c->name), shape_text(&io->client, want),
+                       shape_text(s, got));
+    if (c->max_batch_size > 0 && s->dim[0] > c->max_batch_size)
+        return err_set(e, ERR_INVALID, "inference request batch-size must be <= %lld for '" STR_FMT "'",
+                       (long long)c->max_batch_size, STR_ARG(c->name));
+    if (io->reshaped) *ret = mapped(&io->client, &io->model, s);
+    return ERR_OK;
+}
+
+bool model_config_reshapes(const model_config *c) { return c && c->reshapes; }
+
+shape model_config_output_shape(const model_config *c, uint32_t i, const shape *s)
+{
+    const struct config_io *io = &c->outputs[i];
+    return io->reshaped && fits(&io->model, s) ? mapped(&io->model, &io->client, s) : *s;
+}
+
+shape model_config_declared(const model_config *c, const model *m, bool input, uint32_t i)
+{
+    const struct config_io *io = !c ? NULL : input ? &c->inputs[i] : &c->outputs[i];
+    return io && io->said ? io->client : input ? model_input(m, i)->shape : model_output(m, i)->shape;
+}
+
+str model_config_parameter(const model_config *c, const char *key)
+{
+    for (const pbtree *p = pbtree_get(c->tree, "parameters"); p; p = p->next)
+        if (str_is(pbtree_text(p, "key"), key)) return pbtree_text(pbtree_get(p, "value"), "string_value");
+    return (str){0};
+}
+
+void model_config_print(buf *out, const model_config *c) { pbtree_print(out, c->tree); }
+void model_config_put(buf *out, const model_config *c) { pbtree_put(out, c->tree); }

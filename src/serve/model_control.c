@@ -171,11 +171,11 @@ static err_code allowed(const model_control *c, err *e)
     return ERR_OK;
 }
 
-static err_code load(model_control *c, size_t i, err *e)
+static err_code load(model_control *c, size_t i, str config, err *e)
 {
     served *s = NULL;
     farewell *f = NULL;
-    err_code rc = repository_load(c->opts.models, i, &s, e);
+    err_code rc = repository_load(c->opts.models, i, config, &s, e);
     if (rc) return rc;
     if ((rc = farewell_new(&f, c, i, e)) != ERR_OK) {
         served_free(s);
@@ -186,21 +186,21 @@ static err_code load(model_control *c, size_t i, err *e)
     return ERR_OK;
 }
 
-static err_code load_again(model_control *c, size_t i, err *e)
+static err_code load_again(model_control *c, size_t i, str config, err *e)
 {
     repository_loading(c->opts.models, i, true);
-    err_code rc = load(c, i, e);
+    err_code rc = load(c, i, config, e);
     if (rc) repository_reason(c->opts.models, i, e->text);
     repository_loading(c->opts.models, i, false);
     return rc;
 }
 
-static err_code load_new(model_control *c, str name, err *e)
+static err_code load_new(model_control *c, str name, str config, err *e)
 {
     farewell *f = NULL;
     err_code rc = farewell_new(&f, c, 0, e);
     if (rc) return rc;
-    if ((rc = repository_add(c->opts.models, name, &f->names, e)) != ERR_OK) {
+    if ((rc = repository_add(c->opts.models, name, config, &f->names, e)) != ERR_OK) {
         mem_free(f);
         return rc;
     }
@@ -208,12 +208,12 @@ static err_code load_new(model_control *c, str name, err *e)
     return ERR_OK;
 }
 
-err_code model_control_load(model_control *c, str name, err *e)
+err_code model_control_load(model_control *c, str name, str config, err *e)
 {
     err_code rc = allowed(c, e);
     if (rc) return rc;
     int64_t i = repository_index(c->opts.models, name);
-    rc = i < 0 ? load_new(c, name, e) : load_again(c, (size_t)i, e);
+    rc = i < 0 ? load_new(c, name, config, e) : load_again(c, (size_t)i, config, e);
     if (rc == ERR_OK) return ERR_OK;
     log_write(LOG_WARN, NULL, "model '" STR_FMT "' is not loaded: %s", STR_ARG(name), e->text);
     if (rc == ERR_NOT_FOUND && i < 0)   /* the words are Triton's */

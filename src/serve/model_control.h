@@ -32,8 +32,9 @@ err_code model_control_submit(model_control *c, compute_job *j, err *e) MUST_USE
 /* Any thread.  The server has come to rest: executions that nobody uses, and all memory that is free, go back to the
  * kernel.  That takes milliseconds of its thread, in which an allocation elsewhere may have to wait. */
 void model_control_rest(model_control *c);
-/* On its thread. */
-err_code model_control_load(model_control *c, str name, err *e) MUST_USE;
+/* On its thread.  `config`: JSON that counts instead of the model's config.pbtxt until it is loaded again; p NULL =
+ * none. */
+err_code model_control_load(model_control *c, str name, str config, err *e) MUST_USE;
 err_code model_control_unload(model_control *c, str name, err *e) MUST_USE;
 
 #endif

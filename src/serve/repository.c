@@ -48,6 +48,7 @@ void served_free(served *s)
     queue_free(s->queue);
     metrics_model_fini(&s->metrics);
     model_free(s->model);
+    model_config_free(s->config);
     arena_fini(&s->memory);
     mem_free(s);
 }
@@ -114,23 +115,36 @@ static err_code plan_fixed(model *m, const char *path, err *e)
     return rc ? err_wrap(e, "%s", path) : ERR_OK;
 }
 
-static err_code served_open(served **ret, const repository *r, slot *of, err *e)
+/* Its configuration, and where it lies. */
+static err_code served_find(served *s, slot *of, str config, err *e)
 {
     source from;
-    CLEANUP(served) served *s = mem_new0(served, 1);
-    if (!s) return err_set(e, ERR_NOMEM, "model '" STR_FMT "': no memory", STR_ARG(of->name));
-    arena_init(&s->memory, NULL, 0, REPOSITORY_NAMES_BYTES);
-    err_code rc = source_find(&from, &s->memory, of->path, e);
+    model_config_from cf = {.name = of->name, .path = of->path, .override = config};
+    err_code rc = model_config_read(&s->config, &cf, e);
+    if (rc == ERR_OK) rc = source_find(&from, &s->memory, of->path, s->config, e);
     if (rc) return rc;
     s->name = of->name;
     s->version = from.version;
+    s->versions = from.versions;
+    s->version_count = from.version_count;
     s->path = from.file;
     s->trace = &of->trace;
+    return ERR_OK;
+}
+
+static err_code served_open(served **ret, const repository *r, slot *of, str config, err *e)
+{
+    CLEANUP(served) served *s = mem_new0(served, 1);
+    if (!s) return err_set(e, ERR_NOMEM, "model '" STR_FMT "': no memory", STR_ARG(of->name));
+    arena_init(&s->memory, NULL, 0, REPOSITORY_NAMES_BYTES);
+    err_code rc = served_find(s, of, config, e);
+    if (rc) return rc;
     s->held = 1;
     uint64_t since_us = clock_now_us();
     char fields[80];
     model_opts mo = {.pool = r->pool, .memory_max = r->memory_bytes_max};
     rc = model_open(&s->model, s->path.p, &mo, e);
+    if (rc == ERR_OK && (rc = model_config_fit(s->config, s->model, e)) != ERR_OK) rc = err_wrap(e, "%s", of->path);
     if (rc == ERR_OK) rc = plan_fixed(s->model, s->path.p, e);
     if (rc == ERR_OK) rc = metrics_model_init(&s->metrics, r->lanes, e);
     if (rc) return rc;
@@ -166,7 +180,7 @@ static err_code names_put(repository_names *n, slot *l, err *e)
 }
 
 /* A name with its model. */
-static err_code slot_open(slot **ret, repository *r, str name, const char *path, err *e)
+static err_code slot_open(slot **ret, repository *r, str name, const char *path, str config, err *e)
 {
     served *s = NULL;
     CLEANUP(slot) slot *l = mem_new0(slot, 1);
@@ -180,7 +194,7 @@ static err_code slot_open(slot **ret, repository *r, str name, const char *path,
     memcpy(l->text + name.len + 1, path, path_bytes);
     l->name = (str){l->text, name.len};
     l->path = l->text + name.len + 1;
-    err_code rc = served_open(&s, r, l, e);
+    err_code rc = served_open(&s, r, l, config, e);
     if (rc) return rc;
     atomic_store(&l->now, s);
     note_set(&l->version, s->version.p);
@@ -198,7 +212,7 @@ static err_code add(repository *r, str name, const char *path, err *e)
     if (other)
         return err_set(e, ERR_INVALID, "models: duplicate name '" STR_FMT "' for " STR_FMT " and %s", STR_ARG(name),
                        STR_ARG(atomic_load(&other->now)->path), path);
-    if ((rc = slot_open(&l, r, name, path, e)) != ERR_OK) return rc;
+    if ((rc = slot_open(&l, r, name, path, (str){0}, e)) != ERR_OK) return rc;
     if ((rc = names_put(names, l, e)) == ERR_OK) (void)TAKE(l);
     return rc;
 }
@@ -298,7 +312,10 @@ void repository_entry_read(const repository *r, size_t i, repository_entry *ret)
     note_get(&l->reason, ret->reason);
 }
 
-err_code repository_load(repository *r, size_t i, served **ret, err *e) { return served_open(ret, r, at(r, i), e); }
+err_code repository_load(repository *r, size_t i, str config, served **ret, err *e)
+{
+    return served_open(ret, r, at(r, i), config, e);
+}
 
 static err_code names_copy(repository_names **ret, const repository_names *from, err *e)
 {
@@ -323,13 +340,13 @@ static bool folder_path(const repository *r, str name, char ret[FILE_PATH_MAX])
     return n > 0 && n < FILE_PATH_MAX && file_identify(ret, &id, &e) == ERR_OK && id.kind == FILE_FOLDER;
 }
 
-err_code repository_add(repository *r, str name, repository_names **ret_old, err *e)
+err_code repository_add(repository *r, str name, str config, repository_names **ret_old, err *e)
 {
     char path[FILE_PATH_MAX];
     CLEANUP(repository_names) repository_names *names = NULL;
     CLEANUP(slot) slot *l = NULL;
     if (!folder_path(r, name, path)) return err_set(e, ERR_NOT_FOUND, "failed to poll from model repository");
-    err_code rc = slot_open(&l, r, name, path, e);
+    err_code rc = slot_open(&l, r, name, path, config, e);
     if (rc == ERR_OK) rc = names_copy(&names, names_of(r), e);
     if (rc == ERR_OK) rc = names_put(names, l, e);
     if (rc) return rc;

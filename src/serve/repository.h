@@ -12,6 +12,7 @@
 #include "engine/model.h"
 #include "serve/conf.h"
 #include "serve/metrics.h"
+#include "serve/model_config.h"
 #include "serve/queue.h"
 #include "serve/trace_setting.h"
 
@@ -21,6 +22,9 @@ typedef struct repository_names repository_names;
 
 struct served {
     str name, version, path;
+    str *versions; /* all that could be served by its configuration, the newest first */
+    size_t version_count;
+    model_config *config; /* NULL = the model alone decides what clients bring */
     model *model;
     queue *queue;
     metrics_model metrics;
@@ -63,12 +67,12 @@ void repository_entry_read(const repository *r, size_t i, repository_entry *ret)
 /* ---- for model_control.h: one thread at a time ---- */
 
 /* A name that is not there yet, with its model, from a folder of the model repository.  The names before are returned,
- * to be freed when no loop looks at them any more. */
-err_code repository_add(repository *r, str name, repository_names **ret_old, err *e) MUST_USE;
+ * to be freed when no loop looks at them any more.  `config`: JSON, instead of its config.pbtxt; p NULL = none. */
+err_code repository_add(repository *r, str name, str config, repository_names **ret_old, err *e) MUST_USE;
 void repository_names_free(repository_names *n);
 DEFINE_CLEANUP(repository_names)
 /* Loads the model of a name anew from its source; changes nothing. */
-err_code repository_load(repository *r, size_t i, served **ret, err *e) MUST_USE;
+err_code repository_load(repository *r, size_t i, str config, served **ret, err *e) MUST_USE;
 /* From now on this is found (NULL = nothing); the one before is returned, to be freed when nobody has it any more. */
 served *repository_swap(repository *r, size_t i, served *now);
 void repository_reason(repository *r, size_t i, const char *why);

@@ -2,6 +2,7 @@
 
 #include "os/file.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static str path_join(arena *a, const char *folder, const char *name)
@@ -11,8 +12,9 @@ static str path_join(arena *a, const char *folder, const char *name)
     return str_of(arena_printf(a, "%s%s%s", folder, slash ? "" : "/", name));
 }
 
-/* model.onnx, or the only .onnx file; *ret untouched and ERR_OK when there is none. */
-static err_code folder_file(str *ret, arena *a, const char *folder, err *e)
+/* The file that the configuration names; else model.onnx, or the only .onnx file; *ret untouched and ERR_OK when there
+ * is none. */
+static err_code folder_file(str *ret, arena *a, const char *folder, const model_config *c, err *e)
 {
     file_entry *entries;
     size_t count, found = 0;
@@ -20,12 +22,13 @@ static err_code folder_file(str *ret, arena *a, const char *folder, err *e)
     err_code rc = file_list(a, folder, &entries, &count, e);
     if (rc) return rc;
     for (size_t i = 0; i < count; i++) {
-        if (entries[i].kind != FILE_REGULAR || entries[i].name[0] == '.' ||
-            !str_ends(str_of(entries[i].name), STR(".onnx")))
-            continue;
+        str entry = str_of(entries[i].name);
+        bool named = c->file.len ? str_eq(entry, c->file) : str_is(entry, "model.onnx");
+        if (entries[i].kind != FILE_REGULAR || entry.p[0] == '.') continue;
+        if (!named && (c->file.len || !str_ends(entry, STR(".onnx")))) continue;
         name = entries[i].name;
         found++;
-        if (strcmp(name, "model.onnx") == 0) {
+        if (named) {
             found = 1;
             break;
         }
@@ -39,46 +42,94 @@ static err_code folder_file(str *ret, arena *a, const char *folder, err *e)
     return ERR_OK;
 }
 
-/* The newest VERSION/ with a model in it. */
-static err_code newest_version(source *ret, arena *a, const char *folder, err *e)
+typedef struct {
+    uint64_t number;
+    str name, file;
+} version;
+
+static int newer_first(const void *one, const void *two)
+{
+    const version *v = one, *w = two;
+    return v->number < w->number ? 1 : v->number > w->number ? -1 : strcmp(v->name.p, w->name.p);
+}
+
+/* Each VERSION/ with a model in it, the newest first. */
+static err_code versions_list(version **ret, size_t *ret_count, arena *a, const char *folder, const model_config *c,
+                              err *e)
 {
     file_entry *entries;
-    size_t count;
-    uint64_t best = 0;
-    bool found = false;
+    size_t count, n = 0;
     err_code rc = file_list(a, folder, &entries, &count, e);
     if (rc) return rc;
+    version *all = arena_new(a, version, count ? count : 1);
+    if (!all) return err_set(e, ERR_NOMEM, "%s: no memory for %zu versions", folder, count);
     for (size_t i = 0; i < count; i++) {
-        uint64_t version;
-        if (entries[i].kind != FILE_FOLDER || !str_u64(str_of(entries[i].name), &version) || (found && version <= best))
-            continue;
-        str sub = path_join(a, folder, entries[i].name), file = {0};
+        version v = {.name = str_of(entries[i].name)};
+        if (entries[i].kind != FILE_FOLDER || !str_u64(v.name, &v.number)) continue;
+        str sub = path_join(a, folder, v.name.p);
         if (!sub.p) return err_set(e, ERR_NOMEM, "%s: no memory for the path", folder);
-        if ((rc = folder_file(&file, a, sub.p, e)) != ERR_OK) return rc;
-        if (!file.p) continue;
-        *ret = (source){file, str_of(entries[i].name)};
-        best = version;
-        found = true;
+        if ((rc = folder_file(&v.file, a, sub.p, c, e)) != ERR_OK) return rc;
+        if (v.file.p) all[n++] = v;
     }
+    qsort(all, n, sizeof *all, newer_first);
+    *ret = all;
+    *ret_count = n;
     return ERR_OK;
 }
 
-err_code source_find(source *ret, arena *a, const char *path, err *e)
+/* The newest that may be served. */
+static err_code newest_version(source *ret, arena *a, const char *folder, const model_config *c, err *e)
+{
+    version *all;
+    size_t count;
+    err_code rc = versions_list(&all, &count, a, folder, c, e);
+    if (rc || count == 0) return rc;
+    source s = {.versions = arena_new(a, str, count)};
+    if (!s.versions) return err_set(e, ERR_NOMEM, "%s: no memory for %zu versions", folder, count);
+    for (size_t i = 0; i < count; i++) {
+        if (!model_config_serves(c, all[i].number, i)) continue;
+        if (s.version_count == 0) s.file = all[i].file;
+        s.versions[s.version_count++] = all[i].name;
+    }
+    if (s.version_count == 0)   /* the words are Triton's */
+        return err_set(e, ERR_NOT_FOUND,
+                       "%s: at least one version must be available under the version policy of model '" STR_FMT "'",
+                       folder, STR_ARG(c->name));
+    s.version = s.versions[0];
+    *ret = s;
+    return ERR_OK;
+}
+
+/* What has no versions is version 1. */
+static err_code only_version(source *s, arena *a, err *e)
+{
+    s->version = STR("1");
+    s->versions = arena_new(a, str, 1);
+    if (!s->versions) return err_set(e, ERR_NOMEM, "no memory for a version");
+    s->versions[s->version_count++] = s->version;
+    return ERR_OK;
+}
+
+err_code source_find(source *ret, arena *a, const char *path, const model_config *c, err *e)
 {
     file_id id;
-    source s = {.version = STR("1")};
+    source s = {0};
     err_code rc = file_identify(path, &id, e);
     if (rc) return rc;
     if (id.kind == FILE_REGULAR) {
         s.file = str_copy(a, str_of(path));
         if (!s.file.p) return err_set(e, ERR_NOMEM, "%s: no memory for the path", path);
     } else if (id.kind == FILE_FOLDER) {
-        if ((rc = folder_file(&s.file, a, path, e)) != ERR_OK) return rc;
-        if (!s.file.p && (rc = newest_version(&s, a, path, e)) != ERR_OK) return rc;
+        if ((rc = folder_file(&s.file, a, path, c, e)) != ERR_OK) return rc;
+        if (!s.file.p && (rc = newest_version(&s, a, path, c, e)) != ERR_OK) return rc;
     }
+    if (!s.file.p && c->file.len)
+        return err_set(e, ERR_NOT_FOUND, "%s: expected VERSION/" STR_FMT ", as default_model_filename says, got none",
+                       path, STR_ARG(c->file));
     if (!s.file.p)
         return err_set(e, ERR_NOT_FOUND,
                        "%s: expected an .onnx file, a folder with one, or VERSION/model.onnx, got none", path);
+    if (!s.version.p && (rc = only_version(&s, a, e)) != ERR_OK) return rc;
     *ret = s;
     return ERR_OK;
 }

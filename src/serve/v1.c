@@ -142,7 +142,7 @@ static uint64_t rows_of(const infer *r)
 {
     uint64_t rows = UINT64_MAX;
     for (uint32_t i = 0; i < model_output_count(r->model->model); i++) {
-        const tensor *t = exec_output(r->outputs, i);
+        const tensor *t = infer_output(r, i);
         if (t->shape.rank == 0) return UINT64_MAX;
         if (i == 0)
             rows = (uint64_t)t->shape.dim[0];
@@ -158,7 +158,7 @@ static err_code object_print(infer *r, uint64_t row, err *e)
     buf *out = &r->reply;
     for (uint32_t i = 0; i < model_output_count(r->model->model); i++) {
         const model_io *io = model_output(r->model->model, i);
-        const tensor *t = exec_output(r->outputs, i);
+        const tensor *t = infer_output(r, i);
         buf_put_byte(out, i ? ',' : '{');
         json_text_put(out, io->name);
         buf_put_byte(out, ':');
@@ -189,7 +189,7 @@ static err_code v1_write(infer *r, err *e)
     err_code rc;
     buf_put_z(&r->reply, r->variant == V1_COLUMNS ? "{\"outputs\":" : "{\"predictions\":");
     if (outputs == 1)
-        rc = json_tensor_print_nested(&r->reply, model_output(r->model->model, 0)->name, exec_output(r->outputs, 0), e);
+        rc = json_tensor_print_nested(&r->reply, model_output(r->model->model, 0)->name, infer_output(r, 0), e);
     else if (r->variant == V1_ROWS && rows != UINT64_MAX)
         rc = rows_print(r, rows, e);
     else

@@ -330,17 +330,18 @@ const infer_protocol v2_protocol = {.read = v2_read, .write = v2_write, .counted
 
 /* ---- metadata ---- */
 
-static void ios_print(buf *out, const served *m, const model_io *(*at)(const model *, uint32_t), uint32_t count)
+static void ios_print(buf *out, const served *m, bool input)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        const model_io *io = at(m->model, i);
+    for (uint32_t i = 0; i < (input ? model_input_count(m->model) : model_output_count(m->model)); i++) {
+        const model_io *io = input ? model_input(m->model, i) : model_output(m->model, i);
+        shape s = model_config_declared(m->config, m->model, input, i);
         const char *type = dtype_v2_name(io->type);
         buf_put_z(out, i ? ",{\"name\":" : "{\"name\":");
         json_text_put(out, io->name);
         buf_put_z(out, ",\"datatype\":\"");
         buf_put_z(out, type ? type : dtype_name(io->type));
         buf_put_z(out, "\",\"shape\":");
-        shape_print(out, &io->shape);
+        shape_print(out, &s);
         buf_put_byte(out, '}');
     }
 }
@@ -352,8 +353,8 @@ void v2_metadata_print(buf *out, const served *m)
     buf_put_z(out, ",\"versions\":[");
     json_text_put(out, m->version);
     buf_put_z(out, "],\"platform\":\"onnx_onnxv1\",\"inputs\":[");
-    ios_print(out, m, model_input, model_input_count(m->model));
+    ios_print(out, m, true);
     buf_put_z(out, "],\"outputs\":[");
-    ios_print(out, m, model_output, model_output_count(m->model));
+    ios_print(out, m, false);
     buf_put_z(out, "]}");
 }

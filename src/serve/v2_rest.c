@@ -50,7 +50,7 @@ err_code v2_rest_config(endpoints *s, const route_args *args, str body, buf *rep
     (void)body;
     served *m;
     err_code rc = find(s, args, &m, e);
-    if (rc == ERR_OK) model_config_print(reply, m);
+    if (rc == ERR_OK) model_config_print(reply, m->config);
     return rc;
 }
 
@@ -95,29 +95,34 @@ err_code v2_rest_index(endpoints *s, const route_args *args, str body, buf *repl
 
 /* ---- load and unload ---- */
 
-err_code v2_control_parameter(bool unload, str name, const parameter *p, err *e)
+err_code v2_control_parameter(bool unload, str name, const parameter *p, str *ret_config, err *e)
 {
     if (unload && str_is(name, "unload_dependents")) {   /* no model here has any */
         if (p->kind == PARAMETER_BOOL || p->kind == PARAMETER_NONE) return ERR_OK;
         return err_set(e, ERR_INVALID, "Unable to parse 'unload_dependents': expected true or false");
     }
     if (unload) return ERR_OK;
-    if (str_is(name, "config") || str_starts(name, STR("file:")))
+    if (str_is(name, "config")) {
+        if (p->kind != PARAMETER_TEXT)
+            return err_set(e, ERR_INVALID, "attribute 'config' for repository load: expected a string of JSON");
+        *ret_config = p->text;
+        return ERR_OK;
+    }
+    if (str_starts(name, STR("file:")))
         return err_set(e, ERR_UNSUPPORTED,
-                       "parameter '" STR_FMT "' is not supported: a model is loaded as it lies in its folder",
+                       "parameter '" STR_FMT "' is not supported: a model's files are loaded as they lie in its folder",
                        STR_ARG(name));
     return err_set(e, ERR_INVALID, "unrecognized load parameter '" STR_FMT "'", STR_ARG(name));
 }
 
-/* {"parameters": {...}}, all of which may be left out. */
-static err_code control_read(bool unload, str body, err *e)
+/* {"parameters": {...}}, all of which may be left out.  What is returned lies in the arena. */
+static err_code control_read(bool unload, str body, arena *a, str *ret_config, err *e)
 {
-    arena a;
     yyjson_val *root, *key, *v;
     size_t i, n;
+    arena_init(a, NULL, 0, BODY_MEMORY + CONTROL_MEMORY_PER_BYTE * body.len);
     if (body.len == 0) return ERR_OK;
-    arena_init(&a, NULL, 0, BODY_MEMORY + CONTROL_MEMORY_PER_BYTE * body.len);
-    err_code rc = json_parse(body, &(json_opts){.memory = &a}, &root, e);
+    err_code rc = json_parse(body, &(json_opts){.memory = a}, &root, e);
     if (rc == ERR_OK) rc = json_obj(root, "request", e);
     yyjson_val *parameters = rc == ERR_OK ? yyjson_obj_get(root, "parameters") : NULL;
     if (parameters && !yyjson_is_null(parameters)) rc = json_obj(parameters, "parameters", e);
@@ -125,23 +130,29 @@ static err_code control_read(bool unload, str body, err *e)
     {
         parameter p = parameter_of_json(v);
         str name = {yyjson_get_str(key), yyjson_get_len(key)};
-        if (rc == ERR_OK) rc = v2_control_parameter(unload, name, &p, e);
+        if (rc == ERR_OK) rc = v2_control_parameter(unload, name, &p, ret_config, e);
     }
-    arena_fini(&a);
     return rc;
 }
 
 err_code v2_rest_load(endpoints *s, const route_args *args, str body, buf *reply, err *e)
 {
     (void)reply;
-    err_code rc = control_read(false, body, e);
-    return rc ? rc : model_control_load(s->control, args->model, e);
+    arena a;
+    str config = {0};
+    err_code rc = control_read(false, body, &a, &config, e);
+    if (rc == ERR_OK) rc = model_control_load(s->control, args->model, config, e);
+    arena_fini(&a);
+    return rc;
 }
 
 err_code v2_rest_unload(endpoints *s, const route_args *args, str body, buf *reply, err *e)
 {
     (void)reply;
-    err_code rc = control_read(true, body, e);
+    arena a;
+    str none = {0};
+    err_code rc = control_read(true, body, &a, &none, e);
+    arena_fini(&a);
     return rc ? rc : model_control_unload(s->control, args->model, e);
 }
 

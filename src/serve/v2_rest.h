@@ -19,7 +19,7 @@ rest_answer v2_rest_load, v2_rest_unload;
 /* Of the server or, with a name, of a model. */
 err_code v2_trace_settings(endpoints *s, str of, trace_settings *ret, err *e) MUST_USE;
 /* Refuses by name what cannot be asked of a load or an unload. */
-err_code v2_control_parameter(bool unload, str name, const parameter *p, err *e) MUST_USE;
+err_code v2_control_parameter(bool unload, str name, const parameter *p, str *ret_config, err *e) MUST_USE;
 /* What server metadata names: ends with NULL. */
 extern const char *const v2_extensions[];
 

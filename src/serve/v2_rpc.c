@@ -61,17 +61,16 @@ err_code v2_rpc_server_metadata(endpoints *s, rpc_request request, buf *reply, e
     return ERR_OK;
 }
 
-typedef const model_io *io_at(const model *m, uint32_t i);
-
-static void metadata_put(buf *reply, uint32_t number, const model *m, io_at *at, uint32_t count)
+static void metadata_put(buf *reply, uint32_t number, const served *m, bool input)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        const model_io *io = at(m, i);
+    for (uint32_t i = 0; i < (input ? model_input_count(m->model) : model_output_count(m->model)); i++) {
+        const model_io *io = input ? model_input(m->model, i) : model_output(m->model, i);
+        shape s = model_config_declared(m->config, m->model, input, i);
         const char *type = dtype_v2_name(io->type);
         size_t opened = pb_open(reply, number);
         pb_put_str(reply, 1, io->name);
         pb_put_str(reply, 2, str_of(type ? type : dtype_name(io->type)));
-        pb_put_packed_i64(reply, 3, io->shape.dim, io->shape.rank);
+        pb_put_packed_i64(reply, 3, s.dim, s.rank);
         pb_close(reply, opened);
     }
 }
@@ -84,8 +83,8 @@ err_code v2_rpc_model_metadata(endpoints *s, rpc_request request, buf *reply, er
     pb_put_str(reply, 1, m->name);
     pb_put_str(reply, 2, m->version);
     pb_put_str(reply, 3, STR("onnx_onnxv1"));
-    metadata_put(reply, 4, m->model, model_input, model_input_count(m->model));
-    metadata_put(reply, 5, m->model, model_output, model_output_count(m->model));
+    metadata_put(reply, 4, m, true);
+    metadata_put(reply, 5, m, false);
     return ERR_OK;
 }
 
@@ -97,7 +96,7 @@ err_code v2_rpc_model_config(endpoints *s, rpc_request request, buf *reply, err 
     err_code rc = model_read(s, request, "ModelConfigRequest", &m, e);
     if (rc) return rc;
     size_t config = pb_open(reply, 1);
-    model_config_put(reply, m);
+    model_config_put(reply, m->config);
     pb_close(reply, config);
     return ERR_OK;
 }
@@ -171,7 +170,7 @@ err_code v2_rpc_repository_index(endpoints *s, rpc_request request, buf *reply, 
 }
 
 /* The name is field 2, behind a repository's; KServe's clients have it in field 1. */
-static err_code control_read(bool unload, str request, const char *what, str *ret_name, err *e)
+static err_code control_read(bool unload, str request, const char *what, str *ret_name, str *ret_config, err *e)
 {
     static const parameter_fields fields = {.on = 1, .i64 = 2, .text = 3};
     pb_fields q;
@@ -188,7 +187,7 @@ static err_code control_read(bool unload, str request, const char *what, str *re
         parameter p;
         if (f.number != 3) continue;
         rc = parameter_of_pb(pb_sub(&m, &f), &fields, what, &name, &p, e);
-        if (rc == ERR_OK) rc = v2_control_parameter(unload, name, &p, e);
+        if (rc == ERR_OK) rc = v2_control_parameter(unload, name, &p, ret_config, e);
     }
     if (rc == ERR_OK) rc = pb_check(&m, what, e);
     *ret_name = second.len ? second : first;
@@ -198,16 +197,16 @@ static err_code control_read(bool unload, str request, const char *what, str *re
 err_code v2_rpc_model_load(endpoints *s, rpc_request request, buf *reply, err *e)
 {
     (void)reply;
-    str name;
-    err_code rc = control_read(false, request.bytes, "RepositoryModelLoadRequest", &name, e);
-    return rc ? rc : model_control_load(s->control, name, e);
+    str name, config = {0};
+    err_code rc = control_read(false, request.bytes, "RepositoryModelLoadRequest", &name, &config, e);
+    return rc ? rc : model_control_load(s->control, name, config, e);
 }
 
 err_code v2_rpc_model_unload(endpoints *s, rpc_request request, buf *reply, err *e)
 {
     (void)reply;
-    str name;
-    err_code rc = control_read(true, request.bytes, "RepositoryModelUnloadRequest", &name, e);
+    str name, none = {0};
+    err_code rc = control_read(true, request.bytes, "RepositoryModelUnloadRequest", &name, &none, e);
     return rc ? rc : model_control_unload(s->control, name, e);
 }
 

@@ -225,7 +225,7 @@ err_code v2_outputs_make(infer *r, err *e)
         infer_want *w = &r->wants[i];
         const model_io *io = model_output(r->model->model, w->output);
         err_code rc = ERR_OK;
-        w->t = exec_output(r->outputs, w->output);
+        w->t = infer_output(r, w->output);
         if (w->classes) rc = v2_classes_make(r, io->labels, w->classes, &w->t, e);
         if (rc == ERR_OK && w->memory.region.p) rc = memory_write(r, w, e);
         if (rc) return err_wrap(e, "output '" STR_FMT "'", STR_ARG(io->name));

@@ -250,9 +250,32 @@ static bool is_default(const pbtree *v)
     return v->field->kind == PBDEF_F32 || v->field->kind == PBDEF_F64 ? v->f64 == 0 : v->u64 == 0;
 }
 
+/* As proto3 wants repeated numbers: one field that holds them all. */
+static void packed_put(buf *out, const pbtree_list *l)
+{
+    const pbdef_field *f = l->first->field;
+    size_t opened = pb_open(out, f->number);
+    for (const pbtree *v = l->first; v; v = v->next) {
+        uint64_t bits = v->u64;
+        size_t fixed = f->kind == PBDEF_F64 ? 8 : f->kind == PBDEF_F32 ? 4 : 0;
+        float narrow = fixed == 4 ? (float)v->f64 : 0;
+        if (fixed == 4) bits = 0;
+        if (fixed) memcpy(&bits, fixed == 4 ? (const void *)&narrow : (const void *)&v->f64, fixed);
+        for (size_t k = 0; k < fixed; k++) buf_put_byte(out, (uint8_t)(bits >> (8 * k)));
+        for (; !fixed && bits >= 0x80; bits >>= 7) buf_put_byte(out, (uint8_t)(bits | 0x80));
+        if (!fixed) buf_put_byte(out, (uint8_t)bits);
+    }
+    pb_close(out, opened);
+}
+
 void pbtree_put(buf *out, const pbtree *m)
 {
     for (size_t i = 0; i < m->def->count; i++) {
+        const pbdef_field *f = &m->def->fields[i];
+        if (f->repeated && f->kind != PBDEF_MESSAGE && f->kind != PBDEF_TEXT && m->fields[i].count) {
+            packed_put(out, &m->fields[i]);
+            continue;
+        }
         for (const pbtree *v = m->fields[i].first; v; v = v->next) {
             if (v->field->kind == PBDEF_MESSAGE) {
                 size_t opened = pb_open(out, v->field->number);

@@ -215,7 +215,8 @@ def load_and_unload_models(client, *_):
     assert client.is_model_ready("tiny") and state() == ("READY", "")
     close(client.infer("tiny", [make_input([X])]))
     fails(lambda: client.load_model("none"), "NOT_FOUND", "failed to load 'none', failed to poll from model repository")
-    fails(lambda: client.load_model("tiny", config="{}"), "UNIMPLEMENTED", "parameter 'config' is not supported")
+    fails(lambda: client.load_model("tiny", config="{"), "INVALID_ARGUMENT", "failed to load 'tiny': config: ")
+    fails(lambda: client.load_model("tiny", config="{}", files={"file:1/model.onnx": b"x"}), "UNIMPLEMENTED", "'file:1/model.onnx' is not supported")
 
 
 def classification(client, _):

@@ -205,7 +205,7 @@ def test_unload_and_load(explicit):
     shutil.copytree(folder / "tiny", folder / "later")
     client.load_model("later")
     assert client.is_model_ready("later") and {m["name"] for m in client.get_model_repository_index()} == {"tiny", "pair", "later"}
-    fails(lambda: client.load_model("tiny", config="{}"), 501, "parameter 'config' is not supported")
+    fails(lambda: client.load_model("tiny", config="{"), 400, "failed to load 'tiny': config: ")
     fails(lambda: client.load_model("tiny", files={"file:1/model.onnx": b"x"}, config="{}"), 501, "is not supported")
     client.close()
 

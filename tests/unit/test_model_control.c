@@ -143,16 +143,18 @@ static void what_cannot_be_asked_is_refused_by_name(void)
     start(&r, &(http_rig_opts){.threads = "1", .model_control = "explicit"});
     CHECK(answers(&r, "/v2/repository/models/q/load", "", "failed to load 'q', failed to poll from model repository"));
     CHECK(answers(&r, "/v2/repository/models/q/unload", "", "Model with name q does not exist."));
-    CHECK(answers(&r, LOAD, "{\"parameters\":{\"config\":\"{}\"}}", "parameter 'config' is not supported"));
+    CHECK(answers(&r, LOAD, "{\"parameters\":{\"config\":1}}", "for repository load: expected a string of JSON"));
+    CHECK(answers(&r, LOAD, "{\"parameters\":{\"config\":\"{\"}}", "failed to load 'm': config: "));
+    CHECK(answers(&r, LOAD, "{\"parameters\":{\"config\":\"{\\\"maxBatch\\\":1}\"}}", "unknown field 'maxBatch'"));
     CHECK(answers(&r, LOAD, "{\"parameters\":{\"file:1/m\":\"\"}}", "parameter 'file:1/m' is not supported"));
     CHECK(answers(&r, LOAD, "{\"parameters\":{\"x\":\"\"}}", "unrecognized load parameter 'x'"));
     CHECK(answers(&r, LOAD, "{\"parameters\":[]}", "parameters: expected an object"));
     CHECK(answers(&r, UNLOAD, "{\"parameters\":{\"unload_dependents\":1}}", "Unable to parse 'unload_dependents'"));
     static const rpc_request of_repository = {.bytes = {"\x0a\1r\x12\1m", 6}}, plain = {.bytes = {"\x12\1m", 3}};
-    static const rpc_request with_config = {.bytes = {"\x12\1m\x1a\x0c\x0a\6" "config\x12\2\x1a\0", 17}};
+    static const rpc_request with_config = {.bytes = {"\x12\1m\x1a\x0d\x0a\6" "config\x12\3\x1a\1[", 18}};
     CHECK(v2_rpc_model_load(&r.endpoints, of_repository, &reply, &e) == ERR_UNSUPPORTED);
     CHECK_STR(e.text, "'repository_name' specification is not supported");
-    CHECK(v2_rpc_model_load(&r.endpoints, with_config, &reply, &e) == ERR_UNSUPPORTED);
+    CHECK(v2_rpc_model_load(&r.endpoints, with_config, &reply, &e) == ERR_INVALID);
     http_rig_stop(&r);
     start(&r, &(http_rig_opts){.threads = "1"});
     CHECK(answers(&r, LOAD, "", "explicit model load / unload is not allowed if polling is enabled"));
@@ -268,7 +270,7 @@ static void loops_find_a_whole_model_or_none_while_it_is_changed(void)
         CHECK(thread_start(&f[i].thread, "finder", finder_main, &f[i], &e) == ERR_OK);
     }
     for (int i = 0; i < 60; i++) {
-        CHECK(model_control_load(control, STR("m"), &e) == ERR_OK);
+        CHECK(model_control_load(control, STR("m"), (str){0}, &e) == ERR_OK);
         if (i % 3 == 0) CHECK(model_control_unload(control, STR("m"), &e) == ERR_OK);
     }
     for (size_t i = 0; i < LOOPS; i++) atomic_store(&f[i].stop, true);
@@ -301,7 +303,7 @@ static void a_change_survives_failed_allocations(void)
     FAULT_SWEEP({
         model_control *control = NULL;
         if (model_control_new(&control, &o, &e) == ERR_OK) {
-            err_code rc = model_control_load(control, STR("m"), &e);
+            err_code rc = model_control_load(control, STR("m"), (str){0}, &e);
             CHECK(rc == ERR_OK || rc == ERR_NOMEM || rc == ERR_LIMIT);
             CHECK(repository_at(models, 0) != NULL);
             model_control_stop(control);

@@ -198,14 +198,16 @@ static void values_that_do_not_fit_are_refused(void)
 
 static void a_message_of_the_tree_is_written_as_protobuf(void)
 {
-    static const uint8_t want[] = {0x0a, 1, 'm', 0x10, 8, 0x3d, 0, 0, 0, 0x3f, 0x4a, 4, 0x10, 1, 0x10, 2, 0x70, 0};
+    static const uint8_t want[] = {0x0a, 1, 'm', 0x10, 8, 0x3d, 0, 0, 0, 0x3f, 0x42, 8, 0, 0, 0,
+                                   0, 0, 0, 0xf8, 0x3f, 0x4a, 13, 0x12, 11, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+                                   0xff, 0xff, 1, 2, 0x70, 0};
     arena a;
     err e;
     buf out;
     pbtree *m = NULL;
     arena_init(&a, NULL, 0, 1 << 20);
     buf_init(&out, 1 << 10);
-    str text = STR("leaf { dims: [1, 2] } name: 'm' max_batch_size: 8 on: false ratio: 0.5 right: false");
+    str text = STR("leaf { dims: [-1, 2] } buckets: 1.5 name: 'm' max_batch_size: 8 on: false ratio: 0.5 right: false");
     CHECK(pbtxt_parse(text, "c.pbtxt", &root, &a, &m, &e) == ERR_OK);
     pbtree_put(&out, m);
     CHECK_U64(out.len, sizeof want);

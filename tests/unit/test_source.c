@@ -27,6 +27,8 @@ static void file(const char *name)
     if (f) fclose(f);
 }
 
+static model_config wanted = {.name = {"m", 1}, .versions = VERSIONS_ALL};
+
 /* "version file" or the error, without the root. */
 static const char *find(const char *name)
 {
@@ -35,7 +37,7 @@ static const char *find(const char *name)
     source s;
     err e = {0};
     arena_init(&a, NULL, 0, 1 << 20);
-    err_code rc = source_find(&s, &a, path(name), &e);
+    err_code rc = source_find(&s, &a, path(name), &wanted, &e);
     if (rc)
         snprintf(text, sizeof text, "%d %s", (int)rc,
                  strncmp(e.text, root, strlen(root)) ? e.text : e.text + strlen(root));
@@ -120,7 +122,7 @@ static void no_memory_is_an_error_wherever_it_happens(void)
     source s;
     err e;
     arena_init(&a, NULL, 0, 40);
-    CHECK(source_find(&s, &a, path("versions"), &e) != ERR_OK);
+    CHECK(source_find(&s, &a, path("versions"), &wanted, &e) != ERR_OK);
     arena_fini(&a);
 }
 

@@ -227,7 +227,7 @@ static void rest_says_what_grpc_says(void)
     const char *got = http_rig_get(&rig, "/v2/models/m/config");
     CHECK(strncmp(got, "200 OK", 6) == 0 && strstr(got, "\"data_type\":\"TYPE_FP32\",\"format\":\"FORMAT_NONE\","
                                                         "\"dims\":[-1,2],"));
-    CHECK(strstr(got, "\"instance_group\":[{\"name\":\"m_0\",\"kind\":\"KIND_CPU\""));
+    CHECK(strstr(got, "\"instance_group\":[{\"name\":\"m\",\"kind\":\"KIND_CPU\""));
     CHECK(strncmp(http_rig_get(&rig, "/v2/models/m/versions/2/config"), "404 ", 4) == 0);
     got = http_rig_get(&rig, "/v2/models/m/stats");
     CHECK(strstr(got, "{\"model_stats\":[{\"name\":\"m\",\"version\":\"1\",\"last_inference\":"));
