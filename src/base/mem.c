@@ -79,3 +79,10 @@ void mem_free(void *p)
     atomic_fetch_sub_explicit(&live, 1, memory_order_relaxed);
     free(p);
 }
+
+void *mem_alloc_lasting(size_t bytes)
+{
+    return bytes > SIZE_MAX - 16 ? NULL : aligned_alloc(16, (bytes + 15) / 16 * 16);
+}
+
+void mem_free_lasting(void *p) { free(p); }

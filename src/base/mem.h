@@ -25,6 +25,9 @@ void *mem_alloc0(size_t count, size_t size) __attribute__((malloc)) MUST_USE;
 void *mem_alloc_raw(size_t bytes) __attribute__((malloc)) MUST_USE;   /* MEM_ALIGN-aligned, not zeroed */
 /* Grows to count * size bytes keeping the old_bytes first; NULL leaves the old block as it was. */
 void *mem_grow(void *p, size_t old_bytes, size_t count, size_t size) MUST_USE;
+/* For the memory that a library keeps as long as the process lives: neither counted nor failed by tests. */
+void *mem_alloc_lasting(size_t bytes) __attribute__((malloc)) MUST_USE;   /* aligned to 16, not zeroed */
+void mem_free_lasting(void *p);
 #define mem_new0(type, n) ((type *)mem_alloc0((n), sizeof(type)))
 
 /* Test hooks. */

@@ -8,6 +8,7 @@
 #include "base/err.h"
 
 #include <openssl/bio.h>
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
@@ -25,6 +26,7 @@
     X(SSL_set_hostflags) X(SSL_shutdown) X(SSL_version) X(SSL_write_ex) X(TLS_client_method) X(TLS_server_method)
 
 #define OPENSSL_OF_CRYPTO(X) \
+    X(CRYPTO_get_mem_functions) X(CRYPTO_malloc) X(CRYPTO_set_mem_functions) \
     X(ASN1_STRING_get0_data) X(ASN1_STRING_length) X(ASN1_TIME_diff) X(BIO_clear_flags) X(BIO_free) X(BIO_get_data) \
     X(BIO_meth_free) X(BIO_meth_new) X(BIO_meth_set_ctrl) X(BIO_meth_set_read) X(BIO_meth_set_write) X(BIO_new) \
     X(BIO_new_mem_buf) X(BIO_set_data) X(BIO_set_flags) X(BIO_set_init) X(ERR_clear_error) X(ERR_peek_error) \
@@ -45,5 +47,6 @@ typedef struct {
 extern openssl ossl;
 
 err_code openssl_need(err *e) MUST_USE;
+void openssl_trim(void);   /* memory that it does not use now goes back to the heap; any thread */
 
 #endif

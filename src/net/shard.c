@@ -1,6 +1,7 @@
 #include "net/shard.h"
 
 #include "base/mem.h"
+#include "net/openssl.h"
 #include "os/clock.h"
 #include "os/poll.h"
 #include "os/sock.h"
@@ -256,6 +257,7 @@ static void on_lull(lull *l, bool last)
     buf_fini(&s->http2_out.text);
     slab_trim(&s->http2_memory);
     loop_trim(s->on);
+    if (last) openssl_trim();
     s->rested(s->ctx, s->on, last);
 }
 

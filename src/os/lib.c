@@ -15,6 +15,7 @@ static err_code open_once(lib *l, err *e)
     for (size_t i = 0; i < l->count; i++)
         if (sys_lib_find(handle, l->symbols[i].name, l->symbols[i].ret) < 0)
             return err_set(e, ERR_UNSUPPORTED, "%s: the library has no function '%s'", l->title, l->symbols[i].name);
+    if (l->opened) l->opened();
     atomic_store_explicit(&l->open, true, memory_order_release);
     return ERR_OK;
 }

@@ -26,6 +26,7 @@ typedef struct {
     const char *names[LIB_NAMES_MAX];   /* file names, newest first; the rest NULL */
     const lib_symbol *symbols;
     size_t count;
+    void (*opened)(void);               /* NULL, or called once, with the table filled, before lib_need() returns */
     /* private */
     _Atomic bool open;
 } lib;

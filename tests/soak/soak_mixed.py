@@ -12,8 +12,8 @@ other, and the old one must end by itself.
 
 A request is accepted when it was sent whole on a connection that the client did not end. Each must be answered, with the bytes
 that are due for its image, or be refused cleanly as talk.py defines it; only a server that hands over may do the latter, and those are
-sent again. No connection may be refused, nor any handshake fail. After a warm-up the server's RSS, descriptors and threads are noted
-at rest, then again after each of ROUNDS rounds; the last server has its own warm-up. The last lines are the figures of the whole
+sent again. No connection may be refused, nor any handshake fail. After a warm-up round the server's RSS, descriptors and threads are
+noted at rest, then again after each of ROUNDS rounds; the last server has its own warm-up. The last lines are the figures of the whole
 run. Exit status 1 when a request was lost, an answer was wrong, a figure grew, or a server did not end with status 0. Needs the openssl
 command, else Python's standard library only. --no-memory: RSS is printed and not judged, because a sanitizer's own memory grows with
 what it has seen.
@@ -33,7 +33,7 @@ CREST = 10                          # connections of one client process, once
 HAND_OVERS = 3
 STALLED_RECEIVE_BYTES = 4096        # so that the server's answers find no room
 PROBLEMS_SHOWN = 5
-PARTS = ROUNDS + 2                  # of the requests: a warm-up, the rounds, the hand-over between them
+PARTS = ROUNDS + 3                  # of the requests: a warm-up of each server, the rounds, the hand-over between them
 PROTOCOLS, SHARES = (Http1Talk, RestTalk, GrpcTalk), (35, 25, 40)
 
 
@@ -302,6 +302,7 @@ def soak(a):
     refused = s.round_of("hand-overs", s.hand_over, HAND_OVERS)
     print(f"{HAND_OVERS} hand-overs: {refused} requests refused, {s.tally['idle']} of them on connections closed while idle; sent again",
           flush=True)
+    s.plain_round("warm again")
     growths.append(s.rounds("second server", ROUNDS // 2))
     problems = s.figures(time.monotonic() - began)
     problems += [p for g in growths for p in g.judge(not a.no_memory)]

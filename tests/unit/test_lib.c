@@ -5,17 +5,21 @@
 
 static double (*cosine)(double);
 static void *nothing;
+static int opened_count;
+static void opened(void) { opened_count += cosine && cosine(0) == 1; }
 
 static void a_library_is_opened_once_and_its_functions_work(void)
 {
     err e;
     static const lib_symbol symbols[] = {{"cos", (void **)(uintptr_t)&cosine}};
-    static lib math = {.title = "mathematics", .names = {"libnone.so.9", "libm.so.6"}, .symbols = symbols, .count = 1};
+    static lib math = {.title = "mathematics", .names = {"libnone.so.9", "libm.so.6"}, .symbols = symbols, .count = 1,
+                       .opened = opened};
     CHECK(lib_need(&math, &e) == ERR_OK);
     CHECK(cosine && cosine(0) == 1);
     uint64_t calls = sys_fake_calls(SYS_lib_open);
     CHECK(lib_need(&math, &e) == ERR_OK);
     CHECK_U64(sys_fake_calls(SYS_lib_open), calls);
+    CHECK(opened_count == 1);
 }
 
 static void what_is_missing_is_named_and_looked_for_again(void)

@@ -52,6 +52,30 @@ static void a_steady_load_allocates_nothing_and_keeps_little(void)
     CHECK_U64((uint64_t)mem_live(), (uint64_t)live);
 }
 
+/* Pages that are empty serve any size; a block that stays holds its page only. */
+static void pages_are_shared_by_all_sizes(void)
+{
+    enum { COUNT = 2000 };
+    static void *many[COUNT];
+    slab s;
+    if (!slab_recycles()) return;
+    slab_init(&s);
+    for (size_t i = 0; i < COUNT; i++) many[i] = slab_take(&s, 100);
+    void *stays = many[COUNT / 2];
+    for (size_t i = 0; i < COUNT; i++)
+        if (many[i] != stays) slab_give(&s, many[i]);
+    size_t kept = s.kept_bytes;
+    long allocs = mem_allocs();
+    for (size_t i = 0; i < COUNT; i++) many[i] = slab_take(&s, 50);
+    CHECK(mem_allocs() == allocs && s.kept_bytes < kept / 2);
+    for (size_t i = 0; i < COUNT; i++) slab_give(&s, many[i]);
+    CHECK_U64(s.kept_bytes, kept);
+    slab_trim(&s);
+    slab_give(&s, stays);
+    CHECK_U64(s.kept_bytes, SLAB_PAGE_BYTES);
+    slab_fini(&s);
+}
+
 static void what_is_kept_can_go_back_at_any_time(void)
 {
     slab s;
@@ -102,6 +126,7 @@ int main(void)
         TEST(blocks_are_aligned_and_do_not_overlap),
         TEST(a_block_keeps_its_bytes_when_it_grows),
         TEST(a_steady_load_allocates_nothing_and_keeps_little),
+        TEST(pages_are_shared_by_all_sizes),
         TEST(what_is_kept_can_go_back_at_any_time),
         TEST(a_lack_of_memory_leaves_the_block_as_it_was),
     };
