@@ -342,6 +342,16 @@ const batch *batcher_take(batcher *b, uint64_t now_ns, uint64_t *ret_again_ns)
 
 /* ---- done ------------------------------------------------------------------------------------------------------- */
 
+static void learn_cost(batcher *b, const batch *t, uint64_t cost_ns, uint64_t now_ns)
+{
+    lane_plan p = {.budget_ns = b->pace.objective_ns * b->opts.instances / (b->opts.instances + 1),
+                   .max_batch = b->opts.max_batch,
+                   .instances = b->opts.instances,
+                   .rows_per_s = arrival_rows_per_s(&b->arrival)};
+    lane_learn(t->lane, t, cost_ns, &p);
+    waiting_file(&b->waiting, t->lane, now_ns);
+}
+
 /* What the run says about costs, lateness and clients. */
 static void learn(batcher *b, const batch *t, uint64_t cost_ns, uint64_t now_ns)
 {
@@ -349,24 +359,26 @@ static void learn(batcher *b, const batch *t, uint64_t cost_ns, uint64_t now_ns)
     uint32_t late = 0;
     for (const batch_item *i = t->items; i; i = i->next) late += now_ns - i->since_ns > objective_ns;
     if (objective_ns) pace_note(&b->pace, late, t->count - late);
-    lane_plan p = {.budget_ns = objective_ns * b->opts.instances / (b->opts.instances + 1),
-                   .max_batch = b->opts.max_batch,
-                   .instances = b->opts.instances,
-                   .rows_per_s = arrival_rows_per_s(&b->arrival)};
-    lane_learn(t->lane, t, cost_ns, &p);
+    learn_cost(b, t, cost_ns, now_ns);
     b->last_ns = cost_ns;
     arrival_answered(&b->arrival, t->count, cost_ns / 2, now_ns);
+}
+
+void batcher_teach(batcher *b, order_key kind, uint32_t rows, uint32_t extent, uint64_t cost_ns, uint64_t now_ns)
+{
+    INVARIANT(rows > 0 && cost_ns > 0);
+    batch t = {.work = lane_work(rows, extent), .lane = lanes_pin(&b->waiting.lanes, kind)};
+    if (!t.lane) return;
+    if (extent > t.lane->extent_max) t.lane->extent_max = extent;
+    learn_cost(b, &t, cost_ns, now_ns);
+    lanes_unpin(&b->waiting.lanes, t.lane);
 }
 
 void batcher_done(batcher *b, const batch *ran, uint64_t cost_ns, uint64_t now_ns)
 {
     slot *s = &b->slots[(const slot *)(const void *)ran - b->slots];
     INVARIANT(b->stats.running > 0 && &s->batch == ran && ran->count > 0);
-    lane *l = ran->lane;
-    if (cost_ns) {
-        learn(b, ran, cost_ns, now_ns);
-        waiting_file(&b->waiting, l, now_ns);
-    }
+    if (cost_ns) learn(b, ran, cost_ns, now_ns);
     for (batch_item *i = ran->items, *next; i; i = next) {
         next = i->next;
         waiting_let_go(&b->waiting, i, now_ns);

@@ -91,6 +91,10 @@ const batch *batcher_take(batcher *b, uint64_t now_ns, uint64_t *ret_again_ns);
 /* cost_ns teaches; 0 = it failed or says nothing.  The batch is gone, its items are among the answers. */
 void batcher_done(batcher *b, const batch *ran, uint64_t cost_ns, uint64_t now_ns);
 
+/* What a run of `rows` outside of it took, as a warm-up's or one on the calling thread: so that the first requests meet
+ * a curve that is known.  Lost where there is no room for the kind. */
+void batcher_teach(batcher *b, order_key kind, uint32_t rows, uint32_t extent, uint64_t cost_ns, uint64_t now_ns);
+
 /* Drops an item that has not been started: true, and it is among the answers.  False: it runs, or has run. */
 bool batcher_cancel(batcher *b, batch_item *i, uint64_t now_ns);
 

@@ -46,19 +46,6 @@ static uint32_t answers(batcher *b)
     return n;
 }
 
-/* Teaches it that n rows cost base + n * row. */
-static void teach(batcher *b, batch_item *i, uint64_t base_ns, uint64_t row_ns)
-{
-    for (uint32_t n = 0; n < 20; n++) {
-        i->rows = 1 + n % 8;
-        CHECK(push(b, i, 1) == BATCH_LIMIT_NONE);
-        const batch *t = take(b, 1);
-        if (t) batcher_done(b, t, base_ns + t->rows * row_ns, 1);
-        CHECK_U64(answers(b), 1);
-    }
-    i->rows = 1;
-}
-
 static void a_lone_request_runs_at_once(void)
 {
     batcher *b = fresh(&(batcher_opts){.max_batch = 8});
@@ -300,7 +287,8 @@ static void the_rate_refuses_until_a_token_is_there(void)
 static void what_would_be_late_is_refused_when_it_comes(void)
 {
     batcher *b = fresh(&(batcher_opts){.max_batch = 8, .objective_us = 20000});
-    teach(b, &items[0], 4 * MS, MS / 4);
+    for (uint32_t n = 0; n < 24; n++) batcher_teach(b, (order_key){0}, 1 + n % 8, 0, 4 * MS + (1 + n % 8) * MS / 4, 1);
+    CHECK_U64(batcher_next_cost_ns(b), 0);
     uint32_t accepted = 1;
     CHECK(push(b, &items[0], MS) == BATCH_LIMIT_NONE);
     const batch *t = take(b, MS);
