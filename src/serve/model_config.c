@@ -6,6 +6,7 @@
 #include "serve/config_check.h"
 #include "serve/config_def.h"
 #include "serve/config_fit.h"
+#include "serve/label_file.h"
 #include "wire/pbjson.h"
 #include "wire/pbtxt.h"
 
@@ -28,6 +29,7 @@ struct config_io {
     bool reshaped;
     shape client, model;
     str name;
+    const attr *labels;           /* NULL = none */
 };
 
 void model_config_free(model_config *c)
@@ -55,7 +57,7 @@ static bool has_path(const pbtree *m, const char *path)
 
 /* Answers are the same without these.  Pinned memory is a GPU's. */
 static const char *const ignored[] = {
-    "runtime", "dynamic_batching", "model_warmup", "response_cache", "output.label_filename", "optimization.graph",
+    "runtime", "dynamic_batching", "model_warmup", "response_cache", "optimization.graph",
     "optimization.priority", "optimization.cuda", "optimization.execution_accelerators.gpu_execution_accelerator",
     "optimization.gather_kernel_buffer_threshold", "optimization.eager_batching", "instance_group.count",
     "instance_group.rate_limiter", "instance_group.secondary_devices", "instance_group.host_policy",
@@ -265,8 +267,9 @@ err_code model_config_read(model_config **ret, const model_config_from *from, er
     if (!c) return no_memory(e);
     arena_init(&c->memory, NULL, 0, CONFIG_MEMORY_MAX);
     c->name = str_copy(&c->memory, from->name);
+    c->folder = str_copy(&c->memory, str_of(from->path));
     c->tree = pbtree_new(&c->memory, &config_def);
-    if (!c->name.p || !c->tree) return no_memory(e);
+    if (!c->name.p || !c->folder.p || !c->tree) return no_memory(e);
     if (from->override.p) {
         rc = override_read(c, from->override, e);
         c->given = true;
@@ -312,6 +315,14 @@ static err_code shapes_read(model_config *c, const model *m, err *e)
     if (!c->inputs || !c->outputs) return no_memory(e);
     for (uint32_t i = 0; c->given && i < in; i++) c->inputs[i] = io_of(c, model_input(m, i), "input");
     for (uint32_t i = 0; c->given && i < out; i++) c->outputs[i] = io_of(c, model_output(m, i), "output");
+    for (const pbtree *o = pbtree_get(c->tree, "output"); o; o = o->next) {
+        str file = pbtree_text(o, "label_filename");
+        for (uint32_t i = 0; i < out && file.len; i++) {
+            if (!str_eq(c->outputs[i].name, pbtree_text(o, "name"))) continue;
+            err_code rc = label_file_read(c->folder.p, file, &c->memory, &c->outputs[i].labels, e);
+            if (rc) return rc;
+        }
+    }
     for (uint32_t i = 0; i < out; i++) c->reshapes = c->reshapes || c->outputs[i].reshaped;
     return ERR_OK;
 }
@@ -391,6 +402,8 @@ shape model_config_declared(const model_config *c, const model *m, bool input, u
     const struct config_io *io = !c ? NULL : input ? &c->inputs[i] : &c->outputs[i];
     return io && io->said ? io->client : input ? model_input(m, i)->shape : model_output(m, i)->shape;
 }
+
+const attr *model_config_labels(const model_config *c, uint32_t i) { return c ? c->outputs[i].labels : NULL; }
 
 str model_config_parameter(const model_config *c, const char *key)
 {

@@ -18,6 +18,7 @@ typedef struct {
     /* read */
     bool given;                   /* there is a config.pbtxt, or a client's */
     str name, file;               /* file: VERSION/file is the model; len 0 = any .onnx file */
+    str folder;                   /* where config.pbtxt is, or would be */
     versions_policy versions;
     i64_list specific;
     uint32_t latest;
@@ -56,6 +57,8 @@ bool model_config_reshapes(const model_config *c);
 shape model_config_output_shape(const model_config *c, uint32_t i, const shape *s);
 /* How a client sees them: declared shapes, from the configuration where it says them; c may be NULL. */
 shape model_config_declared(const model_config *c, const model *m, bool input, uint32_t i);
+/* The names of the output's classes, from its label_filename; NULL = it has none.  c may be NULL. */
+const attr *model_config_labels(const model_config *c, uint32_t i);
 str model_config_parameter(const model_config *c, const char *key);   /* p NULL = not there */
 
 void model_config_print(buf *out, const model_config *c);   /* JSON */

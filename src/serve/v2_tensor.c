@@ -226,7 +226,8 @@ err_code v2_outputs_make(infer *r, err *e)
         const model_io *io = model_output(r->model->model, w->output);
         err_code rc = ERR_OK;
         w->t = infer_output(r, w->output);
-        if (w->classes) rc = v2_classes_make(r, io->labels, w->classes, &w->t, e);
+        const attr *labels = model_config_labels(r->model->config, w->output);
+        if (w->classes) rc = v2_classes_make(r, labels ? labels : io->labels, w->classes, &w->t, e);
         if (rc == ERR_OK && w->memory.region.p) rc = memory_write(r, w, e);
         if (rc) return err_wrap(e, "output '" STR_FMT "'", STR_ARG(io->name));
     }

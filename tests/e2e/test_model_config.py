@@ -122,6 +122,20 @@ def test_clients_bring_and_get_the_shapes_of_the_configuration(repository):
     http.close()
 
 
+def test_classes_have_the_names_of_the_file(tmp_path, serve):
+    import tritonclient.grpc as grpc_lib
+    import tritonclient.http as http_lib
+    put(tmp_path / "r", "m", IO.replace("TYPE_FP32 dims: 4 } max", 'TYPE_FP32 dims: 4 label_filename: "names.txt" } max'))
+    (tmp_path / "r" / "m" / "names.txt").write_text("ant\nbee\ncat\ndog\n")
+    http, grpc = clients(serve("--model-repository", tmp_path / "r"))
+    x, w = np.array([[1, 4, 3, 2]], np.float32), np.zeros((1, 1), np.int32)
+    for client, lib in ((http, http_lib), (grpc, grpc_lib)):
+        inputs = [lib.InferInput("x", [1, 4], "FP32").set_data_from_numpy(x), lib.InferInput("w", [1, 1], "INT32").set_data_from_numpy(w)]
+        got = client.infer("m", inputs, outputs=[lib.InferRequestedOutput("y", class_count=2)]).as_numpy("y")
+        assert [bytes(v) for v in got.flatten()] == [b"8.000000:1:bee", b"6.000000:2:cat"]
+    http.close()
+
+
 def test_a_load_may_bring_another_configuration(repository):
     from tritonclient.utils import InferenceServerException
     http, grpc = clients(repository[1])
@@ -177,6 +191,8 @@ IO = 'input [{ name: "x" data_type: TYPE_FP32 dims: 4 }, { name: "w" data_type: 
     (IO + "sequence_batching { control_input { } }", "sequence batching control tensor must have a name for m"),
     ('platform: "ensemble" ensemble_scheduling { }', "must specify 'step' for ensemble 'm'"),
     ("version_policy { specific { versions: 7 } }", "at least one version must be available under the version policy of model 'm'"),
+    (IO.replace("TYPE_FP32 dims: 4 } max", 'TYPE_FP32 dims: 4 label_filename: "none" } max'), "m/none: "),
+    (IO.replace("TYPE_FP32 dims: 4 } max", 'TYPE_FP32 dims: 4 label_filename: "../x" } max'), "label_filename: expected the name of a file, got '../x'"),
     ('default_model_filename: "net.onnx"', "expected VERSION/net.onnx, as default_model_filename says, got none"),
 ])
 def test_a_bad_configuration_is_refused_with_one_line(tmp_path, config, why):

@@ -1,7 +1,10 @@
-/* Any bytes as a config.pbtxt: the tree keeps to its table, and what is accepted prints as JSON and as protobuf. */
+/* Any bytes as a config.pbtxt: the tree keeps to its table, prints as JSON that reads as the same tree and as protobuf
+ * that is well formed; what the checks accept can be typed. */
+#include "serve/config_check.h"
 #include "serve/config_def.h"
-#include "wire/json.h"
+#include "serve/scheduling.h"
 #include "wire/pb.h"
+#include "wire/pbjson.h"
 #include "wire/pbtxt.h"
 
 #include <string.h>
@@ -25,32 +28,50 @@ static void walk(const pbtree *m, const pbdef *def)
     }
 }
 
+static void prints(const pbtree *m, arena *a)
+{
+    buf out, again;
+    yyjson_val *v;
+    pbtree *read;
+    pb r;
+    pb_field f;
+    err e = {0};
+    buf_init(&out, 1 << 22);
+    buf_init(&again, 1 << 22);
+    pbtree_print(&out, m);
+    if (!out.full && json_parse(buf_str(&out), &(json_opts){.memory = a}, &v, &e) == ERR_OK &&
+        pbjson_read(v, "fuzz", &config_def, a, &read, &e) == ERR_OK) {
+        pbtree_print(&again, read);
+        INVARIANT(str_eq(buf_str(&out), buf_str(&again)));
+    } else {
+        INVARIANT(out.full || e.code == ERR_LIMIT);
+    }
+    buf_clear(&out);
+    pbtree_put(&out, m);
+    pb_init(&r, out.p, out.len);
+    while (pb_next(&r, &f)) continue;
+    INVARIANT(pb_check(&r, "fuzz", &e) == ERR_OK);
+    buf_fini(&out);
+    buf_fini(&again);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     arena a;
     pbtree *m;
-    buf out;
+    scheduling s;
     err e = {0};
     arena_init(&a, NULL, 0, 1 << 24);
-    buf_init(&out, 1 << 22);
     if (pbtxt_parse((str){(const char *)data, size}, "fuzz.pbtxt", &config_def, &a, &m, &e)) {
         INVARIANT(strncmp(e.text, "fuzz.pbtxt:", 11) == 0);
     } else {
-        yyjson_val *v;
-        pb r;
-        pb_field f;
         walk(m, &config_def);
-        pbtree_print(&out, m);
-        INVARIANT(out.full || json_parse(buf_str(&out), &(json_opts){.memory = &a}, &v, &e) == ERR_OK ||
-                  e.code == ERR_LIMIT);
-        buf_clear(&out);
-        pbtree_put(&out, m);
-        pb_init(&r, out.p, out.len);
-        while (pb_next(&r, &f)) continue;
-        INVARIANT(pb_check(&r, "fuzz", &e) == ERR_OK);
+        prints(m, &a);
+        (void)(config_check_io(m, &e) == ERR_OK && config_check_instances(m, &e) == ERR_OK);
+        if (config_check(m, &e) == ERR_OK && scheduling_read(&s, m, &a, &e) == ERR_OK)
+            INVARIANT(!(s.dynamic.on && s.sequence.on) && s.ensemble.step_count <= CONFIG_STEPS_MAX);
     }
-    buf_fini(&out);
     arena_fini(&a);
     return 0;
 }

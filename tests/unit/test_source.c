@@ -87,6 +87,33 @@ static void each_form_finds_its_file_and_version(void)
     CHECK_STR(find("one/labels.txt"), "1 /one/labels.txt"); /* a file is what its user says it is */
 }
 
+static void the_configuration_decides_on_file_and_versions(void)
+{
+    static int64_t two[] = {2, 7}, none[] = {3};
+    const model_config before = wanted;
+    wanted.versions = VERSIONS_SPECIFIC;
+    wanted.specific = (i64_list){two, 2};
+    CHECK_STR(find("versions"), "2 /versions/2/model.onnx");
+    wanted.specific = (i64_list){none, 1};
+    CHECK(strstr(find("versions"),
+                 "/versions: at least one version must be available under the version policy of model 'm'"));
+    wanted.versions = VERSIONS_LATEST;
+    wanted.latest = 1;
+    CHECK_STR(find("versions"), "10 /versions/10/x.onnx");
+    wanted.file = STR("model.onnx");
+    CHECK_STR(find("versions"), "2 /versions/2/model.onnx");
+    wanted.file = STR("q.onnx");
+    CHECK(strstr(find("versions"), "/versions: expected VERSION/q.onnx, as default_model_filename says, got none"));
+    wanted = before;
+    arena a;
+    source s;
+    err e;
+    arena_init(&a, NULL, 0, 1 << 20);
+    CHECK(source_find(&s, &a, path("versions"), &wanted, &e) == ERR_OK && s.version_count == 2);
+    CHECK(str_is(s.versions[0], "10") && str_is(s.versions[1], "2"));
+    arena_fini(&a);
+}
+
 static void what_is_not_there_is_said(void)
 {
     char want[300];
@@ -138,6 +165,7 @@ int main(void)
     static const test_case cases[] = {
         TEST(tree),
         TEST(each_form_finds_its_file_and_version),
+        TEST(the_configuration_decides_on_file_and_versions),
         TEST(what_is_not_there_is_said),
         TEST(a_repository_is_its_folders),
         TEST(no_memory_is_an_error_wherever_it_happens),
