@@ -31,6 +31,14 @@ def check_refused(done, text):
     assert done.returncode == 3 and done.stdout == "" and done.stderr == f"proa infer: {text}\n", done
 
 
+def await_log(s, text):
+    """Log lines are written by a thread of their own."""
+    until = time.monotonic() + 15
+    while text not in s.log():
+        assert time.monotonic() < until, s.log()
+        time.sleep(0.05)
+
+
 # ---- who is met --------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -49,10 +57,10 @@ def test_infer_over_https(secure, pki, protocol):
 def test_grpcs_says_the_protocol_itself(secure, serve, zoo, pki):
     s = secure("--log-requests", "true")
     check_works(infer(f"grpcs://localhost:{s.port}", *trust(pki)))
-    assert "ModelInfer" in s.log()
+    await_log(s, "ModelInfer")
     plain = serve(f"tiny={zoo['tiny']}", "--log-requests", "true")
     check_works(infer(f"grpc://127.0.0.1:{plain.port}"))
-    assert "ModelInfer" in plain.log()
+    await_log(plain, "ModelInfer")
     done = infer(f"grpcs://localhost:{s.port}", "--protocol", "rest", *trust(pki))
     assert done.returncode == 2 and f"address: expected http or https, got 'grpcs://localhost:{s.port}'" in done.stderr
 
@@ -245,9 +253,7 @@ def test_a_collector_that_is_not_to_be_trusted_gets_no_spans(serve, zoo, pki, co
     for where, how, text in rows:
         s = serve(f"tiny={zoo['tiny']}", "--otlp-endpoint", where.url, *how)
         ask(s)
-        until = time.monotonic() + 15
-        while "spans are lost" not in s.log() and time.monotonic() < until:
-            time.sleep(0.05)
+        await_log(s, "spans are lost")
         assert f"tracing: localhost:{where.server.server_port}: localhost:{where.server.server_port}: {text}; spans are lost" in s.log()
         ask(s)
         assert where.spans == [] and s.stop() == 0
@@ -258,7 +264,7 @@ def test_a_collector_that_is_trusted_blindly_is_warned_of(serve, zoo, collector)
     s = serve(f"tiny={zoo['tiny']}", "--otlp-endpoint", c.url, "--otlp-insecure")
     ask(s)
     assert len(c.wait(1)) == 1
-    assert f"tracing: otlp-insecure: whoever answers for {c.url} is trusted, and sees all spans" in s.log()
+    await_log(s, f"tracing: otlp-insecure: whoever answers for {c.url} is trusted, and sees all spans")
 
 
 def test_otlp_options_that_do_not_fit_have_status_two(zoo, pki):
