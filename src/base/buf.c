@@ -28,15 +28,29 @@ void buf_clear(buf *b)
     b->wanted = 0;
 }
 
+/* Where `need` bytes find no room. */
+static size_t next_room(const buf *b, size_t need)
+{
+    size_t room = b->room >= b->limit / 2 ? b->limit : b->room * 2 + 1;
+    if (room < ROOM_MIN) room = b->limit < ROOM_MIN ? b->limit : ROOM_MIN;
+    return room < need ? need : room;
+}
+
+size_t buf_growth(const buf *b, size_t counted, size_t n)
+{
+    size_t need;
+    if (__builtin_add_overflow(b->len, n, &need) || need > b->limit) need = b->limit;
+    size_t room = need > b->room ? next_room(b, need) : b->room;
+    return room > counted ? room - counted : 0;
+}
+
 uint8_t *buf_grow(buf *b, size_t n)
 {
     if (b->full) return NULL;
     size_t need;
     if (__builtin_add_overflow(b->len, n, &need)) need = SIZE_MAX;
     if (need <= b->limit && (!b->p || need > b->room)) {
-        size_t room = b->room >= b->limit / 2 ? b->limit : b->room * 2 + 1;
-        if (room < ROOM_MIN) room = b->limit < ROOM_MIN ? b->limit : ROOM_MIN;
-        if (room < need) room = need;
+        size_t room = next_room(b, need);
         uint8_t *p = mem_grow(b->p, b->len, room + 1, 1);
         if (p) {
             b->p = p;

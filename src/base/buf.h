@@ -46,6 +46,8 @@ static inline void buf_put_byte(buf *b, uint8_t byte)
 }
 void buf_printf(buf *b, const char *fmt, ...) PRINTF(2, 3);
 void buf_drop(buf *b, size_t n);                        /* removes the first n bytes */
+/* How much more than `counted` its memory may be behind a put of n bytes; 0 = no more. */
+size_t buf_growth(const buf *b, size_t counted, size_t n);
 static inline str buf_str(const buf *b) { return b->p ? (str){(const char *)b->p, b->len} : (str){"", 0}; }
 err_code buf_check(const buf *b, const char *what, err *e) MUST_USE;   /* ERR_OK, or ERR_LIMIT/ERR_NOMEM when full */
 

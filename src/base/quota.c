@@ -47,4 +47,5 @@ void quota_give_all(quota *q, size_t *taken)
 }
 
 size_t quota_used(const quota *q) { return atomic_load_explicit(&q->used, memory_order_relaxed); }
+void quota_refuse(quota *q) { (void)refuse(q); }
 uint64_t quota_refused(const quota *q) { return atomic_load_explicit(&q->refused, memory_order_relaxed); }

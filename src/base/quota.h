@@ -25,6 +25,7 @@ void quota_give(quota *q, size_t n);
 bool quota_follow(quota *q, size_t *taken, size_t n) MUST_USE;
 void quota_give_all(quota *q, size_t *taken);
 size_t quota_used(const quota *q);
+void quota_refuse(quota *q);                    /* counts one for whom there was not enough, however that was found */
 uint64_t quota_refused(const quota *q);         /* how often there was not enough */
 
 #endif

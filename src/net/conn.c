@@ -2,6 +2,7 @@
 
 #include "net/conn_tls.h"
 #include "net/shard.h"
+#include "net/spare.h"
 
 #include <string.h>
 
@@ -14,6 +15,7 @@ bool conn_keep(conn *c, const struct iovec *pieces, size_t count, size_t skip)
         skip -= gone;
         if (left == 0) continue;
         if (!c->out) c->out = shard_box(c->of, OUTBOX_STREAM);
+        if (c->out) spare_make(c, outbox_growth(c->out, left));
         if (!c->out || !outbox_put(c->out, (const uint8_t *)pieces[i].iov_base + gone, left)) return false;
     }
     return true;

@@ -1,6 +1,7 @@
 #include "net/conn_http1.h"
 
 #include "net/shard.h"
+#include "net/spare.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -84,7 +85,10 @@ static void hold(conn *c, http_call *call, const struct iovec *pieces, size_t co
 {
     if (!call->reply) call->reply = shard_box(c->of, OUTBOX_ANSWER);
     bool kept = call->reply != NULL;
-    for (size_t i = 0; i < count && kept; i++) kept = outbox_put(call->reply, pieces[i].iov_base, pieces[i].iov_len);
+    for (size_t i = 0; i < count && kept; i++) {
+        spare_make(c, outbox_growth(call->reply, pieces[i].iov_len));
+        kept = outbox_put(call->reply, pieces[i].iov_base, pieces[i].iov_len);
+    }
     if (!kept) c->broken = true;   /* an answer that cannot be kept cannot be given */
 }
 

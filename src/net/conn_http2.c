@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "net/shard.h"
+#include "net/spare.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -122,6 +123,7 @@ static bool reply(conn *c, http_call *call, const call_reply *step)
         out.headers = headers;
         out.header_count = list_headers(c, call, step, headers, digits);
     }
+    spare_make(c, http2_stream_growth(&call->stream, step->body[0].len + step->body[1].len));
     size_t waiting = 0;
     if (!http2_send(h->session, &call->stream, &out, &waiting) || step->ends) return true;
     call->full = waiting > HTTP_REPLY_WAITING_MAX;
@@ -340,6 +342,16 @@ static void resume(conn *c)
         if (drained) drained(call->drained_ctx);
     }
     if (!c->broken) hand_over(c);
+}
+
+size_t conn_http2_held(const conn *c) { return c->http2->session ? http2_kept(c->http2->session) : 0; }
+
+void conn_http2_disown(conn *c)
+{
+    const conn_http2 *h = c->http2;
+    const call_list lists[] = {h->open, h->ready, h->dead};
+    for (size_t i = 0; i < COUNTOF(lists); i++)
+        for (http_call *call = lists[i].first; call; call = call->next) http2_stream_disown(&call->stream);
 }
 
 static void release(conn *c, call_list *l)

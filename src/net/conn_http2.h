@@ -33,5 +33,7 @@ void conn_http2_start(conn *c, bool preface);   /* preface: the client's is stil
 /* HTTP/1's whole request becomes stream 1.  false = it cannot: nothing has changed. */
 bool conn_http2_upgrade(conn *c, http_call *call, str settings) MUST_USE;
 void conn_http2_refuse(conn *c, const char *text);   /* instead of a session; ends the connection */
+size_t conn_http2_held(const conn *c);               /* bytes of replies that wait in it */
+void conn_http2_disown(conn *c);                     /* they count no more: the connection is over */
 
 #endif

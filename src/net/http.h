@@ -46,7 +46,7 @@ typedef struct {
     size_t header_count_max;    /* 431 */
     size_t body_bytes_max;      /* 413 */
     size_t bodies_bytes_max;    /* per server: memory of all bodies, until their answers; 503 */
-    size_t replies_bytes_max;   /* per server: memory of replies that wait for clients; who needs more is cut off */
+    size_t replies_bytes_max;   /* per server: memory of replies that wait for clients; see net/spare.h */
     size_t connections_max;     /* per server; the newest is refused with 503 and closed */
     size_t pipelined_max;       /* requests of one connection waiting for their turn; reading stops there */
     size_t streams_max;         /* HTTP/2: requests of one connection at a time, beyond it they are reset */

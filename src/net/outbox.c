@@ -52,3 +52,12 @@ void outbox_clear(outbox *o)
 }
 
 size_t outbox_room(const outbox *o) { return o->bytes.room; }
+
+size_t outbox_growth(const outbox *o, size_t n) { return buf_growth(&o->bytes, o->taken, n); }
+
+void outbox_disown(outbox *o)
+{
+    if (!o) return;
+    quota_give_all(o->memory, &o->taken);
+    o->memory = NULL;
+}

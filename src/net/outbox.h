@@ -33,5 +33,7 @@ str outbox_waiting(const outbox *o);
 void outbox_use(outbox *o, size_t n);
 void outbox_clear(outbox *o);           /* keeps its memory, */
 size_t outbox_room(const outbox *o);    /* so many bytes */
+size_t outbox_growth(const outbox *o, size_t n);   /* what putting n bytes may take of its quota */
+void outbox_disown(outbox *o);          /* gives the quota back, though it has the memory still; NULL = nothing */
 
 #endif

@@ -143,6 +143,12 @@ bool server_admit(server *s)
     return false;
 }
 
+void server_spare(server *s, const shard *besides, size_t above)
+{
+    for (size_t i = 0; i < s->shard_count; i++)
+        if (s->shards[i] != besides) shard_spare(s->shards[i], above);
+}
+
 void server_leave(server *s) { atomic_fetch_sub_explicit(&s->open, 1, memory_order_relaxed); }
 
 quota *server_bodies(server *s) { return &s->bodies; }

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "net/openssl.h"
+#include "net/spare.h"
 #include "os/clock.h"
 #include "os/poll.h"
 #include "os/sock.h"
@@ -12,7 +13,8 @@
 #define OWNER(p, member) ((shard *)(void *)((char *)(p) - offsetof(shard, member)))
 
 struct shard_mail {
-    loop_msg drain, resume, done, renew;
+    loop_msg drain, resume, done, renew, spare;
+    _Atomic size_t spare_above;   /* what `spare` asks for; 0 = it is not under way */
     _Atomic(tls_context *) tls;   /* what `renew` brings; NULL = it is not under way */
     shard *of;               /* NULL = the shard is gone: the last message frees this */
     _Atomic unsigned posted;
@@ -185,8 +187,9 @@ outbox *shard_box(shard *s, outbox_kind kind)
 void shard_box_give(shard *s, outbox *box)
 {
     size_t room = outbox_room(box);
+    bool counted = box->memory == s->replies;   /* else it was disowned */
     size_t most = s->bytes_kept_max < SHARD_BOX_BYTES_KEPT_MAX ? s->bytes_kept_max : SHARD_BOX_BYTES_KEPT_MAX;
-    if (s->box_count[box->kind] == SHARD_BOXES_KEPT_MAX || room > most - s->box_bytes_kept) {
+    if (!counted || s->box_count[box->kind] == SHARD_BOXES_KEPT_MAX || room > most - s->box_bytes_kept) {
         outbox_free(box);
         return;
     }
@@ -515,6 +518,18 @@ void shard_renew_tls(shard *s, tls_context *x)
     tls_context_free(before);
 }
 
+static void on_spare(loop *on, loop_msg *m)
+{
+    (void)on;
+    shard *s = arrived((shard_mail *)((char *)m - offsetof(shard_mail, spare)));
+    if (s) spare_cut(s, atomic_exchange(&s->mail->spare_above, 0));
+}
+
+void shard_spare(shard *s, size_t above)
+{
+    if (atomic_exchange(&s->mail->spare_above, above) == 0) post(s->mail, s->on, &s->mail->spare);
+}
+
 void shard_drain(shard *s) { post(s->mail, s->on, &s->mail->drain); }
 
 static void set_limits(shard *s, quota *bodies, quota *replies)
@@ -566,7 +581,7 @@ static err_code set_up(shard *s, _Atomic size_t *awake, err *e)
     s->mail = mem_new0(shard_mail, 1);
     if (!s->scratch || !s->mail) return err_set(e, ERR_NOMEM, "server: no memory for its share of a loop");
     *s->mail = (shard_mail){.drain.run = on_drain, .resume.run = on_resume, .done.run = on_done,
-                            .renew.run = on_renew, .of = s};
+                            .renew.run = on_renew, .spare.run = on_spare, .of = s};
     uint64_t far = loop_now_us(s->on) + FAR_US;
     s->tick_at_us = far;
     err_code rc = loop_timer_set(s->on, &s->tick, far, e);

@@ -132,6 +132,7 @@ err_code shard_new(shard **ret, const shard_opts *opts, err *e) MUST_USE;
 void shard_abort(shard *s);
 void shard_free(shard *s);
 DEFINE_CLEANUP(shard)
+void shard_spare(shard *s, size_t above);         /* any thread: posts a message; spare_cut() follows */
 void shard_renew_tls(shard *s, tls_context *x);   /* any thread: posts a message; keeps a reference */
 void shard_drain(shard *s);               /* any thread: posts a message; server_drained() follows on loop 0 */
 
@@ -148,6 +149,7 @@ void shard_box_give(shard *s, outbox *box);
 /* server.c: what a shard asks of its server. */
 bool server_admit(server *s);             /* counts a connection in, unless there are connections_max */
 void server_leave(server *s);
+void server_spare(server *s, const shard *besides, size_t above);   /* shard_spare() of all others */
 uint64_t server_idle_us(const server *s);
 uint64_t server_grace_us(const server *s);
 void server_drained(server *s);           /* on loop 0: one shard is done */

@@ -101,8 +101,8 @@ static const row rows[] = {
     {"cors-credentials", NULL, BOOL, AT(cors_credentials), "false", 0, 0, NULL,
      "those pages may send the browser's cookies and credentials; not with *"},
     {"replies-bytes-max", NULL, BYTES, AT(replies_bytes_max), "0", 0, 1ull << 44, NULL,
-     "memory for answers that wait for their clients; who needs more is cut off; 0 = a quarter of the container's "
-     "memory, 1 GiB at most and 2 answers at least"},
+     "memory for answers that wait for their clients; beyond it who holds most is cut off; 0 = a quarter of the "
+     "container's memory, 1 GiB at most and 2 answers at least"},
     {"connections-max", NULL, U64, AT(connections_max), "16384", 1, 1 << 20, NULL,
      "open connections; more get 503"},
     {"memory-bytes-max", NULL, BYTES, AT(memory_bytes_max), "4Gi", 1 << 20, 1ull << 44, NULL,

@@ -95,6 +95,8 @@ bool http2_over(const http2 *h);                           /* nothing more will 
 bool http2_failed(const http2 *h);                         /* over, because of the peer or of memory */
 bool http2_calm(const http2 *h);                           /* over, because the peer overdrew the budget of frames */
 size_t http2_kept(const http2 *h);                         /* bytes of all replies that wait */
+size_t http2_stream_growth(const http2_stream *s, size_t n);   /* what n more of its reply may take of their memory */
+void http2_stream_disown(http2_stream *s);                 /* its memory counts no more: the session is over */
 bool http2_leaving(const http2 *h);
 /* First call: tells the client to open no more streams (a goodbye that races with none).  The second, or the client's
  * answer: the last word; then it is over when the streams are. */

@@ -307,6 +307,33 @@ static void what_waits_for_all_clients_together_is_bounded(void)
     rig_stop(&r);
 }
 
+static void who_holds_most_of_that_memory_makes_room_for_others(void)
+{
+    rig r;
+    h2c c, more;
+    int fd, more_fd;
+    server_stats stats;
+    rig_start(&r, &(http_limits){.replies_bytes_max = 2 * BIG + BIG / 2}, 1);
+    dial_h2(&r, &c, &fd, 0);   /* 64 KB of window: the rest of both answers waits */
+    dial_h2(&r, &more, &more_fd, 0);
+    h2c_get(&c, "/big");
+    h2c_get(&c, "/big");
+    (void)h2c_say(&c, fd);
+    while (atomic_load(&r.handled) < 2) usleep(100);
+    int32_t id = h2c_get(&more, "/big");
+    h2c_stream *s = h2c_wait(&more, more_fd, id);
+    CHECK(s->ended && s->body.len == BIG && memcmp(s->body.p, big, BIG) == 0);
+    h2c_end(&c, fd);
+    server_stats_read(r.server, &stats);
+    CHECK_U64(stats.replies_refused, 1);
+    hang_up_h2(&c, fd);
+    hang_up_h2(&more, more_fd);
+    wait_open(&r, 0);
+    server_stats_read(r.server, &stats);
+    CHECK(stats.replies_bytes < BIG / 2);
+    rig_stop(&r);
+}
+
 static void malformed_requests_are_reset_and_others_go_on(void)
 {
     static const char *const rows[][5] = {
@@ -725,6 +752,7 @@ int main(void)
         TEST(each_limit_has_its_status),
         TEST(the_memory_of_all_bodies_is_bounded),
         TEST(what_waits_for_all_clients_together_is_bounded),
+        TEST(who_holds_most_of_that_memory_makes_room_for_others),
         TEST(malformed_requests_are_reset_and_others_go_on),
         TEST(floods_are_told_to_calm_down),
         TEST(work_pays_for_what_it_brings_along),

@@ -274,6 +274,7 @@ static void what_fails_later_is_told_as_well(void)
         CHECK_U64(pass(&c.line, "x", 1, 100, &got, &e), rows[i].code);
         snprintf(want, sizeof want, "127.0.0.1:%u: %s", p.port, rows[i].want);
         CHECK_STR(e.text, want);
+        CHECK(dial_read(&c.line, &(char[1]){0}, 1, &got) == (p.does == FAREWELL ? SOCK_EOF : SOCK_GONE));
         dial_fini(&c.line);
         peer_join(&p);
     }

@@ -225,6 +225,38 @@ static void what_waits_for_all_clients_together_is_bounded(void)
     CHECK_U64(stats.replies_refused, 2);
 }
 
+/* Two answers wait behind a request that is not answered: their client holds more than who asks then.  Where that one
+ * is on the other loop it is refused, but the next is not. */
+static void who_holds_most_of_that_memory_makes_room_for_others(void)
+{
+    for (size_t loops = 1; loops <= 2; loops++) {
+        rig r;
+        reply got;
+        server_stats stats;
+        rig_start(&r, &(http_limits){.replies_bytes_max = 2 * BIG + BIG / 2}, loops);
+        int hog = dial(&r), first = dial(&r), second = dial(&r);
+        say(hog, HOLD "GET /big HTTP/1.1\r\n" HOST "\r\nGET /big HTTP/1.1\r\n" HOST "\r\n");
+        while (atomic_load(&r.handled) < 3) usleep(100);
+        sys_fake_script((sys_fault[]){{SYS_send, .times = SYS_FAKE_EVER, .result = -EAGAIN}}, 1);
+        say(first, "GET /big HTTP/1.1\r\n" HOST "\r\n");
+        check_ends(hog);
+        say(second, "GET /big HTTP/1.1\r\n" HOST "\r\n");
+        while (atomic_load(&r.handled) < 5) usleep(100);
+        server_stats_read(r.server, &stats);
+        CHECK(stats.replies_refused >= 1 && stats.replies_bytes <= 2 * BIG + BIG / 2);
+        if (loops == 1) CHECK_U64(stats.replies_refused, 1);
+        sys_fake_script(NULL, 0);
+        if (loops == 1) CHECK((hear(first, &got), got.body_bytes == BIG));
+        hear(second, &got);
+        CHECK(got.body_bytes == BIG && memcmp(got.body, big, BIG) == 0);
+        close(hog);
+        close(first);
+        close(second);
+        wait_open(&r, 0);
+        rig_stop(&r);
+    }
+}
+
 static void the_date_follows_the_clock(void)
 {
     static const char *const want[] = {"Thu, 01 Jan 1970 01:00:00 GMT\r\n", "Thu, 01 Jan 1970 01:00:00 GMT\r\n",
@@ -880,6 +912,7 @@ int main(void)
         TEST(connections_beyond_the_limit_are_told_so),
         TEST(the_memory_of_bodies_is_bounded_and_given_back_on_every_way_out),
         TEST(what_waits_for_all_clients_together_is_bounded),
+        TEST(who_holds_most_of_that_memory_makes_room_for_others),
         TEST(the_date_follows_the_clock),
         TEST(a_steady_load_allocates_nothing),
         TEST(answers_that_wait_for_their_turn_allocate_nothing),
