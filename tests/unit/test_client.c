@@ -2,11 +2,10 @@
  * kept, and one that the server closed is replaced without a word; a request reaches the server twice only if it may;
  * one deadline and one descriptor end every wait; nothing leaks wherever memory or a system call fails. */
 #include "fake/sys_fake.h"
+#include "loopback.h"
 #include "net/client.h"
 #include "os/bell.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -101,13 +100,8 @@ static void *peer_run(void *ctx)
 
 static void peer_open(peer *p)
 {
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof at;
     memset(p, 0, sizeof *p);
-    p->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    CHECK(bind(p->listener, (struct sockaddr *)&at, len) == 0 && listen(p->listener, 16) == 0);
-    CHECK(getsockname(p->listener, (struct sockaddr *)&at, &len) == 0);
-    p->port = ntohs(at.sin_port);
+    p->listener = loopback_listen(&p->port);
     snprintf(p->address, sizeof p->address, "http://127.0.0.1:%u", p->port);
 }
 

@@ -1,34 +1,18 @@
 /* A later source overrides an earlier one, every source passes the same checks, and each refusal is one exact line that
  * says where. */
 #include "serve/conf.h"
-#include "test.h"
+#include "conf_rig.h"
 
 #include <stdio.h>
 
-static arena memory;
 static conf c;
 
 static void fresh(void)
 {
-    err e;
-    arena_fini(&memory);
-    arena_init(&memory, NULL, 0, 1 << 20);
-    CHECK(conf_init(&c, &memory, &e) == ERR_OK);
+    conf_rig_fresh(&c);
 }
 
-static err_code flags(const char *line, err *e)
-{
-    static char words[512];
-    char *argv[32];
-    int argc = 0;
-    snprintf(words, sizeof words, "%s", line);
-    for (char *w = words, *end; w && *w; w = end) {
-        end = strchr(w, ' ');
-        if (end) *end++ = 0;
-        argv[argc++] = w;
-    }
-    return conf_flags(&c, argc, argv, e);
-}
+static err_code flags(const char *line, err *e) { return conf_rig_flags(&c, line, e); }
 
 static const char *environment(const char *name)
 {
@@ -266,7 +250,7 @@ static void help_names_every_option(void)
 static void construction_survives_every_failed_allocation(void)
 {
     err e;
-    arena_fini(&memory);
+    conf_rig_end();
     FAULT_SWEEP({
         arena small;
         conf made;
@@ -293,6 +277,6 @@ int main(void)
         TEST(construction_survives_every_failed_allocation),
     };
     int status = test_main(cases, COUNTOF(cases));
-    arena_fini(&memory);
+    conf_rig_end();
     return status;
 }

@@ -1,36 +1,19 @@
 /* Where a server listens follows from its options alone: the default gives way to what is named, nothing is there
  * twice, and what cannot be an address is refused by one exact line. */
 #include "serve/conf_listen.h"
-#include "test.h"
+#include "conf_rig.h"
 
 #include <stdio.h>
 
-static arena memory;
 static conf c;
 
 static void fresh(void)
 {
-    err e;
-    arena_fini(&memory);
-    arena_init(&memory, NULL, 0, 1 << 20);
-    CHECK(conf_init(&c, &memory, &e) == ERR_OK);
-    CHECK(conf_model_add(&c, "t", STR("m"), STR("/m"), &e) == ERR_OK);
+    conf_rig_fresh(&c);
+    conf_rig_model(&c, "m", "/m");
 }
 
-static err_code flags(const char *line, err *e)
-{
-    static char words[8192];
-    char *argv[160];
-    int argc = 0;
-    snprintf(words, sizeof words, "%s", line);
-    for (char *w = words, *end; *w; w = end) {
-        end = strchr(w, ' ');
-        if (end) *end++ = 0;
-        else end = w + strlen(w);
-        argv[argc++] = w;
-    }
-    return conf_flags(&c, argc, argv, e);
-}
+static err_code flags(const char *line, err *e) { return conf_rig_flags(&c, line, e); }
 
 /* All addresses, with blanks between. */
 static const char *addresses(bool given)
@@ -180,7 +163,7 @@ static void there_is_a_limit(void)
 static void lists_survive_every_failed_allocation(void)
 {
     err e;
-    arena_fini(&memory);
+    conf_rig_end();
     FAULT_SWEEP({
         arena small;
         conf made;
@@ -202,6 +185,6 @@ int main(void)
         TEST(lists_survive_every_failed_allocation),
     };
     int status = test_main(cases, COUNTOF(cases));
-    arena_fini(&memory);
+    conf_rig_end();
     return status;
 }

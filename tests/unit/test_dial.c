@@ -1,12 +1,11 @@
 /* What must hold for outgoing connections: an address reads as what it says or is refused with its text; the
  * addresses of a name are tried in turn, within one deadline; no failing step leaks. */
 #include "fake/sys_fake.h"
+#include "loopback.h"
 #include "net/dial.h"
 #include "os/bell.h"
 #include "os/poll.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <pthread.h>
 #include <unistd.h>
 
@@ -65,17 +64,6 @@ static void other_addresses_are_refused(void)
     CHECK(strstr(e.text, "expected a path of 1 to 107 bytes, got 121"));
 }
 
-static int listen_here(uint16_t *ret_port)
-{
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof at;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    CHECK(bind(fd, (struct sockaddr *)&at, len) == 0 && listen(fd, 4) == 0);
-    CHECK(getsockname(fd, (struct sockaddr *)&at, &len) == 0);
-    *ret_port = ntohs(at.sin_port);
-    return fd;
-}
-
 static err_code dial_once(const char *address, err *e)
 {
     dial_to to;
@@ -104,7 +92,7 @@ static void each_address_of_a_name_is_tried(void)
 {
     err e;
     uint16_t port;
-    int listener = listen_here(&port);
+    int listener = loopback_listen(&port);
     char address[60];
     snprintf(address, sizeof address, "localhost:%u", port);
     CHECK(dial_once(address, &e) == ERR_OK);
@@ -172,7 +160,7 @@ static void a_peer_that_always_has_more_does_not_outlive_the_deadline(void)
 {
     err e;
     uint16_t port;
-    int listener = listen_here(&port);
+    int listener = loopback_listen(&port);
     char address[60], want[120];
     uint32_t events = 0;
     dial_to to;

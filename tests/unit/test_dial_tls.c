@@ -2,12 +2,11 @@
  * handshake has the deadline of the call; a server that is no TLS, wants another protocol, closes, resets or gives up
  * is told in one line; what has no goodbye was cut off; no failing step leaks. */
 #include "fake/sys_fake.h"
+#include "loopback.h"
 #include "net/dial.h"
 #include "os/poll.h"
 #include "tls_rig.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -103,12 +102,7 @@ static void *peer_run(void *ctx)
 
 static void peer_start(peer *p)
 {
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof at;
-    p->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    CHECK(bind(p->listener, (struct sockaddr *)&at, len) == 0 && listen(p->listener, 16) == 0);
-    CHECK(getsockname(p->listener, (struct sockaddr *)&at, &len) == 0);
-    p->port = ntohs(at.sin_port);
+    p->listener = loopback_listen(&p->port);
     CHECK(pthread_create(&p->runner, NULL, peer_run, p) == 0);
 }
 
@@ -285,19 +279,16 @@ static void the_handshake_has_the_time_of_the_call(void)
     err e;
     caller c;
     char address[60], want[120];
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof at;
-    int deaf = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);   /* connections wait in its backlog for ever */
-    CHECK(bind(deaf, (struct sockaddr *)&at, len) == 0 && listen(deaf, 4) == 0);
-    CHECK(getsockname(deaf, (struct sockaddr *)&at, &len) == 0);
-    snprintf(address, sizeof address, "https://127.0.0.1:%u", ntohs(at.sin_port));
+    uint16_t port;
+    int deaf = loopback_listen(&port);   /* connections wait in its backlog for ever */
+    snprintf(address, sizeof address, "https://127.0.0.1:%u", port);
     CHECK(dial_to_parse(&c.to, address, &e) == ERR_OK);
     CHECK(dial_init(&c.line, &(dial_opts){&c.to, &trust, false, 0}, &e) == ERR_OK);
     sys_fake_clock_set(UINT64_C(5000000000));
     dial_begin(&c.line, 250000);
     CHECK(dial_open(&c.line, &e) == ERR_TIMEOUT && !dial_is_open(&c.line));
     sys_fake_clock_set(0);
-    snprintf(want, sizeof want, "127.0.0.1:%u: TLS handshake: expected it within 250 ms", ntohs(at.sin_port));
+    snprintf(want, sizeof want, "127.0.0.1:%u: TLS handshake: expected it within 250 ms", port);
     CHECK_STR(e.text, want);
     dial_fini(&c.line);
     close(deaf);

@@ -1,11 +1,10 @@
 /* What must hold for the blocking gRPC client: calls share a connection; one that the server closed is replaced; the
  * deadline ends a call; nothing leaks wherever memory or a system call fails. */
 #include "fake/sys_fake.h"
+#include "loopback.h"
 #include "net/grpc_client.h"
 
-#include <arpa/inet.h>
 #include <linux/sockios.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <sys/ioctl.h>
@@ -65,13 +64,8 @@ static void *peer_run(void *ctx)
 
 static void peer_start_leaving(peer *p, str first, str leaves, str second)
 {
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof at;
-    *p = (peer){.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), .says = {first, second},
-                .leaves = leaves};
-    CHECK(bind(p->listener, (struct sockaddr *)&at, len) == 0 && listen(p->listener, 16) == 0);
-    CHECK(getsockname(p->listener, (struct sockaddr *)&at, &len) == 0);
-    p->port = ntohs(at.sin_port);
+    *p = (peer){.says = {first, second}, .leaves = leaves};
+    p->listener = loopback_listen(&p->port);
     CHECK(pthread_create(&p->runner, NULL, peer_run, p) == 0);
 }
 

@@ -1,25 +1,15 @@
 /* The table is aligned, bounded in width and rows, and holds nothing that a terminal would obey. */
 #include "serve/model_table.h"
 #include "serve_rig.h"
-#include "test.h"
+#include "conf_rig.h"
 
-static arena memory;
 static compute *pool;
 
 static conf *config(void)
 {
     static conf c;
-    err e;
-    arena_fini(&memory);
-    arena_init(&memory, NULL, 0, 1 << 20);
-    CHECK(conf_init(&c, &memory, &e) == ERR_OK);
+    conf_rig_fresh(&c);
     return &c;
-}
-
-static void add(conf *c, const char *name, const char *file)
-{
-    err e;
-    CHECK(conf_model_add(c, "t", str_of(name), str_of(file), &e) == ERR_OK);
 }
 
 static const char *table(const conf *c)
@@ -53,8 +43,8 @@ static void columns_are_aligned(void)
     serve_rig_twice(&b);
     serve_rig_save(&b, path);
     conf *c = config();
-    add(c, "m", path);
-    add(c, "gr\303\274n", path);
+    conf_rig_model(c, "m", path);
+    conf_rig_model(c, "gr\303\274n", path);
     const char *text = table(c);
     check_row(text, 0, "MODEL  VERSION  INPUTS         OUTPUTS        MEMORY  LOADED\n");
     check_row(text, 1, "m      1        x FP32 [-1,2]  y FP32 [-1,2]  0.0 MB  1.2 ms\n");
@@ -72,7 +62,7 @@ static void what_is_long_is_cut_and_what_is_many_is_counted(void)
     conf *c = config();
     for (int i = 0; i < MODEL_TABLE_ROWS_MAX + 3; i++) {
         snprintf(name, sizeof name, "m%d", i);
-        add(c, name, path);
+        conf_rig_model(c, name, path);
     }
     const char *text = table(c);
     size_t lines = 0;
@@ -95,7 +85,7 @@ static void no_name_reaches_the_terminal_as_a_command(void)
     onnx_build_output(&b, "y", DT_F32, "N");
     serve_rig_save(&b, path);
     conf *c = config();
-    add(c, "m", path);
+    conf_rig_model(c, "m", path);
     check_row(table(c), 1, "m      1        ?[2J?a? FP32 [-1]  y FP32 [-1]  ");
     serve_rig_unsave(path);
     onnx_build_end(&b);
@@ -112,6 +102,6 @@ int main(void)
     if (compute_new(&pool, 1, &e)) return 1;
     int failed = test_main(cases, COUNTOF(cases));
     compute_free(pool);
-    arena_fini(&memory);
+    conf_rig_end();
     return failed;
 }

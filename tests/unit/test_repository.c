@@ -1,30 +1,20 @@
 /* The configuration's models are all there under their names, or opening fails with one line that names the file. */
 #include "serve/repository.h"
 #include "serve_rig.h"
-#include "test.h"
+#include "conf_rig.h"
 
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-static arena memory;
 static compute *pool;
 static char path[64];
 
 static conf *config(void)
 {
     static conf c;
-    err e;
-    arena_fini(&memory);
-    arena_init(&memory, NULL, 0, 1 << 20);
-    CHECK(conf_init(&c, &memory, &e) == ERR_OK);
+    conf_rig_fresh(&c);
     return &c;
-}
-
-static void add(conf *c, const char *name, const char *file)
-{
-    err e;
-    CHECK(conf_model_add(c, "t", str_of(name), str_of(file), &e) == ERR_OK);
 }
 
 static void models_are_found_by_name_and_version(void)
@@ -33,8 +23,8 @@ static void models_are_found_by_name_and_version(void)
     CLEANUP(repository) repository *r = NULL;
     served *s = NULL;
     err e;
-    add(c, "b", path);
-    add(c, "gr\303\274n", path);
+    conf_rig_model(c, "b", path);
+    conf_rig_model(c, "gr\303\274n", path);
     c->model_dir = str_of(path);
     CHECK(repository_open(&r, c, pool, 1, &e) == ERR_OK);
     CHECK_U64(repository_count(r), 3);
@@ -78,7 +68,7 @@ static void names_that_a_url_cannot_hold_are_refused(void)
     char want[300];
     for (size_t i = 0; i < COUNTOF(bad); i++) {
         conf *c = config();
-        add(c, bad[i], path);
+        conf_rig_model(c, bad[i], path);
         snprintf(want, sizeof want,
                  "model name: expected 1..128 characters without blanks and / : ? # %% \" \\, got '%s'", bad[i]);
         CHECK_STR(refused(c), want);
@@ -86,7 +76,7 @@ static void names_that_a_url_cannot_hold_are_refused(void)
     conf *c = config();
     char longest[130] = {0};
     memset(longest, 'a', 129);
-    add(c, longest, path);
+    conf_rig_model(c, longest, path);
     CHECK(strstr(refused(c), "model name: expected 1..128"));
 }
 
@@ -94,12 +84,12 @@ static void duplicates_and_bad_files_name_the_file(void)
 {
     char want[300];
     conf *c = config();
-    add(c, "model", path);
+    conf_rig_model(c, "model", path);
     c->model_dir = str_of(path);
     snprintf(want, sizeof want, "models: duplicate name 'model' for %s and %s", path, path);
     CHECK_STR(refused(c), want);
     c = config();
-    add(c, "m", "/nowhere/model.onnx");
+    conf_rig_model(c, "m", "/nowhere/model.onnx");
     CHECK(strncmp(refused(c), "/nowhere/model.onnx: ", 21) == 0);
     c = config();
     c->model_repository = STR("/nowhere");
@@ -137,8 +127,8 @@ static void opening_survives_every_failed_allocation(void)
 {
     conf *c = config();
     err e;
-    add(c, "a", path);
-    add(c, "b", path);
+    conf_rig_model(c, "a", path);
+    conf_rig_model(c, "b", path);
     FAULT_SWEEP({
         repository *r = NULL;
         if (repository_open(&r, c, pool, 1, &e) == ERR_OK)
@@ -167,6 +157,6 @@ int main(void)
     serve_rig_unsave(path);
     onnx_build_end(&b);
     compute_free(pool);
-    arena_fini(&memory);
+    conf_rig_end();
     return failed;
 }
