@@ -96,7 +96,9 @@ static err_code open_all(http_rig *r, err *e)
     model_control_opts mo = {.models = r->endpoints.models,
                              .loops = &r->loop,
                              .loop_count = 1,
-                             .allowed = r->conf.model_control == CONF_CONTROL_EXPLICIT};
+                             .allowed = r->conf.model_control == CONF_CONTROL_EXPLICIT,
+                             .changed = endpoints_models_changed,
+                             .ctx = &r->endpoints};
     if (rc == ERR_OK) rc = model_control_new(&r->endpoints.control, &mo, e);
     if (rc == ERR_OK) rc = loop_timer_set(r->loop, &r->timeout, UINT64_MAX / 2, e);
     r->endpoints.pools_of = pools_of;

@@ -354,7 +354,9 @@ err_code app_new(app **ret, const conf *c, const service *by, tls_context *tls, 
     model_control_opts mo = {.models = a->endpoints.models,
                              .loops = a->loops,
                              .loop_count = a->lane_count,
-                             .allowed = c->model_control == CONF_CONTROL_EXPLICIT};
+                             .allowed = c->model_control == CONF_CONTROL_EXPLICIT,
+                             .changed = endpoints_models_changed,
+                             .ctx = &a->endpoints};
     if (rc == ERR_OK) rc = model_control_new(&a->endpoints.control, &mo, e);
     if (rc) return rc;
     a->endpoints.pools_of = pools_of;

@@ -333,6 +333,8 @@ str ask_timing(const ask *a, char text[INFER_TIMING_BYTES])
     return a->request && a->what.timed ? infer_timing(a->request, text) : (str){0};
 }
 
+str ask_message(const ask *a) { return a->what.packed == FLATE_NONE ? message_of(a) : buf_str(&a->unpacked); }
+
 void ask_traced(const ask *a, traced *t)
 {
     if (a->request) traced_infer(t, a->request);

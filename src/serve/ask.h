@@ -98,6 +98,7 @@ void ask_start(ask *a, const ask_what *what);
 void ask_wait(ask *a);
 /* gRPC's prefix and the answer's message, in two pieces that live until ask_give(). */
 void ask_frame(ask *a, str ret[2]);
+str ask_message(const ask *a);          /* of an answered one: what was asked */
 /* What is known of an answered one, by then. */
 void ask_traced(const ask *a, traced *t);
 /* Where the time of an answered one went; empty = no model ran, or it was not wanted. */

@@ -519,6 +519,25 @@ void endpoint_pools_fini(endpoint_pools *p)
     infer_pool_free(p->requests);
 }
 
+static void look_at_models(loop *on, loop_msg *m)
+{
+    (void)on;
+    endpoint_pools *p = (endpoint_pools *)(void *)((char *)m - offsetof(endpoint_pools, models_msg));
+    atomic_store(&p->models_told, false);   /* a change from here on is one more message */
+    rpc_pool_look(p->rpcs);
+}
+
+void endpoints_models_changed(void *ctx)
+{
+    endpoints *s = ctx;
+    for (size_t i = 0; i < s->loop_count; i++) {
+        endpoint_pools *p = s->pools_of(s->ctx, s->loops[i]);
+        if (atomic_exchange(&p->models_told, true)) continue;
+        p->models_msg = (loop_msg){.run = look_at_models};
+        loop_post(s->loops[i], &p->models_msg);
+    }
+}
+
 void endpoint_pools_leave(endpoint_pools *p) { rpc_pool_leave(p->rpcs); }
 void endpoint_pools_drain(endpoint_pools *p) { rpc_pool_drain(p->rpcs); }
 

@@ -22,6 +22,8 @@ typedef struct {
     rpc_pool *rpcs;
     metrics_loop counts;
     tracer_lane *traces; /* NULL = nothing is traced */
+    loop_msg models_msg;
+    _Atomic bool models_told; /* that is on its way */
 } endpoint_pools;
 
 typedef struct {
@@ -70,6 +72,8 @@ typedef struct {
 /* At its last place. */
 err_code endpoint_pools_init(endpoint_pools *p, const endpoint_pools_opts *opts, err *e) MUST_USE; /* one per loop */
 void endpoint_pools_fini(endpoint_pools *p); /* half-built, too; everything was answered */
+/* Any thread, while loops run or are yet to be flushed: who watches the health of models is told.  ctx = endpoints. */
+void endpoints_models_changed(void *ctx);
 void endpoint_pools_leave(endpoint_pools *p); /* on the loop, behind endpoints_leave(): who watches is told */
 void endpoint_pools_drain(endpoint_pools *p); /* on the loop, when the server drains: idle streams end */
 

@@ -171,6 +171,11 @@ static err_code allowed(const model_control *c, err *e)
     return ERR_OK;
 }
 
+static void tell(const model_control *c)
+{
+    if (c->opts.changed) c->opts.changed(c->opts.ctx);
+}
+
 static err_code load(model_control *c, size_t i, str config, err *e)
 {
     served *s = NULL;
@@ -214,6 +219,7 @@ err_code model_control_load(model_control *c, str name, str config, err *e)
     if (rc) return rc;
     int64_t i = repository_index(c->opts.models, name);
     rc = i < 0 ? load_new(c, name, config, e) : load_again(c, (size_t)i, config, e);
+    if (rc == ERR_OK) tell(c);
     if (rc == ERR_OK) return ERR_OK;
     log_write(LOG_WARN, NULL, "model '" STR_FMT "' is not loaded: %s", STR_ARG(name), e->text);
     if (rc == ERR_NOT_FOUND && i < 0)   /* the words are Triton's */
@@ -231,5 +237,6 @@ err_code model_control_unload(model_control *c, str name, err *e)
     if ((rc = farewell_new(&f, c, (size_t)i, e)) != ERR_OK) return rc;
     repository_reason(c->opts.models, (size_t)i, "unloaded");
     change(f, NULL);
+    tell(c);
     return ERR_OK;
 }

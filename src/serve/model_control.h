@@ -19,6 +19,8 @@ typedef struct {
     loop **loops;         /* all that may look models up; borrowed */
     size_t loop_count;
     bool allowed;         /* --model-control explicit; else everything is refused in Triton's words */
+    void (*changed)(void *ctx);   /* on its thread, when another is found, or none; NULL = nobody asks */
+    void *ctx;
 } model_control_opts;
 
 err_code model_control_new(model_control **ret, const model_control_opts *opts, err *e) MUST_USE;

@@ -16,7 +16,7 @@ typedef enum {
     RPC_INFER,         /* the same, from a model */
     RPC_EACH,          /* any number of messages, an answer to each */
     RPC_INFER_STREAM,  /* the same, from models */
-    RPC_WATCH          /* one message; an answer now, and one when the server leaves */
+    RPC_WATCH          /* one message; an answer now, and one with each change */
 } rpc_kind;
 
 typedef struct {
@@ -58,6 +58,9 @@ typedef struct rpc {
     bool strict;                  /* a message that fails ends the stream */
     bool ended;
     err failure;                  /* ended with it */
+    char *watched;                /* whose health is watched; NULL = nobody's */
+    size_t watched_len;
+    uint8_t told;                 /* how it was, when that was said last */
     struct rpc **in;              /* the pool's list where it is: those that watch, or streams; NULL = in none */
     struct rpc *prev, *next;      /* there, or in the pool (next) */
 } rpc;
@@ -65,7 +68,7 @@ typedef struct rpc {
 struct rpc_pool {
     ask_opts opts;
     ask_pool *asks;
-    rpc *idle, *watching, *streams;   /* streams: of any number of messages */
+    rpc *idle, *watching, *looked, *streams;   /* streams: of any number of messages; looked: see rpc_pool_look() */
     uint32_t idle_count;
     loop_timer sweep;             /* while the server drains: when streams that rest end */
     buf message, details;         /* of the trailers at hand */
@@ -163,6 +166,7 @@ static void give(rpc *c)
         else ask_drop(a);
     }
     buf_fini(&c->rest);
+    mem_free(c->watched);
     if (p->idle_count == RPC_IDLE_MAX) {
         rpc_free(c);
         return;
@@ -299,6 +303,34 @@ static void send_failed(rpc *c, const ask *a)
     buf_fini(&out);
 }
 
+static void status_send(rpc *c, uint8_t status)
+{
+    const char frame[] = {0, 0, 0, 0, 2, 8, (char)status};   /* HealthCheckResponse: status = 1 */
+    c->told = status;
+    send(c, (str){frame, sizeof frame});
+}
+
+/* Its health was told: from now on it is told again when it is another. */
+static void watch_begin(rpc *c, const ask *a, str frame)
+{
+    str of = health_rpc_service(ask_message(a));
+    err e;
+    c->told = (uint8_t)frame.p[frame.len - 1];
+    c->watched_len = of.len;
+    if (of.len > RPC_WATCHED_MAX) err_set(&e, ERR_TOO_LARGE, "service: expected at most %d bytes", RPC_WATCHED_MAX);
+    else if (!(c->watched = mem_alloc_raw(of.len + 1))) err_set(&e, ERR_NOMEM, "service: no memory for its name");
+    else if (of.len) memcpy(c->watched, of.p, of.len);
+    if (!c->watched) fail(c, &e);
+}
+
+/* A client that does not read is told when it does, and then only how it is by then. */
+static void watch_look(rpc *c)
+{
+    if (!c->watched || c->blocked || c->ended) return;
+    uint8_t now = health_rpc_status(c->pool->opts.endpoints, (str){c->watched, c->watched_len});
+    if (now != c->told) status_send(c, now);
+}
+
 /* The oldest message was answered. */
 static void send_first(rpc *c)
 {
@@ -308,6 +340,7 @@ static void send_first(rpc *c)
         ask_frame(a, frame);
         INVARIANT(frame[1].len == 0);   /* of a stream the answer is in one piece */
         send(c, frame[0]);
+        if (c->method->kind == RPC_WATCH) watch_begin(c, a, frame[0]);
     } else if (c->method->kind == RPC_INFER_STREAM && !c->strict) {
         send_failed(c, a);
     } else {
@@ -356,7 +389,7 @@ static void end_check(rpc *c)
     err e;
     if (c->ended || !c->whole || c->rest.len) return;
     if (grpc_reader_end(&c->reader, &e)) fail(c, &e);
-    else if (!c->reading && !c->first && c->in != &c->pool->watching) c->ended = true;
+    else if (!c->reading && !c->first && (!c->in || c->method->kind != RPC_WATCH)) c->ended = true;
 }
 
 /* What was answered goes out in order, what waited is read: some of it, then the other calls have their turn.  True =
@@ -422,6 +455,7 @@ static void drained(void *ctx)
     c->blocked = false;
     if (c->entered) return;
     c->entered = true;
+    watch_look(c);
     settle(c);
 }
 
@@ -664,16 +698,32 @@ void rpc_start(rpc_pool *p, http_call *call, const http_request *req)
 
 void rpc_pool_leave(rpc_pool *p)
 {
-    static const char not_serving[] = "\0\0\0\0\2\x08\2";
     err e = server_leaves();
     while (p->watching) {
         rpc *c = p->watching;
         INVARIANT(!c->entered);
         c->entered = true;
         list_drop(c);
-        if (!c->blocked) send(c, (str){not_serving, sizeof not_serving - 1});
+        if (!c->blocked && c->told != HEALTH_NOT_SERVING) status_send(c, HEALTH_NOT_SERVING);
         fail(c, &e);
         settle(c);
+    }
+}
+
+void rpc_pool_look(rpc_pool *p)
+{
+    rpc *c;
+    while ((c = p->watching)) {   /* a connection that breaks takes others of the list with it */
+        INVARIANT(!c->entered);
+        list_drop(c);
+        list_put(c, &p->looked);
+        c->entered = true;
+        watch_look(c);
+        settle(c);
+    }
+    while ((c = p->looked)) {
+        list_drop(c);
+        list_put(c, &p->watching);
     }
 }
 

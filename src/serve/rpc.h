@@ -17,6 +17,7 @@ enum {
     RPC_ASKS_MAX = 64,                  /* messages of one call under way */
     RPC_TURN_MAX = 64,                  /* answers of one call sent in a row */
     RPC_LEAVE_US = 200000,              /* a message may be on its way */
+    RPC_WATCHED_MAX = 4096,             /* bytes of a name that is watched */
     RPC_IDLE_MAX = 256                  /* calls kept per loop for later */
 };
 
@@ -32,6 +33,7 @@ bool rpc_is(const http_request *req);
 void rpc_start(rpc_pool *p, http_call *call, const http_request *req);   /* takes over the call */
 /* On its loop: the server is not ready any more.  Who watches its health is told. */
 void rpc_pool_leave(rpc_pool *p);
+void rpc_pool_look(rpc_pool *p);        /* on its loop: models were loaded or unloaded; who watches one is told */
 /* The server drains: a stream that rests for RPC_LEAVE_US - every message was answered, no other has begun - ends with
  * UNAVAILABLE. */
 void rpc_pool_drain(rpc_pool *p);

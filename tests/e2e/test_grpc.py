@@ -1,5 +1,5 @@
 """test_grpc.py - gRPC as its users' clients speak it: tritonclient.grpc, the KServe SDK, grpcio with health and reflection."""
-import asyncio, io, os, pathlib, re, struct, subprocess, sys, tarfile, tempfile, threading, time
+import asyncio, io, os, pathlib, re, shutil, struct, subprocess, sys, tarfile, tempfile, threading, time
 import grpc, numpy as np, pytest, zstandard
 from models import X, Y
 
@@ -225,6 +225,42 @@ def test_health_is_watched_until_the_server_leaves(serve, zoo):
         server.terminate()
         assert [next(w).status for w in watches] == [health_pb2.HealthCheckResponse.NOT_SERVING] * 3
     assert server.wait() == 0 and time.monotonic() - started < 5
+
+
+def test_health_is_watched_while_models_come_and_go(serve, zoo, pb, tmp_path):
+    """Several loops, several watchers; a name that is not there yet is SERVICE_UNKNOWN until its model comes."""
+    from grpc_health.v1 import health_pb2, health_pb2_grpc
+    status = health_pb2.HealthCheckResponse
+    for name in ("one", "two"):
+        (tmp_path / "models" / name / "1").mkdir(parents=True)
+        shutil.copy(zoo["tiny"], tmp_path / "models" / name / "1" / "model.onnx")
+    server = serve("--model-repository", tmp_path / "models", "--model-control", "explicit", "--loops", "2")
+    channels = [grpc.insecure_channel(f"{server.host}:{server.port}", options=[("grpc.use_local_subchannel_pool", 1)]) for _ in range(4)]
+
+    def control(what, name):
+        unary(channels[0], f"/inference.GRPCInferenceService/RepositoryModel{what}", getattr(pb, f"RepositoryModel{what}Request")(model_name=name))
+
+    def watch(name):
+        return [health_pb2_grpc.HealthStub(c).Watch(health_pb2.HealthCheckRequest(service=name), timeout=60) for c in channels]
+    one, late = watch("one"), watch("late")
+    expect = lambda watches, want: [next(w).status for w in watches] == [want] * len(channels)
+    assert expect(one, status.SERVING) and expect(late, status.SERVICE_UNKNOWN)
+    control("Unload", "one")
+    assert expect(one, status.NOT_SERVING)
+    control("Unload", "two")
+    control("Load", "one")
+    assert expect(one, status.SERVING), "the other model is none of its business"
+    (tmp_path / "models" / "two").rename(tmp_path / "models" / "late")
+    control("Load", "late")
+    assert expect(late, status.SERVING)
+    control("Load", "one")                                                                  # anew, and healthy all the time
+    control("Unload", "late")
+    assert expect(late, status.NOT_SERVING)
+    server.terminate()
+    assert expect(one, status.NOT_SERVING)
+    for c in channels:
+        c.close()
+    assert server.wait() == 0
 
 
 def test_an_idle_stream_does_not_hold_the_drain(serve, zoo, pb):

@@ -502,6 +502,91 @@ static void health_is_watched_until_the_server_leaves(void)
     grpc_rig_stop(&g);
 }
 
+#define UNLOAD "/inference.GRPCInferenceService/RepositoryModelUnload"
+#define LOAD "/inference.GRPCInferenceService/RepositoryModelLoad"
+
+static grpc_call *watch(str request)
+{
+    grpc_call *c = grpc_rig_call(&g, "/grpc.health.v1.Health/Watch", "");
+    grpc_rig_message(&g, c, request, false, true);
+    CHECK(grpc_rig_until(&g, c, 7));
+    return c;
+}
+
+static void control(const char *path)
+{
+    grpc_call *c = grpc_rig_call(&g, path, "");
+    grpc_rig_message(&g, c, STR("\x12\x01m"), false, true);
+    CHECK(grpc_rig_until(&g, c, 0));
+    CHECK_STR(c->status, "0");
+}
+
+static void health_is_watched_while_models_come_and_go(void)
+{
+    start(&(http_rig_opts){.threads = "1", .model_control = "explicit"});
+    grpc_call *all = watch(STR("")), *m = watch(STR("\x0a\x01m")), *unknown = watch(STR("\x0a\x01?"));
+    grpc_call *gone = watch(STR("\x0a\x01m"));
+    grpc_rig_reset(&g, gone);
+    control(UNLOAD);
+    CHECK(grpc_rig_until(&g, m, 14) && str_eq(grpc_rig_got(m, 1, NULL), STR("\x08\x02")));
+    grpc_call *late = watch(STR("\x0a\x01m"));
+    CHECK(str_eq(grpc_rig_got(late, 0, NULL), STR("\x08\x02")));
+    control(LOAD);
+    CHECK(grpc_rig_until(&g, m, 21) && str_eq(grpc_rig_got(m, 2, NULL), STR("\x08\x01")));
+    CHECK(grpc_rig_until(&g, late, 14) && str_eq(grpc_rig_got(late, 1, NULL), STR("\x08\x01")));
+    control(LOAD);   /* as healthy as before: nothing to tell */
+    grpc_rig_turn(&g, 20);
+    CHECK(m->in.len == 21 && late->in.len == 14 && all->in.len == 7 && unknown->in.len == 7);
+    grpc_rig_stop(&g);
+}
+
+/* Whoever does not read is told when he does, and only how it is by then. */
+static void watch_without_reading(bool leaving)
+{
+    enum { CHANGES = 60001 };   /* of 7 bytes: more than the window, and what may wait behind it */
+    start(&(http_rig_opts){.threads = "1"});
+    g.hold_windows = true;
+    grpc_call *m = watch(STR("\x0a\x01m"));
+    for (int i = 0; i < CHANGES; i++) {
+        atomic_store(&g.rig.endpoints.leaving, i % 2 == 0);
+        rpc_pool_look(g.rig.pools.rpcs);
+        if (i % 500 == 0) grpc_rig_turn(&g, 1);
+    }
+    atomic_store(&g.rig.endpoints.leaving, leaving);
+    rpc_pool_look(g.rig.pools.rpcs);
+    grpc_rig_turn(&g, 10);
+    size_t held = m->in.len;
+    for (int i = 0; i < 200; i++) {
+        grpc_rig_take(&g, m);
+        grpc_rig_turn(&g, 1);
+    }
+    g.hold_windows = false;
+    CHECK(held < m->in.len && m->in.len < 7 * CHANGES && m->in.p[m->in.len - 1] == (leaving ? 2 : 1));
+    grpc_rig_stop(&g);
+}
+
+static void a_watcher_that_does_not_read_is_told_the_latest(void)
+{
+    watch_without_reading(false);
+    watch_without_reading(true);
+}
+
+static void changes_make_one_look_and_names_are_bounded(void)
+{
+    static char name[RPC_WATCHED_MAX + 8];
+    start(&(http_rig_opts){.threads = "1"});
+    grpc_call *m = watch(STR("\x0a\x01m")), *longer = grpc_rig_call(&g, "/grpc.health.v1.Health/Watch", "");
+    memset(name, 'n', sizeof name);
+    memcpy(name, "\x0a\x82\x20", 3);   /* 4098 bytes of it */
+    grpc_rig_message(&g, longer, (str){name, 3 + 4098}, false, true);
+    CHECK(grpc_rig_until(&g, longer, 0));
+    CHECK_STR(longer->message, "service: expected at most 4096 bytes");
+    for (int i = 0; i < 4; i++) endpoints_models_changed(&g.rig.endpoints);
+    grpc_rig_turn(&g, 10);
+    CHECK_U64(m->in.len, 7);
+    grpc_rig_stop(&g);
+}
+
 static void a_stream_that_owes_no_answer_ends_when_the_server_drains(void)
 {
     static const char leaving[] = "the server is leaving";
@@ -680,6 +765,9 @@ int main(void)
         TEST(a_call_that_is_reset_is_cancelled),
         TEST(the_connection_may_go_while_models_run), TEST(a_full_queue_is_resource_exhausted),
         TEST(health_is_watched_until_the_server_leaves),
+        TEST(health_is_watched_while_models_come_and_go),
+        TEST(a_watcher_that_does_not_read_is_told_the_latest),
+        TEST(changes_make_one_look_and_names_are_bounded),
         TEST(a_stream_that_owes_no_answer_ends_when_the_server_drains), TEST(each_message_of_reflection_is_answered),
         TEST(a_steady_load_takes_nothing_from_the_heap), TEST(at_rest_nothing_is_kept_of_a_load),
         TEST(no_memory_is_a_status_or_the_end_of_a_connection),
