@@ -9,6 +9,7 @@
 
 #include <openssl/bio.h>
 #include <openssl/crypto.h>
+#include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
@@ -16,6 +17,7 @@
 
 #define OPENSSL_OF_SSL(X) \
     X(SSL_CTX_add_client_CA) X(SSL_CTX_check_private_key) X(SSL_CTX_ctrl) X(SSL_CTX_free) X(SSL_CTX_get0_param) \
+    X(SSL_CTX_get_ex_data) X(SSL_CTX_set_ex_data) X(SSL_CTX_set_tlsext_ticket_key_evp_cb) X(SSL_get_SSL_CTX) \
     X(SSL_CTX_get_cert_store) X(SSL_CTX_new) X(SSL_CTX_set_alpn_protos) X(SSL_CTX_set_alpn_select_cb) \
     X(SSL_CTX_set_cipher_list) X(SSL_CTX_set_default_verify_paths) X(SSL_CTX_set_msg_callback) \
     X(SSL_CTX_set_num_tickets) X(SSL_CTX_set_options) X(SSL_CTX_set_session_id_context) X(SSL_CTX_set_verify) \
@@ -30,7 +32,8 @@
     X(ASN1_STRING_get0_data) X(ASN1_STRING_length) X(ASN1_TIME_diff) X(BIO_clear_flags) X(BIO_free) X(BIO_get_data) \
     X(BIO_meth_free) X(BIO_meth_new) X(BIO_meth_set_ctrl) X(BIO_meth_set_read) X(BIO_meth_set_write) X(BIO_new) \
     X(BIO_new_mem_buf) X(BIO_set_data) X(BIO_set_flags) X(BIO_set_init) X(ERR_clear_error) X(ERR_peek_error) \
-    X(ERR_peek_last_error) X(ERR_reason_error_string) X(EVP_PKEY_free) X(GENERAL_NAMES_free) X(OPENSSL_sk_num) \
+    X(ERR_peek_last_error) X(ERR_reason_error_string) X(EVP_DecryptInit_ex) X(EVP_EncryptInit_ex) \
+    X(EVP_MAC_CTX_set_params) X(EVP_PKEY_free) X(EVP_aes_256_cbc) X(GENERAL_NAMES_free) X(OPENSSL_sk_num) \
     X(OPENSSL_sk_value) X(PEM_read_bio_PrivateKey) X(PEM_read_bio_X509) X(X509_NAME_oneline) \
     X(X509_STORE_CTX_get_current_cert) X(X509_STORE_CTX_get_error) X(X509_STORE_CTX_get_error_depth) \
     X(X509_STORE_CTX_get_ex_data) X(X509_STORE_add_cert) X(X509_VERIFY_PARAM_set1_ip_asc) \

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "net/openssl.h"
 #include "net/tls.h"
+#include "net/tls_tickets.h"
 #include "os/file.h"
 
 #include <stdatomic.h>
@@ -14,6 +15,7 @@ enum { AUTHORITIES_TEXT_MAX = 128 };
 struct tls_context {
     SSL_CTX *ssl;
     BIO_METHOD *bio;
+    tls_tickets *tickets;   /* NULL of a client */
     int days_left;
     char authorities[AUTHORITIES_TEXT_MAX];
     _Atomic unsigned refs;
@@ -222,6 +224,7 @@ err_code tls_context_new(tls_context **ret, const tls_context_opts *opts, err *e
     CLEANUP(tls_context) tls_context *x = NULL;
     err_code rc = openssl_need(e);
     if (rc == ERR_OK) rc = context_new(&x, false, opts->only_13, e);
+    if (rc == ERR_OK) rc = tls_tickets_new(&x->tickets, x->ssl, e);
     if (rc) return rc;
     rc = use_identity(x, opts->cert_path, opts->key_path, e);
     if (rc == ERR_OK && opts->client_ca_path && opts->client_ca_path[0]) rc = use_client_ca(x, opts->client_ca_path, e);
@@ -276,6 +279,7 @@ void tls_context_free(tls_context *x)
 {
     if (!x || atomic_fetch_sub_explicit(&x->refs, 1, memory_order_acq_rel) > 1) return;
     ossl.SSL_CTX_free(x->ssl);
+    tls_tickets_free(x->tickets);
     if (x->bio) ossl.BIO_meth_free(x->bio);
     mem_free(x);
 }

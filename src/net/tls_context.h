@@ -4,7 +4,8 @@
  * one lives until its last session ends: counted references, from any thread.
  * The rules: TLS 1.2 and 1.3; suites with forward secrecy and authenticated encryption only; no renegotiation, no
  * compression; ALPN h2 and http/1.1, nothing else when the client asks for it.  Sessions are resumed by tickets,
- * on whichever loop, as long as the context is in force.  With a client CA each client shows a certificate.
+ * on whichever loop, as long as the context is in force; their keys change by time (tls_tickets.h).
+ * With a client CA each client shows a certificate.
  * A client's context has the same rules, resumes nothing, and offers one protocol by ALPN. */
 #ifndef NET_TLS_CONTEXT_H
 #define NET_TLS_CONTEXT_H

@@ -2,6 +2,9 @@
  * suites of its rules, only with clients that its context trusts; floods, garbage and lack of memory end it and
  * nothing else. */
 #include "net/tls.h"
+#include "fake/sys_fake.h"
+#include "net/tls_tickets.h"
+#include "os/clock.h"
 #include "tls_rig.h"
 
 #include <malloc.h>
@@ -210,6 +213,70 @@ static void sessions_are_resumed_within_a_context(void)
         tls_context_free(x);
         tls_context_free(next);
     }
+}
+
+/* Is the session resumed, so many hours behind the start?  ret_next: the ticket that comes with it. */
+static bool resumed(tls_context *x, uint64_t start_ns, uint64_t hours, const client_opts *o, SSL_SESSION **ret_next)
+{
+    tls_client c;
+    tls_end_of s;
+    sys_fake_clock_hold(start_ns + hours * UINT64_C(3600000000000));
+    CHECK(meet(&c, &s, x, o));
+    check_talk(&c, &s);
+    bool reused = SSL_session_reused(c.ssl) == 1;
+    if (ret_next) *ret_next = SSL_get1_session(c.ssl);
+    part(&c, &s);
+    return reused;
+}
+
+/* A ticket is good while its key seals, and for as long again; who comes with an old one gets one of the new key. */
+static void the_keys_of_tickets_change_by_time(void)
+{
+    static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+    for (size_t i = 0; i < COUNTOF(versions); i++) {
+        uint64_t start_ns = clock_now_ns();
+        SSL_SESSION *first, *second, *third;
+        sys_fake_clock_hold(start_ns);
+        tls_context *x = context(false, false);
+        CHECK(!resumed(x, start_ns, 0, &(client_opts){.version = versions[i]}, &first));
+        const client_opts with_first = {.version = versions[i], .resumes = first};
+        CHECK(resumed(x, start_ns, 11, &with_first, NULL));
+        CHECK(!resumed(x, start_ns, 13, &(client_opts){.version = versions[i]}, &third));   /* the key changes */
+        CHECK(resumed(x, start_ns, 23, &with_first, &second));
+        CHECK(!resumed(x, start_ns, 24, &with_first, NULL));
+        const client_opts with_second = {.version = versions[i], .resumes = second},
+                          with_third = {.version = versions[i], .resumes = third};
+        CHECK(resumed(x, start_ns, 26, &with_second, NULL) && resumed(x, start_ns, 36, &with_third, NULL));
+        CHECK(!resumed(x, start_ns, 37, &with_second, NULL) && !resumed(x, start_ns, 90, &with_third, NULL));
+        SSL_SESSION_free(first);
+        SSL_SESSION_free(second);
+        SSL_SESSION_free(third);
+        tls_context_free(x);
+        sys_fake_clock_set(0);
+    }
+}
+
+/* A ticket of another context, or of nobody, costs a whole handshake and nothing else; so does a lack of new keys. */
+static void without_random_bytes_the_old_key_goes_on(void)
+{
+    err e;
+    uint64_t start_ns = clock_now_ns();
+    tls_context *x = NULL;
+    const tls_context_opts opts = {.cert_path = paths[CERT], .key_path = paths[KEY]};
+    sys_fake_script((sys_fault[]){{SYS_random, .times = 1, .result = -EIO}}, 1);
+    CHECK(tls_context_new(&x, &opts, &e) != ERR_OK);
+    sys_fake_script(NULL, 0);
+    sys_fake_clock_hold(start_ns);
+    x = context(false, false);
+    SSL_SESSION *first;
+    CHECK(!resumed(x, start_ns, 0, &(client_opts){.version = TLS1_3_VERSION}, &first));
+    sys_fake_script((sys_fault[]){{SYS_random, .times = 1, .result = -EIO}}, 1);
+    CHECK(resumed(x, start_ns, 14, &(client_opts){.version = TLS1_3_VERSION, .resumes = first}, NULL));
+    sys_fake_script(NULL, 0);
+    CHECK(resumed(x, start_ns, 15, &(client_opts){.version = TLS1_3_VERSION, .resumes = first}, NULL));
+    SSL_SESSION_free(first);
+    tls_context_free(x);
+    sys_fake_clock_set(0);
 }
 
 static void clients_must_be_those_of_the_authority(void)
@@ -517,6 +584,8 @@ int main(void)
         TEST(what_finds_no_room_waits_inside),
         TEST(alpn_picks_ours_in_order_or_ends),
         TEST(sessions_are_resumed_within_a_context),
+        TEST(the_keys_of_tickets_change_by_time),
+        TEST(without_random_bytes_the_old_key_goes_on),
         TEST(clients_must_be_those_of_the_authority),
         TEST(old_versions_and_weak_suites_are_refused),
         TEST(floods_without_data_end_it),
