@@ -305,6 +305,7 @@ static bool stop(trace_log *l)
     while (!atomic_load(&l->ended) && futex_wait(&l->ended, 0, until_us)) {}
     if (!atomic_load(&l->ended)) {
         atomic_store(&l->left, true);
+        thread_leave(&l->thread);
         log_write(LOG_WARN, NULL, "traces: %s takes nothing: left behind with what waits", l->opts.path);
         return false;
     }
