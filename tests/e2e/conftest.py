@@ -18,8 +18,20 @@ START_S_MAX, STOP_S_MAX, ANSWER_S_MAX = 20, 15, 20
 
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "apart: runs in a process of its own, for packages that cannot share one")
     if not os.access(PROA, os.X_OK):
         pytest.exit(f"{PROA}: no such program: run 'make' first, or name it in PROA", returncode=2)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem):
+    """tritonclient.grpc and kserve register the same protobuf names: what imports the one in the test itself is marked `apart`."""
+    if not pyfuncitem.get_closest_marker("apart") or os.environ.get("PROA_TEST_APART"):
+        return None
+    run = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", pyfuncitem.nodeid], cwd=pyfuncitem.config.rootpath,
+                         env=os.environ | {"PROA_TEST_APART": "1"}, capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stdout + run.stderr
+    return True
 
 
 @pytest.fixture(scope="session")

@@ -417,16 +417,18 @@ def test_a_server_at_rest_gives_back_what_a_load_took(serve, zoo, wire):
                             for _ in range(20)))
         for w in wires:
             assert {w.reply().status for _ in range(20)} == {200}
-        busy = rss_kb(s)
+        before = rss_kb(s)
+        for w in wires:   # and half of a body each, which the server keeps
+            w.send(b"POST /v2/models/tiny/infer HTTP/1.1\r\nHost: a\r\nContent-Length: 65536\r\n\r\n" + b" " * 32768)
+        assert settles(lambda: rss_kb(s), lambda kb: kb > before + 4096)
         for w in wires:
             w.__exit__()
-        return busy
     load()
     time.sleep(2)
     level = rss_kb(s)
     for _ in range(3):
-        assert load() > level + 1024
-        assert settles(lambda: rss_kb(s), lambda kb: kb < level + 512), rss_kb(s) - level
+        load()
+        assert settles(lambda: rss_kb(s), lambda kb: kb < level + 1024), rss_kb(s) - level
 
 
 # ---- slow, silent, gone ------------------------------------------------------------------------------------------

@@ -58,6 +58,7 @@ def clients(server):
     return http_client.InferenceServerClient(f"{server.host}:{server.port}"), grpc_client.InferenceServerClient(f"{server.host}:{server.port}")
 
 
+@pytest.mark.apart
 def test_both_protocols_give_the_same_configuration(repository):
     from google.protobuf import json_format
     http, grpc = clients(repository[1])
@@ -74,6 +75,7 @@ def test_both_protocols_give_the_same_configuration(repository):
     http.close()
 
 
+@pytest.mark.apart
 def test_what_a_file_leaves_out_comes_from_the_model(repository):
     http, grpc = clients(repository[1])
     filled = grpc.get_model_config("filled").config
@@ -86,6 +88,7 @@ def test_what_a_file_leaves_out_comes_from_the_model(repository):
     http.close()
 
 
+@pytest.mark.apart
 def test_the_version_policy_chooses_the_version(repository):
     http, _ = clients(repository[1])
     index = {m["name"]: m["version"] for m in http.get_model_repository_index()}
@@ -101,6 +104,7 @@ def ask(client, lib, name, x, w):
     return client.infer(name, inputs)
 
 
+@pytest.mark.apart
 def test_clients_bring_and_get_the_shapes_of_the_configuration(repository):
     import tritonclient.grpc as grpc_lib
     import tritonclient.http as http_lib
@@ -122,6 +126,7 @@ def test_clients_bring_and_get_the_shapes_of_the_configuration(repository):
     http.close()
 
 
+@pytest.mark.apart
 def test_classes_have_the_names_of_the_file(tmp_path, serve):
     import tritonclient.grpc as grpc_lib
     import tritonclient.http as http_lib
@@ -136,6 +141,7 @@ def test_classes_have_the_names_of_the_file(tmp_path, serve):
     http.close()
 
 
+@pytest.mark.apart
 def test_a_load_may_bring_another_configuration(repository):
     from tritonclient.utils import InferenceServerException
     http, grpc = clients(repository[1])
@@ -154,6 +160,7 @@ def test_a_load_may_bring_another_configuration(repository):
     http.close()
 
 
+@pytest.mark.apart
 def test_a_changed_file_is_read_at_the_next_load(repository):
     folder, server = repository
     http, _ = clients(server)
