@@ -261,8 +261,8 @@ def old_half(path, end):
             socket.send_fds(c, [b"proa 1 control 1"], [s.fileno()])
             c.send(b"proa 1 end 1")
         s.close()
+        listener.close()   # before the connection: when the new server hears the end, the address is free, as behind a process that died
         c.close()
-        listener.close()
     threading.Thread(target=go).start()
     return listener.getsockname()[1]
 

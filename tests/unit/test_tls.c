@@ -432,7 +432,8 @@ static void at_rest_it_keeps_no_buffers(void)
     for (int i = 0; i < COUNT; i++) server_close(&s[i]);
     mine = before - (mallinfo2().uordblks + mallinfo2().hblkhd);
     printf("# %zu bytes for a session at rest\n", mine / COUNT);
-    CHECK(mallinfo2().uordblks == 0 || mine / COUNT < 16000);   /* a sanitizer's heap tells nothing */
+    /* OpenSSL 3.0 takes 15 kB, 3.5 takes 30.  A sanitizer's heap tells nothing. */
+    CHECK(mallinfo2().uordblks == 0 || mine / COUNT < (OPENSSL_VERSION_NUMBER < 0x30200000L ? 16000 : 32000));
     tls_context_free(x);
 }
 
