@@ -9,7 +9,10 @@
 #include "base/err.h"
 
 enum { POLL_READ = 1, POLL_WRITE = 2, POLL_HANGUP = 4, POLL_EDGE = 8, POLL_SHARED = 16 };
-enum { POLL_BATCH_MAX = 64 };
+/* Few at a time: what was handed out is first in the kernel's line again, so that in a long batch whoever asks while it
+ * lasts waits for the next one, too.  With 32 busy connections and 64 at a time p99 was 1.6 times nginx's, with 8 it is
+ * 1.1 times. */
+enum { POLL_BATCH_MAX = 8 };
 #define POLL_FOREVER UINT64_MAX
 
 typedef struct {
