@@ -10,7 +10,7 @@ enum { FLOWS_MAX = 128, FLOOD_PARTS = 64, FLOOD_PART = 64 << 10 };
 typedef struct {
     http_call *call;
     buf got;
-    size_t sent, waits;
+    _Atomic size_t sent, waits;   /* a test looks at them while the loop goes on */
     bool gone;
 } flow;
 
