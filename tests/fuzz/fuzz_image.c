@@ -3,26 +3,10 @@
  * read. */
 #include "base/buf.h"
 #include "media/image.h"
+#include "png_mend.h"
 #include "test.h"
-#include "wire/crc32.h"
 
 enum { PIXELS = 1 << 14 };
-
-static uint32_t be32(const uint8_t *p)
-{
-    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
-static void mend(uint8_t *p, size_t len)
-{
-    for (size_t at = 8; len >= 20 && len - at >= 12;) {
-        size_t bytes = be32(p + at);
-        if (bytes > len - at - 12) return;
-        uint32_t sum = crc32_of(0, (str){(const char *)p + at + 4, bytes + 4});
-        for (size_t i = 0; i < 4; i++) p[at + 8 + bytes + i] = (uint8_t)(sum >> (24 - 8 * i));
-        at += bytes + 12;
-    }
-}
 
 static void decode(str file, const image_options *o)
 {
@@ -53,7 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size > 1 << 16) return 0;
     buf_init(&b, 1 << 20);
     buf_put(&b, data, size);
-    if (b.p && image_sniff(buf_str(&b)) == IMAGE_PNG) mend(b.p, b.len);
+    if (b.p && image_sniff(buf_str(&b)) == IMAGE_PNG) png_mend(b.p, b.len);
     decode(buf_str(&b), &(image_options){.channels = 3, .pixels_max = PIXELS});
     decode(buf_str(&b), &(image_options){.channels = 1, .pixels_max = PIXELS, .width_enough = 5, .height_enough = 5});
     decode(buf_str(&b), &(image_options){.channels = 4, .pixels_max = PIXELS});
