@@ -1,7 +1,7 @@
 /* conf_rig.h - the configuration of a test, and words as a shell would split them.  Included once by a test. */
 #ifndef TESTS_CONF_RIG_H
 #define TESTS_CONF_RIG_H
-#include "serve/conf.h"
+#include "serve/conf_models.h"
 #include "test.h"
 
 static arena conf_rig_memory;
@@ -35,6 +35,12 @@ static inline err_code conf_rig_flags(conf *c, const char *line, err *e)
         argv[argc++] = w;
     }
     return conf_flags(c, argc, argv, e);
+}
+
+static inline err_code conf_rig_open(repository **ret, const conf *c, compute *pool, uint32_t lanes, err *e)
+{
+    const repository_opts opts = conf_models(c, pool, lanes);
+    return repository_open(ret, &opts, e);
 }
 
 #endif

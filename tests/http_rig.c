@@ -1,8 +1,8 @@
 #include "http_rig.h"
 
+#include "models/model_control.h"
 #include "net/listeners.h"
 #include "os/clock.h"
-#include "serve/model_control.h"
 #include "test.h"
 
 #include <arpa/inet.h>
@@ -92,7 +92,8 @@ static err_code open_all(http_rig *r, err *e)
                       .ctx = &r->endpoints,
                       .id_seed = 7};
     rc = server_new(&r->server, &so, e);
-    if (rc == ERR_OK) rc = repository_open(&r->endpoints.models, &r->conf, r->pool, 1, e);
+    const repository_opts ro = conf_models(&r->conf, r->pool, 1);
+    if (rc == ERR_OK) rc = repository_open(&r->endpoints.models, &ro, e);
     model_control_opts mo = {.models = r->endpoints.models,
                              .loops = &r->loop,
                              .loop_count = 1,

@@ -4,6 +4,7 @@
  * request, turns the loop until its answer is whole and returns it without Date and X-Request-Id. */
 #ifndef TESTS_HTTP_RIG_H
 #define TESTS_HTTP_RIG_H
+#include "serve/conf_models.h"
 #include "serve/endpoint.h"
 #include "serve_rig.h"
 

@@ -3,13 +3,13 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "cli/cmd.h"
+#include "models/metrics.h"
 #include "os/clock.h"
 #include "os/console.h"
 #include "os/file.h"
 #include "os/proc.h"
 #include "os/sock.h"
 #include "serve/app.h"
-#include "serve/metrics.h"
 #include "tensor/kernel.h"
 
 #include <stdlib.h>

@@ -3,6 +3,8 @@
 #include "async/compute.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "models/model_control.h"
+#include "models/model_table.h"
 #include "net/server.h"
 #include "os/cgroup.h"
 #include "os/clock.h"
@@ -11,13 +13,12 @@
 #include "os/thread.h"
 #include "serve/access_log.h"
 #include "serve/conf_listen.h"
+#include "serve/conf_models.h"
 #include "serve/conf_trace.h"
 #include "serve/doors.h"
 #include "serve/endpoint.h"
 #include "serve/giver.h"
 #include "serve/infer.h"
-#include "serve/model_control.h"
-#include "serve/model_table.h"
 #include "serve/watchdog.h"
 
 #include <stdio.h>
@@ -350,7 +351,8 @@ err_code app_new(app **ret, const conf *c, const service *by, tls_context *tls, 
     if (rc == ERR_OK) rc = watchdog_new(&a->watchdog, by, a->loops, a->lane_count, e);
     if (rc == ERR_OK) rc = server_open(a, tls, e);
     if (rc == ERR_OK) rc = heir_open(a, e);
-    if (rc == ERR_OK) rc = repository_open(&a->endpoints.models, c, a->pool, (uint32_t)a->lane_count, e);
+    const repository_opts ro = conf_models(c, a->pool, (uint32_t)a->lane_count);
+    if (rc == ERR_OK) rc = repository_open(&a->endpoints.models, &ro, e);
     model_control_opts mo = {.models = a->endpoints.models,
                              .loops = a->loops,
                              .loop_count = a->lane_count,

@@ -1,7 +1,7 @@
 #include "serve/ask.h"
 
 #include "base/mem.h"
-#include "serve/model_control.h"
+#include "models/model_control.h"
 #include "serve/trace_entry.h"
 #include "serve/v2_pb.h"
 #include "wire/grpc.h"

@@ -363,7 +363,7 @@ static bool models_room(conf *c)
 {
     size_t n = c->model_count;
     if (n & (n - 1)) return true;
-    conf_model *bigger = arena_new(c->memory, conf_model, n ? 2 * n : 1);
+    named_model *bigger = arena_new(c->memory, named_model, n ? 2 * n : 1);
     if (!bigger) return false;
     if (n) memcpy(bigger, c->models, n * sizeof *bigger);
     c->models = bigger;
@@ -377,7 +377,7 @@ err_code conf_model_add(conf *c, const char *where, str name, str path, err *e)
                        STR_ARG(path));
     if (c->model_count == CONF_MODELS_MAX)
         return err_set(e, ERR_LIMIT, "%s: more than %d models", where, CONF_MODELS_MAX);
-    conf_model m = {str_copy(c->memory, name), str_copy(c->memory, path)};
+    named_model m = {str_copy(c->memory, name), str_copy(c->memory, path)};
     if (!m.name.p || !m.path.p || !models_room(c))
         return err_set(e, ERR_NOMEM, "%s: no memory for the model's name", where);
     c->models[c->model_count++] = m;

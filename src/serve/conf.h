@@ -8,13 +8,10 @@
 #define SERVE_CONF_H
 #include "base/buf.h"
 #include "base/err.h"
+#include "models/named_model.h"
 #include "net/tls_trust.h"
 
 enum { CONF_MODELS_MAX = 4096, CONF_EXPECTED_MAX = 160, CONF_ROWS_MAX = 96, CONF_PORT_NONE = 65536 };
-
-typedef struct {
-    str name, path;
-} conf_model;
 
 typedef enum { CONF_TLS_12, CONF_TLS_13 } conf_tls_min;
 typedef enum { CONF_CONTROL_NONE, CONF_CONTROL_EXPLICIT } conf_model_control;
@@ -42,7 +39,7 @@ typedef struct {
     uint64_t replies_bytes_max;
     uint64_t tls_min, tls_cleartext;
     /* models named as NAME=PATH, in order */
-    conf_model *models;
+    named_model *models;
     size_t model_count;
     bool help;
     const char *service_link; /* PROA_PORT as Kubernetes sets it for a service of our name: ignored; NULL = it is not */

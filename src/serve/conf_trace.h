@@ -4,8 +4,8 @@
  * what comes over the network never names a file. */
 #ifndef SERVE_CONF_TRACE_H
 #define SERVE_CONF_TRACE_H
+#include "models/trace_setting.h"
 #include "serve/conf.h"
-#include "serve/trace_setting.h"
 
 /* The settings to start with; ret == NULL: are they good? */
 err_code conf_trace(const conf *c, int64_t ret[TRACE_SETTINGS], err *e) MUST_USE;

@@ -4,12 +4,12 @@
  * state that is only read.  Statuses and texts are KServe's. */
 #ifndef SERVE_ENDPOINT_H
 #define SERVE_ENDPOINT_H
+#include "models/repository.h"
 #include "net/server.h"
 #include "serve/coding.h"
 #include "serve/cors.h"
 #include "serve/guard.h"
 #include "serve/infer.h"
-#include "serve/repository.h"
 #include "serve/trace_log.h"
 #include "serve/tracer.h"
 

@@ -11,8 +11,8 @@
 #ifndef SERVE_INFER_H
 #define SERVE_INFER_H
 #include "async/loop.h"
+#include "models/repository.h"
 #include "os/shm.h"
-#include "serve/repository.h"
 #include "wire/flate.h"
 
 enum {

@@ -1,7 +1,7 @@
 #include "serve/later.h"
 
 #include "base/mem.h"
-#include "serve/model_control.h"
+#include "models/model_control.h"
 
 enum { REPLY_MAX = 64 << 10 };
 

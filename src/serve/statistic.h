@@ -1,10 +1,10 @@
 /* statistic.h - Triton's statistics extension: what a model has done since it was loaded, over REST and gRPC.
  *
- * Counts and durations are those of the metrics (serve/metrics.h): nothing is counted twice.  There is no response
+ * Counts and durations are those of the metrics (models/metrics.h): nothing is counted twice.  There is no response
  * cache, so its two parts stay 0; batches and memory are not told apart. */
 #ifndef SERVE_STATISTIC_H
 #define SERVE_STATISTIC_H
-#include "serve/repository.h"
+#include "models/repository.h"
 
 /* In the order of the fields of InferStatistics, from 1. */
 #define STATISTIC_PARTS(X) \

@@ -1,8 +1,8 @@
 #include "serve/v2_rest.h"
 
+#include "models/model_config.h"
+#include "models/model_control.h"
 #include "serve/log_setting.h"
-#include "serve/model_config.h"
-#include "serve/model_control.h"
 #include "serve/statistic.h"
 #include "wire/json.h"
 #include "wire/json_text.h"

@@ -1,9 +1,9 @@
 #include "serve/v2_rpc.h"
 
 #include "base/version.h"
+#include "models/model_config.h"
+#include "models/model_control.h"
 #include "serve/log_setting.h"
-#include "serve/model_config.h"
-#include "serve/model_control.h"
 #include "serve/statistic.h"
 #include "serve/v2_rest.h"
 #include "wire/pb_fields.h"

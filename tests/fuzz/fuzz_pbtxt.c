@@ -1,8 +1,8 @@
 /* Any bytes as a config.pbtxt: the tree keeps to its table, prints as JSON that reads as the same tree and as protobuf
  * that is well formed; what the checks accept can be typed. */
-#include "serve/config_check.h"
-#include "serve/config_def.h"
-#include "serve/scheduling.h"
+#include "models/config_check.h"
+#include "models/config_def.h"
+#include "models/scheduling.h"
 #include "wire/pb.h"
 #include "wire/pbjson.h"
 #include "wire/pbtxt.h"

@@ -1,5 +1,5 @@
 /* A file of labels is one name for each line, and lies where its configuration lies. */
-#include "serve/label_file.h"
+#include "models/label_file.h"
 #include "test_folder.h"
 
 static void write_file(const char *text, size_t len)

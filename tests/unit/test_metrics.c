@@ -1,6 +1,6 @@
 /* The text is exact, in both formats and with both sets of names: buckets are cumulative, +Inf is the count, labels are
  * escaped, every name has its HELP and TYPE once before its values, no series comes twice, and lanes add up. */
-#include "serve/metrics.h"
+#include "models/metrics.h"
 #include "os/thread.h"
 #include "test.h"
 

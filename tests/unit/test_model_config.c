@@ -1,11 +1,11 @@
 /* A model's configuration is read, completed from the model and checked as Triton does it, in Triton's words; what is
  * not obeyed is refused by name. */
-#include "serve/config_check.h"
-#include "serve/config_def.h"
-#include "serve/model_config.h"
-#include "wire/pbtxt.h"
+#include "models/config_check.h"
+#include "models/config_def.h"
+#include "models/model_config.h"
 #include "onnx_build.h"
 #include "test.h"
+#include "wire/pbtxt.h"
 
 #include <stdlib.h>
 #include <unistd.h>

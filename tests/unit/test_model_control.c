@@ -1,7 +1,7 @@
 /* A model is exchanged under requests: each is answered by the one that it found, what failed to load changes nothing
  * but the reason in the index, and what is out of the repository is freed when nobody has it any more. */
-#include "serve/model_control.h"
 #include "http_rig.h"
+#include "models/model_control.h"
 #include "os/clock.h"
 #include "os/thread.h"
 #include "serve/v2_rpc.h"
@@ -257,7 +257,9 @@ static void loops_find_a_whole_model_or_none_while_it_is_changed(void)
     model_control *control = NULL;
     err e;
     configure();
-    CHECK(compute_new(&pool, 1, &e) == ERR_OK && repository_open(&models, &c, pool, 2, &e) == ERR_OK);
+    CHECK(compute_new(&pool, 1, &e) == ERR_OK);
+    const repository_opts ro = conf_models(&c, pool, 2);
+    CHECK(repository_open(&models, &ro, &e) == ERR_OK);
     for (size_t i = 0; i < LOOPS; i++) {
         f[i] = (finder){.models = models, .msg = {.run = find}};
         CHECK(loop_new(&f[i].loop, i, &e) == ERR_OK);
@@ -297,7 +299,9 @@ static void a_change_survives_failed_allocations(void)
     repository *models = NULL;
     err e;
     configure();
-    CHECK(compute_new(&pool, 1, &e) == ERR_OK && repository_open(&models, &c, pool, 2, &e) == ERR_OK);
+    CHECK(compute_new(&pool, 1, &e) == ERR_OK);
+    const repository_opts ro = conf_models(&c, pool, 2);
+    CHECK(repository_open(&models, &ro, &e) == ERR_OK);
     CHECK(loop_new(&on, 1, &e) == ERR_OK);
     model_control_opts o = {.models = models, .loops = &on, .loop_count = 1, .allowed = true};
     FAULT_SWEEP({

@@ -1,7 +1,7 @@
 /* The table is aligned, bounded in width and rows, and holds nothing that a terminal would obey. */
-#include "serve/model_table.h"
-#include "serve_rig.h"
 #include "conf_rig.h"
+#include "models/model_table.h"
+#include "serve_rig.h"
 
 static compute *pool;
 
@@ -18,7 +18,7 @@ static const char *table(const conf *c)
     CLEANUP(repository) repository *r = NULL;
     buf out;
     err e;
-    CHECK(repository_open(&r, c, pool, 1, &e) == ERR_OK);
+    CHECK(conf_rig_open(&r, c, pool, 1, &e) == ERR_OK);
     for (size_t i = 0; r && i < repository_count(r); i++) repository_at(r, i)->load_us = 1234;
     buf_init(&out, sizeof text - 1);
     if (r) model_table_print(&out, r);

@@ -1,9 +1,9 @@
 /* JSON becomes the same tree as the text format, by protobuf's mapping; what is not in the table is refused by its path
  * in the document. */
-#include "serve/config_def.h"
+#include "models/config_def.h"
+#include "test.h"
 #include "wire/pbjson.h"
 #include "wire/pbtxt.h"
-#include "test.h"
 
 static char shown[8192];
 

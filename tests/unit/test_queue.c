@@ -1,7 +1,7 @@
 /* Every item that the queue took ends once, with outputs or a reason: on a worker, or at once where the model is cheap;
  * a full queue gives the item back, a cancelled one never runs. */
-#include "serve/queue.h"
 #include "fake/sys_fake.h"
+#include "models/queue.h"
 #include "os/clock.h"
 #include "os/thread.h"
 #include "serve_rig.h"

@@ -1,7 +1,7 @@
 /* The configuration's models are all there under their names, or opening fails with one line that names the file. */
-#include "serve/repository.h"
-#include "serve_rig.h"
 #include "conf_rig.h"
+#include "models/repository.h"
+#include "serve_rig.h"
 
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -26,7 +26,7 @@ static void models_are_found_by_name_and_version(void)
     conf_rig_model(c, "b", path);
     conf_rig_model(c, "gr\303\274n", path);
     c->model_dir = str_of(path);
-    CHECK(repository_open(&r, c, pool, 1, &e) == ERR_OK);
+    CHECK(conf_rig_open(&r, c, pool, 1, &e) == ERR_OK);
     CHECK_U64(repository_count(r), 3);
     CHECK(str_is(repository_at(r, 0)->name, "b") && str_is(repository_at(r, 2)->name, "model"));
     CHECK(repository_find(r, STR("b"), STR(""), &s, &e) == ERR_OK && s == repository_at(r, 0));
@@ -47,7 +47,7 @@ static void a_models_folder_has_the_name_that_was_given_or_model(void)
     memset(longest, 'a', 128);
     c->model_dir = str_of(path);
     c->model_name = str_of(longest);
-    CHECK(repository_open(&r, c, pool, 1, &e) == ERR_OK);
+    CHECK(conf_rig_open(&r, c, pool, 1, &e) == ERR_OK);
     CHECK_U64(repository_count(r), 1);
     CHECK(repository_find(r, str_of(longest), STR(""), &s, &e) == ERR_OK);
     CHECK(repository_find(r, STR("model"), STR(""), &s, &e) == ERR_NOT_FOUND);
@@ -57,7 +57,7 @@ static const char *refused(conf *c)
 {
     static err e;
     repository *r = NULL;
-    CHECK(repository_open(&r, c, pool, 1, &e) != ERR_OK);
+    CHECK(conf_rig_open(&r, c, pool, 1, &e) != ERR_OK);
     CHECK(!r);
     return e.text;
 }
@@ -109,7 +109,7 @@ static void a_load_that_fails_leaves_nothing(void)
     snprintf(good, sizeof good, "%s/good", folder);
     snprintf(file, sizeof file, "%s/model.onnx", good);
     CHECK(mkdir(good, 0700) == 0 && symlink(path, file) == 0);
-    CHECK(repository_open(&r, c, pool, 1, &e) == ERR_OK);
+    CHECK(conf_rig_open(&r, c, pool, 1, &e) == ERR_OK);
     snprintf(broken, sizeof broken, "%s/broken", folder);
     CHECK(mkdir(broken, 0700) == 0);
     CHECK(repository_add(r, STR("broken"), (str){0}, &old, &e) != ERR_OK);
@@ -131,7 +131,7 @@ static void opening_survives_every_failed_allocation(void)
     conf_rig_model(c, "b", path);
     FAULT_SWEEP({
         repository *r = NULL;
-        if (repository_open(&r, c, pool, 1, &e) == ERR_OK)
+        if (conf_rig_open(&r, c, pool, 1, &e) == ERR_OK)
             repository_free(r);
         else
             CHECK(e.code == ERR_NOMEM || e.code == ERR_LIMIT);

@@ -1,5 +1,5 @@
 /* What a user names leads to one model file, or to one line that says what was looked for. */
-#include "serve/source.h"
+#include "models/source.h"
 #include "test.h"
 
 #include <stdarg.h>

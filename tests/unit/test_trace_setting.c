@@ -1,6 +1,6 @@
 /* A setting of a model that is not given is the server's, one of the server's Triton's default; a change is applied
  * whole or not at all, and what cannot be is refused in Triton's words. */
-#include "serve/trace_setting.h"
+#include "models/trace_setting.h"
 #include "test.h"
 
 static trace_setting server, one;

@@ -1,4 +1,4 @@
-#include "serve/metrics.h"
+#include "models/metrics.h"
 
 #include "base/mem.h"
 #include "base/version.h"
@@ -455,7 +455,7 @@ void metrics_markdown(buf *out)
 {
     static const char head[] = "| metric | type | labels | meaning |\n|---|---|---|---|\n";
     static const char requests_labels[] = "`protocol` = v2, v1, generate, grpc, grpc-stream; `code` = HTTP's or gRPC's";
-    buf_put_z(out, "# Metrics\n\nMade by `proa serve --metrics-markdown` from the tables in src/serve/metrics.h; "
+    buf_put_z(out, "# Metrics\n\nMade by `proa serve --metrics-markdown` from the tables in src/models/metrics.h; "
                    "a test keeps it so.\n\n`GET /metrics` answers in Prometheus's text format, or in OpenMetrics "
                    "1.0 where `Accept` asks for it; the `# TYPE` of a\ncounter is then its name without `_total`, "
                    "as OpenMetrics wants it.\n\n## Of a model\n\nEach has the labels `model_name` and "

@@ -1,4 +1,4 @@
-#include "serve/config_type.h"
+#include "models/config_type.h"
 
 static const struct {
     int64_t number;

@@ -1,6 +1,6 @@
-#include "serve/config_fit.h"
+#include "models/config_fit.h"
 
-#include "serve/config_type.h"
+#include "models/config_type.h"
 
 #include <stdio.h>
 #include <string.h>

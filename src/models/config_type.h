@@ -2,8 +2,8 @@
  *
  * The enum has no name for types under a byte, complex numbers and FP8: they read and print as TYPE_INVALID, which no
  * configuration may say. */
-#ifndef SERVE_CONFIG_TYPE_H
-#define SERVE_CONFIG_TYPE_H
+#ifndef MODELS_CONFIG_TYPE_H
+#define MODELS_CONFIG_TYPE_H
 #include "tensor/dtype.h"
 
 dtype config_type_dtype(int64_t number);          /* DT_NONE = TYPE_INVALID, or no such number */

@@ -5,12 +5,12 @@
  *   FOLDER/VERSION/model.onnx  VERSION a number: the newest one that holds a model, as Triton's repositories are
  * A model's configuration may name another file, and decides which versions may be served.
  * Looks at names only, opens no model.  Hidden entries (Kubernetes mounts have "..data") are passed over. */
-#ifndef SERVE_SOURCE_H
-#define SERVE_SOURCE_H
+#ifndef MODELS_SOURCE_H
+#define MODELS_SOURCE_H
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/str.h"
-#include "serve/model_config.h"
+#include "models/model_config.h"
 
 typedef struct {
     str file; /* NUL-terminated, in the arena */

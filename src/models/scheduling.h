@@ -2,8 +2,8 @@
  *
  * Read from the configuration after it was checked (config_check.h): nothing here fails but for want of memory.  Texts
  * and arrays lie in the arena that is given, beside the tree that they come from. */
-#ifndef SERVE_SCHEDULING_H
-#define SERVE_SCHEDULING_H
+#ifndef MODELS_SCHEDULING_H
+#define MODELS_SCHEDULING_H
 #include "tensor/dtype.h"
 #include "wire/pbtree.h"
 

@@ -1,4 +1,4 @@
-#include "serve/label_file.h"
+#include "models/label_file.h"
 
 #include "base/mem.h"
 #include "os/file.h"

@@ -1,11 +1,11 @@
-#include "serve/repository.h"
+#include "models/repository.h"
 
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "models/source.h"
 #include "os/clock.h"
 #include "os/file.h"
-#include "serve/source.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -34,12 +34,7 @@ struct repository_names {
 struct repository {
     arena memory;
     _Atomic(repository_names *) names;
-    const char *folder; /* the model repository, where further models may come from; NULL = none */
-    compute *pool;
-    size_t memory_bytes_max;
-    uint32_t queue_max, inline_us;
-    uint64_t run_us_max;
-    uint32_t lanes;
+    repository_opts opts;
 };
 
 void served_free(served *s)
@@ -142,18 +137,18 @@ static err_code served_open(served **ret, const repository *r, slot *of, str con
     s->held = 1;
     uint64_t since_us = clock_now_us();
     char fields[80];
-    model_opts mo = {.pool = r->pool, .memory_max = r->memory_bytes_max};
+    model_opts mo = {.pool = r->opts.pool, .memory_max = r->opts.memory_bytes_max};
     rc = model_open(&s->model, s->path.p, &mo, e);
     if (rc == ERR_OK && (rc = model_config_fit(s->config, s->model, e)) != ERR_OK) rc = err_wrap(e, "%s", of->path);
     if (rc == ERR_OK) rc = plan_fixed(s->model, s->path.p, e);
-    if (rc == ERR_OK) rc = metrics_model_init(&s->metrics, r->lanes, e);
+    if (rc == ERR_OK) rc = metrics_model_init(&s->metrics, r->opts.lanes, e);
     if (rc) return rc;
     queue_opts qo = {.model = s->model,
-                     .pool = r->pool,
+                     .pool = r->opts.pool,
                      .metrics = &s->metrics,
-                     .depth_max = r->queue_max,
-                     .inline_us = r->inline_us,
-                     .run_us_max = r->run_us_max};
+                     .depth_max = r->opts.queue_max,
+                     .inline_us = r->opts.inline_us,
+                     .run_us_max = r->opts.run_us_max};
     if ((rc = queue_new(&s->queue, &qo, e)) != ERR_OK) return rc;
     s->load_us = clock_now_us() - since_us;
     snprintf(fields, sizeof fields, "memory_bytes=%zu load_us=%llu", model_bytes(s->model),
@@ -229,7 +224,7 @@ static err_code add_folder(repository *r, const char *folder, err *e)
     return rc;
 }
 
-err_code repository_open(repository **ret, const conf *c, compute *pool, uint32_t lanes, err *e)
+err_code repository_open(repository **ret, const repository_opts *opts, err *e)
 {
     CLEANUP(repository) repository *r = mem_new0(repository, 1);
     if (!r) return err_set(e, ERR_NOMEM, "models: no memory");
@@ -238,18 +233,13 @@ err_code repository_open(repository **ret, const conf *c, compute *pool, uint32_
     if (!names) return err_set(e, ERR_NOMEM, "models: no memory");
     map_init(&names->by_name);
     atomic_store(&r->names, names);
-    r->pool = pool;
-    r->lanes = lanes;
-    r->memory_bytes_max = c->memory_bytes_max;
-    r->queue_max = (uint32_t)c->queue_max;
-    r->inline_us = (uint32_t)c->inline_us;
-    r->run_us_max = c->compute_wait_ms * 1000;
+    r->opts = *opts;
     err_code rc = ERR_OK;
-    for (size_t i = 0; i < c->model_count && rc == ERR_OK; i++) rc = add(r, c->models[i].name, c->models[i].path.p, e);
-    if (rc == ERR_OK && c->model_dir.len)
-        rc = add(r, c->model_name.len ? c->model_name : STR("model"), c->model_dir.p, e);
-    if (c->model_repository.len) r->folder = c->model_repository.p;
-    if (rc == ERR_OK && c->model_repository.len) rc = add_folder(r, c->model_repository.p, e);
+    for (size_t i = 0; i < opts->model_count && rc == ERR_OK; i++)
+        rc = add(r, opts->models[i].name, opts->models[i].path.p, e);
+    if (rc == ERR_OK && opts->model_dir.len)
+        rc = add(r, opts->model_name.len ? opts->model_name : STR("model"), opts->model_dir.p, e);
+    if (rc == ERR_OK && opts->folder.len) rc = add_folder(r, opts->folder.p, e);
     if (rc) return rc;
     *ret = TAKE(r);
     return ERR_OK;
@@ -335,8 +325,8 @@ static bool folder_path(const repository *r, str name, char ret[FILE_PATH_MAX])
 {
     file_id id;
     err e;
-    if (!r->folder || name_check(name, &e) || name.p[0] == '.') return false;
-    int n = snprintf(ret, FILE_PATH_MAX, "%s/%.*s", r->folder, (int)name.len, name.p);
+    if (!r->opts.folder.len || name_check(name, &e) || name.p[0] == '.') return false;
+    int n = snprintf(ret, FILE_PATH_MAX, "%s/%.*s", r->opts.folder.p, (int)name.len, name.p);
     return n > 0 && n < FILE_PATH_MAX && file_identify(ret, &id, &e) == ERR_OK && id.kind == FILE_FOLDER;
 }
 

@@ -1,4 +1,4 @@
-#include "serve/config_check.h"
+#include "models/config_check.h"
 
 #include "base/map.h"
 

@@ -8,8 +8,8 @@
  * Each trace_rate-th request is traced, counted by the model where it has a setting of its own, else by the server; so
  * many as trace_count says, which counts down to 0 where it was given.  Who traces has one more `open` until the trace
  * is written. */
-#ifndef SERVE_TRACE_SETTING_H
-#define SERVE_TRACE_SETTING_H
+#ifndef MODELS_TRACE_SETTING_H
+#define MODELS_TRACE_SETTING_H
 #include "base/buf.h"
 
 #include <stdatomic.h>

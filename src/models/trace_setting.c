@@ -1,4 +1,4 @@
-#include "serve/trace_setting.h"
+#include "models/trace_setting.h"
 
 #include "wire/json.h"
 #include "wire/json_text.h"

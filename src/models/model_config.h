@@ -7,10 +7,10 @@
  *
  * What the configuration asks for and this server has not is refused by name where answers would be others, and
  * otherwise named in one line of the log.  Immutable once fitted.  Errors of the text begin with its file and place. */
-#ifndef SERVE_MODEL_CONFIG_H
-#define SERVE_MODEL_CONFIG_H
+#ifndef MODELS_MODEL_CONFIG_H
+#define MODELS_MODEL_CONFIG_H
 #include "engine/model.h"
-#include "serve/scheduling.h"
+#include "models/scheduling.h"
 
 typedef enum { VERSIONS_LATEST, VERSIONS_ALL, VERSIONS_SPECIFIC } versions_policy;
 

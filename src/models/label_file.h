@@ -2,8 +2,8 @@
  *
  * The file lies beside config.pbtxt, which names it: a name, no path.  Empty lines count, a last line need not end.
  * Texts lie in the arena. */
-#ifndef SERVE_LABEL_FILE_H
-#define SERVE_LABEL_FILE_H
+#ifndef MODELS_LABEL_FILE_H
+#define MODELS_LABEL_FILE_H
 #include "engine/graph.h"
 
 enum { LABEL_FILE_BYTES_MAX = 16 << 20 };   /* protects the arena; a million names of 16 bytes */

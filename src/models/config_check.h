@@ -2,8 +2,8 @@
  *
  * Pure: takes the tree that config.pbtxt was read into (config_def.h), after defaults were put in.  What holds of the
  * model's own inputs and outputs is config_fit.h's. */
-#ifndef SERVE_CONFIG_CHECK_H
-#define SERVE_CONFIG_CHECK_H
+#ifndef MODELS_CONFIG_CHECK_H
+#define MODELS_CONFIG_CHECK_H
 #include "wire/pbtree.h"
 
 enum { CONFIG_STEPS_MAX = 1024 };   /* of an ensemble; bounds the search for what is never written */

@@ -1,4 +1,4 @@
-#include "serve/source.h"
+#include "models/source.h"
 
 #include "os/file.h"
 

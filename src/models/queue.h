@@ -4,11 +4,11 @@
  * take items (one at a time today; a batcher takes several here, and nothing else changes).  A model that is
  * cheaper than `inline_us` and has nobody waiting runs on the calling loop at once, which saves two thread
  * switches.  Bounded: a full queue refuses with ERR_LIMIT. */
-#ifndef SERVE_QUEUE_H
-#define SERVE_QUEUE_H
+#ifndef MODELS_QUEUE_H
+#define MODELS_QUEUE_H
 #include "async/stage.h"
 #include "engine/model.h"
-#include "serve/metrics.h"
+#include "models/metrics.h"
 
 typedef struct queue queue;
 typedef struct queue_item queue_item;

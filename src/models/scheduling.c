@@ -1,6 +1,6 @@
-#include "serve/scheduling.h"
+#include "models/scheduling.h"
 
-#include "serve/config_type.h"
+#include "models/config_type.h"
 
 #include <string.h>
 

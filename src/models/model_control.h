@@ -8,9 +8,9 @@
  * All of it happens on a thread of its own, one change at a time, so loops and workers go on meanwhile; a load is
  * answered when the new model serves, an unload when the old one is not found any more.  A name that is not known is
  * looked for in the model repository. */
-#ifndef SERVE_MODEL_CONTROL_H
-#define SERVE_MODEL_CONTROL_H
-#include "serve/repository.h"
+#ifndef MODELS_MODEL_CONTROL_H
+#define MODELS_MODEL_CONTROL_H
+#include "models/repository.h"
 
 typedef struct model_control model_control;
 

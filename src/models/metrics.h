@@ -6,8 +6,8 @@
  * A model counts in lanes, one per event loop: a lane has one writer, its loop, so counting is an addition without
  * lock, bus or shared cache line; who prints adds the lanes up.  Labels come from what was configured and from lists in
  * this folder, never from a client, so their number is bounded. */
-#ifndef SERVE_METRICS_H
-#define SERVE_METRICS_H
+#ifndef MODELS_METRICS_H
+#define MODELS_METRICS_H
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"

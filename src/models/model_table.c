@@ -1,4 +1,4 @@
-#include "serve/model_table.h"
+#include "models/model_table.h"
 
 #include <stdio.h>
 #include <string.h>

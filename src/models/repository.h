@@ -6,15 +6,15 @@
  *   served_release() gives it back.  Nothing else is needed: who takes one out of the repository waits for all loops.
  * Sources: NAME=PATH, --model-dir (KServe), --model-repository (NAME/VERSION/model.onnx, the newest version of each).
  * One model that does not load fails the whole opening: its error names the file. */
-#ifndef SERVE_REPOSITORY_H
-#define SERVE_REPOSITORY_H
+#ifndef MODELS_REPOSITORY_H
+#define MODELS_REPOSITORY_H
 #include "async/note.h"
 #include "engine/model.h"
-#include "serve/conf.h"
-#include "serve/metrics.h"
-#include "serve/model_config.h"
-#include "serve/queue.h"
-#include "serve/trace_setting.h"
+#include "models/metrics.h"
+#include "models/model_config.h"
+#include "models/named_model.h"
+#include "models/queue.h"
+#include "models/trace_setting.h"
 
 typedef struct repository repository;
 typedef struct served served;
@@ -42,8 +42,20 @@ void served_release(served *s);
 void served_free(served *s); /* nobody holds it */
 DEFINE_CLEANUP(served)
 
-/* `lanes`: event loops that count, each in a lane of its own; see metrics.h. */
-err_code repository_open(repository **ret, const conf *c, compute *pool, uint32_t lanes, err *e) MUST_USE;
+/* All borrowed until repository_free(). */
+typedef struct {
+    const named_model *models; /* in this order */
+    size_t model_count;
+    str model_dir, model_name; /* a folder with one model, and its name; empty = none, "model" */
+    str folder; /* the model repository, where further models may come from; empty = none */
+    compute *pool;
+    size_t memory_bytes_max; /* of one execution */
+    uint32_t queue_max, inline_us; /* as in queue.h */
+    uint64_t run_us_max;
+    uint32_t lanes; /* event loops that count, each in a lane of its own; see metrics.h */
+} repository_opts;
+
+err_code repository_open(repository **ret, const repository_opts *opts, err *e) MUST_USE;
 void repository_free(repository *r);
 DEFINE_CLEANUP(repository)
 

@@ -2,8 +2,8 @@
  *
  * As Triton does it for ONNX models with strict configuration off, and in its words.  The model is only looked at; what
  * is added to the tree lies in the arena. */
-#ifndef SERVE_CONFIG_FIT_H
-#define SERVE_CONFIG_FIT_H
+#ifndef MODELS_CONFIG_FIT_H
+#define MODELS_CONFIG_FIT_H
 #include "engine/model.h"
 #include "wire/pbtree.h"
 

@@ -1,4 +1,4 @@
-#include "serve/model_control.h"
+#include "models/model_control.h"
 
 #include "base/log.h"
 #include "base/mem.h"

@@ -1,6 +1,6 @@
 #include "base/map.h"
 #include "base/mem.h"
-#include "serve/config_check.h"
+#include "models/config_check.h"
 
 #define bad(e, ...) err_set(e, ERR_INVALID, __VA_ARGS__)
 

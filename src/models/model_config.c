@@ -1,12 +1,12 @@
-#include "serve/model_config.h"
+#include "models/model_config.h"
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "models/config_check.h"
+#include "models/config_def.h"
+#include "models/config_fit.h"
+#include "models/label_file.h"
 #include "os/file.h"
-#include "serve/config_check.h"
-#include "serve/config_def.h"
-#include "serve/config_fit.h"
-#include "serve/label_file.h"
 #include "wire/pbjson.h"
 #include "wire/pbtxt.h"
 

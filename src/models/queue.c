@@ -1,4 +1,4 @@
-#include "serve/queue.h"
+#include "models/queue.h"
 
 #include "base/mem.h"
 #include "os/clock.h"

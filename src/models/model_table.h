@@ -5,9 +5,9 @@
  *
  * Bounded: rows, and the width of each cell; what does not fit is cut with "...".  Names come from model files, so
  * what a terminal would obey is shown as '?'. */
-#ifndef SERVE_MODEL_TABLE_H
-#define SERVE_MODEL_TABLE_H
-#include "serve/repository.h"
+#ifndef MODELS_MODEL_TABLE_H
+#define MODELS_MODEL_TABLE_H
+#include "models/repository.h"
 
 enum { MODEL_TABLE_ROWS_MAX = 20, MODEL_TABLE_CELL_MAX = 40 /* characters */ };
 
