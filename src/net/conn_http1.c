@@ -269,6 +269,10 @@ static size_t read_requests(conn *c, const uint8_t *data, size_t len)
             h->reading = NULL;
             conn_http2_start(c, false);
             break;
+        case HTTP1_STRANGER:
+            shard_count(&c->of->bad_requests, 1);
+            c->broken = true;
+            break;
         case HTTP1_REFUSED: refuse(c, why.status, why.text); break;
         }
         if (c->http2) {   /* the rest is for another reader */

@@ -12,6 +12,7 @@ enum {
     PREFACE_BYTES = 24
 };
 
+static const char version_mark[] = " HTTP/";
 static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";   /* RFC 9113 3.4 */
 
 typedef enum { IDLE, HEAD, BODY } reader_state;
@@ -329,6 +330,30 @@ static void preface_match(http1 *r, const char *p, size_t n)
     for (size_t i = 0; i < n && r->preface < PREFACE_BYTES && p[i] == preface[r->preface]; i++) r->preface++;
 }
 
+/* Who opens a connection with no method that we know speaks HTTP/1 where a version ends that line.  Else it is a broken
+ * preface, or no HTTP at all: words of HTTP/1 would be noise to it. */
+static http1_event judge(http1 *r, const char *p, size_t len, size_t *ret_used)
+{
+    size_t i = 0;
+    while (i < len && p[i] != '\n' && version_mark[r->judged - 1] && r->raw < r->limits->line_bytes_max) {
+        if (p[i] == version_mark[r->judged - 1])
+            r->judged++;
+        else
+            r->judged = p[i] == ' ' ? 2 : 1;
+        r->raw++;
+        i++;
+    }
+    *ret_used = i;
+    if (!version_mark[r->judged - 1]) {
+        refuse(r, 501, "method: expected one of HTTP's");
+    } else if (r->raw == r->limits->line_bytes_max) {
+        refuse_excess(r);
+    } else {
+        return i == len ? HTTP1_MORE : HTTP1_STRANGER;
+    }
+    return HTTP1_REFUSED;
+}
+
 static bool is_preface(const http1 *r) { return r->preface == PREFACE_BYTES && r->raw == PREFACE_BYTES; }
 
 static void request_over(http1 *r)
@@ -403,6 +428,12 @@ static http1_event parse(http1 *r, const char *p, size_t len, size_t *ret_used)
             if (got == HTTP1_REQUEST) request_over(r);
         } else if (rc == HPE_PAUSED_H2_UPGRADE && is_preface(r)) {
             got = HTTP1_PREFACE;
+        } else if (rc == HPE_INVALID_METHOD && !r->seen && at < stop && is_token(*at)) {
+            size_t used = 0;
+            r->judged = 1;
+            got = judge(r, p, (size_t)(end - p), &used);
+            *ret_used = (size_t)(p - data) + used;
+            return got;
         } else if (rc != HPE_OK) {
             refuse_parsed(r, rc, at, stop);
         } else if (allowance(r) == 0) {
@@ -421,6 +452,7 @@ http1_event http1_feed(http1 *r, const uint8_t *data, size_t len, size_t *ret_us
     size_t used = 0;
     http1_event got = HTTP1_MORE;
     r->refusal = reterr;
+    if (r->judged) return judge(r, p, len, ret_used);
     if (plain_head(r, p, len, &used)) got = plain_begins(r);
     if (got == HTTP1_MORE) got = r->plain ? plain_body(r, p + used, len - used, &used) : parse(r, p, len, &used);
     r->refusal = NULL;

@@ -28,6 +28,7 @@ typedef enum {
     HTTP1_PART,                 /* see http1_part(); feed again, even when no bytes are left */
     HTTP1_REQUEST,              /* the request is whole; give the next one with http1_next() */
     HTTP1_PREFACE,              /* the connection begins with HTTP/2's preface, now used up */
+    HTTP1_STRANGER,             /* the connection's first line is of no HTTP: close without a word (RFC 9113 3.4) */
     HTTP1_REFUSED               /* answer, then close: the reader takes nothing more */
 } http1_event;
 
@@ -45,6 +46,7 @@ typedef struct {
     uint8_t state, hosts, encodings, settings;
     uint8_t event;              /* why it paused */
     uint8_t preface;            /* so many of the connection's first bytes are those of HTTP/2's preface */
+    uint8_t judged;             /* of a first line without a known method: 1 + what was just read of " HTTP/"; else 0 */
     bool plain;                 /* its head was read by http1_head_read(), its body needs no parser */
     bool chunked, wants_continue, is_http, refused, seen, heads, streamed, paused;
     uint64_t passed;            /* bytes of a streamed body */

@@ -83,6 +83,7 @@ static void stream_step(stream *s, const uint8_t *data, size_t len, size_t *ret_
         CHECK(http1_idle(&s->reader));
         break;
     case HTTP1_PREFACE: buf_put_z(&s->out, "HTTP/2"); s->over = true; break;
+    case HTTP1_STRANGER: buf_put_z(&s->out, "stranger"); s->over = true; break;
     case HTTP1_REFUSED: buf_printf(&s->out, "! %d %s", why.status, why.text); s->over = true; break;
     }
     if (got == HTTP1_PART && *ret_used == len && !s->over) stream_step(s, data, 0, &(size_t){0});
@@ -343,7 +344,11 @@ static const shape refused[] = {
     {GET HOST "\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
      "GET / ? 1.1 keep [Host|h] 0:\n! 400 request: expected HTTP/1.1, got HTTP/2's preface"},
     {POST "Expect: 200-maybe\r\nContent-Length: 1\r\n\r\n", "! 417 Expect: expected '100-continue'"},
-    {HOST "\r\n", "! 501 method: expected one of HTTP's"},
+    {"\r\nBREW /  HTTP / HTTP/1.1\r\n" HOST "\r\n", "! 501 method: expected one of HTTP's"},
+    {"BREW /\nGET / HTTP/1.1\r\n" HOST "\r\n", "stranger"},
+    {"INVALID CONNECTION PREFACE\r\n\r\n", "stranger"},
+    {HOST "\r\n", "stranger"},
+    {GET HOST "\r\nBREW / \r\n", "GET / ? 1.1 keep [Host|h] 0:\n! 501 method: expected one of HTTP's"},
 };
 
 static const shape unusual[] = {
@@ -433,6 +438,14 @@ static void each_limit_has_its_status_and_its_edge(void)
     put_times(&b, "x", 289);
     buf_put_z(&b, " HTTP/");
     check_buf(&b, "! 414 request line: expected at most 300 bytes");
+
+    put_times(&b, "BREW /", 1);
+    put_times(&b, "x", 294);
+    check_buf(&b, "! 414 request line: expected at most 300 bytes");
+    put_times(&b, "BREW /", 1);
+    put_times(&b, "x", 287);
+    buf_put_z(&b, " HTTP/1.1");
+    check_buf(&b, "! 501 method: expected one of HTTP's");
 
     put_times(&b, GET HOST "A: ", 1);
     put_times(&b, filler, 10);

@@ -23,6 +23,7 @@ static void each_limit_is_answered_with_its_status(void)
         {"\x16\x03\x01", 0, "400"},
     };
     rig r;
+    static const char *const strangers[] = {"INVALID CONNECTION PREFACE\r\n\r\n", "EHLO there\r\n"};
     rig_start(&r, &(http_limits){.line_bytes_max = 200, .header_bytes_max = 400, .header_count_max = 8,
                                  .body_bytes_max = 1000}, 1);
     for (size_t i = 0; i < COUNTOF(rows); i++) {
@@ -31,6 +32,11 @@ static void each_limit_is_answered_with_its_status(void)
         say_bytes(fd, many, rows[i].more);   /* all of it, before the answer is read */
         check_status(fd, rows[i].status);
         shutdown(fd, SHUT_WR);
+        check_ends(fd);
+    }
+    for (size_t i = 0; i < COUNTOF(strangers); i++) {
+        int fd = dial(&r);
+        say(fd, strangers[i]);
         check_ends(fd);
     }
     int fd = dial(&r);   /* an answer to come is not lost to a refusal behind it */
@@ -42,7 +48,7 @@ static void each_limit_is_answered_with_its_status(void)
     check_ends(fd);
     server_stats stats;
     server_stats_read(r.server, &stats);
-    CHECK_U64(stats.bad_requests, COUNTOF(rows) + 1);
+    CHECK_U64(stats.bad_requests, COUNTOF(rows) + COUNTOF(strangers) + 1);
     CHECK_U64(stats.requests, 1);
     rig_stop(&r);
 }
