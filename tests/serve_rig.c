@@ -63,6 +63,7 @@ void serve_rig_start(serve_rig *r, onnx_build *made)
     if (model_open_bytes(&r->served.model, onnx_build_bytes(&r->build), "m.onnx", NULL, &none, &e))
         printf("# %s\n", e.text);
     INVARIANT(r->served.model);
+    r->served.ios = model_ios_of(r->served.model);
     infer_init(&r->request, &r->opts);
     r->request.model = &r->served;
     buf_init(&r->tail_bytes, 1 << 20);

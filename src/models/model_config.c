@@ -307,14 +307,14 @@ static struct config_io io_of(const model_config *c, const model_io *have, const
     return io;
 }
 
-static err_code shapes_read(model_config *c, const model *m, err *e)
+static err_code shapes_read(model_config *c, err *e)
 {
-    uint32_t in = model_input_count(m), out = model_output_count(m);
+    uint32_t in = c->ios.input_count, out = c->ios.output_count;
     c->inputs = arena_new(&c->memory, struct config_io, in + 1);
     c->outputs = arena_new(&c->memory, struct config_io, out + 1);
     if (!c->inputs || !c->outputs) return no_memory(e);
-    for (uint32_t i = 0; c->given && i < in; i++) c->inputs[i] = io_of(c, model_input(m, i), "input");
-    for (uint32_t i = 0; c->given && i < out; i++) c->outputs[i] = io_of(c, model_output(m, i), "output");
+    for (uint32_t i = 0; c->given && i < in; i++) c->inputs[i] = io_of(c, &c->ios.inputs[i], "input");
+    for (uint32_t i = 0; c->given && i < out; i++) c->outputs[i] = io_of(c, &c->ios.outputs[i], "output");
     for (const pbtree *o = pbtree_get(c->tree, "output"); o; o = o->next) {
         str file = pbtree_text(o, "label_filename");
         for (uint32_t i = 0; i < out && file.len; i++) {
@@ -339,7 +339,8 @@ err_code model_config_fit(model_config *c, const model *m, err *e)
     c->response_cache = pbtree_bool(pbtree_get(c->tree, "response_cache"), "enable");
     c->decoupled = pbtree_bool(pbtree_get(c->tree, "model_transaction_policy"), "decoupled");
     rc = scheduling_read(&c->scheduling, c->tree, &c->memory, e);
-    return rc ? rc : shapes_read(c, m, e);
+    c->ios = model_ios_of(m);
+    return rc ? rc : shapes_read(c, e);
 }
 
 /* ---- asking ---- */
@@ -397,10 +398,10 @@ shape model_config_output_shape(const model_config *c, uint32_t i, const shape *
     return io->reshaped && fits(&io->model, s) ? mapped(&io->model, &io->client, s) : *s;
 }
 
-shape model_config_declared(const model_config *c, const model *m, bool input, uint32_t i)
+shape model_config_declared(const model_config *c, const model_ios *ios, bool input, uint32_t i)
 {
     const struct config_io *io = !c ? NULL : input ? &c->inputs[i] : &c->outputs[i];
-    return io && io->said ? io->client : input ? model_input(m, i)->shape : model_output(m, i)->shape;
+    return io && io->said ? io->client : input ? ios->inputs[i].shape : ios->outputs[i].shape;
 }
 
 const attr *model_config_labels(const model_config *c, uint32_t i) { return c ? c->outputs[i].labels : NULL; }

@@ -9,7 +9,7 @@
  * otherwise named in one line of the log.  Immutable once fitted.  Errors of the text begin with its file and place. */
 #ifndef MODELS_MODEL_CONFIG_H
 #define MODELS_MODEL_CONFIG_H
-#include "engine/model.h"
+#include "models/model_ios.h"
 #include "models/scheduling.h"
 
 typedef enum { VERSIONS_LATEST, VERSIONS_ALL, VERSIONS_SPECIFIC } versions_policy;
@@ -27,10 +27,11 @@ typedef struct {
     uint64_t instance_count;
     bool response_cache, decoupled;
     scheduling scheduling;
+    model_ios ios;                /* what clients bring and get */
     /* private */
     arena memory;
     pbtree *tree;
-    struct config_io *inputs, *outputs;   /* of each of the model's; NULL = not fitted */
+    struct config_io *inputs, *outputs;   /* of each of ios; NULL = not fitted */
     bool reshapes;                /* an output */
 } model_config;
 
@@ -56,7 +57,7 @@ bool model_config_reshapes(const model_config *c);
 /* How a client gets the model's output i. */
 shape model_config_output_shape(const model_config *c, uint32_t i, const shape *s);
 /* How a client sees them: declared shapes, from the configuration where it says them; c may be NULL. */
-shape model_config_declared(const model_config *c, const model *m, bool input, uint32_t i);
+shape model_config_declared(const model_config *c, const model_ios *ios, bool input, uint32_t i);
 /* The names of the output's classes, from its label_filename; NULL = it has none.  c may be NULL. */
 const attr *model_config_labels(const model_config *c, uint32_t i);
 str model_config_parameter(const model_config *c, const char *key);   /* p NULL = not there */

@@ -40,7 +40,7 @@ static void bury(farewell *f)
     model_control *c = f->of;
     /* A worker may still be on its way out of the queue, or wait for its turn in the pool to find that it is empty. */
     _Atomic uint32_t never = 0;
-    while (!queue_quiet(f->model->queue)) (void)futex_wait(&never, 0, clock_now_us() + QUIET_US);
+    while (!served_quiet(f->model)) (void)futex_wait(&never, 0, clock_now_us() + QUIET_US);
     log_write(LOG_INFO, NULL, "model '" STR_FMT "' version " STR_FMT ": unloaded", STR_ARG(f->model->name),
               STR_ARG(f->model->version));
     served_free(f->model);
@@ -150,7 +150,7 @@ static void rest_job(compute_job *j)
     atomic_store(&c->resting, false);   /* the next one may be behind this one */
     for (size_t i = 0; i < repository_count(c->opts.models); i++) {
         served *s = repository_at(c->opts.models, i);
-        if (s) model_trim(s->model);
+        if (s && s->model) model_trim(s->model);
     }
     mem_trim();
 }

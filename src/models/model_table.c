@@ -42,11 +42,11 @@ static void cell_put(cell *c, str s)
     }
 }
 
-static void ios_put(cell *c, const model *m, uint32_t count, const model_io *(*at)(const model *m, uint32_t i))
+static void ios_put(cell *c, uint32_t count, const model_io *all)
 {
     char text[SHAPE_TEXT_MAX];
     for (uint32_t i = 0; i < count && !c->cut; i++) {
-        const model_io *io = at(m, i);
+        const model_io *io = &all[i];
         const char *type = dtype_v2_name(io->type);
         if (i) cell_put(c, STR(", "));
         cell_put(c, io->name);
@@ -63,9 +63,9 @@ static void row_make(cell row[COLUMNS], const served *s)
     memset(row, 0, COLUMNS * sizeof *row);
     cell_put(&row[0], s->name);
     cell_put(&row[1], s->version);
-    ios_put(&row[2], s->model, model_input_count(s->model), model_input);
-    ios_put(&row[3], s->model, model_output_count(s->model), model_output);
-    snprintf(text, sizeof text, "%.1f MB", (double)model_bytes(s->model) / 1e6);
+    ios_put(&row[2], s->ios.input_count, s->ios.inputs);
+    ios_put(&row[3], s->ios.output_count, s->ios.outputs);
+    snprintf(text, sizeof text, "%.1f MB", (double)served_bytes(s) / 1e6);
     cell_put(&row[4], str_of(text));
     snprintf(text, sizeof text, "%.1f ms", (double)s->load_us / 1e3);
     cell_put(&row[5], str_of(text));

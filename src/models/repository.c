@@ -48,6 +48,22 @@ void served_free(served *s)
     mem_free(s);
 }
 
+const model_io *served_input(const served *s, uint32_t i)
+{
+    INVARIANT(i < s->ios.input_count);
+    return &s->ios.inputs[i];
+}
+
+const model_io *served_output(const served *s, uint32_t i)
+{
+    INVARIANT(i < s->ios.output_count);
+    return &s->ios.outputs[i];
+}
+
+err_code served_push(served *s, queue_item *item, err *e) { return queue_push(s->queue, item, e); }
+bool served_quiet(served *s) { return queue_quiet(s->queue); }
+size_t served_bytes(const served *s) { return s->model ? model_bytes(s->model) : 0; }
+
 void served_hold(served *s) { atomic_fetch_add_explicit(&s->held, 1, memory_order_relaxed); }
 
 void served_release(served *s)
@@ -140,6 +156,7 @@ static err_code served_open(served **ret, const repository *r, slot *of, str con
     model_opts mo = {.pool = r->opts.pool, .memory_max = r->opts.memory_bytes_max};
     rc = model_open(&s->model, s->path.p, &mo, e);
     if (rc == ERR_OK && (rc = model_config_fit(s->config, s->model, e)) != ERR_OK) rc = err_wrap(e, "%s", of->path);
+    s->ios = s->config->ios;
     if (rc == ERR_OK) rc = plan_fixed(s->model, s->path.p, e);
     if (rc == ERR_OK) rc = metrics_model_init(&s->metrics, r->opts.lanes, e);
     if (rc) return rc;
@@ -151,7 +168,7 @@ static err_code served_open(served **ret, const repository *r, slot *of, str con
                      .run_us_max = r->opts.run_us_max};
     if ((rc = queue_new(&s->queue, &qo, e)) != ERR_OK) return rc;
     s->load_us = clock_now_us() - since_us;
-    snprintf(fields, sizeof fields, "memory_bytes=%zu load_us=%llu", model_bytes(s->model),
+    snprintf(fields, sizeof fields, "memory_bytes=%zu load_us=%llu", served_bytes(s),
              (unsigned long long)s->load_us);
     log_write(LOG_INFO, fields, "model '" STR_FMT "' version " STR_FMT ": " STR_FMT " ready in %.1f ms",
               STR_ARG(of->name), STR_ARG(s->version), STR_ARG(s->path), (double)s->load_us / 1e3);

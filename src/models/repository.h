@@ -25,8 +25,9 @@ struct served {
     str *versions; /* all that could be served by its configuration, the newest first */
     size_t version_count;
     model_config *config; /* NULL = the model alone decides what clients bring */
-    model *model;
-    queue *queue;
+    model_ios ios; /* what clients bring and get */
+    model *model; /* NULL = none of its own: it is made of others */
+    queue *queue; /* the same */
     metrics_model metrics;
     trace_setting *trace; /* of its name: stays when the model is loaded again */
     uint64_t load_us; /* from its first byte to ready */
@@ -41,6 +42,14 @@ void served_hold(served *s);
 void served_release(served *s);
 void served_free(served *s); /* nobody holds it */
 DEFINE_CLEANUP(served)
+static inline uint32_t served_input_count(const served *s) { return s->ios.input_count; }
+static inline uint32_t served_output_count(const served *s) { return s->ios.output_count; }
+const model_io *served_input(const served *s, uint32_t i);
+const model_io *served_output(const served *s, uint32_t i);
+/* As queue_push() and queue_quiet(), whatever runs it. */
+err_code served_push(served *s, queue_item *item, err *e) MUST_USE;
+bool served_quiet(served *s);
+size_t served_bytes(const served *s); /* what it takes, apart from executions */
 
 /* All borrowed until repository_free(). */
 typedef struct {

@@ -60,7 +60,7 @@ static err_code text_make(infer *r, yyjson_val *v, str *ret, err *e)
 static err_code input_take(reader *rd, str name, uint32_t i, yyjson_val *v, err *e)
 {
     infer *r = rd->r;
-    const model_io *io = model_input(r->model->model, i);
+    const model_io *io = served_input(r->model, i);
     shape s;
     str text;
     if (rd->given[i]) return err_set(e, ERR_INVALID, "input '" STR_FMT "': given twice", STR_ARG(name));
@@ -137,7 +137,7 @@ static err_code generate_read(infer *r, err *e)
     json_body_opts bo = {.memory = &r->memory, .scratch = &r->scratch, .prints = true};
     err_code rc = json_body_read(&body, r->body, &bo, e);
     if (rc) return rc;
-    reader rd = {.r = r, .given = arena_new(&r->memory, bool, model_input_count(r->model->model) + 1)};
+    reader rd = {.r = r, .given = arena_new(&r->memory, bool, served_input_count(r->model) + 1)};
     if (!rd.given) return err_set(e, ERR_NOMEM, "request: no memory for its inputs");
     rc = infer_inputs(r, e);
     if (rc == ERR_OK) rc = members_read(&rd, body.root, e);
@@ -172,7 +172,7 @@ static err_code generate_write(infer *r, err *e)
     buf_put_z(out, ",\"model_version\":");
     json_text_put(out, r->model->version);
     for (uint32_t i = 0; i < r->want_count && rc == ERR_OK; i++) {
-        const model_io *io = model_output(r->model->model, r->wants[i].output);
+        const model_io *io = served_output(r->model, r->wants[i].output);
         buf_put_byte(out, ',');
         json_text_put(out, io->name);
         buf_put_byte(out, ':');

@@ -278,7 +278,7 @@ static void pack_on_worker(compute_job *j) { pack_and_settle(OF(job, j)); }
 /* Where the configuration gives clients outputs in shapes of their own. */
 static err_code outputs_show(infer *r, err *e)
 {
-    uint32_t n = model_output_count(r->model->model);
+    uint32_t n = served_output_count(r->model);
     r->shown = NULL;
     if (!model_config_reshapes(r->model->config)) return ERR_OK;
     tensor *all = arena_new(&r->memory, tensor, n);
@@ -314,7 +314,7 @@ static void write_on_worker(compute_job *j) { write_and_settle(OF(job, j), clock
 static bool outputs_are_large(const infer *r)
 {
     uint64_t elements = 0;
-    for (uint32_t i = 0; i < model_output_count(r->model->model); i++)
+    for (uint32_t i = 0; i < served_output_count(r->model); i++)
         elements += tensor_count(exec_output(r->outputs, i));
     return elements > INFER_WRITE_INLINE_ELEMENTS;
 }
@@ -378,7 +378,7 @@ static void read_and_push(infer *r)
         return;
     }
     r->item.deadline_us = r->deadline_us;
-    if (rc == ERR_OK && (rc = queue_push(r->model->queue, &r->item, &r->failure)) != ERR_OK)
+    if (rc == ERR_OK && (rc = served_push(r->model, &r->item, &r->failure)) != ERR_OK)
         rc = err_wrap(&r->failure, "model '" STR_FMT "'", STR_ARG(r->model->name));
     if (rc) settle(r);
 }
@@ -465,22 +465,22 @@ void infer_start(infer *r, str body, size_t json_bytes)
 
 err_code infer_inputs(infer *r, err *e)
 {
-    uint32_t n = model_input_count(r->model->model);
+    uint32_t n = served_input_count(r->model);
     r->inputs = arena_new(&r->memory, tensor, n ? n : 1);
     return r->inputs ? ERR_OK : err_set(e, ERR_NOMEM, "no memory for %u inputs", n);
 }
 
 int32_t infer_input_index(const infer *r, str name)
 {
-    for (uint32_t i = 0; i < model_input_count(r->model->model); i++)
-        if (str_eq(model_input(r->model->model, i)->name, name)) return (int32_t)i;
+    for (uint32_t i = 0; i < served_input_count(r->model); i++)
+        if (str_eq(served_input(r->model, i)->name, name)) return (int32_t)i;
     return -1;
 }
 
 int32_t infer_output_index(const infer *r, str name)
 {
-    for (uint32_t i = 0; i < model_output_count(r->model->model); i++)
-        if (str_eq(model_output(r->model->model, i)->name, name)) return (int32_t)i;
+    for (uint32_t i = 0; i < served_output_count(r->model); i++)
+        if (str_eq(served_output(r->model, i)->name, name)) return (int32_t)i;
     return -1;
 }
 
@@ -495,7 +495,7 @@ static bool shape_fits(const model_io *io, const shape *s)
 
 err_code infer_input_set(infer *r, uint32_t i, dtype type, const shape *s, err *e)
 {
-    const model_io *io = model_input(r->model->model, i);
+    const model_io *io = served_input(r->model, i);
     char want[SHAPE_TEXT_MAX] UNINIT, got[SHAPE_TEXT_MAX] UNINIT;
     if (io->type != DT_NONE && io->type != type) {
         const char *type_name = dtype_v2_name(type), *io_name = dtype_v2_name(io->type);

@@ -80,26 +80,26 @@ static void lay_tensor(layout *l, trace_tensor *to, const tensor *from, str name
 static uint32_t outputs_of(const infer *r)
 {
     if (!r->outputs) return 0;
-    return r->want_count ? r->want_count : model_output_count(r->model->model);
+    return r->want_count ? r->want_count : served_output_count(r->model);
 }
 
 static void lay_tensors(layout *l, const infer *r, uint32_t inputs, uint32_t outputs)
 {
-    const model *m = r->model->model;
+    const served *m = r->model;
     trace_tensor *to = lay(l, NULL, 0);
     l->at += (size_t)(inputs + outputs) * sizeof *to;
     l->at = (l->at + ALIGN - 1) / ALIGN * ALIGN;
     for (uint32_t i = 0; i < inputs; i++)
-        lay_tensor(l, to ? to + i : NULL, &r->inputs[i], model_input(m, i)->name, false);
+        lay_tensor(l, to ? to + i : NULL, &r->inputs[i], served_input(m, i)->name, false);
     for (uint32_t i = 0; i < outputs; i++) {
         uint32_t k = r->want_count ? r->wants[i].output : i;
-        lay_tensor(l, to ? to + inputs + i : NULL, exec_output(r->outputs, k), model_output(m, k)->name, true);
+        lay_tensor(l, to ? to + inputs + i : NULL, exec_output(r->outputs, k), served_output(m, k)->name, true);
     }
 }
 
 void trace_entry_ran(trace_entry *t, const infer *r)
 {
-    uint32_t inputs = r->inputs ? model_input_count(r->model->model) : 0, outputs = outputs_of(r);
+    uint32_t inputs = r->inputs ? served_input_count(r->model) : 0, outputs = outputs_of(r);
     layout l = {.p = NULL};
     t->at_ns[TRACE_AT_QUEUE_START] = r->item.since_ns;
     if (!(t->sample.level & TRACE_TENSORS)) return;

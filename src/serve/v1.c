@@ -12,7 +12,7 @@ enum { V1_ROWS, V1_COLUMNS };
 /* An input whose data came as JSON text: its type is the model's, its shape the nesting.  A scalar is a list of one. */
 static err_code input_text(infer *r, uint32_t i, str json, err *e)
 {
-    const model_io *io = model_input(r->model->model, i);
+    const model_io *io = served_input(r->model, i);
     bool scalar = io->ranked && io->shape.rank == 0;
     tensor t;
     err_code rc = json_tensor_read(&t, &r->memory, io->name, io->type, scalar ? &io->shape : NULL, json, e);
@@ -23,7 +23,7 @@ static err_code input_text(infer *r, uint32_t i, str json, err *e)
 
 static err_code one_input(const infer *r, const char *key, err *e)
 {
-    uint32_t n = model_input_count(r->model->model);
+    uint32_t n = served_input_count(r->model);
     if (n == 1) return ERR_OK;
     return err_set(e, ERR_INVALID, "%s: expected objects with the model's %u inputs, got bare values", key, n);
 }
@@ -43,7 +43,7 @@ static err_code gathered_read(infer *r, uint32_t i, err *e)
 /* One input over all instances: "[" v0 "," v1 ... "]". */
 static err_code column_read(infer *r, const char *key, yyjson_val *list, uint32_t i, err *e)
 {
-    const model_io *io = model_input(r->model->model, i);
+    const model_io *io = served_input(r->model, i);
     yyjson_val *row;
     size_t at, n;
     buf_put_byte(&r->scratch, '[');
@@ -87,7 +87,7 @@ static err_code rows_read(infer *r, const char *key, yyjson_val *list, err *e)
         if (rc == ERR_OK) rc = names_check(r, row, e);
         if (rc) return err_wrap(e, "%s[%zu]", key, at);
     }
-    for (uint32_t i = 0; i < model_input_count(r->model->model) && rc == ERR_OK; i++)
+    for (uint32_t i = 0; i < served_input_count(r->model) && rc == ERR_OK; i++)
         rc = column_read(r, key, list, i, e);
     return rc;
 }
@@ -98,8 +98,8 @@ static err_code columns_read(infer *r, yyjson_val *object, err *e)
     r->variant = V1_COLUMNS;
     err_code rc = names_check(r, object, e);
     if (rc) return err_wrap(e, "inputs");
-    for (uint32_t i = 0; i < model_input_count(r->model->model) && rc == ERR_OK; i++) {
-        const model_io *io = model_input(r->model->model, i);
+    for (uint32_t i = 0; i < served_input_count(r->model) && rc == ERR_OK; i++) {
+        const model_io *io = served_input(r->model, i);
         yyjson_val *v = yyjson_obj_getn(object, io->name.p, io->name.len);
         if (!v) return err_set(e, ERR_INVALID, "inputs: expected input '" STR_FMT "', got none", STR_ARG(io->name));
         bool bare = !yyjson_is_arr(v);
@@ -141,7 +141,7 @@ static err_code v1_read(infer *r, err *e)
 static uint64_t rows_of(const infer *r)
 {
     uint64_t rows = UINT64_MAX;
-    for (uint32_t i = 0; i < model_output_count(r->model->model); i++) {
+    for (uint32_t i = 0; i < served_output_count(r->model); i++) {
         const tensor *t = infer_output(r, i);
         if (t->shape.rank == 0) return UINT64_MAX;
         if (i == 0)
@@ -156,8 +156,8 @@ static uint64_t rows_of(const infer *r)
 static err_code object_print(infer *r, uint64_t row, err *e)
 {
     buf *out = &r->reply;
-    for (uint32_t i = 0; i < model_output_count(r->model->model); i++) {
-        const model_io *io = model_output(r->model->model, i);
+    for (uint32_t i = 0; i < served_output_count(r->model); i++) {
+        const model_io *io = served_output(r->model, i);
         const tensor *t = infer_output(r, i);
         buf_put_byte(out, i ? ',' : '{');
         json_text_put(out, io->name);
@@ -184,12 +184,12 @@ static err_code rows_print(infer *r, uint64_t rows, err *e)
 
 static err_code v1_write(infer *r, err *e)
 {
-    uint32_t outputs = model_output_count(r->model->model);
+    uint32_t outputs = served_output_count(r->model);
     uint64_t rows = outputs > 1 ? rows_of(r) : UINT64_MAX;
     err_code rc;
     buf_put_z(&r->reply, r->variant == V1_COLUMNS ? "{\"outputs\":" : "{\"predictions\":");
     if (outputs == 1)
-        rc = json_tensor_print_nested(&r->reply, model_output(r->model->model, 0)->name, infer_output(r, 0), e);
+        rc = json_tensor_print_nested(&r->reply, served_output(r->model, 0)->name, infer_output(r, 0), e);
     else if (r->variant == V1_ROWS && rows != UINT64_MAX)
         rc = rows_print(r, rows, e);
     else

@@ -215,7 +215,7 @@ static err_code v2_read(infer *r, err *e)
     if (rc) return rc;
     yyjson_val *id = optional(rd.body.root, "id");
     if (id && (rc = json_str(id, "id", &r->id, e)) != ERR_OK) return rc;
-    rd.given = arena_new(&r->memory, bool, model_input_count(r->model->model) + 1);
+    rd.given = arena_new(&r->memory, bool, served_input_count(r->model) + 1);
     if (!rd.given) return err_set(e, ERR_NOMEM, "request: no memory for its inputs");
     rc = infer_inputs(r, e);
     if (rc == ERR_OK) rc = inputs_read(&rd, rd.body.root, e);
@@ -310,7 +310,7 @@ static err_code v2_write(infer *r, err *e)
     }
     buf_put_z(out, ",\"outputs\":[");
     for (uint32_t i = 0; i < r->want_count; i++) {
-        const model_io *io = model_output(r->model->model, r->wants[i].output);
+        const model_io *io = served_output(r->model, r->wants[i].output);
         const infer_want *w = &r->wants[i];
         if (i) buf_put_byte(out, ',');
         if ((rc = output_head_print(out, io, w, e)) != ERR_OK) return rc;
@@ -332,9 +332,9 @@ const infer_protocol v2_protocol = {.read = v2_read, .write = v2_write, .counted
 
 static void ios_print(buf *out, const served *m, bool input)
 {
-    for (uint32_t i = 0; i < (input ? model_input_count(m->model) : model_output_count(m->model)); i++) {
-        const model_io *io = input ? model_input(m->model, i) : model_output(m->model, i);
-        shape s = model_config_declared(m->config, m->model, input, i);
+    for (uint32_t i = 0; i < (input ? served_input_count(m) : served_output_count(m)); i++) {
+        const model_io *io = input ? served_input(m, i) : served_output(m, i);
+        shape s = model_config_declared(m->config, &m->ios, input, i);
         const char *type = dtype_v2_name(io->type);
         buf_put_z(out, i ? ",{\"name\":" : "{\"name\":");
         json_text_put(out, io->name);

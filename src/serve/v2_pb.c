@@ -293,7 +293,7 @@ static err_code data_read(reader *rd, size_t k, err *e)
 {
     given_input *in = &rd->inputs[k];
     tensor *t = &rd->r->inputs[in->input];
-    str name = model_input(rd->r->model->model, in->input)->name;
+    str name = served_input(rd->r->model, in->input)->name;
     if (in->asked.memory.region.p && in->has_contents)
         return err_set(e, ERR_INVALID, "input '" STR_FMT "': expected contents or shared_memory_region, got both",
                        STR_ARG(name));
@@ -316,7 +316,7 @@ static err_code data_read(reader *rd, size_t k, err *e)
 
 static err_code fields_read(reader *rd, err *e)
 {
-    uint32_t most = model_input_count(rd->r->model->model);
+    uint32_t most = served_input_count(rd->r->model);
     err_code rc = ERR_OK;
     pb m;
     pb_field f;
@@ -339,7 +339,7 @@ static err_code fields_read(reader *rd, err *e)
 
 static err_code pb_read(infer *r, err *e)
 {
-    uint32_t n = model_input_count(r->model->model);
+    uint32_t n = served_input_count(r->model);
     reader rd = {.r = r,
                  .given = arena_new(&r->memory, bool, n + 1),
                  .inputs = arena_new(&r->memory, given_input, n + 1),
@@ -441,7 +441,7 @@ static void memory_put(buf *out, const infer_memory *m)
 static err_code output_put(infer *r, uint32_t i, bool typed, err *e)
 {
     const infer_want *w = &r->wants[i];
-    const model_io *io = model_output(r->model->model, w->output);
+    const model_io *io = served_output(r->model, w->output);
     const tensor *t = w->t;
     const char *type;
     err_code rc = v2_output_datatype(&type, io, t, e);

@@ -63,9 +63,9 @@ err_code v2_rpc_server_metadata(endpoints *s, rpc_request request, buf *reply, e
 
 static void metadata_put(buf *reply, uint32_t number, const served *m, bool input)
 {
-    for (uint32_t i = 0; i < (input ? model_input_count(m->model) : model_output_count(m->model)); i++) {
-        const model_io *io = input ? model_input(m->model, i) : model_output(m->model, i);
-        shape s = model_config_declared(m->config, m->model, input, i);
+    for (uint32_t i = 0; i < (input ? served_input_count(m) : served_output_count(m)); i++) {
+        const model_io *io = input ? served_input(m, i) : served_output(m, i);
+        shape s = model_config_declared(m->config, &m->ios, input, i);
         const char *type = dtype_v2_name(io->type);
         size_t opened = pb_open(reply, number);
         pb_put_str(reply, 1, io->name);

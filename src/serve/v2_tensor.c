@@ -34,14 +34,14 @@ err_code v2_shape(shape *ret, const int64_t *dims, size_t count, err *e)
 
 err_code v2_input_named(const infer *r, bool *given, size_t at, str name, uint32_t *ret, err *e)
 {
-    const model *m = r->model->model;
+    const served *m = r->model;
     int32_t i = infer_input_index(r, name);
-    if (i < 0 && model_input_count(m) == 0)
+    if (i < 0 && served_input_count(m) == 0)
         return err_set(e, ERR_INVALID, "inputs: expected none, got '" STR_FMT "'", STR_ARG(name));
     if (i < 0)
         return err_set(e, ERR_INVALID,
                        "inputs[%zu]: name: expected an input of the model ('" STR_FMT "'%s), got '" STR_FMT "'", at,
-                       STR_ARG(model_input(m, 0)->name), model_input_count(m) > 1 ? ", ..." : "", STR_ARG(name));
+                       STR_ARG(served_input(m, 0)->name), served_input_count(m) > 1 ? ", ..." : "", STR_ARG(name));
     if (given[i]) return err_set(e, ERR_INVALID, "input '" STR_FMT "': given twice", STR_ARG(name));
     given[i] = true;
     *ret = (uint32_t)i;
@@ -50,11 +50,11 @@ err_code v2_input_named(const infer *r, bool *given, size_t at, str name, uint32
 
 err_code v2_inputs_complete(const infer *r, const bool *given, size_t count, err *e)
 {
-    uint32_t want = model_input_count(r->model->model);
+    uint32_t want = served_input_count(r->model);
     for (uint32_t k = 0; k < want; k++) {
         if (given[k]) continue;
         return err_set(e, ERR_INVALID, "inputs: expected %u, got %zu: '" STR_FMT "' is missing", want, count,
-                       STR_ARG(model_input(r->model->model, k)->name));
+                       STR_ARG(served_input(r->model, k)->name));
     }
     return ERR_OK;
 }
@@ -173,7 +173,7 @@ err_code v2_memory_read(infer *r, tensor *t, str name, const infer_memory *m, er
 
 err_code v2_wants_new(infer *r, err *e)
 {
-    uint32_t outputs = model_output_count(r->model->model);
+    uint32_t outputs = served_output_count(r->model);
     r->wants = arena_new(&r->memory, infer_want, outputs);
     return r->wants ? ERR_OK : err_set(e, ERR_NOMEM, "no memory for %u outputs", outputs);
 }
@@ -197,7 +197,7 @@ err_code v2_want_named(infer *r, size_t at, str name, bool binary, const v2_para
 
 void v2_wants_all(infer *r, bool binary)
 {
-    for (uint32_t k = 0; k < model_output_count(r->model->model); k++)
+    for (uint32_t k = 0; k < served_output_count(r->model); k++)
         r->wants[r->want_count++] = (infer_want){.output = k, .binary = binary};
 }
 
@@ -223,7 +223,7 @@ err_code v2_outputs_make(infer *r, err *e)
 {
     for (uint32_t i = 0; i < r->want_count; i++) {
         infer_want *w = &r->wants[i];
-        const model_io *io = model_output(r->model->model, w->output);
+        const model_io *io = served_output(r->model, w->output);
         err_code rc = ERR_OK;
         w->t = infer_output(r, w->output);
         const attr *labels = model_config_labels(r->model->config, w->output);

@@ -511,9 +511,9 @@ static void clients_shapes_are_the_configurations(void)
     CHECK(model_config_reshapes(c) && !model_config_reshapes(NULL));
     got = model_config_output_shape(c, 0, &s);
     CHECK(got.rank == 3 && got.dim[0] == 5 && got.dim[1] == 2 && got.dim[2] == 2);
-    got = model_config_declared(c, batching, true, 0);
+    got = model_config_declared(c, &c->ios, true, 0);
     CHECK(got.rank == 3 && got.dim[0] == -1);
-    got = model_config_declared(c, batching, false, 1);   /* not said */
+    got = model_config_declared(c, &c->ios, false, 1);   /* not said */
     CHECK(got.rank == 2 && got.dim[1] == -1);
 }
 
