@@ -71,7 +71,7 @@ void serve_rig_start(serve_rig *r, onnx_build *made)
 
 void serve_rig_forget(serve_rig *r)
 {
-    if (r->request.outputs) exec_give(r->request.outputs);
+    queue_release(&r->request.item);
     infer_fini(&r->request);
     infer_init(&r->request, &r->opts);
     r->request.model = &r->served;
@@ -111,9 +111,10 @@ static err_code run(serve_rig *r, const infer_protocol *protocol, err *e)
     for (uint32_t i = 0; i < n; i++) shapes[i] = r->request.inputs[i].shape;
     err_code rc = exec_take(&x, r->served.model, shapes, e);
     if (rc) return rc;
-    r->request.outputs = x;
+    queue_item_hold(&r->request.item, x);
     for (uint32_t i = 0; i < n; i++) exec_input(x, i)->data = r->request.inputs[i].data;
     rc = exec_run(x, NULL, e);
+    if (rc == ERR_OK) rc = infer_outputs(&r->request, e);
     if (rc == ERR_OK) rc = protocol->write(&r->request, e);
     return rc ? rc : buf_check(&r->request.reply, "answer", e);
 }

@@ -11,6 +11,28 @@ struct queue {
     uint32_t input_count;
 };
 
+/* ---- outputs --------------------------------------------------------------------------------------------------- */
+
+static tensor own_output(const queue_item *item, uint32_t i) { return *exec_output(item->outputs.of, i); }
+static void own_release(queue_item *item) { exec_give(item->outputs.of); }
+static const queue_source own = {own_output, own_release};
+
+void queue_item_hold(queue_item *item, exec *x)
+{
+    item->source = &own;
+    item->outputs.of = x;
+}
+
+void queue_release(queue_item *item)
+{
+    const queue_source *from = item->source;
+    if (!from) return;
+    item->source = NULL;
+    from->release(item);
+}
+
+/* ---- runs ------------------------------------------------------------------------------------------------------- */
+
 enum { INPUTS_INLINE = 16 }; /* shapes on the stack up to here, which is nearly every model */
 
 /* What can run on a loop: it has run before, so it neither plans nor allocates.  NULL = it cannot. */
@@ -48,11 +70,9 @@ static void run(queue *q, queue_item *item, exec *x)
     if (rc == ERR_TIMEOUT) err_set(&e, rc, "run: expected its end within %" PRIu64 " ms", most_us / 1000);
     atomic_fetch_sub_explicit(&m->running, 1, memory_order_relaxed);
     item->end_ns = exec_until_ns(x);
-    if (rc) {
-        exec_give(x);
-        x = NULL;
-    }
-    item->done(item, x, &e);
+    if (rc) exec_give(x);
+    else queue_item_hold(item, x);
+    item->done(item, rc ? &e : NULL);
 }
 
 /* Does anybody still wait for it? */
@@ -75,7 +95,7 @@ static void serve(void *ctx, stage *s)
     exec *x = NULL;
     err e UNINIT;
     if (alive(item, &e) || take(q, item, &x, &e)) {
-        item->done(item, NULL, &e);
+        item->done(item, &e);
         return;
     }
     item->start_ns = clock_now_ns();
@@ -112,6 +132,7 @@ err_code queue_push(queue *q, queue_item *item, err *e)
 {
     if (!item->since_ns) item->since_ns = clock_now_ns();
     item->start_ns = item->end_ns = 0;
+    item->source = NULL;
     exec *cheap = q->opts.inline_us && stage_idle(q->stage) ? take_cheap(q, item) : NULL;
     if (cheap) {
         item->start_ns = item->since_ns;   /* it does not wait: no second look at the clock */

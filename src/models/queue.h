@@ -13,17 +13,30 @@
 typedef struct queue queue;
 typedef struct queue_item queue_item;
 
+/* Where an item's outputs lie: in an execution of its own, in one that it shares, or with whoever adds a further row.
+ * A source keeps what it needs in the item's `outputs`. */
+typedef struct {
+    tensor (*output)(const queue_item *item, uint32_t i);
+    void (*release)(queue_item *item); /* nobody looks at them any more; any thread */
+} queue_source;
+
 struct queue_item {
     /* set by the caller */
     const tensor *inputs; /* one per model input, in the model's order; data live until done() */
     _Atomic bool cancelled; /* any thread may set it, also while the item waits: ERR_CANCELLED at the next node */
     uint64_t deadline_us; /* on clock_now_us(): not run after it, ERR_TIMEOUT; 0 = none */
-    /* Runs on the thread that ran the model.  x holds the outputs until exec_give(), which is now the callee's to call;
-     * x == NULL on failure, with the reason in e. */
-    void (*done)(queue_item *item, exec *x, const err *e);
+    /* Runs on the thread that ran the model.  e NULL: its outputs are there until queue_release(), which is now the
+     * callee's to call, on any thread; else why there are none. */
+    void (*done)(queue_item *item, const err *e);
     /* On clock_now_ns(): pushed, run begun and ended; 0 = it has not.  Whoever has just read the clock sets since_ns;
      * with 0 queue_push() reads it. */
     uint64_t since_ns, start_ns, end_ns;
+    /* of whoever brought the outputs, before done() */
+    const queue_source *source; /* NULL = there are none */
+    struct {
+        void *of;
+        uint32_t row, rows; /* of those that share it */
+    } outputs;
     /* private */
     stage_item link;
 };
@@ -45,5 +58,12 @@ bool queue_quiet(queue *q);
 
 /* Takes the item until done() is called, possibly before this returns.  On error (ERR_LIMIT) done() is not called. */
 err_code queue_push(queue *q, queue_item *item, err *e) MUST_USE;
+
+/* After done(): output i of the model; its data live until queue_release(). */
+static inline tensor queue_output(const queue_item *item, uint32_t i) { return item->source->output(item, i); }
+void queue_release(queue_item *item); /* no-op where there are none */
+
+/* The item's outputs are those of an execution, which is given back with them. */
+void queue_item_hold(queue_item *item, exec *x);
 
 #endif

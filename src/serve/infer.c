@@ -17,7 +17,7 @@ struct infer_pool {
 /* The request that this thread pushes right now: its done() is then on its own loop and needs no message. */
 static _Thread_local const infer *pushing;
 
-static void item_done(queue_item *item, exec *x, const err *e);
+static void item_done(queue_item *item, const err *e);
 static void read_on_worker(compute_job *j);
 static void done_on_loop(loop *on, loop_msg *m);
 
@@ -108,8 +108,7 @@ void infer_give(infer *r)
 {
     infer_pool *p = r->pool;
     if (r->trace) trace_log_end(p->opts.trace_log, TAKE(r->trace));
-    if (r->outputs) exec_give(r->outputs);
-    r->outputs = NULL;
+    queue_release(&r->item);
     arena_reset(&r->memory);
     buf_clear(&r->reply);
     served_release(r->model);
@@ -257,8 +256,7 @@ static void outputs_release(infer *r)
 {
     if (r->tail.len > INFER_TAIL_COPY_BYTES) return;
     tail_copy(r);
-    exec_give(r->outputs);
-    r->outputs = NULL;
+    queue_release(&r->item);
 }
 
 static void pack_and_settle(infer *r)
@@ -275,20 +273,17 @@ static void pack_and_settle(infer *r)
 
 static void pack_on_worker(compute_job *j) { pack_and_settle(OF(job, j)); }
 
-/* Where the configuration gives clients outputs in shapes of their own. */
-static err_code outputs_show(infer *r, err *e)
+err_code infer_outputs(infer *r, err *e)
 {
     uint32_t n = served_output_count(r->model);
-    r->shown = NULL;
-    if (!model_config_reshapes(r->model->config)) return ERR_OK;
-    tensor *all = arena_new(&r->memory, tensor, n);
+    bool reshapes = model_config_reshapes(r->model->config);   /* clients get some in shapes of their own */
+    tensor *all = arena_new(&r->memory, tensor, n ? n : 1);
     if (!all) return err_set(e, ERR_NOMEM, "no memory for %u outputs", n);
     for (uint32_t i = 0; i < n; i++) {
-        const tensor *t = exec_output(r->outputs, i);
-        shape s = model_config_output_shape(r->model->config, i, &t->shape);
-        all[i] = tensor_make(t->type, &s, t->data);
+        all[i] = queue_output(&r->item, i);
+        if (reshapes) all[i].shape = model_config_output_shape(r->model->config, i, &all[i].shape);
     }
-    r->shown = all;
+    r->outputs = all;
     return ERR_OK;
 }
 
@@ -296,7 +291,7 @@ static err_code outputs_show(infer *r, err *e)
 static void write_and_settle(infer *r, uint64_t now_ns)
 {
     r->times.write_since = now_ns;
-    r->failure.code = outputs_show(r, &r->failure);
+    r->failure.code = infer_outputs(r, &r->failure);
     if (r->failure.code == ERR_OK) r->failure.code = r->protocol->write(r, &r->failure);
     if (pushing == r && r->failure.code == ERR_OK && packs(r) && answer_bytes(r) > INFER_PACK_INLINE_BYTES) {
         r->job.run = pack_on_worker;
@@ -314,17 +309,18 @@ static void write_on_worker(compute_job *j) { write_and_settle(OF(job, j), clock
 static bool outputs_are_large(const infer *r)
 {
     uint64_t elements = 0;
-    for (uint32_t i = 0; i < served_output_count(r->model); i++)
-        elements += tensor_count(exec_output(r->outputs, i));
+    for (uint32_t i = 0; i < served_output_count(r->model); i++) {
+        tensor t = queue_output(&r->item, i);
+        elements += tensor_count(&t);
+    }
     return elements > INFER_WRITE_INLINE_ELEMENTS;
 }
 
-static void item_done(queue_item *item, exec *x, const err *e)
+static void item_done(queue_item *item, const err *e)
 {
     infer *r = OF(item, item);
-    r->outputs = x;
     if (r->trace) trace_entry_ran(r->trace, r);
-    if (!x) {
+    if (e) {
         r->failure = *e;
         r->expired = e->code == ERR_TIMEOUT && r->deadline_own && !item->end_ns;
         if (r->expired) err_set(&r->failure, ERR_UNAVAILABLE, "Request timeout expired");   /* Triton's words */
@@ -409,6 +405,7 @@ infer *infer_take(infer_pool *p, served *of, const infer_protocol *protocol)
     r->id = (str){0};
     r->variant = 0;
     r->outputs = NULL;
+    r->item.source = NULL;
     r->on_loop = r->again = false;
     r->reply_head = 0;
     r->tail = (str){0};
@@ -518,9 +515,4 @@ err_code infer_input_set(infer *r, uint32_t i, dtype type, const shape *s, err *
                        shape_text(s, got));
     r->inputs[i] = tensor_make(type, in, NULL);
     return ERR_OK;
-}
-
-const tensor *infer_output(const infer *r, uint32_t i)
-{
-    return r->shown ? &r->shown[i] : exec_output(r->outputs, i);
 }

@@ -114,11 +114,10 @@ struct infer {
     uint32_t want_count;
     str id; /* V2's "id", echoed */
     uint32_t variant; /* the protocol's own note from read for write */
-    exec *outputs; /* in write */
-    tensor *shown; /* the same as the client gets them, where that is another shape; else NULL: infer_output() */
+    tensor *outputs; /* in write: the model's, as the client gets them */
     buf reply;
     size_t reply_head; /* where the answer begins in it: gRPC leaves room for its prefix */
-    str tail; /* sent after reply; lives in the outputs */
+    str tail; /* sent after reply; lives in the outputs' data */
     bool packed; /* the answer, from reply_head on, is packed as `packing` says */
     size_t reply_json_bytes; /* REST: != 0: an Inference-Header-Content-Length answer */
     err failure; /* code ERR_OK = none */
@@ -164,7 +163,9 @@ int32_t infer_input_index(const infer *r, str name); /* -1 = no such input */
 int32_t infer_output_index(const infer *r, str name);
 /* Checks type and shape against what the model declares and gives input i its memory in the request's arena. */
 err_code infer_input_set(infer *r, uint32_t i, dtype type, const shape *s, err *e) MUST_USE;
+/* Once the model ran: fills r->outputs, from which write takes them. */
+err_code infer_outputs(infer *r, err *e) MUST_USE;
 /* In write: the model's output i, in the client's shape. */
-const tensor *infer_output(const infer *r, uint32_t i);
+static inline const tensor *infer_output(const infer *r, uint32_t i) { return &r->outputs[i]; }
 
 #endif

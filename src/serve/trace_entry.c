@@ -79,7 +79,7 @@ static void lay_tensor(layout *l, trace_tensor *to, const tensor *from, str name
 
 static uint32_t outputs_of(const infer *r)
 {
-    if (!r->outputs) return 0;
+    if (!r->item.source) return 0;
     return r->want_count ? r->want_count : served_output_count(r->model);
 }
 
@@ -93,7 +93,8 @@ static void lay_tensors(layout *l, const infer *r, uint32_t inputs, uint32_t out
         lay_tensor(l, to ? to + i : NULL, &r->inputs[i], served_input(m, i)->name, false);
     for (uint32_t i = 0; i < outputs; i++) {
         uint32_t k = r->want_count ? r->wants[i].output : i;
-        lay_tensor(l, to ? to + inputs + i : NULL, exec_output(r->outputs, k), served_output(m, k)->name, true);
+        tensor t = queue_output(&r->item, k);
+        lay_tensor(l, to ? to + inputs + i : NULL, &t, served_output(m, k)->name, true);
     }
 }
 

@@ -19,14 +19,14 @@ typedef struct {
 
 static _Thread_local char here;
 
-static void done(queue_item *item, exec *x, const err *e)
+static void done(queue_item *item, const err *e)
 {
     ask *a = (ask *)(void *)item;
-    a->code = x ? ERR_OK : e->code;
+    a->code = e ? e->code : ERR_OK;
     a->on = &here;
-    if (x) {
-        a->got = ((const float *)exec_output(x, 0)->data)[1];
-        exec_give(x);
+    if (!e) {
+        a->got = ((const float *)queue_output(item, 0).data)[1];
+        queue_release(item);
     }
     atomic_fetch_add(&a->done, 1);
 }
