@@ -7,6 +7,7 @@
 #include "os/clock.h"
 #include "os/console.h"
 #include "os/file.h"
+#include "os/line_out.h"
 #include "os/proc.h"
 #include "os/sock.h"
 #include "serve/app.h"
@@ -74,14 +75,21 @@ static int misuse(const err *e)
     return CMD_USAGE;
 }
 
+/* Before anything is opened that could get the same number. */
+static err_code ready_fd_check(const conf *c, err *e)
+{
+    err_code rc = c->ready_fd == CONF_PORT_NONE ? ERR_OK : line_out_check((int)c->ready_fd, e);
+    return rc ? err_wrap(e, "ready-fd") : ERR_OK;
+}
+
 /* One line each, of which programs read the first. */
-static void say_where(const listeners *l, const char *scheme)
+static void say_where(const char *what, const listeners *l, const char *scheme)
 {
     for (size_t i = 0; i < listeners_count(l); i++) {
         char text[SOCK_ADDR_TEXT_MAX];
         const sock_addr *at = listeners_at(l, i);
         sock_addr_print(at, text);
-        cmd_say("listening on %s%s\n", sock_addr_is_unix(at) ? "" : scheme, text);
+        cmd_say("%s %s%s\n", what, sock_addr_is_unix(at) ? "" : scheme, text);
     }
 }
 
@@ -104,8 +112,10 @@ static int open_and_run(const conf *c, const service *by)
     if (app_tls_open(c, &tls, &e)) return misuse(&e);
     if (app_new(&a, c, by, tls, &e)) return cmd_fail("proa serve", &e);
     if (log_writer_start(console_err, &e)) return cmd_fail("proa serve", &e);
-    say_where(app_listeners(a), tls ? "https://" : "http://");
-    if (c->log_format == CONF_LOG_TEXT) table_show(a);   /* who reads JSON lines has each model in one of them */
+    say_where("listening on", app_listeners(a), tls ? "https://" : "http://");
+    if (app_control(a)) say_where("control at", app_control(a), "");
+    /* Who reads JSON lines has each model in one of them. */
+    if (c->log_format == CONF_LOG_TEXT && !c->slot) table_show(a);
     if (app_run(a, &e)) return cmd_fail("proa serve", &e);
     return CMD_OK;
 }
@@ -128,6 +138,7 @@ static int serve(const conf *c)
         return misuse(&e);
     }
     service by;
+    if (ready_fd_check(c, &e)) return misuse(&e);
     if (service_open(&by, environment, proc_id(), &e)) return misuse(&e);
     int status = open_and_run(c, &by);
     service_close(&by);

@@ -163,9 +163,9 @@ void model_control_rest(model_control *c)
     if (model_control_submit(c, &c->rest, &e)) atomic_store(&c->resting, false);
 }
 
-static err_code allowed(const model_control *c, err *e)
+static err_code allowed(const model_control *c, const model_wish *w, err *e)
 {
-    if (!c->opts.allowed)
+    if (!c->opts.allowed && !w->granted)
         return err_set(e, ERR_UNAVAILABLE, "explicit model load / unload is not allowed if polling is enabled");
     if (atomic_load(&c->leaving)) return err_set(e, ERR_UNAVAILABLE, "the server is leaving");
     return ERR_OK;
@@ -176,14 +176,14 @@ static void tell(const model_control *c)
     if (c->opts.changed) c->opts.changed(c->opts.ctx);
 }
 
-static err_code load(model_control *c, size_t i, str config, err *e)
+static err_code load(model_control *c, size_t i, const model_wish *w, err *e)
 {
     served *s = NULL;
     farewell *f = NULL;
-    err_code rc = repository_load(c->opts.models, i, config, &s, e);
+    err_code rc = farewell_new(&f, c, i, e);
     if (rc) return rc;
-    if ((rc = farewell_new(&f, c, i, e)) != ERR_OK) {
-        served_free(s);
+    if ((rc = repository_load(c->opts.models, i, &(repository_from){w->path, w->config}, &s, e)) != ERR_OK) {
+        mem_free(f);
         return rc;
     }
     repository_reason(c->opts.models, i, "");
@@ -191,21 +191,22 @@ static err_code load(model_control *c, size_t i, str config, err *e)
     return ERR_OK;
 }
 
-static err_code load_again(model_control *c, size_t i, str config, err *e)
+static err_code load_again(model_control *c, size_t i, const model_wish *w, err *e)
 {
     repository_loading(c->opts.models, i, true);
-    err_code rc = load(c, i, config, e);
+    err_code rc = load(c, i, w, e);
     if (rc) repository_reason(c->opts.models, i, e->text);
     repository_loading(c->opts.models, i, false);
     return rc;
 }
 
-static err_code load_new(model_control *c, str name, str config, err *e)
+static err_code load_new(model_control *c, const model_wish *w, err *e)
 {
     farewell *f = NULL;
     err_code rc = farewell_new(&f, c, 0, e);
     if (rc) return rc;
-    if ((rc = repository_add(c->opts.models, name, config, &f->names, e)) != ERR_OK) {
+    const repository_from from = {w->path, w->config};
+    if ((rc = repository_add(c->opts.models, w->name, &from, &f->names, e)) != ERR_OK) {
         mem_free(f);
         return rc;
     }
@@ -213,24 +214,35 @@ static err_code load_new(model_control *c, str name, str config, err *e)
     return ERR_OK;
 }
 
-err_code model_control_load(model_control *c, str name, str config, err *e)
+/* No other thread takes out what is found here. */
+static void tell_loaded(const model_control *c, str name, const err *failed)
 {
-    err_code rc = allowed(c, e);
-    if (rc) return rc;
-    int64_t i = repository_index(c->opts.models, name);
-    rc = i < 0 ? load_new(c, name, config, e) : load_again(c, (size_t)i, config, e);
-    if (rc == ERR_OK) tell(c);
-    if (rc == ERR_OK) return ERR_OK;
-    log_write(LOG_WARN, NULL, "model '" STR_FMT "' is not loaded: %s", STR_ARG(name), e->text);
-    if (rc == ERR_NOT_FOUND && i < 0)   /* the words are Triton's */
-        return err_set(e, rc, "failed to load '" STR_FMT "', failed to poll from model repository", STR_ARG(name));
-    return err_wrap(e, "failed to load '" STR_FMT "'", STR_ARG(name));
+    served *s = NULL;
+    err e;
+    if (!c->opts.loaded || (!failed && repository_find(c->opts.models, name, STR(""), &s, &e))) return;
+    c->opts.loaded(c->opts.ctx, name, s, failed);
 }
 
-err_code model_control_unload(model_control *c, str name, err *e)
+err_code model_control_load(model_control *c, const model_wish *w, err *e)
 {
+    err_code rc = allowed(c, w, e);
+    if (rc) return rc;
+    int64_t i = repository_index(c->opts.models, w->name);
+    rc = i < 0 ? load_new(c, w, e) : load_again(c, (size_t)i, w, e);
+    if (rc == ERR_OK) tell(c);
+    tell_loaded(c, w->name, rc ? e : NULL);
+    if (rc == ERR_OK) return ERR_OK;
+    log_write(LOG_WARN, NULL, "model '" STR_FMT "' is not loaded: %s", STR_ARG(w->name), e->text);
+    if (rc == ERR_NOT_FOUND && i < 0 && !w->path.p)   /* the words are Triton's */
+        return err_set(e, rc, "failed to load '" STR_FMT "', failed to poll from model repository", STR_ARG(w->name));
+    return err_wrap(e, "failed to load '" STR_FMT "'", STR_ARG(w->name));
+}
+
+err_code model_control_unload(model_control *c, const model_wish *w, err *e)
+{
+    str name = w->name;
     farewell *f = NULL;
-    err_code rc = allowed(c, e);
+    err_code rc = allowed(c, w, e);
     if (rc) return rc;
     int64_t i = repository_index(c->opts.models, name);
     if (i < 0) return err_set(e, ERR_NOT_FOUND, "Model with name " STR_FMT " does not exist.", STR_ARG(name));

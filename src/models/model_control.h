@@ -20,6 +20,8 @@ typedef struct {
     size_t loop_count;
     bool allowed;         /* --model-control explicit; else everything is refused in Triton's words */
     void (*changed)(void *ctx);   /* on its thread, when another is found, or none; NULL = nobody asks */
+    /* The same, at the end of each load: what is served under the name now, or why the load failed. */
+    void (*loaded)(void *ctx, str name, const served *s, const err *failed);
     void *ctx;
 } model_control_opts;
 
@@ -34,9 +36,15 @@ err_code model_control_submit(model_control *c, compute_job *j, err *e) MUST_USE
 /* Any thread.  The server has come to rest: executions that nobody uses, and all memory that is free, go back to the
  * kernel.  That takes milliseconds of its thread, in which an allocation elsewhere may have to wait. */
 void model_control_rest(model_control *c);
-/* On its thread.  `config`: JSON that counts instead of the model's config.pbtxt until it is loaded again; p NULL =
- * none. */
-err_code model_control_load(model_control *c, str name, str config, err *e) MUST_USE;
-err_code model_control_unload(model_control *c, str name, err *e) MUST_USE;
+/* What somebody wants loaded or unloaded. */
+typedef struct {
+    str name;
+    str config;     /* JSON that counts instead of the model's config.pbtxt until it is loaded again; p NULL = none */
+    str path;       /* of its file or folder, from now on; p NULL = the one that is known, or the model repository's */
+    bool granted;   /* whatever `allowed` says */
+} model_wish;
+/* On its thread. */
+err_code model_control_load(model_control *c, const model_wish *w, err *e) MUST_USE;
+err_code model_control_unload(model_control *c, const model_wish *w, err *e) MUST_USE;
 
 #endif

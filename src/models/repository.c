@@ -15,6 +15,7 @@ enum { REPOSITORY_NAMES_BYTES = 64 << 20 }; /* what the folder lists; a million 
 /* A name, and what is served under it. */
 typedef struct {
     char *text; /* of name and path; its own, so that a load that fails leaves nothing */
+    char *moved; /* of another path, which came later; NULL = it did not */
     str name;
     const char *path;
     _Atomic(served *) now; /* NULL = nothing */
@@ -88,6 +89,7 @@ static void slot_free(slot *l)
     note_fini(&l->version);
     note_fini(&l->reason);
     mem_free(l->text);
+    mem_free(l->moved);
     mem_free(l);
 }
 DEFINE_CLEANUP(slot)
@@ -256,7 +258,7 @@ err_code repository_open(repository **ret, const repository_opts *opts, err *e)
         rc = add(r, opts->models[i].name, opts->models[i].path.p, e);
     if (rc == ERR_OK && opts->model_dir.len)
         rc = add(r, opts->model_name.len ? opts->model_name : STR("model"), opts->model_dir.p, e);
-    if (rc == ERR_OK && opts->folder.len) rc = add_folder(r, opts->folder.p, e);
+    if (rc == ERR_OK && opts->folder.len && !opts->bare) rc = add_folder(r, opts->folder.p, e);
     if (rc) return rc;
     *ret = TAKE(r);
     return ERR_OK;
@@ -319,9 +321,44 @@ void repository_entry_read(const repository *r, size_t i, repository_entry *ret)
     note_get(&l->reason, ret->reason);
 }
 
-err_code repository_load(repository *r, size_t i, str config, served **ret, err *e)
+bool repository_serves(const repository *r)
 {
-    return served_open(ret, r, at(r, i), config, e);
+    const repository_names *n = names_of(r);
+    for (size_t i = 0; i < n->count; i++)
+        if (atomic_load(&n->all[i]->now)) return true;
+    return false;
+}
+
+static err_code path_check(str path, err *e)
+{
+    if (path.len == 0 || path.len >= FILE_PATH_MAX || memchr(path.p, 0, path.len))
+        return err_set(e, ERR_INVALID, "path: expected 1..%d bytes without a zero, got %zu bytes", FILE_PATH_MAX - 1,
+                       path.len);
+    return ERR_OK;
+}
+
+err_code repository_load(repository *r, size_t i, const repository_from *from, served **ret, err *e)
+{
+    slot *l = at(r, i);
+    const char *before = l->path;
+    char *moved = NULL;
+    err_code rc = from->path.p ? path_check(from->path, e) : ERR_OK;
+    if (rc) return rc;
+    if (from->path.p) {
+        moved = mem_alloc0(from->path.len + 1, 1);
+        if (!moved) return err_set(e, ERR_NOMEM, "model '" STR_FMT "': no memory", STR_ARG(l->name));
+        memcpy(moved, from->path.p, from->path.len);
+        l->path = moved;
+    }
+    rc = served_open(ret, r, l, from->config, e);
+    if (rc) l->path = before;
+    if (rc || !moved) {
+        mem_free(moved);
+    } else {
+        mem_free(l->moved);
+        l->moved = moved;
+    }
+    return rc;
 }
 
 static err_code names_copy(repository_names **ret, const repository_names *from, err *e)
@@ -347,13 +384,25 @@ static bool folder_path(const repository *r, str name, char ret[FILE_PATH_MAX])
     return n > 0 && n < FILE_PATH_MAX && file_identify(ret, &id, &e) == ERR_OK && id.kind == FILE_FOLDER;
 }
 
-err_code repository_add(repository *r, str name, str config, repository_names **ret_old, err *e)
+static err_code path_named(str name, str path, char ret[FILE_PATH_MAX], err *e)
+{
+    err_code rc = name_check(name, e);
+    if (rc == ERR_OK) rc = path_check(path, e);
+    if (rc) return rc;
+    memcpy(ret, path.p, path.len);
+    ret[path.len] = '\0';
+    return ERR_OK;
+}
+
+err_code repository_add(repository *r, str name, const repository_from *from, repository_names **ret_old, err *e)
 {
     char path[FILE_PATH_MAX];
     CLEANUP(repository_names) repository_names *names = NULL;
     CLEANUP(slot) slot *l = NULL;
-    if (!folder_path(r, name, path)) return err_set(e, ERR_NOT_FOUND, "failed to poll from model repository");
-    err_code rc = slot_open(&l, r, name, path, config, e);
+    if (!from->path.p && !folder_path(r, name, path))
+        return err_set(e, ERR_NOT_FOUND, "failed to poll from model repository");
+    err_code rc = from->path.p ? path_named(name, from->path, path, e) : ERR_OK;
+    if (rc == ERR_OK) rc = slot_open(&l, r, name, path, from->config, e);
     if (rc == ERR_OK) rc = names_copy(&names, names_of(r), e);
     if (rc == ERR_OK) rc = names_put(names, l, e);
     if (rc) return rc;

@@ -62,6 +62,7 @@ typedef struct {
     uint32_t queue_max, inline_us; /* as in queue.h */
     uint64_t run_us_max;
     uint32_t lanes; /* event loops that count, each in a lane of its own; see metrics.h */
+    bool bare; /* of the folder nothing is loaded: each model comes by its name */
 } repository_opts;
 
 err_code repository_open(repository **ret, const repository_opts *opts, err *e) MUST_USE;
@@ -73,6 +74,7 @@ err_code repository_find(const repository *r, str name, str version, served **re
 size_t repository_count(const repository *r);
 /* In the order of the configuration, then as they came; NULL = not loaded. */
 served *repository_at(const repository *r, size_t i);
+bool repository_serves(const repository *r); /* any model at all */
 
 /* What is known of a name, for the index. */
 typedef struct {
@@ -87,13 +89,19 @@ void repository_entry_read(const repository *r, size_t i, repository_entry *ret)
 
 /* ---- for model_control.h: one thread at a time ---- */
 
-/* A name that is not there yet, with its model, from a folder of the model repository.  The names before are returned,
- * to be freed when no loop looks at them any more.  `config`: JSON, instead of its config.pbtxt; p NULL = none. */
-err_code repository_add(repository *r, str name, str config, repository_names **ret_old, err *e) MUST_USE;
+typedef struct {
+    str path; /* a file or folder; p NULL = the one that is known, or NAME in the model repository's folder */
+    str config; /* JSON, instead of its config.pbtxt; p NULL = none */
+} repository_from;
+/* A name that is not there yet, with its model.  The names before are returned, to be freed when no loop looks at them
+ * any more. */
+err_code repository_add(repository *r, str name, const repository_from *from, repository_names **ret_old,
+                        err *e) MUST_USE;
 void repository_names_free(repository_names *n);
 DEFINE_CLEANUP(repository_names)
-/* Loads the model of a name anew from its source; changes nothing. */
-err_code repository_load(repository *r, size_t i, str config, served **ret, err *e) MUST_USE;
+/* Loads the model of a name anew from its source, or from another, which is its source once that was loaded; changes
+ * nothing else. */
+err_code repository_load(repository *r, size_t i, const repository_from *from, served **ret, err *e) MUST_USE;
 /* From now on this is found (NULL = nothing); the one before is returned, to be freed when nobody has it any more. */
 served *repository_swap(repository *r, size_t i, served *now);
 void repository_reason(repository *r, size_t i, const char *why);

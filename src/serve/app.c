@@ -14,11 +14,14 @@
 #include "serve/access_log.h"
 #include "serve/conf_listen.h"
 #include "serve/conf_models.h"
+#include "serve/conf_slot.h"
 #include "serve/conf_trace.h"
 #include "serve/doors.h"
 #include "serve/endpoint.h"
 #include "serve/giver.h"
 #include "serve/infer.h"
+#include "serve/owner_door.h"
+#include "serve/ready_line.h"
 #include "serve/watchdog.h"
 
 #include <stdio.h>
@@ -39,6 +42,8 @@ struct app {
     endpoints endpoints;
     compute *pool;
     server *server;
+    server *owner; /* at --control; NULL = there is none */
+    ready_line ready;
     lane *lanes;
     loop **loops;
     size_t lane_count;
@@ -263,9 +268,8 @@ static err_code lanes_new(app *a, err *e)
     return ERR_OK;
 }
 
-static err_code server_open(app *a, tls_context *tls, err *e)
+static http_limits limits_of(const conf *c)
 {
-    const conf *c = a->conf;
     http_limits limits = http_limits_default;
     cgroup_limits allowed;
     cgroup_limits_read("", &allowed);
@@ -279,6 +283,23 @@ static err_code server_open(app *a, tls_context *tls, err *e)
     limits.body_wait_us = c->body_wait_ms * 1000;
     limits.idle_wait_us = c->idle_wait_ms * 1000;
     limits.write_wait_us = c->write_wait_ms * 1000;
+    return limits;
+}
+
+static err_code owner_open(app *a, const http_limits *limits, uint64_t id_seed, err *e)
+{
+    sock_addr at;
+    if (!a->conf->control.len) return ERR_OK;
+    err_code rc = conf_control(a->conf, &at, e);
+    const owner_door_opts opts = {
+        .on = a->loops[0], .at = &at, .limits = limits, .endpoints = &a->endpoints, .id_seed = id_seed};
+    return rc ? rc : owner_door_open(&a->owner, &opts, e);
+}
+
+static err_code server_open(app *a, tls_context *tls, err *e)
+{
+    const conf *c = a->conf;
+    const http_limits limits = limits_of(c);
     server_opts so = {.loops = a->loops,
                       .loop_count = a->lane_count,
                       .limits = limits,
@@ -296,7 +317,8 @@ static err_code server_open(app *a, tls_context *tls, err *e)
     so.at = d.all;
     a->old = d.from;
     so.id_seed |= 1;   /* 0 would turn request ids off */
-    return server_new(&a->server, &so, e);
+    rc = server_new(&a->server, &so, e);
+    return rc ? rc : owner_open(a, &limits, ~so.id_seed, e);
 }
 
 static err_code heir_open(app *a, err *e)
@@ -330,6 +352,14 @@ err_code app_tls_open(const conf *c, tls_context **ret, err *e)
     return ERR_OK;
 }
 
+static void models_changed(void *ctx) { endpoints_models_changed(&((app *)ctx)->endpoints); }
+
+static void model_loaded(void *ctx, str name, const served *s, const err *failed)
+{
+    app *a = ctx;
+    ready_line_tell(&a->ready, name, s ? s->version : STR(""), failed);
+}
+
 err_code app_new(app **ret, const conf *c, const service *by, tls_context *tls, err *e)
 {
     /* PIPE: whoever read our log went away; that is no reason to die. */
@@ -340,6 +370,8 @@ err_code app_new(app **ret, const conf *c, const service *by, tls_context *tls, 
     a->conf = c;
     a->by = by;
     a->signals.fd = SIGNALS_NONE;
+    a->ready.fd = c->ready_fd == CONF_PORT_NONE ? -1 : (int)c->ready_fd;
+    a->endpoints.slot = c->slot;
     err_code rc = proc_signals_open(numbers, COUNTOF(numbers), &a->signals.fd, e);
     if (rc == ERR_OK) rc = proc_fds_raise(&fds, e);
     if (rc == ERR_OK) rc = compute_new(&a->pool, (uint32_t)c->threads, e);
@@ -356,9 +388,10 @@ err_code app_new(app **ret, const conf *c, const service *by, tls_context *tls, 
     model_control_opts mo = {.models = a->endpoints.models,
                              .loops = a->loops,
                              .loop_count = a->lane_count,
-                             .allowed = c->model_control == CONF_CONTROL_EXPLICIT,
-                             .changed = endpoints_models_changed,
-                             .ctx = &a->endpoints};
+                             .allowed = c->model_control == CONF_CONTROL_EXPLICIT || c->slot,
+                             .changed = models_changed,
+                             .loaded = model_loaded,
+                             .ctx = a};
     if (rc == ERR_OK) rc = model_control_new(&a->endpoints.control, &mo, e);
     if (rc) return rc;
     a->endpoints.pools_of = pools_of;
@@ -397,6 +430,7 @@ void app_free(app *a)
     giver_free(a->heir);
     taker_free(a->old);
     server_abort(a->server);
+    server_abort(a->owner);
     if (a->server) log_cut(a);
     model_control_stop(a->endpoints.control);
     compute_free(a->pool);
@@ -404,6 +438,7 @@ void app_free(app *a)
         if (a->lanes[i].loop) loop_flush(a->lanes[i].loop);
     for (size_t i = 0; i < a->lane_count; i++) endpoint_pools_fini(&a->lanes[i].pools);
     server_free(a->server);
+    server_free(a->owner);
     tracer_free(a->endpoints.tracer);
     trace_log_free(a->endpoints.trace_log);
     for (size_t i = 0; i < a->lane_count; i++) loop_free(a->lanes[i].loop);
@@ -419,9 +454,10 @@ void app_free(app *a)
 }
 
 listeners *app_listeners(const app *a) { return server_listeners(a->server); }
+listeners *app_control(const app *a) { return a->owner ? server_listeners(a->owner) : NULL; }
 void app_table(const app *a, buf *out) { model_table_print(out, a->endpoints.models); }
 
-static void say_ready(const app *a)
+static void say_ready(app *a)
 {
     char at[SOCK_ADDR_TEXT_MAX], status[SOCK_ADDR_TEXT_MAX + 64];
     size_t more = listeners_count(app_listeners(a)) - 1;
@@ -429,6 +465,10 @@ static void say_ready(const app *a)
     int n = snprintf(status, sizeof status, "serving at %s", at);
     if (more) snprintf(status + n, sizeof status - (size_t)n, " and %zu more", more);
     service_ready(a->by, status);
+    for (size_t i = 0; a->ready.fd >= 0 && i < repository_count(a->endpoints.models); i++) {
+        const served *s = repository_at(a->endpoints.models, i);
+        if (s) ready_line_tell(&a->ready, s->name, s->version, NULL);
+    }
 }
 
 /* All loops but this one run, and this one will: the old server may go. */

@@ -22,6 +22,7 @@ err_code app_new(app **ret, const conf *c, const service *by, tls_context *tls, 
 void app_free(app *a);
 DEFINE_CLEANUP(app)
 listeners *app_listeners(const app *a);
+listeners *app_control(const app *a); /* that of --control; NULL = there is none */
 void app_table(const app *a, buf *out); /* its models, for the terminal */
 err_code app_run(app *a, err *e) MUST_USE;
 

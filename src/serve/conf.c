@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "serve/conf_listen.h"
+#include "serve/conf_slot.h"
 #include "serve/conf_trace.h"
 #include "serve/cors.h"
 
@@ -71,6 +72,13 @@ static const row rows[] = {
      "file or folder of one model, as KServe mounts it"},
     {"model-control", "model-control-mode", CHOICE, AT(model_control), "none", 0, 0, control_names,
      "none or explicit: whether clients may load and unload models"},
+    {"slot", NULL, BOOL, AT(slot), "false", 0, 0, NULL,
+     "start without a model and wait for one, which comes by --control, or by its name from --model-repository"},
+    {"control", NULL, TEXT, AT(control), "", 0, 0, NULL,
+     "unix:PATH of a socket for this user alone: REST without keys, loads and unloads whatever model-control says, "
+     "from any path"},
+    {"ready-fd", NULL, PORT, AT(ready_fd), "", 0, 65535, NULL,
+     "inherited descriptor that is told of each model that came, or did not: ready NAME VERSION, failed NAME: why"},
     {"loops", NULL, U64, AT(loops), "0", 0, 256, NULL,
      "event loops; 0 = one per CPU of the quota"},
     {"threads", NULL, U64, AT(threads), "0", 0, 256, NULL,
@@ -511,8 +519,7 @@ err_code conf_check(conf *c, err *e)
     if ((rc = conf_trace(c, NULL, e)) != ERR_OK) return rc;
     if (c->model_dir.len == 0 && c->model_name.len > 0)
         return err_set(e, ERR_INVALID, "--model-name: expected --model-dir with it, got none");
-    if (c->model_count == 0 && c->model_repository.len == 0 && c->model_dir.len == 0)
-        return err_set(e, ERR_INVALID, "expected NAME=PATH, --model-dir or --model-repository, got no model");
+    if ((rc = conf_slot(c, e)) != ERR_OK) return rc;
     bool cert = c->tls_cert.len > 0, key = c->tls_key.len > 0;
     if (cert != key)
         return err_set(e, ERR_INVALID, "%s: expected %s with it, got none", cert ? "tls-cert" : "tls-key",

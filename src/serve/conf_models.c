@@ -14,5 +14,6 @@ repository_opts conf_models(const conf *c, compute *pool, uint32_t lanes)
         .inline_us = (uint32_t)c->inline_us,
         .run_us_max = c->compute_wait_ms * 1000,
         .lanes = lanes,
+        .bare = c->slot,
     };
 }

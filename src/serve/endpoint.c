@@ -98,7 +98,9 @@ static void reply_json(http_call *call, int status, str body)
     reply_text(call, status, STR("application/json"), body);
 }
 static void reply_err(http_call *call, const err *e) { http_reply_error(call, err_http_status(e->code), e->text); }
-bool endpoints_ready(const endpoints *s) { return !atomic_load_explicit(&s->leaving, memory_order_relaxed); }
+static bool is_leaving(const endpoints *s) { return atomic_load_explicit(&s->leaving, memory_order_relaxed); }
+
+bool endpoints_ready(const endpoints *s) { return !is_leaving(s) && (!s->slot || repository_serves(s->models)); }
 
 /* The model of the path; answers 404 itself. */
 static served *find(endpoints *s, http_call *call, const route_args *args)
@@ -346,7 +348,7 @@ static void readyz(endpoints *s, http_call *call, const http_request *req, const
     if (endpoints_ready(s))
         reply_text(call, 200, STR("text/plain"), STR("ok"));
     else
-        reply_text(call, 503, STR("text/plain"), STR("draining"));
+        reply_text(call, 503, STR("text/plain"), is_leaving(s) ? STR("draining") : STR("no model"));
 }
 
 static void net_numbers(const endpoints *s, metrics_server *ret)
@@ -586,9 +588,13 @@ static void drop_part(void *ctx, str bytes, bool last)
     http_call_took(ctx, bytes.len);
 }
 
-static void unpacked(void *ctx, http_call *call, const http_request *req);
+static http_handler unpacked, unpacked_of_owner;
 
-static void dispatch(endpoints *s, http_call *call, const http_request *req, bool packed)
+typedef struct {
+    bool packed, owner;
+} origin;
+
+static void dispatch(endpoints *s, http_call *call, const http_request *req, origin from)
 {
     static answer *const answers[] = {
 #define X(method, pattern, fn) fn,
@@ -604,15 +610,16 @@ static void dispatch(endpoints *s, http_call *call, const http_request *req, boo
     char allow[64] UNINIT;
     bool head = str_is(req->method, "HEAD");
     int i = route_find(rows, COUNTOF(rows), head ? STR("GET") : req->method, req->path, &args, allow);
+    args.owner = from.owner;
     if (i == ROUTE_BAD_METHOD && cors_is_preflight(&s->cors, req)) {
         cors_preflight(&s->cors, call, req, allow);
         return;
     }
-    bool open = i >= 0 && is_open(s, answers[i]);
+    bool open = from.owner || (i >= 0 && is_open(s, answers[i]));
     if (!open && !is_let_in(s, call, req, &args)) return;
     if (http_call_in_parts(call)) http_call_on_part(call, drop_part, call);
-    if (i >= 0 && packed) {
-        coding_unpack(&s->coding, call, req, unpacked, s);
+    if (i >= 0 && from.packed) {
+        coding_unpack(&s->coding, call, req, from.owner ? unpacked_of_owner : unpacked, s);
     } else if (i >= 0) {
         answers[i](s, call, req, &args);
     } else if (i == ROUTE_BAD_METHOD) {
@@ -627,7 +634,20 @@ static void dispatch(endpoints *s, http_call *call, const http_request *req, boo
     }
 }
 
-static void unpacked(void *ctx, http_call *call, const http_request *req) { dispatch(ctx, call, req, false); }
+static void unpacked(void *ctx, http_call *call, const http_request *req)
+{
+    dispatch(ctx, call, req, (origin){.packed = false});
+}
+
+static void unpacked_of_owner(void *ctx, http_call *call, const http_request *req)
+{
+    dispatch(ctx, call, req, (origin){.owner = true});
+}
+
+void endpoints_handle_owner(void *ctx, http_call *call, const http_request *req)
+{
+    dispatch(ctx, call, req, (origin){.packed = coding_is_packed(req), .owner = true});
+}
 
 void endpoints_handle(void *ctx, http_call *call, const http_request *req)
 {
@@ -637,5 +657,5 @@ void endpoints_handle(void *ctx, http_call *call, const http_request *req)
         return;
     }
     cors_mark(&s->cors, call, req);
-    dispatch(s, call, req, coding_is_packed(req));
+    dispatch(s, call, req, (origin){.packed = coding_is_packed(req)});
 }

@@ -47,9 +47,11 @@ typedef struct {
     metrics_names metrics_names;
     tracer *tracer; /* or NULL */
     _Atomic bool leaving; /* SIGTERM came: not ready */
+    bool slot; /* ready only while a model is served */
 } endpoints;
 
 http_handler endpoints_handle; /* ctx = endpoints, here and in the next */
+http_handler endpoints_handle_owner; /* the same for who may do everything; REST alone */
 http_begin endpoints_begin; /* gRPC's bodies come in parts */
 void endpoints_rested(void *ctx, loop *on, bool last); /* a loop has come to rest: see server_opts */
 void endpoints_leave(endpoints *s);

@@ -12,7 +12,9 @@ typedef struct api_key api_key;
 
 typedef struct {
     str model, version, region; /* "" = not captured */
-    const api_key *who; /* not of the path: whose key it is, for whoever answers; NULL = may do everything */
+    /* Not of the path: */
+    const api_key *who; /* whose key it is, for whoever answers; NULL = may do everything */
+    bool owner; /* it came by owner_door.h */
 } route_args;
 
 typedef struct {

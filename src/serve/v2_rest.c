@@ -1,7 +1,6 @@
 #include "serve/v2_rest.h"
 
 #include "models/model_config.h"
-#include "models/model_control.h"
 #include "serve/log_setting.h"
 #include "serve/statistic.h"
 #include "wire/json.h"
@@ -95,7 +94,7 @@ err_code v2_rest_index(endpoints *s, const route_args *args, str body, buf *repl
 
 /* ---- load and unload ---- */
 
-err_code v2_control_parameter(bool unload, str name, const parameter *p, str *ret_config, err *e)
+err_code v2_control_parameter(bool unload, str name, const parameter *p, model_wish *ret, err *e)
 {
     if (unload && str_is(name, "unload_dependents")) {   /* no model here has any */
         if (p->kind == PARAMETER_BOOL || p->kind == PARAMETER_NONE) return ERR_OK;
@@ -105,7 +104,14 @@ err_code v2_control_parameter(bool unload, str name, const parameter *p, str *re
     if (str_is(name, "config")) {
         if (p->kind != PARAMETER_TEXT)
             return err_set(e, ERR_INVALID, "attribute 'config' for repository load: expected a string of JSON");
-        *ret_config = p->text;
+        ret->config = p->text;
+        return ERR_OK;
+    }
+    if (str_is(name, "path")) {
+        if (!ret->granted)
+            return err_set(e, ERR_FORBIDDEN, "parameter 'path': expected it over the socket of --control alone");
+        if (p->kind != PARAMETER_TEXT) return err_set(e, ERR_INVALID, "parameter 'path': expected a string");
+        ret->path = p->text;
         return ERR_OK;
     }
     if (str_starts(name, STR("file:")))
@@ -116,7 +122,7 @@ err_code v2_control_parameter(bool unload, str name, const parameter *p, str *re
 }
 
 /* {"parameters": {...}}, all of which may be left out.  What is returned lies in the arena. */
-static err_code control_read(bool unload, str body, arena *a, str *ret_config, err *e)
+static err_code control_read(bool unload, str body, arena *a, model_wish *ret, err *e)
 {
     yyjson_val *root, *key, *v;
     size_t i, n;
@@ -130,7 +136,7 @@ static err_code control_read(bool unload, str body, arena *a, str *ret_config, e
     {
         parameter p = parameter_of_json(v);
         str name = {yyjson_get_str(key), yyjson_get_len(key)};
-        if (rc == ERR_OK) rc = v2_control_parameter(unload, name, &p, ret_config, e);
+        if (rc == ERR_OK) rc = v2_control_parameter(unload, name, &p, ret, e);
     }
     return rc;
 }
@@ -139,9 +145,9 @@ err_code v2_rest_load(endpoints *s, const route_args *args, str body, buf *reply
 {
     (void)reply;
     arena a;
-    str config = {0};
-    err_code rc = control_read(false, body, &a, &config, e);
-    if (rc == ERR_OK) rc = model_control_load(s->control, args->model, config, e);
+    model_wish w = {.name = args->model, .granted = args->owner};
+    err_code rc = control_read(false, body, &a, &w, e);
+    if (rc == ERR_OK) rc = model_control_load(s->control, &w, e);
     arena_fini(&a);
     return rc;
 }
@@ -150,10 +156,10 @@ err_code v2_rest_unload(endpoints *s, const route_args *args, str body, buf *rep
 {
     (void)reply;
     arena a;
-    str none = {0};
-    err_code rc = control_read(true, body, &a, &none, e);
+    model_wish w = {.name = args->model, .granted = args->owner};
+    err_code rc = control_read(true, body, &a, &w, e);
     arena_fini(&a);
-    return rc ? rc : model_control_unload(s->control, args->model, e);
+    return rc ? rc : model_control_unload(s->control, &w, e);
 }
 
 /* ---- settings ---- */

@@ -4,6 +4,7 @@
  * trace_setting), here is how REST spells it.  All run on the loop, from state that is only read or atomic. */
 #ifndef SERVE_V2_REST_H
 #define SERVE_V2_REST_H
+#include "models/model_control.h"
 #include "serve/endpoint.h"
 #include "serve/parameter.h"
 #include "serve/route.h"
@@ -19,7 +20,7 @@ rest_answer v2_rest_load, v2_rest_unload;
 /* Of the server or, with a name, of a model. */
 err_code v2_trace_settings(endpoints *s, str of, trace_settings *ret, err *e) MUST_USE;
 /* Refuses by name what cannot be asked of a load or an unload. */
-err_code v2_control_parameter(bool unload, str name, const parameter *p, str *ret_config, err *e) MUST_USE;
+err_code v2_control_parameter(bool unload, str name, const parameter *p, model_wish *ret, err *e) MUST_USE;
 /* What server metadata names: ends with NULL. */
 extern const char *const v2_extensions[];
 

@@ -170,7 +170,7 @@ err_code v2_rpc_repository_index(endpoints *s, rpc_request request, buf *reply, 
 }
 
 /* The name is field 2, behind a repository's; KServe's clients have it in field 1. */
-static err_code control_read(bool unload, str request, const char *what, str *ret_name, str *ret_config, err *e)
+static err_code control_read(bool unload, str request, const char *what, model_wish *ret, err *e)
 {
     static const parameter_fields fields = {.on = 1, .i64 = 2, .text = 3};
     pb_fields q;
@@ -187,27 +187,27 @@ static err_code control_read(bool unload, str request, const char *what, str *re
         parameter p;
         if (f.number != 3) continue;
         rc = parameter_of_pb(pb_sub(&m, &f), &fields, what, &name, &p, e);
-        if (rc == ERR_OK) rc = v2_control_parameter(unload, name, &p, ret_config, e);
+        if (rc == ERR_OK) rc = v2_control_parameter(unload, name, &p, ret, e);
     }
     if (rc == ERR_OK) rc = pb_check(&m, what, e);
-    *ret_name = second.len ? second : first;
+    ret->name = second.len ? second : first;
     return rc;
 }
 
 err_code v2_rpc_model_load(endpoints *s, rpc_request request, buf *reply, err *e)
 {
     (void)reply;
-    str name, config = {0};
-    err_code rc = control_read(false, request.bytes, "RepositoryModelLoadRequest", &name, &config, e);
-    return rc ? rc : model_control_load(s->control, name, config, e);
+    model_wish w = {.granted = false};
+    err_code rc = control_read(false, request.bytes, "RepositoryModelLoadRequest", &w, e);
+    return rc ? rc : model_control_load(s->control, &w, e);
 }
 
 err_code v2_rpc_model_unload(endpoints *s, rpc_request request, buf *reply, err *e)
 {
     (void)reply;
-    str name, none = {0};
-    err_code rc = control_read(true, request.bytes, "RepositoryModelUnloadRequest", &name, &none, e);
-    return rc ? rc : model_control_unload(s->control, name, e);
+    model_wish w = {.granted = false};
+    err_code rc = control_read(true, request.bytes, "RepositoryModelUnloadRequest", &w, e);
+    return rc ? rc : model_control_unload(s->control, &w, e);
 }
 
 /* ---- shared memory ---- */

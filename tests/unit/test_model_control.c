@@ -272,8 +272,8 @@ static void loops_find_a_whole_model_or_none_while_it_is_changed(void)
         CHECK(thread_start(&f[i].thread, "finder", finder_main, &f[i], &e) == ERR_OK);
     }
     for (int i = 0; i < 60; i++) {
-        CHECK(model_control_load(control, STR("m"), (str){0}, &e) == ERR_OK);
-        if (i % 3 == 0) CHECK(model_control_unload(control, STR("m"), &e) == ERR_OK);
+        CHECK(model_control_load(control, &(model_wish){.name = STR("m")}, &e) == ERR_OK);
+        if (i % 3 == 0) CHECK(model_control_unload(control, &(model_wish){.name = STR("m")}, &e) == ERR_OK);
     }
     for (size_t i = 0; i < LOOPS; i++) atomic_store(&f[i].stop, true);
     for (size_t i = 0; i < LOOPS; i++) thread_join(&f[i].thread);
@@ -307,7 +307,7 @@ static void a_change_survives_failed_allocations(void)
     FAULT_SWEEP({
         model_control *control = NULL;
         if (model_control_new(&control, &o, &e) == ERR_OK) {
-            err_code rc = model_control_load(control, STR("m"), (str){0}, &e);
+            err_code rc = model_control_load(control, &(model_wish){.name = STR("m")}, &e);
             CHECK(rc == ERR_OK || rc == ERR_NOMEM || rc == ERR_LIMIT);
             CHECK(repository_at(models, 0) != NULL);
             model_control_stop(control);

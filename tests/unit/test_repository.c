@@ -112,9 +112,10 @@ static void a_load_that_fails_leaves_nothing(void)
     CHECK(conf_rig_open(&r, c, pool, 1, &e) == ERR_OK);
     snprintf(broken, sizeof broken, "%s/broken", folder);
     CHECK(mkdir(broken, 0700) == 0);
-    CHECK(repository_add(r, STR("broken"), (str){0}, &old, &e) != ERR_OK);
+    const repository_from none = {.config = {0}};
+    CHECK(repository_add(r, STR("broken"), &none, &old, &e) != ERR_OK);
     long live = mem_live();
-    for (int i = 0; i < 3000; i++) CHECK(repository_add(r, STR("broken"), (str){0}, &old, &e) != ERR_OK);
+    for (int i = 0; i < 3000; i++) CHECK(repository_add(r, STR("broken"), &none, &old, &e) != ERR_OK);
     CHECK_U64((uint64_t)mem_live(), (uint64_t)live);
     CHECK_U64(repository_count(r), 1);
     unlink(file);
