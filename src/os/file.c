@@ -157,6 +157,28 @@ err_code file_read(const char *path, size_t bytes_max, char **ret, size_t *ret_l
     return ERR_OK;
 }
 
+err_code file_read_part(const char *path, uint64_t at, void *ret, size_t len, err *e)
+{
+    CLEANUP_FD int fd = -1;
+    uint8_t *p = ret;
+    err_code rc = open_read(path, &fd, e);
+    while (rc == ERR_OK && len > 0) {
+        int64_t n = SYS_RETRY(sys_read_at(fd, p, len, at));
+        if (n < 0) return sys_err(e, n, path, "cannot read");
+        if (n == 0) return err_set(e, ERR_INVALID, "%s: expected %zu more bytes, got the end", path, len);
+        p += n;
+        at += (uint64_t)n;
+        len -= (size_t)n;
+    }
+    return rc;
+}
+
+err_code file_delete(const char *path, err *e)
+{
+    int64_t rc = SYS_RETRY(sys_unlink(path));
+    return rc < 0 ? sys_err(e, rc, path, "cannot remove") : ERR_OK;
+}
+
 static err_code map_fd(int fd, const char *path, file_map *ret, err *e)
 {
     struct stat s;

@@ -39,6 +39,10 @@ bool file_id_eq(const file_id *a, const file_id *b);
 /* The bytes, with a NUL after them; mem_free() them.  Reads pipes and /proc too.  Over bytes_max: ERR_TOO_LARGE. */
 err_code file_read(const char *path, size_t bytes_max, char **ret, size_t *ret_len, err *e) MUST_USE;
 
+/* `len` bytes from `at` on; ERR_INVALID where the file ends before. */
+err_code file_read_part(const char *path, uint64_t at, void *ret, size_t len, err *e) MUST_USE;
+err_code file_delete(const char *path, err *e) MUST_USE;
+
 /* Only regular files are mapped. */
 err_code file_map_open(const char *path, file_map *ret, err *e) MUST_USE;
 err_code file_map_open_beneath(const char *folder, const char *path, file_map *ret, err *e) MUST_USE;

@@ -56,6 +56,12 @@ err_code file_out_cut(file_out *f, uint64_t len, err *e)
     return rc < 0 ? sys_err(e, rc, f->path, "cannot cut") : ERR_OK;
 }
 
+err_code file_out_sync(const file_out *f, err *e)
+{
+    int64_t rc = SYS_RETRY(sys_sync_data(f->fd));
+    return rc < 0 ? sys_err(e, rc, f->path, "cannot sync") : ERR_OK;
+}
+
 void file_out_remove(const file_out *f) { (void)SYS_RETRY(sys_unlink(f->path)); }
 
 err_code file_out_move(const file_out *f, const char *to, err *e)

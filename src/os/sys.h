@@ -34,6 +34,10 @@ struct termios;   /* its header has macros of short names */
     X(poll_wait_ms, (int poll, struct epoll_event *ret, int max, int ms), (poll, ret, max, ms))                  \
     X(poll_wait_ns, (int poll, struct epoll_event *ret, int max, uint64_t ns), (poll, ret, max, ns))             \
     X(futex_wait, (_Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns), (word, expected, deadline_ns))
+/* They make durable what was written: a test may ask which file it was. */
+#define SYS_SYNCS(X)                                                                                             \
+    X(sync, (int fd), (fd))                                                                                      \
+    X(sync_data, (int fd), (fd))
 /* The others. */
 #define SYS_PLAIN(X)                                                                                             \
     X(open, (int folder, const char *path, int flags, uint32_t mode), (folder, path, flags, mode))               \
@@ -43,10 +47,11 @@ struct termios;   /* its header has macros of short names */
     X(stat_fd, (int fd, struct stat *ret), (fd, ret))                                                            \
     X(stat_at, (int folder, const char *path, struct stat *ret), (folder, path, ret))                            \
     X(block, (int fd), (fd))                                                                                     \
-    X(sync, (int fd), (fd))                                                                                      \
     X(truncate, (int fd, uint64_t n), (fd, n))                                                                   \
     X(rename, (const char *from, const char *to), (from, to))                                                    \
     X(unlink, (const char *path), (path))                                                                        \
+    X(make_folder, (const char *path, uint32_t mode), (path, mode))                                              \
+    X(hold, (int fd), (fd))                                                                                      \
     X(read_link, (const char *path, char *p, size_t n), (path, p, n))                                            \
     X(list, (int fd, void *p, size_t n), (fd, p, n))                                                             \
     X(map, (int fd, size_t n, void **ret), (fd, n, ret))                                                         \
@@ -93,7 +98,7 @@ struct termios;   /* its header has macros of short names */
     X(random, (void *p, size_t n), (p, n))                                                                       \
     X(lib_open, (const char *name, void **ret), (name, ret))                                                     \
     X(lib_find, (void *lib, const char *symbol, void **ret), (lib, symbol, ret))
-#define SYS_TABLE(X) SYS_MOVES(X) SYS_TIMES(X) SYS_PLAIN(X)
+#define SYS_TABLE(X) SYS_MOVES(X) SYS_TIMES(X) SYS_SYNCS(X) SYS_PLAIN(X)
 
 typedef enum {
 #define X(name, params, args) SYS_##name,

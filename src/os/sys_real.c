@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -71,6 +72,9 @@ int64_t sys_real_wait_writable(int fd, int ms)
 
 int64_t sys_real_stat_fd(int fd, struct stat *ret) { return result(fstat(fd, ret)); }
 int64_t sys_real_sync(int fd) { return result(fsync(fd)); }
+int64_t sys_real_sync_data(int fd) { return result(fdatasync(fd)); }
+int64_t sys_real_make_folder(const char *path, uint32_t mode) { return result(mkdir(path, mode)); }
+int64_t sys_real_hold(int fd) { return result(flock(fd, LOCK_EX | LOCK_NB)); }
 int64_t sys_real_truncate(int fd, uint64_t n) { return result(ftruncate(fd, (off_t)n)); }
 int64_t sys_real_rename(const char *from, const char *to) { return result(rename(from, to)); }
 int64_t sys_real_chmod(const char *path, uint32_t mode) { return result(chmod(path, mode)); }

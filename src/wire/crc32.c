@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-uint32_t crc32_of(uint32_t sum, str bytes)
+static inline uint32_t sum_of(const uint32_t table[8][256], uint32_t sum, str bytes)
 {
     const uint8_t *p = (const uint8_t *)bytes.p, *end = p + bytes.len;
     sum = ~sum;
@@ -10,10 +10,12 @@ uint32_t crc32_of(uint32_t sum, str bytes)
         uint64_t v;
         memcpy(&v, p, 8);
         v ^= sum;
-        sum = crc32_table[7][v & 255] ^ crc32_table[6][v >> 8 & 255] ^ crc32_table[5][v >> 16 & 255] ^
-              crc32_table[4][v >> 24 & 255] ^ crc32_table[3][v >> 32 & 255] ^ crc32_table[2][v >> 40 & 255] ^
-              crc32_table[1][v >> 48 & 255] ^ crc32_table[0][v >> 56];
+        sum = table[7][v & 255] ^ table[6][v >> 8 & 255] ^ table[5][v >> 16 & 255] ^ table[4][v >> 24 & 255] ^
+              table[3][v >> 32 & 255] ^ table[2][v >> 40 & 255] ^ table[1][v >> 48 & 255] ^ table[0][v >> 56];
     }
-    for (; p < end; p++) sum = sum >> 8 ^ crc32_table[0][(sum ^ *p) & 255];
+    for (; p < end; p++) sum = sum >> 8 ^ table[0][(sum ^ *p) & 255];
     return ~sum;
 }
+
+uint32_t crc32_of(uint32_t sum, str bytes) { return sum_of(crc32_table, sum, bytes); }
+uint32_t crc32c_of(uint32_t sum, str bytes) { return sum_of(crc32c_table, sum, bytes); }

@@ -13,6 +13,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;   /* guards rows: a scr
 static row rows[SYS_FAULTS_MAX];
 static _Atomic size_t row_count;
 static _Atomic uint64_t hits, calls[SYS_CALLS], fake_ns;
+static _Atomic int synced;
 static _Atomic bool held;   /* waiting does not move the clocks */
 static _Atomic uint64_t sleeps[SYS_SLEEPERS_MAX];   /* how long each sleeper would at most; 0 = a free place */
 static _Thread_local long fail_in = -1;
@@ -115,6 +116,18 @@ static bool hit(sys_call call, int64_t *ret)
     }
 SYS_PLAIN(X)
 #undef X
+
+#define X(name, params, args)                                                                       \
+    int64_t sys_##name params                                                                       \
+    {                                                                                               \
+        int64_t result;                                                                             \
+        atomic_store(&synced, fd);                                                                  \
+        return hit(SYS_##name, &result) ? result : sys_real_##name args;                            \
+    }
+SYS_SYNCS(X)
+#undef X
+
+int sys_fake_synced(void) { return atomic_load(&synced); }
 
 /* n, or less where the script shortens the call; false = *ret is the answer. */
 static bool room(sys_call call, size_t *n, int64_t *ret)

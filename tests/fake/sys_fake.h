@@ -32,6 +32,8 @@ uint64_t sys_fake_calls(sys_call call);                        /* since the star
 size_t sys_fake_asleep(uint64_t ns);
 bool sys_fake_await_asleep(size_t count, uint64_t ns);         /* until that many do; false = not within a minute */
 
+int sys_fake_synced(void);   /* in a `then` of SYS_sync or SYS_sync_data: whose descriptor */
+
 /* The n-th call from now that may fail returns `result` (-errno); n < 0 turns it off. */
 void sys_fake_fail_nth(long n, int64_t result);
 bool sys_fake_fired(void);

@@ -316,6 +316,20 @@ static void a_renaming_neighbour_only_delays_an_opening(void)
     CHECK(unlink(in_folder("busy")) == 0);
 }
 
+static void a_part_is_read_and_no_byte_behind_the_end(void)
+{
+    char path[] = "/tmp/proa_part_XXXXXX", got[8] = {0};
+    err e;
+    int fd = mkstemp(path);
+    CHECK(fd >= 0 && write(fd, "0123456789", 10) == 10 && close(fd) == 0);
+    CHECK(file_read_part(path, 3, got, 7, &e) == ERR_OK);
+    CHECK_STR(got, "3456789");
+    CHECK(file_read_part(path, 4, got, 7, &e) == ERR_INVALID && strstr(e.text, "expected 1 more bytes, got the end"));
+    CHECK(file_delete(path, &e) == ERR_OK && access(path, F_OK) != 0);
+    CHECK(file_delete(path, &e) == ERR_NOT_FOUND);
+    CHECK(file_read_part(path, 0, got, 1, &e) == ERR_NOT_FOUND);
+}
+
 int main(void)
 {
     static const test_case cases[] = {
@@ -330,7 +344,7 @@ int main(void)
         TEST(an_identity_changes_with_the_file),
         TEST(a_folder_is_listed_in_order_with_kinds),
         TEST(no_path_leads_out_of_a_folder),
-        TEST(a_renaming_neighbour_only_delays_an_opening),
+        TEST(a_renaming_neighbour_only_delays_an_opening), TEST(a_part_is_read_and_no_byte_behind_the_end),
     };
     snprintf(folder, sizeof folder, "/tmp/proa_test_XXXXXX");
     if (!mkdtemp(folder)) return 1;
