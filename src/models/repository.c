@@ -4,6 +4,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "models/source.h"
+#include "models/warm_up.h"
 #include "os/clock.h"
 #include "os/file.h"
 
@@ -128,6 +129,28 @@ static err_code plan_fixed(model *m, const char *path, err *e)
     return rc ? err_wrap(e, "%s", path) : ERR_OK;
 }
 
+/* Zeros were not asked for by the model: what they do not fit is served all the same. */
+static err_code warm(const repository *r, const served *s, err *e)
+{
+    const warm_up_opts o = {.model = s->model,
+                            .config = s->config,
+                            .memory_max = r->opts.memory_bytes_max,
+                            .run_us_max = r->opts.run_us_max};
+    bool fixed = false;
+    err why;
+    if (s->config->scheduling.warmup_count) {
+        err_code rc = warm_up_samples(&o, e);
+        return rc ? err_wrap(e, STR_FMT, STR_ARG(s->path)) : ERR_OK;
+    }
+    if (!r->opts.warm_up) return ERR_OK;
+    if (warm_up_zeros(&o, r->opts.warm_up, &fixed, &why))
+        log_write(LOG_WARN, NULL, "model '" STR_FMT "': warm-up with zeros: %s", STR_ARG(s->name), why.text);
+    else if (!fixed)
+        log_write(LOG_INFO, NULL, "model '" STR_FMT "': no warm-up with zeros: expected fixed shapes, or model_warmup "
+                  "in its config.pbtxt", STR_ARG(s->name));
+    return ERR_OK;
+}
+
 /* Its configuration, and where it lies. */
 static err_code served_find(served *s, slot *of, str config, err *e)
 {
@@ -160,6 +183,7 @@ static err_code served_open(served **ret, const repository *r, slot *of, str con
     if (rc == ERR_OK && (rc = model_config_fit(s->config, s->model, e)) != ERR_OK) rc = err_wrap(e, "%s", of->path);
     s->ios = s->config->ios;
     if (rc == ERR_OK) rc = plan_fixed(s->model, s->path.p, e);
+    if (rc == ERR_OK) rc = warm(r, s, e);
     if (rc == ERR_OK) rc = metrics_model_init(&s->metrics, r->opts.lanes, e);
     if (rc) return rc;
     queue_opts qo = {.model = s->model,

@@ -62,6 +62,7 @@ typedef struct {
     uint32_t queue_max, inline_us; /* as in queue.h */
     uint64_t run_us_max;
     uint32_t lanes; /* event loops that count, each in a lane of its own; see metrics.h */
+    uint32_t warm_up; /* runs with zeros of models without samples; see warm_up.h */
     bool bare; /* of the folder nothing is loaded: each model comes by its name */
 } repository_opts;
 

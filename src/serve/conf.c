@@ -72,6 +72,9 @@ static const row rows[] = {
      "file or folder of one model, as KServe mounts it"},
     {"model-control", "model-control-mode", CHOICE, AT(model_control), "none", 0, 0, control_names,
      "none or explicit: whether clients may load and unload models"},
+    {"warm-up", NULL, U64, AT(warm_up), "0", 0, 1000, NULL,
+     "runs with zeros before a model is ready, where its configuration has no model_warmup and only the number of rows "
+     "is open"},
     {"slot", NULL, BOOL, AT(slot), "false", 0, 0, NULL,
      "start without a model and wait for one, which comes by --control, or by its name from --model-repository"},
     {"control", NULL, TEXT, AT(control), "", 0, 0, NULL,

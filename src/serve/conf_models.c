@@ -14,6 +14,7 @@ repository_opts conf_models(const conf *c, compute *pool, uint32_t lanes)
         .inline_us = (uint32_t)c->inline_us,
         .run_us_max = c->compute_wait_ms * 1000,
         .lanes = lanes,
+        .warm_up = (uint32_t)c->warm_up,
         .bare = c->slot,
     };
 }

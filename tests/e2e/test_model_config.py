@@ -207,3 +207,42 @@ def test_a_bad_configuration_is_refused_with_one_line(tmp_path, config, why):
     done = subprocess.run([PROA, "serve", "--model-repository", tmp_path / "r", "--port", "0"], capture_output=True, text=True, timeout=20)
     assert done.returncode != 0 and why in done.stderr, done.stderr
     assert len([line for line in done.stderr.splitlines() if why in line]) == 1
+
+
+SAMPLE = """max_batch_size: 8
+model_warmup { name: "first" batch_size: 3 inputs { key: "x" value { data_type: TYPE_FP32 dims: [ 4 ] random_data: true } }
+                                           inputs { key: "w" value { data_type: TYPE_INT32 dims: [ %s ] input_data_file: "w.raw" } } }"""
+
+
+def test_samples_are_run_before_a_model_is_ready(tmp_path, serve):
+    folder = tmp_path / "repository"
+    put(folder, "m", SAMPLE % 2)
+    (folder / "m/warmup").mkdir()
+    (folder / "m/warmup/w.raw").write_bytes(np.array([5, 6], np.int32).tobytes())
+    server = serve("--model-repository", folder, "--model-control", "explicit")
+    http, _ = clients(server)
+    assert http.is_model_ready("m") and "model_warmup" not in server.log()
+    (folder / "m/warmup/w.raw").write_bytes(b"1234567")
+    with pytest.raises(Exception) as failed:
+        http.load_model("m")
+    why = "failed to run warmup sample 'first': input 'w': warmup setting expects 8 bytes, but the data provided from w.raw only has 7 bytes"
+    assert why in str(failed.value)
+    assert http.is_model_ready("m")   # the one before goes on
+    with pytest.raises(Exception) as failed:
+        http.load_model("m", config='{"max_batch_size": 8, "model_warmup": [{"name": "s", "batch_size": 1, "inputs": '
+                                    '{"x": {"data_type": "TYPE_FP32", "dims": [-1], "zero_data": true}}}]}')
+    assert "failed to run warmup sample 's': warmup setting expects all variable-size dimensions are specified for input 'x'" in str(failed.value)
+
+
+def test_a_sample_that_fails_keeps_the_server_from_starting(tmp_path):
+    put(tmp_path / "repository", "m", SAMPLE % 2)
+    done = subprocess.run([PROA, "serve", "--port", "0", "--model-repository", tmp_path / "repository"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and done.stdout == ""
+    assert "failed to run warmup sample 'first': input 'w': " in done.stderr and "w.raw" in done.stderr
+
+
+def test_zeros_warm_what_has_no_samples(tmp_path, serve):
+    put(tmp_path / "repository", "open", None)
+    server = serve("--model-repository", tmp_path / "repository", "--warm-up", "2")
+    assert "model 'open': no warm-up with zeros: expected fixed shapes, or model_warmup in its config.pbtxt" in server.log()
+    assert server.get("/v2/models/open/ready").status == 200
