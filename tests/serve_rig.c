@@ -91,6 +91,7 @@ err_code serve_rig_read(serve_rig *r, const infer_protocol *protocol, str json, 
 {
     serve_rig_forget(r);
     r->request.has_binary = binary.p != NULL;
+    r->request.plain = r->plain;
     size_t len = json.len + binary.len;
     r->body = mem_alloc_raw(len ? len : 1);
     if (!r->body) return err_set(e, ERR_NOMEM, "no memory for the body");

@@ -13,6 +13,7 @@ typedef struct {
     infer request; /* of the last ask */
     infer_opts opts;
     uint8_t *body;
+    uint8_t plain; /* of every request: its plain_kind */
     char text[8192];
     str tail; /* valid until the next ask */
     buf tail_bytes;

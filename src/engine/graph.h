@@ -92,6 +92,7 @@ struct graph {
     int64_t opset;                     /* of ai.onnx */
     int64_t opset_ml;                  /* of ai.onnx.ml; 0 = not imported */
     arena *memory;
+    str pipeline;                      /* what the model's metadata says for models/pipeline.h; p NULL = nothing */
 };
 
 const attr *node_attr(const node *n, const char *name);                       /* NULL = absent */

@@ -512,6 +512,7 @@ static err_code load(loader *l, graph **ret, err *e)
     CLEANUP_SCOPE scope s = {.g = g, .imports = l->model.imports, .import_count = l->model.import_count};
     map_init(&s.names);
     *g = (graph){.memory = l->source->memory,
+                 .pipeline = l->model.pipeline,
                  .opset = import_version(&s, (str){0}),
                  .opset_ml = import_version(&s, STR("ai.onnx.ml"))};
     rc = graph_fill(l, &s, l->model.graph, e);

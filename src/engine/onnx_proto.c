@@ -1,7 +1,8 @@
 #include "engine/onnx_proto.h"
 
 /* Field numbers of onnx.proto. */
-enum { MODEL_IR = 1, MODEL_GRAPH = 7, MODEL_IMPORT = 8, MODEL_FUNCTION = 25 };
+enum { MODEL_IR = 1, MODEL_GRAPH = 7, MODEL_IMPORT = 8, MODEL_METADATA = 14, MODEL_FUNCTION = 25 };
+enum { ENTRY_KEY = 1, ENTRY_VALUE = 2 };
 enum { IMPORT_DOMAIN = 1, IMPORT_VERSION = 2 };
 enum {
     GRAPH_NODE = 1,
@@ -211,6 +212,20 @@ static err_code function_parse(onnx_function *ret, pb r, arena *a, err *e)
     return rc;
 }
 
+/* Of what tools write about a model only what is meant for us. */
+static err_code metadata_parse(onnx_model *m, pb r, err *e)
+{
+    str key = {0}, value = {0};
+    pb_field f;
+    while (pb_next(&r, &f)) {
+        if (f.number == ENTRY_KEY) key = pb_text(&r, &f);
+        if (f.number == ENTRY_VALUE) value = pb_text(&r, &f);
+    }
+    err_code rc = pb_check(&r, "metadata_props", e);
+    if (!rc && str_is(key, ONNX_PIPELINE_KEY)) m->pipeline = value;
+    return rc;
+}
+
 err_code onnx_model_parse(onnx_model *ret, str bytes, arena *a, err *e)
 {
     uint32_t counts[NUMBERS];
@@ -226,6 +241,7 @@ err_code onnx_model_parse(onnx_model *ret, str bytes, arena *a, err *e)
         switch (f.number) {
         case MODEL_IR: m.ir_version = pb_i64(&r, &f); break;
         case MODEL_IMPORT: rc = import_parse(&m.imports[m.import_count++], pb_sub(&r, &f), e); break;
+        case MODEL_METADATA: rc = metadata_parse(&m, pb_sub(&r, &f), e); break;
         case MODEL_FUNCTION: rc = function_parse(&m.functions[m.function_count++], pb_sub(&r, &f), a, e); break;
         case MODEL_GRAPH:
             if (m.has_graph) return err_set(e, ERR_INVALID, "graph: given twice");

@@ -10,6 +10,7 @@
 #include "wire/pb.h"
 
 enum { ONNX_IR_MAX = 13 };
+#define ONNX_PIPELINE_KEY "proa"   /* of metadata_props: models/pipeline.h reads its value */
 
 typedef struct {
     str domain;                   /* "" = ai.onnx */
@@ -56,6 +57,7 @@ typedef struct {
     uint32_t import_count, function_count;
     bool has_graph;
     pb graph;                     /* GraphProto */
+    str pipeline;                 /* of the metadata; p NULL = none */
 } onnx_model;
 
 err_code onnx_model_parse(onnx_model *ret, str bytes, arena *a, err *e) MUST_USE;

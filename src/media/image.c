@@ -15,20 +15,20 @@ image_kind image_sniff(str file)
     return IMAGE_UNKNOWN;
 }
 
-/* What people send instead, so that the refusal says more than "not JPEG". */
-static const char *other_kind(str file)
+/* With what people send instead, so that the refusal says more than "not JPEG". */
+const char *image_kind_name(str file)
 {
     static const struct { uint8_t at, len; const char *bytes, *name; } kinds[] = {
+        {0, 3, "\xff\xd8\xff", "JPEG"}, {0, 8, "\x89PNG\r\n\x1a\n", "PNG"},
         {0, 4, "GIF8", "GIF"}, {8, 4, "WEBP", "WebP"}, {0, 2, "BM", "BMP"}, {0, 4, "II*\0", "TIFF"},
         {0, 4, "MM\0*", "TIFF"}, {4, 8, "ftypavif", "AVIF"}, {4, 8, "ftypheic", "HEIC"}, {0, 2, "P5", "PGM"},
         {0, 2, "P6", "PPM"}, {0, 4, "%PDF", "PDF"},
     };
-    if (file.len == 0) return "nothing";
     for (size_t i = 0; i < COUNTOF(kinds); i++)
         if (file.len >= (size_t)kinds[i].at + kinds[i].len &&
             memcmp(file.p + kinds[i].at, kinds[i].bytes, kinds[i].len) == 0)
             return kinds[i].name;
-    return "other bytes";
+    return NULL;
 }
 
 err_code image_check(uint64_t width, uint64_t height, uint64_t pixels_max, err *e)
@@ -70,7 +70,8 @@ err_code image_decode(str file, const image_options *o, arena *a, image *ret, er
     case IMAGE_PNG: return image_png_decode(file, &with, a, ret, e);
     case IMAGE_UNKNOWN: break;
     }
-    return err_set(e, ERR_INVALID, "image: expected JPEG or PNG, got %s", other_kind(file));
+    const char *got = file.len ? image_kind_name(file) : "nothing";
+    return err_set(e, ERR_INVALID, "image: expected JPEG or PNG, got %s", got ? got : "other bytes");
 }
 
 /* ---- turning ----------------------------------------------------------------------------------------------------- */

@@ -39,6 +39,7 @@ typedef struct {
 } image_options;
 
 image_kind image_sniff(str file);
+const char *image_kind_name(str file);   /* by the first bytes: "JPEG", "GIF", "PDF"; NULL = not known */
 err_code image_decode(str file, const image_options *o, arena *a, image *ret, err *e) MUST_USE;
 /* As im->orientation asks: turned pixels are a new block in the arena.  Does nothing where it is 1. */
 err_code image_turn(image *im, arena *a, err *e) MUST_USE;

@@ -149,7 +149,10 @@ static err_code place(const prepare *p, const image *im, resize_options *ret_res
         .width = (uint32_t)to.width, .height = (uint32_t)to.height, .filter = p->filter,
         .aliased = p->aliased && p->size != PREPARE_AS_IT_IS, .window = {x.cut, y.cut, x.kept, y.kept},
         .pixels_max = p->pixels_max};
-    *ret = (prepare_picture){.width = x.to, .height = y.to, .left = x.before, .top = y.before};
+    double right = (double)im->width / (double)to.width, down = (double)im->height / (double)to.height;
+    *ret = (prepare_picture){.width = x.to, .height = y.to, .left = x.before, .top = y.before,
+                             .place = {im->width, im->height, ((double)x.cut - x.before) * right, right,
+                                       ((double)y.cut - y.before) * down, down}};
     return ERR_OK;
 }
 

@@ -48,16 +48,25 @@ typedef struct {
     } table[PREPARE_CHANNELS];
 } prepare;
 
+/* The way back from a row's coordinates: its x was at left + x * right in the picture, after that was turned. */
+typedef struct {
+    uint32_t width, height;     /* of that picture */
+    double left, right, top, down;
+} prepare_place;
+
 /* A resized picture and where it lies in its row. */
 typedef struct {
     image im;
+    prepare_place place;
     uint32_t width, height;     /* of the row */
     uint32_t left, top;         /* of the picture in it; what is around is filled */
 } prepare_picture;
 
 /* YAML or JSON; errors name file, line and key.  The arena is needed for the call only. */
 err_code prepare_parse(str text, const char *file, arena *a, prepare *ret, err *e) MUST_USE;
-err_code prepare_of_yaml(const yaml *map, prepare *ret, err *e) MUST_USE;   /* the same keys in a part of a file */
+/* The same keys in a part of a file; `base` is what holds where they say nothing: prepare_base(), or more. */
+err_code prepare_of_yaml(const yaml *map, const prepare *base, prepare *ret, err *e) MUST_USE;
+prepare prepare_base(void);
 err_code prepare_finish(prepare *p, err *e) MUST_USE;      /* checks what was set by hand and fills the tables */
 
 /* [channels, height, width] or [height, width, channels] of every row; -1 where the picture decides. */

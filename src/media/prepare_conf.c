@@ -1,6 +1,5 @@
 #include "media/prepare.h"
-
-#include <stdio.h>
+#include "wire/yaml_keys.h"
 
 /* The keys, of transformers' preprocessor_config.json where it has one for the purpose:
  *
@@ -53,25 +52,9 @@ static err_code keys_check(const yaml *map, err *e)
     for (const yaml *y = map->first; y; y = y->next) {
         if (is_among(y->key, known, COUNTOF(known)) || is_among(y->key, ignored, COUNTOF(ignored)) || asks_nothing(y))
             continue;
-        const char *near = str_nearest(y->key, known, COUNTOF(known));
-        return err_set(e, ERR_UNSUPPORTED, "%s:%u:%u: key '" STR_FMT "' is not supported%s%s%s", y->file, y->key_line,
-                       y->key_column, STR_ARG(y->key), near ? ", did you mean '" : "", near ? near : "",
-                       near ? "'?" : "");
+        return yaml_key_refuse(y, known, COUNTOF(known), e);
     }
     return ERR_OK;
-}
-
-/* The member, where it is there and says something. */
-static const yaml *member(const yaml *map, const char *key)
-{
-    const yaml *y = yaml_get(map, key);
-    return y && !yaml_is_null(y) ? y : NULL;
-}
-
-static err_code read_bool(const yaml *map, const char *key, bool *value, err *e)
-{
-    const yaml *y = member(map, key);
-    return y ? yaml_bool(y, value, e) : ERR_OK;
 }
 
 static err_code read_side(const yaml *y, uint32_t *ret, err *e)
@@ -144,32 +127,13 @@ static err_code read_channels(const yaml *y, uint32_t channels, double ret[PREPA
     return rc;
 }
 
-/* Picks one of `count` words; *ret is its index. */
-static err_code read_word(const yaml *map, const char *key, const char *const *words, uint32_t count, uint32_t *ret,
-                          err *e)
-{
-    const yaml *y = member(map, key);
-    if (!y) return ERR_OK;
-    for (uint32_t i = 0; y->kind == YAML_TEXT && i < count; i++)
-        if (str_is(y->text, words[i])) {
-            *ret = i;
-            return ERR_OK;
-        }
-    char expected[100];
-    size_t len = 0;
-    for (uint32_t i = 0; i < count; i++)
-        len += (size_t)snprintf(expected + len, sizeof expected - len, "%s%s",
-                                i == 0 ? "" : i + 1 < count ? ", " : " or ", words[i]);
-    return yaml_wrong(y, expected, e);
-}
-
 /* What a do_ key turns on and its values give: the values where the key is not there or true; NULL where there is
  * nothing to do.  On without values is an error. */
 static err_code asked(const yaml *map, const char *key, const char *values, const yaml **ret, err *e)
 {
     bool on = true;
-    const yaml *y = member(map, values), *said = member(map, key);
-    err_code rc = read_bool(map, key, &on, e);
+    const yaml *y = yaml_member(map, values), *said = yaml_member(map, key);
+    err_code rc = yaml_member_bool(map, key, &on, e);
     if (rc) return rc;
     if (said && on && !y)
         return err_set(e, ERR_INVALID, "%s:%u:%u: %s: expected '%s', too", said->file, said->line, said->column, key,
@@ -180,7 +144,7 @@ static err_code asked(const yaml *map, const char *key, const char *values, cons
 
 static err_code read_geometry(const yaml *map, prepare *p, err *e)
 {
-    const yaml *size, *crop, *pad, *resample = member(map, "resample"), *value = member(map, "pad_value");
+    const yaml *size, *crop, *pad, *resample = yaml_member(map, "resample"), *value = yaml_member(map, "pad_value");
     double fill[PREPARE_CHANNELS] = {0};
     bool antialias = true;
     err_code rc = asked(map, "do_resize", "size", &size, e);
@@ -189,7 +153,7 @@ static err_code read_geometry(const yaml *map, prepare *p, err *e)
     if (!rc && size) rc = read_size(size, crop != NULL, p, e);
     if (!rc && crop) rc = read_sides(crop, &p->crop_width, &p->crop_height, e);
     if (!rc && pad) rc = read_sides(pad, &p->pad_width, &p->pad_height, e);
-    if (!rc) rc = read_bool(map, "antialias", &antialias, e);
+    if (!rc) rc = yaml_member_bool(map, "antialias", &antialias, e);
     if (!rc && resample && (resample->kind != YAML_TEXT || !resize_filter_find(resample->text, &p->filter)))
         rc = yaml_wrong(resample, "nearest, lanczos, bilinear, bicubic, box, hamming or Pillow's number", e);
     if (!rc && value) rc = read_channels(value, p->channels, fill, e);
@@ -203,10 +167,10 @@ static err_code read_geometry(const yaml *map, prepare *p, err *e)
 
 static err_code read_numbers(const yaml *map, prepare *p, err *e)
 {
-    const yaml *mean, *std = member(map, "image_std"), *factor = member(map, "rescale_factor");
+    const yaml *mean, *std = yaml_member(map, "image_std"), *factor = yaml_member(map, "rescale_factor");
     p->rescale = p->type != DT_U8;
     p->factor = 1.0 / 255;
-    err_code rc = read_bool(map, "do_rescale", &p->rescale, e);
+    err_code rc = yaml_member_bool(map, "do_rescale", &p->rescale, e);
     if (!rc && factor) rc = yaml_f64(factor, &p->factor, e);
     if (!rc) rc = asked(map, "do_normalize", "image_mean", &mean, e);
     if (rc || !mean) return rc;
@@ -224,12 +188,13 @@ static err_code read_layout(const yaml *map, prepare *p, err *e)
     static const char *const positions[] = {"center", "top_left"}, *const types[] = {"float32", "float16", "uint8"};
     static const char *const counts[] = {"1", "3"};
     static const dtype dtypes[] = {DT_F32, DT_F16, DT_U8};
-    uint32_t format = 0, order = 0, position = 0, type = 0, channels = 1;
-    err_code rc = read_word(map, "data_format", formats, COUNTOF(formats), &format, e);
-    if (!rc) rc = read_word(map, "channel_order", orders, COUNTOF(orders), &order, e);
-    if (!rc) rc = read_word(map, "pad_position", positions, COUNTOF(positions), &position, e);
-    if (!rc) rc = read_word(map, "dtype", types, COUNTOF(types), &type, e);
-    if (!rc) rc = read_word(map, "channels", counts, COUNTOF(counts), &channels, e);
+    uint32_t format = p->channels_last, order = 0, position = 0, type = 0, channels = p->channels == 3;
+    while (dtypes[type] != p->type) type++;
+    err_code rc = yaml_member_word(map, "data_format", formats, COUNTOF(formats), &format, e);
+    if (!rc) rc = yaml_member_word(map, "channel_order", orders, COUNTOF(orders), &order, e);
+    if (!rc) rc = yaml_member_word(map, "pad_position", positions, COUNTOF(positions), &position, e);
+    if (!rc) rc = yaml_member_word(map, "dtype", types, COUNTOF(types), &type, e);
+    if (!rc) rc = yaml_member_word(map, "channels", counts, COUNTOF(counts), &channels, e);
     p->channels_last = format == 1;
     p->bgr = order == 1;
     p->pad_top_left = position == 1;
@@ -240,23 +205,28 @@ static err_code read_layout(const yaml *map, prepare *p, err *e)
 
 static err_code read_all(const yaml *map, prepare *p, err *e)
 {
-    const yaml *most = member(map, "pixels_max");
+    const yaml *most = yaml_member(map, "pixels_max");
     err_code rc = yaml_map(map, e);
     if (!rc) rc = keys_check(map, e);
     if (!rc) rc = read_layout(map, p, e);
     if (!rc) rc = read_geometry(map, p, e);
     if (!rc) rc = read_numbers(map, p, e);
-    if (!rc) rc = read_bool(map, "do_exif_transpose", &p->turn, e);
-    if (!rc) rc = read_bool(map, "draft", &p->draft, e);
+    if (!rc) rc = yaml_member_bool(map, "do_exif_transpose", &p->turn, e);
+    if (!rc) rc = yaml_member_bool(map, "draft", &p->draft, e);
     if (!rc && most) rc = yaml_u64(most, &p->pixels_max, e);
     if (rc) return rc;
     rc = prepare_finish(p, e);
     return rc ? err_wrap(e, "%s", map->file) : ERR_OK;
 }
 
-err_code prepare_of_yaml(const yaml *map, prepare *ret, err *e)
+prepare prepare_base(void)
 {
-    prepare p = {.turn = true, .filter = RESIZE_BILINEAR};
+    return (prepare){.turn = true, .filter = RESIZE_BILINEAR, .channels = 3, .type = DT_F32};
+}
+
+err_code prepare_of_yaml(const yaml *map, const prepare *base, prepare *ret, err *e)
+{
+    prepare p = *base;
     err_code rc = read_all(map, &p, e);
     if (!rc) *ret = p;
     return rc;
@@ -266,5 +236,6 @@ err_code prepare_parse(str text, const char *file, arena *a, prepare *ret, err *
 {
     yaml *map;
     err_code rc = yaml_parse(text, file, a, &map, e);
-    return rc ? rc : prepare_of_yaml(map, ret, e);
+    prepare base = prepare_base();
+    return rc ? rc : prepare_of_yaml(map, &base, ret, e);
 }

@@ -1,53 +1,41 @@
 #include "models/label_file.h"
 
 #include "base/mem.h"
-#include "os/file.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static str line_of(str *rest)
+err_code label_file_path(const char *folder, const char *key, str file, char ret[FILE_PATH_MAX], err *e)
 {
-    str line, after;
-    if (!str_cut(*rest, '\n', &line, &after)) {
-        line = *rest;
-        after = (str){rest->p + rest->len, 0};
-    }
-    *rest = after;
-    if (line.len && line.p[line.len - 1] == '\r') line.len--;
-    return line;
+    if (file.len == 0 || memchr(file.p, '/', file.len) || file.p[0] == '.')
+        return err_set(e, ERR_INVALID, "%s: expected the name of a file, got '" STR_FMT "'", key, STR_ARG(file));
+    int n = snprintf(ret, FILE_PATH_MAX, "%s/%.*s", folder, (int)file.len, file.p);
+    if (n < 0 || n >= FILE_PATH_MAX)
+        return err_set(e, ERR_INVALID, "%s: the path of '" STR_FMT "' is too long", key, STR_ARG(file));
+    return ERR_OK;
 }
 
-static err_code split(str text, const char *path, arena *a, const attr **ret, err *e)
+err_code label_file_names(const char *folder, const char *key, str file, arena *a, labels *ret, err *e)
 {
-    uint32_t count = 0;
-    for (str rest = text; rest.len; count++) (void)line_of(&rest);
-    attr *labels = arena_new(a, attr, 1);
-    str *lines = arena_new(a, str, (size_t)count + 1);
-    if (!labels || !lines) return err_set(e, ERR_NOMEM, "%s: no memory for %u labels", path, count);
-    str rest = text;
-    for (uint32_t i = 0; i < count; i++) {
-        lines[i] = line_of(&rest);
-        if (!str_utf8_ok(lines[i])) return err_set(e, ERR_INVALID, "%s:%u: expected UTF-8", path, i + 1);
-    }
-    *labels = (attr){.kind = ATTR_STRINGS, .count = count, .strings = lines};
-    *ret = labels;
-    return ERR_OK;
+    char path[FILE_PATH_MAX], *text;
+    size_t len;
+    err_code rc = label_file_path(folder, key, file, path, e);
+    if (rc) return rc;
+    rc = file_read(path, LABEL_FILE_BYTES_MAX, &text, &len, e);
+    if (rc) return err_wrap(e, "%s", key);
+    rc = labels_parse((str){text, len}, path, a, ret, e);
+    mem_free(text);
+    return rc;
 }
 
 err_code label_file_read(const char *folder, str file, arena *a, const attr **ret, err *e)
 {
-    char path[FILE_PATH_MAX], *text;
-    size_t len;
-    if (file.len == 0 || memchr(file.p, '/', file.len) || file.p[0] == '.')
-        return err_set(e, ERR_INVALID, "label_filename: expected the name of a file, got '" STR_FMT "'", STR_ARG(file));
-    int n = snprintf(path, sizeof path, "%s/%.*s", folder, (int)file.len, file.p);
-    if (n < 0 || (size_t)n >= sizeof path)
-        return err_set(e, ERR_INVALID, "label_filename: the path of '" STR_FMT "' is too long", STR_ARG(file));
-    err_code rc = file_read(path, LABEL_FILE_BYTES_MAX, &text, &len, e);
-    if (rc) return err_wrap(e, "label_filename");
-    str copy = str_copy(a, (str){text, len});
-    mem_free(text);
-    if (!copy.p) return err_set(e, ERR_NOMEM, "%s: no memory for %zu bytes", path, len);
-    return split(copy, path, a, ret, e);
+    labels names;
+    err_code rc = label_file_names(folder, "label_filename", file, a, &names, e);
+    if (rc) return rc;
+    attr *made = arena_new(a, attr, 1);
+    if (!made) return err_set(e, ERR_NOMEM, "label_filename: no memory for %zu labels", names.count);
+    *made = (attr){.kind = ATTR_STRINGS, .count = (uint32_t)names.count, .strings = names.names};
+    *ret = made;
+    return ERR_OK;
 }

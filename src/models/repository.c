@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "models/pipeline.h"
 #include "models/source.h"
 #include "models/warm_up.h"
 #include "os/clock.h"
@@ -44,6 +45,7 @@ void served_free(served *s)
     if (!s) return;
     queue_free(s->queue);
     metrics_model_fini(&s->metrics);
+    pipeline_free(s->pipeline);
     model_free(s->model);
     model_config_free(s->config);
     arena_fini(&s->memory);
@@ -168,6 +170,18 @@ static err_code served_find(served *s, slot *of, str config, err *e)
     return ERR_OK;
 }
 
+/* What its folder declares of pictures and answers. */
+static err_code served_declare(served *s, const repository *r, const slot *of, err *e)
+{
+    pipeline_from from = {.path = of->path,
+                          .file = s->path.p,
+                          .ios = &s->ios,
+                          .metadata = s->model ? model_graph(s->model)->pipeline : (str){0},
+                          .config = s->config,
+                          .pixels_max = r->opts.image_pixels_max};
+    return pipeline_open(&s->pipeline, &from, e);
+}
+
 static err_code served_open(served **ret, const repository *r, slot *of, str config, err *e)
 {
     CLEANUP(served) served *s = mem_new0(served, 1);
@@ -183,6 +197,7 @@ static err_code served_open(served **ret, const repository *r, slot *of, str con
     if (rc == ERR_OK && (rc = model_config_fit(s->config, s->model, e)) != ERR_OK) rc = err_wrap(e, "%s", of->path);
     s->ios = s->config->ios;
     if (rc == ERR_OK) rc = plan_fixed(s->model, s->path.p, e);
+    if (rc == ERR_OK) rc = served_declare(s, r, of, e);
     if (rc == ERR_OK) rc = warm(r, s, e);
     if (rc == ERR_OK) rc = metrics_model_init(&s->metrics, r->opts.lanes, e);
     if (rc) return rc;

@@ -27,7 +27,8 @@ struct served {
     model_config *config; /* NULL = the model alone decides what clients bring */
     model_ios ios; /* what clients bring and get */
     model *model; /* NULL = none of its own: it is made of others */
-    queue *queue; /* the same */
+    struct pipeline *pipeline; /* what is done before and after the model; NULL = nothing */
+    queue *queue; /* NULL as the model */
     metrics_model metrics;
     trace_setting *trace; /* of its name: stays when the model is loaded again */
     uint64_t load_us; /* from its first byte to ready */
@@ -59,6 +60,7 @@ typedef struct {
     str folder; /* the model repository, where further models may come from; empty = none */
     compute *pool;
     size_t memory_bytes_max; /* of one execution */
+    uint64_t image_pixels_max; /* of one picture that a request brings; 0 = IMAGE_PIXELS_MAX */
     uint32_t queue_max, inline_us; /* as in queue.h */
     uint64_t run_us_max;
     uint32_t lanes; /* event loops that count, each in a lane of its own; see metrics.h */

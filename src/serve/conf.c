@@ -118,6 +118,8 @@ static const row rows[] = {
      "open connections; more get 503"},
     {"memory-bytes-max", NULL, BYTES, AT(memory_bytes_max), "4Gi", 1 << 20, 1ull << 44, NULL,
      "memory of one request, and of its run; what needs more gets 413"},
+    {"image-pixels-max", NULL, U64, AT(image_pixels_max), "50000000", 1, 1ull << 32, NULL,
+     "pixels of a picture that a request brings, and a fourth of what all its pictures may have; more gets 400"},
     {"header-wait-ms", NULL, U64, AT(header_wait_ms), "10000", 1, U32_MAX, NULL,
      "from a request's first byte to the end of its headers"},
     {"body-wait-ms", NULL, U64, AT(body_wait_ms), "30000", 1, U32_MAX, NULL,

@@ -23,7 +23,7 @@ typedef struct {
     str tls_cert, tls_key, tls_client_ca;
     uint64_t port, grpc_port, metrics_port, socket_mode, handover_wait_ms;
     uint64_t loops, threads, queue_max, inline_us, body_bytes_max, bodies_bytes_max, reply_bytes_max,
-        header_bytes_max, connections_max, memory_bytes_max;
+        header_bytes_max, connections_max, memory_bytes_max, image_pixels_max;
     uint64_t header_wait_ms, body_wait_ms, idle_wait_ms, write_wait_ms, drain_notice_ms, drain_wait_ms, log_level,
         log_format, log_requests, model_control;
     uint64_t compress_bytes_min, metrics_names;

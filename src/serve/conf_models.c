@@ -10,6 +10,7 @@ repository_opts conf_models(const conf *c, compute *pool, uint32_t lanes)
         .folder = c->model_repository,
         .pool = pool,
         .memory_bytes_max = c->memory_bytes_max,
+        .image_pixels_max = c->image_pixels_max,
         .queue_max = (uint32_t)c->queue_max,
         .inline_us = (uint32_t)c->inline_us,
         .run_us_max = c->compute_wait_ms * 1000,

@@ -172,7 +172,7 @@ static err_code generate_write(infer *r, err *e)
     buf_put_z(out, ",\"model_version\":");
     json_text_put(out, r->model->version);
     for (uint32_t i = 0; i < r->want_count && rc == ERR_OK; i++) {
-        const model_io *io = served_output(r->model, r->wants[i].output);
+        const model_io *io = infer_output_io(r, r->wants[i].output);
         buf_put_byte(out, ',');
         json_text_put(out, io->name);
         buf_put_byte(out, ':');

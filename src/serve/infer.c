@@ -2,7 +2,9 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "models/pipeline.h"
 #include "os/clock.h"
+#include "serve/pictures.h"
 #include "serve/trace_log.h"
 
 #include <stdio.h>
@@ -275,16 +277,16 @@ static void pack_on_worker(compute_job *j) { pack_and_settle(OF(job, j)); }
 
 err_code infer_outputs(infer *r, err *e)
 {
-    uint32_t n = served_output_count(r->model);
+    uint32_t n = served_output_count(r->model), more = pictures_output_count(r);
     bool reshapes = model_config_reshapes(r->model->config);   /* clients get some in shapes of their own */
-    tensor *all = arena_new(&r->memory, tensor, n ? n : 1);
+    tensor *all = arena_new(&r->memory, tensor, n + more + 1);
     if (!all) return err_set(e, ERR_NOMEM, "no memory for %u outputs", n);
     for (uint32_t i = 0; i < n; i++) {
         all[i] = queue_output(&r->item, i);
         if (reshapes) all[i].shape = model_config_output_shape(r->model->config, i, &all[i].shape);
     }
     r->outputs = all;
-    return ERR_OK;
+    return more ? pictures_outputs(r, all + n, e) : ERR_OK;
 }
 
 /* The outputs' bytes, on whichever thread this is. */
@@ -396,7 +398,9 @@ infer *infer_take(infer_pool *p, served *of, const infer_protocol *protocol)
     r->packing = FLATE_NONE;
     r->pack_bytes_min = 0;
     r->packed = false;
-    r->has_binary = r->octets = r->timed = false;
+    r->has_binary = r->octets = r->timed = r->pictured = false;
+    r->plain = 0;
+    r->pictures = NULL;
     r->model = of;
     served_hold(of);
     r->inputs = NULL;
@@ -471,14 +475,22 @@ int32_t infer_input_index(const infer *r, str name)
 {
     for (uint32_t i = 0; i < served_input_count(r->model); i++)
         if (str_eq(served_input(r->model, i)->name, name)) return (int32_t)i;
-    return -1;
+    return pipeline_image(r->model->pipeline, name);
 }
 
 int32_t infer_output_index(const infer *r, str name)
 {
     for (uint32_t i = 0; i < served_output_count(r->model); i++)
         if (str_eq(served_output(r->model, i)->name, name)) return (int32_t)i;
+    for (uint32_t i = 0; i < pictures_output_count(r); i++)
+        if (str_eq(pictures_output(r, i)->name, name)) return (int32_t)(served_output_count(r->model) + i);
     return -1;
+}
+
+const model_io *infer_output_io(const infer *r, uint32_t i)
+{
+    uint32_t own = served_output_count(r->model);
+    return i < own ? served_output(r->model, i) : pictures_output(r, i - own);
 }
 
 static bool shape_fits(const model_io *io, const shape *s)
@@ -494,6 +506,7 @@ err_code infer_input_set(infer *r, uint32_t i, dtype type, const shape *s, err *
 {
     const model_io *io = served_input(r->model, i);
     char want[SHAPE_TEXT_MAX] UNINIT, got[SHAPE_TEXT_MAX] UNINIT;
+    if (type == DT_STRING && pipeline_takes(r->model->pipeline, i)) return pictures_set(r, i, s, e);
     if (io->type != DT_NONE && io->type != type) {
         const char *type_name = dtype_v2_name(type), *io_name = dtype_v2_name(io->type);
         return err_set(e, ERR_INVALID, "input '" STR_FMT "': datatype: expected %s, got '%s'", STR_ARG(io->name),

@@ -41,6 +41,7 @@ enum {
 typedef struct infer infer;
 typedef struct traced traced; /* tracer.h */
 typedef struct infer_pool infer_pool;
+typedef struct pictures pictures; /* pictures.c */
 typedef struct trace_log trace_log;
 typedef struct trace_entry trace_entry;
 
@@ -93,6 +94,7 @@ struct infer {
     size_t pack_bytes_min; /* and where it is so large */
     bool has_binary; /* REST: the header Inference-Header-Content-Length was there */
     bool octets; /* REST: Content-Type: application/octet-stream */
+    uint8_t plain; /* REST: what it says of a body that is no JSON: plain_kind of plain.h */
     bool timed; /* the client wants to know where the time went: infer_timing() */
     /* Once, with `failure`, or with `reply` and `tail`.  Takes the request back: infer_give(). */
     void (*answered)(infer *r);
@@ -112,6 +114,8 @@ struct infer {
     tensor *inputs; /* one per model input */
     infer_want *wants;
     uint32_t want_count;
+    bool pictured; /* it brought pictures, which are tensors now */
+    pictures *pictures; /* where each lies in the input, if there is one such input */
     str id; /* V2's "id", echoed */
     uint32_t variant; /* the protocol's own note from read for write */
     tensor *outputs; /* in write: the model's, as the client gets them */
@@ -166,6 +170,8 @@ err_code infer_input_set(infer *r, uint32_t i, dtype type, const shape *s, err *
 /* Once the model ran: fills r->outputs, from which write takes them. */
 err_code infer_outputs(infer *r, err *e) MUST_USE;
 /* In write: the model's output i, in the client's shape. */
+/* What it is called and of what type. */
+const model_io *infer_output_io(const infer *r, uint32_t i);
 static inline const tensor *infer_output(const infer *r, uint32_t i) { return &r->outputs[i]; }
 
 #endif

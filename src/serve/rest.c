@@ -1,5 +1,6 @@
 #include "serve/rest.h"
 
+#include "serve/plain.h"
 #include "serve/trace_entry.h"
 
 #include <stdio.h>
@@ -47,6 +48,7 @@ static err_code split(infer *r, const http_request *req, size_t *ret_json_bytes,
     uint64_t n = req->body.len;
     r->has_binary = length.len > 0;
     r->octets = str_is(http_header_get(req, HTTP_FIELD_CONTENT_TYPE), "application/octet-stream");
+    r->plain = (uint8_t)plain_kind_of(http_header_get(req, HTTP_FIELD_CONTENT_TYPE));
     if (r->has_binary && (!str_u64(length, &n) || n > req->body.len))
         return err_set(e, ERR_INVALID,
                        "Inference-Header-Content-Length: expected bytes of JSON in 0..%zu, got '" STR_FMT "'",

@@ -1,7 +1,10 @@
 #include "serve/v1.h"
 
+#include "models/pipeline.h"
 #include "serve/json_body.h"
 #include "serve/json_tensor.h"
+#include "serve/pictures.h"
+#include "serve/plain.h"
 #include "wire/json_text.h"
 
 #include <string.h>
@@ -40,16 +43,102 @@ static err_code gathered_read(infer *r, uint32_t i, err *e)
     return input_text(r, i, kept, e);
 }
 
+/* ---- pictures: {"b64": "..."}, as TensorFlow Serving has bytes, or the base64 alone ---- */
+
+static yyjson_val *file_text(yyjson_val *v)
+{
+    yyjson_val *text = yyjson_is_obj(v) && yyjson_obj_size(v) == 1 ? yyjson_obj_get(v, "b64") : v;
+    return yyjson_is_str(text) ? text : NULL;
+}
+
+/* The row is the file itself, not an object of inputs. */
+static bool row_is_file(const infer *r, yyjson_val *row)
+{
+    return served_input_count(r->model) == 1 && pipeline_takes(r->model->pipeline, 0) && yyjson_is_obj(row) &&
+           file_text(row) && infer_input_index(r, STR("b64")) < 0;
+}
+
+/* Input i of a row or of columns, by its name or by that of its pictures. */
+static yyjson_val *member_of(const infer *r, yyjson_val *row, uint32_t i)
+{
+    const model_io *io = served_input(r->model, i);
+    if (row_is_file(r, row)) return row;
+    yyjson_val *v = yyjson_obj_getn(row, io->name.p, io->name.len);
+    if (v || !pipeline_takes(r->model->pipeline, i)) return v;
+    str name = r->model->pipeline->inputs[i].name;
+    return name.p ? yyjson_obj_getn(row, name.p, name.len) : NULL;
+}
+
+static bool brings_files(const infer *r, yyjson_val *v, uint32_t i)
+{
+    return pipeline_takes(r->model->pipeline, i) && file_text(v);
+}
+
+static err_code files_new(infer *r, uint32_t i, size_t n, str **ret, err *e)
+{
+    shape s = shape_make(1, (int64_t[]){(int64_t)n});
+    str *files = arena_new(&r->memory, str, n + 1);
+    if (!files) return err_set(e, ERR_NOMEM, "request: no memory for %zu images", n);
+    err_code rc = infer_input_set(r, i, DT_STRING, &s, e);
+    r->inputs[i].data = files;
+    *ret = files;
+    return rc;
+}
+
+static err_code file_put(str *to, yyjson_val *v, const char *key, size_t at, err *e)
+{
+    yyjson_val *text = file_text(v);
+    if (!text) return err_set(e, ERR_INVALID, "%s[%zu]: expected {\"b64\": \"...\"}, as before", key, at);
+    *to = (str){yyjson_get_str(text), yyjson_get_len(text)};
+    return ERR_OK;
+}
+
+/* One such input over all instances. */
+static err_code files_column(infer *r, const char *key, yyjson_val *list, uint32_t i, err *e)
+{
+    yyjson_val *row;
+    size_t at, n;
+    str *files;
+    err_code rc = files_new(r, i, yyjson_arr_size(list), &files, e);
+    if (rc) return rc;
+    yyjson_arr_foreach(list, at, n, row)
+    {
+        rc = file_put(&files[at], member_of(r, row, i), key, at, e);
+        if (rc) return rc;
+    }
+    return ERR_OK;
+}
+
+/* The whole column: a list of them, or one. */
+static err_code files_read(infer *r, yyjson_val *v, uint32_t i, err *e)
+{
+    yyjson_val *one;
+    size_t at, n;
+    str *files;
+    bool list = yyjson_is_arr(v);
+    err_code rc = files_new(r, i, list ? yyjson_arr_size(v) : 1, &files, e);
+    if (rc || !list) return rc ? rc : file_put(files, v, "inputs", 0, e);
+    yyjson_arr_foreach(v, at, n, one)
+    {
+        rc = file_put(&files[at], one, "inputs", at, e);
+        if (rc) return rc;
+    }
+    return ERR_OK;
+}
+
+/* ---- rows and columns ---- */
+
 /* One input over all instances: "[" v0 "," v1 ... "]". */
 static err_code column_read(infer *r, const char *key, yyjson_val *list, uint32_t i, err *e)
 {
     const model_io *io = served_input(r->model, i);
     yyjson_val *row;
     size_t at, n;
+    if (brings_files(r, member_of(r, yyjson_arr_get_first(list), i), i)) return files_column(r, key, list, i, e);
     buf_put_byte(&r->scratch, '[');
     yyjson_arr_foreach(list, at, n, row)
     {
-        yyjson_val *v = yyjson_obj_getn(row, io->name.p, io->name.len);
+        yyjson_val *v = member_of(r, row, i);
         if (!v)
             return err_set(e, ERR_INVALID, "%s[%zu]: expected input '" STR_FMT "', got none", key, at,
                            STR_ARG(io->name));
@@ -84,7 +173,7 @@ static err_code rows_read(infer *r, const char *key, yyjson_val *list, err *e)
     yyjson_arr_foreach(list, at, n, row)
     {
         rc = json_obj(row, "instance", e);
-        if (rc == ERR_OK) rc = names_check(r, row, e);
+        if (rc == ERR_OK && !row_is_file(r, row)) rc = names_check(r, row, e);
         if (rc) return err_wrap(e, "%s[%zu]", key, at);
     }
     for (uint32_t i = 0; i < served_input_count(r->model) && rc == ERR_OK; i++)
@@ -100,8 +189,12 @@ static err_code columns_read(infer *r, yyjson_val *object, err *e)
     if (rc) return err_wrap(e, "inputs");
     for (uint32_t i = 0; i < served_input_count(r->model) && rc == ERR_OK; i++) {
         const model_io *io = served_input(r->model, i);
-        yyjson_val *v = yyjson_obj_getn(object, io->name.p, io->name.len);
+        yyjson_val *v = member_of(r, object, i);
         if (!v) return err_set(e, ERR_INVALID, "inputs: expected input '" STR_FMT "', got none", STR_ARG(io->name));
+        if (brings_files(r, yyjson_is_arr(v) ? yyjson_arr_get_first(v) : v, i)) {
+            rc = files_read(r, v, i, e);
+            continue;
+        }
         bool bare = !yyjson_is_arr(v);
         if (bare) buf_put_byte(&r->scratch, '[');
         json_body_print(&r->scratch, v);
@@ -111,7 +204,20 @@ static err_code columns_read(infer *r, yyjson_val *object, err *e)
     return rc;
 }
 
-static err_code v1_read(infer *r, err *e)
+/* One tensor for all, as text: of an input that takes pictures, strings are their base64. */
+static err_code bare_read(infer *r, str json, err *e)
+{
+    size_t at = 1;
+    tensor t;
+    while (at < json.len && strchr(" \t\r\n", json.p[at])) at++;
+    if (!pipeline_takes(r->model->pipeline, 0) || at >= json.len || json.p[at] != '"') return input_text(r, 0, json, e);
+    err_code rc = json_tensor_read(&t, &r->memory, served_input(r->model, 0)->name, DT_STRING, NULL, json, e);
+    if (rc == ERR_OK) rc = infer_input_set(r, 0, DT_STRING, &t.shape, e);
+    if (rc == ERR_OK) r->inputs[0].data = t.data;
+    return rc;
+}
+
+static err_code json_read(infer *r, err *e)
 {
     static const json_cut_path big[] = {{{"instances"}}, {{"inputs"}}};
     json_body body UNINIT;
@@ -132,7 +238,20 @@ static err_code v1_read(infer *r, err *e)
     if (!json_body_is_cut(v)) return rows_read(r, key, v, e);
     if ((rc = one_input(r, key, e)) != ERR_OK) return rc;
     if ((rc = json_body_text(&body, v, &text, e)) != ERR_OK) return rc;
-    return input_text(r, 0, text, e);
+    return bare_read(r, text, e);
+}
+
+static err_code v1_read(infer *r, err *e)
+{
+    err_code rc = ERR_OK;
+    if (plain_is(r)) {
+        rc = infer_inputs(r, e);
+        r->variant = V1_ROWS;
+        if (rc == ERR_OK) rc = plain_read(r, e);
+    } else {
+        rc = json_read(r, e);
+    }
+    return rc ? rc : pictures_take(r, e);
 }
 
 /* ---- writing ---- */
@@ -188,7 +307,9 @@ static err_code v1_write(infer *r, err *e)
     uint64_t rows = outputs > 1 ? rows_of(r) : UINT64_MAX;
     err_code rc;
     buf_put_z(&r->reply, r->variant == V1_COLUMNS ? "{\"outputs\":" : "{\"predictions\":");
-    if (outputs == 1)
+    if (pictures_answer(r))
+        rc = pictures_print(r, e);
+    else if (outputs == 1)
         rc = json_tensor_print_nested(&r->reply, served_output(r->model, 0)->name, infer_output(r, 0), e);
     else if (r->variant == V1_ROWS && rows != UINT64_MAX)
         rc = rows_print(r, rows, e);

@@ -2,6 +2,8 @@
 
 #include "serve/json_body.h"
 #include "serve/json_tensor.h"
+#include "serve/pictures.h"
+#include "serve/plain.h"
 #include "serve/schedule.h"
 #include "serve/v2_tensor.h"
 #include "wire/decimal.h"
@@ -202,10 +204,22 @@ static err_code header_missing(err *e)
                    "received byte inputs, but the'inference-header-content-length' header is missing.");
 }
 
+/* The body is the input: all outputs. */
+static err_code plain_v2_read(infer *r, err *e)
+{
+    err_code rc = infer_inputs(r, e);
+    if (rc == ERR_OK) rc = plain_read(r, e);
+    if (rc == ERR_OK) rc = v2_wants_new(r, e);
+    if (rc) return rc;
+    v2_wants_all(r, false);
+    return pictures_take(r, e);
+}
+
 static err_code v2_read(infer *r, err *e)
 {
     static const json_cut_path data[] = {{{"inputs", "[]", "data"}}};
     reader rd UNINIT;
+    if (plain_is(r)) return plain_v2_read(r, e);
     rd.r = r;
     rd.binary = (str){r->body.p + r->json_bytes, r->body.len - r->json_bytes};
     json_body_opts bo = {.memory = &r->memory, .scratch = &r->scratch, .paths = data, .path_count = COUNTOF(data)};
@@ -220,7 +234,7 @@ static err_code v2_read(infer *r, err *e)
     rc = infer_inputs(r, e);
     if (rc == ERR_OK) rc = inputs_read(&rd, rd.body.root, e);
     if (rc == ERR_OK) rc = wants_read(r, rd.body.root, e);
-    return rc;
+    return rc ? rc : pictures_take(r, e);
 }
 
 /* ---- writing ---- */
@@ -310,7 +324,7 @@ static err_code v2_write(infer *r, err *e)
     }
     buf_put_z(out, ",\"outputs\":[");
     for (uint32_t i = 0; i < r->want_count; i++) {
-        const model_io *io = served_output(r->model, r->wants[i].output);
+        const model_io *io = infer_output_io(r, r->wants[i].output);
         const infer_want *w = &r->wants[i];
         if (i) buf_put_byte(out, ',');
         if ((rc = output_head_print(out, io, w, e)) != ERR_OK) return rc;

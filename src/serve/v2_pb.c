@@ -1,5 +1,6 @@
 #include "serve/v2_pb.h"
 
+#include "serve/pictures.h"
 #include "serve/schedule.h"
 #include "serve/v2_tensor.h"
 #include "wire/pb_fields.h"
@@ -358,8 +359,9 @@ static err_code pb_read(infer *r, err *e)
                        "model '" STR_FMT "'.",
                        in_message, rd.raw_count, STR_ARG(r->model->name));
     for (size_t k = 0; k < rd.input_count && rc == ERR_OK; k++) rc = data_read(&rd, k, e);
+    if (rc) return rc;
     if (rd.want_count == 0) v2_wants_all(r, true);
-    return rc;
+    return pictures_take(r, e);
 }
 
 /* ---- writing ---- */
@@ -441,7 +443,7 @@ static void memory_put(buf *out, const infer_memory *m)
 static err_code output_put(infer *r, uint32_t i, bool typed, err *e)
 {
     const infer_want *w = &r->wants[i];
-    const model_io *io = served_output(r->model, w->output);
+    const model_io *io = infer_output_io(r, w->output);
     const tensor *t = w->t;
     const char *type;
     err_code rc = v2_output_datatype(&type, io, t, e);

@@ -1,5 +1,6 @@
 #include "serve/v2_tensor.h"
 
+#include "serve/pictures.h"
 #include "serve/v2_class.h"
 #include "wire/json_array.h"
 #include "wire/json_text.h"
@@ -173,7 +174,7 @@ err_code v2_memory_read(infer *r, tensor *t, str name, const infer_memory *m, er
 
 err_code v2_wants_new(infer *r, err *e)
 {
-    uint32_t outputs = served_output_count(r->model);
+    uint32_t outputs = served_output_count(r->model) + pictures_output_count(r);
     r->wants = arena_new(&r->memory, infer_want, outputs);
     return r->wants ? ERR_OK : err_set(e, ERR_NOMEM, "no memory for %u outputs", outputs);
 }
@@ -197,7 +198,9 @@ err_code v2_want_named(infer *r, size_t at, str name, bool binary, const v2_para
 
 void v2_wants_all(infer *r, bool binary)
 {
-    for (uint32_t k = 0; k < served_output_count(r->model); k++)
+    uint32_t own = served_output_count(r->model);
+    bool made = pictures_answer(r);
+    for (uint32_t k = made ? own : 0; k < (made ? own + pictures_output_count(r) : own); k++)
         r->wants[r->want_count++] = (infer_want){.output = k, .binary = binary};
 }
 
@@ -223,10 +226,11 @@ err_code v2_outputs_make(infer *r, err *e)
 {
     for (uint32_t i = 0; i < r->want_count; i++) {
         infer_want *w = &r->wants[i];
-        const model_io *io = served_output(r->model, w->output);
+        const model_io *io = infer_output_io(r, w->output);
         err_code rc = ERR_OK;
         w->t = infer_output(r, w->output);
-        const attr *labels = model_config_labels(r->model->config, w->output);
+        bool own = w->output < served_output_count(r->model);
+        const attr *labels = own ? model_config_labels(r->model->config, w->output) : NULL;
         if (w->classes) rc = v2_classes_make(r, labels ? labels : io->labels, w->classes, &w->t, e);
         if (rc == ERR_OK && w->memory.region.p) rc = memory_write(r, w, e);
         if (rc) return err_wrap(e, "output '" STR_FMT "'", STR_ARG(io->name));

@@ -13,18 +13,18 @@ static const char *reads(const char *text, size_t len, const char *name)
 {
     static char shown[400];
     arena a;
-    const attr *labels;
+    const attr *names;
     err e;
     write_file(text, len);
     arena_init(&a, NULL, 0, 1 << 20);
-    if (label_file_read(test_folder, str_of(name), &a, &labels, &e)) {
+    if (label_file_read(test_folder, str_of(name), &a, &names, &e)) {
         const char *path = strstr(e.text, test_folder);
         snprintf(shown, sizeof shown, "%s", path ? path + strlen(test_folder) : e.text);
     } else {
-        int n = snprintf(shown, sizeof shown, "%u:", labels->count);
-        for (uint32_t i = 0; i < labels->count; i++)
-            n += snprintf(shown + n, sizeof shown - (size_t)n, " " STR_FMT "|", STR_ARG(labels->strings[i]));
-        CHECK(labels->kind == ATTR_STRINGS);
+        int n = snprintf(shown, sizeof shown, "%u:", names->count);
+        for (uint32_t i = 0; i < names->count; i++)
+            n += snprintf(shown + n, sizeof shown - (size_t)n, " " STR_FMT "|", STR_ARG(names->strings[i]));
+        CHECK(names->kind == ATTR_STRINGS);
     }
     arena_fini(&a);
     return shown;
@@ -35,12 +35,12 @@ static void each_line_is_a_label(void)
     CHECK_STR(reads("cat\ndog\n", 8, "labels.txt"), "2: cat| dog|");
     CHECK_STR(reads("cat\r\n\ndog", 9, "labels.txt"), "3: cat| | dog|");
     CHECK_STR(reads("", 0, "labels.txt"), "0:");
-    CHECK_STR(reads("\n", 1, "labels.txt"), "1: |");
+    CHECK_STR(reads("\n", 1, "labels.txt"), "0:");
 }
 
 static void what_is_no_file_of_labels_is_refused(void)
 {
-    CHECK_STR(reads("a\n\377\n", 4, "labels.txt"), "/labels.txt:2: expected UTF-8");
+    CHECK_STR(reads("a\n\377\n", 4, "labels.txt"), "/labels.txt:2: labels: expected UTF-8");
     CHECK_STR(reads("", 0, "../labels.txt"), "label_filename: expected the name of a file, got '../labels.txt'");
     CHECK_STR(reads("", 0, "a/b"), "label_filename: expected the name of a file, got 'a/b'");
     CHECK(strncmp(reads("", 0, "none.txt"), "/none.txt", 9) == 0);
@@ -51,11 +51,11 @@ static void no_memory_at_any_point_leaves_nothing(void)
     write_file("a\nb\n", 4);
     FAULT_SWEEP({
         arena a;
-        const attr *labels = NULL;
+        const attr *names = NULL;
         err e;
         arena_init(&a, NULL, 0, 1 << 20);
-        err_code rc = label_file_read(test_folder, STR("labels.txt"), &a, &labels, &e);
-        CHECK(rc == ERR_OK ? labels && labels->count == 2 : rc == ERR_NOMEM);
+        err_code rc = label_file_read(test_folder, STR("labels.txt"), &a, &names, &e);
+        CHECK(rc == ERR_OK ? names && names->count == 2 : rc == ERR_NOMEM);
         arena_fini(&a);
     })
 }

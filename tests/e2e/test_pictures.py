@@ -1,0 +1,282 @@
+"""test_pictures.py - a JPEG goes in, labels or boxes come out: what curl, tritonclient and Python's own HTTP send, against the pipeline
+of Pillow, numpy and ONNX Runtime that it takes the place of."""
+import base64, io, json, struct, subprocess, zlib
+import numpy as np
+import onnx
+import pytest
+from PIL import Image, ImageDraw
+from conftest import PROA, Server
+from models import model
+from onnx import TensorProto as T, helper as h
+
+LABELS = ["red", "green", "blue"]
+DECLARED = """
+inputs:
+  x:
+    image: {size: {shortest_edge: 20}, crop_size: 16, resample: bicubic, image_mean: [0.5, 0.4, 0.3], image_std: 0.25}
+answer:
+  classes: {softmax: true, top: 2, labels: labels.txt}
+"""
+
+
+def mean_colour():
+    """x FP32 [n,3,16,16] -> y FP32 [n,3]: the mean of each plane."""
+    return model([h.make_node("ReduceMean", ["x"], ["y"], axes=[2, 3], keepdims=0)], [("x", T.FLOAT, ["n", 3, 16, 16])], [("y", T.FLOAT, ["n", 3])], opset=13)
+
+
+def words():
+    """s STRING [n,1] -> the same in lower case."""
+    nodes = [h.make_node("Squeeze", ["s", "one"], ["flat"]), h.make_node("StringNormalizer", ["flat"], ["low"], case_change_action="LOWER"),
+             h.make_node("Unsqueeze", ["low", "one"], ["y"])]
+    return model(nodes, [("s", T.STRING, ["n", 1])], [("y", T.STRING, ["n", 1])], [("one", np.array([1]))])
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pictures")
+    for name in ("colour", "meta"):
+        (folder / name / "1").mkdir(parents=True)
+    onnx.save(mean_colour(), folder / "colour" / "1" / "model.onnx")
+    (folder / "colour" / "proa.yaml").write_text(DECLARED)
+    (folder / "colour" / "labels.txt").write_text("\n".join(LABELS))
+    m = mean_colour()
+    m.metadata_props.add(key="proa", value="inputs: {x: {image: {}}}\nanswer: {classes: {labels: [red, green, blue]}}")
+    onnx.save(m, folder / "meta" / "1" / "model.onnx")
+    (folder / "words" / "1").mkdir(parents=True)
+    onnx.save(words(), folder / "words" / "1" / "model.onnx")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(repository, tmp_path_factory):
+    s = Server(tmp_path_factory.mktemp("log"), "--model-repository", repository)
+    yield s
+    assert s.stop() == 0
+
+
+def photo(seed, w=120, h=80, kind="JPEG", **options):
+    rng = np.random.default_rng(seed)
+    im = Image.fromarray(rng.integers(0, 256, (5, 7, 3), dtype=np.uint8)).resize((w, h), Image.Resampling.BICUBIC)
+    b = io.BytesIO()
+    im.save(b, kind, **options)
+    return b.getvalue()
+
+
+def pixels(file):
+    """The pipeline in Python: float32 [3,16,16]."""
+    im = Image.open(io.BytesIO(file)).convert("RGB")
+    w, h = im.size
+    short, long = min(w, h), max(w, h)
+    size = (20, int(20 * long / short)) if w <= h else (int(20 * long / short), 20)
+    a = np.asarray(im.resize(size, Image.Resampling.BICUBIC))
+    top, left = (a.shape[0] - 16) // 2, (a.shape[1] - 16) // 2
+    a = a[top:top + 16, left:left + 16]
+    a = (a.astype(np.float64) / 255).astype(np.float32)
+    a = (a - np.array([0.5, 0.4, 0.3], np.float32)) / np.float32(0.25)
+    return a.transpose(2, 0, 1)
+
+
+def expected(file):
+    """[(label, index, score)] of the best two."""
+    y = pixels(file).astype(np.float64).mean((1, 2))
+    p = np.exp(y - y.max())
+    p /= p.sum()
+    return [(LABELS[i], int(i), p[i]) for i in np.argsort(-p)[:2]]
+
+
+def same(got, file):
+    want = expected(file)
+    assert [(g["label"], g["index"]) for g in got] == [w[:2] for w in want]
+    assert np.allclose([g["score"] for g in got], [w[2] for w in want], atol=1e-5)
+
+
+def curl(*args):
+    run = subprocess.run(["curl", "-sS", *map(str, args)], capture_output=True, text=True, timeout=30)
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout)
+
+
+def test_curl_posts_a_file_and_gets_labels(server, tmp_path):
+    for seed, kind in ((1, "JPEG"), (2, "PNG")):
+        path = tmp_path / "a"
+        path.write_bytes(photo(seed, kind=kind))
+        v1, v2 = f"{server.url}/v1/models/colour:predict", f"{server.url}/v2/models/colour/infer"
+        for options in ((), ("-H", f"Content-Type: image/{kind.lower()}"), ("-H", "Content-Type: application/octet-stream")):
+            same(curl("--data-binary", f"@{path}", *options, v1)["predictions"][0], path.read_bytes())
+            outputs = {o["name"]: o["data"] for o in curl("--data-binary", f"@{path}", *options, v2)["outputs"]}
+            same([dict(label=a, index=b, score=c) for a, b, c in zip(outputs["label"], outputs["index"], outputs["score"])], path.read_bytes())
+        same(curl("-F", f"file=@{path};filename=a.jpg", "-F", "other=7", v1)["predictions"][0], path.read_bytes())
+
+
+def test_v1_takes_one_or_several_as_kserve_and_tensorflow_serving_do(server):
+    files = [photo(i, 100 + i, 70 + 9 * i, kind=("JPEG", "PNG")[i % 2]) for i in range(5)]
+    texts = [base64.b64encode(f).decode() for f in files]
+    for instances in ([{"image": {"b64": t}} for t in texts], [{"b64": t} for t in texts], [{"x": {"b64": t}} for t in texts], texts):
+        r = server.post("/v1/models/colour:predict", {"instances": instances})
+        assert r.status == 200, r
+        for got, file in zip(r.json()["predictions"], files, strict=True):
+            same(got, file)
+    tensor = pixels(files[0]).tolist()
+    r = server.post("/v1/models/colour:predict", {"instances": [tensor]})
+    assert np.allclose(r.json()["predictions"], [pixels(files[0]).mean((1, 2))], atol=1e-5)
+
+
+def test_the_models_own_metadata_may_declare_it(server):
+    r = server.post("/v1/models/meta:predict", photo(3, 16, 16, "PNG"))
+    a = np.asarray(Image.open(io.BytesIO(photo(3, 16, 16, "PNG")))) / 255
+    want = np.argsort(-a.mean((0, 1)))
+    assert [g["index"] for g in r.json()["predictions"][0]] == want.tolist()
+
+
+def tritons(client, server, file):
+    x = client.InferInput("image", [2, 1], "BYTES")
+    x.set_data_from_numpy(np.array([[file], [photo(8)]], dtype=object))
+    address = f"{server.host}:{server.port}"
+    with client.InferenceServerClient(address) as c:
+        r = c.infer("colour", [x])
+        assert [c.decode() for c in r.as_numpy("label")[0]] == [w[0] for w in expected(file)]
+        assert np.allclose(r.as_numpy("score")[1], [w[2] for w in expected(photo(8))], atol=1e-5)
+        both = c.infer("colour", [x], outputs=[client.InferRequestedOutput("y"), client.InferRequestedOutput("index")])
+        assert np.allclose(both.as_numpy("y")[0], pixels(file).mean((1, 2)), atol=1e-5)
+        assert both.as_numpy("index").dtype == np.int64 and both.as_numpy("label") is None
+        own = client.InferInput("x", [1, 3, 16, 16], "FP32")
+        own.set_data_from_numpy(pixels(file)[None])
+        assert np.allclose(c.infer("colour", [own]).as_numpy("y")[0], pixels(file).mean((1, 2)), atol=1e-5)
+        return c.get_model_metadata("colour")
+
+
+def test_tritonclient_sends_files_over_rest(server):
+    import tritonclient.http as client
+    assert tritons(client, server, photo(7))["inputs"] == [{"name": "x", "datatype": "FP32", "shape": [-1, 3, 16, 16]}]
+
+
+@pytest.mark.apart
+def test_tritonclient_sends_files_over_grpc(server):
+    import tritonclient.grpc as client
+    assert tritons(client, server, photo(7)).inputs[0].name == "x"
+
+
+def bomb(w, h):
+    """A PNG of 60 bytes that claims many pixels."""
+    chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", w, h, 8, 2, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
+
+
+BAD = {
+    "gif": (b"GIF89a" + b"\0" * 30, "image 0: expected JPEG or PNG, got GIF"),
+    "bomb": (bomb(60000, 60000), "image 0: expected at most 50000000 pixels and sides of at most 65500, got 60000x60000"),
+    "cut off": (photo(1)[:900], "image 0: JPEG: the file is cut off"),
+    "lying": (bomb(100, 100), "image 0: PNG: "),
+    "nothing": (b"", "image 0: expected JPEG or PNG, got nothing"),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_what_is_no_picture_is_refused_in_one_line(server, what):
+    file, text = BAD[what]
+    r = server.post("/v1/models/colour:predict", {"instances": [{"b64": base64.b64encode(file).decode()}]})
+    assert r.status == 400 and r.json()["error"].startswith(text), r
+    r = server.post("/v2/models/colour/infer", file, headers={"Content-Type": "image/png"})
+    assert r.status == 400 and r.json()["error"].startswith(text), r
+    same(server.post("/v1/models/colour:predict", photo(5)).json()["predictions"][0], photo(5))
+
+
+def test_garbage_in_exif_and_colour_profiles_is_passed_over(server):
+    file = photo(6, exif=b"Exif\0\0II*\0\xff\xff\xff\xff", icc_profile=b"no profile at all")
+    same(server.post("/v1/models/colour:predict", file).json()["predictions"][0], file)
+
+
+def test_pixels_are_bounded_by_the_option(repository, tmp_path):
+    s = Server(tmp_path, "--model-repository", repository, "--image-pixels-max", "9599")
+    r = s.post("/v1/models/colour:predict", photo(1))
+    assert r.status == 400 and r.json()["error"] == "image 0: expected at most 9599 pixels and sides of at most 65500, got 120x80", r
+    assert s.stop() == 0
+
+
+def test_a_wrong_declaration_is_refused_where_it_stands(tmp_path):
+    onnx.save(mean_colour(), tmp_path / "model.onnx")
+    rows = (("inputs: {x: {image: {size: 20}}}", ":1:21: image: expected sizes that make [3,16,16], as input 'x' has, got '[3,20,20]'"),
+            ("inputs: {x: {image: {resample: soft}}}", ":1:32: resample: expected nearest, lanczos, bilinear, bicubic, box, hamming or Pillow's number, got 'soft'"),
+            ("inputs: {x: {image: {}}}\nanswer: {classes: {tpo: 3}}", ":2:20: key 'tpo' is not supported, did you mean 'top'?"),
+            ("inputs: [", ":2:1: did not find expected node content"))
+    for text, want in rows:
+        (tmp_path / "model.proa.yaml").write_text(text)
+        run = subprocess.run([PROA, "serve", f"m={tmp_path}/model.onnx", "--port", "0"], capture_output=True, text=True, timeout=20)
+        assert run.returncode != 0 and f"{tmp_path}/model.proa.yaml{want}" in run.stderr, run.stderr
+
+
+def test_texts_go_to_a_models_own_string_operators(server):
+    r = server.post("/v1/models/words:predict", {"instances": [["Some Text"], ["ÄÖ"]]})
+    assert r.json() == {"predictions": [["some text"], ["äö"]]}, r
+    for path, want in (("/v1/models/words:predict", {"predictions": [["some { text"]]}),
+                       ("/v2/models/words/infer", {"model_name": "words", "model_version": "1", "outputs": [{"name": "y", "datatype": "BYTES", "shape": [1, 1], "data": ["some { text"]}]})):
+        r = server.post(path, b"Some { Text", headers={"Content-Type": "text/plain; charset=utf-8"})
+        assert r.status == 200 and r.json() == want, r
+
+
+# ---- RFB-320: the boxes of a face detector -----------------------------------------------------------------------
+
+FACES = """
+inputs:
+  input:
+    image: {do_rescale: false, image_mean: 127, image_std: 128}
+answer:
+  boxes: {boxes: boxes, scores: scores, relative: true, background: 0, score_min: 0.08, overlap_max: 0.3, keep_max: 200, labels: [none, face]}
+"""
+
+
+def portrait(seed):
+    """Ovals with eyes and mouths, light and dark: the detector is unsure of many, which makes for many boxes."""
+    rng = np.random.default_rng(seed)
+    im = Image.new("RGB", (640, 427), (90, 110, 130))
+    d = ImageDraw.Draw(im)
+    for _ in range(12):
+        x, y, r = int(rng.integers(60, 580)), int(rng.integers(60, 370)), int(rng.integers(14, 60))
+        d.ellipse((x - r, y - 1.3 * r, x + r, y + 1.3 * r), (224, 172, 140))
+        for s in (-1, 1):
+            d.ellipse((x + s * 0.4 * r - 4, y - 0.3 * r - 3, x + s * 0.4 * r + 4, y - 0.3 * r + 3), (40, 30, 30))
+        d.arc((x - 0.4 * r, y + 0.2 * r, x + 0.4 * r, y + 0.7 * r), 20, 160, (120, 40, 40), 4)
+    b = io.BytesIO()
+    im.save(b, "JPEG", quality=92)
+    return b.getvalue()
+
+
+def python_boxes(session, file):
+    """As the detector's own demo does it: [(score, x1, y1, x2, y2)], best first."""
+    im = Image.open(io.BytesIO(file)).convert("RGB")
+    w, h = im.size
+    x = (np.asarray(im.resize((320, 240), Image.Resampling.BILINEAR), np.float32) - 127) / 128
+    scores, boxes = session.run(None, {"input": x.transpose(2, 0, 1)[None]})
+    score, box = scores[0, :, 1], boxes[0]
+    order = [i for i in np.argsort(-score, kind="stable") if score[i] >= 0.08]
+    kept = []
+    for i in order:
+        def overlap(j):
+            a, b = box[i], box[j]
+            both = max(0, min(a[2], b[2]) - max(a[0], b[0])) * max(0, min(a[3], b[3]) - max(a[1], b[1]))
+            return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)
+        if len(kept) < 200 and all(overlap(j) <= 0.3 for j in kept):
+            kept.append(i)
+    return [(score[i], *np.clip(box[i] * [w, h, w, h], 0, [w, h, w, h])) for i in kept]
+
+
+def test_rfb_320_finds_the_boxes_that_python_finds(shared, tmp_path):
+    import onnxruntime
+    path = shared / "data" / "models" / "RFB-320.onnx"
+    (tmp_path / "rfb").mkdir()
+    (tmp_path / "rfb" / "model.onnx").write_bytes(path.read_bytes())
+    (tmp_path / "rfb" / "proa.yaml").write_text(FACES)
+    session = onnxruntime.InferenceSession(path)
+    s = Server(tmp_path, f"rfb={tmp_path}/rfb")
+    found = 0
+    for seed in range(6):
+        file = portrait(seed)
+        want, r = python_boxes(session, file), s.post("/v1/models/rfb:predict", file)
+        assert r.status == 200, r
+        got = r.json()["predictions"][0]
+        assert len(got) == len(want), f"{len(got)} boxes, expected {len(want)}"
+        for g, w in zip(sorted(got, key=lambda g: g["box"]), sorted(want, key=lambda w: list(w[1:]))):
+            assert g["label"] == "face" and abs(g["score"] - w[0]) < 1e-4 and np.allclose(g["box"], w[1:], atol=0.05), (g, w)
+        found += len(want)
+    assert found > 20
+    assert s.stop() == 0
