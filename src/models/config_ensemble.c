@@ -115,6 +115,9 @@ static err_code flow_check(ensemble *m, err *e)
         if (!f)
             return bad(e, "ensemble input '" STR_FMT "' for ensemble " STR_FMT "' is not used",
                        STR_ARG(pbtree_text(in, "name")), STR_ARG(m->name));
+        if (f->writer)
+            return bad(e, "ensemble input '" STR_FMT "' for ensemble '" STR_FMT "' is also the output of a step",
+                       STR_ARG(f->name), STR_ARG(m->name));
         f->ready = true;
     }
     run(m);

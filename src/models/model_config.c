@@ -5,6 +5,7 @@
 #include "models/config_check.h"
 #include "models/config_def.h"
 #include "models/config_fit.h"
+#include "models/config_type.h"
 #include "models/label_file.h"
 #include "os/file.h"
 #include "wire/pbjson.h"
@@ -77,7 +78,7 @@ static void ignored_log(const model_config *c)
 /* Answers would be others without these. */
 static err_code unmet_check(const model_config *c, err *e)
 {
-    static const char *const refused[] = {"sequence_batching", "ensemble_scheduling", "batch_input", "batch_output",
+    static const char *const refused[] = {"sequence_batching", "batch_input", "batch_output",
                                           "model_operations.op_library_filename", "model_repository_agents.agents"};
     static const char *const flags[] = {"allow_ragged_batch", "optional"};
     for (size_t i = 0; i < COUNTOF(refused); i++)
@@ -246,12 +247,12 @@ static err_code checked(model_config *c, err *e)
                        "', directory name must equal model name", STR_ARG(c->name), STR_ARG(said));
     if (!said.len && !pbtree_set_text(&c->memory, c->tree, "name", c->name)) return no_memory(e);
     c->file = pbtree_text(c->tree, "default_model_filename");
-    ignored_log(c);
     err_code rc = file_check(c, e);
     if (rc == ERR_OK) rc = platform_default(c, e);
     if (rc == ERR_OK) rc = defaults(c, e);
     if (rc == ERR_OK) rc = config_check(c->tree, e);
     if (rc == ERR_OK) rc = unmet_check(c, e);
+    c->ensemble = pbtree_has(c->tree, "ensemble_scheduling");
     return rc ? rc : versions_read(c, e);
 }
 
@@ -329,6 +330,7 @@ static err_code shapes_read(model_config *c, err *e)
 
 err_code model_config_fit(model_config *c, const model *m, err *e)
 {
+    ignored_log(c);
     err_code rc = config_complete(c->tree, &c->memory, m, c->given, e);
     if (rc == ERR_OK) rc = defaults(c, e);
     if (rc == ERR_OK && c->given) rc = config_check_io(c->tree, e);
@@ -341,6 +343,36 @@ err_code model_config_fit(model_config *c, const model *m, err *e)
     rc = scheduling_read(&c->scheduling, c->tree, &c->memory, e);
     c->ios = model_ios_of(m);
     return rc ? rc : shapes_read(c, e);
+}
+
+/* As clients bring and get it; nothing is behind it that could say more. */
+static bool ios_read(model_config *c, const char *field, const model_io **ret, uint32_t *ret_count)
+{
+    size_t n = pbtree_count(c->tree, field);
+    model_io *to = arena_new(&c->memory, model_io, n + 1);
+    *ret = to;
+    *ret_count = (uint32_t)n;
+    for (const pbtree *io = to ? pbtree_get(c->tree, field) : NULL; io; io = io->next, to++) {
+        const pbtree *reshape = pbtree_get(io, "reshape");
+        *to = (model_io){.name = pbtree_text(io, "name"),
+                         .type = config_type_dtype(pbtree_i64(io, "data_type")),
+                         .ranked = true};
+        pattern(&to->shape, c->max_batch_size > 0, pbtree_get(reshape ? reshape : io, reshape ? "shape" : "dims"));
+    }
+    return to != NULL;
+}
+
+err_code model_config_fit_alone(model_config *c, err *e)
+{
+    ignored_log(c);
+    err_code rc = config_check_io(c->tree, e);
+    if (rc) return rc;
+    c->max_batch_size = pbtree_i64(c->tree, "max_batch_size");
+    if ((rc = scheduling_read(&c->scheduling, c->tree, &c->memory, e)) != ERR_OK) return rc;
+    if (!ios_read(c, "input", &c->ios.inputs, &c->ios.input_count) ||
+        !ios_read(c, "output", &c->ios.outputs, &c->ios.output_count))
+        return no_memory(e);
+    return shapes_read(c, e);
 }
 
 /* ---- asking ---- */
@@ -390,6 +422,11 @@ err_code model_config_input_shape(const model_config *c, uint32_t i, const shape
     return ERR_OK;
 }
 
+bool model_config_said(const model_config *c, bool input, uint32_t i)
+{
+    return c && (input ? c->inputs : c->outputs)[i].said;
+}
+
 bool model_config_reshapes(const model_config *c) { return c && c->reshapes; }
 
 shape model_config_output_shape(const model_config *c, uint32_t i, const shape *s)
@@ -405,6 +442,13 @@ shape model_config_declared(const model_config *c, const model_ios *ios, bool in
 }
 
 const attr *model_config_labels(const model_config *c, uint32_t i) { return c ? c->outputs[i].labels : NULL; }
+
+str model_config_member(const model_config *c, size_t step)
+{
+    const pbtree *s = pbtree_get(pbtree_get(c->tree, "ensemble_scheduling"), "step");
+    for (; s && step; step--) s = s->next;
+    return s ? pbtree_text(s, "model_name") : (str){0};
+}
 
 str model_config_parameter(const model_config *c, const char *key)
 {

@@ -17,6 +17,7 @@ typedef enum { VERSIONS_LATEST, VERSIONS_ALL, VERSIONS_SPECIFIC } versions_polic
 typedef struct {
     /* read */
     bool given;                   /* there is a config.pbtxt, or a client's */
+    bool ensemble;                /* made of other models: it has no file */
     str name, file;               /* file: VERSION/file is the model; len 0 = any .onnx file */
     str folder;                   /* where config.pbtxt is, or would be */
     versions_policy versions;
@@ -43,6 +44,7 @@ typedef struct {
 
 err_code model_config_read(model_config **ret, const model_config_from *from, err *e) MUST_USE;
 err_code model_config_fit(model_config *c, const model *m, err *e) MUST_USE;
+err_code model_config_fit_alone(model_config *c, err *e) MUST_USE;   /* an ensemble: what it says is all there is */
 void model_config_free(model_config *c);
 DEFINE_CLEANUP(model_config)
 
@@ -52,6 +54,8 @@ bool model_config_serves(const model_config *c, uint64_t version, size_t rank);
 static inline bool model_config_limits(const model_config *c) { return c && c->given; }
 /* How the model wants what a client brings for its input i.  ERR_INVALID, in Triton's words, where it may not. */
 err_code model_config_input_shape(const model_config *c, uint32_t i, const shape *s, shape *ret, err *e) MUST_USE;
+/* Whether it says what an input, or an output, looks like.  c may be NULL. */
+bool model_config_said(const model_config *c, bool input, uint32_t i);
 /* Whether clients get any output in another shape than the model's; c may be NULL. */
 bool model_config_reshapes(const model_config *c);
 /* How a client gets the model's output i. */
@@ -60,6 +64,8 @@ shape model_config_output_shape(const model_config *c, uint32_t i, const shape *
 shape model_config_declared(const model_config *c, const model_ios *ios, bool input, uint32_t i);
 /* The names of the output's classes, from its label_filename; NULL = it has none.  c may be NULL. */
 const attr *model_config_labels(const model_config *c, uint32_t i);
+/* The model of an ensemble's step; p NULL = it has no more.  Once read. */
+str model_config_member(const model_config *c, size_t step);
 str model_config_parameter(const model_config *c, const char *key);   /* p NULL = not there */
 
 void model_config_print(buf *out, const model_config *c);   /* JSON */

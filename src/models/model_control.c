@@ -2,6 +2,8 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "models/ensemble.h"
+#include "models/served.h"
 #include "os/clock.h"
 #include "os/futex.h"
 
@@ -223,9 +225,29 @@ static void tell_loaded(const model_control *c, str name, const err *failed)
     c->opts.loaded(c->opts.ctx, name, s, failed);
 }
 
-err_code model_control_load(model_control *c, const model_wish *w, err *e)
+static err_code load_deep(model_control *c, const model_wish *w, uint32_t depth, err *e);
+
+/* An ensemble needs its members: those that are not loaded are, before it. */
+static err_code members_load(model_control *c, const model_wish *w, uint32_t depth, err *e)
 {
-    err_code rc = allowed(c, w, e);
+    err ignored;
+    served *s;
+    str member;
+    CLEANUP(model_config) model_config *mc = NULL;
+    err_code rc = ERR_OK;
+    const repository_from from = {w->path, w->config};
+    if (depth > ENSEMBLE_DEPTH_MAX || repository_config(c->opts.models, w->name, &from, &mc, &ignored)) return ERR_OK;
+    for (size_t i = 0; rc == ERR_OK && (member = model_config_member(mc, i)).p; i++) {
+        const model_wish its = {.name = member, .granted = w->granted};
+        if (str_eq(member, w->name)) continue;
+        if (repository_find(c->opts.models, member, STR(""), &s, &ignored)) rc = load_deep(c, &its, depth + 1, e);
+    }
+    return rc == ERR_NOT_FOUND ? ERR_OK : rc;   /* which the ensemble itself says better */
+}
+
+static err_code load_deep(model_control *c, const model_wish *w, uint32_t depth, err *e)
+{
+    err_code rc = members_load(c, w, depth, e);
     if (rc) return rc;
     int64_t i = repository_index(c->opts.models, w->name);
     rc = i < 0 ? load_new(c, w, e) : load_again(c, (size_t)i, w, e);
@@ -236,6 +258,12 @@ err_code model_control_load(model_control *c, const model_wish *w, err *e)
     if (rc == ERR_NOT_FOUND && i < 0 && !w->path.p)   /* the words are Triton's */
         return err_set(e, rc, "failed to load '" STR_FMT "', failed to poll from model repository", STR_ARG(w->name));
     return err_wrap(e, "failed to load '" STR_FMT "'", STR_ARG(w->name));
+}
+
+err_code model_control_load(model_control *c, const model_wish *w, err *e)
+{
+    err_code rc = allowed(c, w, e);
+    return rc ? rc : load_deep(c, w, 1, e);
 }
 
 err_code model_control_unload(model_control *c, const model_wish *w, err *e)

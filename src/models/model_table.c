@@ -1,5 +1,7 @@
 #include "models/model_table.h"
 
+#include "models/served.h"
+
 #include <stdio.h>
 #include <string.h>
 

@@ -12,6 +12,7 @@
 
 typedef struct queue queue;
 typedef struct queue_item queue_item;
+typedef struct ensemble_run ensemble_run;
 
 /* Where an item's outputs lie: in an execution of its own, in one that it shares, or with whoever adds a further row.
  * A source keeps what it needs in the item's `outputs`. */
@@ -31,6 +32,7 @@ struct queue_item {
     /* On clock_now_ns(): pushed, run begun and ended; 0 = it has not.  Whoever has just read the clock sets since_ns;
      * with 0 queue_push() reads it. */
     uint64_t since_ns, start_ns, end_ns;
+    ensemble_run *run; /* of served_begin(), where what is asked is an ensemble; else NULL */
     /* of whoever brought the outputs, before done() */
     const queue_source *source; /* NULL = there are none */
     struct {

@@ -3,7 +3,10 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "models/ensemble.h"
+#include "models/load_order.h"
 #include "models/pipeline.h"
+#include "models/served.h"
 #include "models/source.h"
 #include "models/warm_up.h"
 #include "os/clock.h"
@@ -44,6 +47,7 @@ void served_free(served *s)
 {
     if (!s) return;
     queue_free(s->queue);
+    ensemble_free(s->ensemble);
     metrics_model_fini(&s->metrics);
     pipeline_free(s->pipeline);
     model_free(s->model);
@@ -51,22 +55,6 @@ void served_free(served *s)
     arena_fini(&s->memory);
     mem_free(s);
 }
-
-const model_io *served_input(const served *s, uint32_t i)
-{
-    INVARIANT(i < s->ios.input_count);
-    return &s->ios.inputs[i];
-}
-
-const model_io *served_output(const served *s, uint32_t i)
-{
-    INVARIANT(i < s->ios.output_count);
-    return &s->ios.outputs[i];
-}
-
-err_code served_push(served *s, queue_item *item, err *e) { return queue_push(s->queue, item, e); }
-bool served_quiet(served *s) { return queue_quiet(s->queue); }
-size_t served_bytes(const served *s) { return s->model ? model_bytes(s->model) : 0; }
 
 void served_hold(served *s) { atomic_fetch_add_explicit(&s->held, 1, memory_order_relaxed); }
 
@@ -182,6 +170,34 @@ static err_code served_declare(served *s, const repository *r, const slot *of, e
     return pipeline_open(&s->pipeline, &from, e);
 }
 
+static err_code model_make(served *s, const repository *r, slot *of, err *e)
+{
+    model_opts mo = {.pool = r->opts.pool, .memory_max = r->opts.memory_bytes_max};
+    err_code rc = model_open(&s->model, s->path.p, &mo, e);
+    if (rc == ERR_OK && (rc = model_config_fit(s->config, s->model, e)) != ERR_OK) rc = err_wrap(e, "%s", of->path);
+    s->ios = s->config->ios;
+    if (rc == ERR_OK) rc = plan_fixed(s->model, s->path.p, e);
+    if (rc == ERR_OK) rc = served_declare(s, r, of, e);
+    if (rc == ERR_OK) rc = warm(r, s, e);
+    if (rc) return rc;
+    queue_opts qo = {.model = s->model,
+                     .pool = r->opts.pool,
+                     .metrics = &s->metrics,
+                     .depth_max = r->opts.queue_max,
+                     .inline_us = r->opts.inline_us,
+                     .run_us_max = r->opts.run_us_max};
+    return queue_new(&s->queue, &qo, e);
+}
+
+static err_code ensemble_make(served *s, const repository *r, slot *of, err *e)
+{
+    err_code rc = model_config_fit_alone(s->config, e);
+    s->ios = s->config->ios;
+    if (rc == ERR_OK) rc = ensemble_new(&s->ensemble, s->config, r, &s->metrics, e);
+    if (rc) return err_wrap(e, "%s", of->path);
+    return served_declare(s, r, of, e);
+}
+
 static err_code served_open(served **ret, const repository *r, slot *of, str config, err *e)
 {
     CLEANUP(served) served *s = mem_new0(served, 1);
@@ -192,22 +208,9 @@ static err_code served_open(served **ret, const repository *r, slot *of, str con
     s->held = 1;
     uint64_t since_us = clock_now_us();
     char fields[80];
-    model_opts mo = {.pool = r->opts.pool, .memory_max = r->opts.memory_bytes_max};
-    rc = model_open(&s->model, s->path.p, &mo, e);
-    if (rc == ERR_OK && (rc = model_config_fit(s->config, s->model, e)) != ERR_OK) rc = err_wrap(e, "%s", of->path);
-    s->ios = s->config->ios;
-    if (rc == ERR_OK) rc = plan_fixed(s->model, s->path.p, e);
-    if (rc == ERR_OK) rc = served_declare(s, r, of, e);
-    if (rc == ERR_OK) rc = warm(r, s, e);
-    if (rc == ERR_OK) rc = metrics_model_init(&s->metrics, r->opts.lanes, e);
+    rc = metrics_model_init(&s->metrics, r->opts.lanes, e);
+    if (rc == ERR_OK) rc = s->config->ensemble ? ensemble_make(s, r, of, e) : model_make(s, r, of, e);
     if (rc) return rc;
-    queue_opts qo = {.model = s->model,
-                     .pool = r->opts.pool,
-                     .metrics = &s->metrics,
-                     .depth_max = r->opts.queue_max,
-                     .inline_us = r->opts.inline_us,
-                     .run_us_max = r->opts.run_us_max};
-    if ((rc = queue_new(&s->queue, &qo, e)) != ERR_OK) return rc;
     s->load_us = clock_now_us() - since_us;
     snprintf(fields, sizeof fields, "memory_bytes=%zu load_us=%llu", served_bytes(s),
              (unsigned long long)s->load_us);
@@ -270,16 +273,27 @@ static err_code add(repository *r, str name, const char *path, err *e)
     return rc;
 }
 
-static err_code add_folder(repository *r, const char *folder, err *e)
+/* All that the options name, in the order in which they are loaded. */
+static err_code models_list(named_model **ret, size_t *ret_count, repository *r, err *e)
 {
-    str *names;
-    size_t count;
-    err_code rc = source_models(&names, &count, &r->memory, folder, e);
-    for (size_t i = 0; i < count && rc == ERR_OK; i++) {
-        char *path = arena_printf(&r->memory, "%s/" STR_FMT, folder, (int)names[i].len, names[i].p);
-        rc = path ? add(r, names[i], path, e) : err_set(e, ERR_NOMEM, "%s: no memory for a path", folder);
+    const repository_opts *o = &r->opts;
+    str *names = NULL;
+    size_t count = 0, n = 0;
+    bool looks = o->folder.len && !o->bare;
+    err_code rc = looks ? source_models(&names, &count, &r->memory, o->folder.p, e) : ERR_OK;
+    if (rc) return rc;
+    named_model *all = arena_new(&r->memory, named_model, o->model_count + count + 1);
+    if (!all) return err_set(e, ERR_NOMEM, "models: no memory for %zu names", o->model_count + count);
+    for (size_t i = 0; i < o->model_count; i++) all[n++] = o->models[i];
+    if (o->model_dir.len) all[n++] = (named_model){o->model_name.len ? o->model_name : STR("model"), o->model_dir};
+    for (size_t i = 0; i < count; i++) {
+        const char *folder = o->folder.p, *path = arena_printf(&r->memory, "%s/" STR_FMT, folder, STR_ARG(names[i]));
+        if (!path) return err_set(e, ERR_NOMEM, "%s: no memory for a path", folder);
+        all[n++] = (named_model){names[i], str_of(path)};
     }
-    return rc;
+    *ret = all;
+    *ret_count = n;
+    return load_order(all, n, e);
 }
 
 err_code repository_open(repository **ret, const repository_opts *opts, err *e)
@@ -292,12 +306,10 @@ err_code repository_open(repository **ret, const repository_opts *opts, err *e)
     map_init(&names->by_name);
     atomic_store(&r->names, names);
     r->opts = *opts;
-    err_code rc = ERR_OK;
-    for (size_t i = 0; i < opts->model_count && rc == ERR_OK; i++)
-        rc = add(r, opts->models[i].name, opts->models[i].path.p, e);
-    if (rc == ERR_OK && opts->model_dir.len)
-        rc = add(r, opts->model_name.len ? opts->model_name : STR("model"), opts->model_dir.p, e);
-    if (rc == ERR_OK && opts->folder.len && !opts->bare) rc = add_folder(r, opts->folder.p, e);
+    named_model *all;
+    size_t count = 0;
+    err_code rc = models_list(&all, &count, r, e);
+    for (size_t i = 0; i < count && rc == ERR_OK; i++) rc = add(r, all[i].name, all[i].path.p, e);
     if (rc) return rc;
     *ret = TAKE(r);
     return ERR_OK;
@@ -431,6 +443,18 @@ static err_code path_named(str name, str path, char ret[FILE_PATH_MAX], err *e)
     memcpy(ret, path.p, path.len);
     ret[path.len] = '\0';
     return ERR_OK;
+}
+
+err_code repository_config(const repository *r, str name, const repository_from *from, model_config **ret, err *e)
+{
+    char path[FILE_PATH_MAX];
+    const slot *l = map_get(&names_of(r)->by_name, name);
+    err_code rc = from->path.p ? path_named(name, from->path, path, e) : ERR_OK;
+    if (rc == ERR_OK && !from->path.p && !l && !folder_path(r, name, path))
+        rc = err_set(e, ERR_NOT_FOUND, "failed to poll from model repository");
+    if (rc) return rc;
+    model_config_from cf = {.name = name, .path = l && !from->path.p ? l->path : path, .override = from->config};
+    return model_config_read(ret, &cf, e);
 }
 
 err_code repository_add(repository *r, str name, const repository_from *from, repository_names **ret_old, err *e)

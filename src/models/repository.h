@@ -18,6 +18,7 @@
 
 typedef struct repository repository;
 typedef struct served served;
+typedef struct ensemble ensemble;
 typedef struct repository_names repository_names;
 
 struct served {
@@ -26,9 +27,10 @@ struct served {
     size_t version_count;
     model_config *config; /* NULL = the model alone decides what clients bring */
     model_ios ios; /* what clients bring and get */
-    model *model; /* NULL = none of its own: it is made of others */
+    model *model; /* NULL = none of its own: it is an ensemble */
     struct pipeline *pipeline; /* what is done before and after the model; NULL = nothing */
     queue *queue; /* NULL as the model */
+    ensemble *ensemble; /* or NULL */
     metrics_model metrics;
     trace_setting *trace; /* of its name: stays when the model is loaded again */
     uint64_t load_us; /* from its first byte to ready */
@@ -43,14 +45,6 @@ void served_hold(served *s);
 void served_release(served *s);
 void served_free(served *s); /* nobody holds it */
 DEFINE_CLEANUP(served)
-static inline uint32_t served_input_count(const served *s) { return s->ios.input_count; }
-static inline uint32_t served_output_count(const served *s) { return s->ios.output_count; }
-const model_io *served_input(const served *s, uint32_t i);
-const model_io *served_output(const served *s, uint32_t i);
-/* As queue_push() and queue_quiet(), whatever runs it. */
-err_code served_push(served *s, queue_item *item, err *e) MUST_USE;
-bool served_quiet(served *s);
-size_t served_bytes(const served *s); /* what it takes, apart from executions */
 
 /* All borrowed until repository_free(). */
 typedef struct {
@@ -96,6 +90,9 @@ typedef struct {
     str path; /* a file or folder; p NULL = the one that is known, or NAME in the model repository's folder */
     str config; /* JSON, instead of its config.pbtxt; p NULL = none */
 } repository_from;
+/* What a load of the name would obey. */
+err_code repository_config(const repository *r, str name, const repository_from *from, model_config **ret,
+                           err *e) MUST_USE;
 /* A name that is not there yet, with its model.  The names before are returned, to be freed when no loop looks at them
  * any more. */
 err_code repository_add(repository *r, str name, const repository_from *from, repository_names **ret_old,

@@ -68,7 +68,8 @@ static err_code versions_list(version **ret, size_t *ret_count, arena *a, const 
         if (entries[i].kind != FILE_FOLDER || !str_u64(v.name, &v.number)) continue;
         str sub = path_join(a, folder, v.name.p);
         if (!sub.p) return err_set(e, ERR_NOMEM, "%s: no memory for the path", folder);
-        if ((rc = folder_file(&v.file, a, sub.p, c, e)) != ERR_OK) return rc;
+        if (c->ensemble) v.file = sub;
+        else if ((rc = folder_file(&v.file, a, sub.p, c, e)) != ERR_OK) return rc;
         if (v.file.p) all[n++] = v;
     }
     qsort(all, n, sizeof *all, newer_first);
@@ -120,8 +121,10 @@ err_code source_find(source *ret, arena *a, const char *path, const model_config
         s.file = str_copy(a, str_of(path));
         if (!s.file.p) return err_set(e, ERR_NOMEM, "%s: no memory for the path", path);
     } else if (id.kind == FILE_FOLDER) {
-        if ((rc = folder_file(&s.file, a, path, c, e)) != ERR_OK) return rc;
+        if (!c->ensemble && (rc = folder_file(&s.file, a, path, c, e)) != ERR_OK) return rc;
         if (!s.file.p && (rc = newest_version(&s, a, path, c, e)) != ERR_OK) return rc;
+        if (!s.file.p && c->ensemble && !(s.file = str_copy(a, str_of(path))).p)
+            return err_set(e, ERR_NOMEM, "%s: no memory for the path", path);
     }
     if (!s.file.p && c->file.len)
         return err_set(e, ERR_NOT_FOUND, "%s: expected VERSION/" STR_FMT ", as default_model_filename says, got none",

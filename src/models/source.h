@@ -3,7 +3,8 @@
  *   FILE                       that file, version "1"
  *   FOLDER/model.onnx          or the only .onnx file of the folder, version "1"
  *   FOLDER/VERSION/model.onnx  VERSION a number: the newest one that holds a model, as Triton's repositories are
- * A model's configuration may name another file, and decides which versions may be served.
+ * A model's configuration may name another file, and decides which versions may be served.  An ensemble has no file:
+ * its folders VERSION/ may be empty, and it need not have any.
  * Looks at names only, opens no model.  Hidden entries (Kubernetes mounts have "..data") are passed over. */
 #ifndef MODELS_SOURCE_H
 #define MODELS_SOURCE_H

@@ -113,6 +113,7 @@ void infer_give(infer *r)
     queue_release(&r->item);
     arena_reset(&r->memory);
     buf_clear(&r->reply);
+    served_end(&r->item);
     served_release(r->model);
     r->model = NULL;
     size_t bytes = room(r);
@@ -161,11 +162,29 @@ static void count_times(const infer *r, metrics_lane *lane, err_code code, uint6
     if (code == ERR_OK) atomic_store_explicit(&lane->last_ns, now_ns, memory_order_relaxed);
 }
 
+/* Each step counts as a request of its model, as Triton counts composing models. */
+static void count_steps(const infer *r)
+{
+    served_asked a;
+    for (uint32_t at = 0; served_next_step(&r->item, &at, &a);) {
+        metrics_lane *lane = &a.member->metrics.lanes[r->pool->opts.lane];
+        if (a.code == ERR_OK) metric_add(&lane->success);
+        else if (a.code == ERR_CANCELLED) metric_add(&lane->cancelled);
+        else metric_add(&lane->failure);
+        if (!a.item->end_ns) continue;
+        metric_time(&lane->queue_wait, a.item->start_ns - a.item->since_ns);
+        metric_time(&lane->predict, a.item->end_ns - a.item->start_ns);
+        metric_time(a.code == ERR_OK ? &lane->total : &lane->failed, a.item->end_ns - a.item->since_ns);
+        if (a.code == ERR_OK) atomic_store_explicit(&lane->last_ns, a.item->end_ns, memory_order_relaxed);
+    }
+}
+
 static void count(const infer *r, err_code code, uint64_t now_ns)
 {
     const infer_opts *o = &r->pool->opts;
     count_code(r->pool, r->model, r->protocol, code, r->expired);
     count_times(r, &r->model->metrics.lanes[o->lane], code, now_ns);
+    if (r->item.run) count_steps(r);
     if (code == ERR_TOO_LARGE) metric_add(&o->counts->limits[r->over_reply ? METRIC_LIMIT_reply : METRIC_LIMIT_memory]);
 }
 
@@ -376,8 +395,8 @@ static void read_and_push(infer *r)
         return;
     }
     r->item.deadline_us = r->deadline_us;
-    if (rc == ERR_OK && (rc = served_push(r->model, &r->item, &r->failure)) != ERR_OK)
-        rc = err_wrap(&r->failure, "model '" STR_FMT "'", STR_ARG(r->model->name));
+    if (rc == ERR_OK && (rc = served_push(r->model, &r->item, &r->failure)) != ERR_OK && !r->item.run)
+        rc = err_wrap(&r->failure, "model '" STR_FMT "'", STR_ARG(r->model->name));   /* an ensemble names itself */
     if (rc) settle(r);
 }
 
@@ -403,6 +422,7 @@ infer *infer_take(infer_pool *p, served *of, const infer_protocol *protocol)
     r->pictures = NULL;
     r->model = of;
     served_hold(of);
+    served_begin(of, &r->item);
     r->inputs = NULL;
     r->wants = NULL;
     r->want_count = 0;
@@ -442,7 +462,7 @@ str infer_timing(const infer *r, char text[INFER_TIMING_BYTES])
     return (str){text, (size_t)n};
 }
 
-void infer_cancel(infer *r) { atomic_store_explicit(&r->item.cancelled, true, memory_order_relaxed); }
+void infer_cancel(infer *r) { served_cancel(&r->item); }
 
 void infer_refuse(infer *r)
 {

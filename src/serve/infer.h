@@ -11,7 +11,7 @@
 #ifndef SERVE_INFER_H
 #define SERVE_INFER_H
 #include "async/loop.h"
-#include "models/repository.h"
+#include "models/served.h"
 #include "os/shm.h"
 #include "wire/flate.h"
 

@@ -366,7 +366,9 @@ void v2_metadata_print(buf *out, const served *m)
     json_text_put(out, m->name);
     buf_put_z(out, ",\"versions\":[");
     json_text_put(out, m->version);
-    buf_put_z(out, "],\"platform\":\"onnx_onnxv1\",\"inputs\":[");
+    buf_put_z(out, "],\"platform\":\"");
+    buf_put_z(out, served_platform(m));
+    buf_put_z(out, "\",\"inputs\":[");
     ios_print(out, m, true);
     buf_put_z(out, "],\"outputs\":[");
     ios_print(out, m, false);

@@ -82,7 +82,7 @@ err_code v2_rpc_model_metadata(endpoints *s, rpc_request request, buf *reply, er
     if (rc) return rc;
     pb_put_str(reply, 1, m->name);
     pb_put_str(reply, 2, m->version);
-    pb_put_str(reply, 3, STR("onnx_onnxv1"));
+    pb_put_str(reply, 3, str_of(served_platform(m)));
     metadata_put(reply, 4, m, true);
     metadata_put(reply, 5, m, false);
     return ERR_OK;

@@ -1,0 +1,58 @@
+#include "models/served.h"
+
+#include "models/ensemble_run.h"
+
+const model_io *served_input(const served *s, uint32_t i)
+{
+    INVARIANT(i < s->ios.input_count);
+    return &s->ios.inputs[i];
+}
+
+const model_io *served_output(const served *s, uint32_t i)
+{
+    INVARIANT(i < s->ios.output_count);
+    return &s->ios.outputs[i];
+}
+
+static int32_t index_of(const model_io *all, uint32_t count, str name)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (str_eq(all[i].name, name)) return (int32_t)i;
+    return -1;
+}
+
+int32_t served_input_index(const served *s, str name) { return index_of(s->ios.inputs, s->ios.input_count, name); }
+int32_t served_output_index(const served *s, str name) { return index_of(s->ios.outputs, s->ios.output_count, name); }
+
+void served_begin(served *s, queue_item *item)
+{
+    ensemble_extent none = {0};
+    item->run = s->ensemble ? ensemble_run_begin(s->ensemble, &none) : NULL;
+}
+
+err_code served_push(served *s, queue_item *item, err *e)
+{
+    if (!s->ensemble) return queue_push(s->queue, item, e);
+    if (!item->run) return err_set(e, ERR_NOMEM, "no memory for the steps of an ensemble");
+    return ensemble_run_push(item->run, item, e);
+}
+
+void served_cancel(queue_item *item)
+{
+    atomic_store_explicit(&item->cancelled, true, memory_order_relaxed);
+    if (item->run) ensemble_run_cancel(item->run);
+}
+
+void served_end(queue_item *item)
+{
+    if (item->run) ensemble_run_end(TAKE(item->run));
+}
+
+bool served_next_step(const queue_item *item, uint32_t *at, served_asked *ret)
+{
+    return item->run && ensemble_run_next(item->run, at, ret);
+}
+
+bool served_quiet(served *s) { return !s->queue || queue_quiet(s->queue); }
+size_t served_bytes(const served *s) { return s->model ? model_bytes(s->model) : 0; }
+const char *served_platform(const served *s) { return s->model ? "onnx_onnxv1" : "ensemble"; }

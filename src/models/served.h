@@ -1,0 +1,36 @@
+/* served.h - what is served under a name, whatever runs behind it: a model, or an ensemble of others.
+ *
+ *   begin (on a loop, which has just found it) --> push --> done() --> queue_release() --> end
+ * An ensemble finds and holds its members in begin, so that nothing that is loaded or unloaded meanwhile matters to a
+ * request that has begun.  Of a model begin and end do nothing. */
+#ifndef MODELS_SERVED_H
+#define MODELS_SERVED_H
+#include "models/repository.h"
+
+/* What clients bring and get. */
+static inline uint32_t served_input_count(const served *s) { return s->ios.input_count; }
+static inline uint32_t served_output_count(const served *s) { return s->ios.output_count; }
+const model_io *served_input(const served *s, uint32_t i);
+const model_io *served_output(const served *s, uint32_t i);
+int32_t served_input_index(const served *s, str name); /* -1 = no such input */
+int32_t served_output_index(const served *s, str name);
+
+void served_begin(served *s, queue_item *item);
+err_code served_push(served *s, queue_item *item, err *e) MUST_USE; /* as queue_push() */
+void served_cancel(queue_item *item); /* begun, not ended: any thread; it ends soon, with ERR_CANCELLED */
+void served_end(queue_item *item);
+
+/* What became of a step of an ensemble; after done(), before the end. */
+typedef struct {
+    served *member;
+    const queue_item *item; /* its own: when it waited, ran and ended */
+    err_code code;
+} served_asked;
+/* The steps that reached a queue, those of ensembles within behind theirs: *at = 0; while (served_next_step(...)). */
+bool served_next_step(const queue_item *item, uint32_t *at, served_asked *ret);
+
+bool served_quiet(served *s); /* as queue_quiet() */
+size_t served_bytes(const served *s); /* what it takes, apart from executions */
+const char *served_platform(const served *s);
+
+#endif

@@ -1,0 +1,191 @@
+"""test_ensemble.py - Triton's ensembles: models joined by a configuration, as unmodified tritonclient sees them over REST and gRPC."""
+import threading
+import numpy as np
+import onnx
+import pytest
+from models import model
+from onnx import TensorProto as T, helper as h
+
+
+def op(kind, ins, dims=("n", 4), outs=("y",), t=T.FLOAT):
+    return model([h.make_node(kind, list(ins), list(outs))], [(i, t, list(dims)) for i in dict.fromkeys(ins)], [(o, t, list(dims)) for o in outs])
+
+
+def put(repository, name, made, config=None):
+    (repository / name / "1").mkdir(parents=True, exist_ok=True)
+    if made:
+        onnx.save(made, repository / name / "1" / "model.onnx")
+    if config:
+        (repository / name / "config.pbtxt").write_text(config)
+
+
+def io(name, dims="4", kind="FP32"):
+    return f'{{ name: "{name}" data_type: TYPE_{kind} dims: [ {dims} ] }}'
+
+
+def ensemble(inputs, outputs, steps, batch=8):
+    """steps: (model, {its input: tensor}, {its output: tensor})."""
+    pairs = lambda field, m: "".join(f'{field} {{ key: "{k}" value: "{v}" }} ' for k, v in m.items())
+    rows = ", ".join(f'{{ model_name: "{m}" model_version: -1 {pairs("input_map", i)}{pairs("output_map", o)}}}' for m, i, o in steps)
+    return (f'platform: "ensemble"\nmax_batch_size: {batch}\ninput [ {", ".join(inputs)} ]\noutput [ {", ".join(outputs)} ]\n'
+            f"ensemble_scheduling {{ step [ {rows} ] }}\n")
+
+
+BATCHED = 'max_batch_size: 8\ndynamic_batching { max_queue_delay_microseconds: 1000 }\n'
+
+
+@pytest.fixture
+def repository(tmp_path, serve):
+    folder = tmp_path / "repository"
+    put(folder, "add", op("Add", ["x", "w"]), BATCHED)                        # named so that ensembles come before their members
+    put(folder, "neg", op("Neg", ["x"]), BATCHED)
+    put(folder, "zsame", op("Identity", ["x"]), BATCHED)
+    # sum = a + b; twice = sum + sum; minus = -sum, side by side; same = a view of minus
+    put(folder, "a_pipe", None, ensemble([io("a"), io("b")], [io("twice"), io("same")], [
+        ("zsame", {"x": "minus"}, {"y": "same"}), ("add", {"x": "sum", "w": "sum"}, {"y": "twice"}),
+        ("neg", {"x": "sum"}, {"y": "minus"}), ("add", {"x": "a", "w": "b"}, {"y": "sum"})]))
+    put(folder, "a_nest", None, ensemble([io("p")], [io("q")], [
+        ("a_pipe", {"a": "p", "b": "p"}, {"twice": "t", "same": "s"}), ("add", {"x": "t", "w": "s"}, {"y": "q"})]))
+    return folder, serve("--model-repository", folder, "--model-control", "explicit", "--metrics-names", "both")
+
+
+def clients(server):
+    import tritonclient.grpc as grpc_lib
+    import tritonclient.http as http_lib
+    at = f"{server.host}:{server.port}"
+    return (http_lib.InferenceServerClient(at, concurrency=8), http_lib), (grpc_lib.InferenceServerClient(at), grpc_lib)
+
+
+def ask(client, lib, name, arrays):
+    inputs = []
+    for n, a in arrays.items():
+        inputs.append(lib.InferInput(n, list(a.shape), "FP32"))
+        inputs[-1].set_data_from_numpy(a)
+    return client.infer(name, inputs)
+
+
+@pytest.mark.apart
+def test_an_ensemble_is_a_model_to_its_clients(repository):
+    a, b = np.arange(12, dtype=np.float32).reshape(3, 4), np.ones((3, 4), np.float32)
+    for client, lib in clients(repository[1]):
+        got = ask(client, lib, "a_pipe", {"a": a, "b": b})
+        assert np.array_equal(got.as_numpy("twice"), 2 * (a + b)) and np.array_equal(got.as_numpy("same"), -(a + b))
+        assert np.array_equal(ask(client, lib, "a_nest", {"p": a}).as_numpy("q"), 2 * a)
+        assert client.is_model_ready("a_pipe")
+    http, grpc = [c for c, _ in clients(repository[1])]
+    meta = http.get_model_metadata("a_pipe")
+    assert meta["platform"] == "ensemble" and meta["inputs"][0] == {"name": "a", "datatype": "FP32", "shape": [-1, 4]}
+    assert grpc.get_model_metadata("a_pipe").platform == "ensemble"
+    config = grpc.get_model_config("a_pipe").config
+    assert config.platform == "ensemble" and [s.model_name for s in config.ensemble_scheduling.step] == ["zsame", "add", "neg", "add"]
+    assert http.get_model_config("a_pipe")["ensemble_scheduling"]["step"][0]["input_map"] == {"x": "minus"}
+    assert {m["name"]: m["state"] for m in http.get_model_repository_index()} == dict.fromkeys(("add", "neg", "zsame", "a_pipe", "a_nest"), "READY")
+
+
+@pytest.mark.apart
+def test_requests_of_many_clients_get_their_own_rows(repository):
+    wrong = []
+
+    def one(k):
+        client, lib = clients(repository[1])[k % 2]
+        for i in range(20):
+            a = np.full((1 + (k + i) % 3, 4), k * 100 + i, np.float32)
+            got = ask(client, lib, "a_nest", {"p": a}).as_numpy("q")
+            if not np.array_equal(got, 2 * a):
+                wrong.append((k, i, got))
+    threads = [threading.Thread(target=one, args=(k,)) for k in range(8)]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    assert not wrong
+
+
+@pytest.mark.apart
+def test_members_count_what_an_ensemble_asks_of_them(repository):
+    http, lib = clients(repository[1])[0]
+    for _ in range(3):
+        ask(http, lib, "a_nest", {"p": np.ones((2, 4), np.float32)})
+    counted = {m["name"]: m for m in http.get_inference_statistics()["model_stats"]}
+    stats = {n: m["inference_stats"]["success"]["count"] for n, m in counted.items()}
+    assert stats == {"a_nest": 3, "a_pipe": 3, "add": 9, "neg": 3, "zsame": 3}
+    page = repository[1].get("/metrics").body.decode()
+    assert 'nv_inference_request_success{model="add",version="1"} 9' in page
+
+
+@pytest.mark.apart
+def test_what_is_wrong_names_the_step(repository):
+    from tritonclient.utils import InferenceServerException
+    http, lib = clients(repository[1])[0]
+    http.unload_model("neg")
+    with pytest.raises(InferenceServerException) as e:
+        ask(http, lib, "a_pipe", {"a": np.ones((1, 4), np.float32), "b": np.ones((1, 4), np.float32)})
+    assert e.value.message() == "in ensemble 'a_pipe', step 2 'neg': Request for unknown model: 'neg' has no available versions"
+    http.load_model("neg")
+    ask(http, lib, "a_pipe", {"a": np.ones((1, 4), np.float32), "b": np.ones((1, 4), np.float32)})
+
+
+@pytest.mark.apart
+def test_what_contradicts_its_members_is_not_loaded(repository):
+    from tritonclient.utils import InferenceServerException
+    folder, server = repository
+    http, lib = clients(server)[0]
+    same = {"x": "a"}, {"y": "b"}
+    for config, why in (
+            (ensemble([io("a")], [io("b")], [("nobody", *same)]), "ensemble bad contains models that are not available: nobody"),
+            (ensemble([io("a")], [io("b")], [("bad", *same)]), "circular dependency between ensembles: bad -> bad"),
+            (ensemble([io("a", kind="INT32")], [io("b")], [("neg", *same)]),
+             "in ensemble bad, ensemble tensor a: inconsistent data type: TYPE_INT32 is inferred from model bad while TYPE_FP32 is inferred from model neg"),
+            (ensemble([io("a", "5")], [io("b")], [("neg", *same)]),
+             "in ensemble bad, ensemble tensor a: inconsistent shape: [-1,5] is inferred from model bad while [-1,4] is inferred from model neg"),
+            (ensemble([io("a")], [io("b")], [("neg", {"z": "a"}, {"y": "b"})]),
+             "in ensemble bad, ensemble tensor a is mapping to non-existing input z in model neg"),
+            (ensemble([io("a")], [io("b")], [("add", {"x": "a"}, {"y": "b"})]), "in ensemble bad, input w in model add is not mapped to any ensemble tensors"),
+            (ensemble([io("a")], [io("b")], [("neg", {"x": "a"}, {"z": "b"})]),
+             "in ensemble bad, ensemble tensor b is mapped from non-existing output z in model neg"),
+            (ensemble([io("a")], [io("b")], [("neg", *same)], batch=9),
+             "ensemble bad allows maximum batch size 9, but it contains model neg which only allows maximum batch size to be 8"),
+            (ensemble([io("a")], [io("b")], [("neg", {"x": "c"}, {"y": "b"}), ("neg", {"x": "b"}, {"y": "c"})]), "is not used")):
+        put(folder, "bad", None, config)
+        with pytest.raises(InferenceServerException) as e:
+            http.load_model("bad")
+        assert why in e.value.message()
+    assert not http.is_model_ready("bad")
+    put(folder, "bad", None, ensemble([io("a")], [io("b")], [("neg", *same)]))
+    http.load_model("bad")
+    assert np.array_equal(ask(http, lib, "bad", {"a": np.ones((2, 4), np.float32)}).as_numpy("b"), -np.ones((2, 4), np.float32))
+
+
+@pytest.mark.apart
+def test_an_ensemble_brings_its_members_and_keeps_what_it_began_with(repository):
+    http, lib = clients(repository[1])[0]
+    for name in ("a_nest", "a_pipe", "add"):
+        http.unload_model(name)
+    http.load_model("a_nest")                           # members first: add, then a_pipe
+    assert all(http.is_model_ready(n) for n in ("add", "a_pipe", "a_nest"))
+    one, bad, stop = np.ones((1, 4), np.float32), [], threading.Event()
+
+    def go():
+        client = clients(repository[1])[0][0]
+        while not stop.is_set():
+            if not np.array_equal(ask(client, lib, "a_nest", {"p": one}).as_numpy("q"), 2 * one):
+                bad.append(1)
+    threads = [threading.Thread(target=go) for _ in range(4)]
+    [t.start() for t in threads]
+    for _ in range(10):
+        for name in ("add", "a_pipe", "neg"):
+            http.load_model(name)                       # exchanged under the requests
+    stop.set()
+    [t.join() for t in threads]
+    assert not bad
+
+
+@pytest.mark.apart
+def test_a_batch_of_one_is_put_around_and_taken_off(tmp_path, serve):
+    folder = tmp_path / "repository"
+    put(folder, "plain", op("Neg", ["x"], dims=(4,)), f'input {io("x")}\noutput {io("y")}\n')
+    put(folder, "rows", op("Neg", ["x"]), BATCHED)
+    put(folder, "out", None, ensemble([io("a")], [io("b")], [("plain", {"x": "a"}, {"y": "m"}), ("rows", {"x": "m"}, {"y": "b"})]))
+    put(folder, "in", None, ensemble([io("a")], [io("b")], [("rows", {"x": "a"}, {"y": "m"}), ("plain", {"x": "m"}, {"y": "b"})], batch=0))
+    client, lib = clients(serve("--model-repository", folder))[0]
+    row = np.arange(4, dtype=np.float32)
+    assert np.array_equal(ask(client, lib, "out", {"a": row[None]}).as_numpy("b"), row[None])
+    assert np.array_equal(ask(client, lib, "in", {"a": row}).as_numpy("b"), row)

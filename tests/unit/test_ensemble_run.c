@@ -1,0 +1,300 @@
+/* A request goes through the steps of an ensemble in the order of its flows, side by side where it can, and is answered
+ * once, whatever happens to a step; nothing of it stays behind. */
+#include "models/ensemble_run.h"
+
+#include "conf_rig.h"
+#include "model_folder.h"
+#include "os/clock.h"
+#include "os/futex.h"
+#include "os/thread.h"
+#include "serve_rig.h"
+
+static compute *pool;
+
+#define IO(name, dims) "{ name: \"" name "\" data_type: TYPE_FP32 dims: [ " dims " ] }"
+#define STEP(model, maps) "{ model_name: \"" model "\" model_version: -1 " maps " }"
+#define IN(k, v) "input_map { key: \"" k "\" value: \"" v "\" } "
+#define OUT(k, v) "output_map { key: \"" k "\" value: \"" v "\" } "
+#define ENSEMBLE(batch, in, out, steps)                                                                \
+    "platform: \"ensemble\" max_batch_size: " batch " input [ " in " ] output [ " out " ] "             \
+    "ensemble_scheduling { step [ " steps " ] }"
+
+typedef struct {
+    repository *models;
+    served *of;
+} bench;
+
+static bench bench_open(const char *name, const char *queue_max, const char *inline_us)
+{
+    static conf c;
+    bench b = {.models = NULL};
+    char line[100];
+    err e;
+    conf_rig_fresh(&c);
+    c.model_repository = str_of(model_folder);
+    snprintf(line, sizeof line, "--queue-max %s --inline-us %s", queue_max, inline_us);
+    CHECK(conf_rig_flags(&c, line, &e) == ERR_OK);
+    if (conf_rig_open(&b.models, &c, pool, 1, &e)) printf("# %s\n", e.text);
+    INVARIANT(b.models && repository_find(b.models, str_of(name), STR(""), &b.of, &e) == ERR_OK);
+    return b;
+}
+
+typedef struct {
+    queue_item item;
+    tensor in;
+    float x[4];
+    _Atomic uint32_t answered;
+    err_code code;
+    char why[400];
+} ask;
+
+static void done(queue_item *item, const err *e)
+{
+    ask *a = (ask *)(void *)item;
+    a->code = e ? e->code : ERR_OK;
+    if (e) snprintf(a->why, sizeof a->why, "%s", e->text);
+    atomic_fetch_add(&a->answered, 1);
+    futex_wake(&a->answered, 1);
+}
+
+static void ask_start(ask *a, served *of, float x)
+{
+    shape s = {.rank = 2, .dim = {2, 2}};
+    err e;
+    *a = (ask){.item = {.done = done}, .x = {x, x + 1, x + 2, x + 3}};
+    a->in = tensor_make(DT_F32, &s, a->x);
+    a->item.inputs = &a->in;
+    served_begin(of, &a->item);
+    err_code rc = served_push(of, &a->item, &e);
+    if (rc) done(&a->item, &e);
+}
+
+static void ask_wait(ask *a)
+{
+    while (!atomic_load(&a->answered)) (void)futex_wait(&a->answered, 0, clock_now_us() + 100000);
+    CHECK_U64(atomic_load(&a->answered), 1);
+}
+
+static float got(const ask *a, uint32_t output, int i)
+{
+    return ((const float *)queue_output(&a->item, output).data)[i];
+}
+
+static void ask_end(ask *a)
+{
+    queue_release(&a->item);
+    served_end(&a->item);
+    CHECK(!a->item.run);
+}
+
+static void bench_close(bench *b)
+{
+    for (size_t i = 0; i < repository_count(b->models); i++) {
+        served *s = repository_at(b->models, i);
+        while (!served_quiet(s)) clock_now_us();
+        CHECK_U64((uint64_t)atomic_load(&s->held), 1);
+        CHECK(atomic_load(&s->metrics.running) == 0 && atomic_load(&s->metrics.waiting) == 0);
+    }
+    repository_free(b->models);
+}
+
+/* p: t = 2a; b = 2t; c = t itself, as a view; d = 2t. */
+#define PIPE ENSEMBLE("4", IO("a", "2"), IO("b", "2") "," IO("c", "2") "," IO("d", "2"),                       \
+    STEP("twice", IN("x", "t") OUT("y", "b")) "," STEP("same", IN("x", "t") OUT("y", "c")) ","                  \
+    STEP("twice", IN("x", "t") OUT("y", "d")) "," STEP("twice", IN("x", "a") OUT("y", "t")))
+
+static void each_step_gets_what_others_wrote(void)
+{
+    static const char *const inline_us[] = {"0", "500"};   /* on workers, and on the thread that asks */
+    for (size_t k = 0; k < COUNTOF(inline_us); k++) {
+        bench b = bench_open("nest", "100", inline_us[k]);
+        ask all[20];
+        for (int round = 0; round < 5; round++) {
+            for (int i = 0; i < 20; i++) ask_start(&all[i], b.of, (float)(10 * i));
+            for (int i = 0; i < 20; i++) {
+                ask_wait(&all[i]);
+                CHECK(all[i].code == ERR_OK && got(&all[i], 0, 3) == (float)(8 * (10 * i + 3)));
+                CHECK(all[i].item.start_ns >= all[i].item.since_ns && all[i].item.end_ns >= all[i].item.start_ns);
+                ask_end(&all[i]);
+            }
+        }
+        bench_close(&b);
+    }
+}
+
+static void what_is_still_looked_at_stays(void)
+{
+    bench b = bench_open("pipe", "100", "0");
+    ask one, two;
+    ask_start(&one, b.of, 1);
+    ask_wait(&one);
+    for (int i = 0; i < 20; i++) {   /* executions are taken again as soon as they are given back */
+        ask_start(&two, b.of, 50);
+        ask_wait(&two);
+        CHECK(got(&two, 0, 0) == 200 && got(&two, 1, 1) == 102 && got(&two, 2, 2) == 208);
+        ask_end(&two);
+    }
+    CHECK(got(&one, 0, 0) == 4 && got(&one, 1, 1) == 4 && got(&one, 2, 3) == 16);
+    ask_end(&one);
+    bench_close(&b);
+}
+
+static void the_steps_are_counted_with_those_within(void)
+{
+    bench b = bench_open("nest", "100", "0");
+    ask a;
+    served_asked s;
+    uint32_t at = 0, n = 0;
+    char names[64] = "";
+    ask_start(&a, b.of, 1);
+    ask_wait(&a);
+    for (; served_next_step(&a.item, &at, &s); n++) {
+        snprintf(names + strlen(names), sizeof names - strlen(names), STR_FMT " ", STR_ARG(s.member->name));
+        CHECK(s.code == ERR_OK && s.item->end_ns >= s.item->start_ns && s.item->since_ns >= a.item.since_ns);
+    }
+    CHECK_STR(names, "pipe twice same twice twice twice ");
+    ask_end(&a);
+    bench_close(&b);
+}
+
+static void the_first_failure_is_the_answer_and_names_its_step(void)
+{
+    bench b = bench_open("wrong", "100", "0");
+    ask a;
+    ask_start(&a, b.of, 1);
+    ask_wait(&a);
+    CHECK(a.code == ERR_INVALID && a.item.end_ns == 0 && !a.item.source);
+    CHECK_STR(a.why, "in ensemble 'wrong', step 1 'three': unexpected shape for input 'x' for model 'three'. Expected "
+                     "[-1,3], got [2,2]");
+    ask_end(&a);
+    bench_close(&b);
+}
+
+static void a_full_queue_is_refused_as_that(void)
+{
+    bench b = bench_open("pipe", "1", "0");
+    ask all[30];
+    int refused = 0, good = 0;
+    for (int i = 0; i < 30; i++) ask_start(&all[i], b.of, 1);
+    for (int i = 0; i < 30; i++) {
+        ask_wait(&all[i]);
+        refused += all[i].code == ERR_LIMIT;
+        good += all[i].code == ERR_OK;
+        if (all[i].code == ERR_LIMIT) CHECK(strncmp(all[i].why, "in ensemble 'pipe', step ", 25) == 0);
+        ask_end(&all[i]);
+    }
+    CHECK(refused + good == 30 && refused > 0);
+    bench_close(&b);
+}
+
+static void who_is_cancelled_or_late_ends_soon(void)
+{
+    bench b = bench_open("slow", "100", "0");
+    ask a;
+    ask_start(&a, b.of, 1);
+    served_cancel(&a.item);
+    ask_wait(&a);
+    CHECK(a.code == ERR_CANCELLED);
+    ask_end(&a);
+    err e;
+    shape s = {.rank = 2, .dim = {2, 2}};
+    a = (ask){.item = {.done = done, .deadline_us = 1}, .in = tensor_make(DT_F32, &s, a.x)};
+    a.item.inputs = &a.in;
+    served_begin(b.of, &a.item);
+    CHECK(served_push(b.of, &a.item, &e) == ERR_OK);
+    ask_wait(&a);
+    CHECK(a.code == ERR_TIMEOUT && a.item.end_ns == 0);
+    ask_end(&a);
+    bench_close(&b);
+}
+
+static void who_is_begun_and_not_pushed_leaves_nothing(void)
+{
+    bench b = bench_open("nest", "100", "0");
+    ask a = {.item = {.done = done}};
+    served_begin(b.of, &a.item);
+    served_cancel(&a.item);
+    served_end(&a.item);
+    bench_close(&b);
+}
+
+static void a_batch_of_one_is_put_around_and_taken_off(void)
+{
+    bench b = bench_open("rows", "100", "0");
+    ask a = {.item = {.done = done}, .x = {1, 2, 3, 4}};
+    shape s = {.rank = 1, .dim = {2}};
+    err e;
+    a.in = tensor_make(DT_F32, &s, a.x);
+    a.item.inputs = &a.in;
+    served_begin(b.of, &a.item);
+    CHECK(served_push(b.of, &a.item, &e) == ERR_OK);
+    ask_wait(&a);
+    tensor t = queue_output(&a.item, 0);
+    CHECK(a.code == ERR_OK && t.shape.rank == 1 && t.shape.dim[0] == 2 && got(&a, 0, 1) == 4);
+    ask_end(&a);
+    bench_close(&b);
+}
+
+static void no_memory_is_said_by_the_push(void)
+{
+    bench b = bench_open("nest", "100", "0");
+    FAULT_SWEEP({
+        err e;
+        ask a = {.item = {.done = done}};
+        served_begin(b.of, &a.item);
+        if (mem_fault_fired()) CHECK(served_push(b.of, &a.item, &e) == ERR_NOMEM);
+        served_end(&a.item);
+    })
+    bench_close(&b);
+}
+
+static void folder_fill(void)
+{
+    onnx_build m;
+    serve_rig_twice(&m);
+    model_folder_put("twice", &m, "max_batch_size: 4");
+    serve_rig_same(&m, DT_F32, "N,2");
+    model_folder_put("same", &m, "max_batch_size: 4");
+    serve_rig_same(&m, DT_F32, "N,N");
+    model_folder_put("three", &m, "max_batch_size: 4 input { name: \"x\" data_type: TYPE_FP32 dims: 3 } "
+                                  "output { name: \"y\" data_type: TYPE_FP32 dims: -1 }");
+    serve_rig_same(&m, DT_F32, "N,N");
+    model_folder_put("any", &m, "max_batch_size: 4 input { name: \"x\" data_type: TYPE_FP32 dims: -1 } "
+                                "output { name: \"y\" data_type: TYPE_FP32 dims: -1 }");
+    model_folder_put("pipe", NULL, PIPE);
+    model_folder_put("nest", NULL, ENSEMBLE("4", IO("p", "2"), IO("q", "2") "," IO("r", "2") "," IO("s", "2"),
+                                            STEP("pipe", IN("a", "p") OUT("b", "t") OUT("c", "r") OUT("d", "s")) ","
+                                            STEP("twice", IN("x", "t") OUT("y", "q"))));
+    model_folder_put("wrong", NULL, ENSEMBLE("4", IO("a", "2"), IO("b", "-1"),
+                                             STEP("any", IN("x", "a") OUT("y", "t")) ","
+                                             STEP("three", IN("x", "t") OUT("y", "b"))));
+    model_folder_put("slow", NULL, ENSEMBLE("4", IO("a", "2"), IO("b", "2"),
+                                            STEP("twice", IN("x", "a") OUT("y", "t")) ","
+                                            STEP("twice", IN("x", "t") OUT("y", "u")) ","
+                                            STEP("same", IN("x", "u") OUT("y", "b"))));
+    model_folder_put("rows", NULL,
+                     ENSEMBLE("0", IO("a", "2"), IO("b", "2"), STEP("twice", IN("x", "a") OUT("y", "b"))));
+}
+
+int main(void)
+{
+    static const test_case cases[] = {
+        TEST(each_step_gets_what_others_wrote),
+        TEST(what_is_still_looked_at_stays),
+        TEST(the_steps_are_counted_with_those_within),
+        TEST(the_first_failure_is_the_answer_and_names_its_step),
+        TEST(a_full_queue_is_refused_as_that),
+        TEST(who_is_cancelled_or_late_ends_soon),
+        TEST(who_is_begun_and_not_pushed_leaves_nothing),
+        TEST(a_batch_of_one_is_put_around_and_taken_off),
+        TEST(no_memory_is_said_by_the_push),
+    };
+    err e;
+    if (!model_folder_open() || compute_new(&pool, 4, &e)) return 1;
+    folder_fill();
+    int rc = test_main(cases, COUNTOF(cases));
+    compute_free(pool);
+    conf_rig_end();
+    model_folder_close();
+    return rc;
+}
