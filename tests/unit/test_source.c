@@ -68,6 +68,11 @@ static void tree(void)
     folder("versions/10");
     file("versions/10/x.onnx");
     folder("versions/11");
+    folder("by_number");
+    folder("by_number/10");
+    file("by_number/10/model.onnx");
+    folder("by_number/100");
+    file("by_number/100/model.onnx");
     folder("versions/latest");
     file("versions/latest/model.onnx");
     folder("versions/99999999999999999999999");
@@ -82,6 +87,7 @@ static void each_form_finds_its_file_and_version(void)
     CHECK_STR(find("one"), "1 /one/anything.onnx");
     CHECK_STR(find("one/"), "1 /one/anything.onnx");
     CHECK_STR(find("named"), "1 /named/model.onnx");
+    CHECK_STR(find("by_number"), "100 /by_number/100/model.onnx");
     CHECK_STR(find("versions"), "10 /versions/10/x.onnx");
     CHECK_STR(find("versions/2"), "1 /versions/2/model.onnx");
     CHECK_STR(find("one/labels.txt"), "1 /one/labels.txt"); /* a file is what its user says it is */
@@ -132,8 +138,8 @@ static void a_repository_is_its_folders(void)
     err e = {0};
     arena_init(&a, NULL, 0, 1 << 20);
     CHECK(source_models(&names, &n, &a, path(""), &e) == ERR_OK);
-    CHECK_U64(n, 5);
-    CHECK(str_is(names[0], "empty") && str_is(names[4], "versions"));
+    CHECK_U64(n, 6);
+    CHECK(str_is(names[1], "empty") && str_is(names[5], "versions"));
     CHECK(source_models(&names, &n, &a, path("empty"), &e) == ERR_NOT_FOUND);
     CHECK(strstr(e.text, "/empty: expected folders NAME/VERSION/model.onnx, got none"));
     arena_fini(&a);
