@@ -17,7 +17,7 @@ enum { JOB_LOG_HEAD_BYTES = 64, JOB_RECORD_HEAD_BYTES = 48 };
 typedef enum {
     JOB_RECORD_ASK = 1,     /* a job: meta and body of the question */
     JOB_RECORD_ANSWER,      /* it has ended: meta and body of the answer */
-    JOB_RECORD_TOLD,        /* its hook took it, or will not: neither */
+    JOB_RECORD_TOLD,        /* its hook took it; with a meta, whatever it is, the hook was given up */
     JOB_RECORD_FORGET,      /* it is no more: neither */
     JOB_RECORD_KINDS
 } job_record_kind;

@@ -1,6 +1,6 @@
 #include "jobs/job_meta.h"
 
-enum { FORM = 1, STRUCTURED = 1, TOLD = 2 };
+enum { FORM = 1, STRUCTURED = 1 };
 
 static void number_put(buf *out, uint64_t v, size_t bytes)
 {
@@ -19,7 +19,7 @@ void job_meta_put(buf *out, const job_meta *m)
 {
     INVARIANT(m->header_count <= JOB_HEADERS_MAX);
     buf_put_byte(out, FORM);
-    buf_put_byte(out, (uint8_t)((m->structured ? STRUCTURED : 0) | (m->told ? TOLD : 0)));
+    buf_put_byte(out, m->structured ? STRUCTURED : 0);
     number_put(out, m->status, 4);
     number_put(out, m->accepted_us, 8);
     number_put(out, m->started_us, 8);
@@ -58,7 +58,7 @@ bool job_meta_read(str bytes, job_meta *ret)
     job_meta m = {.status = 0};
     uint64_t form, flags, status, count;
     if (!number(&bytes, 1, &form) || form != FORM || !number(&bytes, 1, &flags) ||
-        flags & ~(uint64_t)(STRUCTURED | TOLD))
+        flags & ~(uint64_t)STRUCTURED)
         return false;
     if (!number(&bytes, 4, &status) || !number(&bytes, 8, &m.accepted_us)) return false;
     if (!number(&bytes, 8, &m.started_us) || !number(&bytes, 8, &m.ended_us)) return false;
@@ -71,7 +71,6 @@ bool job_meta_read(str bytes, job_meta *ret)
     if (bytes.len) return false;
     m.status = (uint32_t)status;
     m.structured = flags & STRUCTURED;
-    m.told = flags & TOLD;
     *ret = m;
     return true;
 }

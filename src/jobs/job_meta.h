@@ -14,7 +14,6 @@ typedef struct {
     uint64_t accepted_us, started_us, ended_us;   /* since the epoch; 0 = not yet */
     uint32_t status;                /* of the answer; 0 = there is none yet */
     bool structured;                /* the event for `hook` is one JSON document */
-    bool told;                      /* `hook` took it, or will not */
     str model, target, hook;        /* target: path, with a query; hook: "" = none */
     http_header headers[JOB_HEADERS_MAX];
     size_t header_count;

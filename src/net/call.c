@@ -172,6 +172,13 @@ static bool reply_step(http_call *call, const call_reply *step)
         call->gone = call->drained = NULL;
         tell(call, step->trailers, step->trailer_count);
     }
+    if (call->inner) {
+        INVARIANT(step->head && step->ends);   /* who answers in parts is not asked from inside */
+        if (call->inner_over) *call->inner_over = true;
+        call->inner(call->inner_ctx, step->head);
+        shard_call_give(s, call);
+        return true;
+    }
     if (!c) {
         if (step->ends) shard_call_give(s, call);
         return true;
@@ -225,12 +232,13 @@ void http_reply_abort(http_call *call)
 
 /* ---- what the handler may ask ---- */
 
-bool http_call_gone(const http_call *call) { return !call->from; }
+bool http_call_gone(const http_call *call) { return !call->from && !call->inner; }
+bool http_call_inner(const http_call *call) { return call->inner != NULL; }
 str http_call_request_id(const http_call *call) { return call->request_id; }
 
 void http_call_on_gone(http_call *call, void (*fn)(void *ctx), void *ctx)
 {
-    INVARIANT(call->from && !call->answered);
+    INVARIANT((call->from || call->inner) && !call->answered);
     call->gone = fn;
     call->gone_ctx = ctx;
 }

@@ -42,6 +42,9 @@ struct http_call {
     void *gone_ctx;
     void (*drained)(void *ctx);   /* see http_call_on_drain() */
     void *drained_ctx;
+    void (*inner)(void *ctx, const http_response *answer);   /* who asked, where nobody outside did: inner.h */
+    void *inner_ctx;
+    bool *inner_over;             /* set when it is answered; NULL = of no interest */
     http2_stream stream;          /* HTTP/2's: see conn_http2.c for these */
     http_call *prev;
     uint64_t moved_us;            /* when it last made progress, */

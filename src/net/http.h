@@ -98,6 +98,7 @@ void http_call_took(http_call *call, size_t bytes);   /* of parts: so many more 
 /* fn(ctx) runs on the call's loop, once, when http_reply_part() said false and half of what waited is gone. */
 void http_call_on_drain(http_call *call, void (*fn)(void *ctx), void *ctx);
 bool http_call_gone(const http_call *call);
+bool http_call_inner(const http_call *call);   /* the server asks itself: inner.h */
 /* Set by the handler while the client is there: fn(ctx) runs on the call's loop, once, if the client goes away before
  * the reply.  The call must still be answered.  fn == NULL takes it back. */
 void http_call_on_gone(http_call *call, void (*fn)(void *ctx), void *ctx);

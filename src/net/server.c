@@ -113,6 +113,13 @@ void server_free(server *s)
 listeners *server_listeners(const server *s) { return s->at; }
 uint64_t server_idle_us(const server *s) { return s->idle_us; }
 uint64_t server_grace_us(const server *s) { return s->grace_us; }
+shard *server_shard(const server *s, const loop *on)
+{
+    for (size_t i = 0; i < s->shard_count; i++)
+        if (s->shards[i]->on == on) return s->shards[i];
+    INVARIANT(!"a loop of this server");
+}
+
 loop *server_first_loop(const server *s) { return s->first; }
 
 void server_drain_idle(server *s, uint64_t idle_us) { s->idle_us = idle_us; }

@@ -142,6 +142,8 @@ http_call *shard_call(shard *s)
     call->gone = call->drained = NULL;
     call->part = NULL;
     call->request_id = (str){0};
+    call->inner = NULL;
+    call->inner_over = NULL;
     call->live_prev = NULL;
     call->live_next = s->live;
     if (s->live) s->live->live_prev = call;
@@ -639,7 +641,10 @@ void shard_free(shard *s)
     loop_timer_cancel(s->on, &s->tick);
     loop_timer_cancel(s->on, &s->unpause);
     loop_timer_cancel(s->on, &s->grace);
-    while (s->live) shard_call_give(s, s->live);
+    while (s->live) {
+        if (s->live->inner) s->live->inner(s->live->inner_ctx, NULL);
+        shard_call_give(s, s->live);
+    }
     lull_fini(&s->lull);
     for (http_call *call = s->calls, *next; call; call = next) {
         next = call->next;

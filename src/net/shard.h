@@ -154,5 +154,6 @@ uint64_t server_idle_us(const server *s);
 uint64_t server_grace_us(const server *s);
 void server_drained(server *s);           /* on loop 0: one shard is done */
 loop *server_first_loop(const server *s);
+shard *server_shard(const server *s, const loop *on);   /* inner.c */
 
 #endif

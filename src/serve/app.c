@@ -14,6 +14,7 @@
 #include "serve/access_log.h"
 #include "serve/conf_listen.h"
 #include "serve/conf_models.h"
+#include "serve/job_rest.h"
 #include "serve/conf_slot.h"
 #include "serve/conf_trace.h"
 #include "serve/doors.h"
@@ -40,6 +41,7 @@ struct app {
     const service *by;
     watchdog *watchdog;
     endpoints endpoints;
+    tls_trust webhook_trust;
     compute *pool;
     server *server;
     server *owner; /* at --control; NULL = there is none */
@@ -136,6 +138,7 @@ static void leave(app *a, int number)
     giver_stop(a->heir);
     service_stopping(a->by, "answering what was accepted");
     endpoints_leave(&a->endpoints);
+    jobs_leave(a->endpoints.jobs);
     lanes_leave(a);
     uint64_t wait_us = number == PROC_SIGNAL_TERM ? a->conf->drain_notice_ms * 1000 : 0;
     if (loop_timer_set(a->loops[0], &a->notice, loop_now_us(a->loops[0]) + wait_us, &e)) notice_over(&a->notice);
@@ -235,6 +238,33 @@ static err_code trace_log_open(app *a, err *e)
                                  .defaults = a->traces,
                                  .bytes_max = a->conf->trace_bytes_max};
     return trace_log_new(&s->trace_log, &opts, e);
+}
+
+static err_code jobs_open(app *a, err *e)
+{
+    const conf *c = a->conf;
+    if (!c->jobs_dir.len) return ERR_OK;
+    if (c->handover.len)
+        return err_set(e, ERR_INVALID, "jobs-dir: expected no handover, as one server has the folder, got '%s'",
+                       c->handover.p);
+    a->webhook_trust = (tls_trust){.cacert = c->webhook_cacert.p,
+                                   .cert = c->webhook_cert.p,
+                                   .key = c->webhook_key.p,
+                                   .insecure = c->webhook_insecure,
+                                   .prefix = "webhook-"};
+    const jobs_opts o = {.path = c->jobs_dir.p,
+                         .limits = {.bytes_max = c->jobs_bytes_max,
+                                    .keep_us = c->jobs_keep_s * 1000000,
+                                    .count_max = (uint32_t)c->jobs_max,
+                                    .running_max = (uint32_t)c->jobs_running_max},
+                         .reply_bytes_max = c->reply_bytes_max,
+                         .loops = a->loops,
+                         .loop_count = a->lane_count,
+                         .run = job_begin,
+                         .ctx = &a->endpoints,
+                         .tell = {.trust = &a->webhook_trust, .hosts = c->webhook_hosts.p}};
+    err_code rc = jobs_new(&a->endpoints.jobs, &o, e);
+    return rc ? err_wrap(e, "jobs-dir") : ERR_OK;
 }
 
 static err_code lanes_new(app *a, err *e)
@@ -393,6 +423,7 @@ err_code app_new(app **ret, const conf *c, const service *by, tls_context *tls, 
                              .loaded = model_loaded,
                              .ctx = a};
     if (rc == ERR_OK) rc = model_control_new(&a->endpoints.control, &mo, e);
+    if (rc == ERR_OK) rc = jobs_open(a, e);
     if (rc) return rc;
     a->endpoints.pools_of = pools_of;
     a->endpoints.ctx = a;
@@ -433,12 +464,14 @@ void app_free(app *a)
     server_abort(a->owner);
     if (a->server) log_cut(a);
     model_control_stop(a->endpoints.control);
+    jobs_stop(a->endpoints.jobs);
     compute_free(a->pool);
     for (size_t i = 0; i < a->lane_count; i++)
         if (a->lanes[i].loop) loop_flush(a->lanes[i].loop);
     for (size_t i = 0; i < a->lane_count; i++) endpoint_pools_fini(&a->lanes[i].pools);
     server_free(a->server);
     server_free(a->owner);
+    jobs_free(a->endpoints.jobs);
     tracer_free(a->endpoints.tracer);
     trace_log_free(a->endpoints.trace_log);
     for (size_t i = 0; i < a->lane_count; i++) loop_free(a->lanes[i].loop);
@@ -506,6 +539,7 @@ err_code app_run(app *a, err *e)
         a->lanes[i].started = rc == ERR_OK;
     }
     if (rc == ERR_OK) rc = take_over(a, e);
+    if (rc == ERR_OK && a->endpoints.jobs) rc = jobs_start(a->endpoints.jobs, e);
     if (rc == ERR_OK) {
         say_ready(a);
         rc = loop_run(a->loops[0], e);

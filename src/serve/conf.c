@@ -44,6 +44,8 @@ static const char *const metrics_name_names[] = {"proa", "triton", "both", NULL}
 #define OTLP_SWITCH_INIT "false"
 #define OTLP_ROW(of, name, kind, value, help) \
     {"otlp-" #name, NULL, OTLP_##kind(otlp_##name), OTLP_##kind##_INIT, 0, 0, NULL, "for otlp-endpoint: " help},
+#define WEBHOOK_ROW(of, name, kind, value, help) \
+    {"webhook-" #name, NULL, OTLP_##kind(webhook_##name), OTLP_##kind##_INIT, 0, 0, NULL, "for webhooks: " help},
 /* clang-format off */
 static const row rows[] = {
     {"address", "http-address", TEXT, AT(address), "127.0.0.1", 0, 0, NULL,
@@ -171,6 +173,20 @@ static const row rows[] = {
      "traces of each numbered file; 0 = all in one"},
     {"trace-bytes-max", NULL, BYTES, AT(trace_bytes_max), "1Gi", 0, 1ull << 44, NULL,
      "bytes of all trace files of a process; more are dropped; 0 = no limit"},
+    {"jobs-dir", NULL, TEXT, AT(jobs_dir), "", 0, 0, NULL,
+     "folder where inferences that are answered later (Prefer: respond-async) are kept: docs/jobs.md; without it there "
+     "are none"},
+    {"jobs-bytes-max", NULL, BYTES, AT(jobs_bytes_max), "1Gi", 1 << 20, 1ull << 44, NULL,
+     "size of its files; jobs may fill half of it, more get 507"},
+    {"jobs-max", NULL, U64, AT(jobs_max), "100000", 1, 1 << 24, NULL,
+     "jobs, with those that have ended and are kept; more get 429"},
+    {"jobs-keep-s", NULL, U64, AT(jobs_keep_s), "86400", 1, U32_MAX, NULL,
+     "how long a job that has ended is kept, with its answer"},
+    {"jobs-running-max", NULL, U64, AT(jobs_running_max), "2", 1, 1024, NULL,
+     "jobs that run at a time, beside live requests"},
+    {"webhook-hosts", NULL, LIST, AT(webhook_hosts), "", 0, 0, NULL,
+     "where jobs may be told to be over (Proa-Webhook): HOST or HOST:PORT, by commas, or * for any; others get 403"},
+    TLS_TRUST_TABLE(WEBHOOK_ROW, )
     {"metrics-names", NULL, CHOICE, AT(metrics_names), "proa", 0, 0, metrics_name_names,
      "proa, triton (nv_inference_*) or both"},
 };

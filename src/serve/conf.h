@@ -33,6 +33,8 @@ typedef struct {
     str trace_file, trace_level, trace_rate, trace_count, trace_frequency;
     uint64_t trace_bytes_max;
     uint64_t compute_wait_ms;
+    str jobs_dir, webhook_hosts, webhook_cacert, webhook_cert, webhook_key;
+    uint64_t jobs_bytes_max, jobs_max, jobs_keep_s, jobs_running_max, webhook_insecure;
     str cors_origins, api_keys;
     uint64_t metrics_open;
     uint64_t cors_credentials;

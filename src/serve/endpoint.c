@@ -7,6 +7,7 @@
 #include "models/model_control.h"
 #include "os/proc.h"
 #include "serve/generate.h"
+#include "serve/job_rest.h"
 #include "serve/later.h"
 #include "serve/memory.h"
 #include "serve/rest.h"
@@ -63,6 +64,12 @@ typedef void answer(endpoints *s, http_call *call, const http_request *req, cons
     X("POST", "/v2/cudasharedmemory/region/{region}/register", v2_cuda_register) \
     X("POST", "/v2/cudasharedmemory/region/{region}/unregister", v2_cuda_unregister) \
     X("POST", "/v2/cudasharedmemory/unregister", v2_cuda_unregister) \
+    X("POST", "/v2/models/{model}/jobs", v2_job) \
+    X("POST", "/v2/models/{model}/versions/{version}/jobs", v2_job) \
+    X("GET", "/jobs", job_list) \
+    X("GET", "/jobs/{job}", job_show) \
+    X("DELETE", "/jobs/{job}", job_forget) \
+    X("GET", "/jobs/{job}/result", job_result) \
     X("GET", "/v1/models", v1_models) \
     X("GET", "/v1/models/{model}", v1_model) \
     X("POST", "/v1/models/{model}:explain", v1_explain) \
@@ -120,6 +127,10 @@ static void infer_on(endpoints *s, http_call *call, const http_request *req, con
         metric_request(&pools->counts.unknown, protocol->counted, ERR_NOT_FOUND);
         return;
     }
+    if (protocol != &generate_stream_protocol && !http_call_inner(call) && job_wanted(s, req)) {
+        job_submit(s, call, req, args);
+        return;
+    }
     rest_infer(&(rest_opts){.requests = pools->requests,
                             .model = m,
                             .protocol = protocol,
@@ -131,6 +142,11 @@ static void infer_on(endpoints *s, http_call *call, const http_request *req, con
 static void v2_infer(endpoints *s, http_call *call, const http_request *req, const route_args *args)
 {
     infer_on(s, call, req, args, &v2_protocol);
+}
+
+static void v2_job(endpoints *s, http_call *call, const http_request *req, const route_args *args)
+{
+    if (find(s, call, args)) job_submit(s, call, req, args);
 }
 
 static void v2_generate(endpoints *s, http_call *call, const http_request *req, const route_args *args)
@@ -616,7 +632,7 @@ static void dispatch(endpoints *s, http_call *call, const http_request *req, ori
         return;
     }
     bool open = from.owner || (i >= 0 && is_open(s, answers[i]));
-    if (!open && !is_let_in(s, call, req, &args)) return;
+    if (!open && !http_call_inner(call) && !is_let_in(s, call, req, &args)) return;
     if (http_call_in_parts(call)) http_call_on_part(call, drop_part, call);
     if (i >= 0 && from.packed) {
         coding_unpack(&s->coding, call, req, from.owner ? unpacked_of_owner : unpacked, s);

@@ -15,6 +15,7 @@
 
 typedef struct rpc_pool rpc_pool;
 typedef struct model_control model_control;
+typedef struct jobs jobs;
 
 /* What a loop has for the requests on it. */
 typedef struct {
@@ -34,6 +35,7 @@ typedef struct {
     const int64_t *trace_defaults; /* of it; NULL = Triton's */
     str trace_file; /* "" = none */
     trace_log *trace_log; /* NULL = none */
+    jobs *jobs; /* NULL = none */
     endpoint_pools *(*pools_of)(void *ctx, const loop *on);
     void *ctx;
     server *server;

@@ -4,7 +4,7 @@
 
 static const job_meta all = {
     .accepted_us = 1700000000000001, .started_us = 1700000000000002, .ended_us = UINT64_MAX, .status = 200,
-    .structured = true, .told = true, .model = {"m", 1}, .target = {"/v2/models/m/infer?a=b", 22},
+    .structured = true, .model = {"m", 1}, .target = {"/v2/models/m/infer?a=b", 22},
     .hook = {"https://a.example/x", 19},
     .headers = {{{"content-type", 12}, {"application/json", 16}}, {{"ce-id", 5}, {"", 0}}}, .header_count = 2,
 };
@@ -12,7 +12,7 @@ static const job_meta all = {
 static bool same(const job_meta *a, const job_meta *b)
 {
     bool eq = a->accepted_us == b->accepted_us && a->started_us == b->started_us && a->ended_us == b->ended_us;
-    eq = eq && a->status == b->status && a->structured == b->structured && a->told == b->told;
+    eq = eq && a->status == b->status && a->structured == b->structured;
     eq = eq && str_eq(a->model, b->model) && str_eq(a->target, b->target) && str_eq(a->hook, b->hook);
     eq = eq && a->header_count == b->header_count;
     for (size_t i = 0; eq && i < a->header_count; i++)
@@ -22,7 +22,7 @@ static bool same(const job_meta *a, const job_meta *b)
 
 static void it_is_read_back(void)
 {
-    const job_meta some[] = {all, {.model = STR("x"), .target = STR("/")}, {.structured = true}, {.told = true}};
+    const job_meta some[] = {all, {.model = STR("x"), .target = STR("/")}, {.structured = true}};
     for (size_t i = 0; i < COUNTOF(some); i++) {
         buf b;
         job_meta back;

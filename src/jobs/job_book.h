@@ -1,0 +1,90 @@
+/* job_book.h - which jobs there are, what runs next and what is over: decisions without threads, clocks or files.
+ *
+ *   queued --job_book_next()--> running --job_book_ended()--> done or failed --keep_us--> gone
+ *      ^-----job_book_again()------'            '--with a hook: job_book_tell(), _untold(), _told()
+ *
+ * Jobs run in the order in which they were accepted; one whose run was refused for the moment rests, and others go
+ * first.  The book is filled again from the log's records: the last record of a job says what it is.  A job holds the
+ * place of the one record that is of use.  `now` is a clock that does not jump, times for people are the epoch's. */
+#ifndef JOBS_JOB_BOOK_H
+#define JOBS_JOB_BOOK_H
+#include "base/map.h"
+#include "base/rng.h"
+#include "jobs/job_meta.h"
+#include "jobs/job_store.h"
+
+enum {
+    JOB_RUNS_MAX = 10,                      /* refused so often for the moment: that is its answer */
+    JOB_TELLS_MAX = 8,                      /* a hook that did not take it so often is given up */
+    JOB_REST_MIN_US = 200000, JOB_REST_MAX_US = 60000000
+};
+
+typedef enum { JOB_QUEUED, JOB_RUNNING, JOB_DONE, JOB_FAILED, JOB_STATES } job_state;
+typedef enum { JOB_HOOK_NONE, JOB_HOOK_WAITING, JOB_HOOK_TOLD, JOB_HOOK_GIVEN_UP } job_hook;
+
+typedef struct job job;
+struct job {
+    job_id id;
+    job_state state;
+    job_hook hook;
+    uint32_t status;                        /* of the answer */
+    uint64_t accepted_us, started_us, ended_us;
+    job_place at;
+    str model;                              /* lives with the job */
+    uint32_t tries;                         /* runs, then tells */
+    uint64_t due_us;                        /* where it rests: until then */
+    bool busy;                              /* its hook is being told */
+    bool going;                             /* that it is forgotten is being written */
+    job_place moved;                        /* where its record is being put again; segment 0 = it is not */
+    /* private */
+    uint64_t over_us;                       /* ended, on the clock that does not jump; then kept for a while */
+    uint8_t list;
+    job *prev, *next, *all_prev, *all_next;
+};
+
+typedef struct {
+    uint64_t bytes_max, keep_us;            /* of records that are of use */
+    uint32_t count_max, running_max;
+} job_book_limits;
+
+typedef struct {
+    job *first, *last;
+} job_row;
+
+typedef struct {
+    job_book_limits limits;
+    uint64_t bytes;                         /* of records that are of use */
+    uint32_t count, of[JOB_STATES];
+    uint64_t ended[2];                      /* since the start: done, failed */
+    /* private */
+    map by_id;
+    job_row all, queued, resting, telling, over;
+    rng jitter;
+} job_book;
+
+void job_book_init(job_book *b, const job_book_limits *limits, uint64_t seed);
+void job_book_fini(job_book *b);
+
+/* A record of the log: from its start, or one that is durable now.  `wall_us` and `now_us` are the same instant. */
+err_code job_book_take(job_book *b, const job_record *r, const job_place *at, uint64_t wall_us, uint64_t now_us,
+                       err *e) MUST_USE;
+job *job_book_find(const job_book *b, const job_id *id);
+/* May one of so many bytes come in?  *ret_status: 429, 507. */
+err_code job_book_admit(const job_book *b, uint64_t bytes, int *ret_status, err *e) MUST_USE;
+/* The next to run: it counts as running.  NULL = none, or enough run. */
+job *job_book_next(job_book *b, uint64_t wall_us, uint64_t now_us);
+/* Its run brought no answer that counts (429, 503, a disk that is full): it rests, longer each time. */
+void job_book_again(job_book *b, job *j, uint64_t now_us);
+/* The next whose hook is to be told; it is busy then. */
+job *job_book_tell(job_book *b, uint64_t now_us);
+/* It was not; false = that was the last time. */
+bool job_book_untold(job_book *b, job *j, uint64_t now_us);
+/* One that is over and was kept long enough, and is not being told; NULL = none. */
+job *job_book_expired(const job_book *b, uint64_t now_us);
+void job_book_forget(job_book *b, job *j);
+uint64_t job_book_due_us(const job_book *b);   /* when one of these may have something; UINT64_MAX = not by time */
+/* Oldest first, behind `after` (NULL = from the beginning); NULL = there is none. */
+const job *job_book_behind(const job_book *b, const job *after);
+uint64_t job_book_oldest_us(const job_book *b);   /* when the oldest that is not over was accepted; 0 = none */
+
+#endif

@@ -1,0 +1,678 @@
+#include "jobs/jobs.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "jobs/job_event.h"
+#include "os/clock.h"
+#include "os/futex.h"
+#include "os/random.h"
+#include "os/thread.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+
+enum {
+    RECORD_ROOM = JOB_RECORD_HEAD_BYTES + JOB_META_BYTES_MAX,   /* besides the body */
+    SEGMENT_SHARE = 16, SEGMENT_MIN = 64 << 10, SEGMENT_MAX = 16 << 20,
+    FAILING_US = 1000000    /* a disk that fails is asked again behind so much */
+};
+
+typedef enum { COUNT_REFUSED, COUNT_TOLD, COUNT_UNTOLD, COUNT_LOST, COUNTS } count;
+
+/* NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): what every loop writes has a cache line of its own */
+struct jobs {
+    jobs_opts opts;
+    thread thread;
+    bool started;
+    /* the thread's own, once it has started */
+    job_store *store;
+    job_book book;
+    job_teller *teller;
+    job_run *runs;                  /* those that are out, */
+    uint32_t run_count;             /* some of jobs that were forgotten */
+    job_mail *batch, **batch_end;   /* put, not synced */
+    uint64_t batch_bytes;
+    size_t next_loop;
+    uint64_t failing_until_us;
+    bool failing;
+    _Alignas(64) mailbox in;
+    _Atomic uint32_t events;
+    _Atomic bool asleep, stopping, leaving, over;
+    _Atomic uint64_t counts[COUNTS], shown[8];   /* for metrics: see show() */
+};
+
+static void wake(jobs *j)
+{
+    atomic_fetch_add(&j->events, 1);
+    if (atomic_exchange(&j->asleep, false)) futex_wake(&j->events, 1);
+}
+
+static void send(jobs *j, job_mail *m)
+{
+    mailbox_put(&j->in, &m->link);
+    wake(j);
+}
+
+/* ---- on a loop ---- */
+
+static void order_done(loop *on, loop_msg *m)
+{
+    (void)on;
+    job_order *o = (job_order *)(void *)((char *)m - offsetof(job_order, msg));
+    o->done(o);
+}
+
+void jobs_order(jobs *j, job_order *o)
+{
+    o->mail.failure.code = ERR_OK;
+    o->status = 200;
+    if (!atomic_load(&j->over)) {
+        send(j, &o->mail);
+        return;
+    }
+    o->status = err_http_status(err_set(&o->mail.failure, ERR_UNAVAILABLE, "jobs: the server leaves"));
+    o->msg.run = order_done;
+    loop_post(o->on, &o->msg);
+}
+
+void jobs_ran(job_run *r)
+{
+    r->mail.kind = JOB_RAN;
+    send(r->of, &r->mail);
+}
+
+static void run_begins(loop *on, loop_msg *m)
+{
+    (void)on;
+    job_run *r = (job_run *)(void *)((char *)m - offsetof(job_run, msg));
+    r->of->opts.run(r);
+}
+
+/* ---- on the thread: answers to orders ---- */
+
+static void answer(job_order *o)
+{
+    o->msg.run = order_done;
+    loop_post(o->on, &o->msg);
+}
+
+static void refuse(job_order *o, int status)
+{
+    o->status = status ? status : err_http_status(o->mail.failure.code);
+    answer(o);
+}
+
+static void view_fill(job_view *v, const job *from)
+{
+    *v = (job_view){.id = from->id, .state = from->state, .hook = from->hook, .status = from->status,
+                    .tries = from->tries, .accepted_us = from->accepted_us, .started_us = from->started_us,
+                    .ended_us = from->ended_us};
+    snprintf(v->model, sizeof v->model, "%.*s", (int)(from->model.len < sizeof v->model ? from->model.len
+                                                                                        : sizeof v->model - 1),
+             from->model.p);
+}
+
+static job *find(jobs *j, job_order *o)
+{
+    char text[JOB_ID_DIGITS + 1];
+    job *found = job_book_find(&j->book, &o->id);
+    if (found) return found;
+    job_id_print(&o->id, text);
+    err_set(&o->mail.failure, ERR_NOT_FOUND, "Job with id %s does not exist.", text);
+    return NULL;
+}
+
+static void list(jobs *j, job_order *o)
+{
+    static const job_id none;
+    const job *at = memcmp(&o->id, &none, sizeof none) == 0 ? NULL : find(j, o);
+    if (o->mail.failure.code) {
+        refuse(o, 0);
+        return;
+    }
+    buf_init(&o->bytes, JOBS_LIST_MAX * sizeof(job_view) + 1);
+    while ((at = job_book_behind(&j->book, at)) && o->list_count < o->list_max) {
+        job_view v;
+        view_fill(&v, at);
+        buf_put(&o->bytes, &v, sizeof v);
+        o->list_count++;
+    }
+    o->list_more = at != NULL;
+    if (buf_check(&o->bytes, "jobs: list", &o->mail.failure)) refuse(o, 0);
+    else answer(o);
+}
+
+static void show(jobs *j, job_order *o)
+{
+    const job *found = find(j, o);
+    if (!found) {
+        refuse(o, 0);
+        return;
+    }
+    view_fill(&o->view, found);
+    if (o->mail.kind == JOB_ORDER_RESULT && found->state >= JOB_DONE) {
+        buf_init(&o->bytes, (size_t)found->at.bytes + 1);
+        if (job_store_read(j->store, &found->at, &o->bytes, &o->answer, &o->mail.failure)) {
+            refuse(o, 500);
+            return;
+        }
+    }
+    answer(o);
+}
+
+/* ---- on the thread: what is put and synced ---- */
+
+static void tell_failing(jobs *j, const err *e)
+{
+    if (e && !j->failing) log_write(LOG_ERROR, NULL, "jobs: %s; no job is accepted until that works again", e->text);
+    if (!e && j->failing) log_write(LOG_INFO, NULL, "jobs: %s takes them again", j->opts.path);
+    j->failing = e != NULL;
+    if (e) j->failing_until_us = clock_now_us() + FAILING_US;
+}
+
+static err_code put(jobs *j, job_mail *m, const job_record *r)
+{
+    err_code rc = job_store_put(j->store, r, &m->at, &m->failure);
+    if (rc) {
+        tell_failing(j, &m->failure);
+        return rc;
+    }
+    m->next = NULL;
+    *j->batch_end = m;
+    j->batch_end = &m->next;
+    j->batch_bytes += m->at.bytes;
+    return ERR_OK;
+}
+
+/* The record that belongs to a mail; `text` holds its meta. */
+static err_code record_of(job_mail *m, buf *text, job_record *ret)
+{
+    *ret = (job_record){.kind = JOB_RECORD_FORGET};
+    buf_init(text, JOB_META_BYTES_MAX);
+    if (m->kind == JOB_ORDER_SUBMIT) {
+        const job_order *o = (const job_order *)(const void *)m;
+        job_meta meta = *o->meta;
+        meta.accepted_us = m->wall_us;
+        job_meta_put(text, &meta);
+        *ret = (job_record){.kind = JOB_RECORD_ASK, .id = o->id, .body = o->body};
+    } else if (m->kind == JOB_RAN) {
+        const job_run *r = (const job_run *)(const void *)m;
+        job_meta meta = r->meta;
+        meta.status = r->status;
+        meta.ended_us = m->wall_us;
+        meta.header_count = r->header_count;
+        memcpy(meta.headers, r->headers, r->header_count * sizeof *r->headers);
+        job_meta_put(text, &meta);
+        str all = buf_str(&r->reply);
+        *ret = (job_record){.kind = JOB_RECORD_ANSWER, .id = r->id};
+        ret->body = (str){all.p + r->reply_at, all.len - r->reply_at};
+    } else if (m->kind == JOB_ORDER_FORGET) {
+        ret->id = ((const job_order *)(const void *)m)->id;
+    }
+    ret->meta = buf_str(text);
+    return buf_check(text, "job", &m->failure);
+}
+
+static void submit(jobs *j, job_order *o)
+{
+    buf text;
+    job_record r;
+    int status = 0;
+    o->mail.wall_us = clock_wall_us();
+    err_code rc = random_bytes(o->id.bytes, sizeof o->id.bytes, &o->mail.failure);
+    if (rc == ERR_OK) rc = record_of(&o->mail, &text, &r);
+    else buf_init(&text, 1);
+    if (rc == ERR_OK)
+        rc = job_book_admit(&j->book, job_record_bytes(&r) + j->batch_bytes, &status, &o->mail.failure);
+    if (rc == ERR_OK && put(j, &o->mail, &r)) {
+        status = 507;
+        rc = o->mail.failure.code;
+    }
+    buf_fini(&text);
+    if (rc == ERR_OK) return;
+    atomic_fetch_add_explicit(&j->counts[COUNT_REFUSED], 1, memory_order_relaxed);
+    refuse(o, status);
+}
+
+static void forget(jobs *j, job_order *o)
+{
+    buf text;
+    job_record r;
+    if (!find(j, o)) {
+        refuse(o, 0);
+        return;
+    }
+    err_code rc = record_of(&o->mail, &text, &r);
+    if (rc == ERR_OK) rc = put(j, &o->mail, &r);
+    buf_fini(&text);
+    if (rc) refuse(o, 507);
+    else job_book_find(&j->book, &o->id)->going = true;
+}
+
+static void run_free(jobs *j, job_run *r)
+{
+    j->run_count--;
+    *(r->prev ? &r->prev->next : &j->runs) = r->next;
+    if (r->next) r->next->prev = r->prev;
+    buf_fini(&r->bytes);
+    buf_fini(&r->reply);
+    mem_free(r);
+}
+
+/* Its answer counts, unless the server has no time for it now: then it is asked again, unless that was so too often. */
+static void ran(jobs *j, job_run *r)
+{
+    buf text;
+    job_record record;
+    job *of = job_book_find(&j->book, &r->id);
+    bool busy = r->status == 429 || r->status == 503;
+    r->mail.wall_us = clock_wall_us();
+    if (!of || of->going || of->state != JOB_RUNNING) {   /* it was forgotten */
+        run_free(j, r);
+        return;
+    }
+    if (busy && of->tries < JOB_RUNS_MAX) {
+        job_book_again(&j->book, of, clock_now_us());
+        run_free(j, r);
+        return;
+    }
+    err_code rc = record_of(&r->mail, &text, &record);
+    if (rc == ERR_OK) rc = put(j, &r->mail, &record);
+    buf_fini(&text);
+    if (rc == ERR_OK) return;
+    if (of->tries > 1) of->tries--;   /* the disk's fault and not the run's */
+    job_book_again(&j->book, of, clock_now_us());
+    run_free(j, r);
+}
+
+/* One of a batch is durable, or is not. */
+static void settle(jobs *j, job_mail *m, const err *failure)
+{
+    buf text;
+    job_record r;
+    job_run *run = m->kind == JOB_RAN ? (job_run *)(void *)m : NULL;
+    job_order *o = run ? NULL : (job_order *)(void *)m;
+    if (failure && run) {
+        job *of = job_book_find(&j->book, &run->id);
+        if (of) job_book_again(&j->book, of, clock_now_us());
+        run_free(j, run);
+        return;
+    }
+    if (failure) {
+        job *of = job_book_find(&j->book, &o->id);
+        if (of) of->going = false;
+        m->failure = *failure;
+        refuse(o, 507);
+        return;
+    }
+    err_code rc = record_of(m, &text, &r);
+    if (rc == ERR_OK) rc = job_book_take(&j->book, &r, &m->at, m->wall_us, clock_now_us(), &m->failure);
+    buf_fini(&text);
+    if (run) {
+        if (rc) log_write(LOG_ERROR, NULL, "jobs: %s", m->failure.text);
+        run_free(j, run);
+        return;
+    }
+    const job *found = job_book_find(&j->book, &o->id);
+    if (found) view_fill(&o->view, found);
+    if (rc) refuse(o, 0);   /* it is in the log, and would be run behind the next start */
+    else answer(o);
+}
+
+static err_code sync_batch(jobs *j)
+{
+    err e;
+    err_code rc = job_store_sync(j->store, &e);
+    if (rc) tell_failing(j, &e);
+    else if (j->batch) tell_failing(j, NULL);
+    job_mail *m = TAKE(j->batch);
+    j->batch_end = &j->batch;
+    j->batch_bytes = 0;
+    while (m) {
+        job_mail *next = m->next;
+        settle(j, m, rc ? &e : NULL);
+        m = next;
+    }
+    return rc;
+}
+
+/* ---- on the thread: what runs, whom to tell ---- */
+
+static void start_runs(jobs *j)
+{
+    job *next;
+    if (atomic_load(&j->leaving)) return;
+    while (j->run_count < j->opts.limits.running_max &&
+           (next = job_book_next(&j->book, clock_wall_us(), clock_now_us()))) {
+        job_record record;
+        err e;
+        job_run *r = mem_new0(job_run, 1);
+        if (!r) {
+            job_book_again(&j->book, next, clock_now_us());
+            return;
+        }
+        *r = (job_run){.of = j, .id = next->id, .on = j->opts.loops[j->next_loop++ % j->opts.loop_count]};
+        buf_init(&r->bytes, (size_t)next->at.bytes + 1);
+        buf_init(&r->reply, j->opts.reply_bytes_max);
+        r->next = j->runs;
+        if (r->next) r->next->prev = r;
+        j->runs = r;
+        j->run_count++;
+        err_code rc = job_store_read(j->store, &next->at, &r->bytes, &record, &e);
+        if (rc == ERR_OK && !job_meta_read(record.meta, &r->meta)) rc = err_set(&e, ERR_INVALID, "job: damaged");
+        if (rc) {
+            log_write(LOG_ERROR, NULL, "jobs: %s", e.text);
+            r->status = rc == ERR_INVALID ? 500 : 503;   /* damaged: it is lost; else the disk may come back */
+            r->meta = (job_meta){.accepted_us = next->accepted_us, .model = next->model};
+            buf_put_z(&r->reply, "{\"error\":\"the question of this job is damaged on disk\"}");
+            r->headers[r->header_count++] = (http_header){STR("content-type"), STR("application/json")};
+            if (rc == ERR_INVALID) atomic_fetch_add_explicit(&j->counts[COUNT_LOST], 1, memory_order_relaxed);
+            jobs_ran(r);
+            continue;
+        }
+        r->body = record.body;
+        r->meta.started_us = next->started_us;
+        r->msg.run = run_begins;
+        loop_post(r->on, &r->msg);
+    }
+}
+
+typedef struct {
+    job_mail mail;
+    job_tell tell;
+} told_mail;
+
+static void tell_done(job_tell *t)
+{
+    told_mail *m = (told_mail *)(void *)((char *)t - offsetof(told_mail, tell));
+    send(t->of, &m->mail);
+}
+
+static void told_free(told_mail *m)
+{
+    buf_fini(&m->tell.bytes);
+    buf_fini(&m->tell.text);
+    mem_free(m);
+}
+
+static void told(jobs *j, told_mail *m)
+{
+    job_tell *t = &m->tell;
+    job *of = job_book_find(&j->book, &t->id);
+    job_record r = {.kind = JOB_RECORD_TOLD, .id = t->id};
+    bool good = t->result == JOB_TELL_TOLD;
+    err e;
+    if (of && of->busy) {
+        bool again = t->result == JOB_TELL_LATER && job_book_untold(&j->book, of, clock_now_us());
+        if (!again) {
+            char id[JOB_ID_DIGITS + 1];
+            job_id_print(&t->id, id);
+            if (!good && t->status)
+                log_write(LOG_WARN, NULL, "jobs: %s: webhook given up: expected a 2xx, got %d", id, t->status);
+            if (!good && !t->status) log_write(LOG_WARN, NULL, "jobs: %s: webhook given up: %s", id, t->failure.text);
+            atomic_fetch_add_explicit(&j->counts[good ? COUNT_TOLD : COUNT_UNTOLD], 1, memory_order_relaxed);
+            /* Not synced for its own sake: what is lost is told once more. */
+            job_place at = {.segment = 0};
+            if (!good) r.meta = STR("given up");
+            if (job_store_put(j->store, &r, &at, &e)) tell_failing(j, &e);
+            if (job_book_take(&j->book, &r, &at, clock_wall_us(), clock_now_us(), &e))
+                log_write(LOG_ERROR, NULL, "jobs: %s", e.text);
+        }
+    }
+    told_free(m);
+}
+
+static void start_tells(jobs *j)
+{
+    job *next;
+    while (!atomic_load(&j->leaving) && job_teller_idle(j->teller) &&
+           (next = job_book_tell(&j->book, clock_now_us()))) {
+        job_record record;
+        job_meta meta;
+        err e;
+        told_mail *m = mem_new0(told_mail, 1);
+        if (!m) {
+            (void)job_book_untold(&j->book, next, clock_now_us());
+            return;
+        }
+        m->mail.kind = JOB_TOLD;
+        m->tell = (job_tell){.id = next->id, .done = tell_done, .of = j, .result = JOB_TELL_LATER};
+        buf_init(&m->tell.bytes, (size_t)next->at.bytes + 1);
+        buf_init(&m->tell.text, 4096);
+        err_code rc = job_store_read(j->store, &next->at, &m->tell.bytes, &record, &e);
+        if (rc == ERR_OK && !job_meta_read(record.meta, &meta)) rc = err_set(&e, ERR_INVALID, "job: damaged");
+        if (rc == ERR_OK) rc = job_hook_check(meta.hook, j->opts.tell.hosts, &e);
+        if (rc == ERR_OK) rc = job_event_make(&m->tell, &record, &meta, &e);
+        if (rc == ERR_OK) snprintf(m->tell.url, sizeof m->tell.url, "%.*s", (int)meta.hook.len, meta.hook.p);
+        if (rc == ERR_OK && job_teller_put(j->teller, &m->tell)) continue;
+        if (rc) m->tell.failure = e;
+        if (rc == ERR_INVALID || rc == ERR_FORBIDDEN) m->tell.result = JOB_TELL_NEVER;
+        told(j, m);
+    }
+}
+
+/* ---- on the thread: room ---- */
+
+/* Behind the sync that makes their new places good, or without. */
+static void moved(jobs *j, bool good)
+{
+    for (job *at = j->book.all.first; at; at = at->all_next) {
+        if (at->moved.segment && good) at->at = at->moved;
+        at->moved.segment = 0;
+    }
+}
+
+/* The jobs whose record lies in the oldest file, put once more, so that it can go. */
+static err_code move_oldest(jobs *j, uint32_t oldest, err *e)
+{
+    buf bytes;
+    err_code rc = ERR_OK;
+    buf_init(&bytes, SIZE_MAX / 4);
+    for (job *at = j->book.all.first; at && rc == ERR_OK; at = at->all_next) {
+        job_record r, told_too = {.kind = JOB_RECORD_TOLD, .id = at->id};
+        job_place ignored;
+        if (at->hook == JOB_HOOK_GIVEN_UP) told_too.meta = STR("given up");
+        if (at->at.segment != oldest) continue;
+        rc = job_store_read(j->store, &at->at, &bytes, &r, e);
+        if (rc == ERR_INVALID) {
+            log_write(LOG_ERROR, NULL, "jobs: %s", e->text);   /* nothing there can be moved */
+            rc = ERR_OK;
+            continue;
+        }
+        if (rc == ERR_OK) rc = job_store_put(j->store, &r, &at->moved, e);
+        if (rc == ERR_OK && at->state >= JOB_DONE && at->hook > JOB_HOOK_WAITING)
+            rc = job_store_put(j->store, &told_too, &ignored, e);
+    }
+    buf_fini(&bytes);
+    if (rc == ERR_OK) rc = job_store_sync(j->store, e);
+    moved(j, rc == ERR_OK);
+    return rc;
+}
+
+static void make_room(jobs *j)
+{
+    uint32_t oldest;
+    err e;
+    uint64_t used = j->book.bytes, all = job_store_bytes(j->store), slack = j->opts.limits.bytes_max / 4;
+    if (clock_now_us() < j->failing_until_us) return;
+    if (!job_store_oldest(j->store, &oldest) || (used && all <= used + used / 2 + slack)) return;
+    err_code rc = move_oldest(j, oldest, &e);
+    if (rc == ERR_OK) rc = job_store_drop_oldest(j->store, &e);
+    if (rc) tell_failing(j, &e);
+}
+
+static void expire(jobs *j)
+{
+    job *old;
+    while ((old = job_book_expired(&j->book, clock_now_us()))) {
+        job_record r = {.kind = JOB_RECORD_FORGET, .id = old->id};
+        job_place at;
+        err e;
+        /* Where that finds no room it is forgotten all the same: behind a start it is there once more, and expired. */
+        if (job_store_put(j->store, &r, &at, &e)) tell_failing(j, &e);
+        job_book_forget(&j->book, old);
+    }
+}
+
+/* ---- the thread ---- */
+
+static void stats_show(jobs *j)
+{
+    const job_book *b = &j->book;
+    const uint64_t now[] = {b->of[JOB_QUEUED], b->of[JOB_RUNNING], b->of[JOB_DONE] + b->of[JOB_FAILED],
+                            job_book_oldest_us(b), b->bytes, job_store_bytes(j->store), b->ended[0], b->ended[1]};
+    _Static_assert(COUNTOF(now) == COUNTOF(j->shown), "each has its place");
+    for (size_t i = 0; i < COUNTOF(now); i++) atomic_store_explicit(&j->shown[i], now[i], memory_order_relaxed);
+}
+
+static void one_mail(jobs *j, job_mail *m)
+{
+    job_order *o = (job_order *)(void *)m;
+    switch (m->kind) {
+    case JOB_ORDER_SUBMIT: submit(j, o); break;
+    case JOB_ORDER_FORGET: forget(j, o); break;
+    case JOB_ORDER_LIST: list(j, o); break;
+    case JOB_RAN: ran(j, (job_run *)(void *)m); break;
+    case JOB_TOLD: told(j, (told_mail *)(void *)m); break;
+    case JOB_ORDER_SHOW:
+    case JOB_ORDER_RESULT: show(j, o); break;
+    }
+    if (j->batch_bytes >= JOBS_BATCH_BYTES) (void)sync_batch(j);
+}
+
+/* One turn: false when it was told to stop and nothing is left. */
+static bool turn(jobs *j)
+{
+    uint32_t seen = atomic_load(&j->events);
+    bool stopping = atomic_load(&j->stopping);
+    mail *m = mailbox_take(&j->in);
+    bool work = m != NULL;
+    while (m) {
+        mail *next = m->next;
+        one_mail(j, (job_mail *)(void *)m);
+        m = next;
+    }
+    (void)sync_batch(j);
+    if (!stopping) {
+        start_runs(j);
+        start_tells(j);
+        expire(j);
+        make_room(j);
+    }
+    stats_show(j);
+    if (work) return true;
+    if (stopping) return false;
+    uint64_t due = atomic_load(&j->leaving) ? UINT64_MAX : job_book_due_us(&j->book), now = clock_now_us();
+    if (j->failing && due < j->failing_until_us) due = j->failing_until_us;
+    if (!job_teller_idle(j->teller) && due <= now) due = now + FAILING_US;
+    if (due <= now) return true;
+    atomic_store(&j->asleep, true);
+    (void)futex_wait(&j->events, seen, due == UINT64_MAX ? FUTEX_FOREVER : due);
+    atomic_store(&j->asleep, false);
+    return true;
+}
+
+static void work(void *ctx)
+{
+    jobs *j = ctx;
+    while (turn(j)) {}
+}
+
+/* ---- life ---- */
+
+typedef struct {
+    jobs *of;
+    uint64_t wall_us, now_us;
+} replay;
+
+static err_code found(void *ctx, const job_record *r, const job_place *at, err *e)
+{
+    replay *p = ctx;
+    return job_book_take(&p->of->book, r, at, p->wall_us, p->now_us, e);
+}
+
+err_code jobs_new(jobs **ret, const jobs_opts *opts, err *e)
+{
+    CLEANUP(jobs) jobs *j = mem_alloc_raw(sizeof *j);   /* aligned: see in */
+    uint64_t seed, segment = opts->limits.bytes_max / SEGMENT_SHARE;
+    if (!j) return err_set(e, ERR_NOMEM, "jobs: no memory");
+    *j = (jobs){.opts = *opts};
+    j->batch_end = &j->batch;
+    mailbox_init(&j->in);
+    job_book_limits limits = opts->limits;
+    limits.bytes_max /= 2;
+    job_book_init(&j->book, &limits, 0);
+    err_code rc = random_u64(&seed, e);
+    if (rc) return rc;
+    rng_init(&j->book.jitter, seed);
+    segment = segment < SEGMENT_MIN ? SEGMENT_MIN : segment > SEGMENT_MAX ? SEGMENT_MAX : segment;
+    replay p = {j, clock_wall_us(), clock_now_us()};
+    const job_store_opts so = {.path = opts->path, .segment_bytes = segment, .found = found, .ctx = &p};
+    rc = job_store_open(&j->store, &so, e);
+    if (rc == ERR_OK) rc = job_teller_new(&j->teller, &opts->tell, e);
+    if (rc) return rc;
+    if (job_store_damaged(j->store))
+        log_write(LOG_WARN, NULL, "jobs: %s: went over damaged bytes at %llu places", opts->path,
+                  (unsigned long long)job_store_damaged(j->store));
+    if (j->book.count)
+        log_write(LOG_INFO, NULL, "jobs: %s: %u to run, %u ended and kept", opts->path, j->book.of[JOB_QUEUED],
+                  j->book.of[JOB_DONE] + j->book.of[JOB_FAILED]);
+    j->book.ended[0] = j->book.ended[1] = 0;
+    stats_show(j);
+    *ret = TAKE(j);
+    return ERR_OK;
+}
+
+err_code jobs_start(jobs *j, err *e)
+{
+    err_code rc = thread_start(&j->thread, "jobs", work, j, e);
+    j->started = rc == ERR_OK;
+    return rc;
+}
+
+void jobs_leave(jobs *j)
+{
+    if (!j) return;
+    atomic_store(&j->leaving, true);
+    wake(j);
+}
+
+void jobs_stop(jobs *j)
+{
+    if (!j || !j->started) return;
+    atomic_store(&j->stopping, true);
+    jobs_leave(j);
+    thread_join(&j->thread);
+    j->started = false;
+    atomic_store(&j->over, true);
+}
+
+void jobs_free(jobs *j)
+{
+    if (!j) return;
+    jobs_stop(j);
+    job_teller_free(j->teller);
+    for (mail *m = mailbox_take(&j->in), *next; m; m = next) {
+        next = m->next;
+        job_mail *one = (job_mail *)(void *)m;
+        if (one->kind == JOB_TOLD) told_free((told_mail *)(void *)one);
+    }
+    while (j->runs) run_free(j, j->runs);
+    job_book_fini(&j->book);
+    job_store_free(j->store);
+    mem_free(j);
+}
+
+void *jobs_ctx(const jobs *j) { return j->opts.ctx; }
+
+bool jobs_allow_hook(const jobs *j, str url, err *e) { return job_hook_check(url, j->opts.tell.hosts, e) == ERR_OK; }
+
+void jobs_stats_read(const jobs *j, jobs_stats *ret)
+{
+    uint64_t v[8] = {0}, c[COUNTS] = {0};
+    for (size_t i = 0; j && i < COUNTOF(v); i++) v[i] = atomic_load_explicit(&j->shown[i], memory_order_relaxed);
+    for (size_t i = 0; j && i < COUNTS; i++) c[i] = atomic_load_explicit(&j->counts[i], memory_order_relaxed);
+    *ret = (jobs_stats){.queued = v[0], .running = v[1], .kept = v[2], .oldest_us = v[3], .bytes = v[4],
+                        .file_bytes = v[5], .done = v[6], .failed = v[7], .refused = c[COUNT_REFUSED],
+                        .told = c[COUNT_TOLD], .untold = c[COUNT_UNTOLD], .lost = c[COUNT_LOST]};
+}

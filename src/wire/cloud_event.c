@@ -1,0 +1,255 @@
+#include "wire/cloud_event.h"
+
+#include "wire/json_text.h"
+
+#include <stdio.h>
+
+enum { DEPTH_MAX = 64 };
+
+/* ---- reading ---- */
+
+static str field(const http_header *headers, size_t count, const char *name)
+{
+    return http_header_find(headers, count, name);
+}
+
+cloud_event_mode cloud_event_mode_of(const http_header *headers, size_t count)
+{
+    str type = field(headers, count, "content-type"), media, rest;
+    if (field(headers, count, "ce-specversion").len || field(headers, count, "ce-id").len) return CLOUD_EVENT_BINARY;
+    if (!str_cut(type, ';', &media, &rest)) media = type;
+    return str_is_nocase(str_trim(media), CLOUD_EVENT_TYPE) ? CLOUD_EVENT_STRUCTURED : CLOUD_EVENT_NONE;
+}
+
+static err_code check(const cloud_event *ev, str version, err *e)
+{
+    const struct {
+        const char *name;
+        str value;
+    } needed[] = {{"id", ev->id}, {"source", ev->source}, {"type", ev->type}};
+    if (!str_is(version, "1.0"))
+        return err_set(e, ERR_INVALID, "CloudEvent: specversion: expected 1.0, got '" STR_FMT "'", STR_ARG(version));
+    for (size_t i = 0; i < COUNTOF(needed); i++)
+        if (!needed[i].value.len || !str_printable(needed[i].value))
+            return err_set(e, ERR_INVALID, "CloudEvent: %s: expected printable text, got '" STR_FMT "'", needed[i].name,
+                           STR_ARG(needed[i].value));
+    return ERR_OK;
+}
+
+static err_code binary_read(const http_header *h, size_t count, cloud_event *ev, err *e)
+{
+    *ev = (cloud_event){.id = field(h, count, "ce-id"),
+                        .source = field(h, count, "ce-source"),
+                        .type = field(h, count, "ce-type"),
+                        .subject = field(h, count, "ce-subject"),
+                        .time = field(h, count, "ce-time"),
+                        .data_type = field(h, count, "content-type")};
+    return check(ev, field(h, count, "ce-specversion"), e);
+}
+
+/* A cursor in JSON text that looks at no more than where values begin and end. */
+typedef struct {
+    const char *at, *end;
+} cursor;
+
+static char next_char(cursor *c)
+{
+    while (c->at < c->end && (*c->at == ' ' || *c->at == '\t' || *c->at == '\n' || *c->at == '\r')) c->at++;
+    return c->at < c->end ? *c->at : '\0';
+}
+
+/* What is between the quotes, as it is; false = no string without escapes begins here. */
+static bool plain_text(cursor *c, str *ret)
+{
+    bool escaped;
+    if (next_char(c) != '"') return false;
+    const char *from = c->at + 1, *close = json_text_end(from, c->end, &escaped);
+    if (!close || escaped) return false;
+    *ret = (str){from, (size_t)(close - from)};
+    c->at = close + 1;
+    return true;
+}
+
+static bool value(cursor *c, str *ret)
+{
+    bool escaped;
+    size_t depth = 0;
+    char first = next_char(c);
+    const char *from = c->at;
+    if (!first || first == ',' || first == '}' || first == ']') return false;
+    for (; c->at < c->end; c->at++) {
+        char at = *c->at;
+        if (at == '"') {
+            c->at = json_text_end(c->at + 1, c->end, &escaped);
+            if (!c->at) return false;
+        } else if (at == '{' || at == '[') {
+            if (++depth > DEPTH_MAX) return false;
+        } else if (at == '}' || at == ']') {
+            if (depth == 0) break;
+            depth--;
+        } else if (at == ',' && depth == 0) {
+            break;
+        }
+    }
+    *ret = str_trim((str){from, (size_t)(c->at - from)});
+    return depth == 0;
+}
+
+typedef struct {
+    cloud_event ev;
+    str version, data, base64;
+} parts;
+
+static str *part_of(parts *p, str name)
+{
+    const struct {
+        const char *name;
+        str *at;
+    } known[] = {{"specversion", &p->version}, {"id", &p->ev.id}, {"source", &p->ev.source}, {"type", &p->ev.type},
+                 {"subject", &p->ev.subject}, {"time", &p->ev.time}, {"datacontenttype", &p->ev.data_type},
+                 {"data_base64", &p->base64}};
+    for (size_t i = 0; i < COUNTOF(known); i++)
+        if (str_is(name, known[i].name)) return known[i].at;
+    return NULL;
+}
+
+static bool document_parts(str body, parts *ret)
+{
+    cursor c = {body.p, body.p + body.len};
+    if (next_char(&c) != '{') return false;
+    for (c.at++; next_char(&c) != '}';) {
+        str name, skipped;
+        if (!plain_text(&c, &name) || next_char(&c) != ':') return false;
+        c.at++;
+        bool data = str_is(name, "data");
+        str *to = data ? &ret->data : part_of(ret, name);
+        if (to && to->p) return false;   /* twice */
+        if (to && !data && next_char(&c) == '"' ? !plain_text(&c, to) : !value(&c, data ? to : &skipped)) return false;
+        if (next_char(&c) == ',') c.at++;
+        else if (next_char(&c) != '}') return false;
+    }
+    c.at++;
+    return next_char(&c) == '\0' && c.at == c.end;
+}
+
+static int sextet(char c)
+{
+    if (c >= 'A' && c <= 'Z') return c - 'A';
+    if (c >= 'a' && c <= 'z') return c - 'a' + 26;
+    if (c >= '0' && c <= '9') return c - '0' + 52;
+    return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+static bool base64_read(buf *out, str s)
+{
+    uint32_t bits = 0;
+    while (s.len && s.p[s.len - 1] == '=') s.len--;
+    if (s.len % 4 == 1) return false;
+    for (size_t i = 0; i < s.len; i++) {
+        int six = sextet(s.p[i]);
+        if (six < 0) return false;
+        bits = bits << 6 | (uint32_t)six;
+        if (i % 4) buf_put_byte(out, (uint8_t)(bits >> (6 - 2 * (i % 4))));
+    }
+    return true;
+}
+
+err_code cloud_event_read(cloud_event_mode mode, const http_header *headers, size_t count, str body, buf *decoded,
+                          cloud_event *ret, str *ret_data, err *e)
+{
+    parts p = {.version = {0}};
+    if (mode == CLOUD_EVENT_BINARY) {
+        *ret_data = body;
+        return binary_read(headers, count, ret, e);
+    }
+    if (!document_parts(body, &p))
+        return err_set(e, ERR_INVALID, "CloudEvent: expected a JSON object with each attribute once, got other bytes");
+    err_code rc = check(&p.ev, p.version, e);
+    if (rc) return rc;
+    if ((p.data.p != NULL) == (p.base64.p != NULL))
+        return err_set(e, ERR_INVALID, "CloudEvent: expected data or data_base64, got %s",
+                       p.data.p ? "both" : "neither");
+    if (p.base64.p && !base64_read(decoded, p.base64))
+        return err_set(e, ERR_INVALID, "CloudEvent: data_base64: expected base64, got other bytes");
+    if (p.base64.p && (rc = buf_check(decoded, "CloudEvent: data_base64", e))) return rc;
+    *ret = p.ev;
+    *ret_data = p.data.p ? p.data : buf_str(decoded);
+    return ERR_OK;
+}
+
+/* ---- writing ---- */
+
+size_t cloud_event_fields(const cloud_event *ev, http_header ret[CLOUD_EVENT_FIELDS])
+{
+    size_t n = 0;
+    ret[n++] = (http_header){STR("ce-specversion"), STR("1.0")};
+    ret[n++] = (http_header){STR("ce-id"), ev->id};
+    ret[n++] = (http_header){STR("ce-source"), ev->source};
+    ret[n++] = (http_header){STR("ce-type"), ev->type};
+    if (ev->subject.len) ret[n++] = (http_header){STR("ce-subject"), ev->subject};
+    if (ev->time.len) ret[n++] = (http_header){STR("ce-time"), ev->time};
+    return n;
+}
+
+static void base64_put(buf *out, str s)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const uint8_t *p = (const uint8_t *)s.p;
+    for (size_t i = 0; i < s.len; i += 3) {
+        size_t n = s.len - i < 3 ? s.len - i : 3;
+        uint32_t v = (uint32_t)p[i] << 16 | (n > 1 ? (uint32_t)p[i + 1] << 8 : 0) | (n > 2 ? p[i + 2] : 0u);
+        char four[4] = {digits[v >> 18], digits[v >> 12 & 63], n > 1 ? digits[v >> 6 & 63] : '=',
+                        n > 2 ? digits[v & 63] : '='};
+        buf_put(out, four, 4);
+    }
+}
+
+static bool is_json(str type)
+{
+    str media, rest;
+    if (!str_cut(type, ';', &media, &rest)) media = type;
+    media = str_trim(media);
+    return str_is_nocase(media, "application/json") || str_ends(media, STR("+json"));
+}
+
+void cloud_event_put(buf *out, const cloud_event *ev, str data)
+{
+    const struct {
+        const char *name;
+        str value;
+    } optional[] = {{"subject", ev->subject}, {"time", ev->time}, {"datacontenttype", ev->data_type}};
+    buf_put_z(out, "{\"specversion\":\"1.0\",\"id\":");
+    json_text_put(out, ev->id);
+    buf_put_z(out, ",\"source\":");
+    json_text_put(out, ev->source);
+    buf_put_z(out, ",\"type\":");
+    json_text_put(out, ev->type);
+    for (size_t i = 0; i < COUNTOF(optional); i++) {
+        if (!optional[i].value.len) continue;
+        buf_printf(out, ",\"%s\":", optional[i].name);
+        json_text_put(out, optional[i].value);
+    }
+    if (is_json(ev->data_type) && data.len) {
+        buf_put_z(out, ",\"data\":");
+        buf_put_str(out, data);
+    } else {
+        buf_put_z(out, ",\"data_base64\":\"");
+        base64_put(out, data);
+        buf_put_byte(out, '"');
+    }
+    buf_put_byte(out, '}');
+}
+
+/* Days since the epoch to a date: in 400 years of the Gregorian calendar are 146,097 days; years begin in March. */
+void cloud_event_time(char ret[CLOUD_EVENT_TIME_BYTES], uint64_t unix_us)
+{
+    uint64_t seconds = unix_us / 1000000, days = seconds / 86400 + 719468, second = seconds % 86400;
+    uint64_t era = days / 146097, day = days % 146097;
+    uint64_t year = (day - day / 1460 + day / 36524 - day / 146096) / 365;
+    day -= 365 * year + year / 4 - year / 100;
+    uint64_t march = (5 * day + 2) / 153, month = march < 10 ? march + 3 : march - 9;
+    year += era * 400 + (month <= 2);
+    snprintf(ret, CLOUD_EVENT_TIME_BYTES, "%04u-%02u-%02uT%02u:%02u:%02u.%06uZ", (unsigned)(year % 10000),
+             (unsigned)month, (unsigned)(day - (153 * march + 2) / 5 + 1), (unsigned)(second / 3600),
+             (unsigned)(second / 60 % 60), (unsigned)(second % 60), (unsigned)(unix_us % 1000000));
+}
