@@ -119,13 +119,20 @@ size_t conn_read(conn *c)
         uint8_t *place = c->lingering || c->wrapped || !c->speaks->room ? NULL : c->speaks->room(c, &room);
         if (!place) place = c->of->scratch;
         switch (sock_read(c->fd.fd, place, room, &n)) {
-        case SOCK_DONE: take_in(c, place, n); break;
+        case SOCK_DONE:
+            c->more = n == room;
+            take_in(c, place, n);
+            break;
         case SOCK_EOF: c->eof = c->shut = true; break;
         case SOCK_GONE: c->broken = true; break;
         default: break;
         }
         total += n;
         if (n < room) break;   /* that emptied the socket: no need to hear it from another read */
+    }
+    if (c->more) {
+        c->more = false;
+        conn_uncork(c);
     }
     return total;
 }

@@ -62,6 +62,7 @@ struct conn {
     uint8_t wait;
     bool entered;                    /* its own code runs: that ends with conn_settle() */
     bool corked, blocked;            /* replies are gathered; the socket takes no more */
+    bool more;                       /* the socket has more to read in this turn */
     bool shut, linger, lingering;
     bool eof, broken;
     bool progress;                   /* since the last settling: the deadline starts anew */

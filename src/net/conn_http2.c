@@ -237,7 +237,7 @@ static void hand_over(conn *c)
         call_dispatch(call);
     }
     http2_flush(h->session);
-    conn_uncork(c);
+    if (!c->more) conn_uncork(c);   /* else windows that open would wake the client before its answer does */
 }
 
 static void feed(conn *c, const uint8_t *data, size_t len)
