@@ -93,7 +93,7 @@ static const row server_rows[] = {
 };
 
 /* Triton's names; what a row of them says is one or two cells of a lane, or a gauge of the model. */
-typedef enum { NV_CELL, NV_COUNT, NV_US, NV_GAUGE } nv_kind;
+typedef enum { NV_CELL, NV_COUNT, NV_US, NV_GAUGE } nv_kind;   /* NV_COUNT: less those of `other` */
 typedef struct {
     const char *name, *help, *reason;
     nv_kind kind;
@@ -111,7 +111,7 @@ static const nv_row nv_rows[] = {
     {FAILURES, "BACKEND", NV_CELL, AT(failure), 0},
     {FAILURES, "OTHER", NV_CELL, AT(invalid), 0},
     {"nv_inference_count", "Number of inferences performed (does not include cached requests)", NULL,
-     NV_COUNT, AT(total), 0},
+     NV_COUNT, AT(total), AT(cache_hit)},
     {"nv_inference_exec_count", "Number of model executions performed (does not include cached requests)", NULL,
      NV_COUNT, AT(predict), 0},
     {"nv_inference_request_duration_us",
@@ -128,6 +128,12 @@ static const nv_row nv_rows[] = {
     {"nv_inference_compute_output_duration_us",
      "Cumulative inference compute output duration in microseconds (does not include cached requests)", NULL,
      NV_US, AT(postprocess), 0},
+    {"nv_cache_num_hits_per_model", "Number of cache hits per model", NULL, NV_COUNT, AT(cache_hit), 0},
+    {"nv_cache_num_misses_per_model", "Number of cache misses per model", NULL, NV_COUNT, AT(cache_miss), 0},
+    {"nv_cache_hit_duration_per_model", "Total cache hit duration per model, in microseconds", NULL,
+     NV_US, AT(cache_hit), 0},
+    {"nv_cache_miss_duration_per_model", "Total cache miss (insert+lookup) duration per model, in microseconds", NULL,
+     NV_US, AT(cache_miss), 0},
     {"nv_inference_pending_request_count",
      "Instantaneous number of pending requests awaiting execution per-model.", NULL,
      NV_GAUGE, offsetof(metrics_model, waiting), 0},
@@ -346,7 +352,10 @@ static uint64_t nv_value(const nv_row *r, const metrics_lane *sum, const metrics
     if (r->kind == NV_CELL)
         return value((const void *)at) + (r->other ? value((const void *)((const char *)sum + r->other)) : 0);
     metric_sum((const void *)at, &n, &ns);
-    return r->kind == NV_COUNT ? n : ns / 1000;
+    if (r->kind == NV_US) return ns / 1000;
+    uint64_t less = 0;
+    if (r->other) metric_sum((const void *)((const char *)sum + r->other), &less, &ns);
+    return n > less ? n - less : 0;   /* lanes are read while they count */
 }
 
 static void nv_put(printer *p, const nv_row *r)

@@ -50,6 +50,8 @@ typedef struct {
     X(queue_wait, histogram, "proa_queue_wait_seconds", "From the end of reading a request to the start of its run.") \
     X(total, histogram, "proa_inference_seconds", "From a whole request to its result.") \
     X(failed, histogram, "proa_inference_failed_seconds", "From a whole request to its error.") \
+    X(cache_hit, histogram, "proa_cache_hit_seconds", "Finding an answer in the response cache.") \
+    X(cache_miss, histogram, "proa_cache_miss_seconds", "Not finding one there, and keeping what was computed.") \
     X(requests, requests, "proa_requests_total", "Inference requests answered, by protocol and code.") \
     X(success, counter, "proa_inference_success_total", "Requests answered with a result.") \
     X(invalid, counter, "proa_inference_invalid_total", "Requests refused for what they hold (4xx).") \
@@ -141,6 +143,10 @@ typedef struct {
       "TLS handshakes that succeeded.") \
     X(tls_failures, [METRIC_TLS_FAILURES], counter, "proa_tls_failures_total", by_tls_failure, \
       "TLS handshakes that failed.") \
+    X(cache_entries, , gauge, "proa_response_cache_entries", by_none, "Answers in the response cache.") \
+    X(cache_bytes, , gauge, "proa_response_cache_bytes", by_none, "Memory of these, and of those still being read.") \
+    X(cache_evictions, , counter, "proa_response_cache_evictions_total", by_none, \
+      "Answers that had to make room for others.") \
     X(spans, [METRIC_SPANS], counter, "proa_trace_requests_total", by_span, \
       "Traced requests: taken by the collector, dropped as no place was free, failed to be taken.") \
     X(traces, [METRIC_TRACES], counter, "proa_trace_file_requests_total", by_trace, \

@@ -58,7 +58,7 @@ static bool has_path(const pbtree *m, const char *path)
 
 /* Answers are the same without these.  Pinned memory is a GPU's. */
 static const char *const ignored[] = {
-    "runtime", "dynamic_batching", "response_cache", "optimization.graph",
+    "runtime", "dynamic_batching", "optimization.graph",
     "optimization.priority", "optimization.cuda", "optimization.execution_accelerators.gpu_execution_accelerator",
     "optimization.gather_kernel_buffer_threshold", "optimization.eager_batching", "instance_group.count",
     "instance_group.rate_limiter", "instance_group.secondary_devices", "instance_group.host_policy",

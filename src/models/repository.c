@@ -41,11 +41,13 @@ struct repository {
     arena memory;
     _Atomic(repository_names *) names;
     repository_opts opts;
+    response_cache *cache;
 };
 
 void served_free(served *s)
 {
     if (!s) return;
+    if (s->cache) response_cache_drop(s->cache, s->cache_owner);
     queue_free(s->queue);
     ensemble_free(s->ensemble);
     metrics_model_fini(&s->metrics);
@@ -141,6 +143,16 @@ static err_code warm(const repository *r, const served *s, err *e)
     return ERR_OK;
 }
 
+static void cache_join(const repository *r, served *s)
+{
+    if (!s->config->response_cache) return;
+    s->cache = r->cache;
+    if (r->cache) s->cache_owner = response_cache_owner(r->cache);
+    else
+        log_write(LOG_WARN, NULL, "model '" STR_FMT "': response_cache: expected --cache-bytes-max with it, got 0: "
+                  "nothing is kept", STR_ARG(s->name));
+}
+
 /* Its configuration, and where it lies. */
 static err_code served_find(served *s, slot *of, str config, err *e)
 {
@@ -211,6 +223,7 @@ static err_code served_open(served **ret, const repository *r, slot *of, str con
     rc = metrics_model_init(&s->metrics, r->opts.lanes, e);
     if (rc == ERR_OK) rc = s->config->ensemble ? ensemble_make(s, r, of, e) : model_make(s, r, of, e);
     if (rc) return rc;
+    cache_join(r, s);
     s->load_us = clock_now_us() - since_us;
     snprintf(fields, sizeof fields, "memory_bytes=%zu load_us=%llu", served_bytes(s),
              (unsigned long long)s->load_us);
@@ -308,7 +321,8 @@ err_code repository_open(repository **ret, const repository_opts *opts, err *e)
     r->opts = *opts;
     named_model *all;
     size_t count = 0;
-    err_code rc = models_list(&all, &count, r, e);
+    err_code rc = opts->cache_bytes_max ? response_cache_new(&r->cache, opts->cache_bytes_max, e) : ERR_OK;
+    if (rc == ERR_OK) rc = models_list(&all, &count, r, e);
     for (size_t i = 0; i < count && rc == ERR_OK; i++) rc = add(r, all[i].name, all[i].path.p, e);
     if (rc) return rc;
     *ret = TAKE(r);
@@ -321,6 +335,7 @@ void repository_free(repository *r)
     repository_names *names = atomic_load(&r->names);
     for (size_t i = 0; names && i < names->count; i++) slot_free(names->all[i]);
     repository_names_free(names);
+    response_cache_free(r->cache);
     arena_fini(&r->memory);
     mem_free(r);
 }
@@ -341,6 +356,7 @@ err_code repository_find(const repository *r, str name, str version, served **re
 }
 
 size_t repository_count(const repository *r) { return names_of(r)->count; }
+response_cache *repository_cache(const repository *r) { return r->cache; }
 
 static slot *at(const repository *r, size_t i)
 {

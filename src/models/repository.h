@@ -14,6 +14,7 @@
 #include "models/model_config.h"
 #include "models/named_model.h"
 #include "models/queue.h"
+#include "models/response_cache.h"
 #include "models/trace_setting.h"
 
 typedef struct repository repository;
@@ -34,6 +35,8 @@ struct served {
     metrics_model metrics;
     trace_setting *trace; /* of its name: stays when the model is loaded again */
     uint64_t load_us; /* from its first byte to ready */
+    response_cache *cache; /* of the server; NULL = its answers are not kept */
+    uint64_t cache_owner; /* there */
     /* private */
     arena memory; /* of version and path */
     _Atomic uint32_t held;
@@ -58,6 +61,7 @@ typedef struct {
     uint32_t queue_max, inline_us; /* as in queue.h */
     uint64_t run_us_max;
     uint32_t lanes; /* event loops that count, each in a lane of its own; see metrics.h */
+    uint64_t cache_bytes_max; /* of answers that are kept; 0 = none are */
     uint32_t warm_up; /* runs with zeros of models without samples; see warm_up.h */
     bool bare; /* of the folder nothing is loaded: each model comes by its name */
 } repository_opts;
@@ -69,6 +73,7 @@ DEFINE_CLEANUP(repository)
 /* version "" = the newest.  ERR_NOT_FOUND in KServe's words, or in Triton's when it is there but not loaded. */
 err_code repository_find(const repository *r, str name, str version, served **ret, err *e) MUST_USE;
 size_t repository_count(const repository *r);
+response_cache *repository_cache(const repository *r); /* NULL = there is none */
 /* In the order of the configuration, then as they came; NULL = not loaded. */
 served *repository_at(const repository *r, size_t i);
 bool repository_serves(const repository *r); /* any model at all */

@@ -1,6 +1,7 @@
 #include "serve/conf.h"
 
 #include "base/log.h"
+#include "serve/conf_cache.h"
 #include "serve/conf_listen.h"
 #include "serve/conf_slot.h"
 #include "serve/conf_trace.h"
@@ -77,6 +78,10 @@ static const row rows[] = {
     {"warm-up", NULL, U64, AT(warm_up), "0", 0, 1000, NULL,
      "runs with zeros before a model is ready, where its configuration has no model_warmup and only the number of rows "
      "is open"},
+    {"cache-bytes-max", "response-cache-byte-size", BYTES, AT(cache_bytes_max), "0", 0, 1ull << 44, NULL,
+     "memory of answers that are kept, for the models whose config.pbtxt has response_cache; 0 = none are"},
+    {"cache-config", NULL, TEXT, AT(cache_config), "", 0, 0, NULL,
+     "the same as Triton has it: local,size=BYTES"},
     {"slot", NULL, BOOL, AT(slot), "false", 0, 0, NULL,
      "start without a model and wait for one, which comes by --control, or by its name from --model-repository"},
     {"control", NULL, TEXT, AT(control), "", 0, 0, NULL,
@@ -541,6 +546,7 @@ err_code conf_check(conf *c, err *e)
     if (c->model_dir.len == 0 && c->model_name.len > 0)
         return err_set(e, ERR_INVALID, "--model-name: expected --model-dir with it, got none");
     if ((rc = conf_slot(c, e)) != ERR_OK) return rc;
+    if ((rc = conf_cache(c, NULL, e)) != ERR_OK) return rc;
     bool cert = c->tls_cert.len > 0, key = c->tls_key.len > 0;
     if (cert != key)
         return err_set(e, ERR_INVALID, "%s: expected %s with it, got none", cert ? "tls-cert" : "tls-key",

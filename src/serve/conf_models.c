@@ -1,7 +1,13 @@
 #include "serve/conf_models.h"
 
+#include "serve/conf_cache.h"
+
 repository_opts conf_models(const conf *c, compute *pool, uint32_t lanes)
 {
+    uint64_t cache_bytes = 0;
+    err e;
+    bool checked = conf_cache(c, &cache_bytes, &e) == ERR_OK;
+    INVARIANT(checked);   /* by conf_check() */
     return (repository_opts){
         .models = c->models,
         .model_count = c->model_count,
@@ -15,6 +21,7 @@ repository_opts conf_models(const conf *c, compute *pool, uint32_t lanes)
         .inline_us = (uint32_t)c->inline_us,
         .run_us_max = c->compute_wait_ms * 1000,
         .lanes = lanes,
+        .cache_bytes_max = cache_bytes,
         .warm_up = (uint32_t)c->warm_up,
         .bare = c->slot,
     };

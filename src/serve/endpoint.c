@@ -417,6 +417,15 @@ static void span_numbers(const endpoints *s, metrics_server *ret)
     ret->spans[METRIC_SPANS_FAILED] = (int64_t)spans.failed;
 }
 
+static void cache_numbers(const endpoints *s, metrics_server *ret)
+{
+    response_cache_stats kept;
+    response_cache_stats_read(repository_cache(s->models), &kept);
+    ret->cache_entries = (int64_t)kept.entries;
+    ret->cache_bytes = (int64_t)kept.bytes;
+    ret->cache_evictions = (int64_t)kept.evictions;
+}
+
 static void trace_numbers(const endpoints *s, metrics_server *ret)
 {
     trace_log_stats traces;
@@ -481,6 +490,7 @@ static void metrics(endpoints *s, http_call *call, const http_request *req, cons
     net_numbers(s, &numbers);
     span_numbers(s, &numbers);
     trace_numbers(s, &numbers);
+    cache_numbers(s, &numbers);
     process_numbers(s, &numbers);
     loop_numbers(s, &numbers, &unknown);
     buf_init(&out, LARGE_REPLY_MAX);

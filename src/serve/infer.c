@@ -153,6 +153,7 @@ static void count_times(const infer *r, metrics_lane *lane, err_code code, uint6
 {
     const infer_times *t = &r->times;
     if (t->read_until) metric_time(&lane->preprocess, t->read_until - t->read_since);
+    if (r->cached.ns) metric_time(r->cached.hit ? &lane->cache_hit : &lane->cache_miss, r->cached.ns);
     if (r->item.end_ns) {
         metric_time(&lane->queue_wait, r->item.start_ns - r->item.since_ns);
         metric_time(&lane->predict, r->item.end_ns - r->item.start_ns);
@@ -337,6 +338,14 @@ static bool outputs_are_large(const infer *r)
     return elements > INFER_WRITE_INLINE_ELEMENTS;
 }
 
+/* For the next request that is the same. */
+static void cache_put(infer *r)
+{
+    uint64_t since_ns = clock_now_ns();
+    response_cache_put(r->model->cache, r->model->cache_owner, &r->cached.key, &r->item, served_output_count(r->model));
+    r->cached.ns += clock_now_ns() - since_ns;
+}
+
 static void item_done(queue_item *item, const err *e)
 {
     infer *r = OF(item, item);
@@ -348,13 +357,14 @@ static void item_done(queue_item *item, const err *e)
         settle(r);
         return;
     }
+    if (r->cached.ns && !r->cached.hit) cache_put(r);
     if (pushing == r && outputs_are_large(r)) {
         r->job.run = write_on_worker;
         pushing = NULL;
         if (compute_submit(r->pool->opts.compute, &r->job, &r->failure) == ERR_OK) return;
         pushing = r;
     }
-    write_and_settle(r, item->end_ns);
+    write_and_settle(r, item->end_ns ? item->end_ns : clock_now_ns());
 }
 
 static err_code read_body(infer *r)
@@ -386,6 +396,20 @@ static void read_later(infer *r)
     if (compute_submit(r->pool->opts.compute, &r->job, &r->failure)) finish(r, 0);
 }
 
+/* What was answered before is answered again, without the queue. */
+static bool cache_answers(infer *r)
+{
+    response_cache *c = r->model->cache;
+    if (!c) return false;
+    uint64_t since_ns = clock_now_ns();
+    r->cached.key = response_cache_key(c, r->model->cache_owner, r->inputs, served_input_count(r->model));
+    r->item.start_ns = 0;
+    r->cached.hit = response_cache_find(c, &r->cached.key, &r->item);
+    r->cached.ns = clock_now_ns() - since_ns + 1;
+    if (r->cached.hit) item_done(&r->item, NULL);
+    return r->cached.hit;
+}
+
 /* Reads the body and hands the request to the model's queue, on whichever thread this is. */
 static void read_and_push(infer *r)
 {
@@ -395,6 +419,7 @@ static void read_and_push(infer *r)
         return;
     }
     r->item.deadline_us = r->deadline_us;
+    if (rc == ERR_OK && cache_answers(r)) return;
     if (rc == ERR_OK && (rc = served_push(r->model, &r->item, &r->failure)) != ERR_OK && !r->item.run)
         rc = err_wrap(&r->failure, "model '" STR_FMT "'", STR_ARG(r->model->name));   /* an ensemble names itself */
     if (rc) settle(r);
@@ -442,6 +467,8 @@ infer *infer_take(infer_pool *p, served *of, const infer_protocol *protocol)
     r->times = (infer_times){.since = clock_now_ns()};
     r->item.end_ns = 0;
     r->over_reply = false;
+    r->cached.ns = 0;
+    r->cached.hit = false;
     r->protocol = protocol;
     r->pool = p;
     r->trace = p->opts.trace_log ? trace_log_begin(p->opts.trace_log, of->trace) : NULL;

@@ -131,6 +131,11 @@ struct infer {
     compute_job job; /* what a worker does for it */
     loop_msg done_msg;
     bool expired; /* it was that */
+    struct {
+        siphash_value key;
+        uint64_t ns; /* of looking it up, and of keeping it; 0 = the model has no cache */
+        bool hit;
+    } cached;
     bool over_reply; /* the answer is larger than it may be */
     size_t memory_most;
     infer_pool *pool;

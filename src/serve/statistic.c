@@ -19,9 +19,10 @@ void statistic_read(statistic *ret, const metrics_model *m)
 #define X(name, member) part(name, &sum.member),
         STATISTIC_PARTS(X)
 #undef X
-        {.name = "cache_hit"}, {.name = "cache_miss"}}};
+    }};
     if (last_ns) ret->last_ms = (clock_wall_us() - (clock_now_ns() - last_ns) / 1000) / 1000;
-    ret->inferences = ret->parts[0].count;
+    uint64_t answered = ret->parts[STATISTIC_SUCCESS].count, kept = ret->parts[STATISTIC_CACHE_HIT].count;
+    ret->inferences = answered > kept ? answered - kept : 0;
     ret->executions = part("", &sum.predict).count;
 }
 

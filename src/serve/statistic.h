@@ -1,7 +1,7 @@
 /* statistic.h - Triton's statistics extension: what a model has done since it was loaded, over REST and gRPC.
  *
- * Counts and durations are those of the metrics (models/metrics.h): nothing is counted twice.  There is no response
- * cache, so its two parts stay 0; batches and memory are not told apart. */
+ * Counts and durations are those of the metrics (models/metrics.h): nothing is counted twice.  As in
+ * Triton, what the response cache answered is a success, but no inference; batches and memory are not told apart. */
 #ifndef SERVE_STATISTIC_H
 #define SERVE_STATISTIC_H
 #include "models/repository.h"
@@ -13,9 +13,11 @@
     X("queue", queue_wait) \
     X("compute_input", preprocess) \
     X("compute_infer", predict) \
-    X("compute_output", postprocess)
+    X("compute_output", postprocess) \
+    X("cache_hit", cache_hit) \
+    X("cache_miss", cache_miss)
 
-enum { STATISTIC_PARTS_MAX = 8 };   /* those, cache_hit and cache_miss */
+enum { STATISTIC_SUCCESS = 0, STATISTIC_CACHE_HIT = 6, STATISTIC_PARTS_MAX = 8 };
 
 typedef struct {
     const char *name;
