@@ -1,6 +1,7 @@
 #include "base/arena.h"
 
 #include "base/mem.h"
+#include "base/quota.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -21,10 +22,11 @@ void arena_init(arena *a, void *memory, size_t room, size_t limit)
     *a = (arena){.base = memory, .room = room, .limit = limit, .first = memory, .first_room = room};
 }
 
-static void chunks_free(arena_chunk *c)
+static void chunks_free(const arena *a, arena_chunk *c)
 {
     while (c) {
         arena_chunk *next = c->next;
+        if (a->share) quota_give(a->share, sizeof *c + c->room);
         mem_free(c);
         c = next;
     }
@@ -41,7 +43,7 @@ void arena_reset(arena *a)
 {
     /* The newest chunk is the largest: keeping it lets a steady load run without the heap. */
     if (a->chunks) {
-        chunks_free(a->chunks->next);
+        chunks_free(a, a->chunks->next);
         a->chunks->next = NULL;
     }
     use(a, a->chunks);
@@ -50,22 +52,33 @@ void arena_reset(arena *a)
 
 void arena_fini(arena *a)
 {
-    chunks_free(a->chunks);
+    chunks_free(a, a->chunks);
     a->chunks = NULL;
     use(a, NULL);
     a->total = 0;
 }
 
+/* As much as is wanted, or where that is too much what is needed. */
+static bool share_take(arena *a, size_t need, size_t *want)
+{
+    if (!a->share || quota_take(a->share, sizeof(arena_chunk) + *want)) return true;
+    a->shared_out = *want == need || !quota_take(a->share, sizeof(arena_chunk) + need);
+    *want = need;
+    return !a->shared_out;
+}
+
 static bool grow(arena *a, size_t need)
 {
-    a->starved = false;
+    a->starved = a->shared_out = false;
     if (need > a->limit || a->total > a->limit - need) return false;
     size_t want = a->room < CHUNK_MIN / 2 ? CHUNK_MIN : a->room * 2;
     if (want > a->limit - a->total) want = a->limit - a->total;
     if (want < need) want = need;
     if (want > SIZE_MAX - sizeof(arena_chunk)) return false;
+    if (!share_take(a, need, &want)) return false;
     arena_chunk *c = mem_alloc_raw(sizeof *c + want);
     a->starved = !c;
+    if (!c && a->share) quota_give(a->share, sizeof *c + want);
     if (!c) return false;
     *c = (arena_chunk){.next = a->chunks, .room = want};
     a->chunks = c;

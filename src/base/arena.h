@@ -10,6 +10,7 @@
 #include "base/base.h"
 
 typedef struct arena_chunk arena_chunk;
+struct quota;
 
 typedef struct {
     uint8_t *base;              /* the chunk being filled */
@@ -18,6 +19,8 @@ typedef struct {
     size_t total;               /* bytes handed out since the last reset, padding included */
     size_t total_max;           /* high-water mark since arena_init, exported as a metric */
     bool starved;               /* the last NULL was the heap's doing, not the limit's */
+    struct quota *share;        /* set behind arena_init(): chunks are taken from it, too; NULL = from none */
+    bool shared_out;            /* the last NULL was its doing */
     /* private */
     arena_chunk *chunks;
     uint8_t *first;

@@ -9,7 +9,7 @@
 
 #include <stdatomic.h>
 
-typedef struct {
+typedef struct quota {
     size_t max;
     /* private */
     _Atomic size_t used;

@@ -50,6 +50,12 @@ static err_code no_memory(const plan *p, err *e)
     return err_set(e, ERR_NOMEM, "no memory for an execution of %zu bytes", p->bytes);
 }
 
+static err_code over_share(const exec_opts *o, const plan *p, err *e)
+{
+    return err_set(e, ERR_LIMIT, "memory of the model's executions: expected at most %zu bytes in all, got %zu and %zu "
+                   "more", o->share->max, quota_used(o->share), p->bytes);
+}
+
 err_code exec_new(exec **ret, const plan *p, const exec_opts *o, err *e)
 {
     CLEANUP(exec) exec *x = mem_new0(exec, 1);
@@ -59,12 +65,15 @@ err_code exec_new(exec **ret, const plan *p, const exec_opts *o, err *e)
     arena_init(&x->tables, NULL, 0, SIZE_MAX / 2);
     arena_init(&x->lasting, NULL, 0, o->memory_max > p->bytes ? o->memory_max - p->bytes : 0);
     arena_init(&x->scratch, NULL, 0, o->memory_max);
+    x->tables.share = x->lasting.share = x->scratch.share = o->share;
+    if (!quota_follow(o->share, &x->taken, p->bytes)) return over_share(o, p, e);
     x->memory = mem_alloc_raw(p->bytes);
     x->values = arena_new(&x->tables, tensor, p->graph->value_count);
     x->calls = arena_new(&x->tables, op_call, p->step_count);
     x->in = arena_new(&x->tables, const tensor *, p->arg_count);
     x->out = arena_new(&x->tables, tensor *, p->arg_count);
-    if (!x->memory || !x->values || !x->calls || !x->in || !x->out) return no_memory(p, e);
+    bool whole = x->memory && x->values && x->calls && x->in && x->out;
+    if (!whole) return x->tables.shared_out ? over_share(o, p, e) : no_memory(p, e);
     for (value_id v = 0; v < p->graph->value_count; v++) {
         x->values[v] = p->values[v].t;
         x->values[v].data = address_of(x, v);
@@ -82,12 +91,21 @@ void exec_free(exec *x)
     arena_fini(&x->lasting);
     arena_fini(&x->tables);
     mem_free(x->memory);
+    if (x->opts.share) quota_give_all(x->opts.share, &x->taken);
     mem_free(x);
+}
+
+bool exec_shared_out(const exec *x)
+{
+    bool out = x->lasting.shared_out || x->scratch.shared_out;
+    for (uint32_t i = 0; i < x->plan->step_count && !out; i++) out = subrun_shared_out(x->calls[i].kept);
+    return out;
 }
 
 void exec_rest(exec *x)
 {
     arena_reset(&x->lasting);
+    x->lasting.shared_out = x->scratch.shared_out = false;
     x->held = x->plan->bytes + x->lasting.room + x->scratch.room;
     for (uint32_t i = 0; i < x->plan->step_count; i++) x->held += subrun_rest(x->calls[i].kept);
 }

@@ -43,6 +43,8 @@ struct model {
     external *externals;
     const kernel_set *kernels;
     batch_axis batch;
+    quota share;                 /* of opts.share_max, where there is one */
+    _Atomic uint64_t refused;    /* executions, for want of it */
 
     lock guard;                  /* all below.  Never held while planning, running, or allocating an execution */
     cached *plans;
@@ -263,6 +265,7 @@ static err_code load(model *m, str bytes, const model_opts *opts, err *e)
 {
     m->opts = *opts;
     if (!m->opts.memory_max) m->opts.memory_max = (size_t)4 << 30;
+    quota_init(&m->share, m->opts.share_max);
     /* Copies of misaligned weights, packed weights, names: a few times the file, and no more than one run may use. */
     m->memory.limit = m->opts.memory_max + 4 * bytes.len;
     m->source.map = external_map;
@@ -496,6 +499,27 @@ static exec *entered(exec *x, cached *c)
     return x;
 }
 
+/* Of what all executions may have nothing is left.  Where others have some, that may change. */
+static err_code shared_out(model *m, bool others, err *e)
+{
+    atomic_fetch_add_explicit(&m->refused, 1, memory_order_relaxed);
+    return e->code = others ? ERR_LIMIT : ERR_TOO_LARGE;
+}
+
+/* Those that rest make room. */
+static err_code exec_make(exec **ret, model *m, const plan *p, err *e)
+{
+    exec_opts o = {.pool = m->opts.pool,
+                   .kernels = m->kernels,
+                   .memory_max = m->opts.memory_max,
+                   .share = m->opts.share_max ? &m->share : NULL};
+    err_code rc = exec_new(ret, p, &o, e);
+    if (rc != ERR_LIMIT) return rc;
+    model_trim(m);
+    rc = exec_new(ret, p, &o, e);
+    return rc == ERR_LIMIT ? shared_out(m, quota_used(&m->share) > 0, e) : rc;
+}
+
 err_code exec_take(exec **ret, model *m, const shape *inputs, err *e)
 {
     cached *c = NULL;
@@ -503,10 +527,7 @@ err_code exec_take(exec **ret, model *m, const shape *inputs, err *e)
     err_code rc = shapes_check(m, inputs, e);
     if (!rc) rc = cached_take(&c, &x, m, inputs, e);
     if (rc) return rc;
-    if (!x) {
-        exec_opts o = {.pool = m->opts.pool, .kernels = m->kernels, .memory_max = m->opts.memory_max};
-        rc = too_large(exec_new(&x, c->plan, &o, e), e);
-    }
+    if (!x) rc = exec_make(&x, m, c->plan, e);
     if (rc) {
         lock_take(&m->guard);
         cached *done = user_leaves(c);
@@ -592,6 +613,13 @@ void model_trim(model *m)
     }
 }
 
+model_share model_share_read(const model *m)
+{
+    return (model_share){.bytes = quota_used(&m->share),
+                         .bytes_max = m->share.max,
+                         .refused = atomic_load_explicit(&m->refused, memory_order_relaxed)};
+}
+
 /* An eighth of each new run; a lost update between threads costs nothing but one sample.  A run counts as no more than
  * COST_LEAP times what was known: one that was interrupted for milliseconds leaves a cheap model cheap, but where more
  * than one in COST_LEAP is that long all of it comes to count. */
@@ -605,11 +633,25 @@ static void cost_learn(cached *c, uint64_t ns)
     atomic_store_explicit(&c->cost_ns, next, memory_order_relaxed);
 }
 
+/* A run that grew until there was no more: it cannot begin anew, as it may have written where its inputs were. */
+static err_code run_shared_out(exec *x, err *e)
+{
+    model *m = ((cached *)x->owner)->of;
+    lock_take(&m->guard);
+    bool others = m->busy > 1 || m->idle_bytes > 0;
+    lock_give(&m->guard);
+    model_trim(m);
+    err_set(e, ERR_LIMIT, "memory of the model's executions: expected at most %zu bytes in all, got more",
+            m->share.max);
+    return shared_out(m, others, e);
+}
+
 err_code exec_run(exec *x, const exec_stop *stop, err *e)
 {
     uint64_t since_ns = stop && stop->since_ns ? stop->since_ns : clock_now_ns();
     err_code rc = stop ? exec_stopped(stop, since_ns / 1000, e) : ERR_OK;
-    if (!rc) rc = too_large(exec_steps(x, stop, e), e);
+    if (!rc && (rc = exec_steps(x, stop, e)) != ERR_OK)
+        rc = exec_shared_out(x) ? run_shared_out(x, e) : too_large(rc, e);
     x->until_ns = clock_now_ns();
     if (!rc) cost_learn(x->owner, x->until_ns - since_ns);
     return rc;

@@ -21,6 +21,8 @@ typedef struct exec exec;
 typedef struct {
     compute *pool;               /* borrowed; may be NULL: one thread */
     size_t memory_max;           /* bytes of one execution's arena; 0 = 4 GiB.  over it: ERR_TOO_LARGE */
+    size_t share_max;            /* bytes of all its executions together; 0 = no bound.  over it: ERR_LIMIT, or
+                                  * ERR_TOO_LARGE where no other has any */
     bool no_passes;              /* runs the graph as it was written, for comparing */
 } model_opts;
 
@@ -51,6 +53,13 @@ const graph *model_graph(const model *m);
 const batch_axis *model_batch(const model *m);   /* whether requests may share a run */
 /* Its files, which are mapped, and what was made of them: weights and plans apart from executions. */
 size_t model_bytes(const model *m);
+
+/* What its executions have taken, in use or at rest, and how many were refused for it; 0 without share_max. */
+typedef struct {
+    size_t bytes, bytes_max;
+    uint64_t refused;
+} model_share;
+model_share model_share_read(const model *m);
 
 /* Checks the shapes against the declared ones and takes an exec for them.  ERR_INVALID names the input;
  * ERR_LIMIT when MODEL_EXECS_MAX are in use, ERR_TOO_LARGE when the plan needs more than memory_max. */

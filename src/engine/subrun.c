@@ -19,6 +19,7 @@ struct subrun {
     entry *entries; /* the one used last first */
     uint32_t count;
     arena between[2];
+    bool shared_out; /* an execution could not be made for want of the model's share */
 };
 
 static void entry_free(entry *x)
@@ -51,11 +52,20 @@ size_t subrun_rest(subrun *s)
         exec_rest(x->exec);   /* nested at most GRAPH_DEPTH_MAX deep */
         held += x->exec->held;
     }
+    if (s) s->shared_out = false;
     for (int i = 0; s && i < 2; i++) {
         arena_reset(&s->between[i]);
+        s->between[i].shared_out = false;
         held += s->between[i].room;
     }
     return held;
+}
+
+bool subrun_shared_out(const subrun *s)
+{
+    bool out = s && (s->between[0].shared_out || s->between[1].shared_out || s->shared_out);
+    for (const entry *x = s ? s->entries : NULL; x && !out; x = x->next) out = exec_shared_out(x->exec);
+    return out;
 }
 
 static err_code no_memory(const op_call *c, err *e) { return op_err(c, e, ERR_NOMEM, "no memory to run a subgraph"); }
@@ -67,6 +77,7 @@ static err_code kept(op_call *c, subrun **ret, err *e)
         c->kept = mem_new0(subrun, 1);
         if (!c->kept) return no_memory(c, e);
         for (int i = 0; i < 2; i++) arena_init(&c->kept->between[i], NULL, 0, c->within->opts.memory_max);
+        for (int i = 0; i < 2; i++) c->kept->between[i].share = c->within->opts.share;
     }
     *ret = c->kept;
     return ERR_OK;
@@ -121,8 +132,11 @@ static err_code entry_plan(entry *x, const op_call *c, const tensor *inputs, err
     plan_opts o = {.inputs = inputs, .outer = outer, .kernels = c->k, .memory_max = left};
     err_code rc = plan_new(&x->plan, x->graph, &o, &inner);
     mem_free(outer);
-    exec_opts xo = {.pool = mine->pool, .kernels = c->k, .memory_max = left};
-    if (!rc) rc = exec_new(&x->exec, x->plan, &xo, &inner);
+    exec_opts xo = {.pool = mine->pool, .kernels = c->k, .memory_max = left, .share = mine->share};
+    if (!rc) {
+        rc = exec_new(&x->exec, x->plan, &xo, &inner);
+        c->kept->shared_out = rc == ERR_LIMIT;
+    }
     return rc ? op_err(c, e, rc, "%s", inner.text) : ERR_OK;
 }
 

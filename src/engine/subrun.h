@@ -16,6 +16,7 @@ typedef struct subrun subrun;
 void subrun_free(subrun *s);
 /* Lets go of the values between runs and of late values inside; returns the bytes that stay.  NULL: none. */
 size_t subrun_rest(subrun *s);
+bool subrun_shared_out(const subrun *s);   /* as exec_shared_out(); NULL: no */
 /* Runs subgraph number `which` of c's node.  inputs: [its input_count], data read where it lies.  The outputs,
  * exec_output(*ret, i), hold until the next run for this node. */
 err_code subrun_run(exec **ret, op_call *c, uint32_t which, const tensor *inputs, err *e) MUST_USE;

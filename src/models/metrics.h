@@ -70,7 +70,10 @@ typedef struct {
 
 #define METRICS_MODEL_NOW(X) \
     X(waiting, "proa_queue_waiting", "Requests in the queue now.") \
-    X(running, "proa_inference_running", "Runs in progress now.")
+    X(running, "proa_inference_running", "Runs in progress now.") \
+    X(bytes, "proa_model_bytes", "Its files, which are mapped, and what was made of them.") \
+    X(share_bytes, "proa_model_executions_bytes", "Memory of its executions, where model-memory-max bounds it.") \
+    X(share_refused, "proa_model_executions_refused", "Runs refused since it was loaded, for want of that memory.")
 
 typedef struct {
     metrics_lane *lanes; /* lane_count of them, on cache lines of their own */
@@ -90,6 +93,7 @@ typedef struct {
     X(reply, "reply-bytes-max") \
     X(memory, "memory-bytes-max") \
     X(queue, "queue-max") \
+    X(model_memory, "model-memory-max") \
     X(header_wait, "header-wait-ms") \
     X(body_wait, "body-wait-ms") \
     X(write_wait, "write-wait-ms") \

@@ -182,10 +182,24 @@ static err_code served_declare(served *s, const repository *r, const slot *of, e
     return pipeline_open(&s->pipeline, &from, e);
 }
 
+/* Its own word counts; it is text, as all parameters are. */
+static err_code share_max(const model_config *c, uint64_t general, size_t *ret, err *e)
+{
+    str own = model_config_parameter(c, "model_memory_max");
+    uint64_t bytes = general;
+    if (own.p && (!str_u64(own, &bytes) || bytes == 0))
+        return err_set(e, ERR_INVALID, "parameter 'model_memory_max': expected bytes, 1 or more, got '" STR_FMT "'",
+                       STR_ARG(own));
+    *ret = (size_t)bytes;
+    return ERR_OK;
+}
+
 static err_code model_make(served *s, const repository *r, slot *of, err *e)
 {
     model_opts mo = {.pool = r->opts.pool, .memory_max = r->opts.memory_bytes_max};
-    err_code rc = model_open(&s->model, s->path.p, &mo, e);
+    err_code rc = share_max(s->config, r->opts.model_bytes_max, &mo.share_max, e);
+    if (rc) return err_wrap(e, "%s", of->path);
+    rc = model_open(&s->model, s->path.p, &mo, e);
     if (rc == ERR_OK && (rc = model_config_fit(s->config, s->model, e)) != ERR_OK) rc = err_wrap(e, "%s", of->path);
     s->ios = s->config->ios;
     if (rc == ERR_OK) rc = plan_fixed(s->model, s->path.p, e);
@@ -386,6 +400,14 @@ void repository_entry_read(const repository *r, size_t i, repository_entry *ret)
                                             : "UNAVAILABLE";
     note_get(&l->version, ret->version);
     note_get(&l->reason, ret->reason);
+}
+
+void served_measure(served *s)
+{
+    const model_share share = s->model ? model_share_read(s->model) : (model_share){.bytes = 0};
+    atomic_store_explicit(&s->metrics.bytes, (int64_t)served_bytes(s), memory_order_relaxed);
+    atomic_store_explicit(&s->metrics.share_bytes, (int64_t)share.bytes, memory_order_relaxed);
+    atomic_store_explicit(&s->metrics.share_refused, (int64_t)share.refused, memory_order_relaxed);
 }
 
 bool repository_serves(const repository *r)

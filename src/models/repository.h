@@ -61,6 +61,7 @@ typedef struct {
     uint32_t queue_max, inline_us; /* as in queue.h */
     uint64_t run_us_max;
     uint32_t lanes; /* event loops that count, each in a lane of its own; see metrics.h */
+    uint64_t model_bytes_max; /* of all executions of a model; 0 = no bound.  see served_share_max() */
     uint64_t cache_bytes_max; /* of answers that are kept; 0 = none are */
     uint32_t warm_up; /* runs with zeros of models without samples; see warm_up.h */
     bool bare; /* of the folder nothing is loaded: each model comes by its name */
@@ -77,6 +78,8 @@ response_cache *repository_cache(const repository *r); /* NULL = there is none *
 /* In the order of the configuration, then as they came; NULL = not loaded. */
 served *repository_at(const repository *r, size_t i);
 bool repository_serves(const repository *r); /* any model at all */
+/* What its memory is now, for whoever prints its metrics. */
+void served_measure(served *s);
 
 /* What is known of a name, for the index. */
 typedef struct {

@@ -78,6 +78,9 @@ static const row rows[] = {
     {"warm-up", NULL, U64, AT(warm_up), "0", 0, 1000, NULL,
      "runs with zeros before a model is ready, where its configuration has no model_warmup and only the number of rows "
      "is open"},
+    {"model-memory-max", NULL, BYTES, AT(model_memory_max), "0", 0, 1ull << 44, NULL,
+     "memory of all executions of a model together, in use or at rest; more get 429, or 413 where one needs it all; "
+     "0 = no limit; a model's own is the parameter model_memory_max in its config.pbtxt, in bytes"},
     {"cache-bytes-max", "response-cache-byte-size", BYTES, AT(cache_bytes_max), "0", 0, 1ull << 44, NULL,
      "memory of answers that are kept, for the models whose config.pbtxt has response_cache; 0 = none are"},
     {"cache-config", NULL, TEXT, AT(cache_config), "", 0, 0, NULL,

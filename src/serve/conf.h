@@ -41,7 +41,7 @@ typedef struct {
     uint64_t replies_bytes_max;
     uint64_t tls_min, tls_cleartext;
     str control;
-    uint64_t slot, ready_fd, warm_up, cache_bytes_max;
+    uint64_t slot, ready_fd, warm_up, cache_bytes_max, model_memory_max;
     str cache_config;
     /* models named as NAME=PATH, in order */
     named_model *models;

@@ -21,6 +21,7 @@ repository_opts conf_models(const conf *c, compute *pool, uint32_t lanes)
         .inline_us = (uint32_t)c->inline_us,
         .run_us_max = c->compute_wait_ms * 1000,
         .lanes = lanes,
+        .model_bytes_max = c->model_memory_max,
         .cache_bytes_max = cache_bytes,
         .warm_up = (uint32_t)c->warm_up,
         .bare = c->slot,

@@ -482,8 +482,10 @@ static void metrics(endpoints *s, http_call *call, const http_request *req, cons
         return;
     }
     for (size_t i = 0; i < known; i++) {
-        const served *m = repository_at(s->models, i);
-        if (m && guard_sees(args->who, m->name)) models[count++] = (metrics_labelled){m->name, m->version, &m->metrics};
+        served *m = repository_at(s->models, i);
+        if (!m || !guard_sees(args->who, m->name)) continue;
+        served_measure(m);
+        models[count++] = (metrics_labelled){m->name, m->version, &m->metrics};
     }
     page.model_count = count;
     numbers.compute_queued = (int64_t)compute_queued(s->pool);

@@ -146,7 +146,6 @@ static void count_code(const infer_pool *p, served *m, const infer_protocol *by,
         metric_add(&lane->invalid);
     else
         metric_add(&lane->failure);
-    if (code == ERR_LIMIT) metric_add(&p->opts.counts->limits[METRIC_LIMIT_queue]);
 }
 
 static void count_times(const infer *r, metrics_lane *lane, err_code code, uint64_t now_ns)
@@ -186,6 +185,8 @@ static void count(const infer *r, err_code code, uint64_t now_ns)
     count_code(r->pool, r->model, r->protocol, code, r->expired);
     count_times(r, &r->model->metrics.lanes[o->lane], code, now_ns);
     if (r->item.run) count_steps(r);
+    if (code == ERR_LIMIT)
+        metric_add(&o->counts->limits[r->over_model ? METRIC_LIMIT_model_memory : METRIC_LIMIT_queue]);
     if (code == ERR_TOO_LARGE) metric_add(&o->counts->limits[r->over_reply ? METRIC_LIMIT_reply : METRIC_LIMIT_memory]);
 }
 
@@ -352,6 +353,7 @@ static void item_done(queue_item *item, const err *e)
     if (r->trace) trace_entry_ran(r->trace, r);
     if (e) {
         r->failure = *e;
+        r->over_model = e->code == ERR_LIMIT;   /* the queue had taken it */
         r->expired = e->code == ERR_TIMEOUT && r->deadline_own && !item->end_ns;
         if (r->expired) err_set(&r->failure, ERR_UNAVAILABLE, "Request timeout expired");   /* Triton's words */
         settle(r);
@@ -466,7 +468,7 @@ infer *infer_take(infer_pool *p, served *of, const infer_protocol *protocol)
     r->done_msg = (loop_msg){.run = done_on_loop};
     r->times = (infer_times){.since = clock_now_ns()};
     r->item.end_ns = 0;
-    r->over_reply = false;
+    r->over_reply = r->over_model = false;
     r->cached.ns = 0;
     r->cached.hit = false;
     r->protocol = protocol;

@@ -137,6 +137,7 @@ struct infer {
         bool hit;
     } cached;
     bool over_reply; /* the answer is larger than it may be */
+    bool over_model; /* the model's executions have no more memory */
     size_t memory_most;
     infer_pool *pool;
     infer *next;

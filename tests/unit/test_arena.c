@@ -1,6 +1,7 @@
 /* An arena refuses, never overruns: sizes whose product wraps, alignment padding, the borrowed memory's end and
  * the limit over all chunks; and a steady load stops using the heap after its first round. */
 #include "base/arena.h"
+#include "base/quota.h"
 #include "test.h"
 
 static void refuses_overflow_and_limit(void)
@@ -110,6 +111,29 @@ static void survives_every_failing_allocation(void)
     })
 }
 
+static void chunks_are_taken_from_a_share(void)
+{
+    quota q;
+    arena a, other;
+    quota_init(&q, 10000);
+    arena_init(&a, NULL, 0, 1 << 20);
+    arena_init(&other, NULL, 0, 1 << 20);
+    a.share = other.share = &q;
+    CHECK(arena_push(&a, 6000, 1, 1) && quota_used(&q) >= 6000 && !a.shared_out);
+    CHECK(!arena_push(&other, 6000, 1, 1) && other.shared_out && !other.starved);
+    CHECK(arena_push(&other, 3000, 1, 1) && !other.shared_out);   /* not the 4096 that it would like */
+    CHECK(quota_used(&q) <= 10000);
+    arena_fini(&a);
+    CHECK(arena_push(&other, 5000, 1, 1) != NULL);
+    arena_reset(&other);   /* the largest chunk stays, and its share */
+    CHECK(quota_used(&q) >= 5000);
+    mem_fault_after(0);
+    CHECK(!arena_push(&a, 100, 1, 1) && a.starved && !a.shared_out);
+    mem_fault_after(-1);
+    arena_fini(&other);
+    CHECK_U64(quota_used(&q), 0);
+}
+
 int main(void)
 {
     static const test_case cases[] = {TEST(refuses_overflow_and_limit),
@@ -118,6 +142,7 @@ int main(void)
                                       TEST(an_unbounded_limit_cannot_wrap),
                                       TEST(chunks_hold_what_was_pushed),
                                       TEST(reset_keeps_the_largest_chunk),
+                                      TEST(chunks_are_taken_from_a_share),
                                       TEST(survives_every_failing_allocation)};
     return test_main(cases, COUNTOF(cases));
 }
