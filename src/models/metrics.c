@@ -2,7 +2,9 @@
 
 #include "base/mem.h"
 #include "base/version.h"
+#include "wire/json_text.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum {
@@ -396,6 +398,83 @@ void metrics_print(buf *out, const metrics_page *page)
         if (shown(page->names, server_rows[i].name)) server_put(&p, &server_rows[i]);
     if (page->open) buf_put_z(out, "# EOF\n");
     mem_free(sums);
+}
+
+/* ---- as JSON ---- */
+
+static void json_row_put(buf *out, const row *r, bool first)
+{
+    buf_printf(out, "%s{\"name\":\"%s\",\"type\":\"%s\",\"help\":", first ? "" : ",", r->name, type_names[r->type]);
+    json_text_put(out, str_of(r->help));
+    buf_put_z(out, "}");
+}
+
+static void json_value_put(buf *out, const row *r, const metrics_lane *sum)
+{
+    const void *field = (const char *)sum + r->offset;
+    uint64_t n = 0;
+    if (r->type == histogram) {
+        const metric_histogram *h = field;
+        buf_put_z(out, "{\"buckets\":[");
+        for (size_t i = 0; i < METRIC_BUCKETS; i++)
+            buf_printf(out, "%s%llu", i ? "," : "", (unsigned long long)value(&h->bucket[i]));
+        buf_printf(out, "],\"sum_us\":%llu}", (unsigned long long)(value(&h->sum_ns) / 1000));
+        return;
+    }
+    const metric_requests *q = field;
+    for (size_t by = 0; r->type == requests && by < METRIC_PROTOCOLS; by++)
+        for (size_t code = 0; code < METRIC_CODES; code++) n += value(&q->of[by][code]);
+    buf_printf(out, "%llu", (unsigned long long)(r->type == requests ? n : value(field)));
+}
+
+static void json_model_put(buf *out, const metrics_labelled *m, bool first)
+{
+    metrics_lane sum;
+    metrics_model_sum(m->set, &sum);
+    buf_put_z(out, first ? "{\"name\":" : ",{\"name\":");
+    json_text_put(out, m->name);
+    buf_put_z(out, ",\"version\":");
+    json_text_put(out, m->version);
+    buf_put_z(out, ",\"values\":[");
+    for (size_t i = 0; i < COUNTOF(model_rows); i++) {
+        if (i) buf_put_byte(out, ',');
+        json_value_put(out, &model_rows[i], &sum);
+    }
+    for (size_t i = 0; i < COUNTOF(now_rows); i++) {
+        const metric_gauge *field = (const void *)((const char *)m->set + now_rows[i].offset);
+        buf_printf(out, ",%lld", (long long)atomic_load_explicit(field, memory_order_relaxed));
+    }
+    buf_put_z(out, "]}");
+}
+
+static void json_server_put(buf *out, const row *r, const metrics_server *from, bool first)
+{
+    const int64_t *values = (const void *)((const char *)from + r->offset);
+    for (size_t i = 0; i < r->by->count; i++) {
+        char text[120] = "";
+        int n = r->by->fixed ? snprintf(text, sizeof text, "%s ", r->by->fixed) : 0;
+        if (r->by->label) snprintf(text + n, sizeof text - (size_t)n, "%s=\"%s\"", r->by->label, r->by->values[i]);
+        buf_printf(out, "%s{\"name\":\"%s\",\"labels\":", first && !i ? "" : ",", r->name);
+        json_text_put(out, str_trim(str_of(text)));
+        buf_printf(out, ",\"type\":\"%s\",\"help\":", type_names[r->type]);
+        json_text_put(out, str_of(r->help));
+        if (r->type >= seconds) buf_printf(out, ",\"value\":%.3f}", (double)values[i] / 1e6);
+        else buf_printf(out, ",\"value\":%lld}", (long long)values[i]);
+    }
+}
+
+void metrics_json(buf *out, const metrics_page *page)
+{
+    buf_put_z(out, "{\"bounds_us\":[");
+    for (size_t i = 0; i < METRIC_BUCKETS - 1; i++) buf_printf(out, "%s%u", i ? "," : "", bounds_us[i]);
+    buf_put_z(out, "],\"rows\":[");
+    for (size_t i = 0; i < COUNTOF(model_rows); i++) json_row_put(out, &model_rows[i], i == 0);
+    for (size_t i = 0; i < COUNTOF(now_rows); i++) json_row_put(out, &now_rows[i], false);
+    buf_put_z(out, "],\"models\":[");
+    for (size_t i = 0; i < page->model_count; i++) json_model_put(out, &page->models[i], i == 0);
+    buf_put_z(out, "],\"server\":[");
+    for (size_t i = 0; i < COUNTOF(server_rows); i++) json_server_put(out, &server_rows[i], page->server, i == 0);
+    buf_put_z(out, "]}");
 }
 
 /* ---- who reads it ---- */

@@ -202,6 +202,11 @@ typedef struct {
 } metrics_page;
 
 void metrics_print(buf *out, const metrics_page *page);
+/* The same figures as JSON, for the page /debug/models, under the names that do not depend on page->names:
+ * {"bounds_us":[...],"rows":[{"name","type","help"},...],"models":[{"name","version","values":[...]},...],
+ *  "server":[{"name","labels","type","help","value"},...]}
+ * values stand in the order of rows: a number, or of a histogram {"buckets":[...],"sum_us":n}, not cumulative. */
+void metrics_json(buf *out, const metrics_page *page);
 /* What the client's Accept asks for; without a clear word the older format. */
 bool metrics_open_wanted(str accept);
 const char *metrics_content_type(bool open);

@@ -6,6 +6,7 @@
 #include "base/version.h"
 #include "models/model_control.h"
 #include "os/proc.h"
+#include "serve/debug_page.h"
 #include "serve/generate.h"
 #include "serve/job_rest.h"
 #include "serve/later.h"
@@ -76,6 +77,8 @@ typedef void answer(endpoints *s, http_call *call, const http_request *req, cons
     X("GET", "/", alive) \
     X("GET", "/healthz", healthz) \
     X("GET", "/readyz", readyz) \
+    X("GET", "/debug/models", debug_models) \
+    X("GET", "/debug/models.json", debug_figures) \
     X("GET", "/metrics", metrics)
 
 enum {
@@ -465,7 +468,7 @@ static void loop_numbers(const endpoints *s, metrics_server *ret, metric_request
     }
 }
 
-static void metrics(endpoints *s, http_call *call, const http_request *req, const route_args *args)
+static void figures(endpoints *s, http_call *call, const http_request *req, const route_args *args, bool json)
 {
     metrics_server numbers = {.build = 1, .log_dropped = (int64_t)log_writer_dropped()};
     metric_requests unknown = {.of = {{0}}};
@@ -496,15 +499,33 @@ static void metrics(endpoints *s, http_call *call, const http_request *req, cons
     process_numbers(s, &numbers);
     loop_numbers(s, &numbers, &unknown);
     buf_init(&out, LARGE_REPLY_MAX);
-    metrics_print(&out, &page);
+    if (json) metrics_json(&out, &page);
+    else metrics_print(&out, &page);
     mem_free(models);
     err e = {0};
     if (buf_check(&out, "metrics", &e) == ERR_OK) {
-        coding_reply(&s->coding, call, req, str_of(metrics_content_type(page.open)), &out);
+        const str type = json ? STR("application/json") : str_of(metrics_content_type(page.open));
+        coding_reply(&s->coding, call, req, type, &out);
         return;
     }
     reply_err(call, &e);
     buf_fini(&out);
+}
+
+static void metrics(endpoints *s, http_call *call, const http_request *req, const route_args *args)
+{
+    figures(s, call, req, args, false);
+}
+
+static void debug_figures(endpoints *s, http_call *call, const http_request *req, const route_args *args)
+{
+    figures(s, call, req, args, true);
+}
+
+static void debug_models(endpoints *s, http_call *call, const http_request *req, const route_args *args)
+{
+    (void)s, (void)req, (void)args;
+    debug_page_reply(call);
 }
 
 err_code endpoints_find(endpoints *s, const api_key *who, const model_id *id, served **ret, err *e)
@@ -594,7 +615,7 @@ bool endpoints_begin(void *ctx, const http_request *req, size_t *ret_aligned)
 static bool is_open(const endpoints *s, answer *a)
 {
     return a == alive || a == healthz || a == readyz || a == v2_live || a == v2_ready ||
-           (a == metrics && s->guard.metrics_open);
+           ((a == metrics || a == debug_models || a == debug_figures) && s->guard.metrics_open);
 }
 
 /* Whose key it is; answers what has none, or one that is not for this model. */
