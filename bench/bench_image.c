@@ -157,9 +157,9 @@ int main(void)
     arena_init(&a, NULL, 0, 64 << 20);
     printf("%ux%u JPEG of %lu bytes to %ux%u, %s\n", WIDTH, HEIGHT, bytes, SIDE, SIDE, kernel_active()->name);
     str whole = {(const char *)file, bytes};
-    ok = measure(whole, pixels, RESIZE_BILINEAR, false, 1.35, &a) && ok;
-    ok = measure(whole, pixels, RESIZE_BICUBIC, false, 1.5, &a) && ok;
-    ok = measure(whole, pixels, RESIZE_LANCZOS, false, 1.7, &a) && ok;
+    ok = measure(whole, pixels, RESIZE_BILINEAR, false, 1.3, &a) && ok;
+    ok = measure(whole, pixels, RESIZE_BICUBIC, false, 1.4, &a) && ok;
+    ok = measure(whole, pixels, RESIZE_LANCZOS, false, 1.55, &a) && ok;
     ok = measure(whole, pixels, RESIZE_BILINEAR, true, 1.05, &a) && ok;
     arena_fini(&a);
     mem_free(pixels);

@@ -115,13 +115,19 @@ static void weigh(const sampler *s, uint32_t i, tap_run run, double *w)
     for (uint32_t k = 0; sum != 0.0 && k < run.count; k++) w[k] /= sum;
 }
 
-static void put_fixed(const double *w, uint32_t count, int16_t *low, int16_t *high)
+/* digits: of the first weight; the next digits lie `step` further. */
+static bool put_fixed(const double *w, uint32_t count, size_t step, int16_t *low, int16_t *high, int8_t *digits)
 {
+    bool fits = true;
     for (uint32_t k = 0; k < count; k++) {
         int32_t v = (int32_t)(w[k] * (1 << TAP_BITS) + (w[k] < 0 ? -0.5 : 0.5));
         low[k] = (int16_t)(v & ((1 << TAP_HALF_BITS) - 1));
         high[k] = (int16_t)(v >> TAP_HALF_BITS);
+        int8_t d[TAP_DIGITS];
+        fits = tap_digits(v, d) && fits;
+        for (size_t i = 0; i < TAP_DIGITS; i++) digits[i * step + k] = d[i];
     }
+    return fits;
 }
 
 static err_code no_memory(const resize_axis *x, err *e)
@@ -144,12 +150,16 @@ err_code resize_taps(const resize_axis *x, resize_filter f, arena *a, tap_table 
     double *w = arena_push_raw(a, most * sizeof *w, _Alignof(double));
     int16_t *low = arena_push(a, x->count * step, sizeof *low, 64);
     int16_t *high = arena_push(a, x->count * step, sizeof *high, 64);
-    if (!w || !low || !high) return no_memory(x, e);
+    int8_t *digits = arena_push(a, x->count * step, TAP_DIGITS, 64);
+    bool fits = true;
+    if (!w || !low || !high || !digits) return no_memory(x, e);
     for (uint32_t i = 0; i < x->count; i++) {
         weigh(&s, x->first + i, runs[i], w);
-        put_fixed(w, runs[i].count, low + i * step, high + i * step);
+        int8_t *d = digits + i * step * TAP_DIGITS;
+        fits = put_fixed(w, runs[i].count, step, low + i * step, high + i * step, d) && fits;
     }
-    *ret = (tap_table){.count = x->count, .step = step, .runs = runs, .low = low, .high = high};
+    *ret = (tap_table){
+        .count = x->count, .step = step, .runs = runs, .low = low, .high = high, .digits = fits ? digits : NULL};
     return ERR_OK;
 }
 

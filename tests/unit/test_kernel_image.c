@@ -1,15 +1,16 @@
 /* The sums of resizing in every ISA against the reference, byte for byte: runs of any length and place, channels 1 to
- * 4, 0 to 9 rows, widths 0 to 100, unaligned; nothing is written beside the result. */
+ * 4, 0 to 17 rows, widths 0 to 100, unaligned; nothing is written beside the result. */
 #include "base/rng.h"
 #include "tensor/kernel.h"
 #include "test.h"
 
 #include <stdlib.h>
 
-enum { WIDTH = 70, RESULTS = 40, TAPS = 48, ROWS_MOST = 9, ROW = WIDTH * 4 + 5, COLUMNS_MOST = 100 };
+enum { WIDTH = 70, RESULTS = 40, TAPS = 48, ROWS_MOST = 17, ROW = WIDTH * 4 + 5, COLUMNS_MOST = 100 };
 
 static uint8_t x_data[ROW * TAPS + 16], got[RESULTS * 4 * (ROWS_MOST + 1)], want[sizeof got];
 static int16_t low[RESULTS * TAPS], high[RESULTS * TAPS];
+static int8_t digits[RESULTS * TAPS * TAP_DIGITS];
 static tap_run runs[RESULTS];
 
 static const kernel_set *runnable(size_t isa)
@@ -28,6 +29,25 @@ static void random_weights(int16_t *l, int16_t *h, size_t count, size_t step, rn
     }
 }
 
+/* The same weights as digits. */
+static void digits_of(const int16_t *l, const int16_t *h, size_t step, int8_t *to)
+{
+    for (size_t k = 0; k < step; k++) {
+        int8_t d[TAP_DIGITS];
+        CHECK(tap_digits(h[k] * (1 << TAP_HALF_BITS) + l[k], d));
+        for (size_t i = 0; i < TAP_DIGITS; i++) to[i * step + k] = d[i];
+    }
+}
+
+static void digits_say_what_the_weight_says(void)
+{
+    for (int32_t v = -(1 << 23) + (1 << 16); v < (1 << 23) - (1 << 16); v += 997) {
+        int8_t d[TAP_DIGITS];
+        CHECK(tap_digits(v, d) && (d[2] * 256 + d[1]) * 256 + d[0] == v);
+    }
+    CHECK(!tap_digits(1 << 23, (int8_t[TAP_DIGITS]){0}) && !tap_digits(-(1 << 23) - (1 << 16), (int8_t[TAP_DIGITS]){0}));
+}
+
 static void every_isa_sums_rows_as_the_reference_does(void)
 {
     rng r;
@@ -35,13 +55,14 @@ static void every_isa_sums_rows_as_the_reference_does(void)
     for (int turn = 0; turn < 400; turn++) {
         size_t channels = 1 + rng_below(&r, 4), rows = rng_below(&r, ROWS_MOST + 1), at = rng_below(&r, 4);
         tap_table t = {.count = rng_below(&r, RESULTS), .step = turn % 2 ? TAPS : TAP_STEP, .runs = runs, .low = low,
-                       .high = high};
+                       .high = high, .digits = turn % 3 ? digits : NULL};
         size_t y_row = t.count * channels + rng_below(&r, 3);
         for (size_t i = 0; i < sizeof x_data; i++) x_data[i] = (uint8_t)(turn % 5 ? rng_below(&r, 256) : 255);
         for (size_t i = 0; i < t.count; i++) {
             runs[i].count = (uint32_t)(1 + rng_below(&r, t.step));
             runs[i].from = (uint32_t)rng_below(&r, WIDTH - runs[i].count + 1);
             random_weights(low + i * t.step, high + i * t.step, runs[i].count, t.step, &r);
+            digits_of(low + i * t.step, high + i * t.step, t.step, digits + i * t.step * TAP_DIGITS);
         }
         for (size_t isa = 0; isa < kernel_isa_count(); isa++) {
             if (!runnable(isa)) continue;
@@ -78,7 +99,8 @@ static void every_isa_sums_columns_as_the_reference_does(void)
 
 int main(void)
 {
-    static const test_case cases[] = {TEST(every_isa_sums_rows_as_the_reference_does),
+    static const test_case cases[] = {TEST(digits_say_what_the_weight_says),
+                                      TEST(every_isa_sums_rows_as_the_reference_does),
                                       TEST(every_isa_sums_columns_as_the_reference_does)};
     return test_main(cases, COUNTOF(cases));
 }
