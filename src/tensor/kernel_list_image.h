@@ -30,7 +30,8 @@ typedef struct {
 /* false: it takes more digits; those below -1.99 and over 1.99 do. */
 static inline bool tap_digits(int32_t weight, int8_t ret[TAP_DIGITS])
 {
-    int32_t lowest = (int8_t)weight, rest = (weight - lowest) / 256, middle = (int8_t)rest, high = (rest - middle) / 256;
+    int32_t lowest = (int8_t)weight, rest = (weight - lowest) / 256;
+    int32_t middle = (int8_t)rest, high = (rest - middle) / 256;
     ret[0] = (int8_t)lowest, ret[1] = (int8_t)middle, ret[2] = (int8_t)high;
     return high >= INT8_MIN && high <= INT8_MAX;
 }

@@ -45,7 +45,8 @@ static void digits_say_what_the_weight_says(void)
         int8_t d[TAP_DIGITS];
         CHECK(tap_digits(v, d) && (d[2] * 256 + d[1]) * 256 + d[0] == v);
     }
-    CHECK(!tap_digits(1 << 23, (int8_t[TAP_DIGITS]){0}) && !tap_digits(-(1 << 23) - (1 << 16), (int8_t[TAP_DIGITS]){0}));
+    int8_t none[TAP_DIGITS];
+    CHECK(!tap_digits(1 << 23, none) && !tap_digits(-(1 << 23) - (1 << 16), none));
 }
 
 static void every_isa_sums_rows_as_the_reference_does(void)

@@ -22,18 +22,18 @@ static const char *ask(serve_rig *r, const infer_protocol *p, const char *format
     return serve_rig_ask(r, p, str_of(request), (str){0});
 }
 
-/* x FP32 [batch,3,2,2] -> y [batch,3], the sums of its planes, which the answer ranks. */
-static void start(serve_rig *r, const char *batch, const char *declared, uint64_t pixels_max)
+/* x FP32 [first,3,2,2] -> y [first,3], the sums of its planes, which the answer ranks. */
+static void start(serve_rig *r, const char *first, const char *declared, uint64_t pixels_max)
 {
     onnx_build b;
     char dims[60];
     err e = {.text = ""};
     onnx_build_start(&b, 13);
-    snprintf(dims, sizeof dims, "%s,3,2,2", batch);
+    snprintf(dims, sizeof dims, "%s,3,2,2", first);
     onnx_build_input(&b, "x", DT_F32, dims);
     onnx_build_ints(&b, "axes", "2", (const int64_t[]){2, 3});
     onnx_build_node(&b, "ReduceSum", "x,axes", "y", "keepdims=0");
-    snprintf(dims, sizeof dims, "%s,3", batch);
+    snprintf(dims, sizeof dims, "%s,3", first);
     onnx_build_output(&b, "y", DT_F32, dims);
     serve_rig_start(r, &b);
     pipeline_from from = {.path = "m", .file = "m", .ios = &r->served.ios, .pixels_max = pixels_max};

@@ -232,6 +232,33 @@ static void without_memory_nothing_is_left(void)
     FAULT_SWEEP(read_once());
 }
 
+/* A point of the row, as percentages of the picture's sides, a corner of the picture being 0 or 100. */
+static void check_back(const char *conf, const char *name, double x, double y, double want_x, double want_y)
+{
+    arena a;
+    prepare p;
+    prepare_picture v;
+    err e;
+    arena_init(&a, NULL, 0, 8 << 20);
+    bool ok = parse(conf, &p, &e) && prepare_read(&p, seed(&a, name), &a, &v, &e) == ERR_OK;
+    CHECK(ok);
+    if (ok) {
+        CHECK(fabs((v.place.left + x * v.place.right) / v.place.width * 100 - want_x) < 0.01);
+        CHECK(fabs((v.place.top + y * v.place.down) / v.place.height * 100 - want_y) < 0.01);
+    }
+    arena_fini(&a);
+}
+
+static void a_rows_points_lead_back_to_the_picture(void)
+{
+    check_back("{}", "jpeg-444", 35, 27, 100, 100);
+    check_back("size: {height: 10, width: 20}", "jpeg-444", 10, 10, 50, 100);
+    check_back("size: {height: 20, width: 40}\ncrop_size: {height: 10, width: 20}", "jpeg-444", 0, 10, 25, 75);
+    check_back("size: {height: 10, width: 20}\npad_size: {height: 30, width: 20}", "jpeg-444", 20, 10, 100, 0);
+    check_back("size: {height: 10, width: 20}\npad_size: 30\npad_position: top_left", "jpeg-444", 0, 10, 0, 100);
+    check_back("size: {height: 10, width: 20}", "jpeg-exif6", 20, 0, 100, 0);
+}
+
 int main(void)
 {
     static const test_case cases[] = {
@@ -240,6 +267,7 @@ int main(void)
         TEST(the_shape_is_known_where_it_does_not_depend_on_the_picture),
         TEST(what_is_declared_wrongly_is_refused_where_it_stands),
         TEST(switches_that_are_off_and_nulls_ask_for_nothing),
-        TEST(a_picture_that_resizes_beyond_all_bounds_is_refused), TEST(without_memory_nothing_is_left)};
+        TEST(a_picture_that_resizes_beyond_all_bounds_is_refused), TEST(without_memory_nothing_is_left),
+        TEST(a_rows_points_lead_back_to_the_picture)};
     return test_main(cases, COUNTOF(cases));
 }
