@@ -254,7 +254,7 @@ static void a_rows_points_lead_back_to_the_picture(void)
     check_back("{}", "jpeg-444", 35, 27, 100, 100);
     check_back("size: {height: 10, width: 20}", "jpeg-444", 10, 10, 50, 100);
     check_back("size: {height: 20, width: 40}\ncrop_size: {height: 10, width: 20}", "jpeg-444", 0, 10, 25, 75);
-    check_back("size: {height: 10, width: 20}\npad_size: {height: 30, width: 20}", "jpeg-444", 20, 10, 100, 0);
+    check_back("size: {height: 10, width: 20}\npad_size: {height: 30, width: 40}", "jpeg-444", 20, 10, 50, 0);
     check_back("size: {height: 10, width: 20}\npad_size: 30\npad_position: top_left", "jpeg-444", 0, 10, 0, 100);
     check_back("size: {height: 10, width: 20}", "jpeg-exif6", 20, 0, 100, 0);
 }
