@@ -69,7 +69,7 @@ BENCHSRC := $(wildcard bench/bench_*.c)
 TESTS   := $(TESTSRC:%.c=$(BUILD)/%)
 REPLAYS := $(FUZZSRC:tests/fuzz/fuzz_%.c=$(BUILD)/tests/fuzz/replay_%)
 # Threads live in these layers; their tests run under ThreadSanitizer.
-THREADED := $(patsubst %,tests/unit/test_%,$(basename $(notdir $(wildcard $(addsuffix /*.c,src/os src/async src/net src/engine src/models src/serve)))))
+THREADED := $(patsubst %,tests/unit/test_%,$(basename $(notdir $(wildcard $(addsuffix /*.c,src/os src/async src/net src/engine src/models src/jobs src/serve)))))
 TSAN_TESTS := $(addprefix build/tsan/,$(filter $(THREADED),$(basename $(TESTSRC))))
 
 all: $(BUILD)/proa   ## build the release program: build/proa

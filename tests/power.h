@@ -10,7 +10,7 @@
 #include "fake/sys_fake.h"
 #include "test_folder.h"
 
-enum { POWER_FILES = 64, POWER_NAME = 40, POWER_PIECE = 512, POWER_CALLS = 7 };
+enum { POWER_FILES = 64, POWER_NAME = 40, POWER_PIECE = 512, POWER_CALLS = 6 };
 
 typedef struct {
     char name[POWER_NAME];
@@ -101,7 +101,7 @@ static inline void power_synced(void)
 /* Syncs succeed without the kernel's; once it is dead all fail. */
 static inline void power_arm(void)
 {
-    static const sys_call calls[POWER_CALLS] = {SYS_open, SYS_write_at, SYS_write, SYS_truncate, SYS_unlink, SYS_sync,
+    static const sys_call calls[POWER_CALLS] = {SYS_open, SYS_write_at, SYS_truncate, SYS_unlink, SYS_sync,
                                                 SYS_sync_data};
     sys_fault rows[POWER_CALLS];
     for (size_t i = 0; i < POWER_CALLS; i++)

@@ -124,7 +124,7 @@ bool job_log_begin(job_log_reader *r, str bytes)
 /* From where no record is to the next place that looks like one; false = there is none. */
 static bool go_over(job_log_reader *r)
 {
-    if (!r->lost) r->damaged++;
+    if (!r->lost) r->torn++;
     r->lost = true;
     r->at++;
     const char *next = memmem(r->bytes.p + r->at, r->bytes.len - r->at, record_magic, sizeof record_magic);
@@ -146,9 +146,11 @@ bool job_log_next(job_log_reader *r, job_record *ret, uint64_t *ret_at)
         if (good) *ret_at = r->at;
         r->at += (size_t)bytes;
         r->lost = false;
-        if (!good) r->damaged++;
+        if (!good) r->torn++;
         if (!good) continue;
         r->whole = r->at;
+        r->damaged += r->torn;
+        r->torn = 0;
         return true;
     }
     r->at = r->bytes.len;

@@ -42,7 +42,7 @@ bool job_record_read(str bytes, uint64_t salt, job_record *ret) MUST_USE;
 
 typedef struct {
     job_log_head head;
-    uint64_t damaged;           /* stretches that were gone over */
+    uint64_t damaged, torn;     /* stretches that were gone over, with a record behind them and without */
     uint64_t whole;             /* bytes up to the end of the last record that is whole */
     /* private */
     str bytes;

@@ -35,7 +35,7 @@ err_code job_store_sync(job_store *s, err *e) MUST_USE;
 /* into: cleared first, holds what *ret points to.  ERR_INVALID = it is damaged. */
 err_code job_store_read(job_store *s, const job_place *at, buf *into, job_record *ret, err *e) MUST_USE;
 uint64_t job_store_bytes(const job_store *s);       /* of all its files */
-uint64_t job_store_damaged(const job_store *s);     /* stretches that were gone over when it was opened */
+uint64_t job_store_damaged(const job_store *s);     /* stretches gone over at the opening; not what a crash cut off */
 /* The oldest file that is not being written; false = there is none. */
 bool job_store_oldest(const job_store *s, uint32_t *ret);
 err_code job_store_drop_oldest(job_store *s, err *e) MUST_USE;   /* nothing was put since the last sync */

@@ -184,7 +184,7 @@ void job_teller_free(job_teller *t)
 {
     if (!t) return;
     atomic_store(&t->stopping, true);
-    if (t->bell >= 0) bell_ring(t->bell);
+    if (t->slots[0].started) bell_ring(t->bell);   /* the first one starts first */
     for (size_t i = 0; i < JOB_TELLERS; i++) {
         slot *s = &t->slots[i];
         if (!s->started) continue;

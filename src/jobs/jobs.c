@@ -2,44 +2,14 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "jobs/job_event.h"
+#include "jobs/jobs_work.h"
 #include "os/clock.h"
 #include "os/futex.h"
 #include "os/random.h"
-#include "os/thread.h"
 
-#include <stdatomic.h>
 #include <stdio.h>
 
-enum {
-    RECORD_ROOM = JOB_RECORD_HEAD_BYTES + JOB_META_BYTES_MAX,   /* besides the body */
-    SEGMENT_SHARE = 16, SEGMENT_MIN = 64 << 10, SEGMENT_MAX = 16 << 20,
-    FAILING_US = 1000000    /* a disk that fails is asked again behind so much */
-};
-
-typedef enum { COUNT_REFUSED, COUNT_TOLD, COUNT_UNTOLD, COUNT_LOST, COUNTS } count;
-
-/* NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): what every loop writes has a cache line of its own */
-struct jobs {
-    jobs_opts opts;
-    thread thread;
-    bool started;
-    /* the thread's own, once it has started */
-    job_store *store;
-    job_book book;
-    job_teller *teller;
-    job_run *runs;                  /* those that are out, */
-    uint32_t run_count;             /* some of jobs that were forgotten */
-    job_mail *batch, **batch_end;   /* put, not synced */
-    uint64_t batch_bytes;
-    size_t next_loop;
-    uint64_t failing_until_us;
-    bool failing;
-    _Alignas(64) mailbox in;
-    _Atomic uint32_t events;
-    _Atomic bool asleep, stopping, leaving, over;
-    _Atomic uint64_t counts[COUNTS], shown[8];   /* for metrics: see show() */
-};
+enum { SEGMENT_SHARE = 16, SEGMENT_MIN = 64 << 10, SEGMENT_MAX = 16 << 20, FAILING_US = 1000000 };
 
 static void wake(jobs *j)
 {
@@ -47,7 +17,7 @@ static void wake(jobs *j)
     if (atomic_exchange(&j->asleep, false)) futex_wake(&j->events, 1);
 }
 
-static void send(jobs *j, job_mail *m)
+void jobs_send(jobs *j, job_mail *m)
 {
     mailbox_put(&j->in, &m->link);
     wake(j);
@@ -67,7 +37,7 @@ void jobs_order(jobs *j, job_order *o)
     o->mail.failure.code = ERR_OK;
     o->status = 200;
     if (!atomic_load(&j->over)) {
-        send(j, &o->mail);
+        jobs_send(j, &o->mail);
         return;
     }
     o->status = err_http_status(err_set(&o->mail.failure, ERR_UNAVAILABLE, "jobs: the server leaves"));
@@ -78,14 +48,7 @@ void jobs_order(jobs *j, job_order *o)
 void jobs_ran(job_run *r)
 {
     r->mail.kind = JOB_RAN;
-    send(r->of, &r->mail);
-}
-
-static void run_begins(loop *on, loop_msg *m)
-{
-    (void)on;
-    job_run *r = (job_run *)(void *)((char *)m - offsetof(job_run, msg));
-    r->of->opts.run(r);
+    jobs_send(r->of, &r->mail);
 }
 
 /* ---- on the thread: answers to orders ---- */
@@ -162,7 +125,7 @@ static void show(jobs *j, job_order *o)
 
 /* ---- on the thread: what is put and synced ---- */
 
-static void tell_failing(jobs *j, const err *e)
+void jobs_failing(jobs *j, const err *e)
 {
     if (e && !j->failing) log_write(LOG_ERROR, NULL, "jobs: %s; no job is accepted until that works again", e->text);
     if (!e && j->failing) log_write(LOG_INFO, NULL, "jobs: %s takes them again", j->opts.path);
@@ -174,7 +137,7 @@ static err_code put(jobs *j, job_mail *m, const job_record *r)
 {
     err_code rc = job_store_put(j->store, r, &m->at, &m->failure);
     if (rc) {
-        tell_failing(j, &m->failure);
+        jobs_failing(j, &m->failure);
         return rc;
     }
     m->next = NULL;
@@ -249,16 +212,6 @@ static void forget(jobs *j, job_order *o)
     else job_book_find(&j->book, &o->id)->going = true;
 }
 
-static void run_free(jobs *j, job_run *r)
-{
-    j->run_count--;
-    *(r->prev ? &r->prev->next : &j->runs) = r->next;
-    if (r->next) r->next->prev = r->prev;
-    buf_fini(&r->bytes);
-    buf_fini(&r->reply);
-    mem_free(r);
-}
-
 /* Its answer counts, unless the server has no time for it now: then it is asked again, unless that was so too often. */
 static void ran(jobs *j, job_run *r)
 {
@@ -268,12 +221,12 @@ static void ran(jobs *j, job_run *r)
     bool busy = r->status == 429 || r->status == 503;
     r->mail.wall_us = clock_wall_us();
     if (!of || of->going || of->state != JOB_RUNNING) {   /* it was forgotten */
-        run_free(j, r);
+        jobs_run_free(j, r);
         return;
     }
     if (busy && of->tries < JOB_RUNS_MAX) {
         job_book_again(&j->book, of, clock_now_us());
-        run_free(j, r);
+        jobs_run_free(j, r);
         return;
     }
     err_code rc = record_of(&r->mail, &text, &record);
@@ -282,7 +235,7 @@ static void ran(jobs *j, job_run *r)
     if (rc == ERR_OK) return;
     if (of->tries > 1) of->tries--;   /* the disk's fault and not the run's */
     job_book_again(&j->book, of, clock_now_us());
-    run_free(j, r);
+    jobs_run_free(j, r);
 }
 
 /* One of a batch is durable, or is not. */
@@ -295,7 +248,7 @@ static void settle(jobs *j, job_mail *m, const err *failure)
     if (failure && run) {
         job *of = job_book_find(&j->book, &run->id);
         if (of) job_book_again(&j->book, of, clock_now_us());
-        run_free(j, run);
+        jobs_run_free(j, run);
         return;
     }
     if (failure) {
@@ -310,7 +263,7 @@ static void settle(jobs *j, job_mail *m, const err *failure)
     buf_fini(&text);
     if (run) {
         if (rc) log_write(LOG_ERROR, NULL, "jobs: %s", m->failure.text);
-        run_free(j, run);
+        jobs_run_free(j, run);
         return;
     }
     const job *found = job_book_find(&j->book, &o->id);
@@ -323,8 +276,8 @@ static err_code sync_batch(jobs *j)
 {
     err e;
     err_code rc = job_store_sync(j->store, &e);
-    if (rc) tell_failing(j, &e);
-    else if (j->batch) tell_failing(j, NULL);
+    if (rc) jobs_failing(j, &e);
+    else if (j->batch) jobs_failing(j, NULL);
     job_mail *m = TAKE(j->batch);
     j->batch_end = &j->batch;
     j->batch_bytes = 0;
@@ -334,184 +287,6 @@ static err_code sync_batch(jobs *j)
         m = next;
     }
     return rc;
-}
-
-/* ---- on the thread: what runs, whom to tell ---- */
-
-static void start_runs(jobs *j)
-{
-    job *next;
-    if (atomic_load(&j->leaving)) return;
-    while (j->run_count < j->opts.limits.running_max &&
-           (next = job_book_next(&j->book, clock_wall_us(), clock_now_us()))) {
-        job_record record;
-        err e;
-        job_run *r = mem_new0(job_run, 1);
-        if (!r) {
-            job_book_again(&j->book, next, clock_now_us());
-            return;
-        }
-        *r = (job_run){.of = j, .id = next->id, .on = j->opts.loops[j->next_loop++ % j->opts.loop_count]};
-        buf_init(&r->bytes, (size_t)next->at.bytes + 1);
-        buf_init(&r->reply, j->opts.reply_bytes_max);
-        r->next = j->runs;
-        if (r->next) r->next->prev = r;
-        j->runs = r;
-        j->run_count++;
-        err_code rc = job_store_read(j->store, &next->at, &r->bytes, &record, &e);
-        if (rc == ERR_OK && !job_meta_read(record.meta, &r->meta)) rc = err_set(&e, ERR_INVALID, "job: damaged");
-        if (rc) {
-            log_write(LOG_ERROR, NULL, "jobs: %s", e.text);
-            r->status = rc == ERR_INVALID ? 500 : 503;   /* damaged: it is lost; else the disk may come back */
-            r->meta = (job_meta){.accepted_us = next->accepted_us, .model = next->model};
-            buf_put_z(&r->reply, "{\"error\":\"the question of this job is damaged on disk\"}");
-            r->headers[r->header_count++] = (http_header){STR("content-type"), STR("application/json")};
-            if (rc == ERR_INVALID) atomic_fetch_add_explicit(&j->counts[COUNT_LOST], 1, memory_order_relaxed);
-            jobs_ran(r);
-            continue;
-        }
-        r->body = record.body;
-        r->meta.started_us = next->started_us;
-        r->msg.run = run_begins;
-        loop_post(r->on, &r->msg);
-    }
-}
-
-typedef struct {
-    job_mail mail;
-    job_tell tell;
-} told_mail;
-
-static void tell_done(job_tell *t)
-{
-    told_mail *m = (told_mail *)(void *)((char *)t - offsetof(told_mail, tell));
-    send(t->of, &m->mail);
-}
-
-static void told_free(told_mail *m)
-{
-    buf_fini(&m->tell.bytes);
-    buf_fini(&m->tell.text);
-    mem_free(m);
-}
-
-static void told(jobs *j, told_mail *m)
-{
-    job_tell *t = &m->tell;
-    job *of = job_book_find(&j->book, &t->id);
-    job_record r = {.kind = JOB_RECORD_TOLD, .id = t->id};
-    bool good = t->result == JOB_TELL_TOLD;
-    err e;
-    if (of && of->busy) {
-        bool again = t->result == JOB_TELL_LATER && job_book_untold(&j->book, of, clock_now_us());
-        if (!again) {
-            char id[JOB_ID_DIGITS + 1];
-            job_id_print(&t->id, id);
-            if (!good && t->status)
-                log_write(LOG_WARN, NULL, "jobs: %s: webhook given up: expected a 2xx, got %d", id, t->status);
-            if (!good && !t->status) log_write(LOG_WARN, NULL, "jobs: %s: webhook given up: %s", id, t->failure.text);
-            atomic_fetch_add_explicit(&j->counts[good ? COUNT_TOLD : COUNT_UNTOLD], 1, memory_order_relaxed);
-            /* Not synced for its own sake: what is lost is told once more. */
-            job_place at = {.segment = 0};
-            if (!good) r.meta = STR("given up");
-            if (job_store_put(j->store, &r, &at, &e)) tell_failing(j, &e);
-            if (job_book_take(&j->book, &r, &at, clock_wall_us(), clock_now_us(), &e))
-                log_write(LOG_ERROR, NULL, "jobs: %s", e.text);
-        }
-    }
-    told_free(m);
-}
-
-static void start_tells(jobs *j)
-{
-    job *next;
-    while (!atomic_load(&j->leaving) && job_teller_idle(j->teller) &&
-           (next = job_book_tell(&j->book, clock_now_us()))) {
-        job_record record;
-        job_meta meta;
-        err e;
-        told_mail *m = mem_new0(told_mail, 1);
-        if (!m) {
-            (void)job_book_untold(&j->book, next, clock_now_us());
-            return;
-        }
-        m->mail.kind = JOB_TOLD;
-        m->tell = (job_tell){.id = next->id, .done = tell_done, .of = j, .result = JOB_TELL_LATER};
-        buf_init(&m->tell.bytes, (size_t)next->at.bytes + 1);
-        buf_init(&m->tell.text, 4096);
-        err_code rc = job_store_read(j->store, &next->at, &m->tell.bytes, &record, &e);
-        if (rc == ERR_OK && !job_meta_read(record.meta, &meta)) rc = err_set(&e, ERR_INVALID, "job: damaged");
-        if (rc == ERR_OK) rc = job_hook_check(meta.hook, j->opts.tell.hosts, &e);
-        if (rc == ERR_OK) rc = job_event_make(&m->tell, &record, &meta, &e);
-        if (rc == ERR_OK) snprintf(m->tell.url, sizeof m->tell.url, "%.*s", (int)meta.hook.len, meta.hook.p);
-        if (rc == ERR_OK && job_teller_put(j->teller, &m->tell)) continue;
-        if (rc) m->tell.failure = e;
-        if (rc == ERR_INVALID || rc == ERR_FORBIDDEN) m->tell.result = JOB_TELL_NEVER;
-        told(j, m);
-    }
-}
-
-/* ---- on the thread: room ---- */
-
-/* Behind the sync that makes their new places good, or without. */
-static void moved(jobs *j, bool good)
-{
-    for (job *at = j->book.all.first; at; at = at->all_next) {
-        if (at->moved.segment && good) at->at = at->moved;
-        at->moved.segment = 0;
-    }
-}
-
-/* The jobs whose record lies in the oldest file, put once more, so that it can go. */
-static err_code move_oldest(jobs *j, uint32_t oldest, err *e)
-{
-    buf bytes;
-    err_code rc = ERR_OK;
-    buf_init(&bytes, SIZE_MAX / 4);
-    for (job *at = j->book.all.first; at && rc == ERR_OK; at = at->all_next) {
-        job_record r, told_too = {.kind = JOB_RECORD_TOLD, .id = at->id};
-        job_place ignored;
-        if (at->hook == JOB_HOOK_GIVEN_UP) told_too.meta = STR("given up");
-        if (at->at.segment != oldest) continue;
-        rc = job_store_read(j->store, &at->at, &bytes, &r, e);
-        if (rc == ERR_INVALID) {
-            log_write(LOG_ERROR, NULL, "jobs: %s", e->text);   /* nothing there can be moved */
-            rc = ERR_OK;
-            continue;
-        }
-        if (rc == ERR_OK) rc = job_store_put(j->store, &r, &at->moved, e);
-        if (rc == ERR_OK && at->state >= JOB_DONE && at->hook > JOB_HOOK_WAITING)
-            rc = job_store_put(j->store, &told_too, &ignored, e);
-    }
-    buf_fini(&bytes);
-    if (rc == ERR_OK) rc = job_store_sync(j->store, e);
-    moved(j, rc == ERR_OK);
-    return rc;
-}
-
-static void make_room(jobs *j)
-{
-    uint32_t oldest;
-    err e;
-    uint64_t used = j->book.bytes, all = job_store_bytes(j->store), slack = j->opts.limits.bytes_max / 4;
-    if (clock_now_us() < j->failing_until_us) return;
-    if (!job_store_oldest(j->store, &oldest) || (used && all <= used + used / 2 + slack)) return;
-    err_code rc = move_oldest(j, oldest, &e);
-    if (rc == ERR_OK) rc = job_store_drop_oldest(j->store, &e);
-    if (rc) tell_failing(j, &e);
-}
-
-static void expire(jobs *j)
-{
-    job *old;
-    while ((old = job_book_expired(&j->book, clock_now_us()))) {
-        job_record r = {.kind = JOB_RECORD_FORGET, .id = old->id};
-        job_place at;
-        err e;
-        /* Where that finds no room it is forgotten all the same: behind a start it is there once more, and expired. */
-        if (job_store_put(j->store, &r, &at, &e)) tell_failing(j, &e);
-        job_book_forget(&j->book, old);
-    }
 }
 
 /* ---- the thread ---- */
@@ -533,7 +308,7 @@ static void one_mail(jobs *j, job_mail *m)
     case JOB_ORDER_FORGET: forget(j, o); break;
     case JOB_ORDER_LIST: list(j, o); break;
     case JOB_RAN: ran(j, (job_run *)(void *)m); break;
-    case JOB_TOLD: told(j, (told_mail *)(void *)m); break;
+    case JOB_TOLD: jobs_told(j, (told_mail *)(void *)m); break;
     case JOB_ORDER_SHOW:
     case JOB_ORDER_RESULT: show(j, o); break;
     }
@@ -554,10 +329,10 @@ static bool turn(jobs *j)
     }
     (void)sync_batch(j);
     if (!stopping) {
-        start_runs(j);
-        start_tells(j);
-        expire(j);
-        make_room(j);
+        jobs_start_runs(j);
+        jobs_start_tells(j);
+        jobs_expire(j);
+        jobs_make_room(j);
     }
     stats_show(j);
     if (work) return true;
@@ -655,9 +430,9 @@ void jobs_free(jobs *j)
     for (mail *m = mailbox_take(&j->in), *next; m; m = next) {
         next = m->next;
         job_mail *one = (job_mail *)(void *)m;
-        if (one->kind == JOB_TOLD) told_free((told_mail *)(void *)one);
+        if (one->kind == JOB_TOLD) jobs_told_free((told_mail *)(void *)one);
     }
-    while (j->runs) run_free(j, j->runs);
+    while (j->runs) jobs_run_free(j, j->runs);
     job_book_fini(&j->book);
     job_store_free(j->store);
     mem_free(j);

@@ -61,6 +61,9 @@ static const char *const limit_names[METRIC_LIMITS] = {
 static const char *const protocol_names[METRIC_PROTOCOLS] = {"v2", "v1", "generate", "grpc", "grpc-stream"};
 static const char *const span_names[METRIC_SPANS] = {"sent", "dropped", "failed"};
 static const char *const trace_names[METRIC_TRACES] = {"written", "dropped", "failed"};
+static const char *const job_names[METRIC_JOBS] = {"queued", "running", "kept"};
+static const char *const job_ended_names[METRIC_JOBS_ENDED] = {"done", "failed", "refused", "lost"};
+static const char *const hook_names[METRIC_HOOKS] = {"delivered", "given_up"};
 static const char *const tls_versions[METRIC_TLS_VERSIONS] = {"1.2", "1.3"};
 static const char *const tls_failures[METRIC_TLS_FAILURES] = {"protocol", "version", "cipher",  "client_certificate",
                                                               "alert",    "timeout", "closed", "cleartext"};
@@ -76,7 +79,10 @@ static const labels by_none = {.count = 1}, by_http1 = {"protocol=\"http1\"", NU
                     by_status = {NULL, "code", status_names, METRIC_STATUSES},
                     by_limit = {NULL, "limit", limit_names, METRIC_LIMITS},
                     by_span = {NULL, "result", span_names, METRIC_SPANS},
-                    by_trace = {NULL, "result", trace_names, METRIC_TRACES};
+                    by_trace = {NULL, "result", trace_names, METRIC_TRACES},
+                    by_job = {NULL, "state", job_names, METRIC_JOBS},
+                    by_job_ended = {NULL, "result", job_ended_names, METRIC_JOBS_ENDED},
+                    by_hook = {NULL, "result", hook_names, METRIC_HOOKS};
 
 static const row model_rows[] = {
 #define X(member, type, name, help) {name, help, type, offsetof(metrics_lane, member), NULL},

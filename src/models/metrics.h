@@ -38,6 +38,12 @@ typedef enum { METRIC_SPANS_SENT, METRIC_SPANS_DROPPED, METRIC_SPANS_FAILED, MET
 /* What became of a trace for Triton's tools. */
 typedef enum { METRIC_TRACES_WRITTEN, METRIC_TRACES_DROPPED, METRIC_TRACES_FAILED, METRIC_TRACES } metric_traces;
 
+/* Where jobs are, what became of them, and of their webhooks. */
+typedef enum { METRIC_JOBS_QUEUED, METRIC_JOBS_RUNNING, METRIC_JOBS_KEPT, METRIC_JOBS } metric_jobs;
+typedef enum { METRIC_JOBS_DONE, METRIC_JOBS_FAILED, METRIC_JOBS_REFUSED, METRIC_JOBS_LOST, METRIC_JOBS_ENDED }
+    metric_jobs_ended;
+typedef enum { METRIC_HOOKS_DELIVERED, METRIC_HOOKS_GIVEN_UP, METRIC_HOOKS } metric_hooks;
+
 typedef struct {
     metric_counter of[METRIC_PROTOCOLS][METRIC_CODES];
 } metric_requests;
@@ -155,6 +161,13 @@ typedef struct {
       "Traced requests: taken by the collector, dropped as no place was free, failed to be taken.") \
     X(traces, [METRIC_TRACES], counter, "proa_trace_file_requests_total", by_trace, \
       "Requests traced to --trace-file: written, dropped as there was no room for them, not taken by the file.") \
+    X(jobs, [METRIC_JOBS], gauge, "proa_jobs", by_job, "Jobs in the queue, running, and ended but kept.") \
+    X(jobs_ended, [METRIC_JOBS_ENDED], counter, "proa_jobs_ended_total", by_job_ended, \
+      "Jobs that ended with an answer below 400 or another, were refused, or whose question was damaged on disk.") \
+    X(jobs_oldest, , gauge, "proa_jobs_oldest_seconds", by_none, "Age of the oldest job that has not ended.") \
+    X(jobs_bytes, , gauge, "proa_jobs_bytes", by_none, "Bytes of the jobs on disk; half of jobs-bytes-max may be.") \
+    X(jobs_file_bytes, , gauge, "proa_jobs_file_bytes", by_none, "Bytes of their files.") \
+    X(hooks, [METRIC_HOOKS], counter, "proa_jobs_webhooks_total", by_hook, "Webhooks of jobs: delivered, given up.") \
     X(log_dropped, , counter, "proa_log_dropped_total", by_none, \
       "Log lines dropped because standard error took no more.") \
     X(loop_overruns, , counter, "proa_loop_overruns_total", by_none, "Callbacks that held a loop too long.") \

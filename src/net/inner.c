@@ -50,6 +50,29 @@ err_code inner_ask(server *s, loop *on, const inner_request *q, http_call **ret_
     return ERR_OK;
 }
 
+bool inner_target(char *to, size_t room, str path, str query, size_t *ret_len)
+{
+    static const char digits[] = "0123456789ABCDEF", plain[] = "/:-._~!$&'()*+,;=@";
+    size_t n = 0, behind = query.len + (query.len > 0);
+    for (size_t i = 0; i < path.len; i++) {
+        char at = path.p[i];
+        bool same = (at >= '0' && at <= '9') || ((at | 32) >= 'a' && (at | 32) <= 'z') || (at && strchr(plain, at));
+        if (n + 3 > room) return false;
+        if (same) {
+            to[n++] = at;
+            continue;
+        }
+        to[n++] = '%';
+        to[n++] = digits[(uint8_t)at >> 4];
+        to[n++] = digits[(uint8_t)at & 15];
+    }
+    if (behind > room - n) return false;
+    if (behind) to[n++] = '?';
+    if (query.len) memcpy(to + n, query.p, query.len);
+    *ret_len = n + query.len;
+    return true;
+}
+
 void inner_cancel(http_call *call)
 {
     void (*gone)(void *ctx) = call->gone;

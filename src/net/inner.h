@@ -22,6 +22,8 @@ typedef struct {
 
 /* *ret_call: for inner_cancel(), until it is answered; NULL = it is answered.  On an error answered() is not called. */
 err_code inner_ask(server *s, loop *on, const inner_request *q, http_call **ret_call, err *e) MUST_USE;
+/* A request target of a path that is decoded; false = it is longer than `room`. */
+bool inner_target(char *to, size_t room, str path, str query, size_t *ret_len) MUST_USE;
 /* Nobody waits for the answer any more; it still comes. */
 void inner_cancel(http_call *call);
 

@@ -5,8 +5,10 @@
 #include "base/mem.h"
 #include "base/version.h"
 #include "models/model_control.h"
+#include "os/clock.h"
 #include "os/proc.h"
 #include "serve/debug_page.h"
+#include "serve/event_rest.h"
 #include "serve/generate.h"
 #include "serve/job_rest.h"
 #include "serve/later.h"
@@ -130,8 +132,13 @@ static void infer_on(endpoints *s, http_call *call, const http_request *req, con
         metric_request(&pools->counts.unknown, protocol->counted, ERR_NOT_FOUND);
         return;
     }
-    if (protocol != &generate_stream_protocol && !http_call_inner(call) && job_wanted(s, req)) {
+    bool whole = protocol != &generate_stream_protocol;
+    if (whole && !http_call_inner(call) && job_wanted(s, req)) {
         job_submit(s, call, req, args);
+        return;
+    }
+    if (whole && event_is(req)) {
+        event_infer(s, call, req, m->name);
         return;
     }
     rest_infer(&(rest_opts){.requests = pools->requests,
@@ -438,6 +445,25 @@ static void trace_numbers(const endpoints *s, metrics_server *ret)
     ret->traces[METRIC_TRACES_FAILED] = (int64_t)traces.failed;
 }
 
+static void job_numbers(const endpoints *s, metrics_server *ret)
+{
+    jobs_stats now;
+    jobs_stats_read(s->jobs, &now);
+    uint64_t wall_us = clock_wall_us();
+    ret->jobs[METRIC_JOBS_QUEUED] = (int64_t)now.queued;
+    ret->jobs[METRIC_JOBS_RUNNING] = (int64_t)now.running;
+    ret->jobs[METRIC_JOBS_KEPT] = (int64_t)now.kept;
+    ret->jobs_ended[METRIC_JOBS_DONE] = (int64_t)now.done;
+    ret->jobs_ended[METRIC_JOBS_FAILED] = (int64_t)now.failed;
+    ret->jobs_ended[METRIC_JOBS_REFUSED] = (int64_t)now.refused;
+    ret->jobs_ended[METRIC_JOBS_LOST] = (int64_t)now.lost;
+    ret->jobs_oldest = now.oldest_us && wall_us > now.oldest_us ? (int64_t)((wall_us - now.oldest_us) / 1000000) : 0;
+    ret->jobs_bytes = (int64_t)now.bytes;
+    ret->jobs_file_bytes = (int64_t)now.file_bytes;
+    ret->hooks[METRIC_HOOKS_DELIVERED] = (int64_t)now.told;
+    ret->hooks[METRIC_HOOKS_GIVEN_UP] = (int64_t)now.untold;
+}
+
 static void process_numbers(const endpoints *s, metrics_server *ret)
 {
     proc_usage used = {0};
@@ -496,6 +522,7 @@ static void figures(endpoints *s, http_call *call, const http_request *req, cons
     span_numbers(s, &numbers);
     trace_numbers(s, &numbers);
     cache_numbers(s, &numbers);
+    job_numbers(s, &numbers);
     process_numbers(s, &numbers);
     loop_numbers(s, &numbers, &unknown);
     buf_init(&out, LARGE_REPLY_MAX);

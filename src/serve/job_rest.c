@@ -29,9 +29,10 @@ static void reply_err(http_call *call, int status, const err *e)
 
 static bool prefers_async(const http_request *req)
 {
-    for (size_t i = 0; i < req->header_count; i++) {
-        str rest = req->headers[i].value, one;
-        if (!str_is_nocase(req->headers[i].name, "prefer")) continue;
+    http_header_span all = http_headers_of(req, HTTP_FIELD_PREFER);
+    for (size_t i = 0; i < all.count; i++) {
+        str rest = all.at[i].value, one;
+        if (!str_is_nocase(all.at[i].name, "prefer")) continue;
         while (rest.len) {
             if (!str_cut(rest, ',', &one, &rest)) {
                 one = rest;
@@ -76,30 +77,22 @@ static err_code headers_keep(job_meta *m, const http_request *req, err *e)
     return ERR_OK;
 }
 
-/* The path as a request line has it; ".../jobs" is ".../infer" then. */
+/* ".../jobs" is ".../infer" then. */
 static err_code target_print(job_call *c, err *e)
 {
-    static const char digits[] = "0123456789ABCDEF", plain[] = "/:-._~!$&'()*+,;=@";
     str path = c->req->path;
+    char other[TARGET_ROOM];
     bool own = str_ends(path, STR("/jobs"));
-    size_t n = 0;
-    if (own) path.len -= 4;
-    for (size_t i = 0; i < path.len && n + 16 < TARGET_ROOM; i++) {
-        char at = path.p[i];
-        bool same = (at >= '0' && at <= '9') || ((at | 32) >= 'a' && (at | 32) <= 'z') || (at && strchr(plain, at));
-        if (same) {
-            c->target[n++] = at;
-            continue;
-        }
-        c->target[n++] = '%';
-        c->target[n++] = digits[(uint8_t)at >> 4];
-        c->target[n++] = digits[(uint8_t)at & 15];
+    bool fits = !own || path.len + 1 < sizeof other;
+    if (own && fits) {
+        memcpy(other, path.p, path.len - 4);
+        memcpy(other + path.len - 4, "infer", 5);
+        path = (str){other, path.len + 1};
     }
-    int rest = snprintf(c->target + n, TARGET_ROOM - n, "%s%s%.*s", own ? "infer" : "", c->req->query.len ? "?" : "",
-                        (int)c->req->query.len, c->req->query.p);
-    if (rest < 0 || n + (size_t)rest >= TARGET_ROOM || n + 16 >= TARGET_ROOM)
-        return err_set(e, ERR_INVALID, "job: path: expected at most %d bytes, got more", TARGET_ROOM - 17);
-    c->meta.target = (str){c->target, n + (size_t)rest};
+    size_t len;
+    if (!fits || !inner_target(c->target, sizeof c->target, path, c->req->query, &len))
+        return err_set(e, ERR_INVALID, "job: path: expected at most %d bytes, got more", TARGET_ROOM);
+    c->meta.target = (str){c->target, len};
     return ERR_OK;
 }
 

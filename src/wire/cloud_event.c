@@ -16,7 +16,7 @@ static str field(const http_header *headers, size_t count, const char *name)
 cloud_event_mode cloud_event_mode_of(const http_header *headers, size_t count)
 {
     str type = field(headers, count, "content-type"), media, rest;
-    if (field(headers, count, "ce-specversion").len || field(headers, count, "ce-id").len) return CLOUD_EVENT_BINARY;
+    if (field(headers, count, "ce-specversion").len) return CLOUD_EVENT_BINARY;
     if (!str_cut(type, ';', &media, &rest)) media = type;
     return str_is_nocase(str_trim(media), CLOUD_EVENT_TYPE) ? CLOUD_EVENT_STRUCTURED : CLOUD_EVENT_NONE;
 }

@@ -12,6 +12,7 @@
     X(ACCEPT, "accept") \
     X(EXPECT, "expect") \
     X(ORIGIN, "origin") \
+    X(PREFER, "prefer") \
     X(UPGRADE, "upgrade") \
     X(X_API_KEY, "x-api-key") \
     X(CONNECTION, "connection") \
@@ -22,6 +23,7 @@
     X(AUTHORIZATION, "authorization") \
     X(GRPC_ENCODING, "grpc-encoding") \
     X(X_PROA_TIMING, "x-proa-timing") \
+    X(CE_SPECVERSION, "ce-specversion") \
     X(CONTENT_LENGTH, "content-length") \
     X(HTTP2_SETTINGS, "http2-settings") \
     X(ACCEPT_ENCODING, "accept-encoding") \

@@ -92,6 +92,9 @@ def test_a_job_ends_with_the_answer_that_was_due(jobs):
         assert job["accepted_at"] <= job["started_at"] <= job["ended_at"]
         later = server.get(where + "/result")
         assert (later.status, later.body, later.headers["content-type"]) == (now.status, now.body, now.headers["content-type"])
+    text = server.get("/metrics").body.decode()
+    assert 'proa_jobs_ended_total{result="done"} 2\n' in text and 'proa_jobs_ended_total{result="failed"} 1\n' in text
+    assert 'proa_jobs{state="kept"} 3\n' in text and "proa_jobs_oldest_seconds 0\n" in text
     page = server.get("/jobs?limit=2").json()
     assert len(page["jobs"]) == 2 and len(server.get(page["next"]).json()["jobs"]) == 1
     assert server.request("DELETE", where).status == 204
@@ -222,3 +225,33 @@ def test_a_webhook_that_hangs_holds_up_nothing(jobs, hook):
     assert server.infer("tiny", [["x", "FP32", [1, 4], [1, 2, 3, 4]]]).status == 200
     server.terminate()
     assert server.wait(10) == 0
+
+
+@pytest.mark.parametrize("path, body", [("/v1/models/tiny:predict", {"instances": [[1, 2, 3, 4]]}), ("/v2/models/tiny/infer", tiny(2))])
+def test_a_cloud_event_is_answered_by_one(jobs, path, body):
+    from cloudevents.conversion import to_binary, to_structured
+    from cloudevents.http import CloudEvent, from_http
+    server = jobs()
+    now = server.post(path, body)
+    assert now.status == 200
+    event = CloudEvent({"type": "com.example.sample", "source": "https://example.com/x", "datacontenttype": "application/json"}, body)
+    for make, kind in ((to_binary, "application/json"), (to_structured, "application/cloudevents+json")):
+        headers, data = make(event)
+        r = server.request("POST", path, data, headers)
+        assert r.status == 200 and r.headers["content-type"] == kind, r
+        answer = from_http(r.headers, r.body)
+        assert answer["type"] == "io.kserve.inference.response" and answer["source"] == "io.kserve.inference.tiny"
+        assert answer["specversion"] == "1.0" and answer["id"] != event["id"] and answer["time"]
+        assert (answer.data if isinstance(answer.data, dict) else json.loads(answer.data)) == now.json()
+        later = server.request("POST", path, data, {**headers, **ASYNC})
+        assert later.status == 202, later
+        until(lambda: ended(server, later.headers["location"]))
+        result = server.get(later.headers["location"] + "/result")
+        answer = from_http(result.headers, result.body)
+        assert answer["type"] == "io.kserve.inference.response" and result.headers["content-type"] == kind
+        assert (answer.data if isinstance(answer.data, dict) else json.loads(answer.data)) == now.json()
+    bad = server.request("POST", path, b"{}", {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "x"})
+    assert bad.status == 400 and bad.json()["error"] == "CloudEvent: type: expected printable text, got ''"
+    assert server.request("POST", path, b"{}", {"Content-Type": "application/cloudevents+json"}).status == 400
+    wrong = server.request("POST", path, b"[]", {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "x", "ce-type": "t"})
+    assert wrong.status == 400 and "ce-id" not in wrong.headers

@@ -58,7 +58,8 @@ static unsigned found(str bytes, const uint64_t ends[RECORDS + 1], uint64_t *ret
         seen |= 1u << i;
         CHECK_U64(r.whole, ends[i + 1]);
     }
-    *ret_damaged = r.damaged;
+    *ret_damaged = r.damaged + r.torn;
+    CHECK(r.torn == 0 || r.whole < bytes.len);
     return seen;
 }
 
@@ -131,7 +132,8 @@ static void what_a_client_sends_is_no_record(void)
     CHECK(job_log_begin(&r, (str){(const char *)b.p, b.len - 1}));
     CHECK(!job_log_next(&r, &got, &at));
     CHECK_U64(r.whole, JOB_LOG_HEAD_BYTES);
-    CHECK_U64(r.damaged, 1);
+    CHECK_U64(r.torn, 1);
+    CHECK_U64(r.damaged, 0);
     buf_fini(&inner);
     buf_fini(&b);
 }

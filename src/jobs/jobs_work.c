@@ -1,0 +1,198 @@
+#include "jobs/jobs_work.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "jobs/job_event.h"
+#include "os/clock.h"
+
+#include <stdio.h>
+
+void jobs_run_free(jobs *j, job_run *r)
+{
+    j->run_count--;
+    *(r->prev ? &r->prev->next : &j->runs) = r->next;
+    if (r->next) r->next->prev = r->prev;
+    buf_fini(&r->bytes);
+    buf_fini(&r->reply);
+    mem_free(r);
+}
+
+/* ---- what runs, whom to tell ---- */
+
+static void run_begins(loop *on, loop_msg *m)
+{
+    (void)on;
+    job_run *r = (job_run *)(void *)((char *)m - offsetof(job_run, msg));
+    r->of->opts.run(r);
+}
+
+void jobs_start_runs(jobs *j)
+{
+    job *next;
+    if (atomic_load(&j->leaving)) return;
+    while (j->run_count < j->opts.limits.running_max &&
+           (next = job_book_next(&j->book, clock_wall_us(), clock_now_us()))) {
+        job_record record;
+        err e;
+        job_run *r = mem_new0(job_run, 1);
+        if (!r) {
+            job_book_again(&j->book, next, clock_now_us());
+            return;
+        }
+        *r = (job_run){.of = j, .id = next->id, .on = j->opts.loops[j->next_loop++ % j->opts.loop_count]};
+        buf_init(&r->bytes, (size_t)next->at.bytes + 1);
+        buf_init(&r->reply, j->opts.reply_bytes_max);
+        r->next = j->runs;
+        if (r->next) r->next->prev = r;
+        j->runs = r;
+        j->run_count++;
+        err_code rc = job_store_read(j->store, &next->at, &r->bytes, &record, &e);
+        if (rc == ERR_OK && !job_meta_read(record.meta, &r->meta)) rc = err_set(&e, ERR_INVALID, "job: damaged");
+        if (rc) {
+            log_write(LOG_ERROR, NULL, "jobs: %s", e.text);
+            r->status = rc == ERR_INVALID ? 500 : 503;   /* damaged: it is lost; else the disk may come back */
+            r->meta = (job_meta){.accepted_us = next->accepted_us, .model = next->model};
+            buf_put_z(&r->reply, "{\"error\":\"the question of this job is damaged on disk\"}");
+            r->headers[r->header_count++] = (http_header){STR("content-type"), STR("application/json")};
+            if (rc == ERR_INVALID) atomic_fetch_add_explicit(&j->counts[COUNT_LOST], 1, memory_order_relaxed);
+            jobs_ran(r);
+            continue;
+        }
+        r->body = record.body;
+        r->meta.started_us = next->started_us;
+        r->msg.run = run_begins;
+        loop_post(r->on, &r->msg);
+    }
+}
+
+static void tell_done(job_tell *t)
+{
+    told_mail *m = (told_mail *)(void *)((char *)t - offsetof(told_mail, tell));
+    jobs_send(t->of, &m->mail);
+}
+
+void jobs_told_free(told_mail *m)
+{
+    buf_fini(&m->tell.bytes);
+    buf_fini(&m->tell.text);
+    mem_free(m);
+}
+
+void jobs_told(jobs *j, told_mail *m)
+{
+    job_tell *t = &m->tell;
+    job *of = job_book_find(&j->book, &t->id);
+    job_record r = {.kind = JOB_RECORD_TOLD, .id = t->id};
+    bool good = t->result == JOB_TELL_TOLD;
+    err e;
+    if (of && of->busy) {
+        bool again = t->result == JOB_TELL_LATER && job_book_untold(&j->book, of, clock_now_us());
+        if (!again) {
+            char id[JOB_ID_DIGITS + 1];
+            job_id_print(&t->id, id);
+            if (!good && t->status)
+                log_write(LOG_WARN, NULL, "jobs: %s: webhook given up: expected a 2xx, got %d", id, t->status);
+            if (!good && !t->status) log_write(LOG_WARN, NULL, "jobs: %s: webhook given up: %s", id, t->failure.text);
+            atomic_fetch_add_explicit(&j->counts[good ? COUNT_TOLD : COUNT_UNTOLD], 1, memory_order_relaxed);
+            /* Not synced for its own sake: what is lost is told once more. */
+            job_place at = {.segment = 0};
+            if (!good) r.meta = STR("given up");
+            if (job_store_put(j->store, &r, &at, &e)) jobs_failing(j, &e);
+            if (job_book_take(&j->book, &r, &at, clock_wall_us(), clock_now_us(), &e))
+                log_write(LOG_ERROR, NULL, "jobs: %s", e.text);
+        }
+    }
+    jobs_told_free(m);
+}
+
+void jobs_start_tells(jobs *j)
+{
+    job *next;
+    while (!atomic_load(&j->leaving) && job_teller_idle(j->teller) &&
+           (next = job_book_tell(&j->book, clock_now_us()))) {
+        job_record record;
+        job_meta meta;
+        err e;
+        told_mail *m = mem_new0(told_mail, 1);
+        if (!m) {
+            (void)job_book_untold(&j->book, next, clock_now_us());
+            return;
+        }
+        m->mail.kind = JOB_TOLD;
+        m->tell = (job_tell){.id = next->id, .done = tell_done, .of = j, .result = JOB_TELL_LATER};
+        buf_init(&m->tell.bytes, (size_t)next->at.bytes + 1);
+        buf_init(&m->tell.text, 4096);
+        err_code rc = job_store_read(j->store, &next->at, &m->tell.bytes, &record, &e);
+        if (rc == ERR_OK && !job_meta_read(record.meta, &meta)) rc = err_set(&e, ERR_INVALID, "job: damaged");
+        if (rc == ERR_OK) rc = job_hook_check(meta.hook, j->opts.tell.hosts, &e);
+        if (rc == ERR_OK) rc = job_event_make(&m->tell, &record, &meta, &e);
+        if (rc == ERR_OK) snprintf(m->tell.url, sizeof m->tell.url, "%.*s", (int)meta.hook.len, meta.hook.p);
+        if (rc == ERR_OK && job_teller_put(j->teller, &m->tell)) continue;
+        if (rc) m->tell.failure = e;
+        if (rc == ERR_INVALID || rc == ERR_FORBIDDEN) m->tell.result = JOB_TELL_NEVER;
+        jobs_told(j, m);
+    }
+}
+
+/* ---- room ---- */
+
+/* Behind the sync that makes their new places good, or without. */
+static void moved(jobs *j, bool good)
+{
+    for (job *at = j->book.all.first; at; at = at->all_next) {
+        if (at->moved.segment && good) at->at = at->moved;
+        at->moved.segment = 0;
+    }
+}
+
+/* The jobs whose record lies in the oldest file, put once more, so that it can go. */
+static err_code move_oldest(jobs *j, uint32_t oldest, err *e)
+{
+    buf bytes;
+    err_code rc = ERR_OK;
+    buf_init(&bytes, SIZE_MAX / 4);
+    for (job *at = j->book.all.first; at && rc == ERR_OK; at = at->all_next) {
+        job_record r, told_too = {.kind = JOB_RECORD_TOLD, .id = at->id};
+        job_place ignored;
+        if (at->hook == JOB_HOOK_GIVEN_UP) told_too.meta = STR("given up");
+        if (at->at.segment != oldest) continue;
+        rc = job_store_read(j->store, &at->at, &bytes, &r, e);
+        if (rc == ERR_INVALID) {
+            log_write(LOG_ERROR, NULL, "jobs: %s", e->text);   /* nothing there can be moved */
+            rc = ERR_OK;
+            continue;
+        }
+        if (rc == ERR_OK) rc = job_store_put(j->store, &r, &at->moved, e);
+        if (rc == ERR_OK && at->state >= JOB_DONE && at->hook > JOB_HOOK_WAITING)
+            rc = job_store_put(j->store, &told_too, &ignored, e);
+    }
+    buf_fini(&bytes);
+    if (rc == ERR_OK) rc = job_store_sync(j->store, e);
+    moved(j, rc == ERR_OK);
+    return rc;
+}
+
+void jobs_make_room(jobs *j)
+{
+    uint32_t oldest;
+    err e;
+    uint64_t used = j->book.bytes, all = job_store_bytes(j->store), slack = j->opts.limits.bytes_max / 4;
+    if (clock_now_us() < j->failing_until_us) return;
+    if (!job_store_oldest(j->store, &oldest) || (used && all <= used + used / 2 + slack)) return;
+    err_code rc = move_oldest(j, oldest, &e);
+    if (rc == ERR_OK) rc = job_store_drop_oldest(j->store, &e);
+    if (rc) jobs_failing(j, &e);
+}
+
+void jobs_expire(jobs *j)
+{
+    job *old;
+    while ((old = job_book_expired(&j->book, clock_now_us()))) {
+        job_record r = {.kind = JOB_RECORD_FORGET, .id = old->id};
+        job_place at;
+        err e;
+        /* Where that finds no room it is forgotten all the same: behind a start it is there once more, and expired. */
+        if (job_store_put(j->store, &r, &at, &e)) jobs_failing(j, &e);
+        job_book_forget(&j->book, old);
+    }
+}

@@ -1,0 +1,142 @@
+/* An event is found in fields or in a document, its data is a view of what came, and what is written is read back; what
+ * lacks an attribute, or has one twice, is refused by name. */
+#include "test.h"
+#include "wire/cloud_event.h"
+
+#define HEAD_BARE "{\"specversion\":\"1.0\",\"id\":\"1\",\"source\":\"s\",\"type\":\"t\""
+#define HEAD HEAD_BARE ","
+#define BINARY {{"ce-specversion", 14}, {"1.0", 3}}, {{"ce-id", 5}, {"7", 1}}, {{"ce-source", 9}, {"here", 4}}, \
+               {{"ce-type", 7}, {"a.b", 3}}, {{"content-type", 12}, {"application/json", 16}}
+
+static err_code read_document(const char *text, buf *decoded, cloud_event *ev, str *data, err *e)
+{
+    buf_init(decoded, 1000);
+    return cloud_event_read(CLOUD_EVENT_STRUCTURED, NULL, 0, str_of(text), decoded, ev, data, e);
+}
+
+static void it_is_found_in_fields(void)
+{
+    static const http_header fields[] = {BINARY};
+    cloud_event ev;
+    buf none;
+    str data;
+    err e;
+    buf_init(&none, 10);
+    CHECK(cloud_event_mode_of(fields, COUNTOF(fields)) == CLOUD_EVENT_BINARY);
+    CHECK(cloud_event_mode_of(fields + 4, 1) == CLOUD_EVENT_NONE);
+    CHECK(cloud_event_read(CLOUD_EVENT_BINARY, fields, COUNTOF(fields), STR("{}"), &none, &ev, &data, &e) == ERR_OK);
+    CHECK(str_is(ev.id, "7") && str_is(ev.source, "here") && str_is(ev.type, "a.b") && str_is(data, "{}"));
+    for (size_t i = 0; i < 4; i++) {
+        http_header some[COUNTOF(fields)];
+        memcpy(some, fields, sizeof some);
+        some[i].name = STR("x");
+        CHECK(cloud_event_read(CLOUD_EVENT_BINARY, some, COUNTOF(some), STR(""), &none, &ev, &data, &e) == ERR_INVALID);
+        CHECK(strstr(e.text, str_of(fields[i].name.p + 3).p) != NULL);
+    }
+}
+
+static void it_is_found_in_a_document(void)
+{
+    static const http_header type = {{"Content-Type", 12}, {"Application/CloudEvents+JSON ; charset=UTF-8", 43}};
+    cloud_event ev;
+    buf decoded;
+    str data;
+    err e;
+    CHECK(cloud_event_mode_of(&type, 1) == CLOUD_EVENT_STRUCTURED);
+    CHECK(read_document(" {\"specversion\" : \"1.0\",\"id\":\"7\",\"x\":[1,{\"data\":2}],\"n\":-1.5,\"source\":\"s\","
+                        "\"type\":\"t\",\"data\": {\"a\":[1,\"}\\\"\"]} ,\"datacontenttype\":\"application/json\"} ",
+                        &decoded, &ev, &data, &e) == ERR_OK);
+    CHECK(str_is(data, "{\"a\":[1,\"}\\\"\"]}") && str_is(ev.id, "7") && str_is(ev.data_type, "application/json"));
+    CHECK(read_document(HEAD "\"data_base64\":\"aGk_\"}",
+                        &decoded, &ev, &data, &e) == ERR_INVALID);
+    buf_fini(&decoded);
+    CHECK(read_document(HEAD "\"data_base64\":\"aGVsbG8=\"}",
+                        &decoded, &ev, &data, &e) == ERR_OK);
+    CHECK(str_is(data, "hello"));
+    buf_fini(&decoded);
+}
+
+static void what_is_no_event_is_refused(void)
+{
+    static const char *const wrong[] = {
+        "", "[]", "{", "{}", "{\"specversion\":\"1.0\"",
+        "{\"specversion\":\"0.3\",\"id\":\"1\",\"source\":\"s\",\"type\":\"t\",\"data\":1}",
+        "{\"specversion\":\"1.0\",\"id\":\"\",\"source\":\"s\",\"type\":\"t\",\"data\":1}",
+        "{\"specversion\":\"1.0\",\"id\":1,\"source\":\"s\",\"type\":\"t\",\"data\":1}",
+        "{\"specversion\":\"1.0\",\"id\":\"1\",\"id\":\"2\",\"source\":\"s\",\"type\":\"t\",\"data\":1}",
+        HEAD_BARE ",\"data\":1,\"data\":2}",
+        HEAD_BARE ",\"data\":1,\"data_base64\":\"aa\"}",
+        HEAD_BARE "}",
+        HEAD_BARE ",\"data\":1} x",
+        "{\"specversion\":\"1.0\",\"id\":\"1\\u0031\",\"source\":\"s\",\"type\":\"t\",\"data\":1}",
+        HEAD_BARE ",\"data\":[1}",
+        HEAD_BARE ",\"data\":}",
+        HEAD_BARE ",\"data_base64\":\"a\"}",
+    };
+    for (size_t i = 0; i < COUNTOF(wrong); i++) {
+        cloud_event ev;
+        buf decoded;
+        str data;
+        err e;
+        err_code rc = read_document(wrong[i], &decoded, &ev, &data, &e);
+        if (rc != ERR_INVALID) printf("# %s\n", wrong[i]);
+        CHECK(rc == ERR_INVALID && str_starts(str_of(e.text), STR("CloudEvent: ")));
+        buf_fini(&decoded);
+    }
+}
+
+static void what_is_written_is_read_back(void)
+{
+    static const char *const types[] = {"application/json", "application/cloudevents+json", "text/plain", ""};
+    for (size_t i = 0; i < COUNTOF(types); i++) {
+        const cloud_event want = {.id = STR("i"), .source = STR("s"), .type = STR("t"), .subject = STR("sub"),
+                                  .time = STR("2026"), .data_type = str_of(types[i])};
+        for (size_t len = 1; len < 12; len++) {
+            cloud_event ev;
+            buf out, decoded;
+            str data, whole = STR("[1,2,3,4,55]"), part = {whole.p, i < 2 ? whole.len : len};
+            err e;
+            buf_init(&out, 1000);
+            cloud_event_put(&out, &want, part);
+            buf_init(&decoded, 1000);
+            CHECK(cloud_event_read(CLOUD_EVENT_STRUCTURED, NULL, 0, buf_str(&out), &decoded, &ev, &data, &e) == ERR_OK);
+            CHECK(str_eq(data, part) && str_eq(ev.subject, want.subject) && str_eq(ev.data_type, want.data_type));
+            CHECK((decoded.len == 0) == (i < 2));
+            buf_fini(&out);
+            buf_fini(&decoded);
+        }
+        http_header fields[CLOUD_EVENT_FIELDS];
+        cloud_event ev;
+        buf none;
+        str data;
+        err e;
+        buf_init(&none, 10);
+        size_t n = cloud_event_fields(&want, fields);
+        CHECK(cloud_event_read(CLOUD_EVENT_BINARY, fields, n, STR("x"), &none, &ev, &data, &e) == ERR_OK);
+        CHECK(str_is(ev.subject, "sub") && str_is(ev.time, "2026"));
+    }
+}
+
+static void times_are_dates(void)
+{
+    static const struct {
+        uint64_t seconds;
+        const char *text;
+    } known[] = {{0, "1970-01-01T00:00:00.000001Z"}, {951782399, "2000-02-28T23:59:59.000001Z"},
+                 {951782400, "2000-02-29T00:00:00.000001Z"}, {951868800, "2000-03-01T00:00:00.000001Z"},
+                 {1700000000, "2023-11-14T22:13:20.000001Z"}, {4107542400, "2100-03-01T00:00:00.000001Z"},
+                 {1798761599, "2026-12-31T23:59:59.000001Z"}};
+    for (size_t i = 0; i < COUNTOF(known); i++) {
+        char text[CLOUD_EVENT_TIME_BYTES];
+        cloud_event_time(text, known[i].seconds * 1000000 + 1);
+        CHECK_STR(text, known[i].text);
+    }
+}
+
+int main(void)
+{
+    static const test_case cases[] = {TEST(it_is_found_in_fields), TEST(it_is_found_in_a_document),
+                                      TEST(what_is_no_event_is_refused), TEST(what_is_written_is_read_back),
+                                      TEST(times_are_dates)};
+    return test_main(cases, COUNTOF(cases));
+}

@@ -1,0 +1,139 @@
+/* A job is accepted where it is asked for, and its answer is the one that would have been given at once; what cannot be
+ * a job, or is no job, says so in one line; nothing that says who asked is kept. */
+#include "http_rig.h"
+#include "serve/job_rest.h"
+#include "test.h"
+#include "test_folder.h"
+
+#define ASYNC "Prefer: wait=1, Respond-Async\r\n"
+#define QUESTION "{\"instances\":[[1,2]]}"
+
+static char path[64];
+static http_rig r;
+
+static const char *submit(const char *to, const char *headers, const char *body)
+{
+    return http_rig_post(&r, to, headers, body, strlen(body));
+}
+
+static err_code begin(err *e)
+{
+    const jobs_opts o = {.path = test_folder,
+                         .limits = {.bytes_max = 1 << 20, .keep_us = 1000000000, .count_max = 3, .running_max = 2},
+                         .reply_bytes_max = 1 << 20, .loops = &r.loop, .loop_count = 1, .run = job_begin,
+                         .ctx = &r.endpoints, .tell = {.hosts = "good.example"}};
+    err_code rc = jobs_new(&r.endpoints.jobs, &o, e);
+    return rc ? rc : jobs_start(r.endpoints.jobs, e);
+}
+
+static void end(void)
+{
+    jobs_stop(r.endpoints.jobs);
+    loop_flush(r.loop);
+    jobs_free(TAKE(r.endpoints.jobs));
+}
+
+/* The Location of the last answer. */
+static void location(const char *got, char ret[64])
+{
+    const char *at = strstr(got, "Location: ");
+    snprintf(ret, 64, "%.*s", at ? (int)strcspn(at + 10, "\r") : 0, at ? at + 10 : "");
+}
+
+static void its_answer_is_the_one_that_was_due(void)
+{
+    char where[64], result[80], wants[400];
+    static const char *const bodies[] = {QUESTION, "[]"};
+    for (size_t i = 0; i < COUNTOF(bodies); i++) {
+        snprintf(wants, sizeof wants, "%s", submit("/v1/models/m:predict", "", bodies[i]));
+        const char *got = submit("/v1/models/m:predict", ASYNC "Authorization: Bearer sesame\r\n", bodies[i]);
+        CHECK(str_starts(str_of(got), STR("202 Accepted\r\n")) && strstr(got, "Preference-Applied: respond-async\r\n"));
+        location(got, where);
+        CHECK(strlen(where) == 38);
+        for (int k = 0; k < 2000 && !strstr(http_rig_get(&r, where), "\"ended_at\""); k++) http_rig_turn(&r, 1);
+        CHECK(strstr(http_rig_get(&r, where), i ? "\"status\":\"failed\"" : "\"status\":\"done\""));
+        snprintf(result, sizeof result, "%s/result", where);
+        CHECK_STR(http_rig_get(&r, result), wants);
+        static char gone[120];
+        snprintf(gone, sizeof gone, "DELETE %s HTTP/1.1\r\nHost: h\r\n\r\n", where);
+        CHECK(str_starts(str_of(http_rig_ask(&r, gone, strlen(gone))), STR("204 No Content")));
+        CHECK(str_starts(str_of(http_rig_get(&r, where)), STR("404 ")));
+    }
+    DIR *d = opendir(test_folder);
+    for (struct dirent *one; d && (one = readdir(d)) != NULL;) {
+        static char text[100000];
+        FILE *f = one->d_name[0] == '.' ? NULL : fopen(test_folder_path("0000000001.jobs"), "rb");
+        size_t n = f ? fread(text, 1, sizeof text, f) : 0;
+        if (f) fclose(f);
+        CHECK(!n || (memmem(text, n, "instances", 9) && !memmem(text, n, "sesame", 6)));
+    }
+    if (d) closedir(d);
+}
+
+static void what_is_no_job_says_so(void)
+{
+    static const struct {
+        const char *path, *want;
+    } gets[] = {{"/jobs/00", "Job with id 00 does not exist."},
+                {"/jobs/00000000000000000000000000000000",
+                 "Job with id 00000000000000000000000000000000 does not exist."},
+                {"/jobs?limit=x", "limit: expected an integer in 1..1000, got 'x'"},
+                {"/jobs?limit=1001", "limit: expected an integer in 1..1000, got '1001'"},
+                {"/jobs?after=1", "jobs: expected limit=N and after=ID, got 'after=1'"},
+                {"/jobs?after=00000000000000000000000000000001", "does not exist"}};
+    for (size_t i = 0; i < COUNTOF(gets); i++) CHECK(strstr(http_rig_get(&r, gets[i].path), gets[i].want));
+    CHECK(strstr(http_rig_get(&r, "/jobs"), "{\"jobs\":[]}"));
+    CHECK(strstr(submit("/v1/models/none:predict", ASYNC, QUESTION), "Model with name none does not exist."));
+    CHECK(strstr(submit("/v2/models/m/jobs", "Proa-Webhook: https://bad.example/\r\n", "{}"),
+                 "Proa-Webhook: expected a host that webhook-hosts allows, got 'bad.example'"));
+    CHECK(strstr(submit("/v2/models/m/jobs", "Proa-Webhook: x\r\n", "{}"), "Proa-Webhook: expected http[s]://"));
+    CHECK(strstr(submit("/v2/models/m/jobs", "Proa-Webhook-Mode: x\r\n", "{}"),
+                 "expected binary or structured, got 'x'"));
+    CHECK(str_starts(str_of(submit("/v1/models/m:predict", "Prefer: respond-asynchronously\r\n", QUESTION)),
+                     STR("200 ")));
+}
+
+static void they_are_bounded_and_listed_by_pages(void)
+{
+    for (int i = 0; i < 3; i++) CHECK(str_starts(str_of(submit("/v2/models/m/jobs", "", "{}")), STR("202 ")));
+    const char *got = submit("/v2/models/m/jobs", "", "{}");
+    CHECK(str_starts(str_of(got), STR("429 ")) && strstr(got, "Retry-After: 1\r\n") && strstr(got, "(jobs-max)"));
+    char next[128];
+    got = http_rig_get(&r, "/jobs?limit=2");
+    const char *at = strstr(got, "\"next\":\"");
+    CHECK(at != NULL);
+    snprintf(next, sizeof next, "%.*s", at ? (int)strcspn(at + 8, "\"") : 0, at ? at + 8 : "");
+    got = http_rig_get(&r, next);
+    CHECK(strstr(got, "\"id\":") && !strstr(got, "\"next\""));
+}
+
+static void without_a_folder_there_are_none(void)
+{
+    jobs *was = TAKE(r.endpoints.jobs);
+    CHECK(strstr(http_rig_get(&r, "/jobs"), "jobs: expected a server with --jobs-dir, got one without"));
+    CHECK(str_starts(str_of(http_rig_get(&r, "/jobs/00")), STR("501 ")));
+    CHECK(str_starts(str_of(submit("/v1/models/m:predict", ASYNC, QUESTION)), STR("200 ")));
+    CHECK(str_starts(str_of(submit("/v1/models/m:predict", ASYNC "Proa-Webhook: https://good.example/\r\n", QUESTION)),
+                     STR("501 ")));
+    r.endpoints.jobs = was;
+}
+
+int main(void)
+{
+    static const test_case cases[] = {TEST(its_answer_is_the_one_that_was_due), TEST(what_is_no_job_says_so),
+                                      TEST(they_are_bounded_and_listed_by_pages),
+                                      TEST(without_a_folder_there_are_none)};
+    onnx_build b;
+    err e;
+    serve_rig_twice(&b);
+    const char *models[] = {"m", serve_rig_save(&b, path), NULL};
+    if (!test_folder_open() || !http_rig_start(&r, &(http_rig_opts){.threads = "1"}, models)) return 1;
+    if (begin(&e)) return 1;
+    int rc = test_main(cases, COUNTOF(cases));
+    end();
+    http_rig_stop(&r);
+    serve_rig_unsave(path);
+    onnx_build_end(&b);
+    test_folder_close();
+    return rc;
+}

@@ -1,0 +1,357 @@
+/* What was accepted is answered: once each, behind a loss of power too; all that wait share one sync; what the disk
+ * does not take is refused and leaves nothing; a run that is refused for the moment comes again; files stay bounded. */
+#include "jobs/jobs.h"
+#include "power.h"
+
+enum { ORDERS_MAX = 700 };
+
+static loop *on;
+static jobs *service;
+static size_t waits, runs, refuse_runs;     /* orders not answered; runs begun; of them so many get 503 */
+static bool hold_runs;                      /* they are never answered */
+static job_order orders[ORDERS_MAX];
+static job_meta metas[ORDERS_MAX];
+static char bodies[ORDERS_MAX][24];
+static job_meta seen;                       /* of the last run */
+
+static void order_done(job_order *o)
+{
+    (void)o;
+    if (--waits == 0) loop_stop(on);
+}
+
+static void run(job_run *r)
+{
+    runs++;
+    seen = r->meta;
+    if (hold_runs) return;
+    r->status = refuse_runs ? 503 : 200;
+    if (refuse_runs) refuse_runs--;
+    buf_put_z(&r->reply, "answer to ");
+    buf_put_str(&r->reply, r->body);
+    r->headers[r->header_count++] = (http_header){STR("content-type"), STR("text/plain")};
+    jobs_ran(r);
+}
+
+static err_code begin(uint64_t bytes_max, err *e)
+{
+    const jobs_opts o = {.path = test_folder,
+                         .limits = {.bytes_max = bytes_max, .keep_us = 1000000000, .count_max = 500, .running_max = 2},
+                         .reply_bytes_max = 1 << 20, .loops = &on, .loop_count = 1, .run = run,
+                         .tell = {.hosts = ""}};
+    return jobs_new(&service, &o, e);
+}
+
+static void end(void)
+{
+    jobs_stop(service);
+    loop_flush(on);
+    jobs_free(service);
+    service = NULL;
+}
+
+/* Orders i to n-1, of one kind; run() then waits until they are answered. */
+static void order(size_t i, job_mail_kind kind, const char *body)
+{
+    job_order *o = &orders[i];
+    job_id id = o->id;
+    buf_fini(&o->bytes);
+    *o = (job_order){.mail.kind = kind, .on = on, .done = order_done, .id = id, .meta = &metas[i], .list_max = 100};
+    metas[i] = (job_meta){.model = STR("m"), .target = STR("/v2/models/m/infer")};
+    snprintf(bodies[i], sizeof bodies[i], "%s", body ? body : "");
+    o->body = str_of(bodies[i]);
+    waits++;
+    jobs_order(service, o);
+}
+
+static void wait_all(void)
+{
+    err e;
+    if (waits) CHECK(loop_run(on, &e) == ERR_OK);
+}
+
+static void start(void)
+{
+    err e;
+    CHECK(jobs_start(service, &e) == ERR_OK);
+}
+
+/* Until the job of order i has ended: asks again and again. */
+static const job_view *ended(size_t i)
+{
+    do {
+        order(i, JOB_ORDER_SHOW, NULL);
+        wait_all();
+    } while (!orders[i].mail.failure.code && orders[i].view.state < JOB_DONE);
+    return &orders[i].view;
+}
+
+static void clear(void)
+{
+    DIR *d = opendir(test_folder);
+    for (struct dirent *one; d && (one = readdir(d)) != NULL;)
+        if (one->d_name[0] != '.') (void)unlink(power_path(one->d_name));
+    if (d) closedir(d);
+    for (size_t i = 0; i < ORDERS_MAX; i++) {
+        buf_fini(&orders[i].bytes);
+        orders[i].id = (job_id){{0}};
+    }
+    runs = 0;
+}
+
+static void a_job_is_accepted_run_and_kept_until_it_is_forgotten(void)
+{
+    err e;
+    CHECK(begin(1 << 20, &e) == ERR_OK);
+    start();
+    order(0, JOB_ORDER_SUBMIT, "one");
+    wait_all();
+    CHECK(!orders[0].mail.failure.code && orders[0].view.accepted_us > 0);
+    CHECK(ended(0)->state == JOB_DONE && orders[0].view.status == 200 && str_is(str_of(orders[0].view.model), "m"));
+    CHECK(orders[0].view.accepted_us <= orders[0].view.started_us);
+    for (int life = 0; life < 2; life++) {
+        job_meta m;
+        order(0, JOB_ORDER_RESULT, NULL);
+        wait_all();
+        CHECK(str_is(orders[0].answer.body, "answer to one") && job_meta_read(orders[0].answer.meta, &m));
+        CHECK(m.header_count == 1 && str_is(m.headers[0].value, "text/plain") && m.status == 200);
+        end();
+        CHECK(begin(1 << 20, &e) == ERR_OK);
+        start();
+    }
+    CHECK_U64(runs, 1);
+    order(1, JOB_ORDER_LIST, NULL);
+    wait_all();
+    CHECK(orders[1].list_count == 1 && !orders[1].list_more);
+    order(0, JOB_ORDER_FORGET, NULL);
+    wait_all();
+    CHECK(!orders[0].mail.failure.code);
+    order(0, JOB_ORDER_FORGET, NULL);
+    wait_all();
+    CHECK(orders[0].mail.failure.code == ERR_NOT_FOUND && orders[0].status == 404);
+    end();
+    CHECK(begin(1 << 20, &e) == ERR_OK);
+    jobs_stats s;
+    jobs_stats_read(service, &s);
+    CHECK(s.kept == 0 && s.queued == 0);
+    end();
+    clear();
+}
+
+static void all_that_wait_share_one_sync(void)
+{
+    err e;
+    CHECK(begin(1 << 20, &e) == ERR_OK);
+    uint64_t before = sys_fake_calls(SYS_sync_data);
+    hold_runs = true;
+    for (size_t i = 0; i < 100; i++) order(i, JOB_ORDER_SUBMIT, "x");
+    start();
+    wait_all();
+    CHECK_U64(sys_fake_calls(SYS_sync_data) - before, 1);
+    end();
+    hold_runs = false;
+    clear();
+}
+
+static void what_the_disk_does_not_take_is_refused_and_leaves_nothing(void)
+{
+    static const sys_fault faults[] = {{.call = SYS_write_at, .times = SYS_FAKE_EVER, .result = -ENOSPC},
+                                       {.call = SYS_sync_data, .times = SYS_FAKE_EVER, .result = -EIO},
+                                       {.call = SYS_sync, .times = SYS_FAKE_EVER, .result = -EIO}};
+    for (size_t f = 0; f < COUNTOF(faults); f++) {
+        err e;
+        CHECK(begin(1 << 20, &e) == ERR_OK);
+        sys_fake_script(&faults[f], 1);
+        order(0, JOB_ORDER_SUBMIT, "x");
+        order(1, JOB_ORDER_SUBMIT, "y");
+        start();
+        wait_all();
+        for (size_t i = 0; i < 2; i++) CHECK(orders[i].mail.failure.code && orders[i].status == 507);
+        sys_fake_script(NULL, 0);
+        order(2, JOB_ORDER_SUBMIT, "z");
+        wait_all();
+        CHECK(!orders[2].mail.failure.code && ended(2)->state == JOB_DONE);
+        CHECK_U64(runs, 1);
+        end();
+        clear();
+    }
+}
+
+/* The clock is the test's: who waits is at the end of it at once. */
+static void a_run_refused_for_the_moment_comes_again_and_its_last_refusal_counts(void)
+{
+    err e;
+    for (size_t times = 1; times <= JOB_RUNS_MAX; times += JOB_RUNS_MAX - 1) {
+        sys_fake_clock_set(1000000000);
+        CHECK(begin(1 << 20, &e) == ERR_OK);
+        refuse_runs = times;
+        start();
+        order(0, JOB_ORDER_SUBMIT, "x");
+        wait_all();
+        CHECK(ended(0)->status == (times == JOB_RUNS_MAX ? 503u : 200u));
+        CHECK_U64(runs, times == JOB_RUNS_MAX ? JOB_RUNS_MAX : times + 1);
+        end();
+        sys_fake_clock_set(0);
+        clear();
+    }
+    refuse_runs = 0;
+}
+
+static void what_had_not_ended_is_run_again_behind_a_start(void)
+{
+    err e;
+    CHECK(begin(1 << 20, &e) == ERR_OK);
+    hold_runs = true;
+    start();
+    for (size_t i = 0; i < 5; i++) order(i, JOB_ORDER_SUBMIT, "x");
+    wait_all();
+    end();
+    hold_runs = false;
+    runs = 0;
+    CHECK(begin(1 << 20, &e) == ERR_OK);
+    start();
+    for (size_t i = 0; i < 5; i++) CHECK(ended(i)->state == JOB_DONE);
+    CHECK_U64(runs, 5);
+    CHECK(str_is(seen.target, "/v2/models/m/infer"));
+    end();
+    clear();
+}
+
+static void who_leaves_begins_no_run_and_still_accepts(void)
+{
+    err e;
+    CHECK(begin(1 << 20, &e) == ERR_OK);
+    start();
+    jobs_leave(service);
+    order(0, JOB_ORDER_SUBMIT, "x");
+    wait_all();
+    order(0, JOB_ORDER_SHOW, NULL);
+    wait_all();
+    CHECK(orders[0].view.state == JOB_QUEUED && runs == 0);
+    jobs_stop(service);
+    order(1, JOB_ORDER_SUBMIT, "x");   /* nobody is there any more: refused at once */
+    wait_all();
+    CHECK(orders[1].mail.failure.code == ERR_UNAVAILABLE && orders[1].status == 503);
+    end();
+    clear();
+}
+
+/* Ten times what the files may hold goes through them, and a few that are old stay readable. */
+static void files_stay_bounded_and_what_is_kept_is_moved(void)
+{
+    static char large[40000];
+    err e;
+    jobs_stats s;
+    uint64_t most = 0;
+    memset(large, 'x', sizeof large);
+    sys_fake_script((sys_fault[]){{SYS_sync, .times = SYS_FAKE_EVER}, {SYS_sync_data, .times = SYS_FAKE_EVER}}, 2);
+    CHECK(begin(1 << 20, &e) == ERR_OK);
+    start();
+    for (size_t i = 0; i < 3; i++) order(i, JOB_ORDER_SUBMIT, "kept");
+    wait_all();
+    for (size_t i = 0; i < 250; i++) {
+        order(9, JOB_ORDER_SUBMIT, NULL);
+        orders[9].body = (str){large, sizeof large};
+        wait_all();
+        CHECK(!orders[9].mail.failure.code);
+        ended(9);
+        order(9, JOB_ORDER_FORGET, NULL);
+        wait_all();
+        jobs_stats_read(service, &s);
+        if (s.file_bytes > most) most = s.file_bytes;
+    }
+    CHECK(most > 200000 && most < 1 << 20);
+    end();
+    CHECK(begin(1 << 20, &e) == ERR_OK);
+    start();
+    for (size_t i = 0; i < 3; i++) {
+        order(i, JOB_ORDER_RESULT, NULL);
+        wait_all();
+        CHECK(str_is(orders[i].answer.body, "answer to kept"));
+    }
+    CHECK_U64(runs, 253);
+    end();
+    sys_fake_script(NULL, 0);
+    clear();
+}
+
+/* One life of a machine that ends without power: which orders were accepted stays true. */
+static void live(uint64_t *seed, size_t from, size_t to, bool accepted[ORDERS_MAX])
+{
+    err e;
+    CHECK(begin(1 << 20, &e) == ERR_OK);
+    for (size_t i = 0; i < from; i++) {
+        order(i, JOB_ORDER_SHOW, NULL);
+        waits = 0;   /* it is asked below, once the thread runs */
+    }
+    power_cut_in((long)(test_rand(seed) >> 33) % 10);
+    start();
+    waits = from;
+    wait_all();
+    for (size_t i = 0; i < from; i++) CHECK(!accepted[i] || !orders[i].mail.failure.code);
+    for (size_t i = from; i < to; i += 3) {
+        for (size_t k = i; k < to && k < i + 3; k++) order(k, JOB_ORDER_SUBMIT, "x");
+        wait_all();
+        for (size_t k = i; k < to && k < i + 3; k++) accepted[k] = !orders[k].mail.failure.code;
+    }
+    end();
+}
+
+static void no_loss_of_power_loses_an_accepted_job(void)
+{
+    for (uint64_t round = 1; round <= 100; round++) {
+        uint64_t seed = round * 0x9E3779B97F4A7C15;
+        bool accepted[ORDERS_MAX] = {false};
+        size_t count = 0;
+        int before = test_failures;
+        err e;
+        for (size_t life = 0; life < 3; life++) {
+            power_on();
+            live(&seed, life * 12, life * 12 + 12, accepted);
+            power_loss(&seed);
+        }
+        sys_fake_script((sys_fault[]){{SYS_sync, .times = SYS_FAKE_EVER}, {SYS_sync_data, .times = SYS_FAKE_EVER}}, 2);
+        CHECK(begin(1 << 20, &e) == ERR_OK);
+        start();
+        for (size_t i = 0; i < 36; i++) {
+            if (!accepted[i]) continue;
+            count++;
+            CHECK(ended(i)->state == JOB_DONE);
+        }
+        end();
+        sys_fake_script(NULL, 0);
+        clear();
+        if (test_failures == before) continue;
+        printf("# seed: round %d, %d accepted\n", (int)round, (int)count);
+        return;
+    }
+}
+
+static void no_failure_leaks(void)
+{
+    err e;
+    FAULT_SWEEP({
+        if (begin(1 << 20, &e) == ERR_OK) end();
+    });
+    SYS_SWEEP(-EIO, {
+        if (begin(1 << 20, &e) == ERR_OK) end();
+    });
+}
+
+int main(void)
+{
+    static const test_case cases[] = {TEST(a_job_is_accepted_run_and_kept_until_it_is_forgotten),
+                                      TEST(all_that_wait_share_one_sync),
+                                      TEST(what_the_disk_does_not_take_is_refused_and_leaves_nothing),
+                                      TEST(a_run_refused_for_the_moment_comes_again_and_its_last_refusal_counts),
+                                      TEST(what_had_not_ended_is_run_again_behind_a_start),
+                                      TEST(who_leaves_begins_no_run_and_still_accepts),
+                                      TEST(files_stay_bounded_and_what_is_kept_is_moved),
+                                      TEST(no_loss_of_power_loses_an_accepted_job), TEST(no_failure_leaks)};
+    err e;
+    if (!test_folder_open() || loop_new(&on, 1, &e)) return 1;
+    int rc = test_main(cases, COUNTOF(cases));
+    loop_free(on);
+    test_folder_close();
+    return rc;
+}
