@@ -102,9 +102,9 @@ static void its_answer_says_whether_it_took_it(void)
         until_over(1);
         CHECK(one.result == rows[i].want && one.status == rows[i].status);
         job_teller_free(t);
+        hook_stop(&h);
         CHECK(str_starts(str_of(h.got), STR("POST /a/b?c=d HTTP/1.1\r\n")));
         CHECK(strstr(h.got, "\r\nce-id: 7\r\n") && strstr(h.got, "\r\n\r\nthe body"));
-        hook_stop(&h);
     }
 }
 

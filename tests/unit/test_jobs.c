@@ -12,7 +12,7 @@ static bool hold_runs;                      /* they are never answered */
 static job_order orders[ORDERS_MAX];
 static job_meta metas[ORDERS_MAX];
 static char bodies[ORDERS_MAX][24];
-static job_meta seen;                       /* of the last run */
+static char seen[80];                       /* the target of the last run */
 
 static void order_done(job_order *o)
 {
@@ -23,7 +23,7 @@ static void order_done(job_order *o)
 static void run(job_run *r)
 {
     runs++;
-    seen = r->meta;
+    snprintf(seen, sizeof seen, "%.*s", (int)r->meta.target.len, r->meta.target.p);
     if (hold_runs) return;
     r->status = refuse_runs ? 503 : 200;
     if (refuse_runs) refuse_runs--;
@@ -212,7 +212,7 @@ static void what_had_not_ended_is_run_again_behind_a_start(void)
     start();
     for (size_t i = 0; i < 5; i++) CHECK(ended(i)->state == JOB_DONE);
     CHECK_U64(runs, 5);
-    CHECK(str_is(seen.target, "/v2/models/m/infer"));
+    CHECK_STR(seen, "/v2/models/m/infer");
     end();
     clear();
 }
