@@ -171,9 +171,13 @@ static void what_no_run_can_be_made_of_is_refused_by_name(void)
                   "input 'i': inference request batch-size must be <= 8 for 'm'"));
     CHECK(refused(SAMPLE(1, INPUT("i", "INT64", "2", "input_data_file: '../f'")), table,
                   "input 'i': input_data_file: expected the name of a file, got '../f'"));
-    file_write("warmup/f", "1234567", 7);
-    CHECK(refused(SAMPLE(1, INPUT("i", "INT64", "2", "input_data_file: 'f'")), table,
-                  "input 'i': warmup setting expects 16 bytes, but the data provided from f only has 7 bytes"));
+    for (size_t n = 7; n < 16; n += 8) {
+        char want[100];
+        file_write("warmup/f", "123456789abcdef", n);
+        snprintf(want, sizeof want,
+                 "input 'i': warmup setting expects 16 bytes, but the data provided from f only has %zu bytes", n);
+        CHECK(refused(SAMPLE(1, INPUT("i", "INT64", "2", "input_data_file: 'f'")), table, want));
+    }
     const char *why = warmed(SAMPLE(1, INPUT("i", "INT64", "2", "input_data_file: 'g'")), table, 0);
     CHECK(why && strstr(why, "'s': input 'i': ") && strstr(why, "No such file or directory"));
 }
