@@ -35,6 +35,7 @@ typedef enum {
 typedef struct {
     err_code code;
     char text[400];
+    uint32_t retry_ms;   /* after which another try is likely to do; 0 = not known.  err_set() sets 0 */
 } err;
 
 err_code err_set(err *e, err_code code, const char *fmt, ...) PRINTF(3, 4);

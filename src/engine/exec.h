@@ -21,6 +21,7 @@ struct exec {
     exec *next;
     size_t held;                      /* what exec_rest() said last */
     size_t taken;                     /* of opts.share, for `memory` */
+    _Atomic uint32_t sharers;         /* of exec_share(); 0 = it has one user */
     /* private */
     exec_opts opts;
     uint8_t *memory;                  /* plan->bytes */

@@ -558,8 +558,16 @@ exec *exec_take_cheap(model *m, const shape *inputs, uint32_t cost_us_max)
     return x ? entered(x, c) : NULL;
 }
 
+void exec_share(exec *x, uint32_t count)
+{
+    INVARIANT(count > 0 && atomic_load_explicit(&x->sharers, memory_order_relaxed) == 0);
+    atomic_store_explicit(&x->sharers, count, memory_order_relaxed);
+}
+
 void exec_give(exec *x)
 {
+    bool shared = atomic_load_explicit(&x->sharers, memory_order_relaxed) > 0;
+    if (shared && atomic_fetch_sub_explicit(&x->sharers, 1, memory_order_acq_rel) > 1) return;
     cached *c = x->owner;
     model *m = c->of;
     exec_rest(x);

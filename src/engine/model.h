@@ -80,6 +80,8 @@ uint64_t exec_until_ns(const exec *x);   /* on clock_now_ns(): the end of the la
 const tensor *exec_output(const exec *x,
                           uint32_t i); /* valid until exec_give(); output shape is only known after the run */
 void exec_give(exec *x);
+/* From now on `count` users look at its outputs: each calls exec_give(), on any thread, and the last one gives it. */
+void exec_share(exec *x, uint32_t count);
 
 /* Measured cost of one run in this plan, microseconds, exponentially averaged; 0 = not yet run.  What holds a run up
  * now and then, as a thread that takes the CPU away does, counts for little. */

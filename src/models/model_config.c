@@ -58,10 +58,10 @@ static bool has_path(const pbtree *m, const char *path)
 
 /* Answers are the same without these.  Pinned memory is a GPU's. */
 static const char *const ignored[] = {
-    "runtime", "dynamic_batching", "optimization.graph",
+    "runtime", "optimization.graph",
     "optimization.priority", "optimization.cuda", "optimization.execution_accelerators.gpu_execution_accelerator",
-    "optimization.gather_kernel_buffer_threshold", "optimization.eager_batching", "instance_group.count",
-    "instance_group.rate_limiter", "instance_group.secondary_devices", "instance_group.host_policy",
+    "optimization.gather_kernel_buffer_threshold", "optimization.eager_batching", "instance_group.rate_limiter",
+    "instance_group.secondary_devices", "instance_group.host_policy",
     "cc_model_filenames", "metric_tags", "model_metrics",
 };
 
@@ -170,6 +170,8 @@ static err_code instances_default(model_config *c, err *e)
     size_t i = 0;
     int64_t cpu = 2;
     if (pbtree_has(t, "ensemble_scheduling")) return ERR_OK;
+    for (pbtree *g = inside(t, "instance_group"); g; g = g->next)
+        c->instances_said = c->instances_said || pbtree_i64(g, "count") >= 1;
     if (!pbtree_has(t, "instance_group")) {
         pbtree *g = pbtree_open(&c->memory, t, "instance_group");
         if (!g || !pbtree_set_text(&c->memory, g, "name", c->name)) return no_memory(e);

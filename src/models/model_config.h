@@ -26,6 +26,7 @@ typedef struct {
     /* fit */
     int64_t max_batch_size;       /* 0 = the first dimension is no batch */
     uint64_t instance_count;
+    bool instances_said;          /* by the configuration; else it is one, by default */
     bool response_cache, decoupled;
     scheduling scheduling;
     model_ios ios;                /* what clients bring and get */

@@ -1,37 +1,250 @@
 #include "models/queue.h"
 
+#include "base/log.h"
 #include "base/mem.h"
+#include "models/queue_kinds.h"
+#include "models/queue_run.h"
 #include "os/clock.h"
+#include "os/lock.h"   /* style: loops, workers and the waker meet at a model's queue */
 
-#include <inttypes.h>
+typedef struct worker worker;
+struct worker {
+    compute_job job;
+    queue *queue;
+    worker *next;      /* among the idle ones */
+    queue_run run;
+};
 
 struct queue {
     queue_opts opts;
-    stage *stage;
     uint32_t input_count;
+    waker_call waker;
+    _Atomic bool together;       /* requests may share a run */
+    _Atomic uint64_t waiting;    /* written under the lock, read by anybody */
+    lock lock;                   /* guards all below; held while the batcher decides, never while calling out */
+    batcher *batcher;
+    queue_kinds kinds;
+    uint64_t now_ns;             /* the latest that the batcher was told */
+    worker *idle;
+    uint32_t busy;               /* workers that are not idle */
+    bool sent;                   /* for a worker that has not looked yet: it takes what there is when it comes */
+    shape *shapes;               /* of all workers */
+    worker workers[];
 };
 
-/* ---- outputs --------------------------------------------------------------------------------------------------- */
+/* ---- made and unmade ------------------------------------------------------------------------------------------- */
 
-static tensor own_output(const queue_item *item, uint32_t i) { return *exec_output(item->outputs.of, i); }
-static void own_release(queue_item *item) { exec_give(item->outputs.of); }
-static const queue_source own = {own_output, own_release};
+static void work(compute_job *j);
+static void ring(waker_call *c);
 
-void queue_item_hold(queue_item *item, exec *x)
+static void dismiss(queue *q, worker *w)
 {
-    item->source = &own;
-    item->outputs.of = x;
+    w->next = q->idle;
+    q->idle = w;
+    q->busy--;
 }
 
-void queue_release(queue_item *item)
+static void workers_init(queue *q, uint32_t count)
 {
-    const queue_source *from = item->source;
-    if (!from) return;
-    item->source = NULL;
-    from->release(item);
+    q->busy = count;
+    for (uint32_t i = 0; i < count; i++) {
+        q->workers[i] = (worker){.job = {.run = work},
+                                 .queue = q,
+                                 .run = {.model = q->opts.model,
+                                         .shapes = q->shapes + i * q->input_count,
+                                         .run_us_max = q->opts.run_us_max}};
+        dismiss(q, &q->workers[i]);
+    }
+}
+
+err_code queue_new(queue **ret, const queue_opts *opts, err *e)
+{
+    INVARIANT(opts->model && opts->pool && opts->waker && opts->metrics);
+    const uint32_t instances = opts->batching.instances ? opts->batching.instances : 1;
+    batcher *b = NULL;
+    err_code rc = batcher_new(&b, &opts->batching, e);
+    if (rc) return rc;
+    queue *q = mem_alloc0(1, sizeof *q + instances * sizeof(worker));
+    uint32_t inputs = model_input_count(opts->model);
+    shape *shapes = mem_new0(shape, instances * (inputs ? inputs : 1));
+    if (!q || !shapes) {
+        mem_free(shapes);
+        mem_free(q);
+        batcher_free(b);
+        return err_set(e, ERR_NOMEM, "queue: no memory for %u workers", instances);
+    }
+    q->opts = *opts;
+    q->opts.batching.instances = instances;
+    q->input_count = inputs;
+    q->batcher = b;
+    q->shapes = shapes;
+    atomic_store(&q->together, opts->batching.max_batch > 1);
+    queue_kinds_init(&q->kinds, inputs);
+    lock_init(&q->lock);
+    workers_init(q, instances);
+    q->waker.ring = ring;
+    waker_add(opts->waker, &q->waker);
+    *ret = q;
+    return ERR_OK;
+}
+
+void queue_free(queue *q)
+{
+    if (!q) return;
+    waker_remove(q->opts.waker, &q->waker);
+    INVARIANT(q->busy == 0);
+    batcher_free(q->batcher);
+    queue_kinds_fini(&q->kinds);
+    lock_fini(&q->lock);
+    mem_free(q->shapes);
+    mem_free(q);
+}
+
+bool queue_quiet(queue *q)
+{
+    lock_take(&q->lock);
+    bool quiet = batcher_quiet(q->batcher) && q->busy == 0;
+    lock_give(&q->lock);
+    return quiet;
+}
+
+/* ---- what a call of the batcher brings ------------------------------------------------------------------------- */
+
+/* Done without the lock.  Nothing of the queue is touched once an answer has gone out: with the last one it may go. */
+typedef struct {
+    worker *hired;
+    batch_item *answers;
+} outcome;
+
+/* With the lock held: threads read the clock before they wait for it. */
+static uint64_t told(queue *q, uint64_t now_ns)
+{
+    if (now_ns > q->now_ns) q->now_ns = now_ns;
+    return q->now_ns;
+}
+
+/* With the lock held, after any call of the batcher.  One worker is on its way at a time: it takes as much as there is,
+ * and where more is left then, sends for the next. */
+static outcome settle(queue *q)
+{
+    outcome o = {.hired = NULL};
+    uint64_t again_ns = BATCHER_NEVER;
+    if (batcher_ripe(q->batcher, q->now_ns, &again_ns) && !q->sent && q->idle) {
+        o.hired = q->idle;
+        q->idle = o.hired->next;
+        q->busy++;
+        q->sent = true;
+    }
+    if (again_ns != BATCHER_NEVER) waker_by(q->opts.waker, &q->waker, again_ns / 1000 + 1);
+    o.answers = batcher_answers(q->batcher);
+    for (batch_item *i = o.answers; i; i = i->next) queue_kinds_give(&q->kinds, queue_item_of(i)->kind);
+    const uint64_t waiting = batcher_waiting(q->batcher);
+    atomic_store_explicit(&q->waiting, waiting, memory_order_relaxed);
+    atomic_store_explicit(&q->opts.metrics->waiting, (int64_t)waiting, memory_order_relaxed);
+    return o;
+}
+
+static void answer(queue_item *item)
+{
+    err *e = &item->failure;
+    switch (item->at.drop) {
+    case BATCH_DEADLINE: err_set(e, ERR_TIMEOUT, "the deadline passed while it waited"); break;
+    case BATCH_TIMEOUT: err_set(e, ERR_UNAVAILABLE, "Request timeout expired"); break;   /* Triton's words */
+    case BATCH_CANCELLED: err_set(e, ERR_CANCELLED, "cancelled while it waited"); break;
+    case BATCH_RAN: case BATCH_DROPS: break;
+    }
+    item->done(item, e->code ? e : NULL);
+}
+
+static void carry_out(queue *q, outcome o)
+{
+    err e;
+    /* A pool whose line is full, or that cannot start: nothing may be left without a worker. */
+    if (o.hired && compute_submit(q->opts.pool, &o.hired->job, &e) != ERR_OK) work(&o.hired->job);
+    for (batch_item *i = o.answers, *next; i; i = next) {
+        next = i->next;
+        answer(queue_item_of(i));
+    }
+}
+
+static void ring(waker_call *c)
+{
+    queue *q = (queue *)(void *)((char *)c - offsetof(queue, waker));
+    uint64_t now_ns = clock_now_ns();
+    lock_take(&q->lock);
+    told(q, now_ns);
+    outcome o = settle(q);
+    lock_give(&q->lock);
+    carry_out(q, o);
 }
 
 /* ---- runs ------------------------------------------------------------------------------------------------------- */
+
+/* One after the other: nobody fails for what another brought. */
+static void run_each(const queue_run *r, const batch *b)
+{
+    uint64_t start_ns = b->start_ns;
+    for (batch_item *i = b->items; i; i = i->next) {
+        queue_item *item = queue_item_of(i);
+        if (b->count > 1) start_ns = clock_now_ns();
+        item->failure.code = queue_run_alone(r, item, start_ns, &item->failure);
+    }
+}
+
+/* Together where there are several.  Returns whether it went as planned, so that its time says something. */
+static bool run_batch(queue *q, const queue_run *r, const batch *b)
+{
+    err e;
+    if (b->count > 1) {
+        err_code rc = queue_run_rows(r, b, queue_run_size(b->rows, q->opts.batching.max_batch), &e);
+        for (batch_item *i = b->items; i && (rc == ERR_OK || rc == ERR_TIMEOUT); i = i->next) {
+            queue_item *item = queue_item_of(i);
+            item->failure.code = ERR_OK;
+            if (rc) item->failure = e;
+        }
+        if (rc == ERR_OK || rc == ERR_TIMEOUT) return rc == ERR_OK;
+        if (rc == ERR_UNSUPPORTED && atomic_exchange(&q->together, false))
+            log_write(LOG_WARN, NULL, "model '" STR_FMT "': not batched any more: %s", STR_ARG(q->opts.name), e.text);
+    }
+    run_each(r, b);
+    return b->count == 1 && queue_item_of(b->items)->failure.code == ERR_OK;
+}
+
+/* Takes what there is to run, or NULL, and says so to whoever is to come next. */
+static const batch *take(queue *q, worker *w, outcome *ret)
+{
+    uint64_t again_ns, now_ns = clock_now_ns();
+    lock_take(&q->lock);
+    q->sent = false;
+    const batch *b = batcher_take(q->batcher, told(q, now_ns), &again_ns);
+    if (!b) dismiss(q, w);
+    *ret = settle(q);
+    lock_give(&q->lock);
+    return b;
+}
+
+static void work(compute_job *j)
+{
+    worker *w = (worker *)(void *)j;
+    queue *q = w->queue;
+    outcome o;
+    const batch *b = take(q, w, &o);
+    carry_out(q, o);
+    if (!b) return;
+    atomic_fetch_add_explicit(&q->opts.metrics->running, 1, memory_order_relaxed);
+    const uint64_t start_ns = b->start_ns;
+    bool planned = run_batch(q, &w->run, b);
+    atomic_fetch_sub_explicit(&q->opts.metrics->running, 1, memory_order_relaxed);
+    uint64_t end_ns = planned ? queue_item_of(b->items)->end_ns : clock_now_ns();
+    lock_take(&q->lock);
+    batcher_done(q->batcher, b, planned && end_ns > start_ns ? end_ns - start_ns : 0, told(q, end_ns));
+    dismiss(q, w);
+    o = settle(q);
+    lock_give(&q->lock);
+    carry_out(q, o);
+}
+
+/* ---- push ------------------------------------------------------------------------------------------------------- */
 
 enum { INPUTS_INLINE = 16 }; /* shapes on the stack up to here, which is nearly every model */
 
@@ -44,105 +257,105 @@ static exec *take_cheap(const queue *q, const queue_item *item)
     return exec_take_cheap(q->opts.model, shapes, q->opts.inline_us);
 }
 
-static err_code take(queue *q, const queue_item *item, exec **ret, err *e)
-{
-    shape few[INPUTS_INLINE] UNINIT, *shapes = few;
-    if (q->input_count > INPUTS_INLINE && !(shapes = mem_new0(shape, q->input_count)))
-        return err_set(e, ERR_NOMEM, "no memory for %u input shapes", q->input_count);
-    for (uint32_t i = 0; i < q->input_count; i++) shapes[i] = item->inputs[i].shape;
-    err_code rc = exec_take(ret, q->opts.model, shapes, e);
-    if (shapes != few) mem_free(shapes);
-    return rc;
-}
-
-static void run(queue *q, queue_item *item, exec *x)
+static void run_here(queue *q, queue_item *item, exec *x)
 {
     metrics_model *m = q->opts.metrics;
     err e UNINIT;
     e.code = ERR_OK;
-    for (uint32_t i = 0; i < q->input_count; i++) exec_input(x, i)->data = item->inputs[i].data;
+    item->start_ns = item->since_ns;   /* it does not wait: no second look at the clock */
+    const queue_run r = {.model = q->opts.model, .run_us_max = q->opts.run_us_max};
     atomic_fetch_add_explicit(&m->running, 1, memory_order_relaxed);
-    const uint64_t most_us = q->opts.run_us_max;
-    const exec_stop stop = {.cancelled = &item->cancelled,
-                            .since_ns = item->start_ns,
-                            .until_us = most_us ? item->start_ns / 1000 + most_us : 0};
-    err_code rc = exec_run(x, &stop, &e);
-    if (rc == ERR_TIMEOUT) err_set(&e, rc, "run: expected its end within %" PRIu64 " ms", most_us / 1000);
+    bool before = compute_alone(true);
+    err_code rc = queue_run_taken(&r, item, x, &e);
+    (void)compute_alone(before);
     atomic_fetch_sub_explicit(&m->running, 1, memory_order_relaxed);
-    item->end_ns = exec_until_ns(x);
-    if (rc) exec_give(x);
-    else queue_item_hold(item, x);
     item->done(item, rc ? &e : NULL);
 }
 
-/* Does anybody still wait for it? */
-static err_code alive(const queue_item *item, err *e)
+/* How many rows each of its inputs has; 0 = they are not as many, or more than a run may have. */
+static uint32_t rows_of(const queue *q, const queue_item *item)
 {
-    if (atomic_load_explicit(&item->cancelled, memory_order_relaxed))
-        return err_set(e, ERR_CANCELLED, "cancelled while it waited");
-    if (item->deadline_us && clock_now_us() >= item->deadline_us)
-        return err_set(e, ERR_TIMEOUT, "the deadline passed while it waited");
-    return ERR_OK;
-}
-
-static void serve(void *ctx, stage *s)
-{
-    queue *q = ctx;
-    stage_item *link = stage_take(s);
-    if (!link) return;
-    atomic_fetch_sub_explicit(&q->opts.metrics->waiting, 1, memory_order_relaxed);
-    queue_item *item = (queue_item *)(void *)((char *)link - offsetof(queue_item, link));
-    exec *x = NULL;
-    err e UNINIT;
-    if (alive(item, &e) || take(q, item, &x, &e)) {
-        item->done(item, &e);
-        return;
+    int64_t rows = 0;
+    for (uint32_t i = 0; i < q->input_count; i++) {
+        const shape *s = &item->inputs[i].shape;
+        if (s->rank == 0 || (i && s->dim[0] != rows)) return 0;
+        rows = s->dim[0];
     }
-    item->start_ns = clock_now_ns();
-    run(q, item, x);
+    return rows >= 1 && rows <= q->opts.batching.max_batch ? (uint32_t)rows : 0;
 }
 
-err_code queue_new(queue **ret, const queue_opts *opts, err *e)
+/* Without a kind of its own it fills a run by itself. */
+static void set_kind(queue *q, queue_item *item, uint32_t rows, uint64_t hash)
 {
-    CLEANUP(queue) queue *q = mem_new0(queue, 1);
-    if (!q) return err_set(e, ERR_NOMEM, "queue: no memory");
-    q->opts = *opts;
-    q->input_count = model_input_count(opts->model);
-    stage_opts so = {.pool = opts->pool,
-                     .depth_max = opts->depth_max,
-                     .workers_max = compute_threads(opts->pool),
-                     .serve = serve,
-                     .ctx = q};
-    err_code rc = stage_new(&q->stage, &so, e);
-    if (rc) return rc;
-    *ret = TAKE(q);
-    return ERR_OK;
+    item->kind = QUEUE_KIND_NONE;
+    item->at.kind = (order_key){.hi = 0};
+    item->at.rows = q->opts.batching.max_batch ? q->opts.batching.max_batch : 1;
+    if (!rows) return;
+    item->kind = queue_kinds_take(&q->kinds, item->inputs, hash, &item->at.kind.hi);
+    if (item->kind != QUEUE_KIND_NONE) item->at.rows = rows;
 }
 
-void queue_free(queue *q)
+static void set_item(const queue *q, queue_item *item)
 {
-    if (!q) return;
-    stage_free(q->stage);
-    mem_free(q);
+    const uint32_t levels = q->opts.batching.level_count;
+    batch_item *i = &item->at;
+    i->level = item->priority && item->priority <= levels ? (uint32_t)item->priority - 1 : q->opts.level;
+    i->bytes = item->bytes;
+    i->deadline_ns = item->deadline_us > UINT64_MAX / 1000 ? 0 : item->deadline_us * 1000;
+    i->timeout_us = item->timeout_us;
+    i->cancelled = &item->cancelled;
+    item->failure.code = ERR_OK;
 }
 
-bool queue_quiet(queue *q) { return stage_quiet(q->stage); }
+/* What a refused item is told. */
+static err_code refuse(queue_item *item, batch_limit limit, uint64_t retry_ns, err *e)
+{
+    if (limit == BATCH_LIMIT_DEADLINE && item->timeout_us && !item->deadline_us) {
+        item->at.drop = BATCH_TIMEOUT;
+        err_set(e, ERR_UNAVAILABLE, "Request timeout expired");
+    }
+    e->retry_ms = retry_ns / 1000000 < UINT32_MAX ? (uint32_t)((retry_ns + 999999) / 1000000) : UINT32_MAX;
+    return e->code;
+}
 
 err_code queue_push(queue *q, queue_item *item, err *e)
 {
     if (!item->since_ns) item->since_ns = clock_now_ns();
     item->start_ns = item->end_ns = 0;
     item->source = NULL;
-    exec *cheap = q->opts.inline_us && stage_idle(q->stage) ? take_cheap(q, item) : NULL;
+    item->at.drop = BATCH_RAN;
+    bool waits = atomic_load_explicit(&q->waiting, memory_order_relaxed) > 0;
+    exec *cheap = q->opts.inline_us && !waits ? take_cheap(q, item) : NULL;
     if (cheap) {
-        item->start_ns = item->since_ns;   /* it does not wait: no second look at the clock */
-        bool before = compute_alone(true);
-        run(q, item, cheap);
-        (void)compute_alone(before);
+        run_here(q, item, cheap);
         return ERR_OK;
     }
-    atomic_fetch_add_explicit(&q->opts.metrics->waiting, 1, memory_order_relaxed);
-    err_code rc = stage_push(q->stage, &item->link, e);
-    if (rc) atomic_fetch_sub_explicit(&q->opts.metrics->waiting, 1, memory_order_relaxed);
+    batch_limit limit;
+    uint64_t retry_ns;
+    uint32_t rows = atomic_load_explicit(&q->together, memory_order_relaxed) ? rows_of(q, item) : 0;
+    uint64_t hash = rows ? queue_kinds_hash(item->inputs, q->input_count) : 0;
+    set_item(q, item);
+    atomic_store(&item->in, q);
+    lock_take(&q->lock);
+    set_kind(q, item, rows, hash);
+    err_code rc = batcher_push(q->batcher, &item->at, told(q, item->since_ns), &limit, &retry_ns, e);
+    if (rc) queue_kinds_give(&q->kinds, item->kind);
+    outcome o = settle(q);
+    lock_give(&q->lock);
+    if (rc) rc = refuse(item, limit, retry_ns, e);
+    carry_out(q, o);
     return rc;
+}
+
+void queue_cancel(queue_item *item)
+{
+    atomic_store(&item->cancelled, true);   /* whoever pushes it just now sees this, or this thread sees where */
+    queue *q = atomic_load(&item->in);
+    if (!q) return;
+    uint64_t now_ns = clock_now_ns();
+    lock_take(&q->lock);
+    (void)batcher_cancel(q->batcher, &item->at, told(q, now_ns));
+    outcome o = settle(q);
+    lock_give(&q->lock);
+    carry_out(q, o);
 }

@@ -1,14 +1,22 @@
 /* queue.h - where the requests of one model meet, whatever connection and protocol they came by.
  *
- * A request is a queue_item: input tensors, and a function to call with the outputs.  Workers of the compute pool
- * take items (one at a time today; a batcher takes several here, and nothing else changes).  A model that is
- * cheaper than `inline_us` and has nobody waiting runs on the calling loop at once, which saves two thread
- * switches.  Bounded: a full queue refuses with ERR_LIMIT. */
+ *   push --cheap, nobody waits--> run on the calling thread                          done()
+ *     '--> batcher --worker of the pool takes a batch--> gather, run, split ------->  of each
+ *              '--deadline, timeout (waker), cancelled ---------------------------->
+ *
+ * A request is a queue_item: input tensors, and a function to call with the outputs.  sched/batcher.h decides what runs
+ * next and with whom, at the last moment: when a worker is there to run it.  Items whose rows share a run get views of
+ * its outputs; a batch of one runs on the client's own memory.  What the batch did wrong is never a member's fault:
+ * where a shared run fails each runs alone.  A model that is cheaper than inline_us and has nobody waiting runs on the
+ * calling loop at once, which saves two thread switches, and does without the lock.  Bounded: ERR_LIMIT says when to
+ * come again. */
 #ifndef MODELS_QUEUE_H
 #define MODELS_QUEUE_H
-#include "async/stage.h"
+#include "async/waker.h"
+#include "async/compute.h"
 #include "engine/model.h"
 #include "models/metrics.h"
+#include "sched/batcher.h"
 
 typedef struct queue queue;
 typedef struct queue_item queue_item;
@@ -22,12 +30,15 @@ typedef struct {
 } queue_source;
 
 struct queue_item {
-    /* set by the caller */
+    /* set by the caller; all else zero before the first push */
     const tensor *inputs; /* one per model input, in the model's order; data live until done() */
-    _Atomic bool cancelled; /* any thread may set it, also while the item waits: ERR_CANCELLED at the next node */
+    _Atomic bool cancelled; /* any thread may set it, also while the item runs alone: ERR_CANCELLED at the next node */
     uint64_t deadline_us; /* on clock_now_us(): not run after it, ERR_TIMEOUT; 0 = none */
-    /* Runs on the thread that ran the model.  e NULL: its outputs are there until queue_release(), which is now the
-     * callee's to call, on any thread; else why there are none. */
+    uint64_t timeout_us; /* in the queue, where the model's configuration lets requests say it; 0 = none */
+    uint64_t priority; /* 1 = the most urgent; 0, or more than there are: the model's default */
+    uint64_t bytes; /* that it holds on to while it waits */
+    /* Runs on the thread that ran the model, or that dropped the item.  e NULL: its outputs are there until
+     * queue_release(), which is now the callee's to call, on any thread; else why there are none. */
     void (*done)(queue_item *item, const err *e);
     /* On clock_now_ns(): pushed, run begun and ended; 0 = it has not.  Whoever has just read the clock sets since_ns;
      * with 0 queue_push() reads it. */
@@ -40,30 +51,43 @@ struct queue_item {
         uint32_t row, rows; /* of those that share it */
     } outputs;
     /* private */
-    stage_item link;
+    _Atomic(queue *) in; /* where it was pushed last; zero before it is pushed for another request */
+    batch_item at;
+    uint32_t kind;
+    err failure;
 };
 
 typedef struct {
-    model *model; /* borrowed */
-    compute *pool; /* borrowed */
-    metrics_model *metrics; /* borrowed: what waits and runs now */
-    uint32_t depth_max, inline_us;
+    str name; /* of the model, for the log; borrowed, as all pointers here */
+    model *model;
+    compute *pool;
+    waker *waker;
+    metrics_model *metrics; /* what waits and runs now, and what was batched */
+    batcher_opts batching; /* max_batch > 1 only where the model's rows are proven to be apart: queue_rules.h */
+    uint32_t level; /* of items without a priority */
+    uint32_t inline_us;
     uint64_t run_us_max; /* of one run: ERR_TIMEOUT at the next node, or iteration of a loop; 0 = no limit */
 } queue_opts;
 
 err_code queue_new(queue **ret, const queue_opts *opts, err *e) MUST_USE;
-void queue_free(queue *q); /* nothing waits or runs */
+void queue_free(queue *q); /* it is quiet */
 DEFINE_CLEANUP(queue)
 
 /* Nothing waits in it, and no worker is inside.  Stays so when nobody pushes. */
 bool queue_quiet(queue *q);
 
-/* Takes the item until done() is called, possibly before this returns.  On error (ERR_LIMIT) done() is not called. */
+/* Takes the item until done() is called, possibly before this returns.  On error done() is not called: ERR_LIMIT,
+ * ERR_TIMEOUT where its deadline has passed, ERR_UNAVAILABLE where it would not start within its own timeout. */
 err_code queue_push(queue *q, queue_item *item, err *e) MUST_USE;
+/* Any thread, while the item is not answered, also before it is pushed: ends soon, unless it was done. */
+void queue_cancel(queue_item *item);
 
 /* After done(): output i of the model; its data live until queue_release(). */
 static inline tensor queue_output(const queue_item *item, uint32_t i) { return item->source->output(item, i); }
 void queue_release(queue_item *item); /* no-op where there are none */
+static inline bool queue_shares(const queue_item *item) { return item->outputs.rows > 0; } /* its run with others */
+/* done() says that it never ran: for its own timeout, which is not the server's failure. */
+static inline bool queue_timed_out(const queue_item *item) { return item->at.drop == BATCH_TIMEOUT; }
 
 /* The item's outputs are those of an execution, which is given back with them. */
 void queue_item_hold(queue_item *item, exec *x);

@@ -42,6 +42,7 @@ struct repository {
     _Atomic(repository_names *) names;
     repository_opts opts;
     response_cache *cache;
+    waker *waker; /* of all queues */
 };
 
 void served_free(served *s)
@@ -206,13 +207,15 @@ static err_code model_make(served *s, const repository *r, slot *of, err *e)
     if (rc == ERR_OK) rc = served_declare(s, r, of, e);
     if (rc == ERR_OK) rc = warm(r, s, e);
     if (rc) return rc;
-    queue_opts qo = {.model = s->model,
+    queue_opts qo = {.name = s->name,
+                     .model = s->model,
                      .pool = r->opts.pool,
+                     .waker = r->waker,
                      .metrics = &s->metrics,
-                     .depth_max = r->opts.queue_max,
-                     .inline_us = r->opts.inline_us,
                      .run_us_max = r->opts.run_us_max};
-    return queue_new(&s->queue, &qo, e);
+    rc = queue_rules_apply(&qo, &r->opts.queueing, s->config, e);
+    if (rc == ERR_OK) rc = queue_new(&s->queue, &qo, e);
+    return rc ? err_wrap(e, "%s", of->path) : ERR_OK;
 }
 
 static err_code ensemble_make(served *s, const repository *r, slot *of, err *e)
@@ -337,6 +340,7 @@ err_code repository_open(repository **ret, const repository_opts *opts, err *e)
     size_t count = 0;
     err_code rc = opts->cache_bytes_max ? response_cache_new(&r->cache, opts->cache_bytes_max, e) : ERR_OK;
     if (rc == ERR_OK) rc = models_list(&all, &count, r, e);
+    if (rc == ERR_OK) rc = waker_new(&r->waker, e);
     for (size_t i = 0; i < count && rc == ERR_OK; i++) rc = add(r, all[i].name, all[i].path.p, e);
     if (rc) return rc;
     *ret = TAKE(r);
@@ -350,6 +354,7 @@ void repository_free(repository *r)
     for (size_t i = 0; names && i < names->count; i++) slot_free(names->all[i]);
     repository_names_free(names);
     response_cache_free(r->cache);
+    waker_free(r->waker);
     arena_fini(&r->memory);
     mem_free(r);
 }

@@ -13,7 +13,7 @@
 #include "models/metrics.h"
 #include "models/model_config.h"
 #include "models/named_model.h"
-#include "models/queue.h"
+#include "models/queue_rules.h"
 #include "models/response_cache.h"
 #include "models/trace_setting.h"
 
@@ -58,7 +58,7 @@ typedef struct {
     compute *pool;
     size_t memory_bytes_max; /* of one execution */
     uint64_t image_pixels_max; /* of one picture that a request brings; 0 = IMAGE_PIXELS_MAX */
-    uint32_t queue_max, inline_us; /* as in queue.h */
+    queue_rules queueing;
     uint64_t run_us_max;
     uint32_t lanes; /* event loops that count, each in a lane of its own; see metrics.h */
     uint64_t model_bytes_max; /* of all executions of a model; 0 = no bound.  see served_share_max() */

@@ -39,7 +39,7 @@ err_code served_push(served *s, queue_item *item, err *e)
 
 void served_cancel(queue_item *item)
 {
-    atomic_store_explicit(&item->cancelled, true, memory_order_relaxed);
+    queue_cancel(item);
     if (item->run) ensemble_run_cancel(item->run);
 }
 

@@ -9,10 +9,15 @@
 
 #include <stdatomic.h>
 
-enum { BATCH_LEVELS_MAX = 16 };   /* of priority */
+enum {
+    BATCH_LEVELS_MAX = 16,   /* of priority */
+    BATCH_PREFERRED_MAX = 16
+};
 
 typedef struct batch_item batch_item;
-typedef struct lane lane;
+struct lane;
+
+typedef enum { BATCH_ADAPTIVE, BATCH_FIXED, BATCH_OFF } batch_mode;   /* batch_rule.h */
 
 /* Why it never ran, in Triton's words where it has them. */
 typedef enum {
@@ -56,7 +61,7 @@ struct batch_item {
     enum { BATCH_OUTSIDE, BATCH_BEHIND, BATCH_WAITS, BATCH_RUNS, BATCH_WITHHELD } state;
     bool delayed;         /* its timeout passed, and the level says DELAY */
     uint64_t number, ready_ns, timeout_ns;
-    lane *lane;
+    struct lane *lane;
     order_node place;     /* in its lane, while it waits */
     order_node timer;     /* while it waits or stands behind another, and has a deadline or timeout */
     order_node head;      /* the first of its sequence, among the sequences */
@@ -73,7 +78,7 @@ typedef struct {
     uint64_t padding;    /* how much of the work is padding */
     uint64_t cost_ns;    /* expected; 0 = not known */
     uint64_t start_ns;
-    lane *lane;          /* private */
+    struct lane *lane;   /* private */
 } batch;
 
 const char *batch_limit_name(batch_limit l);   /* a word, for metrics */

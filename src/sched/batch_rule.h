@@ -8,10 +8,7 @@
 #define SCHED_BATCH_RULE_H
 #include "sched/lane.h"
 
-typedef enum { BATCH_ADAPTIVE, BATCH_FIXED, BATCH_OFF } batch_mode;
-
 enum {
-    BATCH_PREFERRED_MAX = 16,
     BATCH_LOOK_MAX = 256   /* members that are looked at for one batch: bounds the work where many do not fit */
 };
 

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "sched/answers.h"
 #include "sched/arrival.h"
+#include "sched/batch_rule.h"
 #include "sched/forecast.h"
 #include "sched/pace.h"
 #include "sched/rate_limit.h"
@@ -330,6 +331,18 @@ static const batch *take_batch(batcher *b, uint64_t now_ns, uint64_t *again_ns)
     return NULL;
 }
 
+bool batcher_ripe(batcher *b, uint64_t now_ns, uint64_t *ret_again_ns)
+{
+    expire(b, now_ns);
+    uint64_t again = BATCHER_NEVER;
+    lane *l = b->free ? waiting_ripe(&b->waiting, now_ns) : NULL;
+    if (l) again = hold_ns(b, l, now_ns);
+    else if (b->free) again = waiting_ripe_ns(&b->waiting);
+    uint64_t timer_ns = waiting_timer_ns(&b->waiting);
+    *ret_again_ns = again && again < timer_ns ? again : timer_ns;
+    return l && !again;
+}
+
 const batch *batcher_take(batcher *b, uint64_t now_ns, uint64_t *ret_again_ns)
 {
     expire(b, now_ns);
@@ -391,6 +404,8 @@ void batcher_done(batcher *b, const batch *ran, uint64_t cost_ns, uint64_t now_n
 }
 
 /* ---- seen from outside ------------------------------------------------------------------------------------------ */
+
+uint64_t batcher_waiting(const batcher *b) { return b->waiting.count; }
 
 uint64_t batcher_next_cost_ns(const batcher *b)
 {

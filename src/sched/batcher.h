@@ -33,7 +33,7 @@
 #ifndef SCHED_BATCHER_H
 #define SCHED_BATCHER_H
 #include "base/err.h"
-#include "sched/batch_rule.h"
+#include "sched/batch.h"
 
 enum { BATCH_INSTANCES_MAX = 256 };
 #define BATCHER_NEVER UINT64_MAX
@@ -88,6 +88,10 @@ err_code batcher_push(batcher *b, batch_item *i, uint64_t now_ns, batch_limit *r
  * latest: BATCHER_NEVER = not before a push or done. */
 const batch *batcher_take(batcher *b, uint64_t now_ns, uint64_t *ret_again_ns);
 
+/* Whether batcher_take() may give one now, for a driver that sends for a worker first; *ret_again_ns as there.  What is
+ * overdue is dropped here, too. */
+bool batcher_ripe(batcher *b, uint64_t now_ns, uint64_t *ret_again_ns);
+
 /* cost_ns teaches; 0 = it failed or says nothing.  The batch is gone, its items are among the answers. */
 void batcher_done(batcher *b, const batch *ran, uint64_t cost_ns, uint64_t now_ns);
 
@@ -102,6 +106,7 @@ bool batcher_cancel(batcher *b, batch_item *i, uint64_t now_ns);
 batch_item *batcher_answers(batcher *b);
 
 bool batcher_quiet(const batcher *b);   /* nothing waits, runs or is withheld */
+uint64_t batcher_waiting(const batcher *b);   /* items */
 /* What may be expected to run next costs that much: for shares between models; 0 = not known or nothing waits. */
 uint64_t batcher_next_cost_ns(const batcher *b);
 void batcher_read(const batcher *b, batcher_stats *ret);

@@ -8,6 +8,7 @@
 #include "sched/batch.h"
 #include "sched/cost_curve.h"
 
+typedef struct lane lane;
 struct lane {
     order_node at;      /* among all lanes, by kind */
     order_node turn;    /* among those that may run now, or among those that wait, while it has items */

@@ -33,6 +33,7 @@ enum { REPLIES_LEAST = 2 };
 static const char *const level_names[] = {"debug", "info", "warn", "error", NULL};
 static const char *const tls_names[] = {"1.2", "1.3", NULL};
 static const char *const control_names[] = {"none", "explicit", NULL};
+static const char *const batch_names[] = {"adaptive", "fixed", "off", NULL};   /* as batch_mode */
 static const char *const format_names[] = {"text", "json", NULL};
 static const char *const metrics_name_names[] = {"proa", "triton", "both", NULL};
 
@@ -100,6 +101,18 @@ static const row rows[] = {
      "hold kernels down to scalar, avx2 or avx512"},
     {"queue-max", NULL, U64, AT(queue_max), "1024", 1, 65536, NULL,
      "requests waiting per model; more get 429"},
+    {"queue-bytes-max", NULL, BYTES, AT(queue_bytes_max), "0", 0, 1ull << 44, NULL,
+     "memory that the requests waiting for one model hold; more get 429; 0 = no limit but bodies-bytes-max"},
+    {"batch-mode", NULL, CHOICE, AT(batch_mode), "adaptive", 0, 0, batch_names,
+     "adaptive, fixed or off: how requests of a model without a config.pbtxt share runs, where its rows are computed "
+     "apart; adaptive never lets a lone one wait, fixed waits max-delay-us for a full batch"},
+    {"max-batch", NULL, U64, AT(max_batch), "0", 0, 4096, NULL,
+     "rows of one run; 0 = 32"},
+    {"max-delay-us", NULL, U64, AT(max_delay_us), "0", 0, 10000000, NULL,
+     "how long a request may be held back for others; adaptive: only while that pays, 0 = half a run"},
+    {"latency-objective-ms", NULL, U64, AT(latency_objective_ms), "0", 0, 4000000, NULL,
+     "adaptive: batches are sized and requests refused (429) so that 99 of 100 of those taken wait and run no longer; "
+     "0 = none"},
     {"inline-us", NULL, U64, AT(inline_us), "50", 0, 500, NULL,
      "a model that takes less runs on the event loop, microseconds"},
     {"body-bytes-max", NULL, BYTES, AT(body_bytes_max), "64Mi", 1024, 1ull << 40, NULL,

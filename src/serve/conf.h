@@ -22,6 +22,7 @@ typedef struct {
     str address, listen, handover, model_repository, model_name, model_dir, cpu;
     str tls_cert, tls_key, tls_client_ca;
     uint64_t port, grpc_port, metrics_port, socket_mode, handover_wait_ms;
+    uint64_t queue_bytes_max, max_batch, max_delay_us, batch_mode, latency_objective_ms;
     uint64_t loops, threads, queue_max, inline_us, body_bytes_max, bodies_bytes_max, reply_bytes_max,
         header_bytes_max, connections_max, memory_bytes_max, image_pixels_max;
     uint64_t header_wait_ms, body_wait_ms, idle_wait_ms, write_wait_ms, drain_notice_ms, drain_wait_ms, log_level,

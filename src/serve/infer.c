@@ -354,17 +354,18 @@ static void item_done(queue_item *item, const err *e)
     if (e) {
         r->failure = *e;
         r->over_model = e->code == ERR_LIMIT;   /* the queue had taken it */
-        r->expired = e->code == ERR_TIMEOUT && r->deadline_own && !item->end_ns;
-        if (r->expired) err_set(&r->failure, ERR_UNAVAILABLE, "Request timeout expired");   /* Triton's words */
+        r->expired = queue_timed_out(item);
         settle(r);
         return;
     }
     if (r->cached.ns && !r->cached.hit) cache_put(r);
-    if (pushing == r && outputs_are_large(r)) {
+    /* Not on the loop, nor one member of a batch behind the other. */
+    if ((pushing == r || queue_shares(item)) && outputs_are_large(r)) {
+        bool here = pushing == r;
         r->job.run = write_on_worker;
-        pushing = NULL;
+        if (here) pushing = NULL;
         if (compute_submit(r->pool->opts.compute, &r->job, &r->failure) == ERR_OK) return;
-        pushing = r;
+        if (here) pushing = r;
     }
     write_and_settle(r, item->end_ns ? item->end_ns : clock_now_ns());
 }
@@ -422,8 +423,12 @@ static void read_and_push(infer *r)
     }
     r->item.deadline_us = r->deadline_us;
     if (rc == ERR_OK && cache_answers(r)) return;
-    if (rc == ERR_OK && (rc = served_push(r->model, &r->item, &r->failure)) != ERR_OK && !r->item.run)
-        rc = err_wrap(&r->failure, "model '" STR_FMT "'", STR_ARG(r->model->name));   /* an ensemble names itself */
+    r->item.bytes = r->body.len + r->memory.room;
+    if (rc == ERR_OK && (rc = served_push(r->model, &r->item, &r->failure)) != ERR_OK) {
+        r->expired = queue_timed_out(&r->item);
+        if (!r->expired && !r->item.run)   /* an ensemble names itself */
+            rc = err_wrap(&r->failure, "model '" STR_FMT "'", STR_ARG(r->model->name));
+    }
     if (rc) settle(r);
 }
 
@@ -440,7 +445,10 @@ infer *infer_take(infer_pool *p, served *of, const infer_protocol *protocol)
     r->request_id = r->trace_id = (str){0};
     r->traced = NULL;
     r->deadline_us = 0;
-    r->deadline_own = r->expired = false;
+    r->expired = false;
+    r->item.timeout_us = r->item.priority = 0;
+    r->item.at.drop = BATCH_RAN;
+    atomic_store_explicit(&r->item.in, NULL, memory_order_relaxed);
     r->packing = FLATE_NONE;
     r->pack_bytes_min = 0;
     r->packed = false;

@@ -89,7 +89,6 @@ struct infer {
     traced *traced; /* the asker's, who ends it; NULL = it is not traced */
     /* On the loop's clock: what has not run by then is dropped, ERR_TIMEOUT; 0 = none.  Reading may make it earlier. */
     uint64_t deadline_us;
-    bool deadline_own;   /* that is the request's parameter "timeout": passed in the queue, it is Triton's 503 */
     flate_kind packing; /* of the answer, where that makes it smaller, */
     size_t pack_bytes_min; /* and where it is so large */
     bool has_binary; /* REST: the header Inference-Header-Content-Length was there */
@@ -130,7 +129,7 @@ struct infer {
     /* private */
     compute_job job; /* what a worker does for it */
     loop_msg done_msg;
-    bool expired; /* it was that */
+    bool expired; /* its own timeout passed in the queue */
     struct {
         siphash_value key;
         uint64_t ns; /* of looking it up, and of keeping it; 0 = the model has no cache */

@@ -2,6 +2,7 @@
 
 typedef enum { WANTS_NUMBER, WANTS_BOOL, WANTS_ID } wants;
 
+enum { ROW_TIMEOUT, ROW_PRIORITY };   /* the queue's own; the others are checked alone */
 static const struct {
     const char *name;
     wants wants;
@@ -19,16 +20,6 @@ static bool fits(wants w, parameter_kind k)
     }
 }
 
-/* From when its last byte came. */
-static void timeout_set(infer *r, uint64_t timeout_us)
-{
-    uint64_t at_us;
-    if (timeout_us == 0 || __builtin_add_overflow(r->times.since / 1000, timeout_us, &at_us)) return;
-    if (r->deadline_us && r->deadline_us <= at_us) return;
-    r->deadline_us = at_us;
-    r->deadline_own = true;
-}
-
 err_code schedule_take(infer *r, str name, const parameter *p, err *e)
 {
     static const char *const expected[] = {"a number of 0 or more", "true or false",
@@ -38,7 +29,8 @@ err_code schedule_take(infer *r, str name, const parameter *p, err *e)
         if (!str_is(name, rows[i].name)) continue;
         if (!fits(rows[i].wants, p->kind))
             return err_set(e, ERR_INVALID, "parameters: %s: expected %s", rows[i].name, expected[rows[i].wants]);
-        if (i == 0) timeout_set(r, p->number);
+        if (i == ROW_TIMEOUT) r->item.timeout_us = p->number;
+        if (i == ROW_PRIORITY) r->item.priority = p->number;
         return ERR_OK;
     }
     if (str_starts(name, STR("triton_")))

@@ -1,7 +1,8 @@
 /* schedule.h - Triton's schedule policy and sequence extensions: a request's own parameters.
  *
- * timeout (microseconds) is kept: what has not run by then is dropped.  priority and the sequence_* parameters are
- * checked and change nothing, as in Triton for a model without priority levels and without state.  Parameters that are
+ * timeout (microseconds in the queue) and priority (1 is the most urgent) go to the model's queue, which drops what has
+ * not run by then and knows the levels of its configuration.  The sequence_* parameters are checked and change nothing,
+ * as in Triton for a model without state.  Parameters that are
  * not known are the model's, and no model here has any. */
 #ifndef SERVE_SCHEDULE_H
 #define SERVE_SCHEDULE_H

@@ -96,25 +96,25 @@ err_code v2_classes_make(infer *r, const attr *labels, uint64_t k, const tensor 
     const tensor *from = *t;
     if (!has_values(from->type))
         return err_set(e, ERR_INVALID, "classification: expected numbers, got %s", dtype_name(from->type));
-    bool batch = from->shape.rank > 1 && from->shape.dim[0] > 1;
-    uint64_t rows = batch ? (uint64_t)from->shape.dim[0] : 1, each = tensor_count(from) / rows;
+    bool batched = from->shape.rank > 1 && from->shape.dim[0] > 1;
+    uint64_t rows = batched ? (uint64_t)from->shape.dim[0] : 1, each = tensor_count(from) / rows;
     if (k > each) k = each;
     infer_extend(r, rows * k * (sizeof(str) + sizeof(uint64_t) + CLASS_MEMORY));
     tensor *made = arena_new(&r->memory, tensor, 1);
     str *texts = arena_new(&r->memory, str, (size_t)(rows * k));
-    uint64_t *order = arena_new(&r->memory, uint64_t, (size_t)k);
-    bool ok = made && texts && order;
+    uint64_t *ranked = arena_new(&r->memory, uint64_t, (size_t)k);
+    bool ok = made && texts && ranked;
     for (uint64_t row = 0; row < rows && ok; row++) {
-        best(from, row * each, each, order, (size_t)k);
+        best(from, row * each, each, ranked, (size_t)k);
         for (uint64_t i = 0; i < k && ok; i++) {
             str *text = &texts[row * k + i];
-            *text = class_text(r, from, order[i], order[i] - row * each, labels);
+            *text = class_text(r, from, ranked[i], ranked[i] - row * each, labels);
             ok = text->p != NULL;
         }
     }
     if (!ok) return err_set(e, ERR_NOMEM, "classification: no memory for %llu classes", (unsigned long long)k);
     int64_t dims[] = {(int64_t)rows, (int64_t)k};
-    shape s = batch ? shape_make(2, dims) : shape_make(1, dims + 1);
+    shape s = batched ? shape_make(2, dims) : shape_make(1, dims + 1);
     *made = tensor_make(DT_STRING, &s, texts);
     *t = made;
     return ERR_OK;

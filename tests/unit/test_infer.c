@@ -269,12 +269,12 @@ static void a_full_queue_is_429_and_keeps_what_it_has(void)
     CHECK_U64(r.got_len, 0);
     CHECK_U64(COUNT(m, rejected), 1);
     atomic_store(&h.held, false);
-    HTTP_RIG_UNTIL(&r, http_rig_has(&r, "the limit is 1"));
+    HTTP_RIG_UNTIL(&r, http_rig_has(&r, "the limit is 1, got 2"));
     r.got[r.got_len] = 0;
     const char *second = strstr(r.got + 1, "HTTP/1.1 ");
     CHECK(strncmp(r.got, "HTTP/1.1 200 OK", 15) == 0);
     CHECK(second && strncmp(second, "HTTP/1.1 429 Too Many Requests", 30) == 0);
-    CHECK(second && strstr(second, "{\"error\":\"model 'm': queue is full: 1 requests wait, the limit is 1\"}"));
+    CHECK(second && strstr(second, "{\"error\":\"model 'm': queue: waiting requests: the limit is 1, got 2\"}"));
     http_rig_stop(&r);
 }
 

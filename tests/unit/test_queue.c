@@ -2,6 +2,7 @@
  * a full queue gives the item back, a cancelled one never runs. */
 #include "fake/sys_fake.h"
 #include "models/queue.h"
+#include "models/queue_run.h"
 #include "os/clock.h"
 #include "os/thread.h"
 #include "serve_rig.h"
@@ -50,18 +51,23 @@ static void wait_done(ask *a)
 typedef struct {
     serve_rig rig;
     compute *pool;
+    waker *waker;
     queue *queue;
+    uint32_t level;
 } bench;
 
-static void start_with(bench *b, onnx_build *made, uint32_t depth_max, uint32_t inline_us)
+static void start_with(bench *b, onnx_build *made, const batcher_opts *batching, uint32_t inline_us)
 {
     err e;
     serve_rig_start(&b->rig, made);
-    CHECK(compute_new(&b->pool, 2, &e) == ERR_OK);
-    queue_opts o = {.model = b->rig.served.model,
+    CHECK(compute_new(&b->pool, 2, &e) == ERR_OK && waker_new(&b->waker, &e) == ERR_OK);
+    queue_opts o = {.name = STR("m"),
+                    .model = b->rig.served.model,
                     .pool = b->pool,
+                    .waker = b->waker,
                     .metrics = &b->rig.served.metrics,
-                    .depth_max = depth_max,
+                    .batching = *batching,
+                    .level = b->level,
                     .inline_us = inline_us};
     CHECK(queue_new(&b->queue, &o, &e) == ERR_OK);
 }
@@ -70,19 +76,22 @@ static void start(bench *b, uint32_t depth_max, uint32_t inline_us)
 {
     onnx_build made;
     serve_rig_twice(&made);
-    start_with(b, &made, depth_max, inline_us);
+    start_with(b, &made, &(batcher_opts){.mode = BATCH_OFF, .instances = 2, .requests_max = depth_max}, inline_us);
 }
 
 static void stop(bench *b)
 {
     compute_free(b->pool);
     queue_free(b->queue);
+    waker_free(b->waker);
     serve_rig_stop(&b->rig);
 }
 
+static const batcher_opts alone = {.mode = BATCH_OFF, .instances = 2, .requests_max = 8};
+
 static void a_run_gives_the_outputs_to_done(void)
 {
-    bench b;
+    bench b = {.level = 0};
     ask a[8];
     err e;
     start(&b, 8, 0);
@@ -106,7 +115,7 @@ static void a_run_gives_the_outputs_to_done(void)
 
 static void what_waited_past_its_deadline_is_not_run(void)
 {
-    bench b;
+    bench b = {.level = 0};
     ask late, early;
     err e;
     start(&b, 8, 0);
@@ -114,17 +123,16 @@ static void what_waited_past_its_deadline_is_not_run(void)
     ask_init(&early, 2);
     late.item.deadline_us = 1;
     early.item.deadline_us = clock_now_us() + 60000000;
-    CHECK(queue_push(b.queue, &late.item, &e) == ERR_OK && queue_push(b.queue, &early.item, &e) == ERR_OK);
-    wait_done(&late);
+    CHECK(queue_push(b.queue, &late.item, &e) == ERR_TIMEOUT && queue_push(b.queue, &early.item, &e) == ERR_OK);
     wait_done(&early);
-    CHECK(late.code == ERR_TIMEOUT && early.code == ERR_OK && early.got == 4);
+    CHECK(early.code == ERR_OK && early.got == 4);
     CHECK(late.item.end_ns == 0 && early.item.end_ns > 0);
     stop(&b);
 }
 
 static void a_cheap_model_runs_at_once_after_its_first_run(void)
 {
-    bench b;
+    bench b = {.level = 0};
     ask a;
     err e;
     start(&b, 8, 500);
@@ -169,7 +177,7 @@ static void hold(compute_job *j)
 
 static void a_full_queue_gives_the_item_back_and_cancelled_items_never_run(void)
 {
-    bench b;
+    bench b = {.level = 0};
     ask a[4];
     err e;
     start(&b, 3, 0);
@@ -179,7 +187,7 @@ static void a_full_queue_gives_the_item_back_and_cancelled_items_never_run(void)
     for (int i = 0; i < 4; i++) ask_init(&a[i], 1);
     for (int i = 0; i < 3; i++) CHECK(queue_push(b.queue, &a[i].item, &e) == ERR_OK);
     CHECK(queue_push(b.queue, &a[3].item, &e) == ERR_LIMIT);
-    CHECK_STR(e.text, "queue is full: 3 requests wait, the limit is 3");
+    CHECK_STR(e.text, "queue: waiting requests: the limit is 3, got 4");
     CHECK_U64((uint64_t)atomic_load(&b.rig.served.metrics.waiting), 3);
     atomic_store(&a[1].item.cancelled, true);
     atomic_store(&held, false);
@@ -194,7 +202,7 @@ static void a_full_queue_gives_the_item_back_and_cancelled_items_never_run(void)
 static void only_what_may_pass_later_is_worth_another_try(void)
 {
     static exec *taken[MODEL_EXECS_MAX];
-    bench b;
+    bench b = {.level = 0};
     ask a;
     err e;
     start(&b, 3, 0);
@@ -216,7 +224,7 @@ static void only_what_may_pass_later_is_worth_another_try(void)
 /* Waiting is not running: each has its own instants. */
 static void the_time_in_the_queue_is_counted_apart(void)
 {
-    bench b;
+    bench b = {.level = 0};
     ask a;
     err e;
     start(&b, 3, 0);
@@ -237,7 +245,7 @@ static void the_time_in_the_queue_is_counted_apart(void)
 
 static void a_cheap_model_waits_behind_those_who_wait(void)
 {
-    bench b;
+    bench b = {.level = 0};
     ask warm, first, second;
     err e;
     static const float four[4] = {1, 2, 3, 4};
@@ -272,7 +280,7 @@ static void a_cheap_model_waits_behind_those_who_wait(void)
 /* The model's numbers are positions in a list of three. */
 static void a_run_that_fails_gives_its_execution_back(void)
 {
-    bench b;
+    bench b = {.level = 0};
     ask a;
     err e;
     onnx_build made;
@@ -282,7 +290,7 @@ static void a_run_that_fails_gives_its_execution_back(void)
     onnx_build_node(&made, "Cast", "x", "i", "to=7");
     onnx_build_node(&made, "Gather", "w,i", "y", "axis=0");
     onnx_build_output(&made, "y", DT_F32, "N,2");
-    start_with(&b, &made, 8, 0);
+    start_with(&b, &made, &alone, 0);
     for (int i = 0; i < MODEL_EXECS_MAX + 10; i++) {
         ask_init(&a, 7);
         CHECK(queue_push(b.queue, &a.item, &e) == ERR_OK);
@@ -296,10 +304,110 @@ static void a_run_that_fails_gives_its_execution_back(void)
     stop(&b);
 }
 
+/* Both workers are busy all the while: it is not they who look at the clock, nor who drop what nobody wants. */
+static void what_may_not_wait_longer_is_answered_then(void)
+{
+    bench b = {.level = 0};
+    ask a[4];
+    err e;
+    start(&b, 8, 0);
+    _Atomic bool held = true;
+    holder h[2] = {{{.run = hold}, &held}, {{.run = hold}, &held}};
+    for (int i = 0; i < 2; i++) CHECK(compute_submit(b.pool, &h[i].job, &e) == ERR_OK);
+    for (int i = 0; i < 4; i++) ask_init(&a[i], 1);
+    uint64_t now_us = clock_now_us();
+    a[0].item.deadline_us = now_us + 60000000;
+    a[1].item.deadline_us = now_us + 20000;
+    a[2].item.timeout_us = 15000;
+    for (int i = 0; i < 4; i++) CHECK(queue_push(b.queue, &a[i].item, &e) == ERR_OK);
+    wait_done(&a[1]);
+    wait_done(&a[2]);
+    CHECK(clock_now_us() >= now_us + 20000);
+    CHECK(a[1].code == ERR_TIMEOUT && !queue_timed_out(&a[1].item) && a[1].item.end_ns == 0);
+    CHECK(a[2].code == ERR_UNAVAILABLE && queue_timed_out(&a[2].item));
+    queue_cancel(&a[3].item);
+    CHECK(atomic_load(&a[3].done) == 1 && a[3].code == ERR_CANCELLED && a[3].on == &here);
+    queue_cancel(&a[3].item);   /* it is over: nothing happens */
+    CHECK_U64((uint64_t)atomic_load(&b.rig.served.metrics.waiting), 1);
+    atomic_store(&held, false);
+    wait_done(&a[0]);
+    CHECK(a[0].code == ERR_OK && atomic_load(&a[3].done) == 1);
+    stop(&b);
+}
+
+static void the_most_urgent_runs_first(void)
+{
+    static const uint64_t priorities[] = {3, 0, 1, 2, 9};
+    static const int turns[] = {2, 1, 3, 4, 0};   /* level 1 is the default: of no priority, and of one beyond all */
+    bench b = {.level = 1};
+    ask a[COUNTOF(priorities)];
+    err e;
+    onnx_build made;
+    serve_rig_twice(&made);
+    start_with(&b, &made, &(batcher_opts){.mode = BATCH_OFF, .instances = 1, .level_count = 3}, 0);
+    _Atomic bool held = true;
+    holder h[2] = {{{.run = hold}, &held}, {{.run = hold}, &held}};
+    for (int i = 0; i < 2; i++) CHECK(compute_submit(b.pool, &h[i].job, &e) == ERR_OK);
+    for (size_t i = 0; i < COUNTOF(a); i++) {
+        ask_init(&a[i], (float)i);
+        a[i].item.priority = priorities[i];
+        CHECK(queue_push(b.queue, &a[i].item, &e) == ERR_OK);
+    }
+    atomic_store(&held, false);
+    for (size_t i = 0; i < COUNTOF(a); i++) wait_done(&a[i]);
+    for (size_t i = 1; i < COUNTOF(a); i++) CHECK(a[turns[i - 1]].item.end_ns <= a[turns[i]].item.start_ns);
+    stop(&b);
+}
+
+/* Threads read the clock before they meet at the queue, so it hears of an earlier time after a later one. */
+static void a_clock_that_was_read_early_does_no_harm(void)
+{
+    bench b = {.level = 0};
+    ask a, late;
+    err e;
+    onnx_build made;
+    serve_rig_twice(&made);
+    start_with(&b, &made, &(batcher_opts){.mode = BATCH_ADAPTIVE, .max_batch = 8, .objective_us = 50000}, 0);
+    for (int i = 0; i < 200; i++) {
+        ask_init(&a, 1);
+        ask_init(&late, 2);
+        late.item.since_ns = clock_now_ns() - (uint64_t)i * 1000;
+        CHECK(queue_push(b.queue, &a.item, &e) == ERR_OK && queue_push(b.queue, &late.item, &e) == ERR_OK);
+        wait_done(&a);
+        wait_done(&late);
+        CHECK(a.code == ERR_OK && a.got == 2 && late.code == ERR_OK && late.got == 4);
+    }
+    stop(&b);
+}
+
+static void a_full_queue_says_when_to_come_again(void)
+{
+    bench b = {.level = 0};
+    ask a[3];
+    err e;
+    onnx_build made;
+    serve_rig_twice(&made);
+    start_with(&b, &made, &(batcher_opts){.mode = BATCH_OFF, .instances = 1, .bytes_max = 100}, 0);
+    _Atomic bool held = true;
+    holder h[2] = {{{.run = hold}, &held}, {{.run = hold}, &held}};
+    for (int i = 0; i < 2; i++) CHECK(compute_submit(b.pool, &h[i].job, &e) == ERR_OK);
+    for (int i = 0; i < 3; i++) {
+        ask_init(&a[i], 1);
+        a[i].item.bytes = 50;
+    }
+    CHECK(queue_push(b.queue, &a[0].item, &e) == ERR_OK && queue_push(b.queue, &a[1].item, &e) == ERR_OK);
+    CHECK(queue_push(b.queue, &a[2].item, &e) == ERR_LIMIT && e.retry_ms > 0);
+    CHECK_STR(e.text, "queue: waiting bytes: the limit is 100, got 150");
+    atomic_store(&held, false);
+    wait_done(&a[0]);
+    wait_done(&a[1]);
+    stop(&b);
+}
+
 static void a_model_may_have_more_inputs_than_usual(void)
 {
     enum { INPUTS = 40 };
-    bench b;
+    bench b = {.level = 0};
     err e;
     onnx_build made;
     char names[8 * INPUTS] = "";
@@ -314,7 +422,7 @@ static void a_model_may_have_more_inputs_than_usual(void)
     }
     onnx_build_node(&made, "Sum", names, "y", "");
     onnx_build_output(&made, "y", DT_F32, "N,2");
-    start_with(&b, &made, 8, 500);
+    start_with(&b, &made, &alone, 500);
     for (int i = 0; i < 10; i++) {
         ask a;
         ask_init(&a, 3);
@@ -331,7 +439,7 @@ static void a_model_may_have_more_inputs_than_usual(void)
 
 static void a_wrong_shape_is_the_items_error(void)
 {
-    bench b;
+    bench b = {.level = 0};
     ask a;
     err e;
     start(&b, 3, 50);
@@ -346,10 +454,14 @@ static void a_wrong_shape_is_the_items_error(void)
 
 static void construction_survives_every_failed_allocation(void)
 {
-    bench b;
+    bench b = {.level = 0};
     err e;
     start(&b, 1, 0);
-    queue_opts o = {.model = b.rig.served.model, .pool = b.pool, .metrics = &b.rig.served.metrics, .depth_max = 1};
+    queue_opts o = {.model = b.rig.served.model,
+                    .pool = b.pool,
+                    .waker = b.waker,
+                    .metrics = &b.rig.served.metrics,
+                    .batching = alone};
     FAULT_SWEEP({
         queue *made = NULL;
         if (queue_new(&made, &o, &e) == ERR_OK)
@@ -370,6 +482,10 @@ int main(void)
         TEST(the_time_in_the_queue_is_counted_apart),
         TEST(a_cheap_model_waits_behind_those_who_wait),
         TEST(a_run_that_fails_gives_its_execution_back),
+        TEST(what_may_not_wait_longer_is_answered_then),
+        TEST(the_most_urgent_runs_first),
+        TEST(a_clock_that_was_read_early_does_no_harm),
+        TEST(a_full_queue_says_when_to_come_again),
         TEST(a_model_may_have_more_inputs_than_usual),
         TEST(a_wrong_shape_is_the_items_error),
         TEST(construction_survives_every_failed_allocation),

@@ -1,0 +1,147 @@
+#include "models/queue_run.h"
+
+#include "os/clock.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/* ---- outputs --------------------------------------------------------------------------------------------------- */
+
+static tensor own_output(const queue_item *item, uint32_t i) { return *exec_output(item->outputs.of, i); }
+static void own_release(queue_item *item) { exec_give(item->outputs.of); }
+static const queue_source own = {own_output, own_release};
+
+void queue_item_hold(queue_item *item, exec *x)
+{
+    item->source = &own;
+    item->outputs.of = x;
+    item->outputs.rows = 0;
+}
+
+static size_t row_bytes(const tensor *t)
+{
+    return dtype_bytes(t->type, shape_count_range(&t->shape, 1, t->shape.rank));
+}
+
+static tensor shared_output(const queue_item *item, uint32_t i)
+{
+    tensor t = *exec_output(item->outputs.of, i);
+    if (t.data) t.data = (char *)t.data + item->outputs.row * row_bytes(&t);
+    t.shape.dim[0] = item->outputs.rows;
+    return t;
+}
+
+static const queue_source shared = {shared_output, own_release};
+
+void queue_release(queue_item *item)
+{
+    const queue_source *from = item->source;
+    if (!from) return;
+    item->source = NULL;
+    from->release(item);
+}
+
+/* ---- one alone -------------------------------------------------------------------------------------------------- */
+
+static err_code run(const queue_run *r, exec *x, uint64_t start_ns, const _Atomic bool *cancelled, err *e)
+{
+    const exec_stop stop = {.cancelled = cancelled,
+                            .since_ns = start_ns,
+                            .until_us = r->run_us_max ? start_ns / 1000 + r->run_us_max : 0};
+    err_code rc = exec_run(x, &stop, e);
+    if (rc == ERR_TIMEOUT) err_set(e, rc, "run: expected its end within %" PRIu64 " ms", r->run_us_max / 1000);
+    return rc;
+}
+
+err_code queue_run_taken(const queue_run *r, queue_item *item, exec *x, err *e)
+{
+    for (uint32_t i = 0; i < model_input_count(r->model); i++) exec_input(x, i)->data = item->inputs[i].data;
+    err_code rc = run(r, x, item->start_ns, &item->cancelled, e);
+    item->end_ns = exec_until_ns(x);
+    if (rc) exec_give(x);
+    else queue_item_hold(item, x);
+    return rc;
+}
+
+err_code queue_run_alone(const queue_run *r, queue_item *item, uint64_t start_ns, err *e)
+{
+    const uint32_t inputs = model_input_count(r->model);
+    exec *x = NULL;
+    for (uint32_t i = 0; i < inputs; i++) r->shapes[i] = item->inputs[i].shape;
+    err_code rc = exec_take(&x, r->model, r->shapes, e);
+    item->start_ns = start_ns;
+    return rc ? rc : queue_run_taken(r, item, x, e);
+}
+
+/* ---- several together ------------------------------------------------------------------------------------------- */
+
+uint32_t queue_run_size(uint32_t rows, uint32_t most)
+{
+    uint32_t size = 1;
+    while (size < rows && size < most && size < UINT32_MAX / 2) {
+        uint32_t half = size + size / 2;   /* size is a power of two */
+        if (half >= rows && half < most) return half;
+        size *= 2;
+    }
+    return size < rows || size > most ? most : size;
+}
+
+/* An input of all items, in their order; then its last row again.  Strings are copied as what they point to, which
+ * lives as long as their requests. */
+static void gather(tensor *to, uint32_t input, const batch *b, uint32_t rows)
+{
+    const size_t row = row_bytes(to);
+    char *at = to->data;
+    if (row == 0) return;
+    for (batch_item *i = b->items; i; i = i->next) {
+        memcpy(at, queue_item_of(i)->inputs[input].data, row * i->rows);
+        at += row * i->rows;
+    }
+    for (uint32_t n = b->rows; n < rows; n++, at += row) memcpy(at, at - row, row);
+}
+
+static bool outputs_are_rows(const model *m, const exec *x, uint32_t rows)
+{
+    for (uint32_t i = 0; i < model_output_count(m); i++) {
+        const tensor *t = exec_output(x, i);
+        if (t->shape.rank == 0 || t->shape.dim[0] != rows || dtype_bits(t->type) < 8) return false;
+    }
+    return true;
+}
+
+static void split(const batch *b, exec *x)
+{
+    uint32_t row = 0;
+    exec_share(x, b->count);
+    for (batch_item *i = b->items; i; i = i->next) {
+        queue_item *item = queue_item_of(i);
+        item->source = &shared;
+        item->outputs.of = x;
+        item->outputs.row = row;
+        item->outputs.rows = i->rows;
+        item->start_ns = b->start_ns;
+        item->end_ns = exec_until_ns(x);
+        row += i->rows;
+    }
+}
+
+err_code queue_run_rows(const queue_run *r, const batch *b, uint32_t rows, err *e)
+{
+    const uint32_t inputs = model_input_count(r->model);
+    const queue_item *first = queue_item_of(b->items);
+    exec *x = NULL;
+    INVARIANT(rows >= b->rows);
+    for (uint32_t i = 0; i < inputs; i++) {
+        r->shapes[i] = first->inputs[i].shape;
+        r->shapes[i].dim[0] = rows;
+    }
+    err_code rc = exec_take(&x, r->model, r->shapes, e);
+    if (rc) return rc;
+    for (uint32_t i = 0; i < inputs; i++) gather(exec_input(x, i), i, b, rows);
+    rc = run(r, x, b->start_ns, NULL, e);
+    if (rc == ERR_OK && !outputs_are_rows(r->model, x, rows))
+        rc = err_set(e, ERR_UNSUPPORTED, "the outputs of %u rows are not as many rows", rows);
+    if (rc) exec_give(x);
+    else split(b, x);
+    return rc;
+}

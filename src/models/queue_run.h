@@ -1,0 +1,33 @@
+/* queue_run.h - runs for items of a queue: one alone on its own memory, or several as rows of one execution.
+ *
+ * Rows are copied behind one another in, and seen as views on the way out; the last item to give its outputs back gives
+ * the execution back.  So that few plans are made, the rows of a shared run are rounded up to a size of
+ * queue_run_size(); what is too much repeats the last row, which was computed already: it cannot fail by itself.
+ * Nothing here allocates once the plan has been run as often at a time. */
+#ifndef MODELS_QUEUE_RUN_H
+#define MODELS_QUEUE_RUN_H
+#include "models/queue.h"
+
+typedef struct {
+    model *model;
+    shape *shapes; /* room for one of each input */
+    uint64_t run_us_max;
+} queue_run;
+
+static inline queue_item *queue_item_of(batch_item *i)
+{
+    return i ? (queue_item *)(void *)((char *)i - offsetof(queue_item, at)) : NULL;
+}
+
+/* Two sizes per doubling: 1 2 3 4 6 8 12 16 24 ... and `most`: at most half of the rows are added, an eighth of them
+ * on average. */
+uint32_t queue_run_size(uint32_t rows, uint32_t most);
+
+/* In an execution for the item's shapes, from its start_ns on, whose outputs are then the item's. */
+err_code queue_run_taken(const queue_run *r, queue_item *item, exec *x, err *e) MUST_USE;
+/* From start_ns on.  Fills the item's instants, and its outputs where it succeeds. */
+err_code queue_run_alone(const queue_run *r, queue_item *item, uint64_t start_ns, err *e) MUST_USE;
+/* All items of the batch, as `rows` rows.  ERR_UNSUPPORTED: the model's outputs are not rows, whatever was proven. */
+err_code queue_run_rows(const queue_run *r, const batch *b, uint32_t rows, err *e) MUST_USE;
+
+#endif
