@@ -257,6 +257,8 @@ static err_code begin(ensemble_run *r, uint32_t i, uint64_t now_ns, err *e)
     s->item.inputs = inputs;
     s->item.since_ns = now_ns;
     s->item.deadline_us = r->item->deadline_us;
+    s->item.timeout_us = r->item->timeout_us;
+    s->item.priority = r->item->priority;
     s->begun = true;
     r->under_way++;
     err_code rc = served_push(s->member, &s->item, e);
