@@ -42,7 +42,7 @@ static void push(queue_of *q)
 static void run(queue_of *q)
 {
     uint64_t again;
-    const batch *t = batcher_take(q->b, q->now, &again);
+    const batch_run *t = batcher_take(q->b, q->now, &again);
     INVARIANT(t != NULL);
     batcher_done(q->b, t, 1000000 + 1000 * t->rows, q->now);
     for (batch_item *i = batcher_answers(q->b), *next; i; i = next) {

@@ -20,7 +20,7 @@ typedef struct {
 } request;
 
 typedef struct {
-    const batch *b;
+    const batch_run *b;
     uint64_t end_ns, cost_ns;
 } run;
 
@@ -199,7 +199,7 @@ static bool preferred(const batcher_opts *o, uint32_t rows)
 }
 
 /* What was left behind: nothing more urgent may be among it. */
-static void check_left(world *w, const batch *b, order_key first, order_key last)
+static void check_left(world *w, const batch_run *b, order_key first, order_key last)
 {
     const batcher_opts *o = &w->o->batcher;
     uint64_t oldest_ns = UINT64_MAX;
@@ -228,7 +228,7 @@ static void check_left(world *w, const batch *b, order_key first, order_key last
             "%u rows ran before their delay was over", b->rows);
 }
 
-static void check_batch(world *w, const batch *b)
+static void check_batch(world *w, const batch_run *b)
 {
     const batcher_opts *o = &w->o->batcher;
     uint32_t rows = 0, count = 0, extent = 0;
@@ -267,7 +267,7 @@ static void check_batch(world *w, const batch *b)
     check_left(w, b, first, last);
 }
 
-static void start(world *w, const batch *b)
+static void start(world *w, const batch_run *b)
 {
     const world_opts *o = w->o;
     if (o->checked)
@@ -381,7 +381,7 @@ static void check_idle(world *w)
 static void take(world *w)
 {
     for (;;) {
-        const batch *b = batcher_take(w->b, w->now, &w->again_ns);
+        const batch_run *b = batcher_take(w->b, w->now, &w->again_ns);
         collect(w);
         if (!b) break;
         start(w, b);

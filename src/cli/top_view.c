@@ -62,13 +62,17 @@ static void take_model(top_scrape *s, const prom_sample *p)
                                            "proa_inference_cancelled_total", "proa_inference_expired_total",
                                            "proa_queue_rejected_total"};
     bool bucket = str_is(p->name, "proa_inference_seconds_bucket");
-    if (!bucket && !str_starts(p->name, STR("proa_inference_")) && !str_starts(p->name, STR("proa_queue_"))) return;
+    if (!bucket && !str_starts(p->name, STR("proa_inference_")) && !str_starts(p->name, STR("proa_queue_")) &&
+        !str_starts(p->name, STR("proa_batch_rows_")))
+        return;
     top_model *m = model_of(s, p->labels);
     if (!m) return;
     if (bucket) bucket_add(&m->latency, p->labels, p->value);
     else if (str_is(p->name, "proa_inference_success_total")) m->success += p->value;
     else if (str_is(p->name, "proa_queue_waiting")) m->waiting += p->value;
     else if (str_is(p->name, "proa_inference_running")) m->running += p->value;
+    else if (str_is(p->name, "proa_batch_rows_sum")) m->rows += p->value;
+    else if (str_is(p->name, "proa_batch_rows_count")) m->runs += p->value;
     for (size_t i = 0; i < COUNTOF(failures); i++) {
         if (str_is(p->name, failures[i])) m->failed += p->value;
     }
@@ -134,8 +138,14 @@ static double quantile(const top_histogram *now, const top_histogram *before, do
 
 typedef struct {
     const top_model *m;
-    double rate, failed, p50_s, p99_s;
+    double rate, failed, batch, p50_s, p99_s;   /* batch: rows of a run */
 } line;
+
+static double batch_of(const top_model *now, const top_model *old)
+{
+    double runs = now->runs - (old ? old->runs : 0), rows = now->rows - (old ? old->rows : 0);
+    return runs > 0 ? rows / runs : NAN;
+}
 
 /* Busiest first, then by name; ret has room for all models. */
 static size_t lines_make(const top_view *v, line *ret)
@@ -144,10 +154,11 @@ static size_t lines_make(const top_view *v, line *ret)
     double seconds = b ? (double)(v->now->at_us - b->at_us) / 1e6 : 1;
     for (size_t i = 0; i < v->now->model_count; i++) {
         const top_model *m = &v->now->models[i], *old = same_model(b, m);
-        line l = {.m = m, .rate = NAN, .failed = NAN, .p50_s = NAN, .p99_s = NAN};
+        line l = {.m = m, .rate = NAN, .failed = NAN, .batch = NAN, .p50_s = NAN, .p99_s = NAN};
         if (b) {
             l.rate = rate(m->success, old ? old->success : 0, seconds);
             l.failed = rate(m->failed, old ? old->failed : 0, seconds);
+            l.batch = batch_of(m, old);
             l.p50_s = quantile(&m->latency, old ? &old->latency : NULL, 0.5);
             l.p99_s = quantile(&m->latency, old ? &old->latency : NULL, 0.99);
         }
@@ -269,23 +280,24 @@ void top_view_print(buf *out, const top_view *v)
     if (!v->now || v->down) return;
     line lines[TOP_MODELS_MAX];
     size_t count = lines_make(v, lines), width = 5;
-    char text[400], c[6][CELL];
+    char text[400], c[7][CELL];
     for (size_t i = 0; i < count; i++) {
         size_t n = strlen(lines[i].m->name) + strlen(lines[i].m->version) + 1;
         if (n > width) width = n;
     }
     server_print(&s, v);
     put_line(&s, "", "");
-    snprintf(text, sizeof text, "%-*s %10s %10s %8s %8s %10s %10s", (int)width, "model", "answers/s", "failed/s",
-             "waiting", "running", "p50", "p99");
+    snprintf(text, sizeof text, "%-*s %10s %10s %8s %8s %6s %10s %10s", (int)width, "model", "answers/s", "failed/s",
+             "waiting", "running", "batch", "p50", "p99");
     put_line(&s, v->colours ? "\x1b[7m" : "", text);
     for (size_t i = 0; i < count; i++) {
         char name[TOP_NAME_MAX + 26];
         const line *l = &lines[i];
         snprintf(name, sizeof name, "%s%s%s", l->m->name, *l->m->version ? "/" : "", l->m->version);
-        snprintf(text, sizeof text, "%-*s %10s %10s %8s %8s %10s %10s", (int)width, name, count_text(c[0], l->rate),
-                 count_text(c[1], l->failed), count_text(c[2], l->m->waiting), count_text(c[3], l->m->running),
-                 time_text(c[4], l->p50_s), time_text(c[5], l->p99_s));
+        snprintf(text, sizeof text, "%-*s %10s %10s %8s %8s %6s %10s %10s", (int)width, name,
+                 count_text(c[0], l->rate), count_text(c[1], l->failed), count_text(c[2], l->m->waiting),
+                 count_text(c[3], l->m->running), count_text(c[4], l->batch), time_text(c[5], l->p50_s),
+                 time_text(c[6], l->p99_s));
         put_line(&s, "", text);
     }
 }
@@ -313,6 +325,7 @@ static void models_json(buf *out, const top_view *v)
         member(out, "failed_per_second", l->failed);
         member(out, "waiting", l->m->waiting);
         member(out, "running", l->m->running);
+        member(out, "rows_per_run", l->batch);
         member(out, "p50_seconds", l->p50_s);
         member(out, "p99_seconds", l->p99_s);
         buf_put_byte(out, '}');

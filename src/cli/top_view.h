@@ -17,6 +17,7 @@ typedef struct {
 typedef struct {
     char name[TOP_NAME_MAX], version[24];
     double success, failed, waiting, running;   /* failed: of all kinds */
+    double runs, rows;              /* of the model */
     top_histogram latency;
 } top_model;
 

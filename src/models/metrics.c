@@ -17,7 +17,7 @@ static const uint32_t bounds_us[METRIC_BUCKETS - 1] = {10,     25,     50,     1
                                                        1000,   2500,   5000,   10000,   25000,   50000,
                                                        100000, 250000, 500000, 1000000, 2500000, 10000000};
 
-typedef enum { histogram, requests, counter, gauge, seconds, since } metric_type;
+typedef enum { histogram, runs, requests, drops, counter, gauge, seconds, since } metric_type;
 
 /* The labels of a row: `fixed`, then one series per value of `label`; without a label one series. */
 typedef struct {
@@ -67,7 +67,12 @@ static const char *const hook_names[METRIC_HOOKS] = {"delivered", "given_up"};
 static const char *const tls_versions[METRIC_TLS_VERSIONS] = {"1.2", "1.3"};
 static const char *const tls_failures[METRIC_TLS_FAILURES] = {"protocol", "version", "cipher",  "client_certificate",
                                                               "alert",    "timeout", "closed", "cleartext"};
-static const char *const type_names[] = {"histogram", "counter", "counter", "gauge", "counter", "gauge"};
+static const char *const type_names[] = {"histogram", "histogram", "counter", "counter",
+                                         "counter",   "gauge",     "counter", "gauge"};
+/* As batch_drop, from BATCH_DEADLINE on. */
+static const char *const drop_names[METRIC_DROPS] = {"deadline", "timeout", "cancelled"};
+static const uint32_t sizes[METRIC_SIZES] = {1,  2,  3,  4,  5,  6,  7,   8,         12,
+                                             16, 24, 32, 48, 64, 96, 128, UINT32_MAX};
 
 static const labels by_tls_version = {NULL, "version", tls_versions, METRIC_TLS_VERSIONS},
                     by_tls_failure = {NULL, "reason", tls_failures, METRIC_TLS_FAILURES};
@@ -88,6 +93,8 @@ static const row model_rows[] = {
 #define X(member, type, name, help) {name, help, type, offsetof(metrics_lane, member), NULL},
     METRICS_MODEL(X)
 #undef X
+    {"proa_batch_padding_rows_total", "Rows that were added to runs, so that few sizes are planned.", counter,
+     offsetof(metrics_lane, runs.padding), NULL},
 };
 static const row now_rows[] = {
 #define X(member, name, help) {name, help, gauge, offsetof(metrics_model, member), NULL},
@@ -101,7 +108,7 @@ static const row server_rows[] = {
 };
 
 /* Triton's names; what a row of them says is one or two cells of a lane, or a gauge of the model. */
-typedef enum { NV_CELL, NV_COUNT, NV_US, NV_GAUGE } nv_kind;   /* NV_COUNT: less those of `other` */
+typedef enum { NV_CELL, NV_COUNT, NV_US, NV_GAUGE } nv_kind;
 typedef struct {
     const char *name, *help, *reason;
     nv_kind kind;
@@ -119,9 +126,9 @@ static const nv_row nv_rows[] = {
     {FAILURES, "BACKEND", NV_CELL, AT(failure), 0},
     {FAILURES, "OTHER", NV_CELL, AT(invalid), 0},
     {"nv_inference_count", "Number of inferences performed (does not include cached requests)", NULL,
-     NV_COUNT, AT(total), AT(cache_hit)},
+     NV_CELL, AT(runs.rows), 0},
     {"nv_inference_exec_count", "Number of model executions performed (does not include cached requests)", NULL,
-     NV_COUNT, AT(predict), 0},
+     NV_CELL, AT(runs.runs), 0},
     {"nv_inference_request_duration_us",
      "Cumulative inference request duration in microseconds (includes cached requests)", NULL, NV_US, AT(total), 0},
     {"nv_inference_queue_duration_us",
@@ -182,6 +189,29 @@ void metric_time(metric_histogram *h, uint64_t ns)
 }
 
 void metric_request(metric_requests *r, metric_protocol by, err_code code) { add(&r->of[by][code], 1); }
+
+void metric_drop(metric_drops *d, uint32_t reason)
+{
+    INVARIANT(reason >= 1 && reason <= METRIC_DROPS);
+    add(&d->of[reason - 1], 1);
+}
+
+uint32_t metric_size(uint32_t i) { return sizes[i]; }
+
+void metric_run(metric_runs *r, const metric_run_of *of)
+{
+    size_t i = 0;
+    while (sizes[i] < of->rows) i++;
+    if (of->first) {
+        add(&r->runs, 1);
+        add(&r->rows, of->rows);
+        add(&r->padding, of->padding);
+        add(&r->count[i], 1);
+        add(&r->infer_ns[i], of->infer_ns);
+    }
+    add(&r->input_ns[i], of->input_ns);
+    add(&r->output_ns[i], of->output_ns);
+}
 
 static uint64_t value(const metric_counter *c) { return atomic_load_explicit(c, memory_order_relaxed); }
 
@@ -269,6 +299,32 @@ static void histogram_put(buf *out, const row *r, const metrics_labelled *m, con
     buf_printf(out, "} %llu\n", (unsigned long long)total);
 }
 
+static void runs_put(printer *p, const char *name, const metrics_labelled *m, const metric_runs *r)
+{
+    uint64_t total = 0;
+    for (size_t i = 0; i < METRIC_SIZES; i++) {
+        total += value(&r->count[i]);
+        buf_printf(p->out, "%s_bucket{", name);
+        model_labels_put(p->out, m->name, m->version);
+        if (i < METRIC_SIZES - 1) buf_printf(p->out, ",le=\"%u\"} %llu\n", sizes[i], (unsigned long long)total);
+        else buf_printf(p->out, ",le=\"+Inf\"} %llu\n", (unsigned long long)total);
+    }
+    buf_printf(p->out, "%s_sum{", name);
+    model_labels_put(p->out, m->name, m->version);
+    buf_printf(p->out, "} %llu\n%s_count{", (unsigned long long)value(&r->rows), name);
+    model_labels_put(p->out, m->name, m->version);
+    buf_printf(p->out, "} %llu\n", (unsigned long long)total);
+}
+
+static void drops_put(printer *p, const char *name, const metrics_labelled *m, const metric_drops *d)
+{
+    for (size_t i = 0; i < METRIC_DROPS; i++) {
+        buf_printf(p->out, "%s{", name);
+        model_labels_put(p->out, m->name, m->version);
+        buf_printf(p->out, ",reason=\"%s\"} %llu\n", drop_names[i], (unsigned long long)value(&d->of[i]));
+    }
+}
+
 static int status_of(metric_protocol by, uint32_t code)
 {
     return by >= METRIC_GRPC ? err_grpc_status((err_code)code) : err_http_status((err_code)code);
@@ -308,6 +364,10 @@ static void models_put(printer *p, const row *r)
         const void *field = (const char *)&p->sums[k] + r->offset;
         if (r->type == histogram) {
             histogram_put(p->out, r, m, field);
+        } else if (r->type == runs) {
+            runs_put(p, r->name, m, field);
+        } else if (r->type == drops) {
+            drops_put(p, r->name, m, field);
         } else if (r->type == requests) {
             requests_put(p->out, r->name, m->name, m->version, field);
         } else {
@@ -360,10 +420,7 @@ static uint64_t nv_value(const nv_row *r, const metrics_lane *sum, const metrics
     if (r->kind == NV_CELL)
         return value((const void *)at) + (r->other ? value((const void *)((const char *)sum + r->other)) : 0);
     metric_sum((const void *)at, &n, &ns);
-    if (r->kind == NV_US) return ns / 1000;
-    uint64_t less = 0;
-    if (r->other) metric_sum((const void *)((const char *)sum + r->other), &less, &ns);
-    return n > less ? n - less : 0;   /* lanes are read while they count */
+    return r->kind == NV_COUNT ? n : ns / 1000;
 }
 
 static void nv_put(printer *p, const nv_row *r)
@@ -558,7 +615,9 @@ void metrics_markdown(buf *out)
     buf_put_z(out, head);
     for (size_t i = 0; i < COUNTOF(model_rows); i++)
         buf_printf(out, "| `%s` | %s | %s | %s |\n", model_rows[i].name, type_names[model_rows[i].type],
-                   model_rows[i].type == requests ? requests_labels : "",
+                   model_rows[i].type == requests ? requests_labels
+                   : model_rows[i].type == drops  ? "`reason` = deadline, timeout, cancelled"
+                                                  : "",
                    model_rows[i].help);
     for (size_t i = 0; i < COUNTOF(now_rows); i++)
         buf_printf(out, "| `%s` | gauge | | %s |\n", now_rows[i].name, now_rows[i].help);

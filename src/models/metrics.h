@@ -18,7 +18,9 @@ enum {
     METRIC_BUCKETS = 19,                /* upper bounds in metrics.c, the last is +Inf */
     METRIC_CODES = ERR_UNAVAILABLE + 1, /* one per err_code */
     METRIC_CLASSES = 5,                 /* 1xx to 5xx */
-    METRIC_STATUSES = 17                /* of gRPC */
+    METRIC_STATUSES = 17,               /* of gRPC */
+    METRIC_SIZES = 17,                  /* of runs, in rows: 1 to 8, then two per doubling up to 128, then more */
+    METRIC_DROPS = 3                    /* why a request never ran; in metrics.c */
 };
 
 /* One writer, any reader. */
@@ -48,6 +50,16 @@ typedef struct {
     metric_counter of[METRIC_PROTOCOLS][METRIC_CODES];
 } metric_requests;
 
+/* Runs by their rows, with what was added to fill them up. */
+typedef struct {
+    metric_counter runs, rows, padding; /* rows: without padding */
+    metric_counter count[METRIC_SIZES], input_ns[METRIC_SIZES], infer_ns[METRIC_SIZES], output_ns[METRIC_SIZES];
+} metric_runs;
+
+typedef struct {
+    metric_counter of[METRIC_DROPS];
+} metric_drops;
+
 #define METRICS_MODEL(X) \
     /* member        type       name                                  help */ \
     X(preprocess, histogram, "request_preprocess_seconds", "Reading a request into tensors.") \
@@ -64,7 +76,9 @@ typedef struct {
     X(failure, counter, "proa_inference_failure_total", "Requests that failed in the server (5xx).") \
     X(cancelled, counter, "proa_inference_cancelled_total", "Requests whose client went away before the answer.") \
     X(expired, counter, "proa_inference_expired_total", "Requests whose deadline passed before the answer.") \
-    X(rejected, counter, "proa_queue_rejected_total", "Requests refused because the queue was full (429).")
+    X(rejected, counter, "proa_queue_rejected_total", "Requests refused because the queue was full (429).") \
+    X(dropped, drops, "proa_queue_dropped_total", "Requests dropped from the queue before they ran, by reason.") \
+    X(runs, runs, "proa_batch_rows", "Runs of the model by their rows, without padding.")
 
 /* What one loop counts of one model; cells of one kind, see metrics_model_sum(). */
 typedef struct {
@@ -193,6 +207,16 @@ void metrics_model_fini(metrics_model *m);                                      
 void metric_time(metric_histogram *h, uint64_t ns);
 void metric_add(metric_counter *c);
 void metric_request(metric_requests *r, metric_protocol by, err_code code);
+void metric_drop(metric_drops *d, uint32_t reason); /* a batch_drop that is not BATCH_RAN */
+
+/* A run, told by the first of its requests; the others add their times to it. */
+typedef struct {
+    bool first;
+    uint64_t rows, padding; /* of the whole run */
+    uint64_t input_ns, infer_ns, output_ns;
+} metric_run_of;
+void metric_run(metric_runs *r, const metric_run_of *of);
+uint32_t metric_size(uint32_t i); /* the most rows that cell i counts; UINT32_MAX = any */
 
 /* Any thread: all lanes added up. */
 void metrics_model_sum(const metrics_model *m, metrics_lane *ret);

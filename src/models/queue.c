@@ -181,7 +181,7 @@ static void ring(waker_call *c)
 /* ---- runs ------------------------------------------------------------------------------------------------------- */
 
 /* One after the other: nobody fails for what another brought. */
-static void run_each(const queue_run *r, const batch *b)
+static void run_each(const queue_run *r, const batch_run *b)
 {
     uint64_t start_ns = b->start_ns;
     for (batch_item *i = b->items; i; i = i->next) {
@@ -192,7 +192,7 @@ static void run_each(const queue_run *r, const batch *b)
 }
 
 /* Together where there are several.  Returns whether it went as planned, so that its time says something. */
-static bool run_batch(queue *q, const queue_run *r, const batch *b)
+static bool run_batch(queue *q, const queue_run *r, const batch_run *b)
 {
     err e;
     if (b->count > 1) {
@@ -211,12 +211,12 @@ static bool run_batch(queue *q, const queue_run *r, const batch *b)
 }
 
 /* Takes what there is to run, or NULL, and says so to whoever is to come next. */
-static const batch *take(queue *q, worker *w, outcome *ret)
+static const batch_run *take(queue *q, worker *w, outcome *ret)
 {
     uint64_t again_ns, now_ns = clock_now_ns();
     lock_take(&q->lock);
     q->sent = false;
-    const batch *b = batcher_take(q->batcher, told(q, now_ns), &again_ns);
+    const batch_run *b = batcher_take(q->batcher, told(q, now_ns), &again_ns);
     if (!b) dismiss(q, w);
     *ret = settle(q);
     lock_give(&q->lock);
@@ -228,7 +228,7 @@ static void work(compute_job *j)
     worker *w = (worker *)(void *)j;
     queue *q = w->queue;
     outcome o;
-    const batch *b = take(q, w, &o);
+    const batch_run *b = take(q, w, &o);
     carry_out(q, o);
     if (!b) return;
     atomic_fetch_add_explicit(&q->opts.metrics->running, 1, memory_order_relaxed);
@@ -323,6 +323,7 @@ err_code queue_push(queue *q, queue_item *item, err *e)
     if (!item->since_ns) item->since_ns = clock_now_ns();
     item->start_ns = item->end_ns = 0;
     item->source = NULL;
+    item->outputs.rows = 0;
     item->at.drop = BATCH_RAN;
     bool waits = atomic_load_explicit(&q->waiting, memory_order_relaxed) > 0;
     exec *cheap = q->opts.inline_us && !waits ? take_cheap(q, item) : NULL;

@@ -48,7 +48,8 @@ struct queue_item {
     const queue_source *source; /* NULL = there are none */
     struct {
         void *of;
-        uint32_t row, rows; /* of those that share it */
+        uint32_t row, rows; /* of those that share a run; rows 0 = it has its own */
+        uint32_t size, padding; /* the run's rows, and how many of them are nobody's */
     } outputs;
     /* private */
     _Atomic(queue *) in; /* where it was pushed last; zero before it is pushed for another request */

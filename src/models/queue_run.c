@@ -88,7 +88,7 @@ uint32_t queue_run_size(uint32_t rows, uint32_t most)
 
 /* An input of all items, in their order; then its last row again.  Strings are copied as what they point to, which
  * lives as long as their requests. */
-static void gather(tensor *to, uint32_t input, const batch *b, uint32_t rows)
+static void gather(tensor *to, uint32_t input, const batch_run *b, uint32_t rows)
 {
     const size_t row = row_bytes(to);
     char *at = to->data;
@@ -109,7 +109,7 @@ static bool outputs_are_rows(const model *m, const exec *x, uint32_t rows)
     return true;
 }
 
-static void split(const batch *b, exec *x)
+static void split(const batch_run *b, uint32_t rows, exec *x)
 {
     uint32_t row = 0;
     exec_share(x, b->count);
@@ -119,13 +119,15 @@ static void split(const batch *b, exec *x)
         item->outputs.of = x;
         item->outputs.row = row;
         item->outputs.rows = i->rows;
+        item->outputs.size = rows;
+        item->outputs.padding = rows - b->rows;
         item->start_ns = b->start_ns;
         item->end_ns = exec_until_ns(x);
         row += i->rows;
     }
 }
 
-err_code queue_run_rows(const queue_run *r, const batch *b, uint32_t rows, err *e)
+err_code queue_run_rows(const queue_run *r, const batch_run *b, uint32_t rows, err *e)
 {
     const uint32_t inputs = model_input_count(r->model);
     const queue_item *first = queue_item_of(b->items);
@@ -142,6 +144,6 @@ err_code queue_run_rows(const queue_run *r, const batch *b, uint32_t rows, err *
     if (rc == ERR_OK && !outputs_are_rows(r->model, x, rows))
         rc = err_set(e, ERR_UNSUPPORTED, "the outputs of %u rows are not as many rows", rows);
     if (rc) exec_give(x);
-    else split(b, x);
+    else split(b, rows, x);
     return rc;
 }

@@ -28,6 +28,6 @@ err_code queue_run_taken(const queue_run *r, queue_item *item, exec *x, err *e) 
 /* From start_ns on.  Fills the item's instants, and its outputs where it succeeds. */
 err_code queue_run_alone(const queue_run *r, queue_item *item, uint64_t start_ns, err *e) MUST_USE;
 /* All items of the batch, as `rows` rows.  ERR_UNSUPPORTED: the model's outputs are not rows, whatever was proven. */
-err_code queue_run_rows(const queue_run *r, const batch *b, uint32_t rows, err *e) MUST_USE;
+err_code queue_run_rows(const queue_run *r, const batch_run *b, uint32_t rows, err *e) MUST_USE;
 
 #endif

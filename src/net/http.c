@@ -2,6 +2,8 @@
 
 #include "wire/json_text.h"
 
+#include <stdio.h>
+
 const http_limits http_limits_default = {
     .line_bytes_max = 8 << 10,
     .header_bytes_max = 32 << 10,
@@ -34,7 +36,8 @@ void http_reply_error_with(http_call *call, int status, const char *text, const 
     http_header fields[2];
     size_t count = 0;
     if (field) fields[count++] = *field;
-    if (status == 429 || status == 503) fields[count++] = (http_header){STR("Retry-After"), STR("1")};
+    bool said = field && str_is(field->name, "Retry-After");
+    if ((status == 429 || status == 503) && !said) fields[count++] = (http_header){STR("Retry-After"), STR("1")};
     buf_init(&body, 16 << 10);
     buf_put_z(&body, "{\"error\":");
     json_text_put(&body, str_of(text));
@@ -51,4 +54,12 @@ void http_reply_error_with(http_call *call, int status, const char *text, const 
 void http_reply_error(http_call *call, int status, const char *text)
 {
     http_reply_error_with(call, status, text, NULL);
+}
+
+void http_reply_failed(http_call *call, const err *e)
+{
+    char seconds[16];
+    int n = snprintf(seconds, sizeof seconds, "%u", e->retry_ms / 1000 + (e->retry_ms % 1000 > 0));
+    const http_header field = {STR("Retry-After"), {seconds, (size_t)n}};
+    http_reply_error_with(call, err_http_status(e->code), e->text, e->retry_ms ? &field : NULL);
 }

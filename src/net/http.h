@@ -82,6 +82,7 @@ enum {
 void http_reply(http_call *call, const http_response *res);
 /* A JSON error as every protocol here writes it: {"error": "text"}; 429 and 503 say when to try again. */
 void http_reply_error(http_call *call, int status, const char *text);
+void http_reply_failed(http_call *call, const err *e);   /* its status, and when to come again, if known */
 void http_reply_error_with(http_call *call, int status, const char *text, const http_header *field);   /* NULL = none */
 void http_reply_begin(http_call *call, const http_response *res);   /* without body and trailers */
 bool http_reply_part(http_call *call, str bytes);

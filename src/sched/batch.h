@@ -79,7 +79,7 @@ typedef struct {
     uint64_t cost_ns;    /* expected; 0 = not known */
     uint64_t start_ns;
     struct lane *lane;   /* private */
-} batch;
+} batch_run;
 
 const char *batch_limit_name(batch_limit l);   /* a word, for metrics */
 const char *batch_limit_text(batch_limit l);   /* what it bounds, for people */

@@ -58,7 +58,7 @@ typedef enum { JOINS, SKIPPED, FULL } verdict;
 
 /* Would the batch, now for one more, still be worth it: within the waste that is allowed, and where the curve knows,
  * not dearer than running the newcomer alone. */
-static verdict judge(const batch_rule *r, const lane *l, const batch *b, const batch_item *i, uint32_t target)
+static verdict judge(const batch_rule *r, const lane *l, const batch_run *b, const batch_item *i, uint32_t target)
 {
     uint64_t rows = (uint64_t)b->rows + i->rows;
     if (rows > target) return FULL;
@@ -73,7 +73,7 @@ static verdict judge(const batch_rule *r, const lane *l, const batch *b, const b
     return cost_curve_mean(&l->curve, work) <= apart ? JOINS : SKIPPED;
 }
 
-static void join(batch *b, batch_item *i)
+static void join(batch_run *b, batch_item *i)
 {
     uint64_t full = b->work - b->padding + lane_work(i->rows, i->extent);
     if (i->extent > b->extent) b->extent = i->extent;
@@ -88,11 +88,11 @@ static bool cancelled(const batch_item *i)
     return i->cancelled && atomic_load_explicit(i->cancelled, memory_order_relaxed);
 }
 
-void batch_rule_choose(const batch_rule *r, const lane *l, uint64_t now_ns, batch *ret, batch_item **ret_cancelled)
+void batch_rule_choose(const batch_rule *r, const lane *l, uint64_t now_ns, batch_run *ret, batch_item **ret_cancelled)
 {
     uint32_t target = target_rows(r, l, now_ns), looked = 0;
     batch_item **end = &ret->items, **gone = ret_cancelled;
-    *ret = (batch){0};
+    *ret = (batch_run){0};
     *ret_cancelled = NULL;
     for (batch_item *i = lane_first(l); i && looked < BATCH_LOOK_MAX; i = lane_after(i), looked++) {
         if (cancelled(i)) {

@@ -25,6 +25,6 @@ uint64_t batch_rule_ripe_ns(const batch_rule *r, const lane *l);
 
 /* Chooses from a lane that has items: fills ret but for its times, items linked by `next`.  Items that were cancelled
  * are met on the way and linked at *ret_cancelled; where there are any the choice is to be made again without them. */
-void batch_rule_choose(const batch_rule *r, const lane *l, uint64_t now_ns, batch *ret, batch_item **ret_cancelled);
+void batch_rule_choose(const batch_rule *r, const lane *l, uint64_t now_ns, batch_run *ret, batch_item **ret_cancelled);
 
 #endif

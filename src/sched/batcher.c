@@ -13,7 +13,7 @@
 
 typedef struct slot slot;
 struct slot {
-    batch batch;      /* first: what take() gives is the slot */
+    batch_run batch;      /* first: what take() gives is the slot */
     slot *next;       /* among the free ones */
     uint64_t end_ns;  /* expected; 0 = it is free */
 };
@@ -285,7 +285,7 @@ static uint64_t hold_ns(const batcher *b, const lane *l, uint64_t now_ns)
 
 static void start(batcher *b, slot *s, lane *l, uint64_t now_ns)
 {
-    batch *t = &s->batch;
+    batch_run *t = &s->batch;
     INVARIANT(t->count > 0);
     t->lane = l;
     t->start_ns = now_ns;
@@ -306,7 +306,7 @@ static void start(batcher *b, slot *s, lane *l, uint64_t now_ns)
 }
 
 /* The first lane that may run and is worth running now. */
-static const batch *take_batch(batcher *b, uint64_t now_ns, uint64_t *again_ns)
+static const batch_run *take_batch(batcher *b, uint64_t now_ns, uint64_t *again_ns)
 {
     for (lane *l; (l = waiting_ripe(&b->waiting, now_ns));) {
         uint64_t hold = hold_ns(b, l, now_ns);
@@ -343,11 +343,11 @@ bool batcher_ripe(batcher *b, uint64_t now_ns, uint64_t *ret_again_ns)
     return l && !again;
 }
 
-const batch *batcher_take(batcher *b, uint64_t now_ns, uint64_t *ret_again_ns)
+const batch_run *batcher_take(batcher *b, uint64_t now_ns, uint64_t *ret_again_ns)
 {
     expire(b, now_ns);
     uint64_t again = BATCHER_NEVER;
-    const batch *t = b->free ? take_batch(b, now_ns, &again) : NULL;
+    const batch_run *t = b->free ? take_batch(b, now_ns, &again) : NULL;
     uint64_t timer_ns = waiting_timer_ns(&b->waiting);
     *ret_again_ns = timer_ns < again ? timer_ns : again;
     return t;
@@ -355,7 +355,7 @@ const batch *batcher_take(batcher *b, uint64_t now_ns, uint64_t *ret_again_ns)
 
 /* ---- done ------------------------------------------------------------------------------------------------------- */
 
-static void learn_cost(batcher *b, const batch *t, uint64_t cost_ns, uint64_t now_ns)
+static void learn_cost(batcher *b, const batch_run *t, uint64_t cost_ns, uint64_t now_ns)
 {
     lane_plan p = {.budget_ns = b->pace.objective_ns * b->opts.instances / (b->opts.instances + 1),
                    .max_batch = b->opts.max_batch,
@@ -366,7 +366,7 @@ static void learn_cost(batcher *b, const batch *t, uint64_t cost_ns, uint64_t no
 }
 
 /* What the run says about costs, lateness and clients. */
-static void learn(batcher *b, const batch *t, uint64_t cost_ns, uint64_t now_ns)
+static void learn(batcher *b, const batch_run *t, uint64_t cost_ns, uint64_t now_ns)
 {
     const uint64_t objective_ns = b->pace.objective_ns;
     uint32_t late = 0;
@@ -380,14 +380,14 @@ static void learn(batcher *b, const batch *t, uint64_t cost_ns, uint64_t now_ns)
 void batcher_teach(batcher *b, order_key kind, uint32_t rows, uint32_t extent, uint64_t cost_ns, uint64_t now_ns)
 {
     INVARIANT(rows > 0 && cost_ns > 0);
-    batch t = {.work = lane_work(rows, extent), .lane = lanes_pin(&b->waiting.lanes, kind)};
+    batch_run t = {.work = lane_work(rows, extent), .lane = lanes_pin(&b->waiting.lanes, kind)};
     if (!t.lane) return;
     if (extent > t.lane->extent_max) t.lane->extent_max = extent;
     learn_cost(b, &t, cost_ns, now_ns);
     lanes_unpin(&b->waiting.lanes, t.lane);
 }
 
-void batcher_done(batcher *b, const batch *ran, uint64_t cost_ns, uint64_t now_ns)
+void batcher_done(batcher *b, const batch_run *ran, uint64_t cost_ns, uint64_t now_ns)
 {
     slot *s = &b->slots[(const slot *)(const void *)ran - b->slots];
     INVARIANT(b->stats.running > 0 && &s->batch == ran && ran->count > 0);

@@ -86,14 +86,14 @@ err_code batcher_push(batcher *b, batch_item *i, uint64_t now_ns, batch_limit *r
 
 /* A batch to run now, the batcher's until batcher_done(); or NULL, and *ret_again_ns says when to call again at the
  * latest: BATCHER_NEVER = not before a push or done. */
-const batch *batcher_take(batcher *b, uint64_t now_ns, uint64_t *ret_again_ns);
+const batch_run *batcher_take(batcher *b, uint64_t now_ns, uint64_t *ret_again_ns);
 
 /* Whether batcher_take() may give one now, for a driver that sends for a worker first; *ret_again_ns as there.  What is
  * overdue is dropped here, too. */
 bool batcher_ripe(batcher *b, uint64_t now_ns, uint64_t *ret_again_ns);
 
 /* cost_ns teaches; 0 = it failed or says nothing.  The batch is gone, its items are among the answers. */
-void batcher_done(batcher *b, const batch *ran, uint64_t cost_ns, uint64_t now_ns);
+void batcher_done(batcher *b, const batch_run *ran, uint64_t cost_ns, uint64_t now_ns);
 
 /* What a run of `rows` outside of it took, as a warm-up's or one on the calling thread: so that the first requests meet
  * a curve that is known.  Lost where there is no room for the kind. */

@@ -21,7 +21,7 @@ typedef struct {
 
 typedef struct {
     /* private */
-    order ready;
+    order_tree ready;
     uint64_t now;   /* virtual time of the share that was picked last; never goes back */
 } fair;
 

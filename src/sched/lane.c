@@ -86,7 +86,7 @@ static uint64_t cap_of(const lane *l, const lane_plan *p)
     return rate >= 1.25 * p->rows_per_s ? enough : cap;
 }
 
-void lane_learn(lane *l, const batch *b, uint64_t cost_ns, const lane_plan *p)
+void lane_learn(lane *l, const batch_run *b, uint64_t cost_ns, const lane_plan *p)
 {
     cost_curve_add(&l->curve, b->work, cost_ns);
     l->cap_work = cap_of(l, p);

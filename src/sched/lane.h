@@ -23,7 +23,7 @@ struct lane {
     cost_curve curve;
     lane *newer, *staler;   /* among those without pins, by the time of their last use */
     /* private */
-    order line;
+    order_tree line;
     batch_item *oldest, *youngest;
 };
 
@@ -46,7 +46,7 @@ typedef struct {
 } lane_plan;
 
 /* A batch of it cost that much: learns, and sets the cap anew. */
-void lane_learn(lane *l, const batch *b, uint64_t cost_ns, const lane_plan *p);
+void lane_learn(lane *l, const batch_run *b, uint64_t cost_ns, const lane_plan *p);
 void lane_set_backlog(lane *l, uint32_t max_batch);
 
 static inline uint64_t lane_work(uint32_t rows, uint32_t extent) { return (uint64_t)rows * (extent ? extent : 1); }

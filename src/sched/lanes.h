@@ -10,7 +10,7 @@
 typedef struct {
     uint32_t count, max;   /* read only */
     /* private */
-    order kinds;
+    order_tree kinds;
     lane *stalest, *newest;   /* of those without pins */
 } lanes;
 

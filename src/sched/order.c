@@ -1,6 +1,6 @@
 #include "sched/order.h"
 
-void order_init(order *o) { *o = (order){0}; }
+void order_init(order_tree *o) { *o = (order_tree){0}; }
 
 int order_compare(order_key a, order_key b)
 {
@@ -10,7 +10,7 @@ int order_compare(order_key a, order_key b)
 
 bool order_has(const order_node *n) { return n->weight != 0; }
 
-order_node *order_first(const order *o) { return o->first; }
+order_node *order_first(const order_tree *o) { return o->first; }
 
 static uint64_t weigh(uint64_t count)
 {
@@ -21,7 +21,7 @@ static uint64_t weigh(uint64_t count)
 }
 
 /* Whatever pointed to `old` from above now points to `new`. */
-static void hang(order *o, order_node *old, order_node *new)
+static void hang(order_tree *o, order_node *old, order_node *new)
 {
     order_node *up = old->up;
     if (!up)
@@ -36,7 +36,7 @@ static void hang(order *o, order_node *old, order_node *new)
 /*      n            c
  *    c   z   ->   x   n      and its mirror image: c takes the place of its parent n
  *   x y              y z                                                              */
-static void lift(order *o, order_node *c)
+static void lift(order_tree *o, order_node *c)
 {
     order_node *n = c->up;
     INVARIANT(n != NULL);
@@ -49,7 +49,7 @@ static void lift(order *o, order_node *c)
     n->up = c;
 }
 
-void order_put(order *o, order_node *n, order_key key)
+void order_put(order_tree *o, order_node *n, order_key key)
 {
     INVARIANT(n->weight == 0);
     *n = (order_node){.key = key, .weight = weigh(++o->puts)};
@@ -68,7 +68,7 @@ void order_put(order *o, order_node *n, order_key key)
     o->count++;
 }
 
-void order_del(order *o, order_node *n)
+void order_del(order_tree *o, order_node *n)
 {
     INVARIANT(n->weight != 0 && o->count > 0);
     if (o->first == n) o->first = order_next(n);
@@ -89,7 +89,7 @@ order_node *order_next(const order_node *n)
     return n->up;
 }
 
-order_node *order_find(const order *o, order_key key)
+order_node *order_find(const order_tree *o, order_key key)
 {
     order_node *found = NULL;
     for (order_node *n = o->root; n;) {

@@ -32,15 +32,15 @@ typedef struct {
     /* private */
     order_node *root, *first;
     uint64_t puts;
-} order;
+} order_tree;
 
-void order_init(order *o);
-void order_put(order *o, order_node *n, order_key key);
-void order_del(order *o, order_node *n);
+void order_init(order_tree *o);
+void order_put(order_tree *o, order_node *n, order_key key);
+void order_del(order_tree *o, order_node *n);
 bool order_has(const order_node *n);                            /* it is in some order; a zeroed node is in none */
-order_node *order_first(const order *o);                        /* NULL = empty */
+order_node *order_first(const order_tree *o);                        /* NULL = empty */
 order_node *order_next(const order_node *n);                    /* NULL = it was the last */
-order_node *order_find(const order *o, order_key key);          /* the first with exactly this key, or NULL */
+order_node *order_find(const order_tree *o, order_key key);          /* the first with exactly this key, or NULL */
 int order_compare(order_key a, order_key b);                    /* < 0, 0, > 0 */
 
 #endif

@@ -8,7 +8,7 @@
 
 typedef struct {
     /* private */
-    order heads;
+    order_tree heads;
 } sequences;
 
 void sequences_init(sequences *s);

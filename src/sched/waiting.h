@@ -18,8 +18,8 @@ typedef struct {
     uint32_t ripe_count, unripe_count;       /* lanes */
     /* private */
     const batch_rule *rule;
-    order ripe, unripe;
-    order timers;
+    order_tree ripe, unripe;
+    order_tree timers;
     sequences sequences;
     uint64_t number;                         /* of the item that came last */
 } waiting;

@@ -148,6 +148,26 @@ static void count_code(const infer_pool *p, served *m, const infer_protocol *by,
         metric_add(&lane->failure);
 }
 
+/* Rows are told apart where the model has them: of one that takes no batches a run is one row. */
+static uint64_t rows_of(const served *m, const queue_item *i)
+{
+    bool batches = (m->config && m->config->max_batch_size > 0) || (m->model && model_batch(m->model)->proven);
+    if (!batches || m->ios.input_count == 0 || i->inputs[0].shape.rank == 0) return 1;
+    return i->inputs[0].shape.dim[0] > 0 ? (uint64_t)i->inputs[0].shape.dim[0] : 1;
+}
+
+/* A run is counted by the first of those that share it: each is counted once, on a lane of whoever that is. */
+static void count_run(const served *m, metrics_lane *lane, const queue_item *i, const infer_times *t)
+{
+    const bool shared = queue_shares(i);
+    metric_run(&lane->runs, &(metric_run_of){.first = !shared || i->outputs.row == 0,
+                                             .rows = shared ? i->outputs.size - i->outputs.padding : rows_of(m, i),
+                                             .padding = shared ? i->outputs.padding : 0,
+                                             .input_ns = t && t->read_until ? t->read_until - t->read_since : 0,
+                                             .infer_ns = i->end_ns - i->start_ns,
+                                             .output_ns = t && t->write_until ? t->write_until - t->write_since : 0});
+}
+
 static void count_times(const infer *r, metrics_lane *lane, err_code code, uint64_t now_ns)
 {
     const infer_times *t = &r->times;
@@ -156,7 +176,9 @@ static void count_times(const infer *r, metrics_lane *lane, err_code code, uint6
     if (r->item.end_ns) {
         metric_time(&lane->queue_wait, r->item.start_ns - r->item.since_ns);
         metric_time(&lane->predict, r->item.end_ns - r->item.start_ns);
+        count_run(r->model, lane, &r->item, t);
     }
+    if (r->item.at.drop != BATCH_RAN) metric_drop(&lane->dropped, r->item.at.drop);
     if (t->write_until) metric_time(&lane->postprocess, t->write_until - t->write_since);
     metric_time(code == ERR_OK ? &lane->total : &lane->failed, now_ns - t->since);
     if (code == ERR_OK) atomic_store_explicit(&lane->last_ns, now_ns, memory_order_relaxed);
@@ -174,6 +196,7 @@ static void count_steps(const infer *r)
         if (!a.item->end_ns) continue;
         metric_time(&lane->queue_wait, a.item->start_ns - a.item->since_ns);
         metric_time(&lane->predict, a.item->end_ns - a.item->start_ns);
+        count_run(a.member, lane, a.item, NULL);
         metric_time(a.code == ERR_OK ? &lane->total : &lane->failed, a.item->end_ns - a.item->since_ns);
         if (a.code == ERR_OK) atomic_store_explicit(&lane->last_ns, a.item->end_ns, memory_order_relaxed);
     }
@@ -448,6 +471,7 @@ infer *infer_take(infer_pool *p, served *of, const infer_protocol *protocol)
     r->expired = false;
     r->item.timeout_us = r->item.priority = 0;
     r->item.at.drop = BATCH_RAN;
+    r->item.outputs.rows = 0;
     atomic_store_explicit(&r->item.in, NULL, memory_order_relaxed);
     r->packing = FLATE_NONE;
     r->pack_bytes_min = 0;

@@ -31,7 +31,7 @@ static void answered(infer *r)
     int status = err_http_status(r->failure.code);
     traced_infer(r->traced, r);
     if (r->failure.code)
-        http_reply_error(call, status, r->failure.text);
+        http_reply_failed(call, &r->failure);
     else
         answer(call, r);
     traced_end(r->traced, false, status, r->failure.code ? r->failure.text : NULL);

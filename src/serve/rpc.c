@@ -197,7 +197,7 @@ static void trailers_make(trailers *t, rpc_pool *p, const err *e)
     buf_clear(&p->message);
     buf_clear(&p->details);
     grpc_message_print(&p->message, str_of(e->text));
-    grpc_details_print(&p->details, status, str_of(e->text), str_of(err_k8s_reason(e->code)));
+    grpc_details_print(&p->details, status, str_of(e->text), str_of(err_k8s_reason(e->code)), e->retry_ms);
     if (!p->message.full) t->fields[t->count++] = (http_header){STR("grpc-message"), buf_str(&p->message)};
     if (!p->details.full) t->fields[t->count++] = (http_header){STR("grpc-status-details-bin"), buf_str(&p->details)};
 }

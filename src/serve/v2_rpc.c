@@ -124,6 +124,15 @@ static void model_statistics_put(buf *reply, served *m)
     size_t parts = pb_open(reply, 6);
     for (uint32_t i = 0; i < STATISTIC_PARTS_MAX; i++) duration_put(reply, i + 1, st.parts[i].count, st.parts[i].ns);
     pb_close(reply, parts);
+    for (uint32_t i = 0; i < st.batch_count; i++) {
+        const statistic_batch *b = &st.batches[i];
+        size_t batched = pb_open(reply, 7);
+        pb_put_u64(reply, 1, b->size);
+        duration_put(reply, 2, b->count, b->input_ns);
+        duration_put(reply, 3, b->count, b->infer_ns);
+        duration_put(reply, 4, b->count, b->output_ns);
+        pb_close(reply, batched);
+    }
     pb_close(reply, opened);
 }
 

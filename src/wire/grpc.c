@@ -149,7 +149,19 @@ static void base64_print(buf *out, const uint8_t *p, size_t len)
     }
 }
 
-void grpc_details_print(buf *out, int status, str message, str reason)
+static void retry_put(buf *b, uint32_t retry_ms)
+{
+    size_t any = pb_open(b, 3);
+    pb_put_str(b, 1, STR("type.googleapis.com/google.rpc.RetryInfo"));
+    size_t info = pb_open(b, 2), delay = pb_open(b, 1);
+    pb_put_i64(b, 1, retry_ms / 1000);
+    pb_put_i64(b, 2, (int64_t)(retry_ms % 1000) * 1000000);
+    pb_close(b, delay);
+    pb_close(b, info);
+    pb_close(b, any);
+}
+
+void grpc_details_print(buf *out, int status, str message, str reason, uint32_t retry_ms)
 {
     buf b;
     buf_init(&b, 4096);
@@ -162,6 +174,7 @@ void grpc_details_print(buf *out, int status, str message, str reason)
     pb_put_str(&b, 2, STR("proa"));
     pb_close(&b, info);
     pb_close(&b, any);
+    if (retry_ms) retry_put(&b, retry_ms);
     if (b.full)
         out->full = true;
     else

@@ -49,7 +49,8 @@ int grpc_status_of_http(int http_status);
 const char *grpc_status_name(uint64_t status);   /* "UNAVAILABLE"; NULL = there is no such status */
 /* grpc-message: what is not printable ASCII, and '%', as %XX. */
 void grpc_message_print(buf *out, str text);
-/* grpc-status-details-bin: base64 of a google.rpc.Status with one google.rpc.ErrorInfo that holds the reason. */
-void grpc_details_print(buf *out, int status, str message, str reason);
+/* grpc-status-details-bin: base64 of a google.rpc.Status with a google.rpc.ErrorInfo that holds the reason, and with a
+ * google.rpc.RetryInfo where retry_ms is not 0. */
+void grpc_details_print(buf *out, int status, str message, str reason, uint32_t retry_ms);
 
 #endif

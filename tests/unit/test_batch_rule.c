@@ -23,7 +23,7 @@ static void queue(const uint32_t *rows, size_t count)
 
 static uint32_t rows(const batch_rule *r, uint64_t now)
 {
-    batch b;
+    batch_run b;
     batch_item *cancelled;
     batch_rule_choose(r, &l, now, &b, &cancelled);
     CHECK(cancelled == NULL);
@@ -118,7 +118,7 @@ static void padding_is_joined_where_it_pays(void)
         /* One call costs as much as 1000 of work, or as 5. */
         for (uint64_t work = 10; work <= 400; work *= 2)
             cost_curve_add(&l.curve, work, (gains ? 1000000u : 5000u) + work * 1000);
-        batch b;
+        batch_run b;
         batch_item *cancelled;
         batch_rule_choose(&r, &l, 5, &b, &cancelled);
         CHECK_U64(b.count, gains ? 3 : 2);

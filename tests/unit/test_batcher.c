@@ -31,11 +31,11 @@ static batch_limit push(batcher *b, batch_item *i, uint64_t now_ns)
 
 static uint64_t again;
 
-static const batch *take(batcher *b, uint64_t now_ns) { return batcher_take(b, now_ns, &again); }
+static const batch_run *take(batcher *b, uint64_t now_ns) { return batcher_take(b, now_ns, &again); }
 
 static uint32_t rows(batcher *b, uint64_t now_ns)
 {
-    const batch *t = take(b, now_ns);
+    const batch_run *t = take(b, now_ns);
     return t ? t->rows : 0;
 }
 
@@ -50,7 +50,7 @@ static void a_lone_request_runs_at_once(void)
 {
     batcher *b = fresh(&(batcher_opts){.max_batch = 8});
     CHECK(push(b, &items[0], 5) == BATCH_LIMIT_NONE);
-    const batch *t = take(b, 5);
+    const batch_run *t = take(b, 5);
     CHECK(t && t->items == &items[0] && t->count == 1 && t->rows == 1 && t->start_ns == 5);
     CHECK(take(b, 5) == NULL && again == BATCHER_NEVER);
     CHECK(!batcher_quiet(b) && answers(b) == 0);
@@ -64,7 +64,7 @@ static void what_comes_meanwhile_runs_together(void)
     batcher *b = fresh(&(batcher_opts){.max_batch = 4});
     for (size_t i = 0; i < 7; i++) CHECK(push(b, &items[i], i) == BATCH_LIMIT_NONE);
     for (uint32_t want = 4; want >= 3; want--) {
-        const batch *t = take(b, 10);
+        const batch_run *t = take(b, 10);
         CHECK(t && t->rows == want && take(b, 10) == NULL);
         batcher_done(b, t, MS, 10);
         CHECK_U64(answers(b), want);
@@ -81,7 +81,7 @@ static void levels_go_first_then_arrival(void)
         CHECK(push(b, &items[i], i) == BATCH_LIMIT_NONE);
     }
     for (size_t i = 0; i < 4; i++) {
-        const batch *t = take(b, 9);
+        const batch_run *t = take(b, 9);
         CHECK(t && t->items == &items[want[i]]);
         batcher_done(b, t, 0, 9);
     }
@@ -101,11 +101,11 @@ static void a_preferred_size_or_the_delay_starts_a_fixed_batch(void)
     CHECK(take(b, 50) == NULL);
     CHECK_U64(again, 100 * US);
     for (size_t i = 3; i < 5; i++) CHECK(push(b, &items[i], 60) == BATCH_LIMIT_NONE);
-    const batch *four = take(b, 60);
+    const batch_run *four = take(b, 60);
     CHECK(four && four->rows == 4);
     CHECK(take(b, 61) == NULL);
     CHECK_U64(again, 60 + 100 * US);
-    const batch *one = take(b, 60 + 100 * US);
+    const batch_run *one = take(b, 60 + 100 * US);
     CHECK(one && one->rows == 1);
     batcher_done(b, four, MS, 2 * MS);
     batcher_done(b, one, MS, 2 * MS);
@@ -118,7 +118,7 @@ static void a_kind_waits_for_its_own(void)
     batcher *b = fresh(&(batcher_opts){.mode = BATCH_FIXED, .max_batch = 2, .max_delay_us = 100});
     items[1].kind.lo = 1;
     for (size_t i = 0; i < 3; i++) CHECK(push(b, &items[i], i) == BATCH_LIMIT_NONE);
-    const batch *t = take(b, 3);
+    const batch_run *t = take(b, 3);
     CHECK(t && t->rows == 2 && t->items == &items[0] && items[0].next == &items[2]);
     batcher_done(b, t, MS, MS);
     CHECK_U64(rows(b, MS), 1);
@@ -135,7 +135,7 @@ static void padding_stays_within_its_share(void)
         items[i].extent = extents[i];
         CHECK(push(b, &items[i], i) == BATCH_LIMIT_NONE);
     }
-    const batch *t = take(b, 9);
+    const batch_run *t = take(b, 9);
     CHECK(t && t->count == 3 && t->extent == 100 && t->work == 300 && t->padding == 15);
     batcher_done(b, t, MS, MS);
     t = take(b, MS);
@@ -154,7 +154,7 @@ static void deadlines_and_timeouts_drop_before_the_start(void)
     items[3].timeout_us = 5;
     items[4].level = 1;
     for (size_t i = 0; i < 5; i++) CHECK(push(b, &items[i], 1) == BATCH_LIMIT_NONE);
-    const batch *t = take(b, 2);
+    const batch_run *t = take(b, 2);
     CHECK(t && t->items == &items[0]);
     CHECK_U64(again, 5 * US + 1);
     CHECK(take(b, 20 * US) == NULL && again == 50 * US + 1);
@@ -181,7 +181,7 @@ static void the_cancelled_are_not_run(void)
     for (size_t i = 0; i < 4; i++) CHECK(push(b, &items[i], 1) == BATCH_LIMIT_NONE);
     flag = true;
     CHECK(batcher_cancel(b, &items[2], 2) && !batcher_cancel(b, &items[2], 2));
-    const batch *t = take(b, 3);
+    const batch_run *t = take(b, 3);
     CHECK(t && t->count == 2 && t->items == &items[0] && items[0].next == &items[3]);
     CHECK(!batcher_cancel(b, &items[0], 3));
     CHECK(answers(b) == 2 && items[1].drop == BATCH_CANCELLED && items[2].drop == BATCH_CANCELLED);
@@ -197,7 +197,7 @@ static void a_sequence_goes_one_at_a_time(void)
         items[i].sequence = i < 3 ? 9 : 0;
         CHECK(push(b, &items[i], i) == BATCH_LIMIT_NONE);
     }
-    const batch *t = take(b, 5);
+    const batch_run *t = take(b, 5);
     CHECK(t && t->count == 2 && t->items == &items[0] && items[0].next == &items[3]);
     CHECK(take(b, 6) == NULL);
     CHECK(batcher_cancel(b, &items[1], 6));
@@ -213,7 +213,7 @@ static void a_sequence_goes_one_at_a_time(void)
 static void answers_keep_the_order_of_arrival_where_asked(void)
 {
     batcher *b = fresh(&(batcher_opts){.max_batch = 1, .instances = 3, .preserve_ordering = true});
-    const batch *t[3];
+    const batch_run *t[3];
     for (size_t i = 0; i < 3; i++) {
         CHECK(push(b, &items[i], i) == BATCH_LIMIT_NONE);
         t[i] = take(b, i);
@@ -291,7 +291,7 @@ static void what_would_be_late_is_refused_when_it_comes(void)
     CHECK_U64(batcher_next_cost_ns(b), 0);
     uint32_t accepted = 1;
     CHECK(push(b, &items[0], MS) == BATCH_LIMIT_NONE);
-    const batch *t = take(b, MS);
+    const batch_run *t = take(b, MS);
     CHECK(t && t->rows == 1);
     while (accepted < ITEMS && push(b, &items[accepted], MS) == BATCH_LIMIT_NONE) accepted++;
     CHECK(accepted >= 12 && accepted < 32);   /* one that runs and about two batches of 6 ms */

@@ -133,20 +133,27 @@ static void details_are_a_status_in_base64(void)
 {
     buf b;
     buf_init(&b, 1000);
-    grpc_details_print(&b, 5, STR("no"), STR("NotFound"));
+    grpc_details_print(&b, 5, STR("no"), STR("NotFound"), 0);
     buf_put_byte(&b, 0);
     /* By Python: base64 of Status(code=5, message="no", details=[Any of ErrorInfo("NotFound", "proa")]). */
     CHECK_STR((const char *)b.p,
               "CAUSAm5vGjwKKHR5cGUuZ29vZ2xlYXBpcy5jb20vZ29vZ2xlLnJwYy5FcnJvckluZm8SEAoITm90Rm91bmQSBHByb2E");
+    buf_clear(&b);
+    grpc_details_print(&b, 5, STR("no"), STR("NotFound"), 2345);
+    buf_put_byte(&b, 0);
+    /* The same with Any of RetryInfo(Duration(2, 345000000)). */
+    CHECK_STR((const char *)b.p,
+              "CAUSAm5vGjwKKHR5cGUuZ29vZ2xlYXBpcy5jb20vZ29vZ2xlLnJwYy5FcnJvckluZm8SEAoITm90Rm91bmQSBHByb2"
+              "EaNgoodHlwZS5nb29nbGVhcGlzLmNvbS9nb29nbGUucnBjLlJldHJ5SW5mbxIKCggIAhDAkMGkAQ");
     for (size_t len = 0; len < 4; len++) {   /* every rest of three */
         buf_clear(&b);
-        grpc_details_print(&b, 5, (str){"abc", len}, STR("r"));
+        grpc_details_print(&b, 5, (str){"abc", len}, STR("r"), 0);
         CHECK(b.len % 4 != 1 && memchr(b.p, '=', b.len) == NULL);
     }
     buf_fini(&b);
     FAULT_SWEEP({
         buf_init(&b, 1000);
-        grpc_details_print(&b, 5, STR("no"), STR("NotFound"));
+        grpc_details_print(&b, 5, STR("no"), STR("NotFound"), 0);
         buf_fini(&b);
     })
 }

@@ -229,6 +229,43 @@ static void requests_are_told_by_protocol_and_code(void)
     buf_fini(&b);
 }
 
+static void runs_are_counted_by_their_rows(void)
+{
+    metrics_model set;
+    static metrics_server server;
+    static const uint64_t rows[] = {1, 1, 8, 9, 12, 13, 128, 129, 4000};
+    buf b;
+    buf_init(&b, 1 << 20);
+    init(&set, 1);
+    metrics_lane *l = &set.lanes[0];
+    for (size_t i = 0; i < COUNTOF(rows); i++)
+        metric_run(&l->runs, &(metric_run_of){.first = true,
+                                              .rows = rows[i],
+                                              .padding = i,
+                                              .input_ns = 1,
+                                              .infer_ns = 10,
+                                              .output_ns = 2});
+    metric_run(&l->runs, &(metric_run_of){.rows = 8, .padding = 2, .input_ns = 5, .infer_ns = 10, .output_ns = 6});
+    metric_drop(&l->dropped, 2);
+    CHECK(atomic_load(&l->runs.runs) == COUNTOF(rows) && atomic_load(&l->runs.padding) == 36);
+    CHECK(metric_size(7) == 8 && atomic_load(&l->runs.count[7]) == 1 && atomic_load(&l->runs.input_ns[7]) == 6);
+    CHECK(atomic_load(&l->runs.infer_ns[7]) == 10 && atomic_load(&l->runs.output_ns[7]) == 8);
+    CHECK(metric_size(8) == 12 && atomic_load(&l->runs.count[8]) == 2);
+    metrics_labelled m = {STR("a"), STR("1"), &set};
+    metrics_page page = {.server = &server, .models = &m, .model_count = 1};
+    const char *text = print_page(&b, &page);
+#define A "{model_name=\"a\",model_version=\"1\""
+    CHECK(strstr(text, "# TYPE proa_batch_rows histogram\nproa_batch_rows_bucket" A ",le=\"1\"} 2\n"));
+    CHECK(strstr(text, ",le=\"8\"} 3\nproa_batch_rows_bucket" A ",le=\"12\"} 5\n"));
+    CHECK(strstr(text, ",le=\"128\"} 7\nproa_batch_rows_bucket" A ",le=\"+Inf\"} 9\n"));
+    CHECK(strstr(text, "proa_batch_rows_sum" A "} 4301\nproa_batch_rows_count" A "} 9\n"));
+    CHECK(strstr(text, "proa_batch_padding_rows_total" A "} 36\n"));
+    CHECK(strstr(text, "proa_queue_dropped_total" A ",reason=\"deadline\"} 0\nproa_queue_dropped_total" A
+                       ",reason=\"timeout\"} 1\n"));
+    metrics_model_fini(&set);
+    buf_fini(&b);
+}
+
 static void triton_names_say_the_same(void)
 {
     metrics_model set;
@@ -240,6 +277,7 @@ static void triton_names_say_the_same(void)
         metric_add(&set.lanes[i].success);
         metric_time(&set.lanes[i].total, 1500999);
         metric_time(&set.lanes[i].predict, 1000000);
+        metric_run(&set.lanes[i].runs, &(metric_run_of){.first = i == 0, .rows = 3, .padding = 1});
         metric_time(&set.lanes[i].queue_wait, 2000);
         metric_add(&set.lanes[i].rejected);
     }
@@ -253,8 +291,8 @@ static void triton_names_say_the_same(void)
         {"nv_inference_request_success{model=\"m\",version=\"1\"}", " 2"},
         {"nv_inference_request_failure{model=\"m\",reason=\"REJECTED\",version=\"1\"}", " 3"},
         {"nv_inference_request_failure{model=\"m\",reason=\"OTHER\",version=\"1\"}", " 0"},
-        {"nv_inference_count{model=\"m\",version=\"1\"}", " 2"},
-        {"nv_inference_exec_count{model=\"m\",version=\"1\"}", " 3"},
+        {"nv_inference_count{model=\"m\",version=\"1\"}", " 3"},
+        {"nv_inference_exec_count{model=\"m\",version=\"1\"}", " 1"},
         {"nv_inference_request_duration_us{model=\"m\",version=\"1\"}", " 3001"},
         {"nv_inference_queue_duration_us{model=\"m\",version=\"1\"}", " 4"},
         {"nv_inference_compute_infer_duration_us{model=\"m\",version=\"1\"}", " 3000"},
@@ -353,7 +391,7 @@ int main(void)
         TEST(labels_are_escaped_as_the_format_says),
         TEST(a_name_has_one_head_and_then_all_its_values),
         TEST(requests_are_told_by_protocol_and_code),
-        TEST(triton_names_say_the_same),
+        TEST(runs_are_counted_by_their_rows), TEST(triton_names_say_the_same),
         TEST(openmetrics_names_its_counters_without_their_suffix),
         TEST(accept_chooses_the_format),
         TEST(the_docs_name_every_metric),

@@ -13,7 +13,7 @@ typedef struct {
 
 static thing things[COUNT];
 
-static void reset(order *o)
+static void reset(order_tree *o)
 {
     order_init(o);
     memset(things, 0, sizeof things);
@@ -23,7 +23,7 @@ static void reset(order *o)
 static void everything_comes_out_in_order(void)
 {
     for (uint64_t seed = 1; seed <= 20; seed++) {
-        order o;
+        order_tree o;
         rng r;
         rng_init(&r, seed);
         reset(&o);
@@ -55,7 +55,7 @@ static void everything_comes_out_in_order(void)
 
 static void equal_keys_stay_as_they_came(void)
 {
-    order o;
+    order_tree o;
     reset(&o);
     for (uint32_t i = 0; i < COUNT; i++) order_put(&o, &things[i].at, (order_key){i % 3, 7});
     uint32_t before = 0;
@@ -77,7 +77,7 @@ static uint32_t depth(const order_node *n)
 
 static void sorted_keys_do_not_unbalance_it(void)
 {
-    order o;
+    order_tree o;
     reset(&o);
     uint32_t most = 0;
     for (uint32_t i = 0; i < COUNT; i++) order_put(&o, &things[i].at, (order_key){0, i});

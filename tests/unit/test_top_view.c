@@ -5,6 +5,9 @@
 
 #define SECOND UINT64_C(1000000)
 
+#define RUNS(name, runs, rows)                                                                      \
+    "proa_batch_rows_sum{model_name=\"" name "\",model_version=\"1\"} " rows "\n"                  \
+    "proa_batch_rows_count{model_name=\"" name "\",model_version=\"1\"} " runs "\n"
 #define MODEL(name, success, failed, waiting, le1, le2, inf)                                        \
     "proa_inference_seconds_bucket{model_name=\"" name "\",model_version=\"1\",le=\"0.001\"} " le1 "\n" \
     "proa_inference_seconds_bucket{model_name=\"" name "\",model_version=\"1\",le=\"0.002\"} " le2 "\n" \
@@ -37,9 +40,9 @@ static void print(const char *first, const char *second, top_view v, bool json, 
 }
 
 static const char first[] = SERVER("259200", "100") MODEL("slow", "10", "0", "0", "0", "10", "10")
-                                MODEL("fast", "1000", "5", "1", "1000", "1000", "1000");
+                                MODEL("fast", "1000", "5", "1", "1000", "1000", "1000") RUNS("fast", "100", "150");
 static const char second[] = SERVER("259200", "3100") MODEL("slow", "14", "0", "2", "0", "12", "14")
-                                 MODEL("fast", "3000", "6", "0", "3000", "3000", "3000");
+                                 MODEL("fast", "3000", "6", "0", "3000", "3000", "3000") RUNS("fast", "200", "500");
 
 static void rates_and_latencies_are_those_of_the_time_between(void)
 {
@@ -49,9 +52,9 @@ static void rates_and_latencies_are_those_of_the_time_between(void)
                    "connections 5  requests/s 1500  refused/s 0  in/s 1500 kB  out/s 0 B  memory 12 MB  "
                    "descriptors 21\n"
                    "\n"
-                   "model   answers/s   failed/s  waiting  running        p50        p99\n"
-                   "fast/1       1000        0.5        0        0     500 us     990 us\n"
-                   "slow/1          2          0        2        0    2.00 ms    2.00 ms\n");
+                   "model   answers/s   failed/s  waiting  running  batch        p50        p99\n"
+                   "fast/1       1000        0.5        0        0    3.5     500 us     990 us\n"
+                   "slow/1          2          0        2        0      -    2.00 ms    2.00 ms\n");
 }
 
 static void json_says_the_same(void)
@@ -62,9 +65,10 @@ static void json_says_the_same(void)
                    "\"refused_per_second\":0,\"received_bytes_per_second\":1500000,\"sent_bytes_per_second\":0,"
                    "\"memory_bytes\":12500000,\"descriptors\":21,\"models\":["
                    "{\"name\":\"fast\",\"version\":\"1\",\"answers_per_second\":1000,\"failed_per_second\":0.5,"
-                   "\"waiting\":0,\"running\":0,\"p50_seconds\":0.0005,\"p99_seconds\":0.00099},"
+                   "\"waiting\":0,\"running\":0,\"rows_per_run\":3.5,\"p50_seconds\":0.0005,\"p99_seconds\":0.00099},"
                    "{\"name\":\"slow\",\"version\":\"1\",\"answers_per_second\":2,\"failed_per_second\":0,"
-                   "\"waiting\":2,\"running\":0,\"p50_seconds\":0.002,\"p99_seconds\":0.002}]}\n");
+                   "\"waiting\":2,\"running\":0,\"rows_per_run\":null,"
+                   "\"p50_seconds\":0.002,\"p99_seconds\":0.002}]}\n");
 }
 
 static void a_server_started_anew_is_compared_with_nothing(void)
@@ -72,7 +76,8 @@ static void a_server_started_anew_is_compared_with_nothing(void)
     char got[2000];
     print(first, SERVER("259300", "9000") MODEL("fast", "5", "0", "0", "5", "5", "5"), (top_view){.columns = 0}, false,
           got, sizeof got);
-    CHECK(strstr(got, "requests/s -") && strstr(got, "fast/1          -          -        0        0          -"));
+    CHECK(strstr(got, "requests/s -"));
+    CHECK(strstr(got, "fast/1          -          -        0        0      -          -"));
     print(first, SERVER("259200", "7") MODEL("fast", "5", "0", "0", "5", "5", "5"), (top_view){.columns = 0}, false,
           got, sizeof got);
     CHECK(strstr(got, "requests/s -"));

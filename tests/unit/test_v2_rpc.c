@@ -232,7 +232,8 @@ static void rest_says_what_grpc_says(void)
     got = http_rig_get(&rig, "/v2/models/m/stats");
     CHECK(strstr(got, "{\"model_stats\":[{\"name\":\"m\",\"version\":\"1\",\"last_inference\":"));
     CHECK(strstr(got, "\"inference_count\":1,\"execution_count\":1,") && !strstr(got, "\"name\":\"n\""));
-    CHECK(strstr(got, "\"cache_miss\":{\"count\":0,\"ns\":0}},\"response_stats\":{},\"batch_stats\":[],"));
+    CHECK(strstr(got, "\"cache_miss\":{\"count\":0,\"ns\":0}},\"response_stats\":{},\"batch_stats\":[{\"batch_size\":1,"
+                      "\"compute_input\":{\"count\":1,\"ns\":"));
     CHECK(strstr(http_rig_get(&rig, "/v2/models/stats"), "},{\"name\":\"n\",\"version\":\"1\""));
     CHECK(strncmp(http_rig_get(&rig, "/v2/models/m/versions/2/stats"), "404 ", 4) == 0);
     CHECK(strstr(http_rig_post(&rig, "/v2/repository/index", "", "{\"ready\":true}", 14),
