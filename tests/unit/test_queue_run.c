@@ -1,5 +1,6 @@
 /* Whoever shares a run gets exactly its own rows, whatever the others brought, how many there are and which threads
  * they come from; what fails in a shared run fails for its own item alone. */
+#include "base/log.h"
 #include "models/queue_run.h"
 #include "os/clock.h"
 #include "os/thread.h"
@@ -214,7 +215,7 @@ static void what_fails_in_a_shared_run_fails_alone(void)
 {
     bench b;
     holder h;
-    static ask a[5];
+    static ask a[6];
     err e;
     onnx_build made;
     onnx_build_start(&made, 17);
@@ -227,27 +228,86 @@ static void what_fails_in_a_shared_run_fails_alone(void)
     for (int round = 0; round < 3; round++) {
         hold_workers(&b, &h);
         for (uint32_t i = 0; i < COUNTOF(a); i++) {
-            ask_init(&a[i], 1, COLUMNS, i == 2 ? 7 : (float)(i % 2));
+            ask_init(&a[i], 1, COLUMNS, i == 2 || i == 5 ? 7 : (float)(i % 2));
             CHECK(queue_push(b.queue, &a[i].item, &e) == ERR_OK);
         }
         atomic_store(&h.held, false);
         for (uint32_t i = 0; i < COUNTOF(a); i++) {
-            if (i != 2) check_right(&a[i]);
+            bool wrong = i == 2 || i == 5;
+            if (!wrong) check_right(&a[i]);
             wait_done(&a[i]);
-            CHECK(!a[i].shared && (i != 2 || a[i].code == ERR_INVALID));
+            CHECK(!a[i].shared && (!wrong || a[i].code == ERR_INVALID));
         }
     }
     hold_workers(&b, &h);
-    for (uint32_t i = 0; i < COUNTOF(a); i++) {   /* and the model is batched on */
+    for (uint32_t i = 0; i < 5; i++) {   /* batched on; the sixth row is nobody's, and wrong no more */
         ask_init(&a[i], 1, COLUMNS, (float)(i % 2));
+        CHECK(queue_push(b.queue, &a[i].item, &e) == ERR_OK);
+    }
+    atomic_store(&h.held, false);
+    for (uint32_t i = 0; i < 5; i++) {
+        check_right(&a[i]);
+        CHECK(a[i].shared);
+    }
+    stop(&b);
+}
+
+/* One input has a row for each of the other's: no run can be shared, whichever comes last. */
+static void inputs_of_unlike_rows_run_alone(void)
+{
+    bench b;
+    holder h;
+    static ask a[4];
+    static float one[2];
+    tensor both[COUNTOF(a)][2];
+    err e;
+    onnx_build made;
+    onnx_build_start(&made, 17);
+    onnx_build_input(&made, "x", DT_F32, "N,2");
+    onnx_build_input(&made, "z", DT_F32, "M,2");
+    onnx_build_node(&made, "Add", "x,x", "t", "");
+    onnx_build_node(&made, "Add", "t,z", "y", "");
+    onnx_build_output(&made, "y", DT_F32, "N,2");
+    start(&b, &made, &greedy);
+    hold_workers(&b, &h);
+    for (uint32_t i = 0; i < COUNTOF(a); i++) {
+        shape s = shape_make(2, (const int64_t[]){1, 2});
+        ask_init(&a[i], 2, COLUMNS, (float)i);
+        both[i][0] = a[i].x;
+        both[i][1] = tensor_make(DT_F32, &s, one);
+        a[i].item.inputs = both[i];
         CHECK(queue_push(b.queue, &a[i].item, &e) == ERR_OK);
     }
     atomic_store(&h.held, false);
     for (uint32_t i = 0; i < COUNTOF(a); i++) {
         check_right(&a[i]);
-        CHECK(a[i].shared);
+        CHECK(!a[i].shared);
     }
     stop(&b);
+}
+
+static void what_is_refused_leaves_nothing_behind(void)
+{
+    bench b;
+    holder h;
+    static ask a[3];
+    err e;
+    twice(&b, &(batcher_opts){.mode = BATCH_FIXED, .max_batch = 8, .requests_max = 1});
+    hold_workers(&b, &h);
+    for (uint32_t i = 0; i < COUNTOF(a); i++) {
+        ask_init(&a[i], 1, COLUMNS, (float)i);
+        CHECK(queue_push(b.queue, &a[i].item, &e) == (i ? ERR_LIMIT : ERR_OK));
+    }
+    atomic_store(&h.held, false);
+    check_right(&a[0]);
+    stop(&b);   /* minds a kind that is still in use */
+}
+
+static _Atomic uint32_t warnings;
+
+static void count_warning(const char *line, size_t len)
+{
+    warnings += memmem(line, len, "not batched any more", 20) != NULL;
 }
 
 /* Against all that was proven: y is the first row alone. */
@@ -266,6 +326,7 @@ static void a_model_whose_outputs_are_no_rows_is_not_batched_again(void)
     onnx_build_node(&made, "Mul", "first,two", "y", "");
     onnx_build_output(&made, "y", DT_F32, "M,2");
     start(&b, &made, &greedy);
+    log_setup(&(log_opts){.level = LOG_WARN, .sink = count_warning, .clock_us = clock_wall_us});
     for (int round = 0; round < 2; round++) {
         hold_workers(&b, &h);
         for (uint32_t i = 0; i < COUNTOF(a); i++) {
@@ -278,6 +339,8 @@ static void a_model_whose_outputs_are_no_rows_is_not_batched_again(void)
             CHECK(!a[i].shared);
         }
     }
+    CHECK_U64(warnings, 1);
+    log_setup(&(log_opts){.level = LOG_LEVELS});
     stop(&b);
 }
 
@@ -385,6 +448,8 @@ int main(void)
         TEST(a_client_alone_runs_on_its_own_memory),
         TEST(strings_are_rows_too),
         TEST(what_fails_in_a_shared_run_fails_alone),
+        TEST(inputs_of_unlike_rows_run_alone),
+        TEST(what_is_refused_leaves_nothing_behind),
         TEST(a_model_whose_outputs_are_no_rows_is_not_batched_again),
         TEST(nobody_gets_what_another_asked_for),
         TEST(a_steady_load_takes_nothing_from_the_heap),
