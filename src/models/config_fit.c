@@ -31,6 +31,23 @@ static bool no_memory(err *e)
     return false;
 }
 
+static bool listed(const pbtree *c, const char *field, str name)
+{
+    for (const pbtree *io = pbtree_get(c, field); io; io = io->next)
+        if (str_eq(pbtree_text(io, "name"), name)) return true;
+    return false;
+}
+
+bool config_fit_sequence_io(const pbtree *c, str name, bool input)
+{
+    const pbtree *s = pbtree_get(c, "sequence_batching");
+    if (input && listed(s, "control_input", name)) return true;
+    for (const pbtree *state = pbtree_get(s, "state"); state; state = state->next)
+        if (str_eq(pbtree_text(state, input ? "input_name" : "output_name"), name))
+            return input || !listed(c, "output", name);
+    return false;
+}
+
 static bool can_batch(const model *m)
 {
     for (int in = 0; in < 2; in++) {
@@ -86,7 +103,8 @@ err_code config_complete(pbtree *c, arena *a, const model *m, bool batches, err 
     bool batched = batches && pbtree_i64(c, "max_batch_size") > 0;
     for (int in = 0; in < 2 && rc == ERR_OK; in++) {
         for (uint32_t i = 0; !has[in] && i < io_count(m, in); i++)
-            if (!io_complete(c, a, io_at(m, in, i), in, batches, batched) && !no_memory(e)) return e->code;
+            if (!config_fit_sequence_io(c, io_at(m, in, i)->name, in) &&
+                !io_complete(c, a, io_at(m, in, i), in, batches, batched) && !no_memory(e)) return e->code;
     }
     return rc;
 }

@@ -259,6 +259,7 @@ static err_code begin(ensemble_run *r, uint32_t i, uint64_t now_ns, err *e)
     s->item.deadline_us = r->item->deadline_us;
     s->item.timeout_us = r->item->timeout_us;
     s->item.priority = r->item->priority;
+    s->item.sequence = r->item->sequence;
     s->begun = true;
     r->under_way++;
     err_code rc = served_push(s->member, &s->item, e);

@@ -78,7 +78,7 @@ static void ignored_log(const model_config *c)
 /* Answers would be others without these. */
 static err_code unmet_check(const model_config *c, err *e)
 {
-    static const char *const refused[] = {"sequence_batching", "batch_input", "batch_output",
+    static const char *const refused[] = {"batch_input", "batch_output",
                                           "model_operations.op_library_filename", "model_repository_agents.agents"};
     static const char *const flags[] = {"allow_ragged_batch", "optional"};
     for (size_t i = 0; i < COUNTOF(refused); i++)
@@ -99,6 +99,9 @@ static err_code unmet_check(const model_config *c, err *e)
     if (cpu)
         return err_set(e, ERR_UNSUPPORTED, "unknown Execution Accelerator '" STR_FMT "' is requested",
                        STR_ARG(pbtree_text(cpu, "name")));
+    if (pbtree_bool(pbtree_get(c->tree, "sequence_batching"), "iterative_sequence"))
+        return err_set(e, ERR_UNSUPPORTED, "sequence_batching.iterative_sequence of model " STR_FMT " is not supported",
+                       STR_ARG(c->name));
     if (pbtree_bool(pbtree_get(c->tree, "model_transaction_policy"), "decoupled"))
         return err_set(e, ERR_UNSUPPORTED, "model_transaction_policy.decoupled of model " STR_FMT " is not supported",
                        STR_ARG(c->name));
@@ -330,6 +333,22 @@ static err_code shapes_read(model_config *c, err *e)
     return ERR_OK;
 }
 
+/* Without controls and states, which the server brings and keeps; a state's output is a client's, too, where the
+ * configuration lists it. */
+static bool ios_of_clients(model_config *c)
+{
+    model_ios all = c->ios;
+    model_io *in = arena_new(&c->memory, model_io, all.input_count + 1);
+    model_io *out = arena_new(&c->memory, model_io, all.output_count + 1);
+    if (!in || !out) return false;
+    c->ios = (model_ios){.inputs = in, .outputs = out};
+    for (uint32_t i = 0; i < all.input_count; i++)
+        if (!config_fit_sequence_io(c->tree, all.inputs[i].name, true)) in[c->ios.input_count++] = all.inputs[i];
+    for (uint32_t i = 0; i < all.output_count; i++)
+        if (!config_fit_sequence_io(c->tree, all.outputs[i].name, false)) out[c->ios.output_count++] = all.outputs[i];
+    return true;
+}
+
 err_code model_config_fit(model_config *c, const model *m, err *e)
 {
     ignored_log(c);
@@ -344,6 +363,7 @@ err_code model_config_fit(model_config *c, const model *m, err *e)
     c->decoupled = pbtree_bool(pbtree_get(c->tree, "model_transaction_policy"), "decoupled");
     rc = scheduling_read(&c->scheduling, c->tree, &c->memory, e);
     c->ios = model_ios_of(m);
+    if (rc == ERR_OK && c->scheduling.sequence.on && !ios_of_clients(c)) return no_memory(e);
     return rc ? rc : shapes_read(c, e);
 }
 

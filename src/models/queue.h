@@ -21,6 +21,7 @@
 typedef struct queue queue;
 typedef struct queue_item queue_item;
 typedef struct ensemble_run ensemble_run;
+typedef struct sequence_turn sequence_turn;
 
 /* Where an item's outputs lie: in an execution of its own, in one that it shares, or with whoever adds a further row.
  * A source keeps what it needs in the item's `outputs`. */
@@ -44,6 +45,12 @@ struct queue_item {
      * with 0 queue_push() reads it. */
     uint64_t since_ns, start_ns, end_ns;
     ensemble_run *run; /* of served_begin(), where what is asked is an ensemble; else NULL */
+    struct {
+        uint64_t number; /* the correlation id; 0 and no text = none */
+        str text;
+        bool start, end;
+    } sequence; /* set by the caller, where the model's requests belong to sequences */
+    sequence_turn *turn; /* such a request's own; NULL = none */
     /* of whoever brought the outputs, before done() */
     const queue_source *source; /* NULL = there are none */
     struct {

@@ -72,6 +72,22 @@ static err_code dynamic_apply(queue_opts *ret, const model_config *c, const char
     return rc ? rc : preferred_apply(ret, &d->preferred, e);
 }
 
+/* Requests of different sequences share runs as those of Triton's oldest strategy do. */
+static err_code sequence_apply(queue_opts *ret, const model_config *c, const char *why, err *e)
+{
+    const sequence_batching *s = &c->scheduling.sequence;
+    batcher_opts *b = &ret->batching;
+    b->mode = BATCH_FIXED;
+    b->objective_us = 0;
+    b->max_batch = why || c->max_batch_size < 1 ? 1 : (uint32_t)c->max_batch_size;
+    b->max_delay_us = b->max_batch > 1 ? s->delay_us : 0;
+    b->preserve_ordering = s->preserve_ordering;
+    if (why && c->max_batch_size > 1)
+        log_write(LOG_WARN, NULL, "model '" STR_FMT "': sequence_batching: each request runs alone: %s",
+                  STR_ARG(ret->name), why);
+    return preferred_apply(ret, &s->preferred, e);
+}
+
 /* Batches share a run's threads (compute_for); what runs alone uses them better side by side. */
 static uint32_t instances_of(const queue_opts *o, const model_config *c)
 {
@@ -96,6 +112,7 @@ err_code queue_rules_apply(queue_opts *ret, const queue_rules *r, const model_co
     if (b->max_batch == 1 && b->mode == BATCH_FIXED) b->max_delay_us = 0;   /* nobody to wait for */
     ret->level = 0;
     err_code rc = dynamic ? dynamic_apply(ret, c, why, e) : ERR_OK;
+    if (rc == ERR_OK && given && c->scheduling.sequence.on) rc = sequence_apply(ret, c, why, e);
     if (rc) return rc;
     b->instances = instances_of(ret, c);
     ret->inline_us = b->preserve_ordering ? 0 : r->inline_us;   /* it would overtake those that wait for their turn */

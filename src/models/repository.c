@@ -6,6 +6,7 @@
 #include "models/ensemble.h"
 #include "models/load_order.h"
 #include "models/pipeline.h"
+#include "models/sequencer.h"
 #include "models/served.h"
 #include "models/source.h"
 #include "models/warm_up.h"
@@ -49,6 +50,7 @@ void served_free(served *s)
 {
     if (!s) return;
     if (s->cache) response_cache_drop(s->cache, s->cache_owner);
+    sequencer_free(s->sequencer);
     queue_free(s->queue);
     ensemble_free(s->ensemble);
     metrics_model_fini(&s->metrics);
@@ -195,6 +197,17 @@ static err_code share_max(const model_config *c, uint64_t general, size_t *ret, 
     return ERR_OK;
 }
 
+static err_code sequence_make(served *s, const repository *r, err *e)
+{
+    const sequencer_opts o = {.config = s->config,
+                              .model = s->model,
+                              .queue = s->queue,
+                              .waker = r->waker,
+                              .metrics = &s->metrics,
+                              .waiting_max = r->opts.queueing.requests_max};
+    return sequencer_new(&s->sequencer, &o, e);
+}
+
 static err_code model_make(served *s, const repository *r, slot *of, err *e)
 {
     model_opts mo = {.pool = r->opts.pool, .memory_max = r->opts.memory_bytes_max};
@@ -215,6 +228,7 @@ static err_code model_make(served *s, const repository *r, slot *of, err *e)
                      .run_us_max = r->opts.run_us_max};
     rc = queue_rules_apply(&qo, &r->opts.queueing, s->config, e);
     if (rc == ERR_OK) rc = queue_new(&s->queue, &qo, e);
+    if (rc == ERR_OK && s->config->scheduling.sequence.on) rc = sequence_make(s, r, e);
     return rc ? err_wrap(e, "%s", of->path) : ERR_OK;
 }
 

@@ -20,6 +20,7 @@
 typedef struct repository repository;
 typedef struct served served;
 typedef struct ensemble ensemble;
+typedef struct sequencer sequencer;
 typedef struct repository_names repository_names;
 
 struct served {
@@ -32,6 +33,7 @@ struct served {
     struct pipeline *pipeline; /* what is done before and after the model; NULL = nothing */
     queue *queue; /* NULL as the model */
     ensemble *ensemble; /* or NULL */
+    sequencer *sequencer; /* before the queue, where requests belong to sequences; or NULL */
     metrics_model metrics;
     trace_setting *trace; /* of its name: stays when the model is loaded again */
     uint64_t load_us; /* from its first byte to ready */

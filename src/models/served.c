@@ -1,6 +1,7 @@
 #include "models/served.h"
 
 #include "models/ensemble_run.h"
+#include "models/sequencer.h"
 
 const model_io *served_input(const served *s, uint32_t i)
 {
@@ -32,6 +33,7 @@ void served_begin(served *s, queue_item *item)
 
 err_code served_push(served *s, queue_item *item, err *e)
 {
+    if (s->sequencer) return sequencer_push(s->sequencer, item, e);
     if (!s->ensemble) return queue_push(s->queue, item, e);
     if (!item->run) return err_set(e, ERR_NOMEM, "no memory for the steps of an ensemble");
     return ensemble_run_push(item->run, item, e);
@@ -41,11 +43,13 @@ void served_cancel(queue_item *item)
 {
     queue_cancel(item);
     if (item->run) ensemble_run_cancel(item->run);
+    if (item->turn) sequencer_cancel(item);
 }
 
 void served_end(queue_item *item)
 {
     if (item->run) ensemble_run_end(TAKE(item->run));
+    if (item->turn) sequencer_end(item);
 }
 
 bool served_next_step(const queue_item *item, uint32_t *at, served_asked *ret)
@@ -53,6 +57,11 @@ bool served_next_step(const queue_item *item, uint32_t *at, served_asked *ret)
     return item->run && ensemble_run_next(item->run, at, ret);
 }
 
-bool served_quiet(served *s) { return !s->queue || queue_quiet(s->queue); }
+bool served_quiet(served *s)
+{
+    return !s->queue || ((!s->sequencer || sequencer_quiet(s->sequencer)) && queue_quiet(s->queue));
+}
+
 size_t served_bytes(const served *s) { return s->model ? model_bytes(s->model) : 0; }
 const char *served_platform(const served *s) { return s->model ? "onnx_onnxv1" : "ensemble"; }
+bool served_names_itself(const served *s) { return s->ensemble || s->sequencer; }

@@ -32,5 +32,6 @@ bool served_next_step(const queue_item *item, uint32_t *at, served_asked *ret);
 bool served_quiet(served *s); /* as queue_quiet() */
 size_t served_bytes(const served *s); /* what it takes, apart from executions */
 const char *served_platform(const served *s);
+bool served_names_itself(const served *s); /* in errors of served_push(), as Triton's words do */
 
 #endif

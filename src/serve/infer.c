@@ -449,7 +449,7 @@ static void read_and_push(infer *r)
     r->item.bytes = r->body.len + r->memory.room;
     if (rc == ERR_OK && (rc = served_push(r->model, &r->item, &r->failure)) != ERR_OK) {
         r->expired = queue_timed_out(&r->item);
-        if (!r->expired && !r->item.run)   /* an ensemble names itself */
+        if (!r->expired && !served_names_itself(r->model))
             rc = err_wrap(&r->failure, "model '" STR_FMT "'", STR_ARG(r->model->name));
     }
     if (rc) settle(r);
@@ -489,6 +489,8 @@ infer *infer_take(infer_pool *p, served *of, const infer_protocol *protocol)
     r->variant = 0;
     r->outputs = NULL;
     r->item.source = NULL;
+    r->item.turn = NULL;
+    memset(&r->item.sequence, 0, sizeof r->item.sequence);
     r->on_loop = r->again = false;
     r->reply_head = 0;
     r->tail = (str){0};

@@ -2,7 +2,7 @@
 
 typedef enum { WANTS_NUMBER, WANTS_BOOL, WANTS_ID } wants;
 
-enum { ROW_TIMEOUT, ROW_PRIORITY };   /* the queue's own; the others are checked alone */
+enum { ROW_TIMEOUT, ROW_PRIORITY, ROW_ID, ROW_START, ROW_END };   /* the last is checked alone */
 static const struct {
     const char *name;
     wants wants;
@@ -20,6 +20,14 @@ static bool fits(wants w, parameter_kind k)
     }
 }
 
+static void sequence_set(infer *r, size_t row, const parameter *p)
+{
+    if (row == ROW_ID && p->kind == PARAMETER_TEXT) r->item.sequence.text = p->text;
+    else if (row == ROW_ID) r->item.sequence.number = p->number;
+    else if (row == ROW_START) r->item.sequence.start = p->on;
+    else if (row == ROW_END) r->item.sequence.end = p->on;
+}
+
 err_code schedule_take(infer *r, str name, const parameter *p, err *e)
 {
     static const char *const expected[] = {"a number of 0 or more", "true or false",
@@ -31,6 +39,7 @@ err_code schedule_take(infer *r, str name, const parameter *p, err *e)
             return err_set(e, ERR_INVALID, "parameters: %s: expected %s", rows[i].name, expected[rows[i].wants]);
         if (i == ROW_TIMEOUT) r->item.timeout_us = p->number;
         if (i == ROW_PRIORITY) r->item.priority = p->number;
+        sequence_set(r, i, p);
         return ERR_OK;
     }
     if (str_starts(name, STR("triton_")))

@@ -473,7 +473,8 @@ static void instances_metrics_and_batch_io_are_checked(void)
 
 static void what_is_not_obeyed_is_refused_by_name(void)
 {
-    refuses(NULL, SEQUENCE(CONTROL("a", START)), "sequence_batching of model m is not supported");
+    refuses(NULL, SEQUENCE("iterative_sequence: true"),
+            "sequence_batching.iterative_sequence of model m is not supported");
     refuses(NULL, "batch_input { }", "batch_input of model m is not supported");
     refuses(NULL, "model_operations { op_library_filename: 'x.so' }",
             "model_operations.op_library_filename of model m is not supported");

@@ -1,0 +1,349 @@
+#include "models/sequencer.h"
+
+#include "base/mem.h"
+#include "models/sequence_io.h"
+#include "os/clock.h"
+#include "sched/slots.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { ID_BYTES_MAX = 128 };      /* of a correlation id, as in Triton */
+
+typedef enum { MAIL_PUSHED, MAIL_BACK, MAIL_POKE } mail_kind;
+
+typedef struct letter letter;
+struct letter {
+    letter *next;
+    mail_kind kind;
+};
+
+/* What is known of a sequence. */
+typedef struct {
+    slot_sequence at;
+    sequence_block *states;       /* for its next request; NULL = it has not run */
+    letter back;                 /* its request is back */
+    bool ended;                   /* and was its last */
+} sequence;
+
+/* A request. */
+struct sequence_turn {
+    queue_item inner;             /* in the model's queue */
+    slot_item at;
+    letter pushed;
+    sequencer *of;
+    queue_item *client;
+    sequence_block *states;       /* that it runs on: its outputs may lie there */
+    sequence_values values;
+    tensor inputs[];
+};
+
+struct sequencer {
+    sequencer_opts opts;
+    sequence_io *io;
+    slots *slots;
+    _Atomic(letter *) mail;      /* the last that came; &nobody = and no thread is on it */
+    _Atomic uint32_t inside;      /* requests in the model's queue */
+    _Atomic bool poked;           /* `poke` is in the mail */
+    letter poke;
+    waker_call timer;
+    uint64_t now_us;              /* of the thread that is on it */
+};
+
+static letter nobody;
+
+#define OF(type, member, p) ((type *)(void *)((char *)(p)-offsetof(type, member)))
+
+static void go_on(sequencer *q);
+static void turn_done(queue_item *inner, const err *e);
+
+/* ---- mail -------------------------------------------------------------------------------------------------------- */
+
+/* The sequencer is not touched any more where another thread has it. */
+static void post(sequencer *q, letter *n)
+{
+    letter *before = atomic_load(&q->mail);
+    do n->next = before == &nobody ? NULL : before;
+    while (!atomic_compare_exchange_weak(&q->mail, &before, n));
+    if (before == &nobody) go_on(q);
+}
+
+static void poke(sequencer *q)
+{
+    if (!atomic_exchange(&q->poked, true)) post(q, &q->poke);
+}
+
+static void on_timer(waker_call *c) { poke(OF(sequencer, timer, c)); }
+
+/* ---- life -------------------------------------------------------------------------------------------------------- */
+
+static void sequence_forget(slot_sequence *s) { sequence_block_release(((sequence *)(void *)s)->states); }
+
+static uint32_t slot_count(const model_config *c)
+{
+    const sequence_batching *s = &c->scheduling.sequence;
+    int64_t each = s->oldest ? s->candidates_max : c->max_batch_size;
+    uint64_t all = (uint64_t)(each > 1 ? each : 1) * (c->instance_count ? c->instance_count : 1);
+    return all < UINT32_MAX ? (uint32_t)all : UINT32_MAX;
+}
+
+err_code sequencer_new(sequencer **ret, const sequencer_opts *opts, err *e)
+{
+    CLEANUP(sequencer) sequencer *q = mem_new0(sequencer, 1);
+    if (!q) return err_set(e, ERR_NOMEM, "sequences: no memory for the model");
+    q->opts = *opts;
+    q->mail = &nobody;
+    q->poke.kind = MAIL_POKE;
+    q->timer.ring = on_timer;
+    const slots_opts so = {.count = slot_count(opts->config),
+                           .waiting_max = opts->waiting_max,
+                           .idle_us = opts->config->scheduling.sequence.idle_us,
+                           .bytes = sizeof(sequence),
+                           .forget = sequence_forget};
+    err_code rc = sequence_io_new(&q->io, opts->config, opts->model, e);
+    if (rc == ERR_OK) rc = slots_new(&q->slots, &so, e);
+    if (rc) return rc;
+    waker_add(opts->waker, &q->timer);
+    *ret = TAKE(q);
+    return ERR_OK;
+}
+
+void sequencer_free(sequencer *q)
+{
+    if (!q) return;
+    if (q->slots) waker_remove(q->opts.waker, &q->timer);
+    slots_free(q->slots);
+    sequence_io_free(q->io);
+    mem_free(q);
+}
+
+/* In this order: nothing comes back any more, and the thread that read the last of it is gone. */
+bool sequencer_quiet(sequencer *q) { return atomic_load(&q->inside) == 0 && atomic_load(&q->mail) == &nobody; }
+
+/* ---- answers ----------------------------------------------------------------------------------------------------- */
+
+static tensor turn_output(const queue_item *item, uint32_t i)
+{
+    return queue_output(&item->turn->inner, sequence_io_output(item->turn->of->io, i));
+}
+
+static void turn_release(queue_item *item) { queue_release(&item->turn->inner); }
+
+static const queue_source source = {turn_output, turn_release};
+
+void sequencer_end(queue_item *item)
+{
+    sequence_turn *t = TAKE(item->turn);
+    if (!t) return;
+    queue_release(&t->inner);
+    sequence_block_release(t->states);
+    mem_free(t);
+}
+
+/* ---- requests ---------------------------------------------------------------------------------------------------- */
+
+/* It never ran.  The turn may be gone afterwards. */
+static void refuse(sequence_turn *t, const err *e) { t->client->done(t->client, e); }
+
+/* Numbers and texts are different ids.  Empty where there is none. */
+static str id_of(const queue_item *item, char room[1 + ID_BYTES_MAX])
+{
+    const str text = item->sequence.text;
+    room[0] = text.len ? 's' : 'n';
+    if (text.len) memcpy(room + 1, text.p, text.len);
+    else memcpy(room + 1, &item->sequence.number, sizeof item->sequence.number);
+    return (str){room, 1 + (text.len ? text.len : sizeof item->sequence.number)};
+}
+
+static void pushed(sequencer *q, sequence_turn *t)
+{
+    char room[1 + ID_BYTES_MAX], id[ID_BYTES_MAX + 1];
+    const queue_item *c = t->client;
+    bool again;
+    err e;
+    err_code rc = slots_push(q->slots, &t->at, id_of(c, room), q->now_us, &again, &e);
+    if (rc == ERR_OK) {
+        ((sequence *)(void *)t->at.of)->back.kind = MAIL_BACK;
+        if (c->deadline_us) waker_by(q->opts.waker, &q->timer, c->deadline_us);
+        return;
+    }
+    if (rc == ERR_INVALID) {   /* the words are Triton's */
+        char why[sizeof e.text];
+        memcpy(why, e.text, sizeof why);
+        if (c->sequence.text.len) snprintf(id, sizeof id, STR_FMT, STR_ARG(c->sequence.text));
+        else snprintf(id, sizeof id, "%llu", (unsigned long long)c->sequence.number);
+        (void)err_set(&e, rc, "inference request for sequence %s to model '" STR_FMT "' %s", id,
+                      STR_ARG(q->opts.config->name), why);
+    }
+    refuse(t, &e);
+}
+
+/* The turn and, where it was the last, the sequence may be gone afterwards. */
+static err_code begin(sequencer *q, sequence_turn *t, err *e)
+{
+    sequence *s = (sequence *)(void *)t->at.of;
+    if (t->at.start || !s->states) {
+        sequence_block_release(s->states);
+        s->states = sequence_io_first(q->io);
+    }
+    t->states = s->states;
+    sequence_block_hold(t->states);
+    err_code rc = sequence_io_fill(q->io, t->client, t->states, &t->values, t->inputs, e);
+    if (rc) return rc;
+    t->inner.inputs = t->inputs;
+    t->inner.done = turn_done;
+    t->inner.since_ns = t->client->since_ns;
+    t->inner.deadline_us = t->client->deadline_us;
+    t->inner.timeout_us = t->client->timeout_us;
+    t->inner.priority = t->client->priority;
+    t->inner.bytes = t->client->bytes;
+    s->ended = t->at.end;
+    atomic_fetch_add(&q->inside, 1);
+    rc = queue_push(q->opts.queue, &t->inner, e);
+    if (rc) atomic_fetch_sub(&q->inside, 1);
+    return rc;
+}
+
+static void turns_begin(sequencer *q)
+{
+    slot_item *i;
+    err e;
+    while ((i = slots_take(q->slots, q->now_us)) != NULL) {
+        sequence_turn *t = OF(sequence_turn, at, i);
+        slot_sequence *s = i->of;
+        bool end = i->end;
+        if (begin(q, t, &e) == ERR_OK) continue;
+        slots_done(q->slots, s, end, q->now_us);
+        refuse(t, &e);
+    }
+}
+
+static void turn_done(queue_item *inner, const err *e)
+{
+    sequence_turn *t = OF(sequence_turn, inner, inner);
+    sequencer *q = t->of;
+    queue_item *client = t->client;
+    sequence *s = (sequence *)(void *)t->at.of;
+    sequence_block *next;
+    err mine;
+    if (!e && sequence_io_keep(q->io, inner, &next, &mine)) e = &mine;
+    client->start_ns = inner->start_ns;
+    client->end_ns = inner->end_ns;
+    if (!e) {   /* no other request of the sequence runs */
+        sequence_block_release(s->states);
+        s->states = next;
+        client->source = &source;
+    }
+    client->done(client, e);
+    post(q, &s->back);
+}
+
+static bool leaves(const slot_item *i)
+{
+    const sequence_turn *t = OF(const sequence_turn, at, i);
+    uint64_t deadline_us = t->client->deadline_us;
+    return atomic_load(&t->inner.cancelled) || (deadline_us && t->of->now_us >= deadline_us);
+}
+
+static void waiting_drop(sequencer *q)
+{
+    slot_item *next;
+    err e;
+    for (slot_item *i = slots_drop(q->slots, leaves, q->now_us); i; i = next) {
+        sequence_turn *t = OF(sequence_turn, at, i);
+        next = i->next;
+        if (atomic_load(&t->inner.cancelled)) (void)err_set(&e, ERR_CANCELLED, "cancelled while it waited");
+        else (void)err_set(&e, ERR_TIMEOUT, "the deadline passed while it waited");
+        refuse(t, &e);
+    }
+}
+
+static void read(sequencer *q, letter *n)
+{
+    sequence *s;
+    switch (n->kind) {
+    case MAIL_PUSHED:
+        pushed(q, OF(sequence_turn, pushed, n));
+        break;
+    case MAIL_BACK:
+        s = OF(sequence, back, n);
+        slots_done(q->slots, &s->at, s->ended, q->now_us);
+        atomic_fetch_sub(&q->inside, 1);
+        break;
+    default:
+        atomic_store(&q->poked, false);
+        waiting_drop(q);
+    }
+}
+
+static void counts_show(sequencer *q)
+{
+    slots_counts c;
+    slots_read(q->slots, &c);
+    atomic_store_explicit(&q->opts.metrics->sequences, c.seated, memory_order_relaxed);
+    atomic_store_explicit(&q->opts.metrics->backlog, c.backlog, memory_order_relaxed);
+}
+
+/* This thread alone is on it until nothing comes any more.  Mail is read in the order in which it came. */
+static void go_on(sequencer *q)
+{
+    for (;;) {
+        letter *none = NULL, *next, *first = NULL;
+        for (letter *n = atomic_exchange(&q->mail, NULL); n; n = next) {
+            next = n->next;
+            n->next = first;
+            first = n;
+        }
+        q->now_us = clock_now_us();
+        for (; first; first = next) {
+            next = first->next;
+            read(q, first);
+        }
+        uint64_t again_us = slots_expire(q->slots, q->now_us);
+        turns_begin(q);
+        counts_show(q);
+        if (again_us != SLOTS_NEVER) waker_by(q->opts.waker, &q->timer, again_us);
+        if (atomic_compare_exchange_strong(&q->mail, &none, &nobody)) return;
+    }
+}
+
+static err_code asked_check(const sequencer *q, const queue_item *item, err *e)
+{
+    const model_config *c = q->opts.config;
+    const tensor *first = c->ios.input_count ? &item->inputs[0] : NULL;
+    if (c->max_batch_size > 0 && first && first->shape.rank > 0 && first->shape.dim[0] != 1)   /* Triton's words */
+        return err_set(e, ERR_INVALID, "inference request to model '" STR_FMT "' must specify batch-size 1 due to "
+                       "requirements of sequence batcher", STR_ARG(c->name));
+    if (!item->sequence.number && !item->sequence.text.len)
+        return err_set(e, ERR_INVALID, "inference request to model '" STR_FMT "' must specify a non-zero or non-empty "
+                       "correlation ID", STR_ARG(c->name));
+    if (item->sequence.text.len > ID_BYTES_MAX)
+        return err_set(e, ERR_INVALID, "string correlation ID cannot be longer than %d characters", ID_BYTES_MAX);
+    return ERR_OK;
+}
+
+err_code sequencer_push(sequencer *q, queue_item *item, err *e)
+{
+    err_code rc = asked_check(q, item, e);
+    if (rc) return rc;
+    sequence_turn *t = mem_alloc0(1, sizeof *t + sequence_io_inputs(q->io) * sizeof(tensor));
+    if (!t) return err_set(e, ERR_NOMEM, "sequences: no memory for a request");
+    if (!item->since_ns) item->since_ns = clock_now_ns();
+    item->start_ns = item->end_ns = 0;
+    item->source = NULL;
+    t->of = q;
+    t->client = item;
+    t->at = (slot_item){.start = item->sequence.start, .end = item->sequence.end};
+    t->pushed.kind = MAIL_PUSHED;
+    atomic_store(&t->inner.cancelled, atomic_load(&item->cancelled));
+    item->turn = t;
+    post(q, &t->pushed);
+    return ERR_OK;
+}
+
+void sequencer_cancel(queue_item *item)
+{
+    sequence_turn *t = item->turn;
+    queue_cancel(&t->inner);
+    poke(t->of);
+}

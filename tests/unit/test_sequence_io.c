@@ -1,0 +1,215 @@
+/* A model in sequences gets its controls in the type and with the values that the configuration says, the states of
+ * the request before, or what begins a sequence; what it writes for the next is kept. */
+#include "models/sequence_io.h"
+
+#include "model_folder.h"
+
+static model *net;
+static onnx_build build;
+
+#define CONFIG(corrid, more)                                                                                     \
+    "{\"max_batch_size\":4,\"input\":[{\"name\":\"x\",\"data_type\":\"TYPE_FP32\",\"dims\":[2]}],"              \
+    "\"output\":[{\"name\":\"y\",\"data_type\":\"TYPE_FP32\",\"dims\":[2]}],\"sequence_batching\":{"             \
+    "\"control_input\":[{\"name\":\"start\",\"control\":[{\"kind\":\"CONTROL_SEQUENCE_START\","                   \
+    "\"fp32_false_true\":[-1,3]}]},{\"name\":\"id\",\"control\":[{\"kind\":\"CONTROL_SEQUENCE_CORRID\","           \
+    "\"data_type\":\"TYPE_" corrid "\"}]}],\"state\":[{\"input_name\":\"in\",\"output_name\":\"out\","             \
+    "\"data_type\":\"TYPE_FP32\",\"dims\":[2]" more "}]}}"
+
+static void net_open(dtype id)
+{
+    err e;
+    onnx_build_start(&build, 17);
+    onnx_build_input(&build, "in", DT_F32, "N,2");
+    onnx_build_input(&build, "start", DT_F32, "N,1");
+    onnx_build_input(&build, "x", DT_F32, "N,2");
+    onnx_build_input(&build, "id", id, "N,1");
+    onnx_build_node(&build, "Add", "in,x", "s", "");
+    onnx_build_node(&build, "Identity", "s", "out", "");
+    onnx_build_node(&build, "Add", "s,start", "y", "");
+    onnx_build_node(&build, "Identity", "id", "w", "");
+    onnx_build_output(&build, "out", DT_F32, "N,2");
+    onnx_build_output(&build, "y", DT_F32, "N,2");
+    onnx_build_output(&build, "w", id, "N,1");
+    err_code rc = model_open_bytes(&net, onnx_build_bytes(&build), "m.onnx", NULL, &(model_opts){.pool = NULL}, &e);
+    INVARIANT(rc == ERR_OK);
+}
+
+static void net_close(void)
+{
+    model_free(net);
+    onnx_build_end(&build);
+}
+
+static model_config *config(const char *json, err *e)
+{
+    model_config *c = NULL;
+    err_code rc = model_config_read(&c, &(model_config_from){.name = STR("m"), .path = model_folder,
+                                                             .override = str_of(json)}, e);
+    if (rc == ERR_OK) rc = model_config_fit(c, net, e);
+    if (rc == ERR_OK) return c;
+    model_config_free(c);
+    return NULL;
+}
+
+static const char *opens(const char *json)
+{
+    static err e;
+    CLEANUP(sequence_io) sequence_io *io = NULL;
+    CLEANUP(model_config) model_config *c = config(json, &e);
+    CHECK(c != NULL);
+    return c && sequence_io_new(&io, c, net, &e) == ERR_OK ? "" : e.text;
+}
+
+static void clients_bring_the_rest(void)
+{
+    err e;
+    net_open(DT_U64);
+    CLEANUP(model_config) model_config *c = config(CONFIG("UINT64", ""), &e);
+    CHECK(c && c->ios.input_count == 1 && str_is(c->ios.inputs[0].name, "x"));
+    CHECK(c && c->ios.output_count == 2 && str_is(c->ios.outputs[0].name, "y") && str_is(c->ios.outputs[1].name, "w"));
+    CLEANUP(sequence_io) sequence_io *io = NULL;
+    CHECK(sequence_io_new(&io, c, net, &e) == ERR_OK);
+    CHECK(sequence_io_inputs(io) == 4 && sequence_io_output(io, 0) == 1 && sequence_io_output(io, 1) == 2);
+    float x[2] = {5, 6};
+    tensor in = tensor_make(DT_F32, &(shape){.rank = 2, .dim = {1, 2}}, x), to[4];
+    queue_item item = {.inputs = &in, .sequence = {.number = 77, .start = true}};
+    sequence_values values;
+    sequence_block *b = sequence_io_first(io);
+    CHECK(sequence_io_fill(io, &item, b, &values, to, &e) == ERR_OK);
+    CHECK(to[0].shape.rank == 2 && to[0].shape.dim[0] == 1 && ((float *)to[0].data)[1] == 0);   /* zeros at first */
+    CHECK(((float *)to[1].data)[0] == 3 && to[1].shape.rank == 2 && to[2].data == x && *(uint64_t *)to[3].data == 77);
+    item.sequence.start = false;
+    CHECK(sequence_io_fill(io, &item, b, &values, to, &e) == ERR_OK && ((float *)to[1].data)[0] == -1);
+    sequence_block_release(b);
+    net_close();
+}
+
+static float outputs[2];
+static tensor out(const queue_item *item, uint32_t i)
+{
+    (void)item;
+    INVARIANT(i == 0);
+    return tensor_make(DT_F32, &(shape){.rank = 2, .dim = {1, 2}}, outputs);
+}
+
+static void what_was_written_is_kept_apart(void)
+{
+    static const queue_source source = {out, NULL};
+    err e;
+    net_open(DT_U64);
+    CLEANUP(model_config) model_config *c = config(CONFIG("UINT64", ""), &e);
+    CLEANUP(sequence_io) sequence_io *io = NULL;
+    CHECK(sequence_io_new(&io, c, net, &e) == ERR_OK);
+    queue_item ran = {.source = &source};
+    sequence_block *one = NULL, *two = NULL;
+    sequence_values values;
+    tensor to[4], in = tensor_make(DT_F32, &(shape){.rank = 2, .dim = {1, 2}}, outputs);
+    queue_item item = {.inputs = &in, .sequence = {.number = 1}};
+    memcpy(outputs, (float[]){1, 2}, sizeof outputs);
+    CHECK(sequence_io_keep(io, &ran, &one, &e) == ERR_OK);
+    memcpy(outputs, (float[]){3, 4}, sizeof outputs);
+    CHECK(sequence_io_keep(io, &ran, &two, &e) == ERR_OK);
+    CHECK(sequence_io_fill(io, &item, one, &values, to, &e) == ERR_OK && ((float *)to[0].data)[1] == 2);
+    CHECK(sequence_io_fill(io, &item, two, &values, to, &e) == ERR_OK && ((float *)to[0].data)[1] == 4);
+    CHECK((uintptr_t)to[0].data % 64 == 0);
+    sequence_block_hold(one);
+    sequence_block_release(one);
+    sequence_block_release(one);
+    sequence_block_release(two);
+    net_close();
+}
+
+/* The CORRID as the model takes it, or the error. */
+static const char *id(dtype t, const char *type, uint64_t number, const char *text)
+{
+    static char got[400];
+    char json[1000];
+    err e;
+    net_open(t);
+    snprintf(json, sizeof json, CONFIG("%s", ""), type);
+    CLEANUP(model_config) model_config *c = config(json, &e);
+    CLEANUP(sequence_io) sequence_io *io = NULL;
+    CHECK(c && sequence_io_new(&io, c, net, &e) == ERR_OK);
+    tensor in = tensor_make(DT_F32, &(shape){.rank = 2, .dim = {1, 2}}, outputs), to[4];
+    queue_item item = {.inputs = &in, .sequence = {.number = number, .text = str_of(text)}};
+    sequence_values values;
+    sequence_block *b = sequence_io_first(io);
+    if (sequence_io_fill(io, &item, b, &values, to, &e)) snprintf(got, sizeof got, "%s", e.text);
+    else if (t == DT_STRING) snprintf(got, sizeof got, STR_FMT, STR_ARG(*(str *)to[3].data));
+    else snprintf(got, sizeof got, "%lld", (long long)tensor_int(&to[3], 0));
+    sequence_block_release(b);
+    net_close();
+    return got;
+}
+
+static void an_id_comes_in_the_models_type_or_is_refused(void)
+{
+    CHECK_STR(id(DT_I32, "INT32", 2147483647, NULL), "2147483647");
+    CHECK_STR(id(DT_I32, "INT32", 2147483648, NULL), "sequence_id: expected at most 2147483647, as model 'm' takes it, "
+                                                     "got 2147483648");
+    CHECK_STR(id(DT_U32, "UINT32", 4294967295, NULL), "4294967295");
+    CHECK_STR(id(DT_I64, "INT64", 1ull << 62, NULL), "4611686018427387904");
+    CHECK_STR(id(DT_I64, "INT64", 1ull << 63, NULL), "sequence_id: expected at most 9223372036854775807, as model 'm' "
+                                                     "takes it, got 9223372036854775808");
+    CHECK_STR(id(DT_STRING, "STRING", 0, "abc"), "abc");
+    CHECK_STR(id(DT_STRING, "STRING", 12, NULL), "12");
+    CHECK_STR(id(DT_U64, "UINT64", 0, "abc"), "sequence_id: expected a number, as model 'm' takes it, got 'abc'");
+}
+
+#define INITIAL(file) \
+    ",\"initial_state\":[{\"name\":\"i\",\"data_type\":\"TYPE_FP32\",\"dims\":[2],\"data_file\":\"" file "\"}]"
+
+static void a_file_begins_a_sequence_or_says_why_not(void)
+{
+    char path[200];
+    err e;
+    net_open(DT_U64);
+    snprintf(path, sizeof path, "%s/initial_state", model_folder);
+    mkdir(path, 0777);
+    snprintf(path, sizeof path, "%s/initial_state/f", model_folder);
+    model_folder_write(path, (float[]){8, 9}, 8);
+    CLEANUP(model_config) model_config *c = config(CONFIG("UINT64", INITIAL("f")), &e);
+    CLEANUP(sequence_io) sequence_io *io = NULL;
+    CHECK(sequence_io_new(&io, c, net, &e) == ERR_OK);
+    tensor in = tensor_make(DT_F32, &(shape){.rank = 2, .dim = {1, 2}}, outputs), to[4];
+    queue_item item = {.inputs = &in, .sequence = {.number = 1}};
+    sequence_values values;
+    sequence_block *b = sequence_io_first(io);
+    CHECK(sequence_io_fill(io, &item, b, &values, to, &e) == ERR_OK && ((float *)to[0].data)[1] == 9);
+    sequence_block_release(b);
+    model_folder_write(path, (float[]){8, 9}, 7);
+    CHECK(strstr(opens(CONFIG("UINT64", INITIAL("f"))), "/initial_state/f: expected 8 bytes, got 7"));
+    CHECK(strstr(opens(CONFIG("UINT64", INITIAL("none"))), "/initial_state/none"));
+    CHECK_STR(opens(CONFIG("UINT64", INITIAL("../f"))),
+              "initial_state of model m: data_file: expected the name of a file, got '../f'");
+    net_close();
+}
+
+static void no_memory_at_any_point_leaves_nothing(void)
+{
+    err e;
+    net_open(DT_U64);
+    CLEANUP(model_config) model_config *c = config(CONFIG("UINT64", ""), &e);
+    FAULT_SWEEP({
+        sequence_io *io = NULL;
+        err_code rc = sequence_io_new(&io, c, net, &e);
+        CHECK(rc == ERR_OK || rc == ERR_NOMEM);
+        sequence_io_free(io);
+    })
+    net_close();
+}
+
+int main(void)
+{
+    static const test_case cases[] = {
+        TEST(clients_bring_the_rest),
+        TEST(what_was_written_is_kept_apart),
+        TEST(an_id_comes_in_the_models_type_or_is_refused),
+        TEST(a_file_begins_a_sequence_or_says_why_not),
+        TEST(no_memory_at_any_point_leaves_nothing),
+    };
+    if (!model_folder_open()) return 1;
+    int rc = test_main(cases, COUNTOF(cases));
+    model_folder_close();
+    return rc;
+}

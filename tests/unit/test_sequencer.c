@@ -1,0 +1,287 @@
+/* Requests of one sequence run in order and on the states of the one before; each is answered once, whatever becomes of
+ * it, on whichever thread; a sequence of a client that is gone leaves its slot. */
+#include "models/sequencer.h"
+
+#include "conf_rig.h"
+#include "model_folder.h"
+#include "models/served.h"
+#include "os/clock.h"
+#include "os/futex.h"
+#include "os/thread.h"
+
+static compute *pool;
+
+#define CONFIG(batch, more)                                                                            \
+    "max_batch_size: " batch " input { name: \"x\" data_type: TYPE_FP32 dims: 1 } "                     \
+    "output { name: \"y\" data_type: TYPE_FP32 dims: 1 } sequence_batching { " more                      \
+    " state { input_name: \"in\" output_name: \"out\" data_type: TYPE_FP32 dims: 1 } }"
+
+typedef struct {
+    repository *models;
+    served *of;
+} bench;
+
+static bench bench_open(const char *name, const char *inline_us)
+{
+    static conf c;
+    bench b = {.models = NULL};
+    char line[100];
+    err e;
+    conf_rig_fresh(&c);
+    c.model_repository = str_of(model_folder);
+    snprintf(line, sizeof line, "--inline-us %s --queue-max 64", inline_us);
+    CHECK(conf_rig_flags(&c, line, &e) == ERR_OK);
+    if (conf_rig_open(&b.models, &c, pool, 1, &e)) printf("# %s\n", e.text);
+    INVARIANT(b.models && repository_find(b.models, str_of(name), STR(""), &b.of, &e) == ERR_OK);
+    return b;
+}
+
+static void bench_close(bench *b)
+{
+    while (!served_quiet(b->of)) clock_now_us();
+    repository_free(b->models);
+}
+
+typedef struct {
+    queue_item item;
+    tensor in;
+    float x;
+    _Atomic uint32_t answered;
+    err_code code;
+    char why[400];
+} ask;
+
+static void done(queue_item *item, const err *e)
+{
+    ask *a = (ask *)(void *)item;
+    a->code = e ? e->code : ERR_OK;
+    if (e) snprintf(a->why, sizeof a->why, "%s", e->text);
+    atomic_fetch_add(&a->answered, 1);
+    futex_wake(&a->answered, 1);
+}
+
+static err_code ask_start(ask *a, served *of, uint64_t id, float x, bool start, bool end)
+{
+    err e = {0};
+    *a = (ask){.item = {.done = done, .sequence = {.number = id, .start = start, .end = end}}, .x = x};
+    a->in = tensor_make(DT_F32, &(shape){.rank = 2, .dim = {1, 1}}, &a->x);
+    a->item.inputs = &a->in;
+    served_begin(of, &a->item);
+    err_code rc = served_push(of, &a->item, &e);
+    if (rc) snprintf(a->why, sizeof a->why, "%s", e.text);
+    return rc;
+}
+
+static void ask_wait(ask *a)
+{
+    while (!atomic_load(&a->answered)) (void)futex_wait(&a->answered, 0, clock_now_us() + 100000);
+    CHECK_U64(atomic_load(&a->answered), 1);
+}
+
+static float ask_end(ask *a)
+{
+    ask_wait(a);
+    float got = a->code == ERR_OK ? *(const float *)queue_output(&a->item, 0).data : -1;
+    queue_release(&a->item);
+    served_end(&a->item);
+    CHECK(!a->item.turn);
+    return got;
+}
+
+static void each_request_goes_on_where_the_one_before_ended(void)
+{
+    static const char *const inline_us[] = {"0", "500"};
+    for (size_t k = 0; k < COUNTOF(inline_us); k++) {
+        bench b = bench_open("four", inline_us[k]);
+        static ask all[6][10];
+        for (int round = 0; round < 10; round++) {
+            for (int i = 0; i < 10; i++)
+                for (int s = 0; s < 6; s++)   /* more than slots */
+                    CHECK(ask_start(&all[s][i], b.of, (uint64_t)s + 1, (float)(s + i), i == 0, i == 9) == ERR_OK);
+            for (int s = 0; s < 6; s++) {
+                float sum = 0;
+                for (int i = 0; i < 10; i++) {
+                    sum += (float)(s + i);
+                    CHECK(ask_end(&all[s][i]) == sum);
+                }
+            }
+        }
+        bench_close(&b);
+    }
+}
+
+static void an_answer_stays_while_the_sequence_goes_on(void)
+{
+    bench b = bench_open("four", "0");
+    ask one, more;
+    CHECK(ask_start(&one, b.of, 1, 5, true, false) == ERR_OK);
+    ask_wait(&one);
+    for (int i = 0; i < 20; i++) {
+        CHECK(ask_start(&more, b.of, 1, 1, false, i == 19) == ERR_OK && ask_end(&more) == (float)(6 + i));
+    }
+    CHECK(ask_end(&one) == 5);
+    bench_close(&b);
+}
+
+static void a_start_within_a_sequence_begins_it_anew(void)
+{
+    bench b = bench_open("four", "0");
+    ask a;
+    CHECK(ask_start(&a, b.of, 1, 5, true, false) == ERR_OK && ask_end(&a) == 5);
+    CHECK(ask_start(&a, b.of, 1, 1, true, false) == ERR_OK && ask_end(&a) == 1);
+    CHECK(ask_start(&a, b.of, 1, 2, false, true) == ERR_OK && ask_end(&a) == 3);
+    bench_close(&b);
+}
+
+static void what_is_no_sequence_is_refused_in_tritons_words(void)
+{
+    bench b = bench_open("four", "0");
+    ask a;
+    CHECK(ask_start(&a, b.of, 0, 1, true, true) == ERR_INVALID);
+    CHECK_STR(a.why, "inference request to model 'four' must specify a non-zero or non-empty correlation ID");
+    CHECK(ask_start(&a, b.of, 3, 1, false, true) == ERR_OK);
+    (void)ask_end(&a);
+    CHECK_STR(a.why, "inference request for sequence 3 to model 'four' must specify the START flag on the first "
+                     "request of the sequence");
+    char longer[130];
+    memset(longer, 'a', sizeof longer);
+    err e;
+    queue_item item = {.inputs = &a.in, .sequence = {.text = {longer, 129}}};
+    CHECK(served_push(b.of, &item, &e) == ERR_INVALID);
+    CHECK_STR(e.text, "string correlation ID cannot be longer than 128 characters");
+    a.in.shape.dim[0] = 2;
+    item.sequence.text.len = 128;
+    CHECK(served_push(b.of, &item, &e) == ERR_INVALID);
+    CHECK_STR(e.text, "inference request to model 'four' must specify batch-size 1 due to requirements of sequence "
+                      "batcher");
+    bench_close(&b);
+}
+
+static void who_waits_for_a_slot_may_leave(void)
+{
+    bench b = bench_open("one", "0");
+    ask first, waits, late;
+    CHECK(ask_start(&first, b.of, 1, 1, true, false) == ERR_OK);
+    (void)ask_end(&first);
+    CHECK(ask_start(&waits, b.of, 2, 1, true, true) == ERR_OK);
+    CHECK_U64((uint64_t)atomic_load(&b.of->metrics.backlog), 1);
+    served_cancel(&waits.item);
+    (void)ask_end(&waits);
+    CHECK(waits.code == ERR_CANCELLED && atomic_load(&b.of->metrics.backlog) == 0);
+    err e;
+    late = (ask){.item = {.done = done, .sequence = {.number = 3, .start = true}}};
+    late.item.deadline_us = clock_now_us() + 2000;
+    late.in = tensor_make(DT_F32, &(shape){.rank = 2, .dim = {1, 1}}, &late.x);
+    late.item.inputs = &late.in;
+    CHECK(served_push(b.of, &late.item, &e) == ERR_OK);
+    (void)ask_end(&late);
+    CHECK(late.code == ERR_TIMEOUT);   /* at its deadline, though nothing else happens */
+    CHECK(ask_start(&first, b.of, 1, 1, false, true) == ERR_OK && ask_end(&first) == 2);
+    bench_close(&b);
+}
+
+static void the_slot_of_a_client_that_is_gone_comes_back(void)
+{
+    bench b = bench_open("short", "0");
+    ask a;
+    CHECK(ask_start(&a, b.of, 1, 1, true, false) == ERR_OK && ask_end(&a) == 1);
+    CHECK(ask_start(&a, b.of, 2, 7, true, true) == ERR_OK && ask_end(&a) == 7);   /* by the waker alone */
+    CHECK(ask_start(&a, b.of, 1, 1, false, false) == ERR_OK && ask_end(&a) == -1 && a.code == ERR_INVALID);
+    bench_close(&b);
+}
+
+typedef struct {
+    served *of;
+    uint64_t id;
+    int wrong;
+} client;
+
+static void client_run(void *arg)
+{
+    client *c = arg;
+    for (int round = 0; round < 40; round++) {
+        float sum = 0;
+        for (int i = 0; i < 5; i++) {
+            ask a;
+            float x = (float)(c->id * 10 + (uint64_t)i);
+            sum += x;
+            if (ask_start(&a, c->of, c->id, x, i == 0, i == 4) != ERR_OK || ask_end(&a) != sum) c->wrong++;
+        }
+    }
+}
+
+static void threads_do_not_get_in_each_others_way(void)
+{
+    bench b = bench_open("four", "0");
+    client all[8];
+    thread threads[8];
+    err e;
+    for (size_t i = 0; i < COUNTOF(all); i++) {
+        all[i] = (client){.of = b.of, .id = i + 1};
+        CHECK(thread_start(&threads[i], "client", client_run, &all[i], &e) == ERR_OK);
+    }
+    for (size_t i = 0; i < COUNTOF(all); i++) {
+        thread_join(&threads[i]);
+        CHECK_U64((uint64_t)all[i].wrong, 0);
+    }
+    while (!served_quiet(b.of)) clock_now_us();   /* the last slot comes back behind the last answer */
+    CHECK(atomic_load(&b.of->metrics.sequences) == 0);
+    bench_close(&b);
+}
+
+static void no_memory_at_any_point_leaves_nothing(void)
+{
+    bench b = bench_open("four", "0");
+    const sequencer_opts o = {.config = b.of->config, .model = b.of->model, .queue = b.of->queue,
+                              .metrics = &b.of->metrics};
+    waker *w = NULL;
+    err e;
+    CHECK(waker_new(&w, &e) == ERR_OK);
+    sequencer_opts mine = o;
+    mine.waker = w;
+    FAULT_SWEEP({
+        sequencer *q = NULL;
+        err_code rc = sequencer_new(&q, &mine, &e);
+        CHECK(rc == ERR_OK || rc == ERR_NOMEM);
+        sequencer_free(q);
+    })
+    waker_free(w);
+    bench_close(&b);
+}
+
+static void put(const char *name, const char *text)
+{
+    onnx_build m;
+    onnx_build_start(&m, 17);
+    onnx_build_input(&m, "x", DT_F32, "N,1");
+    onnx_build_input(&m, "in", DT_F32, "N,1");
+    onnx_build_node(&m, "Add", "x,in", "y", "");
+    onnx_build_node(&m, "Identity", "y", "out", "");
+    onnx_build_output(&m, "y", DT_F32, "N,1");
+    onnx_build_output(&m, "out", DT_F32, "N,1");
+    model_folder_put(name, &m, text);
+}
+
+int main(void)
+{
+    static const test_case cases[] = {
+        TEST(each_request_goes_on_where_the_one_before_ended),
+        TEST(an_answer_stays_while_the_sequence_goes_on),
+        TEST(a_start_within_a_sequence_begins_it_anew),
+        TEST(what_is_no_sequence_is_refused_in_tritons_words),
+        TEST(who_waits_for_a_slot_may_leave),
+        TEST(the_slot_of_a_client_that_is_gone_comes_back),
+        TEST(threads_do_not_get_in_each_others_way),
+        TEST(no_memory_at_any_point_leaves_nothing),
+    };
+    err e;
+    if (!model_folder_open() || compute_new(&pool, 4, &e)) return 1;
+    put("four", CONFIG("4", "direct { } max_sequence_idle_microseconds: 60000000"));
+    put("one", CONFIG("4", "oldest { max_candidate_sequences: 1 } max_sequence_idle_microseconds: 60000000"));
+    put("short", CONFIG("4", "oldest { max_candidate_sequences: 1 } max_sequence_idle_microseconds: 20000"));
+    int rc = test_main(cases, COUNTOF(cases));
+    compute_free(pool);
+    conf_rig_end();
+    model_folder_close();
+    return rc;
+}

@@ -1,0 +1,241 @@
+/* However sequences come, stop and are dropped: requests of one run one at a time and in order, no more sequences than
+ * slots have one, whoever waits for a slot gets it in its turn, and what is idle is forgotten. */
+#include "sched/slots.h"
+
+#include "test.h"
+
+typedef struct {
+    slot_item at;
+    int id, number;
+    bool gone;
+} req;
+
+typedef struct {
+    slot_sequence at;
+    int last;   /* of its requests that ran */
+} kept;
+
+static slots *slots_of(uint32_t count, uint32_t waiting_max)
+{
+    slots *s = NULL;
+    err e;
+    const slots_opts o = {.count = count, .waiting_max = waiting_max, .idle_us = 100, .bytes = sizeof(kept)};
+    CHECK(slots_new(&s, &o, &e) == ERR_OK);
+    return s;
+}
+
+static err_code push(slots *s, req *r, int id, bool start, bool end, uint64_t now_us)
+{
+    char name[8];
+    bool again;
+    err e;
+    snprintf(name, sizeof name, "%d", id);
+    *r = (req){.at = {.start = start, .end = end}, .id = id};
+    err_code rc = slots_push(s, &r->at, str_of(name), now_us, &again, &e);
+    if (rc == ERR_INVALID) CHECK_STR(e.text, "must specify the START flag on the first request of the sequence");
+    return rc;
+}
+
+static req *take(slots *s, uint64_t now_us) { return (req *)(void *)slots_take(s, now_us); }
+static void done(slots *s, req *r, uint64_t now_us) { slots_done(s, r->at.of, r->at.end, now_us); }
+
+static slots_counts counts(const slots *s)
+{
+    slots_counts c;
+    slots_read(s, &c);
+    return c;
+}
+
+static void a_sequence_begins_with_its_start_and_runs_one_at_a_time(void)
+{
+    req a, b, c;
+    CLEANUP(slots) slots *s = slots_of(2, 0);
+    CHECK(push(s, &a, 1, false, false, 0) == ERR_INVALID);
+    CHECK(push(s, &a, 1, true, false, 1) == ERR_OK && push(s, &b, 1, false, true, 2) == ERR_OK);
+    CHECK(take(s, 3) == &a && !take(s, 3));
+    done(s, &a, 4);
+    CHECK(take(s, 5) == &b && counts(s).running == 1);
+    CHECK(push(s, &c, 1, false, false, 5) == ERR_INVALID);   /* behind its END */
+    CHECK(push(s, &c, 1, true, true, 5) == ERR_OK && take(s, 6) == &c);   /* another, with the same id */
+    done(s, &b, 7);
+    done(s, &c, 7);
+    CHECK(counts(s).seated == 0 && counts(s).running == 0);
+}
+
+static void who_finds_no_slot_waits_for_the_first_that_ends(void)
+{
+    req r[4], more;
+    CLEANUP(slots) slots *s = slots_of(1, 0);
+    for (int i = 0; i < 3; i++) CHECK(push(s, &r[i], i, true, i == 2, 1) == ERR_OK);
+    CHECK(take(s, 1) == &r[0] && !take(s, 1) && counts(s).backlog == 2);
+    done(s, &r[0], 2);
+    CHECK(!take(s, 2));   /* it may go on */
+    CHECK(push(s, &more, 0, false, true, 3) == ERR_OK && take(s, 3) == &more);
+    done(s, &more, 4);
+    CHECK(take(s, 4) == &r[1]);
+    done(s, &r[1], 5);
+    CHECK_U64(slots_expire(s, 5), 105);
+    CHECK(!take(s, 104));
+    CHECK_U64(slots_expire(s, 105), SLOTS_NEVER);   /* of a client that is gone */
+    CHECK(take(s, 105) == &r[2] && counts(s).forgotten == 1);
+    done(s, &r[2], 106);
+    CHECK(push(s, &r[3], 1, false, false, 107) == ERR_INVALID);
+}
+
+static void another_request_keeps_a_sequence(void)
+{
+    req r[3];
+    CLEANUP(slots) slots *s = slots_of(1, 0);
+    CHECK(push(s, &r[0], 1, true, false, 0) == ERR_OK && take(s, 0) == &r[0]);
+    CHECK_U64(slots_expire(s, 1000), SLOTS_NEVER);   /* it runs */
+    done(s, &r[0], 1000);
+    CHECK(push(s, &r[1], 1, false, false, 1099) == ERR_OK && take(s, 1099) == &r[1]);
+    done(s, &r[1], 1100);
+    CHECK_U64(slots_expire(s, 1199), 1200);
+    bool again = false;
+    err e;
+    r[2] = (req){.at = {.start = true, .end = true}};
+    CHECK(slots_push(s, &r[2].at, STR("1"), 1199, &again, &e) == ERR_OK && again && take(s, 1199) == &r[2]);
+    done(s, &r[2], 1199);
+}
+
+static void the_longest_ready_goes_first(void)
+{
+    req r[5];
+    CLEANUP(slots) slots *s = slots_of(3, 0);
+    for (int i = 0; i < 3; i++) CHECK(push(s, &r[i], i, true, false, 1) == ERR_OK);
+    CHECK(push(s, &r[3], 0, false, false, 1) == ERR_OK);   /* keeps its turn */
+    CHECK(take(s, 1) == &r[0]);
+    done(s, &r[0], 1);
+    CHECK(take(s, 1) == &r[1] && take(s, 1) == &r[2] && take(s, 1) == &r[3] && !take(s, 1));
+    for (int i = 1; i < 4; i++) done(s, &r[i], 1);
+}
+
+static bool gone(const slot_item *i) { return ((const req *)(const void *)i)->gone; }
+
+static void what_is_dropped_leaves_its_slot(void)
+{
+    req r[5];
+    CLEANUP(slots) slots *s = slots_of(1, 0);
+    CHECK(push(s, &r[0], 0, true, false, 1) == ERR_OK && push(s, &r[1], 0, false, true, 1) == ERR_OK);
+    CHECK(push(s, &r[2], 1, true, false, 1) == ERR_OK && push(s, &r[3], 1, false, false, 1) == ERR_OK);
+    CHECK(push(s, &r[4], 2, true, true, 1) == ERR_OK);
+    r[2].gone = r[3].gone = true;
+    slot_item *out = slots_drop(s, gone, 2);
+    CHECK(out == &r[2].at && out->next == &r[3].at && !out->next->next && counts(s).backlog == 1);
+    r[0].gone = r[1].gone = true;
+    out = slots_drop(s, gone, 2);
+    CHECK(out == &r[0].at && take(s, 2) == &r[4] && counts(s).waiting == 0);
+    done(s, &r[4], 2);
+}
+
+static void waiting_requests_are_bounded(void)
+{
+    req r[3];
+    CLEANUP(slots) slots *s = slots_of(1, 2);
+    CHECK(push(s, &r[0], 0, true, true, 1) == ERR_OK && push(s, &r[1], 1, true, true, 1) == ERR_OK);
+    CHECK(push(s, &r[2], 2, true, true, 1) == ERR_LIMIT);
+    CHECK(take(s, 1) == &r[0]);
+    done(s, &r[0], 1);
+    CHECK(take(s, 1) == &r[1]);
+    done(s, &r[1], 1);
+}
+
+enum { IDS = 6, COUNT = 3, TURNS = 400, REQS = 4000 };
+
+typedef struct {
+    slots *s;
+    uint64_t seed, now_us;
+    req *all, *running[IDS];
+    int made;
+} world;
+
+static void world_push(world *w)
+{
+    int id = (int)(test_rand(&w->seed) % IDS);
+    bool start = test_rand(&w->seed) % 4 == 0, end = test_rand(&w->seed) % 5 == 0;
+    req *r = &w->all[w->made];
+    if (w->made == REQS || push(w->s, r, id, start, end, w->now_us)) return;
+    r->number = w->made++;
+}
+
+static void world_take(world *w)
+{
+    req *r = take(w->s, w->now_us);
+    if (!r) return;
+    CHECK(counts(w->s).seated <= COUNT && counts(w->s).running <= COUNT);
+    kept *k = (kept *)(void *)r->at.of;
+    CHECK(k->last <= r->number);   /* in order */
+    k->last = r->number;
+    if (w->running[r->id]) CHECK(w->running[r->id]->at.of != r->at.of);   /* never two of one sequence */
+    if (w->running[r->id]) done(w->s, r, w->now_us);
+    else w->running[r->id] = r;
+}
+
+static void world_done(world *w)
+{
+    int id = (int)(test_rand(&w->seed) % IDS);
+    if (!w->running[id]) return;
+    done(w->s, w->running[id], w->now_us);
+    w->running[id] = NULL;
+}
+
+static void any_order_of_events_keeps_the_rules(void)
+{
+    static req all[REQS];
+    for (uint64_t seed = 1; seed <= 200; seed++) {
+        world w = {.s = slots_of(COUNT, 50), .seed = seed * 7919, .all = all};
+        for (int turn = 0; turn < TURNS; turn++) {
+            w.now_us += test_rand(&w.seed) % 20;
+            world_push(&w);
+            if (turn % 3) world_take(&w);
+            world_done(&w);
+            if (turn % 10 == 0) (void)slots_expire(w.s, w.now_us);
+            if (turn % 50 == 0) {
+                for (int i = 0; i < w.made; i += 7) w.all[i].gone = true;
+                (void)slots_drop(w.s, gone, w.now_us);
+            }
+        }
+        /* Whoever is still there is answered in a bounded number of turns. */
+        for (int i = 0; i < 1000 && (counts(w.s).waiting || counts(w.s).running); i++) {
+            w.now_us += 200;
+            world_take(&w);
+            for (int k = 0; k < IDS; k++) world_done(&w);
+            (void)slots_expire(w.s, w.now_us);
+        }
+        CHECK(counts(w.s).waiting == 0 && counts(w.s).running == 0 && counts(w.s).backlog == 0);
+        slots_free(w.s);
+    }
+}
+
+static void no_memory_at_any_point_leaves_nothing(void)
+{
+    static const slots_opts small = {.count = 1, .idle_us = 1, .bytes = sizeof(kept)};
+    FAULT_SWEEP({
+        slots *s = NULL;
+        err e;
+        req r;
+        if (slots_new(&s, &small, &e) == ERR_OK) {
+            err_code rc = push(s, &r, 1, true, true, 0);
+            CHECK(rc == ERR_OK || rc == ERR_NOMEM);
+            if (rc == ERR_OK && take(s, 0)) done(s, &r, 0);
+            CHECK(counts(s).backlog == 0 && counts(s).seated == 0);
+        }
+        slots_free(s);
+    })
+}
+
+int main(void)
+{
+    static const test_case cases[] = {
+        TEST(a_sequence_begins_with_its_start_and_runs_one_at_a_time),
+        TEST(who_finds_no_slot_waits_for_the_first_that_ends),
+        TEST(another_request_keeps_a_sequence),
+        TEST(the_longest_ready_goes_first),
+        TEST(what_is_dropped_leaves_its_slot),
+        TEST(waiting_requests_are_bounded),
+        TEST(any_order_of_events_keeps_the_rules),
+        TEST(no_memory_at_any_point_leaves_nothing),
+    };
+    return test_main(cases, COUNTOF(cases));
+}
