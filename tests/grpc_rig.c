@@ -12,9 +12,9 @@ static grpc_call *call_of(grpc_rig *g, int32_t id)
 }
 
 static ssize_t body_read(nghttp2_session *s, int32_t id, uint8_t *to, size_t room, uint32_t *flags,
-                         nghttp2_data_source *source, void *ctx)
+                         nghttp2_data_source *from, void *ctx)
 {
-    (void)s, (void)source;
+    (void)s, (void)from;
     grpc_call *c = call_of(ctx, id);
     INVARIANT(c);
     size_t n = c->out.len - c->sent;

@@ -60,6 +60,7 @@ static const char *const limit_names[METRIC_LIMITS] = {
 };
 static const char *const protocol_names[METRIC_PROTOCOLS] = {"v2", "v1", "generate", "grpc", "grpc-stream"};
 static const char *const span_names[METRIC_SPANS] = {"sent", "dropped", "failed"};
+static const char *const load_names[METRIC_LOADS] = {"ok", "failed"};
 static const char *const trace_names[METRIC_TRACES] = {"written", "dropped", "failed"};
 static const char *const job_names[METRIC_JOBS] = {"queued", "running", "kept"};
 static const char *const job_ended_names[METRIC_JOBS_ENDED] = {"done", "failed", "refused", "lost"};
@@ -87,7 +88,8 @@ static const labels by_none = {.count = 1}, by_http1 = {"protocol=\"http1\"", NU
                     by_trace = {NULL, "result", trace_names, METRIC_TRACES},
                     by_job = {NULL, "state", job_names, METRIC_JOBS},
                     by_job_ended = {NULL, "result", job_ended_names, METRIC_JOBS_ENDED},
-                    by_hook = {NULL, "result", hook_names, METRIC_HOOKS};
+                    by_hook = {NULL, "result", hook_names, METRIC_HOOKS},
+                    by_load = {NULL, "result", load_names, METRIC_LOADS};
 
 static const row model_rows[] = {
 #define X(member, type, name, help) {name, help, type, offsetof(metrics_lane, member), NULL},

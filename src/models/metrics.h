@@ -45,6 +45,8 @@ typedef enum { METRIC_JOBS_QUEUED, METRIC_JOBS_RUNNING, METRIC_JOBS_KEPT, METRIC
 typedef enum { METRIC_JOBS_DONE, METRIC_JOBS_FAILED, METRIC_JOBS_REFUSED, METRIC_JOBS_LOST, METRIC_JOBS_ENDED }
     metric_jobs_ended;
 typedef enum { METRIC_HOOKS_DELIVERED, METRIC_HOOKS_GIVEN_UP, METRIC_HOOKS } metric_hooks;
+/* How the load of a model's versions ended. */
+typedef enum { METRIC_LOADS_OK, METRIC_LOADS_FAILED, METRIC_LOADS } metric_loads;
 
 typedef struct {
     metric_counter of[METRIC_PROTOCOLS][METRIC_CODES];
@@ -184,6 +186,10 @@ typedef struct {
     X(jobs_bytes, , gauge, "proa_jobs_bytes", by_none, "Bytes of the jobs on disk; half of jobs-bytes-max may be.") \
     X(jobs_file_bytes, , gauge, "proa_jobs_file_bytes", by_none, "Bytes of their files.") \
     X(hooks, [METRIC_HOOKS], counter, "proa_jobs_webhooks_total", by_hook, "Webhooks of jobs: delivered, given up.") \
+    X(loads, [METRIC_LOADS], counter, "proa_model_loads_total", by_load, \
+      "Loads of a model's versions while the server runs, by how they ended.") \
+    X(unloads, , counter, "proa_model_versions_unloaded_total", by_none, \
+      "Versions that left: unloaded, or exchanged for another.") \
     X(log_dropped, , counter, "proa_log_dropped_total", by_none, \
       "Log lines dropped because standard error took no more.") \
     X(loop_overruns, , counter, "proa_loop_overruns_total", by_none, "Callbacks that held a loop too long.") \

@@ -86,22 +86,35 @@ static void row_put(buf *out, const cell row[COLUMNS], const size_t widths[COLUM
     buf_put_byte(out, '\n');
 }
 
+/* How many there are; the first of them are in `ret`. */
+static size_t versions_of(const repository *models, const served *ret[MODEL_TABLE_ROWS_MAX])
+{
+    size_t n = 0;
+    for (size_t i = 0; i < repository_count(models); i++) {
+        const lineup *l = repository_lineup(models, i);
+        for (size_t k = 0; l && k < l->count; k++, n++)
+            if (n < MODEL_TABLE_ROWS_MAX) ret[n] = l->all[k];
+    }
+    return n;
+}
+
 void model_table_print(buf *out, const repository *models)
 {
     static const char *const heads[COLUMNS] = {"MODEL", "VERSION", "INPUTS", "OUTPUTS", "MEMORY", "LOADED"};
     cell row[COLUMNS];
-    size_t widths[COLUMNS], count = repository_count(models);
+    const served *all[MODEL_TABLE_ROWS_MAX];
+    size_t widths[COLUMNS], count = versions_of(models, all);
     size_t shown = count < MODEL_TABLE_ROWS_MAX ? count : MODEL_TABLE_ROWS_MAX;
     for (size_t i = 0; i < COLUMNS; i++) widths[i] = strlen(heads[i]);
     for (size_t k = 0; k < shown; k++) {
-        row_make(row, repository_at(models, k));
+        row_make(row, all[k]);
         for (size_t i = 0; i < COLUMNS; i++) widths[i] = row[i].width > widths[i] ? row[i].width : widths[i];
     }
     memset(row, 0, sizeof row);
     for (size_t i = 0; i < COLUMNS; i++) cell_put(&row[i], str_of(heads[i]));
     row_put(out, row, widths);
     for (size_t k = 0; k < shown; k++) {
-        row_make(row, repository_at(models, k));
+        row_make(row, all[k]);
         row_put(out, row, widths);
     }
     if (count > shown) buf_printf(out, "and %zu more\n", count - shown);

@@ -8,7 +8,6 @@
 #include "models/pipeline.h"
 #include "models/sequencer.h"
 #include "models/served.h"
-#include "models/source.h"
 #include "models/warm_up.h"
 #include "os/clock.h"
 #include "os/file.h"
@@ -16,18 +15,19 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { REPOSITORY_NAMES_BYTES = 64 << 20 }; /* what the folder lists; a million models of 60 bytes */
+enum {
+    REPOSITORY_NAMES_BYTES = 64 << 20, /* what the folder lists; a million models of 60 bytes */
+    LOAD_BYTES = 128 << 20,            /* and a load, of what its folders list */
+    LOAD_TRIES = 3                     /* where files change while they are read */
+};
 
 /* A name, and what is served under it. */
 typedef struct {
-    char *text; /* of name and path; its own, so that a load that fails leaves nothing */
-    char *moved; /* of another path, which came later; NULL = it did not */
+    char *text; /* of the name */
+    char *path; /* the thread of model_control.h alone, once loops may look at it */
     str name;
-    const char *path;
-    _Atomic(served *) now; /* NULL = nothing */
-    _Atomic int leaving; /* how many that were served before are still in use */
-    _Atomic bool loading;
-    note version, reason;
+    _Atomic(lineup *) now; /* NULL = nothing */
+    version_rows rows;
     trace_setting trace;
 } slot;
 
@@ -78,14 +78,21 @@ void repository_names_free(repository_names *n)
 
 static const repository_names *names_of(const repository *r) { return atomic_load(&r->names); }
 
+/* Frees what `but` does not list, too. */
+static void lineup_close(lineup *l, const lineup *but)
+{
+    for (size_t i = 0; l && i < l->count; i++)
+        if (!lineup_has(but, l->all[i])) served_free(l->all[i]);
+    lineup_free(l);
+}
+
 static void slot_free(slot *l)
 {
     if (!l) return;
-    served_free(atomic_load(&l->now));
-    note_fini(&l->version);
-    note_fini(&l->reason);
+    lineup_close(atomic_load(&l->now), NULL);
+    version_rows_fini(&l->rows);
     mem_free(l->text);
-    mem_free(l->moved);
+    mem_free(l->path);
     mem_free(l);
 }
 DEFINE_CLEANUP(slot)
@@ -157,26 +164,24 @@ static void cache_join(const repository *r, served *s)
 }
 
 /* Its configuration, and where it lies. */
-static err_code served_find(served *s, slot *of, str config, err *e)
+static err_code served_find(served *s, slot *of, const repository_load *l, const source_version *v, err *e)
 {
-    source from;
-    model_config_from cf = {.name = of->name, .path = of->path, .override = config};
+    model_config_from cf = {.name = of->name, .path = l->path.p, .override = l->config};
     err_code rc = model_config_read(&s->config, &cf, e);
-    if (rc == ERR_OK) rc = source_find(&from, &s->memory, of->path, s->config, e);
     if (rc) return rc;
     s->name = of->name;
-    s->version = from.version;
-    s->versions = from.versions;
-    s->version_count = from.version_count;
-    s->path = from.file;
+    s->version = str_copy(&s->memory, v->name);
+    s->path = str_copy(&s->memory, v->file);
+    memcpy(s->stamp, v->stamp, sizeof s->stamp);
     s->trace = &of->trace;
-    return ERR_OK;
+    if (s->version.p && s->path.p) return ERR_OK;
+    return err_set(e, ERR_NOMEM, "model '" STR_FMT "': no memory", STR_ARG(of->name));
 }
 
 /* What its folder declares of pictures and answers. */
-static err_code served_declare(served *s, const repository *r, const slot *of, err *e)
+static err_code served_declare(served *s, const repository *r, const char *path, err *e)
 {
-    pipeline_from from = {.path = of->path,
+    pipeline_from from = {.path = path,
                           .file = s->path.p,
                           .ios = &s->ios,
                           .metadata = s->model ? model_graph(s->model)->pipeline : (str){0},
@@ -208,16 +213,16 @@ static err_code sequence_make(served *s, const repository *r, err *e)
     return sequencer_new(&s->sequencer, &o, e);
 }
 
-static err_code model_make(served *s, const repository *r, slot *of, err *e)
+static err_code model_make(served *s, const repository *r, const char *path, err *e)
 {
     model_opts mo = {.pool = r->opts.pool, .memory_max = r->opts.memory_bytes_max};
     err_code rc = share_max(s->config, r->opts.model_bytes_max, &mo.share_max, e);
-    if (rc) return err_wrap(e, "%s", of->path);
+    if (rc) return err_wrap(e, "%s", path);
     rc = model_open(&s->model, s->path.p, &mo, e);
-    if (rc == ERR_OK && (rc = model_config_fit(s->config, s->model, e)) != ERR_OK) rc = err_wrap(e, "%s", of->path);
+    if (rc == ERR_OK && (rc = model_config_fit(s->config, s->model, e)) != ERR_OK) rc = err_wrap(e, "%s", path);
     s->ios = s->config->ios;
     if (rc == ERR_OK) rc = plan_fixed(s->model, s->path.p, e);
-    if (rc == ERR_OK) rc = served_declare(s, r, of, e);
+    if (rc == ERR_OK) rc = served_declare(s, r, path, e);
     if (rc == ERR_OK) rc = warm(r, s, e);
     if (rc) return rc;
     queue_opts qo = {.name = s->name,
@@ -229,30 +234,31 @@ static err_code model_make(served *s, const repository *r, slot *of, err *e)
     rc = queue_rules_apply(&qo, &r->opts.queueing, s->config, e);
     if (rc == ERR_OK) rc = queue_new(&s->queue, &qo, e);
     if (rc == ERR_OK && s->config->scheduling.sequence.on) rc = sequence_make(s, r, e);
-    return rc ? err_wrap(e, "%s", of->path) : ERR_OK;
+    return rc ? err_wrap(e, "%s", path) : ERR_OK;
 }
 
-static err_code ensemble_make(served *s, const repository *r, slot *of, err *e)
+static err_code ensemble_make(served *s, const repository *r, const char *path, err *e)
 {
     err_code rc = model_config_fit_alone(s->config, e);
     s->ios = s->config->ios;
     if (rc == ERR_OK) rc = ensemble_new(&s->ensemble, s->config, r, &s->metrics, e);
-    if (rc) return err_wrap(e, "%s", of->path);
-    return served_declare(s, r, of, e);
+    if (rc) return err_wrap(e, "%s", path);
+    return served_declare(s, r, path, e);
 }
 
-static err_code served_open(served **ret, const repository *r, slot *of, str config, err *e)
+static err_code served_open(served **ret, const repository *r, slot *of, const repository_load *l,
+                            const source_version *v, err *e)
 {
     CLEANUP(served) served *s = mem_new0(served, 1);
     if (!s) return err_set(e, ERR_NOMEM, "model '" STR_FMT "': no memory", STR_ARG(of->name));
     arena_init(&s->memory, NULL, 0, REPOSITORY_NAMES_BYTES);
-    err_code rc = served_find(s, of, config, e);
+    err_code rc = served_find(s, of, l, v, e);
     if (rc) return rc;
     s->held = 1;
     uint64_t since_us = clock_now_us();
     char fields[80];
     rc = metrics_model_init(&s->metrics, r->opts.lanes, e);
-    if (rc == ERR_OK) rc = s->config->ensemble ? ensemble_make(s, r, of, e) : model_make(s, r, of, e);
+    if (rc == ERR_OK) rc = s->config->ensemble ? ensemble_make(s, r, l->path.p, e) : model_make(s, r, l->path.p, e);
     if (rc) return rc;
     cache_join(r, s);
     s->load_us = clock_now_us() - since_us;
@@ -279,27 +285,114 @@ static err_code names_put(repository_names *n, slot *l, err *e)
     return ERR_OK;
 }
 
-/* A name with its model. */
-static err_code slot_open(slot **ret, repository *r, str name, const char *path, str config, err *e)
+/* ---- a load ---- */
+
+void repository_load_init(repository_load *l)
 {
-    served *s = NULL;
+    arena_init(&l->memory, NULL, 0, LOAD_BYTES);
+    l->from = (source){0};
+    l->is = NULL;
+    l->got = NULL;
+    l->failed = (str){0};
+}
+
+void repository_load_fini(repository_load *l)
+{
+    lineup_close(l->got, l->kept);
+    for (size_t i = 0; l->kept && i < l->kept->count; i++) served_release(l->kept->all[i]);
+    lineup_free(l->kept);
+    model_config_free(l->is);
+    arena_fini(&l->memory);
+}
+
+static err_code load_plan(repository_load *l, const slot *of, arena *a, source *ret, err *e)
+{
+    model_config *c = NULL;
+    model_config_from cf = {.name = of->name, .path = l->path.p, .override = l->config};
+    err_code rc = model_config_read(&c, &cf, e);
+    if (rc) return rc;
+    model_config_free(l->is);
+    l->is = c;
+    return source_find(ret, a, l->path.p, c, l->pin, e);
+}
+
+/* What was read before, if nothing has changed since. */
+static served *kept_find(const repository_load *l, const source_version *v)
+{
+    served *s = l->kept ? lineup_find(l->kept, v->name) : NULL;
+    return s && str_eq(s->path, v->file) && memcmp(s->stamp, v->stamp, sizeof s->stamp) == 0 ? s : NULL;
+}
+
+static err_code load_open(repository *r, repository_load *l, slot *of, err *e)
+{
+    err_code rc = lineup_new(&l->got, l->from.count, e);
+    for (size_t i = 0; rc == ERR_OK && i < l->from.count; i++) {
+        const source_version *v = &l->from.all[i];
+        served *s = kept_find(l, v);
+        l->failed = v->name;
+        if (!s && (rc = served_open(&s, r, of, l, v, e)) != ERR_OK) return rc;
+        if (l->pin.len && str_eq(v->name, l->pin)) l->got->first = i;
+        l->got->all[l->got->count++] = s;
+        l->failed = (str){0};
+    }
+    return rc;
+}
+
+/* Nothing of it is found until all of it is there, and it was read from files that stayed as they were. */
+static err_code load_whole(repository *r, repository_load *l, slot *of, err *e)
+{
+    for (int i = 0; i < LOAD_TRIES; i++) {
+        source after;
+        err ignored;
+        err_code rc = load_open(r, l, of, e);
+        err_code looked = load_plan(l, of, &l->memory, &after, rc ? &ignored : e);
+        bool same = looked == ERR_OK && source_eq(&l->from, &after);
+        if (same || (rc && looked)) return rc;
+        if (looked) return looked;
+        lineup_close(TAKE(l->got), l->kept);
+        l->from = after;
+    }
+    return err_set(e, ERR_UNAVAILABLE, "%s: expected files that stay as they are while they are read, got a change in "
+                   "each of %d tries", l->path.p, LOAD_TRIES);
+}
+
+/* ---- names ---- */
+
+/* With nothing loaded. */
+static err_code slot_new(slot **ret, str name, const char *path, err *e)
+{
     CLEANUP(slot) slot *l = mem_new0(slot, 1);
     if (!l) return err_set(e, ERR_NOMEM, "model '" STR_FMT "': no memory", STR_ARG(name));
-    note_init(&l->version);
-    note_init(&l->reason);
-    size_t path_bytes = strlen(path) + 1;
-    l->text = mem_alloc0(name.len + 1 + path_bytes, 1);
-    if (!l->text) return err_set(e, ERR_NOMEM, "model '" STR_FMT "': no memory", STR_ARG(name));
+    l->text = mem_alloc0(name.len + 1, 1);
+    l->path = mem_alloc0(strlen(path) + 1, 1);
+    if (!l->text || !l->path) return err_set(e, ERR_NOMEM, "model '" STR_FMT "': no memory", STR_ARG(name));
     memcpy(l->text, name.p, name.len);
-    memcpy(l->text + name.len + 1, path, path_bytes);
+    memcpy(l->path, path, strlen(path));
     l->name = (str){l->text, name.len};
-    l->path = l->text + name.len + 1;
-    err_code rc = served_open(&s, r, l, config, e);
-    if (rc) return rc;
-    atomic_store(&l->now, s);
-    note_set(&l->version, s->version.p);
     *ret = TAKE(l);
     return ERR_OK;
+}
+
+static err_code rows_for(slot *l, const lineup *of, err *e)
+{
+    err_code rc = ERR_OK;
+    for (size_t i = 0; rc == ERR_OK && i < of->count; i++)
+        rc = version_rows_get(&l->rows, of->all[i]->version, &of->all[i]->row, e);
+    return rc;
+}
+
+/* Its versions, before any loop looks. */
+static err_code slot_fill(slot *l, repository *r, err *e)
+{
+    repository_load load = {.path = str_of(l->path)};
+    repository_load_init(&load);
+    err_code rc = load_plan(&load, l, &load.memory, &load.from, e);
+    if (rc == ERR_OK) rc = load_whole(r, &load, l, e);
+    if (rc == ERR_OK) rc = rows_for(l, load.got, e);
+    for (size_t i = 0; rc == ERR_OK && i < load.got->count; i++) atomic_store(&load.got->all[i]->row->ready, true);
+    if (rc == ERR_OK) atomic_store(&l->now, TAKE(load.got));
+    repository_load_fini(&load);
+    return rc;
 }
 
 static err_code add(repository *r, str name, const char *path, err *e)
@@ -310,10 +403,12 @@ static err_code add(repository *r, str name, const char *path, err *e)
     if (rc) return rc;
     const slot *other = map_get(&names->by_name, name);
     if (other)
-        return err_set(e, ERR_INVALID, "models: duplicate name '" STR_FMT "' for " STR_FMT " and %s", STR_ARG(name),
-                       STR_ARG(atomic_load(&other->now)->path), path);
-    if ((rc = slot_open(&l, r, name, path, (str){0}, e)) != ERR_OK) return rc;
-    if ((rc = names_put(names, l, e)) == ERR_OK) (void)TAKE(l);
+        return err_set(e, ERR_INVALID, "models: duplicate name '" STR_FMT "' for %s and %s", STR_ARG(name), other->path,
+                       path);
+    rc = slot_new(&l, name, path, e);
+    if (rc == ERR_OK) rc = slot_fill(l, r, e);
+    if (rc == ERR_OK) rc = names_put(names, l, e);
+    if (rc == ERR_OK) (void)TAKE(l);
     return rc;
 }
 
@@ -325,7 +420,10 @@ static err_code models_list(named_model **ret, size_t *ret_count, repository *r,
     size_t count = 0, n = 0;
     bool looks = o->folder.len && !o->bare;
     err_code rc = looks ? source_models(&names, &count, &r->memory, o->folder.p, e) : ERR_OK;
-    if (rc) return rc;
+    file_id id;
+    err ignored;
+    bool later = rc == ERR_NOT_FOUND && o->polls && file_identify(o->folder.p, &id, &ignored) == ERR_OK;
+    if (rc && !later) return rc;
     named_model *all = arena_new(&r->memory, named_model, o->model_count + count + 1);
     if (!all) return err_set(e, ERR_NOMEM, "models: no memory for %zu names", o->model_count + count);
     for (size_t i = 0; i < o->model_count; i++) all[n++] = o->models[i];
@@ -373,23 +471,35 @@ void repository_free(repository *r)
     mem_free(r);
 }
 
+static slot *slot_of(const repository *r, str name) { return map_get(&names_of(r)->by_name, name); }
+
 err_code repository_find(const repository *r, str name, str version, served **ret, err *e)
 {
-    const slot *l = map_get(&names_of(r)->by_name, name);
+    const slot *l = slot_of(r, name);
     if (!l) return err_set(e, ERR_NOT_FOUND, "Model with name " STR_FMT " does not exist.", STR_ARG(name));
-    served *s = atomic_load(&l->now);
-    if (!s)
+    const lineup *now = atomic_load(&l->now);
+    if (!now)
         return err_set(e, ERR_NOT_FOUND, "Request for unknown model: '" STR_FMT "' has no available versions",
                        STR_ARG(name));
-    if (version.len && !str_eq(version, s->version))
+    served *s = version.len ? lineup_find(now, version) : now->all[now->first];
+    if (!s)
         return err_set(e, ERR_NOT_FOUND, "Model with name " STR_FMT " and version " STR_FMT " does not exist.",
                        STR_ARG(name), STR_ARG(version));
     *ret = s;
     return ERR_OK;
 }
 
+bool repository_knows(const repository *r, str name) { return slot_of(r, name) != NULL; }
 size_t repository_count(const repository *r) { return names_of(r)->count; }
 response_cache *repository_cache(const repository *r) { return r->cache; }
+
+bool repository_serves(const repository *r)
+{
+    const repository_names *n = names_of(r);
+    for (size_t i = 0; i < n->count; i++)
+        if (atomic_load(&n->all[i]->now)) return true;
+    return false;
+}
 
 static slot *at(const repository *r, size_t i)
 {
@@ -398,7 +508,19 @@ static slot *at(const repository *r, size_t i)
     return n->all[i];
 }
 
-served *repository_at(const repository *r, size_t i) { return atomic_load(&at(r, i)->now); }
+const lineup *repository_lineup(const repository *r, size_t i) { return atomic_load(&at(r, i)->now); }
+
+served *repository_at(const repository *r, size_t i)
+{
+    const lineup *now = repository_lineup(r, i);
+    return now ? now->all[now->first] : NULL;
+}
+
+const lineup *repository_lineup_of(const repository *r, const served *s)
+{
+    const slot *l = slot_of(r, s->name);
+    return l ? atomic_load(&l->now) : NULL;
+}
 
 int64_t repository_index(const repository *r, str name)
 {
@@ -409,16 +531,17 @@ int64_t repository_index(const repository *r, str name)
     return -1;
 }
 
-void repository_entry_read(const repository *r, size_t i, repository_entry *ret)
+bool repository_entry_next(const repository *r, size_t i, const version_row **at_row, repository_entry *ret)
 {
     slot *l = at(r, i);
+    version_row *v = version_rows_next(&l->rows, *at_row);
+    if (!v) return false;
     ret->name = l->name;
-    ret->state = atomic_load(&l->now)       ? "READY"
-                 : atomic_load(&l->loading) ? "LOADING"
-                 : atomic_load(&l->leaving) ? "UNLOADING"
-                                            : "UNAVAILABLE";
-    note_get(&l->version, ret->version);
-    note_get(&l->reason, ret->reason);
+    ret->state = version_row_state(v);
+    note_get(&v->version, ret->version);
+    note_get(&v->reason, ret->reason);
+    *at_row = v;
+    return true;
 }
 
 void served_measure(served *s)
@@ -429,13 +552,9 @@ void served_measure(served *s)
     atomic_store_explicit(&s->metrics.share_refused, (int64_t)share.refused, memory_order_relaxed);
 }
 
-bool repository_serves(const repository *r)
-{
-    const repository_names *n = names_of(r);
-    for (size_t i = 0; i < n->count; i++)
-        if (atomic_load(&n->all[i]->now)) return true;
-    return false;
-}
+/* ---- changes ---- */
+
+str repository_path(const repository *r, size_t i) { return str_of(at(r, i)->path); }
 
 static err_code path_check(str path, err *e)
 {
@@ -445,28 +564,60 @@ static err_code path_check(str path, err *e)
     return ERR_OK;
 }
 
-err_code repository_load(repository *r, size_t i, const repository_from *from, served **ret, err *e)
+err_code repository_move(repository *r, size_t i, str path, err *e)
 {
     slot *l = at(r, i);
-    const char *before = l->path;
-    char *moved = NULL;
-    err_code rc = from->path.p ? path_check(from->path, e) : ERR_OK;
-    if (rc) return rc;
-    if (from->path.p) {
-        moved = mem_alloc0(from->path.len + 1, 1);
-        if (!moved) return err_set(e, ERR_NOMEM, "model '" STR_FMT "': no memory", STR_ARG(l->name));
-        memcpy(moved, from->path.p, from->path.len);
-        l->path = moved;
+    char *text = mem_alloc0(path.len + 1, 1);
+    if (!text) return err_set(e, ERR_NOMEM, "model '" STR_FMT "': no memory", STR_ARG(l->name));
+    memcpy(text, path.p, path.len);
+    mem_free(l->path);
+    l->path = text;
+    return ERR_OK;
+}
+
+err_code repository_load_plan(repository *r, repository_load *l, err *e)
+{
+    err_code rc = path_check(l->path, e);
+    return rc ? rc : load_plan(l, at(r, l->index), &l->memory, &l->from, e);
+}
+
+str repository_load_member(const repository_load *l, size_t i) { return model_config_member(l->is, i); }
+
+err_code repository_load_open(repository *r, repository_load *l, err *e)
+{
+    return load_whole(r, l, at(r, l->index), e);
+}
+
+void repository_loading_end(repository_load *l)
+{
+    for (size_t i = 0; i < l->loading_count; i++) atomic_fetch_sub(&l->loading[i]->loading, 1);
+    l->loading_count = 0;
+}
+
+err_code repository_loading(repository *r, repository_load *l, err *e)
+{
+    slot *of = at(r, l->index);
+    l->loading = arena_new(&l->memory, version_row *, l->from.count);
+    if (!l->loading) return err_set(e, ERR_NOMEM, "models: no memory for %zu versions", l->from.count);
+    for (size_t i = 0; i < l->from.count; i++) {
+        err_code rc = version_rows_get(&of->rows, l->from.all[i].name, &l->loading[i], e);
+        if (rc) return rc;
+        atomic_fetch_add(&l->loading[i]->loading, 1);
+        l->loading_count++;
     }
-    rc = served_open(ret, r, l, from->config, e);
-    if (rc) l->path = before;
-    if (rc || !moved) {
-        mem_free(moved);
-    } else {
-        mem_free(l->moved);
-        l->moved = moved;
-    }
-    return rc;
+    return ERR_OK;
+}
+
+void repository_failed(repository *r, const repository_load *l, const char *why)
+{
+    slot *of = at(r, l->index);
+    err e;
+    version_row *v = NULL;
+    served *now = repository_at(r, l->index);
+    str version = l->failed.len ? l->failed : now ? now->version : STR("");
+    if (!version.len) v = version_rows_next(&of->rows, NULL);
+    else if (version_rows_get(&of->rows, version, &v, &e)) return;
+    if (v) note_set(&v->reason, why);
 }
 
 static err_code names_copy(repository_names **ret, const repository_names *from, err *e)
@@ -502,27 +653,17 @@ static err_code path_named(str name, str path, char ret[FILE_PATH_MAX], err *e)
     return ERR_OK;
 }
 
-err_code repository_config(const repository *r, str name, const repository_from *from, model_config **ret, err *e)
-{
-    char path[FILE_PATH_MAX];
-    const slot *l = map_get(&names_of(r)->by_name, name);
-    err_code rc = from->path.p ? path_named(name, from->path, path, e) : ERR_OK;
-    if (rc == ERR_OK && !from->path.p && !l && !folder_path(r, name, path))
-        rc = err_set(e, ERR_NOT_FOUND, "failed to poll from model repository");
-    if (rc) return rc;
-    model_config_from cf = {.name = name, .path = l && !from->path.p ? l->path : path, .override = from->config};
-    return model_config_read(ret, &cf, e);
-}
-
-err_code repository_add(repository *r, str name, const repository_from *from, repository_names **ret_old, err *e)
+err_code repository_add(repository *r, str name, str from, repository_names **ret_old, err *e)
 {
     char path[FILE_PATH_MAX];
     CLEANUP(repository_names) repository_names *names = NULL;
     CLEANUP(slot) slot *l = NULL;
-    if (!from->path.p && !folder_path(r, name, path))
+    version_row *row;
+    if (!from.p && !folder_path(r, name, path))
         return err_set(e, ERR_NOT_FOUND, "failed to poll from model repository");
-    err_code rc = from->path.p ? path_named(name, from->path, path, e) : ERR_OK;
-    if (rc == ERR_OK) rc = slot_open(&l, r, name, path, from->config, e);
+    err_code rc = from.p ? path_named(name, from, path, e) : ERR_OK;
+    if (rc == ERR_OK) rc = slot_new(&l, name, path, e);
+    if (rc == ERR_OK && !from.p) rc = version_rows_get(&l->rows, STR(""), &row, e);   /* it stands in the folder */
     if (rc == ERR_OK) rc = names_copy(&names, names_of(r), e);
     if (rc == ERR_OK) rc = names_put(names, l, e);
     if (rc) return rc;
@@ -531,13 +672,23 @@ err_code repository_add(repository *r, str name, const repository_from *from, re
     return ERR_OK;
 }
 
-served *repository_swap(repository *r, size_t i, served *now)
+err_code repository_rows(repository *r, size_t i, const lineup *l, err *e) { return rows_for(at(r, i), l, e); }
+
+lineup *repository_swap(repository *r, size_t i, lineup *now)
 {
-    slot *l = at(r, i);
-    if (now) note_set(&l->version, now->version.p);
-    return atomic_exchange(&l->now, now);
+    lineup *old = atomic_exchange(&at(r, i)->now, now);
+    for (size_t k = 0; old && k < old->count; k++) {
+        version_row *row = old->all[k]->row;
+        if (lineup_has(now, old->all[k])) continue;
+        atomic_fetch_add(&row->leaving, 1);
+        atomic_store(&row->ready, false);
+        note_set(&row->reason, "unloaded");
+    }
+    for (size_t k = 0; now && k < now->count; k++) {
+        note_set(&now->all[k]->row->reason, "");
+        atomic_store(&now->all[k]->row->ready, true);
+    }
+    return old;
 }
 
-void repository_reason(repository *r, size_t i, const char *why) { note_set(&at(r, i)->reason, why); }
-void repository_leaving(repository *r, size_t i, int change) { atomic_fetch_add(&at(r, i)->leaving, change); }
-void repository_loading(repository *r, size_t i, bool on) { atomic_store(&at(r, i)->loading, on); }
+void repository_left(served *s) { atomic_fetch_sub(&s->row->leaving, 1); }

@@ -1,32 +1,33 @@
 /* repository.h - the models that this server knows, each with its queue and its counters.
  *
- * What is served under a name may change while loops run, and further names may come from the model repository
- * (model_control.h); none goes.  So a `served` is counted:
- *   repository_find() and repository_at() give it to a loop for the callback that asks; served_hold() keeps it longer,
- *   served_release() gives it back.  Nothing else is needed: who takes one out of the repository waits for all loops.
- * Sources: NAME=PATH, --model-dir (KServe), --model-repository (NAME/VERSION/model.onnx, the newest version of each).
- * One model that does not load fails the whole opening: its error names the file. */
+ * A name serves several versions at once (lineup.h), as its configuration's version policy says: the newest, where it
+ * says nothing.  What is served under a name may change while loops run, and further names may come from the model
+ * repository (model_control.h); none goes.  So a `served` is counted:
+ *   what finds one gives it to a loop for the callback that asks; served_hold() keeps it longer, served_release() gives
+ *   it back.  Nothing else is needed: who takes one out of the repository waits for all loops.  A lineup lives as long.
+ * Sources: NAME=PATH, --model-dir (KServe), --model-repository (NAME/VERSION/model.onnx).
+ * One version that does not load fails the whole opening: its error names the file. */
 #ifndef MODELS_REPOSITORY_H
 #define MODELS_REPOSITORY_H
 #include "async/note.h"
 #include "engine/model.h"
+#include "models/lineup.h"
 #include "models/metrics.h"
 #include "models/model_config.h"
 #include "models/named_model.h"
 #include "models/queue_rules.h"
 #include "models/response_cache.h"
+#include "models/source.h"
 #include "models/trace_setting.h"
+#include "models/version_rows.h"
 
 typedef struct repository repository;
-typedef struct served served;
 typedef struct ensemble ensemble;
 typedef struct sequencer sequencer;
 typedef struct repository_names repository_names;
 
 struct served {
     str name, version, path;
-    str *versions; /* all that could be served by its configuration, the newest first */
-    size_t version_count;
     model_config *config; /* NULL = the model alone decides what clients bring */
     model_ios ios; /* what clients bring and get */
     model *model; /* NULL = none of its own: it is an ensemble */
@@ -44,6 +45,8 @@ struct served {
     _Atomic uint32_t held;
     void (*unused)(served *s); /* nobody holds it any more; set once it is out of the repository */
     void *owner;
+    version_row *row; /* set once it is in the repository */
+    uint8_t stamp[SHA256_BYTES]; /* of its files, when they were read */
 };
 
 void served_hold(served *s);
@@ -66,6 +69,7 @@ typedef struct {
     uint64_t model_bytes_max; /* of all executions of a model; 0 = no bound.  see served_share_max() */
     uint64_t cache_bytes_max; /* of answers that are kept; 0 = none are */
     uint32_t warm_up; /* runs with zeros of models without samples; see warm_up.h */
+    bool polls; /* the folder may be empty: models come later */
     bool bare; /* of the folder nothing is loaded: each model comes by its name */
 } repository_opts;
 
@@ -73,49 +77,77 @@ err_code repository_open(repository **ret, const repository_opts *opts, err *e) 
 void repository_free(repository *r);
 DEFINE_CLEANUP(repository)
 
-/* version "" = the newest.  ERR_NOT_FOUND in KServe's words, or in Triton's when it is there but not loaded. */
+/* version "" = the one that serves who names none: the newest, unless another was activated.  ERR_NOT_FOUND in KServe's
+ * words, or in Triton's when it is there but not loaded. */
 err_code repository_find(const repository *r, str name, str version, served **ret, err *e) MUST_USE;
-size_t repository_count(const repository *r);
-response_cache *repository_cache(const repository *r); /* NULL = there is none */
-/* In the order of the configuration, then as they came; NULL = not loaded. */
-served *repository_at(const repository *r, size_t i);
 bool repository_serves(const repository *r); /* any model at all */
+bool repository_knows(const repository *r, str name);   /* loaded or not */
+/* In the order of the configuration, then as they came. */
+size_t repository_count(const repository *r);
+const lineup *repository_lineup(const repository *r, size_t i);   /* NULL = not loaded, here and in the next */
+served *repository_at(const repository *r, size_t i);             /* what serves who names no version */
+const lineup *repository_lineup_of(const repository *r, const served *s);   /* that it was found in; may be NULL */
+response_cache *repository_cache(const repository *r); /* NULL = there is none */
 /* What its memory is now, for whoever prints its metrics. */
 void served_measure(served *s);
 
-/* What is known of a name, for the index. */
+/* A row of the index: of a version that is, was or failed to be served. */
 typedef struct {
     str name;
     const char *state; /* Triton's: READY, UNAVAILABLE, LOADING, UNLOADING */
-    char version[NOTE_MAX]; /* of what is or was served last */
+    char version[NOTE_MAX];
     char reason[NOTE_MAX]; /* why it is so, or why the last load failed; may be empty */
 } repository_entry;
 
+/* Of name i, the oldest version first: *at == NULL to begin with; false = no more. */
+bool repository_entry_next(const repository *r, size_t i, const version_row **at, repository_entry *ret);
+
+/* ---- for model_control.h: on its thread, but where it says "any thread" ---- */
+
 int64_t repository_index(const repository *r, str name); /* -1 = no such name */
-void repository_entry_read(const repository *r, size_t i, repository_entry *ret);
-
-/* ---- for model_control.h: one thread at a time ---- */
-
-typedef struct {
-    str path; /* a file or folder; p NULL = the one that is known, or NAME in the model repository's folder */
-    str config; /* JSON, instead of its config.pbtxt; p NULL = none */
-} repository_from;
-/* What a load of the name would obey. */
-err_code repository_config(const repository *r, str name, const repository_from *from, model_config **ret,
-                           err *e) MUST_USE;
-/* A name that is not there yet, with its model.  The names before are returned, to be freed when no loop looks at them
- * any more. */
-err_code repository_add(repository *r, str name, const repository_from *from, repository_names **ret_old,
-                        err *e) MUST_USE;
+/* A name that is not there yet, with nothing loaded: the last.  Its files are at `path`, or, where p is NULL, in its
+ * folder of the model repository.  The names before are returned, to be freed when no loop looks at them any more. */
+err_code repository_add(repository *r, str name, str path, repository_names **ret_old, err *e) MUST_USE;
+str repository_path(const repository *r, size_t i);                                     /* of its files */
+err_code repository_move(repository *r, size_t i, str path, err *e) MUST_USE;          /* they are elsewhere now */
 void repository_names_free(repository_names *n);
 DEFINE_CLEANUP(repository_names)
-/* Loads the model of a name anew from its source, or from another, which is its source once that was loaded; changes
- * nothing else. */
-err_code repository_load(repository *r, size_t i, const repository_from *from, served **ret, err *e) MUST_USE;
-/* From now on this is found (NULL = nothing); the one before is returned, to be freed when nobody has it any more. */
-served *repository_swap(repository *r, size_t i, served *now);
-void repository_reason(repository *r, size_t i, const char *why);
-void repository_leaving(repository *r, size_t i, int change); /* one more, or one less, that is still in use */
-void repository_loading(repository *r, size_t i, bool on);
+
+/* A load of a name: new, plan and open on any thread, for they read files and may take long, or for ever. */
+typedef struct {
+    size_t index;
+    str path;     /* of its files; NUL-terminated */
+    str config;   /* JSON, instead of its config.pbtxt; p NULL = none */
+    str pin;      /* the version that serves who names none, whatever the configuration says; "" = the newest */
+    lineup *kept; /* what need not be read again where its files have not changed, held; NULL = none */
+    /* private */
+    arena memory;
+    source from;
+    model_config *is;
+    lineup *got;
+    str failed;   /* the version that could not be read; "" = none in particular */
+    version_row **loading;
+    size_t loading_count;
+} repository_load;
+
+/* Borrows path, config and pin; takes kept. */
+void repository_load_init(repository_load *l);
+void repository_load_fini(repository_load *l);
+err_code repository_load_plan(repository *r, repository_load *l, err *e) MUST_USE;   /* which versions there are */
+/* Once it is planned: the ensemble's member i; p NULL = it has no more, or is no ensemble. */
+str repository_load_member(const repository_load *l, size_t i);
+/* Of an ensemble on the thread of model_control.h, for it looks at its members. */
+err_code repository_load_open(repository *r, repository_load *l, err *e) MUST_USE;
+err_code repository_loading(repository *r, repository_load *l, err *e) MUST_USE;   /* its versions are shown to be */
+void repository_loading_end(repository_load *l);
+/* Shown beside the version that failed. */
+void repository_failed(repository *r, const repository_load *l, const char *why);
+
+/* Rows for what a lineup lists, so that repository_swap() cannot fail. */
+err_code repository_rows(repository *r, size_t i, const lineup *l, err *e) MUST_USE;
+/* From now on this is found (NULL = nothing); the one before is returned: what it alone lists is leaving, until
+ * nobody has it any more. */
+lineup *repository_swap(repository *r, size_t i, lineup *now);
+void repository_left(served *s);   /* any thread: nobody has it any more */
 
 #endif

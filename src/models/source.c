@@ -1,9 +1,12 @@
 #include "models/source.h"
 
+#include "base/buf.h"
 #include "os/file.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+enum { STAMP_BYTES_MAX = 64 << 20 };   /* FILE_LIST_MAX names in some folders */
 
 static str path_join(arena *a, const char *folder, const char *name)
 {
@@ -42,29 +45,23 @@ static err_code folder_file(str *ret, arena *a, const char *folder, const model_
     return ERR_OK;
 }
 
-typedef struct {
-    uint64_t number;
-    str name, file;
-} version;
-
 static int newer_first(const void *one, const void *two)
 {
-    const version *v = one, *w = two;
+    const source_version *v = one, *w = two;
     return v->number < w->number ? 1 : v->number > w->number ? -1 : strcmp(v->name.p, w->name.p);
 }
 
 /* Each VERSION/ with a model in it, the newest first. */
-static err_code versions_list(version **ret, size_t *ret_count, arena *a, const char *folder, const model_config *c,
-                              err *e)
+static err_code versions_list(source *ret, arena *a, const char *folder, const model_config *c, err *e)
 {
     file_entry *entries;
     size_t count, n = 0;
     err_code rc = file_list(a, folder, &entries, &count, e);
     if (rc) return rc;
-    version *all = arena_new(a, version, count ? count : 1);
+    source_version *all = arena_new(a, source_version, count ? count : 1);
     if (!all) return err_set(e, ERR_NOMEM, "%s: no memory for %zu versions", folder, count);
     for (size_t i = 0; i < count; i++) {
-        version v = {.name = str_of(entries[i].name)};
+        source_version v = {.name = str_of(entries[i].name)};
         if (entries[i].kind != FILE_FOLDER || !str_u64(v.name, &v.number)) continue;
         str sub = path_join(a, folder, v.name.p);
         if (!sub.p) return err_set(e, ERR_NOMEM, "%s: no memory for the path", folder);
@@ -73,68 +70,124 @@ static err_code versions_list(version **ret, size_t *ret_count, arena *a, const 
         if (v.file.p) all[n++] = v;
     }
     qsort(all, n, sizeof *all, newer_first);
-    *ret = all;
-    *ret_count = n;
+    *ret = (source){all, n};
     return ERR_OK;
 }
 
-/* The newest that may be served. */
-static err_code newest_version(source *ret, arena *a, const char *folder, const model_config *c, err *e)
+/* Those that may be served. */
+static err_code versions_choose(source *s, const char *folder, const model_config *c, str besides, err *e)
 {
-    version *all;
-    size_t count;
-    err_code rc = versions_list(&all, &count, a, folder, c, e);
-    if (rc || count == 0) return rc;
-    source s = {.versions = arena_new(a, str, count)};
-    if (!s.versions) return err_set(e, ERR_NOMEM, "%s: no memory for %zu versions", folder, count);
-    for (size_t i = 0; i < count; i++) {
-        if (!model_config_serves(c, all[i].number, i)) continue;
-        if (s.version_count == 0) s.file = all[i].file;
-        s.versions[s.version_count++] = all[i].name;
+    size_t n = 0;
+    bool found = besides.len == 0;
+    for (size_t i = 0; i < s->count; i++) {
+        bool wanted = besides.len > 0 && str_eq(s->all[i].name, besides);
+        if (wanted || model_config_serves(c, s->all[i].number, i)) s->all[n++] = s->all[i];
+        found = found || wanted;
     }
-    if (s.version_count == 0)   /* the words are Triton's */
+    if (!found)
+        return err_set(e, ERR_NOT_FOUND, "%s: expected version " STR_FMT ", which was activated, got none", folder,
+                       STR_ARG(besides));
+    if (n == 0)   /* the words are Triton's */
         return err_set(e, ERR_NOT_FOUND,
                        "%s: at least one version must be available under the version policy of model '" STR_FMT "'",
                        folder, STR_ARG(c->name));
-    s.version = s.versions[0];
-    *ret = s;
+    s->count = n;
     return ERR_OK;
 }
 
 /* What has no versions is version 1. */
-static err_code only_version(source *s, arena *a, err *e)
+static err_code only_version(source *ret, arena *a, str file, str besides, err *e)
 {
-    s->version = STR("1");
-    s->versions = arena_new(a, str, 1);
-    if (!s->versions) return err_set(e, ERR_NOMEM, "no memory for a version");
-    s->versions[s->version_count++] = s->version;
-    return ERR_OK;
+    source_version *v = arena_new(a, source_version, 1);
+    if (!v) return err_set(e, ERR_NOMEM, "no memory for a version");
+    *v = (source_version){.number = 1, .name = STR("1"), .file = file};
+    *ret = (source){v, 1};
+    if (besides.len == 0 || str_eq(besides, v->name)) return ERR_OK;
+    return err_set(e, ERR_NOT_FOUND, STR_FMT ": expected version " STR_FMT ", which was activated, got none",
+                   STR_ARG(file), STR_ARG(besides));
 }
 
-err_code source_find(source *ret, arena *a, const char *path, const model_config *c, err *e)
+static void stamp_put(buf *text, const char *path)
+{
+    file_id id;
+    err gone;
+    if (file_identify(path, &id, &gone)) return;
+    buf_printf(text, "%s\n%llu %llu %llu %llu\n", path, (unsigned long long)id.device, (unsigned long long)id.inode,
+               (unsigned long long)id.bytes, (unsigned long long)id.changed_ns);
+}
+
+/* `depth`: folders inside that are looked into as well; those deeper down are not. */
+static err_code folder_stamp(buf *text, arena *a, const char *folder, int depth, err *e)
+{
+    file_entry *entries;
+    size_t count;
+    err_code rc = file_list(a, folder, &entries, &count, e);
+    for (size_t i = 0; i < count && rc == ERR_OK; i++) {
+        if (entries[i].name[0] == '.') continue;
+        str path = path_join(a, folder, entries[i].name);
+        if (!path.p) return err_set(e, ERR_NOMEM, "%s: no memory for the path", folder);
+        if (entries[i].kind == FILE_REGULAR) stamp_put(text, path.p);
+        else if (entries[i].kind == FILE_FOLDER && depth > 0) rc = folder_stamp(text, a, path.p, depth - 1, e);
+    }
+    return rc;
+}
+
+static err_code stamps(source *s, arena *a, const char *path, bool versions, err *e)
+{
+    file_id id;
+    buf text;
+    buf_init(&text, STAMP_BYTES_MAX);
+    err_code rc = file_identify(path, &id, e);
+    if (rc == ERR_OK && id.kind != FILE_FOLDER) stamp_put(&text, path);
+    else if (rc == ERR_OK) rc = folder_stamp(&text, a, path, 0, e);
+    size_t common = text.len;
+    for (size_t i = 0; i < s->count && rc == ERR_OK; i++) {
+        text.len = common;
+        str sub = path_join(a, path, s->all[i].name.p);
+        if (!sub.p) rc = err_set(e, ERR_NOMEM, "%s: no memory for the path", path);
+        else if (versions) rc = folder_stamp(&text, a, sub.p, SOURCE_DEPTH_MAX, e);
+        if (rc == ERR_OK) rc = buf_check(&text, path, e);
+        sha256(buf_str(&text), s->all[i].stamp);
+    }
+    buf_fini(&text);
+    return rc;
+}
+
+err_code source_find(source *ret, arena *a, const char *path, const model_config *c, str besides, err *e)
 {
     file_id id;
     source s = {0};
+    str file = {0};
     err_code rc = file_identify(path, &id, e);
     if (rc) return rc;
     if (id.kind == FILE_REGULAR) {
-        s.file = str_copy(a, str_of(path));
-        if (!s.file.p) return err_set(e, ERR_NOMEM, "%s: no memory for the path", path);
+        file = str_copy(a, str_of(path));
+        if (!file.p) return err_set(e, ERR_NOMEM, "%s: no memory for the path", path);
     } else if (id.kind == FILE_FOLDER) {
-        if (!c->ensemble && (rc = folder_file(&s.file, a, path, c, e)) != ERR_OK) return rc;
-        if (!s.file.p && (rc = newest_version(&s, a, path, c, e)) != ERR_OK) return rc;
-        if (!s.file.p && c->ensemble && !(s.file = str_copy(a, str_of(path))).p)
+        if (!c->ensemble && (rc = folder_file(&file, a, path, c, e)) != ERR_OK) return rc;
+        if (!file.p && (rc = versions_list(&s, a, path, c, e)) != ERR_OK) return rc;
+        if (s.count == 0 && c->ensemble && !(file = str_copy(a, str_of(path))).p)
             return err_set(e, ERR_NOMEM, "%s: no memory for the path", path);
     }
-    if (!s.file.p && c->file.len)
+    if (!file.p && s.count == 0 && c->file.len)
         return err_set(e, ERR_NOT_FOUND, "%s: expected VERSION/" STR_FMT ", as default_model_filename says, got none",
                        path, STR_ARG(c->file));
-    if (!s.file.p)
+    if (!file.p && s.count == 0)
         return err_set(e, ERR_NOT_FOUND,
                        "%s: expected an .onnx file, a folder with one, or VERSION/model.onnx, got none", path);
-    if (!s.version.p && (rc = only_version(&s, a, e)) != ERR_OK) return rc;
-    *ret = s;
-    return ERR_OK;
+    rc = file.p ? only_version(&s, a, file, besides, e) : versions_choose(&s, path, c, besides, e);
+    if (rc == ERR_OK) rc = stamps(&s, a, path, !file.p, e);
+    if (rc == ERR_OK) *ret = s;
+    return rc;
+}
+
+bool source_eq(const source *a, const source *b)
+{
+    bool same = a->count == b->count;
+    for (size_t i = 0; same && i < a->count; i++)
+        same = str_eq(a->all[i].name, b->all[i].name) && str_eq(a->all[i].file, b->all[i].file) &&
+               memcmp(a->all[i].stamp, b->all[i].stamp, SHA256_BYTES) == 0;
+    return same;
 }
 
 err_code source_models(str **ret_names, size_t *ret_count, arena *a, const char *folder, err *e)

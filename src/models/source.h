@@ -1,27 +1,37 @@
-/* source.h - where a model's file is, from what a user names.
+/* source.h - where a model's files are, from what a user names.
  *
  *   FILE                       that file, version "1"
  *   FOLDER/model.onnx          or the only .onnx file of the folder, version "1"
- *   FOLDER/VERSION/model.onnx  VERSION a number: the newest one that holds a model, as Triton's repositories are
+ *   FOLDER/VERSION/model.onnx  VERSION a number: those that hold a model, as Triton's repositories are
  * A model's configuration may name another file, and decides which versions may be served.  An ensemble has no file:
  * its folders VERSION/ may be empty, and it need not have any.
- * Looks at names only, opens no model.  Hidden entries (Kubernetes mounts have "..data") are passed over. */
+ * Looks at names only, opens no model.  Hidden entries (Kubernetes mounts have "..data") are passed over.  A stamp
+ * tells whether what a version is made of has changed: its folder's files, and those beside config.pbtxt. */
 #ifndef MODELS_SOURCE_H
 #define MODELS_SOURCE_H
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/str.h"
 #include "models/model_config.h"
+#include "wire/sha256.h"
+
+enum { SOURCE_DEPTH_MAX = 4 };   /* folders within that of a version that a stamp looks into */
 
 typedef struct {
-    str file; /* NUL-terminated, in the arena */
-    str version;
-    str *versions; /* all that the configuration lets be served and that are there, the newest first */
-    size_t version_count;
+    uint64_t number;
+    str name, file; /* NUL-terminated, in the arena */
+    uint8_t stamp[SHA256_BYTES];
+} source_version;
+
+typedef struct {
+    source_version *all; /* that the configuration lets be served and that are there, the newest first */
+    size_t count;        /* > 0 */
 } source;
 
-/* "PATH: expected an .onnx file, ..." names what was looked for. */
-err_code source_find(source *ret, arena *a, const char *path, const model_config *c, err *e) MUST_USE;
+/* `besides`: a version that is served whatever the configuration says; "" = none.  "PATH: expected an .onnx file, ..."
+ * names what was looked for. */
+err_code source_find(source *ret, arena *a, const char *path, const model_config *c, str besides, err *e) MUST_USE;
+bool source_eq(const source *a, const source *b);   /* the same versions, of the same files */
 /* The folders of a model repository, by name: each is a model. */
 err_code source_models(str **ret_names, size_t *ret_count, arena *a, const char *folder, err *e) MUST_USE;
 

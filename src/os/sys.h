@@ -78,6 +78,8 @@ struct termios;   /* its header has macros of short names */
     X(poll_add, (int poll, int fd, uint32_t events, void *owner), (poll, fd, events, owner))                     \
     X(poll_change, (int poll, int fd, uint32_t events, void *owner), (poll, fd, events, owner))                  \
     X(poll_del, (int poll, int fd), (poll, fd))                                                                  \
+    X(watch_open, (void), ())                                                                                    \
+    X(watch_add, (int fd, const char *folder), (fd, folder))                                                     \
     X(event_open, (void), ())                                                                                    \
     X(futex_wake, (_Atomic uint32_t *word, uint32_t count), (word, count))                                       \
     X(thread_start, (pthread_t *ret, void *(*run)(void *), void *ctx), (ret, run, ctx))                          \

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/inotify.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -225,6 +226,15 @@ int64_t sys_real_poll_wait_ns(int poll, struct epoll_event *ret, int max, uint64
 {
     struct timespec t = {.tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u)};
     return result(syscall(SYS_epoll_pwait2, poll, ret, max, &t, NULL, 0));
+}
+
+int64_t sys_real_watch_open(void) { return result(inotify_init1(IN_NONBLOCK | IN_CLOEXEC)); }
+
+/* Not IN_MODIFY: a file that is being written is worth a look when it is whole. */
+int64_t sys_real_watch_add(int fd, const char *folder)
+{
+    const uint32_t what = IN_CREATE | IN_DELETE | IN_MOVE | IN_CLOSE_WRITE | IN_ATTRIB | IN_ONLYDIR;
+    return result(inotify_add_watch(fd, folder, what));
 }
 
 int64_t sys_real_event_open(void) { return result(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)); }

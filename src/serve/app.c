@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "models/model_control.h"
 #include "models/model_table.h"
+#include "models/poller.h"
 #include "net/server.h"
 #include "os/cgroup.h"
 #include "os/clock.h"
@@ -53,6 +54,7 @@ struct app {
     loop_timer notice;
     taker *old;    /* the server whose listeners these were, until this one is ready; NULL = none */
     int64_t traces[TRACE_SETTINGS];   /* what tracing was started with */
+    poller *poller; /* follows the model repository; NULL = nobody does */
     giver *heir;   /* offers them to the next one; NULL = none is to come */
     bool leaving, given;
 };
@@ -390,6 +392,17 @@ static void model_loaded(void *ctx, str name, const served *s, const err *failed
     ready_line_tell(&a->ready, name, s ? s->version : STR(""), failed);
 }
 
+static err_code poller_open(app *a, err *e)
+{
+    const conf *c = a->conf;
+    if (c->model_control != CONF_CONTROL_POLL || !c->model_repository.len) return ERR_OK;
+    const poller_opts opts = {.control = a->endpoints.control,
+                              .on = a->loops[0],
+                              .folder = c->model_repository,
+                              .poll_us = c->poll_secs * 1000000};
+    return poller_new(&a->poller, &opts, e);
+}
+
 err_code app_new(app **ret, const conf *c, const service *by, tls_context *tls, err *e)
 {
     /* PIPE: whoever read our log went away; that is no reason to die. */
@@ -423,6 +436,7 @@ err_code app_new(app **ret, const conf *c, const service *by, tls_context *tls, 
                              .loaded = model_loaded,
                              .ctx = a};
     if (rc == ERR_OK) rc = model_control_new(&a->endpoints.control, &mo, e);
+    if (rc == ERR_OK) rc = poller_open(a, e);
     if (rc == ERR_OK) rc = jobs_open(a, e);
     if (rc) return rc;
     a->endpoints.pools_of = pools_of;
@@ -458,17 +472,20 @@ void app_free(app *a)
     /* What is still under way has no client from here on, so it is cancelled; each run then ends with a message to
      * its loop, which gives back what the request holds. */
     watchdog_stop(a->watchdog);
+    poller_stop(a->poller);
     giver_free(a->heir);
     taker_free(a->old);
     server_abort(a->server);
     server_abort(a->owner);
     if (a->server) log_cut(a);
-    model_control_stop(a->endpoints.control);
+    bool all_end = model_control_stop(a->endpoints.control);
     jobs_stop(a->endpoints.jobs);
+    if (!all_end) return;   /* a thread uses all this for good: the process ends */
     compute_free(a->pool);
     for (size_t i = 0; i < a->lane_count; i++)
         if (a->lanes[i].loop) loop_flush(a->lanes[i].loop);
     for (size_t i = 0; i < a->lane_count; i++) endpoint_pools_fini(&a->lanes[i].pools);
+    poller_free(a->poller);
     server_free(a->server);
     server_free(a->owner);
     jobs_free(a->endpoints.jobs);

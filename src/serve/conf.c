@@ -32,7 +32,7 @@ enum { REPLIES_LEAST = 2 };
 
 static const char *const level_names[] = {"debug", "info", "warn", "error", NULL};
 static const char *const tls_names[] = {"1.2", "1.3", NULL};
-static const char *const control_names[] = {"none", "explicit", NULL};
+static const char *const control_names[] = {"none", "poll", "explicit", NULL};
 static const char *const batch_names[] = {"adaptive", "fixed", "off", NULL};   /* as batch_mode */
 static const char *const format_names[] = {"text", "json", NULL};
 static const char *const metrics_name_names[] = {"proa", "triton", "both", NULL};
@@ -75,7 +75,9 @@ static const row rows[] = {
     {"model-dir", NULL, TEXT, AT(model_dir), "", 0, 0, NULL,
      "file or folder of one model, as KServe mounts it"},
     {"model-control", "model-control-mode", CHOICE, AT(model_control), "none", 0, 0, control_names,
-     "none or explicit: whether clients may load and unload models"},
+     "none, poll or explicit: models stay, follow what changes in --model-repository, or clients load and unload them"},
+    {"poll-secs", "repository-poll-secs", U64, AT(poll_secs), "15", 1, 86400, NULL,
+     "for --model-control poll where the system does not tell of changes: how often it is looked for them"},
     {"warm-up", NULL, U64, AT(warm_up), "0", 0, 1000, NULL,
      "runs with zeros before a model is ready, where its configuration has no model_warmup and only the number of rows "
      "is open"},

@@ -14,7 +14,7 @@
 enum { CONF_MODELS_MAX = 4096, CONF_EXPECTED_MAX = 160, CONF_ROWS_MAX = 96, CONF_PORT_NONE = 65536 };
 
 typedef enum { CONF_TLS_12, CONF_TLS_13 } conf_tls_min;
-typedef enum { CONF_CONTROL_NONE, CONF_CONTROL_EXPLICIT } conf_model_control;
+typedef enum { CONF_CONTROL_NONE, CONF_CONTROL_POLL, CONF_CONTROL_EXPLICIT } conf_model_control;
 typedef enum { CONF_LOG_TEXT, CONF_LOG_JSON } conf_log_format;
 
 typedef struct {
@@ -33,7 +33,7 @@ typedef struct {
     uint64_t otlp_insecure;
     str trace_file, trace_level, trace_rate, trace_count, trace_frequency;
     uint64_t trace_bytes_max;
-    uint64_t compute_wait_ms;
+    uint64_t compute_wait_ms, poll_secs;
     str jobs_dir, webhook_hosts, webhook_cacert, webhook_cert, webhook_key;
     uint64_t jobs_bytes_max, jobs_max, jobs_keep_s, jobs_running_max, webhook_insecure;
     str cors_origins, api_keys;

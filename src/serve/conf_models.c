@@ -28,6 +28,7 @@ repository_opts conf_models(const conf *c, compute *pool, uint32_t lanes)
         .lanes = lanes,
         .model_bytes_max = c->model_memory_max,
         .cache_bytes_max = cache_bytes,
+        .polls = c->model_control == CONF_CONTROL_POLL,
         .warm_up = (uint32_t)c->warm_up,
         .bare = c->slot,
     };

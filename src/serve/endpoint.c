@@ -54,6 +54,7 @@ typedef void answer(endpoints *s, http_call *call, const http_request *req, cons
     X("POST", "/v2/repository/index", v2_index) \
     X("POST", "/v2/repository/models/{model}/load", v2_load) \
     X("POST", "/v2/repository/models/{model}/unload", v2_unload) \
+    X("POST", "/v2/repository/models/{model}/versions/{version}/activate", v2_activate) \
     X("GET", "/v2/models/{model}/ready", v2_model_ready) \
     X("GET", "/v2/models/{model}/versions/{version}", v2_model) \
     X("GET", "/v2/models/{model}/versions/{version}/ready", v2_model_ready) \
@@ -245,7 +246,7 @@ static void v2_model(endpoints *s, http_call *call, const http_request *req, con
     if (!m) return;
     buf out;
     buf_init(&out, SMALL_REPLY_MAX);
-    v2_metadata_print(&out, m);
+    v2_metadata_print(&out, m, args->version.len ? NULL : repository_lineup_of(s->models, m));
     reply_buf(call, 200, &out);
 }
 
@@ -296,6 +297,11 @@ static void v2_load(endpoints *s, http_call *call, const http_request *req, cons
 static void v2_unload(endpoints *s, http_call *call, const http_request *req, const route_args *args)
 {
     control(s, call, req, args, v2_rest_unload);
+}
+
+static void v2_activate(endpoints *s, http_call *call, const http_request *req, const route_args *args)
+{
+    control(s, call, req, args, v2_rest_activate);
 }
 
 static void memory_status(endpoints *s, http_call *call, const http_request *req, const route_args *args)
@@ -436,6 +442,15 @@ static void cache_numbers(const endpoints *s, metrics_server *ret)
     ret->cache_evictions = (int64_t)kept.evictions;
 }
 
+static void load_numbers(const endpoints *s, metrics_server *ret)
+{
+    model_control_stats loads;
+    model_control_stats_read(s->control, &loads);
+    ret->loads[METRIC_LOADS_OK] = (int64_t)loads.loaded;
+    ret->loads[METRIC_LOADS_FAILED] = (int64_t)loads.failed;
+    ret->unloads = (int64_t)loads.unloaded;
+}
+
 static void trace_numbers(const endpoints *s, metrics_server *ret)
 {
     trace_log_stats traces;
@@ -494,13 +509,23 @@ static void loop_numbers(const endpoints *s, metrics_server *ret, metric_request
     }
 }
 
+static size_t versions_count(const endpoints *s)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < repository_count(s->models); i++) {
+        const lineup *l = repository_lineup(s->models, i);
+        n += l ? l->count : 0;
+    }
+    return n;
+}
+
 static void figures(endpoints *s, http_call *call, const http_request *req, const route_args *args, bool json)
 {
     metrics_server numbers = {.build = 1, .log_dropped = (int64_t)log_writer_dropped()};
     metric_requests unknown = {.of = {{0}}};
     buf out;
-    size_t count = 0, known = repository_count(s->models);   /* asked once: more may come */
-    metrics_labelled *models = mem_new0(metrics_labelled, known);
+    size_t count = 0, known = versions_count(s);
+    metrics_labelled *models = mem_new0(metrics_labelled, known + 1);
     metrics_page page = {.server = &numbers,
                          .models = models,
                          .unknown = &unknown,
@@ -510,11 +535,14 @@ static void figures(endpoints *s, http_call *call, const http_request *req, cons
         http_reply_error(call, 503, "no memory for the metrics");
         return;
     }
-    for (size_t i = 0; i < known; i++) {
-        served *m = repository_at(s->models, i);
-        if (!m || !guard_sees(args->who, m->name)) continue;
-        served_measure(m);
-        models[count++] = (metrics_labelled){m->name, m->version, &m->metrics};
+    for (size_t i = 0; i < repository_count(s->models); i++) {
+        const lineup *l = repository_lineup(s->models, i);
+        for (size_t k = 0; l && k < l->count && count < known; k++) {   /* more may have come */
+            served *m = l->all[k];
+            if (!guard_sees(args->who, m->name)) continue;
+            served_measure(m);
+            models[count++] = (metrics_labelled){m->name, m->version, &m->metrics};
+        }
     }
     page.model_count = count;
     numbers.compute_queued = (int64_t)compute_queued(s->pool);
@@ -523,6 +551,7 @@ static void figures(endpoints *s, http_call *call, const http_request *req, cons
     trace_numbers(s, &numbers);
     cache_numbers(s, &numbers);
     job_numbers(s, &numbers);
+    load_numbers(s, &numbers);
     process_numbers(s, &numbers);
     loop_numbers(s, &numbers, &unknown);
     buf_init(&out, LARGE_REPLY_MAX);

@@ -22,7 +22,7 @@ uint8_t health_rpc_status(const endpoints *s, str service)
     served *m;
     err ignored;
     bool all = service.len == 0 || is_service(service);
-    if (!all && repository_index(s->models, service) < 0) return HEALTH_UNKNOWN;
+    if (!all && !repository_knows(s->models, service)) return HEALTH_UNKNOWN;
     bool serving = all || repository_find(s->models, service, STR(""), &m, &ignored) == ERR_OK;
     return serving && endpoints_ready(s) ? HEALTH_SERVING : HEALTH_NOT_SERVING;
 }

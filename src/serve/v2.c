@@ -360,12 +360,21 @@ static void ios_print(buf *out, const served *m, bool input)
     }
 }
 
-void v2_metadata_print(buf *out, const served *m)
+static void versions_print(buf *out, const served *m, const lineup *of)
+{
+    if (!of) json_text_put(out, m->version);
+    for (size_t i = of ? of->count : 0; i > 0; i--) {
+        if (i < of->count) buf_put_byte(out, ',');
+        json_text_put(out, of->all[i - 1]->version);
+    }
+}
+
+void v2_metadata_print(buf *out, const served *m, const lineup *of)
 {
     buf_put_z(out, "{\"name\":");
     json_text_put(out, m->name);
     buf_put_z(out, ",\"versions\":[");
-    json_text_put(out, m->version);
+    versions_print(out, m, of);
     buf_put_z(out, "],\"platform\":\"");
     buf_put_z(out, served_platform(m));
     buf_put_z(out, "\",\"inputs\":[");

@@ -10,7 +10,7 @@
 #include "serve/infer.h"
 
 extern const infer_protocol v2_protocol;
-/* The model metadata object. */
-void v2_metadata_print(buf *out, const served *m);
+/* The model metadata object; with all versions of a lineup, or with its own alone. */
+void v2_metadata_print(buf *out, const served *m, const lineup *of);
 
 #endif

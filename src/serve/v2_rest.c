@@ -24,7 +24,15 @@ static err_code find(endpoints *s, const route_args *args, served **ret, err *e)
     return repository_find(s->models, args->model, args->version, ret, e);
 }
 
-/* Without a name: of all models. */
+static void lineup_statistics(buf *reply, const lineup *l, size_t *count)
+{
+    for (size_t i = l ? l->count : 0; i > 0; i--) {   /* from the oldest version to the newest */
+        if ((*count)++) buf_put_byte(reply, ',');
+        statistic_print(reply, l->all[i - 1]);
+    }
+}
+
+/* Without a version: of all of them; without a name: of all models. */
 err_code v2_rest_statistics(endpoints *s, const route_args *args, str body, buf *reply, err *e)
 {
     (void)body;
@@ -32,13 +40,12 @@ err_code v2_rest_statistics(endpoints *s, const route_args *args, str body, buf 
     err_code rc = args->model.len ? find(s, args, &m, e) : ERR_OK;
     if (rc) return rc;
     buf_put_z(reply, "{\"model_stats\":[");
-    if (m) statistic_print(reply, m);
     size_t count = 0;
+    if (m && args->version.len) statistic_print(reply, m);
+    else if (m) lineup_statistics(reply, repository_lineup_of(s->models, m), &count);
     for (size_t i = 0; !args->model.len && i < repository_count(s->models); i++) {
         m = repository_at(s->models, i);
-        if (!m || !guard_sees(args->who, m->name)) continue;
-        if (count++) buf_put_byte(reply, ',');
-        statistic_print(reply, m);
+        if (m && guard_sees(args->who, m->name)) lineup_statistics(reply, repository_lineup(s->models, i), &count);
     }
     buf_put_z(reply, "]}");
     return ERR_OK;
@@ -68,6 +75,18 @@ static err_code index_read(str body, bool *ret, err *e)
     return rc;
 }
 
+static void entry_print(buf *reply, const repository_entry *m)
+{
+    buf_put_z(reply, "{\"name\":");
+    json_text_put(reply, m->name);
+    buf_put_z(reply, ",\"version\":");
+    json_text_put(reply, str_of(m->version));
+    buf_printf(reply, ",\"state\":\"%s\"", m->state);
+    if (m->reason[0]) buf_put_z(reply, ",\"reason\":");
+    if (m->reason[0]) json_text_put(reply, str_of(m->reason));
+    buf_put_byte(reply, '}');
+}
+
 err_code v2_rest_index(endpoints *s, const route_args *args, str body, buf *reply, err *e)
 {
     bool ready = false;   /* those alone */
@@ -77,16 +96,12 @@ err_code v2_rest_index(endpoints *s, const route_args *args, str body, buf *repl
     buf_put_byte(reply, '[');
     for (size_t i = 0; i < repository_count(s->models); i++) {
         repository_entry m;
-        repository_entry_read(s->models, i, &m);
-        if (!guard_sees(args->who, m.name) || (ready && strcmp(m.state, "READY") != 0)) continue;
-        buf_put_z(reply, count++ ? ",{\"name\":" : "{\"name\":");
-        json_text_put(reply, m.name);
-        buf_put_z(reply, ",\"version\":");
-        json_text_put(reply, str_of(m.version));
-        buf_printf(reply, ",\"state\":\"%s\"", m.state);
-        if (m.reason[0]) buf_put_z(reply, ",\"reason\":");
-        if (m.reason[0]) json_text_put(reply, str_of(m.reason));
-        buf_put_byte(reply, '}');
+        const version_row *at = NULL;
+        while (repository_entry_next(s->models, i, &at, &m)) {
+            if (!guard_sees(args->who, m.name) || (ready && strcmp(m.state, "READY") != 0)) continue;
+            if (count++) buf_put_byte(reply, ',');
+            entry_print(reply, &m);
+        }
     }
     buf_put_byte(reply, ']');
     return ERR_OK;
@@ -160,6 +175,16 @@ err_code v2_rest_unload(endpoints *s, const route_args *args, str body, buf *rep
     err_code rc = control_read(true, body, &a, &w, e);
     arena_fini(&a);
     return rc ? rc : model_control_unload(s->control, &w, e);
+}
+
+/* Proa's own: the version, or "latest", serves who names none.  No other load is needed to go back to one before. */
+err_code v2_rest_activate(endpoints *s, const route_args *args, str body, buf *reply, err *e)
+{
+    (void)body, (void)reply;
+    model_wish w = {.name = args->model,
+                    .version = str_is(args->version, "latest") ? STR("") : args->version,
+                    .granted = args->owner};
+    return model_control_activate(s->control, &w, e);
 }
 
 /* ---- settings ---- */

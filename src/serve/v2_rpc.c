@@ -42,6 +42,13 @@ static err_code model_read(endpoints *s, rpc_request request, const char *what, 
     return rc ? rc : endpoints_find(s, request.who, &(model_id){name, version}, ret, e);
 }
 
+static bool version_asked(rpc_request request)
+{
+    pb_fields q;
+    pb_fields_read(&q, request.bytes);
+    return pb_fields_text(&q, 2).len > 0;
+}
+
 /* A model that is not there is not ready: clients ask until it is, so that is an answer and no error. */
 err_code v2_rpc_model_ready(endpoints *s, rpc_request request, buf *reply, err *e)
 {
@@ -80,8 +87,10 @@ err_code v2_rpc_model_metadata(endpoints *s, rpc_request request, buf *reply, er
     served *m;
     err_code rc = model_read(s, request, "ModelMetadataRequest", &m, e);
     if (rc) return rc;
+    const lineup *of = version_asked(request) ? NULL : repository_lineup_of(s->models, m);
     pb_put_str(reply, 1, m->name);
-    pb_put_str(reply, 2, m->version);
+    if (!of) pb_put_str(reply, 2, m->version);
+    for (size_t i = of ? of->count : 0; i > 0; i--) pb_put_str(reply, 2, of->all[i - 1]->version);
     pb_put_str(reply, 3, str_of(served_platform(m)));
     metadata_put(reply, 4, m, true);
     metadata_put(reply, 5, m, false);
@@ -136,7 +145,12 @@ static void model_statistics_put(buf *reply, served *m)
     pb_close(reply, opened);
 }
 
-/* Without a name: of all models. */
+static void lineup_statistics_put(buf *reply, const lineup *l)
+{
+    for (size_t i = l ? l->count : 0; i > 0; i--) model_statistics_put(reply, l->all[i - 1]);
+}
+
+/* Without a version: of all of them; without a name: of all models. */
 err_code v2_rpc_model_statistics(endpoints *s, rpc_request request, buf *reply, err *e)
 {
     pb_fields q;
@@ -144,13 +158,14 @@ err_code v2_rpc_model_statistics(endpoints *s, rpc_request request, buf *reply, 
     pb_fields_read(&q, request.bytes);
     if (pb_fields_text(&q, 1).len) {
         err_code rc = model_read(s, request, "ModelStatisticsRequest", &m, e);
-        if (rc == ERR_OK) model_statistics_put(reply, m);
+        if (rc == ERR_OK && version_asked(request)) model_statistics_put(reply, m);
+        else if (rc == ERR_OK) lineup_statistics_put(reply, repository_lineup_of(s->models, m));
         return rc;
     }
     err_code rc = pb_fields_check(&q, "ModelStatisticsRequest", e);
     for (size_t i = 0; i < repository_count(s->models) && rc == ERR_OK; i++) {
         m = repository_at(s->models, i);
-        if (m && guard_sees(request.who, m->name)) model_statistics_put(reply, m);
+        if (m && guard_sees(request.who, m->name)) lineup_statistics_put(reply, repository_lineup(s->models, i));
     }
     return rc;
 }
@@ -166,14 +181,16 @@ err_code v2_rpc_repository_index(endpoints *s, rpc_request request, buf *reply, 
     err_code rc = pb_fields_check(&q, "RepositoryIndexRequest", e);
     for (size_t i = 0; i < repository_count(s->models) && rc == ERR_OK; i++) {
         repository_entry m;
-        repository_entry_read(s->models, i, &m);
-        if (!guard_sees(request.who, m.name) || (ready && strcmp(m.state, "READY") != 0)) continue;
-        size_t opened = pb_open(reply, 1);
-        pb_put_str(reply, 1, m.name);
-        pb_put_str(reply, 2, str_of(m.version));
-        pb_put_str(reply, 3, str_of(m.state));
-        if (m.reason[0]) pb_put_str(reply, 4, str_of(m.reason));
-        pb_close(reply, opened);
+        const version_row *at = NULL;
+        while (repository_entry_next(s->models, i, &at, &m)) {
+            if (!guard_sees(request.who, m.name) || (ready && strcmp(m.state, "READY") != 0)) continue;
+            size_t opened = pb_open(reply, 1);
+            pb_put_str(reply, 1, m.name);
+            pb_put_str(reply, 2, str_of(m.version));
+            pb_put_str(reply, 3, str_of(m.state));
+            if (m.reason[0]) pb_put_str(reply, 4, str_of(m.reason));
+            pb_close(reply, opened);
+        }
     }
     return rc;
 }

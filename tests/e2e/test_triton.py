@@ -182,7 +182,7 @@ def test_unload_and_load(explicit):
     import tritonclient.http as http
     server, folder = explicit
     client = http.InferenceServerClient(f"{server.host}:{server.port}")
-    entry = lambda: {m["name"]: m for m in client.get_model_repository_index()}["tiny"]
+    entry = lambda v="1": {(m["name"], m["version"]): m for m in client.get_model_repository_index()}["tiny", v]
     client.unload_model("tiny", unload_dependents=True)
     assert not client.is_model_ready("tiny") and client.is_model_ready("pair") and client.is_server_ready()
     until(lambda: entry() == {"name": "tiny", "version": "1", "state": "UNAVAILABLE", "reason": "unloaded"})
@@ -194,12 +194,13 @@ def test_unload_and_load(explicit):
     (folder / "tiny" / "2").mkdir()
     (folder / "tiny" / "2" / "model.onnx").write_bytes(b"no model")
     fails(lambda: client.load_model("tiny"), 400, "failed to load 'tiny': ")
-    assert client.is_model_ready("tiny", "1") and "not an ONNX model" in entry()["reason"] and entry()["state"] == "READY"
+    assert client.is_model_ready("tiny", "1") and entry() == {"name": "tiny", "version": "1", "state": "READY"}
+    assert "not an ONNX model" in entry("2")["reason"] and entry("2")["state"] == "UNAVAILABLE"
     new = folder / "tiny" / "2" / "new"
     shutil.copy(folder / "tiny" / "1" / "model.onnx", new)
     new.rename(folder / "tiny" / "2" / "model.onnx")
     client.load_model("tiny")
-    assert entry() == {"name": "tiny", "version": "2", "state": "READY"} and not client.is_model_ready("tiny", "1")
+    assert entry("2") == {"name": "tiny", "version": "2", "state": "READY"} and not client.is_model_ready("tiny", "1")
     assert client.infer("tiny", x_input(http)).get_response()["model_version"] == "2"
     fails(lambda: client.load_model("none"), 404, "failed to load 'none', failed to poll from model repository")
     shutil.copytree(folder / "tiny", folder / "later")

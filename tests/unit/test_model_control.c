@@ -7,6 +7,7 @@
 #include "serve/v2_rpc.h"
 #include "test.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -194,6 +195,173 @@ static void further_models_come_from_the_model_repository(void)
     INVARIANT(unlink(file) == 0 && rmdir(inner) == 0 && rmdir(folder) == 0);
 }
 
+/* ---- versions ---- */
+
+static char root[64];
+
+static const char *in_root(const char *name)
+{
+    static char text[4][160];
+    static int at;
+    at = (at + 1) % 4;
+    snprintf(text[at], sizeof text[at], "%s/%s", root, name);
+    return text[at];
+}
+
+static void version_make(const char *name)
+{
+    char file[60];
+    snprintf(file, sizeof file, "q/%s", name);
+    INVARIANT(mkdir(in_root(file), 0700) == 0);
+    snprintf(file, sizeof file, "q/%s/model.onnx", name);
+    INVARIANT(symlink(path, in_root(file)) == 0);
+}
+
+static void text_save(const char *name, const char *text)
+{
+    FILE *f = fopen(in_root(name), "w");
+    INVARIANT(f && fputs(text, f) >= 0 && fclose(f) == 0);
+}
+
+/* A model repository with q: 1, 2 and 3, of which the two newest are served. */
+static void versions_start(http_rig *r)
+{
+    snprintf(root, sizeof root, "/tmp/proa-versions-XXXXXX");
+    INVARIANT(mkdtemp(root) && mkdir(in_root("q"), 0700) == 0);
+    version_make("1");
+    version_make("2");
+    version_make("3");
+    text_save("q/config.pbtxt", "version_policy { latest { num_versions: 2 } }");
+    start(r, &(http_rig_opts){.threads = "1", .model_control = "explicit", .model_repository = root});
+}
+
+static void versions_stop(http_rig *r)
+{
+    char command[100];
+    http_rig_stop(r);
+    snprintf(command, sizeof command, "rm -r %s", root);
+    INVARIANT(system(command) == 0);
+}
+
+#define LOAD_Q "/v2/repository/models/q/load"
+#define ACTIVATE "/v2/repository/models/q/versions/"
+
+static void a_name_serves_the_versions_that_its_policy_allows(void)
+{
+    http_rig r;
+    versions_start(&r);
+    CHECK(strstr(http_rig_get(&r, "/v2/models/q"), "\"versions\":[\"2\",\"3\"]"));
+    CHECK(strstr(http_rig_get(&r, "/v2/models/q/versions/2"), "\"versions\":[\"2\"]"));
+    CHECK(answers(&r, "/v2/models/q/infer", body, "\"model_version\":\"3\""));
+    CHECK(answers(&r, "/v2/models/q/versions/2/infer", body, "\"model_version\":\"2\""));
+    CHECK(answers(&r, "/v2/models/q/versions/1/infer", body, "Model with name q and version 1 does not exist."));
+    CHECK(strstr(http_rig_get(&r, "/v2/models/q/versions/2/ready"), "200 OK"));
+    CHECK(strstr(http_rig_get(&r, "/v2/models/q/versions/1/ready"), "404 Not Found"));
+    CHECK(index_says(&r, "{\"name\":\"q\",\"version\":\"2\",\"state\":\"READY\"},"
+                         "{\"name\":\"q\",\"version\":\"3\",\"state\":\"READY\"}]"));
+    const char *stats = http_rig_get(&r, "/v2/models/q/stats");
+    CHECK(strstr(stats, "[{\"name\":\"q\",\"version\":\"2\"") && strstr(stats, ",{\"name\":\"q\",\"version\":\"3\""));
+    stats = http_rig_get(&r, "/v2/models/q/versions/3/stats");
+    CHECK(!strstr(stats, "\"version\":\"2\"") && strstr(stats, "\"version\":\"3\",\"last_inference\""));
+    (void)http_rig_get(&r, "/metrics");
+    CHECK(strstr(r.got, "proa_inference_success_total{model_name=\"q\",model_version=\"2\"} 1"));
+    CHECK(strstr(r.got, "proa_inference_success_total{model_name=\"q\",model_version=\"3\"} 1"));
+    text_save("q/config.pbtxt", "version_policy { specific { versions: 1 } }");
+    CHECK(answers(&r, LOAD_Q, "", "200 OK"));
+    CHECK(index_says(&r, "{\"name\":\"q\",\"version\":\"1\",\"state\":\"READY\"},"
+                         "{\"name\":\"q\",\"version\":\"2\",\"state\":\"UNAVAILABLE\",\"reason\":\"unloaded\"},"
+                         "{\"name\":\"q\",\"version\":\"3\",\"state\":\"UNAVAILABLE\",\"reason\":\"unloaded\"}]"));
+    versions_stop(&r);
+}
+
+static void one_call_goes_back_to_another_version(void)
+{
+    http_rig r;
+    versions_start(&r);
+    CHECK(answers(&r, ACTIVATE "2/activate", "", "200 OK"));
+    CHECK(answers(&r, "/v2/models/q/infer", body, "\"model_version\":\"2\""));
+    CHECK(answers(&r, "/v2/models/q/versions/3/infer", body, "\"model_version\":\"3\""));
+    version_make("4");   /* comes, but does not serve who names no version */
+    CHECK(answers(&r, LOAD_Q, "", "200 OK"));
+    CHECK(strstr(http_rig_get(&r, "/v2/models/q"), "\"versions\":[\"2\",\"3\",\"4\"]"));
+    CHECK(answers(&r, "/v2/models/q/infer", body, "\"model_version\":\"2\""));
+    CHECK(answers(&r, ACTIVATE "1/activate", "", "200 OK"));   /* is not loaded yet */
+    CHECK(answers(&r, "/v2/models/q/infer", body, "\"model_version\":\"1\""));
+    CHECK(answers(&r, ACTIVATE "9/activate", "", "expected version 9, which was activated, got none"));
+    CHECK(answers(&r, "/v2/models/q/infer", body, "\"model_version\":\"1\""));
+    CHECK(answers(&r, ACTIVATE "latest/activate", "", "200 OK"));
+    CHECK(answers(&r, "/v2/models/q/infer", body, "\"model_version\":\"4\""));
+    CHECK(strstr(http_rig_get(&r, "/v2/models/q"), "\"versions\":[\"3\",\"4\"]"));
+    CHECK(answers(&r, "/v2/repository/models/none/versions/1/activate", "", "Model with name none does not exist."));
+    CHECK(answers(&r, ACTIVATE "11111111112222222222333333333344/activate", "",
+                  "version: expected at most 31 bytes, got 32"));
+    versions_stop(&r);
+}
+
+static void a_version_that_does_not_load_leaves_what_serves(void)
+{
+    http_rig r;
+    versions_start(&r);
+    INVARIANT(mkdir(in_root("q/4"), 0700) == 0);
+    text_save("q/4/model.onnx", "not a model");
+    CHECK(answers(&r, LOAD_Q, "", "failed to load 'q': "));
+    CHECK(answers(&r, "/v2/models/q/infer", body, "\"model_version\":\"3\""));
+    CHECK(strstr(http_rig_get(&r, "/v2/models/q"), "\"versions\":[\"2\",\"3\"]"));
+    CHECK(index_says(&r, "\"version\":\"3\",\"state\":\"READY\"},"
+                         "{\"name\":\"q\",\"version\":\"4\",\"state\":\"UNAVAILABLE\",\"reason\":\"/tmp/"));
+    CHECK(http_rig_get(&r, "/metrics") && strstr(r.got, "proa_model_loads_total{result=\"failed\"} 1"));
+    INVARIANT(unlink(in_root("q/4/model.onnx")) == 0 && symlink(path, in_root("q/4/model.onnx")) == 0);
+    CHECK(answers(&r, LOAD_Q, "", "200 OK"));
+    CHECK(answers(&r, "/v2/models/q/infer", body, "\"model_version\":\"4\""));
+    CHECK(http_rig_get(&r, "/metrics") && strstr(r.got, "proa_model_loads_total{result=\"ok\"} 1"));
+    versions_stop(&r);
+}
+
+typedef struct {
+    http_rig *rig;
+    thread thread;
+    err_code rc;
+    err e;
+    _Atomic bool done;
+} loading;
+
+static void load_main(void *ctx)
+{
+    loading *l = ctx;
+    l->rc = model_control_load(l->rig->endpoints.control, &(model_wish){.name = STR("q")}, &l->e);
+    atomic_store(&l->done, true);
+}
+
+/* What is read of a pipe comes when somebody writes it. */
+static void a_load_that_does_not_end_holds_up_nothing_else(void)
+{
+    http_rig r;
+    loading all[3] = {{.rig = &r}, {.rig = &r}, {.rig = &r}};
+    size_t refused = 0, good = 0;
+    err e;
+    served *s;
+    versions_start(&r);
+    INVARIANT(unlink(in_root("q/config.pbtxt")) == 0 && mkfifo(in_root("q/config.pbtxt"), 0600) == 0);
+    int pipe = open(in_root("q/config.pbtxt"), O_RDWR);
+    INVARIANT(pipe >= 0);
+    for (size_t i = 0; i < 3; i++) CHECK(thread_start(&all[i].thread, "load", load_main, &all[i], &e) == ERR_OK);
+    while (!atomic_load(&all[refused].done)) refused = (refused + 1) % 3;
+    CHECK(all[refused].rc == ERR_UNAVAILABLE);
+    CHECK_STR(all[refused].e.text, "failed to load 'q': expected at most 2 loads of a model at a time, got 3");
+    CHECK(answers(&r, "/v2/models/q/infer", body, "\"model_version\":\"3\""));
+    CHECK(answers(&r, LOAD, "", "200 OK"));
+    CHECK(answers(&r, "/v2/repository/models/q/unload", "", "200 OK"));
+    close(pipe);   /* the end of what is read */
+    for (size_t i = 0; i < 3; i++) {
+        thread_join(&all[i].thread);
+        good += all[i].rc == ERR_OK;   /* as if they had come before the unload */
+    }
+    CHECK_U64(good, 2);
+    CHECK(repository_find(r.endpoints.models, STR("q"), STR(""), &s, &e) == ERR_NOT_FOUND);
+    CHECK(index_says(&r, "\"version\":\"3\",\"state\":\"UNAVAILABLE\",\"reason\":\"unloaded\"}]"));
+    versions_stop(&r);
+}
+
 /* ---- without a server ---- */
 
 enum { LOOPS = 2, KEPT = 4 };
@@ -284,7 +452,8 @@ static void loops_find_a_whole_model_or_none_while_it_is_changed(void)
         CHECK(f[i].turns > 0);
     }
     repository_entry entry;
-    repository_entry_read(models, 0, &entry);
+    const version_row *row = NULL;
+    CHECK(repository_entry_next(models, 0, &row, &entry));
     CHECK_STR(entry.state, "READY");
     for (size_t i = 0; i < LOOPS; i++) loop_free(f[i].loop);
     model_control_free(control);
@@ -330,6 +499,10 @@ int main(void)
         TEST(at_rest_idle_executions_go_back),
         TEST(what_cannot_be_asked_is_refused_by_name),
         TEST(further_models_come_from_the_model_repository),
+        TEST(a_name_serves_the_versions_that_its_policy_allows),
+        TEST(one_call_goes_back_to_another_version),
+        TEST(a_version_that_does_not_load_leaves_what_serves),
+        TEST(a_load_that_does_not_end_holds_up_nothing_else),
         TEST(loops_find_a_whole_model_or_none_while_it_is_changed),
         TEST(a_change_survives_failed_allocations),
     };

@@ -1,6 +1,7 @@
 /* The configuration's models are all there under their names, or opening fails with one line that names the file. */
 #include "conf_rig.h"
 #include "models/repository.h"
+#include "os/thread.h"
 #include "serve_rig.h"
 
 #include <stdlib.h>
@@ -112,16 +113,79 @@ static void a_load_that_fails_leaves_nothing(void)
     CHECK(conf_rig_open(&r, c, pool, 1, &e) == ERR_OK);
     snprintf(broken, sizeof broken, "%s/broken", folder);
     CHECK(mkdir(broken, 0700) == 0);
-    const repository_from none = {.config = {0}};
-    CHECK(repository_add(r, STR("broken"), &none, &old, &e) != ERR_OK);
+    CHECK(repository_add(r, STR("broken"), (str){0}, &old, &e) == ERR_OK);
+    repository_names_free(old);
     long live = mem_live();
-    for (int i = 0; i < 3000; i++) CHECK(repository_add(r, STR("broken"), &none, &old, &e) != ERR_OK);
+    for (int i = 0; i < 3000; i++) {
+        repository_load l = {.index = 1, .path = repository_path(r, 1)};
+        repository_load_init(&l);
+        CHECK(repository_load_plan(r, &l, &e) != ERR_OK);
+        repository_load_fini(&l);
+    }
     CHECK_U64((uint64_t)mem_live(), (uint64_t)live);
-    CHECK_U64(repository_count(r), 1);
+    CHECK_U64(repository_count(r), 2);
+    CHECK(repository_at(r, 1) == NULL && repository_add(r, STR("nowhere"), (str){0}, &old, &e) == ERR_NOT_FOUND);
     unlink(file);
     rmdir(good);
     rmdir(broken);
     rmdir(folder);
+}
+
+static const char *changing;
+static _Atomic bool enough;
+
+/* A file beside the model grows all the time. */
+static void change_on(void *ctx)
+{
+    (void)ctx;
+    while (!atomic_load(&enough)) {
+        FILE *f = fopen(changing, "a");
+        INVARIANT(f && fputc('x', f) == 'x' && fclose(f) == 0);
+    }
+}
+
+static err_code load(repository *r, err *e)
+{
+    repository_load l = {.path = repository_path(r, 0)};
+    repository_load_init(&l);
+    err_code rc = repository_load_plan(r, &l, e);
+    if (rc == ERR_OK) rc = repository_load_open(r, &l, e);
+    repository_load_fini(&l);
+    return rc;
+}
+
+static void a_load_reads_files_that_stay_as_they_are(void)
+{
+    char folder[] = "/tmp/proa_repository_XXXXXX", first[64], text[64];
+    CLEANUP(repository) repository *r = NULL;
+    thread t;
+    err e;
+    conf *c = config();
+    CHECK(mkdtemp(folder));
+    snprintf(first, sizeof first, "%s/model.onnx", folder);
+    snprintf(text, sizeof text, "%s/text", folder);
+    CHECK(symlink(path, first) == 0);
+    conf_rig_model(c, "m", folder);
+    CHECK(conf_rig_open(&r, c, pool, 1, &e) == ERR_OK);
+    repository_load l = {.path = repository_path(r, 0)};
+    repository_load_init(&l);
+    CHECK(repository_load_plan(r, &l, &e) == ERR_OK);
+    CHECK(unlink(first) == 0);
+    snprintf(first, sizeof first, "%s/other.onnx", folder);
+    CHECK(symlink(path, first) == 0);   /* what was planned is not there any more, what is there is read instead */
+    CHECK(repository_load_open(r, &l, &e) == ERR_OK && l.got && str_is(l.got->all[0]->path, first));
+    repository_load_fini(&l);
+    changing = text;
+    atomic_store(&enough, false);
+    CHECK(thread_start(&t, "changes", change_on, NULL, &e) == ERR_OK);
+    while (access(text, F_OK)) thread_yield();
+    while (load(r, &e) == ERR_OK) thread_yield();   /* between two changes, which is rare */
+    CHECK(e.code == ERR_UNAVAILABLE && strstr(e.text, ": expected files that stay as they are while they are read"));
+    atomic_store(&enough, true);
+    thread_join(&t);
+    CHECK(load(r, &e) == ERR_OK);
+    changing = NULL;
+    CHECK(unlink(first) == 0 && unlink(text) == 0 && rmdir(folder) == 0);
 }
 
 static void opening_survives_every_failed_allocation(void)
@@ -147,6 +211,7 @@ int main(void)
         TEST(names_that_a_url_cannot_hold_are_refused),
         TEST(duplicates_and_bad_files_name_the_file),
         TEST(a_load_that_fails_leaves_nothing),
+        TEST(a_load_reads_files_that_stay_as_they_are),
         TEST(opening_survives_every_failed_allocation),
     };
     onnx_build b;

@@ -37,12 +37,13 @@ static const char *find(const char *name)
     source s;
     err e = {0};
     arena_init(&a, NULL, 0, 1 << 20);
-    err_code rc = source_find(&s, &a, path(name), &wanted, &e);
+    err_code rc = source_find(&s, &a, path(name), &wanted, STR(""), &e);
     if (rc)
         snprintf(text, sizeof text, "%d %s", (int)rc,
                  strncmp(e.text, root, strlen(root)) ? e.text : e.text + strlen(root));
     else
-        snprintf(text, sizeof text, "%.*s %s", (int)s.version.len, s.version.p, s.file.p + strlen(root));
+        snprintf(text, sizeof text, "%.*s %s", (int)s.all[0].name.len, s.all[0].name.p,
+                 s.all[0].file.p + strlen(root));
     arena_fini(&a);
     return text;
 }
@@ -115,8 +116,65 @@ static void the_configuration_decides_on_file_and_versions(void)
     source s;
     err e;
     arena_init(&a, NULL, 0, 1 << 20);
-    CHECK(source_find(&s, &a, path("versions"), &wanted, &e) == ERR_OK && s.version_count == 2);
-    CHECK(str_is(s.versions[0], "10") && str_is(s.versions[1], "2"));
+    CHECK(source_find(&s, &a, path("versions"), &wanted, STR(""), &e) == ERR_OK && s.count == 2);
+    CHECK(str_is(s.all[0].name, "10") && str_is(s.all[1].name, "2"));
+    arena_fini(&a);
+}
+
+static bool differs(const source *before)
+{
+    arena a;
+    source now;
+    err e;
+    arena_init(&a, NULL, 0, 1 << 20);
+    CHECK(source_find(&now, &a, path("versions"), &wanted, STR(""), &e) == ERR_OK);
+    bool same = source_eq(before, &now);
+    arena_fini(&a);
+    return !same;
+}
+
+static void every_change_of_a_file_changes_the_stamp(void)
+{
+    arena a;
+    source s, only;
+    err e;
+    arena_init(&a, NULL, 0, 1 << 20);
+    CHECK(source_find(&s, &a, path("versions"), &wanted, STR(""), &e) == ERR_OK && !differs(&s));
+    CHECK(memcmp(s.all[0].stamp, s.all[1].stamp, sizeof s.all[0].stamp) != 0);
+    folder("versions/2/weights");
+    file("versions/2/weights/w.bin");
+    CHECK(differs(&s));
+    CHECK(unlink(path("versions/2/weights/w.bin")) == 0 && rmdir(path("versions/2/weights")) == 0);
+    CHECK(!differs(&s));
+    file("versions/labels.txt");
+    CHECK(differs(&s));
+    CHECK(unlink(path("versions/labels.txt")) == 0);
+    file("versions/.hidden");
+    CHECK(!differs(&s));
+    CHECK(unlink(path("versions/.hidden")) == 0);
+    FILE *f = fopen(path("versions/10/x.onnx"), "w");
+    CHECK(f && fputc('x', f) == 'x' && fclose(f) == 0);
+    CHECK(differs(&s));
+    file("versions/10/x.onnx");
+    CHECK(source_find(&only, &a, path("one"), &wanted, STR("1"), &e) == ERR_OK && !source_eq(&s, &only));
+    arena_fini(&a);
+}
+
+static void a_version_may_be_served_besides(void)
+{
+    arena a;
+    source s;
+    err e;
+    const model_config before = wanted;
+    arena_init(&a, NULL, 0, 1 << 20);
+    wanted.versions = VERSIONS_LATEST;
+    wanted.latest = 1;
+    CHECK(source_find(&s, &a, path("versions"), &wanted, STR("2"), &e) == ERR_OK && s.count == 2);
+    CHECK(str_is(s.all[1].name, "2"));
+    CHECK(source_find(&s, &a, path("versions"), &wanted, STR("3"), &e) == ERR_NOT_FOUND);
+    CHECK(strstr(e.text, "/versions: expected version 3, which was activated, got none"));
+    CHECK(source_find(&s, &a, path("one"), &wanted, STR("2"), &e) == ERR_NOT_FOUND);
+    wanted = before;
     arena_fini(&a);
 }
 
@@ -155,7 +213,7 @@ static void no_memory_is_an_error_wherever_it_happens(void)
     source s;
     err e;
     arena_init(&a, NULL, 0, 40);
-    CHECK(source_find(&s, &a, path("versions"), &wanted, &e) != ERR_OK);
+    CHECK(source_find(&s, &a, path("versions"), &wanted, STR(""), &e) != ERR_OK);
     arena_fini(&a);
 }
 
@@ -172,6 +230,8 @@ int main(void)
         TEST(tree),
         TEST(each_form_finds_its_file_and_version),
         TEST(the_configuration_decides_on_file_and_versions),
+        TEST(every_change_of_a_file_changes_the_stamp),
+        TEST(a_version_may_be_served_besides),
         TEST(what_is_not_there_is_said),
         TEST(a_repository_is_its_folders),
         TEST(no_memory_is_an_error_wherever_it_happens),

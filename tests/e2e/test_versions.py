@@ -1,0 +1,194 @@
+"""test_versions.py - several versions of a model, exchanged under the requests of unmodified tritonclient."""
+import os, shutil, threading, time
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from test_triton import until
+
+POLICY = "version_policy { latest { num_versions: %d } }"
+
+
+def version_make(folder, number, policy=None):
+    """y = number * x; in the folder at once, as whoever publishes a model should do it."""
+    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, [None, 2]) for n in "xy")
+    k = helper.make_tensor("k", TensorProto.FLOAT, [1], [float(number)])
+    graph = helper.make_graph([helper.make_node("Mul", ["x", "k"], ["y"])], "g", [x], [y], [k])
+    made = folder / f".{number}.part"
+    made.mkdir(parents=True)
+    onnx.save(helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 13)]), made / "model.onnx")
+    if policy:
+        (folder / "config.pbtxt").write_text(policy)
+    made.rename(folder / str(number))
+
+
+def clients(server):
+    import tritonclient.grpc as grpc
+    import tritonclient.http as http
+    return [(lib, lib.InferenceServerClient(f"{server.host}:{server.port}")) for lib in (http, grpc)]
+
+
+def ask(lib, client, version=""):
+    """The factor of the version that answers, and what it says that it is."""
+    i = lib.InferInput("x", [1, 2], "FP32").set_data_from_numpy(np.ones((1, 2), np.float32))
+    r = client.infer("m", [i], model_version=version)
+    said = r.get_response()
+    return r.as_numpy("y")[0, 0], said["model_version"] if isinstance(said, dict) else said.model_version
+
+
+@pytest.fixture
+def versions(serve, tmp_path):
+    folder = tmp_path / "models" / "m"
+    for n in (1, 2, 3):
+        version_make(folder, n, POLICY % 2)
+    return serve("--model-repository", folder.parent, "--model-control", "explicit", "--drain-wait-ms", 500), folder
+
+
+def test_each_version_is_asked_by_name(versions):
+    from tritonclient.utils import InferenceServerException
+    server, _ = versions
+    for lib, client in clients(server):
+        assert ask(lib, client) == (3, "3") and ask(lib, client, "2") == (2, "2")
+        with pytest.raises(InferenceServerException, match="version 1 does not exist"):
+            ask(lib, client, "1")
+        assert client.is_model_ready("m", "2") and not client.is_model_ready("m", "1")
+        metadata, one = client.get_model_metadata("m"), client.get_model_metadata("m", "2")
+        listed = lambda m: list(m["versions"] if isinstance(m, dict) else m.versions)
+        assert listed(metadata) == ["2", "3"] and listed(one) == ["2"]
+        client.close()
+    http, grpc = clients(server)
+    assert [(m["version"], m["state"]) for m in http[1].get_model_repository_index()] == [("2", "READY"), ("3", "READY")]
+    assert [(m.version, m.state) for m in grpc[1].get_model_repository_index().models] == [("2", "READY"), ("3", "READY")]
+    counts = {m["version"]: m["inference_count"] for m in http[1].get_inference_statistics("m")["model_stats"]}
+    assert counts == {"2": 2, "3": 2}
+    assert [m.version for m in grpc[1].get_inference_statistics("m").model_stats] == ["2", "3"]
+    page = server.get("/metrics").body.decode()
+    assert all(f'proa_inference_success_total{{model_name="m",model_version="{v}"}} 2' in page for v in (2, 3))
+    http[1].close(), grpc[1].close()
+
+
+def test_versions_come_go_and_come_back_under_load_without_a_lost_request(versions):
+    """Swaps, roll-backs and a version that does not load: every request of REST and gRPC is answered by a whole version."""
+    server, folder = versions
+    stop, seen, wrong = [], [0] * 4, []
+
+    def asker(k):
+        lib, client = clients(server)[k % 2]
+        try:
+            while not stop:
+                got, said = ask(lib, client)
+                if str(int(got)) != said:
+                    wrong.append((got, said))
+                seen[k] += 1
+        except Exception as e:
+            wrong.append(repr(e))
+        client.close()
+    threads = [threading.Thread(target=asker, args=(k,)) for k in range(4)]
+    for t in threads:
+        t.start()
+    lib, client = clients(server)[0]
+    try:
+        for n in range(4, 12):
+            version_make(folder, n)
+            assert server.post("/v2/repository/models/m/load").status == 200
+            assert ask(lib, client) == (n, str(n))
+            assert server.post(f"/v2/repository/models/m/versions/{n - 1}/activate").status == 200
+            assert ask(lib, client) == (n - 1, str(n - 1))
+            assert server.post("/v2/repository/models/m/versions/1/activate").status == 200
+            assert ask(lib, client) == (1, "1")
+            (folder / "99").mkdir()
+            (folder / "99" / "model.onnx").write_bytes(b"no model")
+            r = server.post("/v2/repository/models/m/load")
+            assert r.status == 400 and "failed to load 'm'" in r.body.decode()
+            shutil.rmtree(folder / "99")
+            assert server.post("/v2/repository/models/m/versions/latest/activate").status == 200
+    finally:
+        stop.append(1)
+        for t in threads:
+            t.join()
+    client.close()
+    assert not wrong and all(n > 20 for n in seen), (wrong[:3], seen)
+    index = {m["version"]: m for m in server.post("/v2/repository/index").json()}
+    assert index["99"]["state"] == "UNAVAILABLE" and "99" in index["99"]["reason"]
+    assert {v for v, m in index.items() if m["state"] == "READY"} == {"10", "11"}
+    until(lambda: index_states(server) <= {"READY", "UNAVAILABLE"})
+    page = server.get("/metrics").body.decode()
+    assert 'proa_model_loads_total{result="failed"} 8' in page
+
+
+def index_states(server):
+    return {m["state"] for m in server.post("/v2/repository/index").json()}
+
+
+def test_a_load_that_does_not_end_does_not_keep_the_server(versions):
+    """config.pbtxt is a pipe that nobody writes: other models load, the unload works, SIGTERM ends the server."""
+    server, folder = versions
+    version_make(folder.parent / "n", 1)
+    (folder / "config.pbtxt").unlink()
+    os.mkfifo(folder / "config.pbtxt")
+    pipe = os.open(folder / "config.pbtxt", os.O_RDWR)
+    hung = threading.Thread(target=lambda: gone(lambda: server.post("/v2/repository/models/m/load")))
+    hung.start()
+    assert server.post("/v2/repository/models/n/load").status == 200
+    assert server.post("/v2/repository/models/m/unload").status == 200
+    assert server.post("/v2/repository/models/m/versions/1/infer").status == 404
+    assert server.stop() == 0 and "left behind" in server.log()
+    hung.join()
+    os.close(pipe)
+
+
+def gone(call):
+    """The server ends before it answers."""
+    try:
+        call()
+    except Exception:
+        pass
+
+
+def test_poll_follows_what_is_published_under_load(serve, tmp_path):
+    """Versions and models come and go in the folder alone; no request of REST or gRPC is lost, and load by call is refused."""
+    folder = tmp_path / "models" / "m"
+    folder.parent.mkdir()
+    server = serve("--model-repository", folder.parent, "--model-control", "poll")   # nothing there yet
+    version_make(folder, 1)
+    until(lambda: server.get("/v2/models/m/ready").status == 200)
+    stop, wrong = [], []
+
+    def asker(k):
+        lib, client = clients(server)[k]
+        try:
+            while not stop:
+                got, said = ask(lib, client)
+                if str(int(got)) != said:
+                    wrong.append((got, said))
+        except Exception as e:
+            wrong.append(repr(e))
+        client.close()
+    threads = [threading.Thread(target=asker, args=(k,)) for k in range(2)]
+    for t in threads:
+        t.start()
+    lib, client = clients(server)[0]
+    try:
+        for n in range(2, 6):
+            version_make(folder, n)
+            until(lambda: ask(lib, client) == (n, str(n)))
+        shutil.rmtree(folder / "5")   # back to the one before
+        until(lambda: ask(lib, client) == (4, "4"))
+    finally:
+        stop.append(1)
+        for t in threads:
+            t.join()
+    client.close()
+    assert not wrong, wrong[:3]
+    assert server.post("/v2/repository/models/m/load").status == 503
+    shutil.rmtree(folder)
+    until(lambda: server.get("/v2/models/m/ready").status == 404)
+    assert server.get("/v2/health/ready").status == 200
+
+
+def test_only_who_may_change_the_server_activates(serve, tmp_path):
+    folder = tmp_path / "models" / "m"
+    version_make(folder, 1)
+    server = serve("--model-repository", folder.parent)
+    r = server.post("/v2/repository/models/m/versions/1/activate")
+    assert r.status == 503 and "not allowed" in r.body.decode()
