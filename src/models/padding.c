@@ -20,7 +20,7 @@ static err_code off(padding *p, const char *why)
     return ERR_OK;
 }
 
-/* ---- which inputs -------------------------------------------------------------------------------------------------- */
+/* ---- which inputs ------------------------------------------------------------------------------------------------ */
 
 static bool is_mask(const model_io *io)
 {
@@ -57,7 +57,7 @@ static const char *find_inputs(padding *p, const model *m, bool *ret_masked)
     return p->inputs ? NULL : "no input has an open length";
 }
 
-/* ---- trying it ------------------------------------------------------------------------------------------------------ */
+/* ---- trying it --------------------------------------------------------------------------------------------------- */
 
 static shape shape_for(const padding *p, const model_io *io, uint32_t i, int64_t length)
 {
@@ -72,7 +72,8 @@ static shape shape_for(const padding *p, const model_io *io, uint32_t i, int64_t
 static void fill(const model *m, exec *x, uint32_t i, uint64_t inputs, int64_t length)
 {
     tensor *t = exec_input(x, i);
-    const bool mask = is_mask(model_input(m, i)), padded = inputs >> i & 1, whole = dtype_kind_of(t->type) != KIND_FLOAT;
+    const bool mask = is_mask(model_input(m, i)), padded = inputs >> i & 1;
+    const bool whole = dtype_kind_of(t->type) != KIND_FLOAT;
     const uint64_t inner = t->shape.rank > 1 ? shape_count_range(&t->shape, padded ? 2 : 1, t->shape.rank) : 1;
     const uint64_t most = padded ? (uint64_t)t->shape.dim[1] : 1;
     rng r;
@@ -177,7 +178,7 @@ static err_code try_lengths(padding *p, model *m, int64_t length, int64_t room, 
     return rc;
 }
 
-/* ---- the verdict ---------------------------------------------------------------------------------------------------- */
+/* ---- the verdict ------------------------------------------------------------------------------------------------- */
 
 static err_code judge(padding *p, model *m, bool told, err *e)
 {

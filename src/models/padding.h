@@ -1,9 +1,9 @@
 /* padding.h - whether requests of unequal length may share a run of a model, padded to the longest.
  *
- * The length is dimension 1 of inputs that leave it open; a row that is shorter is filled up with zeros, and its outputs
- * are cut to its own length.  A model may be padded where it is told so (`parameters: padding`, "on"), or where it has
- * an input that masks what is no token and keeps what that promises: at load a few made-up rows are run alone and
- * padded, and must come out the same.  Everything else is grouped by length.
+ * The length is dimension 1 of inputs that leave it open; a row that is shorter is filled up with zeros, and its
+ * outputs are cut to its own length.  A model may be padded where it is told so (`parameters: padding`, "on"), or
+ * where it has an input that masks what is no token and keeps what that promises: at load a few made-up rows are run
+ * alone and padded, and must come out the same.  Everything else is grouped by length.
  * The rows themselves must be proven to be apart: engine/batch_axis.h. */
 #ifndef MODELS_PADDING_H
 #define MODELS_PADDING_H

@@ -20,6 +20,7 @@ struct queue {
     uint32_t input_count;
     waker_call waker;
     _Atomic bool together;       /* requests may share a run */
+    _Atomic bool exactly;        /* no longer than the longest of them: the model takes no more */
     _Atomic uint64_t waiting;    /* written under the lock, read by anybody */
     lock lock;                   /* guards all below; held while the batcher decides, never while calling out */
     batcher *batcher;
@@ -51,6 +52,7 @@ static void workers_init(queue *q, uint32_t count)
         q->workers[i] = (worker){.job = {.run = work},
                                  .queue = q,
                                  .run = {.model = q->opts.model,
+                                         .pad = &q->opts.pad,
                                          .shapes = q->shapes + i * q->input_count,
                                          .run_us_max = q->opts.run_us_max}};
         dismiss(q, &q->workers[i]);
@@ -79,7 +81,7 @@ err_code queue_new(queue **ret, const queue_opts *opts, err *e)
     q->batcher = b;
     q->shapes = shapes;
     atomic_store(&q->together, opts->batching.max_batch > 1);
-    queue_kinds_init(&q->kinds, inputs);
+    queue_kinds_init(&q->kinds, inputs, q->opts.pad.inputs);
     lock_init(&q->lock);
     workers_init(q, instances);
     q->waker.ring = ring;
@@ -191,12 +193,25 @@ static void run_each(const queue_run *r, const batch_run *b)
     }
 }
 
+/* Unequal lengths are rounded up to few sizes.  A model that takes no more than clients bring is asked for no more. */
+static err_code run_rows(queue *q, const queue_run *r, const batch_run *b, err *e)
+{
+    const uint32_t rows = queue_run_size(b->rows, q->opts.batching.max_batch);
+    uint32_t length = b->extent;
+    if (b->padding && !atomic_load_explicit(&q->exactly, memory_order_relaxed)) length = padding_length(length);
+    err_code rc = queue_run_rows(r, b, rows, length, e);
+    if (rc == ERR_OK || rc == ERR_TIMEOUT || length == b->extent) return rc;
+    rc = queue_run_rows(r, b, rows, b->extent, e);
+    if (rc == ERR_OK) atomic_store_explicit(&q->exactly, true, memory_order_relaxed);
+    return rc;
+}
+
 /* Together where there are several.  Returns whether it went as planned, so that its time says something. */
 static bool run_batch(queue *q, const queue_run *r, const batch_run *b)
 {
     err e;
     if (b->count > 1) {
-        err_code rc = queue_run_rows(r, b, queue_run_size(b->rows, q->opts.batching.max_batch), &e);
+        err_code rc = run_rows(q, r, b, &e);
         for (batch_item *i = b->items; i && (rc == ERR_OK || rc == ERR_TIMEOUT); i = i->next) {
             queue_item *item = queue_item_of(i);
             item->failure.code = ERR_OK;
@@ -263,7 +278,7 @@ static void run_here(queue *q, queue_item *item, exec *x)
     err e UNINIT;
     e.code = ERR_OK;
     item->start_ns = item->since_ns;   /* it does not wait: no second look at the clock */
-    const queue_run r = {.model = q->opts.model, .run_us_max = q->opts.run_us_max};
+    const queue_run r = {.model = q->opts.model, .pad = &q->opts.pad, .run_us_max = q->opts.run_us_max};
     atomic_fetch_add_explicit(&m->running, 1, memory_order_relaxed);
     bool before = compute_alone(true);
     err_code rc = queue_run_taken(&r, item, x, &e);
@@ -284,15 +299,31 @@ static uint32_t rows_of(const queue *q, const queue_item *item)
     return rows >= 1 && rows <= q->opts.batching.max_batch ? (uint32_t)rows : 0;
 }
 
+/* What is padded where others are longer; false: its inputs are not equally long, so it runs alone. */
+static bool length_of(const queue *q, const queue_item *item, uint32_t *ret)
+{
+    int64_t length = 0;
+    for (uint32_t i = 0; i < q->input_count && q->opts.pad.on; i++) {
+        if (!padding_has(&q->opts.pad, i)) continue;
+        int64_t own = item->inputs[i].shape.dim[1];
+        if (own < 1 || own > UINT32_MAX || (length && own != length)) return false;
+        length = own;
+    }
+    *ret = (uint32_t)length;
+    return true;
+}
+
 /* Without a kind of its own it fills a run by itself. */
 static void set_kind(queue *q, queue_item *item, uint32_t rows, uint64_t hash)
 {
     item->kind = QUEUE_KIND_NONE;
+    item->at.extent = 0;
     item->at.kind = (order_key){.hi = 0};
     item->at.rows = q->opts.batching.max_batch ? q->opts.batching.max_batch : 1;
-    if (!rows) return;
+    if (!rows || !length_of(q, item, &item->at.extent)) return;
     item->kind = queue_kinds_take(&q->kinds, item->inputs, hash, &item->at.kind.hi);
     if (item->kind != QUEUE_KIND_NONE) item->at.rows = rows;
+    else item->at.extent = 0;
 }
 
 static void set_item(const queue *q, queue_item *item)
@@ -334,7 +365,7 @@ err_code queue_push(queue *q, queue_item *item, err *e)
     batch_limit limit;
     uint64_t retry_ns;
     uint32_t rows = atomic_load_explicit(&q->together, memory_order_relaxed) ? rows_of(q, item) : 0;
-    uint64_t hash = rows ? queue_kinds_hash(item->inputs, q->input_count) : 0;
+    uint64_t hash = rows ? queue_kinds_hash(item->inputs, q->input_count, q->opts.pad.inputs) : 0;
     set_item(q, item);
     atomic_store(&item->in, q);
     lock_take(&q->lock);

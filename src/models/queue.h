@@ -16,6 +16,7 @@
 #include "async/compute.h"
 #include "engine/model.h"
 #include "models/metrics.h"
+#include "models/padding.h"
 #include "sched/batcher.h"
 
 typedef struct queue queue;
@@ -57,6 +58,8 @@ struct queue_item {
         void *of;
         uint32_t row, rows; /* of those that share a run; rows 0 = it has its own */
         uint32_t size, padding; /* the run's rows, and how many of them are nobody's */
+        uint32_t length; /* its own, where it was padded to the longest; 0 = it was not */
+        const padding *pad;
     } outputs;
     /* private */
     _Atomic(queue *) in; /* where it was pushed last; zero before it is pushed for another request */
@@ -72,6 +75,7 @@ typedef struct {
     waker *waker;
     metrics_model *metrics; /* what waits and runs now, and what was batched */
     batcher_opts batching; /* max_batch > 1 only where the model's rows are proven to be apart: queue_rules.h */
+    padding pad; /* whether requests of unequal length share runs */
     uint32_t level; /* of items without a priority */
     uint32_t inline_us;
     uint64_t run_us_max; /* of one run: ERR_TIMEOUT at the next node, or iteration of a loop; 0 = no limit */

@@ -2,7 +2,10 @@
 
 #include "base/mem.h"
 
-void queue_kinds_init(queue_kinds *k, uint32_t input_count) { *k = (queue_kinds){.input_count = input_count}; }
+void queue_kinds_init(queue_kinds *k, uint32_t input_count, uint64_t padded)
+{
+    *k = (queue_kinds){.input_count = input_count, .padded = padded};
+}
 
 void queue_kinds_fini(queue_kinds *k)
 {
@@ -13,24 +16,28 @@ void queue_kinds_fini(queue_kinds *k)
     k->count = 0;
 }
 
+/* The first dimension of input i that must be equal. */
+static uint32_t first_of(uint64_t padded, uint32_t i) { return i < 64 && padded >> i & 1 ? 2 : 1; }
+
 /* Only sorts out what is unlike: equality decides. */
-uint64_t queue_kinds_hash(const tensor *inputs, uint32_t count)
+uint64_t queue_kinds_hash(const tensor *inputs, uint32_t count, uint64_t padded)
 {
     uint64_t h = 0;
     for (uint32_t i = 0; i < count; i++) {
         const shape *s = &inputs[i].shape;
         h = (h ^ (uint64_t)inputs[i].type ^ (uint64_t)s->rank << 8) * UINT64_C(0x9E3779B97F4A7C15);
-        for (uint32_t d = 1; d < s->rank; d++) h = ((h ^ h >> 29) + (uint64_t)s->dim[d]) * UINT64_C(0xBF58476D1CE4E5B9);
+        for (uint32_t d = first_of(padded, i); d < s->rank; d++)
+            h = ((h ^ h >> 29) + (uint64_t)s->dim[d]) * UINT64_C(0xBF58476D1CE4E5B9);
     }
     return h;
 }
 
-static bool alike(const tensor *a, const tensor *b, uint32_t count)
+static bool alike(const tensor *a, const tensor *b, uint32_t count, uint64_t padded)
 {
     for (uint32_t i = 0; i < count; i++) {
         const shape *s = &a[i].shape, *t = &b[i].shape;
         if (a[i].type != b[i].type || s->rank != t->rank) return false;
-        for (uint32_t d = 1; d < s->rank; d++)
+        for (uint32_t d = first_of(padded, i); d < s->rank; d++)
             if (s->dim[d] != t->dim[d]) return false;
     }
     return true;
@@ -55,7 +62,7 @@ static struct queue_kind *place_for_one_more(queue_kinds *k)
 uint32_t queue_kinds_take(queue_kinds *k, const tensor *inputs, uint64_t hash, uint64_t *ret_number)
 {
     struct queue_kind *c = k->all;
-    while (c < k->all + k->count && !(c->hash == hash && alike(c->inputs, inputs, k->input_count))) c++;
+    while (c < k->all + k->count && !(c->hash == hash && alike(c->inputs, inputs, k->input_count, k->padded))) c++;
     if (c == k->all + k->count) {
         c = place_for_one_more(k);
         if (!c) return QUEUE_KIND_NONE;

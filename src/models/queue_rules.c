@@ -88,6 +88,20 @@ static err_code sequence_apply(queue_opts *ret, const model_config *c, const cha
     return preferred_apply(ret, &s->preferred, e);
 }
 
+/* Only where there are batches, and no state that is carried from one to the next. */
+static err_code padding_apply(queue_opts *ret, const model_config *c, err *e)
+{
+    const str wish = c ? model_config_parameter(c, "padding") : (str){.len = 0};
+    ret->pad = (padding){.on = false};
+    if (ret->batching.max_batch < 2 || (c && c->scheduling.sequence.on)) return ERR_OK;
+    err_code rc = padding_find(&ret->pad, ret->model, wish, e);
+    if (rc) return err_wrap(e, "model '" STR_FMT "'", STR_ARG(ret->name));
+    if (ret->pad.on)
+        log_write(LOG_INFO, NULL, "model '" STR_FMT "': requests of unequal length share runs, padded to the longest",
+                  STR_ARG(ret->name));
+    return ERR_OK;
+}
+
 /* Batches share a run's threads (compute_for); what runs alone uses them better side by side. */
 static uint32_t instances_of(const queue_opts *o, const model_config *c)
 {
@@ -114,6 +128,7 @@ err_code queue_rules_apply(queue_opts *ret, const queue_rules *r, const model_co
     err_code rc = dynamic ? dynamic_apply(ret, c, why, e) : ERR_OK;
     if (rc == ERR_OK && given && c->scheduling.sequence.on) rc = sequence_apply(ret, c, why, e);
     if (rc) return rc;
+    if ((rc = padding_apply(ret, c, e)) != ERR_OK) return rc;
     b->instances = instances_of(ret, c);
     ret->inline_us = b->preserve_ordering ? 0 : r->inline_us;   /* it would overtake those that wait for their turn */
     return ERR_OK;

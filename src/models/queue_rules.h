@@ -5,6 +5,7 @@
  *   dynamic_batching         Triton's batcher (FIXED): its sizes, delay, priorities and policies, up to max_batch_size
  *   config.pbtxt without it  no batches, as Triton
  *
+ * Lengths that differ are padded where padding.h finds that right, or `parameters: padding` says so.
  * A configuration says that a model may be batched, it does not make it right: what is not proven runs alone, and one
  * line of the log says why. */
 #ifndef MODELS_QUEUE_RULES_H

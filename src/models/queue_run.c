@@ -28,6 +28,8 @@ static tensor shared_output(const queue_item *item, uint32_t i)
     tensor t = *exec_output(item->outputs.of, i);
     if (t.data) t.data = (char *)t.data + item->outputs.row * row_bytes(&t);
     t.shape.dim[0] = item->outputs.rows;
+    if (item->outputs.length && item->outputs.pad->output_axis[i])
+        t.shape.dim[item->outputs.pad->output_axis[i]] = item->outputs.length;
     return t;
 }
 
@@ -86,6 +88,21 @@ uint32_t queue_run_size(uint32_t rows, uint32_t most)
     return size < rows || size > most ? most : size;
 }
 
+/* `rows` of an input, each filled up with zeros to the length of the run's. */
+static void put_rows(char *at, size_t row, const tensor *from, uint32_t rows)
+{
+    const size_t bytes = row_bytes(from);
+    const char *p = from->data;
+    if (bytes == row) {
+        memcpy(at, p, row * rows);
+        return;
+    }
+    for (uint32_t n = 0; n < rows; n++, at += row, p += bytes) {
+        if (bytes) memcpy(at, p, bytes);
+        memset(at + bytes, 0, row - bytes);
+    }
+}
+
 /* An input of all items, in their order; then its last row again.  Strings are copied as what they point to, which
  * lives as long as their requests. */
 static void gather(tensor *to, uint32_t input, const batch_run *b, uint32_t rows)
@@ -94,22 +111,44 @@ static void gather(tensor *to, uint32_t input, const batch_run *b, uint32_t rows
     char *at = to->data;
     if (row == 0) return;
     for (batch_item *i = b->items; i; i = i->next) {
-        memcpy(at, queue_item_of(i)->inputs[input].data, row * i->rows);
+        put_rows(at, row, &queue_item_of(i)->inputs[input], i->rows);
         at += row * i->rows;
     }
     for (uint32_t n = b->rows; n < rows; n++, at += row) memcpy(at, at - row, row);
 }
 
-static bool outputs_are_rows(const model *m, const exec *x, uint32_t rows)
+static bool outputs_are_rows(const queue_run *r, const exec *x, uint32_t rows, uint32_t length)
 {
-    for (uint32_t i = 0; i < model_output_count(m); i++) {
+    for (uint32_t i = 0; i < model_output_count(r->model); i++) {
         const tensor *t = exec_output(x, i);
+        uint32_t axis = length ? r->pad->output_axis[i] : 0;
         if (t->shape.rank == 0 || t->shape.dim[0] != rows || dtype_bits(t->type) < 8) return false;
+        if (axis && (t->shape.rank <= axis || t->shape.dim[axis] != length)) return false;
     }
     return true;
 }
 
-static void split(const batch_run *b, uint32_t rows, exec *x)
+/* The rows of an item in one output, cut to its length, close up to the first of them: no other item's are touched. */
+static void cut(const tensor *t, uint32_t axis, const queue_item *item)
+{
+    const size_t inner = dtype_bytes(t->type, shape_count_range(&t->shape, axis + 1, t->shape.rank));
+    const size_t step = inner * (size_t)t->shape.dim[axis], kept = inner * item->outputs.length;
+    const uint64_t pieces = item->outputs.rows * shape_count_range(&t->shape, 1, axis);
+    char *at = (char *)t->data + item->outputs.row * row_bytes(t), *from = at;
+    if (kept == step || kept == 0) return;
+    for (uint64_t n = 0; n < pieces; n++, at += kept, from += step) memmove(at, from, kept);
+}
+
+static void cut_all(const queue_run *r, const batch_run *b, const exec *x)
+{
+    for (uint32_t i = 0; i < model_output_count(r->model); i++) {
+        if (!r->pad->output_axis[i]) continue;
+        for (batch_item *at = b->items; at; at = at->next)
+            cut(exec_output(x, i), r->pad->output_axis[i], queue_item_of(at));
+    }
+}
+
+static void split(const queue_run *r, const batch_run *b, uint32_t rows, exec *x)
 {
     uint32_t row = 0;
     exec_share(x, b->count);
@@ -121,13 +160,15 @@ static void split(const batch_run *b, uint32_t rows, exec *x)
         item->outputs.rows = i->rows;
         item->outputs.size = rows;
         item->outputs.padding = rows - b->rows;
+        item->outputs.length = i->extent;
+        item->outputs.pad = r->pad;
         item->start_ns = b->start_ns;
         item->end_ns = exec_until_ns(x);
         row += i->rows;
     }
 }
 
-err_code queue_run_rows(const queue_run *r, const batch_run *b, uint32_t rows, err *e)
+err_code queue_run_rows(const queue_run *r, const batch_run *b, uint32_t rows, uint32_t length, err *e)
 {
     const uint32_t inputs = model_input_count(r->model);
     const queue_item *first = queue_item_of(b->items);
@@ -136,14 +177,19 @@ err_code queue_run_rows(const queue_run *r, const batch_run *b, uint32_t rows, e
     for (uint32_t i = 0; i < inputs; i++) {
         r->shapes[i] = first->inputs[i].shape;
         r->shapes[i].dim[0] = rows;
+        if (length && padding_has(r->pad, i)) r->shapes[i].dim[1] = length;
     }
     err_code rc = exec_take(&x, r->model, r->shapes, e);
     if (rc) return rc;
     for (uint32_t i = 0; i < inputs; i++) gather(exec_input(x, i), i, b, rows);
     rc = run(r, x, b->start_ns, NULL, e);
-    if (rc == ERR_OK && !outputs_are_rows(r->model, x, rows))
+    if (rc == ERR_OK && !outputs_are_rows(r, x, rows, length))
         rc = err_set(e, ERR_UNSUPPORTED, "the outputs of %u rows are not as many rows", rows);
-    if (rc) exec_give(x);
-    else split(b, rows, x);
-    return rc;
+    if (rc) {
+        exec_give(x);
+        return rc;
+    }
+    split(r, b, rows, x);
+    if (length) cut_all(r, b, x);
+    return ERR_OK;
 }

@@ -3,6 +3,7 @@
  * Rows are copied behind one another in, and seen as views on the way out; the last item to give its outputs back gives
  * the execution back.  So that few plans are made, the rows of a shared run are rounded up to a size of
  * queue_run_size(); what is too much repeats the last row, which was computed already: it cannot fail by itself.
+ * Rows of unequal length are filled up with zeros, and what comes of them is cut to their own length where it lies.
  * Nothing here allocates once the plan has been run as often at a time. */
 #ifndef MODELS_QUEUE_RUN_H
 #define MODELS_QUEUE_RUN_H
@@ -10,6 +11,7 @@
 
 typedef struct {
     model *model;
+    const padding *pad;
     shape *shapes; /* room for one of each input */
     uint64_t run_us_max;
 } queue_run;
@@ -27,7 +29,8 @@ uint32_t queue_run_size(uint32_t rows, uint32_t most);
 err_code queue_run_taken(const queue_run *r, queue_item *item, exec *x, err *e) MUST_USE;
 /* From start_ns on.  Fills the item's instants, and its outputs where it succeeds. */
 err_code queue_run_alone(const queue_run *r, queue_item *item, uint64_t start_ns, err *e) MUST_USE;
-/* All items of the batch, as `rows` rows.  ERR_UNSUPPORTED: the model's outputs are not rows, whatever was proven. */
-err_code queue_run_rows(const queue_run *r, const batch_run *b, uint32_t rows, err *e) MUST_USE;
+/* All items of the batch, as `rows` rows, of `length` where they are padded.  ERR_UNSUPPORTED: the model's outputs are
+ * not rows, whatever was proven. */
+err_code queue_run_rows(const queue_run *r, const batch_run *b, uint32_t rows, uint32_t length, err *e) MUST_USE;
 
 #endif

@@ -12,7 +12,7 @@ static tensor of(dtype type, uint32_t rank, int64_t first, int64_t second)
 static uint64_t number_of(queue_kinds *k, const tensor *inputs, uint32_t *ret_place)
 {
     uint64_t number = 0;
-    *ret_place = queue_kinds_take(k, inputs, queue_kinds_hash(inputs, 2), &number);
+    *ret_place = queue_kinds_take(k, inputs, queue_kinds_hash(inputs, 2, k->padded), &number);
     return *ret_place == QUEUE_KIND_NONE ? 0 : number;
 }
 
@@ -20,7 +20,7 @@ static void the_first_dimension_alone_does_not_count(void)
 {
     queue_kinds k;
     uint32_t place;
-    queue_kinds_init(&k, 2);
+    queue_kinds_init(&k, 2, 0);
     const tensor many[][2] = {
         {of(DT_F32, 2, 1, 5), of(DT_I64, 2, 1, 5)}, {of(DT_F32, 2, 9, 5), of(DT_I64, 2, 9, 5)},
         {of(DT_I32, 2, 1, 5), of(DT_I64, 2, 1, 5)}, {of(DT_F32, 3, 1, 5), of(DT_I64, 2, 1, 5)},
@@ -35,13 +35,28 @@ static void the_first_dimension_alone_does_not_count(void)
     queue_kinds_fini(&k);
 }
 
+static void the_length_of_what_is_padded_does_not_count(void)
+{
+    queue_kinds k;
+    uint32_t place;
+    queue_kinds_init(&k, 2, 2);   /* the second input */
+    const tensor many[][2] = {{of(DT_F32, 3, 1, 5), of(DT_I64, 3, 1, 5)}, {of(DT_F32, 3, 2, 5), of(DT_I64, 3, 2, 9)},
+                              {of(DT_F32, 3, 1, 6), of(DT_I64, 3, 1, 5)}, {of(DT_F32, 3, 1, 5), of(DT_I64, 2, 1, 5)}};
+    static const uint64_t want[] = {1, 1, 2, 3};
+    for (size_t i = 0; i < COUNTOF(many); i++) {
+        CHECK_U64(number_of(&k, many[i], &place), want[i]);
+        queue_kinds_give(&k, place);
+    }
+    queue_kinds_fini(&k);
+}
+
 /* What decides is equality: a hash that says nothing changes nothing. */
 static void a_hash_that_collides_joins_nobody(void)
 {
     queue_kinds k;
     uint64_t a = 0, b = 0, c = 0;
     const tensor one[] = {of(DT_F32, 2, 1, 5)}, other[] = {of(DT_F32, 2, 1, 6)};
-    queue_kinds_init(&k, 1);
+    queue_kinds_init(&k, 1, 0);
     uint32_t p = queue_kinds_take(&k, one, 7, &a), q = queue_kinds_take(&k, other, 7, &b),
              r = queue_kinds_take(&k, one, 7, &c);
     CHECK(a != b && a == c && p == r && p != q);
@@ -55,7 +70,7 @@ static void what_is_in_use_stays_and_the_stalest_makes_room(void)
 {
     queue_kinds k;
     uint32_t places[QUEUE_KINDS_MAX], place;
-    queue_kinds_init(&k, 2);
+    queue_kinds_init(&k, 2, 0);
     for (int64_t i = 0; i < QUEUE_KINDS_MAX; i++) {
         const tensor t[] = {of(DT_F32, 2, 1, i), of(DT_F32, 2, 1, i)};
         CHECK_U64(number_of(&k, t, &places[i]), (uint64_t)i + 1);
@@ -83,7 +98,7 @@ static void without_memory_a_kind_is_none(void)
     FAULT_SWEEP({
         queue_kinds k;
         uint32_t place;
-        queue_kinds_init(&k, 2);
+        queue_kinds_init(&k, 2, 0);
         uint64_t number = number_of(&k, t, &place);
         CHECK(number == (place == QUEUE_KIND_NONE ? 0 : 1));
         queue_kinds_give(&k, place);
@@ -95,6 +110,7 @@ int main(void)
 {
     static const test_case cases[] = {
         TEST(the_first_dimension_alone_does_not_count),
+        TEST(the_length_of_what_is_padded_does_not_count),
         TEST(a_hash_that_collides_joins_nobody),
         TEST(what_is_in_use_stays_and_the_stalest_makes_room),
         TEST(without_memory_a_kind_is_none),
