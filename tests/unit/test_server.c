@@ -256,7 +256,6 @@ static void who_holds_most_of_that_memory_makes_room_for_others(void)
         if (loops == 1) CHECK((hear(first, &got), got.body_bytes == BIG));
         hear(second, &got);
         CHECK(got.body_bytes == BIG && memcmp(got.body, big, BIG) == 0);
-        close(hog);
         close(first);
         close(second);
         wait_open(&r, 0);
