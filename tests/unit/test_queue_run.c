@@ -51,28 +51,38 @@ static void stop(bench *b)
 }
 
 /* Holds both workers, so that items wait. */
+typedef struct holder holder;
 typedef struct {
     compute_job job;
-    _Atomic bool *held;
+    holder *of;
 } holding;
 
-typedef struct {
+struct holder {
     holding by[2];
     _Atomic bool held;
-} holder;
+    _Atomic uint32_t ended;   /* of the two: only then may they be used again */
+};
 
 static void hold(compute_job *j)
 {
-    const holding *h = (holding *)(void *)j;
-    while (atomic_load(h->held)) thread_pause();
+    holder *h = ((holding *)(void *)j)->of;
+    while (atomic_load(&h->held)) thread_pause();
+    atomic_fetch_add(&h->ended, 1);
+}
+
+static void let_workers_go(holder *h)
+{
+    atomic_store(&h->held, false);
+    while (atomic_load(&h->ended) < 2) thread_yield();
 }
 
 static void hold_workers(bench *b, holder *h)
 {
     err e;
     atomic_store(&h->held, true);
+    atomic_store(&h->ended, 0);
     for (int i = 0; i < 2; i++) {
-        h->by[i] = (holding){.job = {.run = hold}, .held = &h->held};
+        h->by[i] = (holding){.job = {.run = hold}, .of = h};
         CHECK(compute_submit(b->pool, &h->by[i].job, &e) == ERR_OK);
     }
 }
@@ -157,7 +167,7 @@ static void what_waited_shares_a_run_and_each_gets_its_rows(void)
         ask_init(&a[i], rows[i], COLUMNS, (float)(1000 * i));
         CHECK(queue_push(b.queue, &a[i].item, &e) == ERR_OK);
     }
-    atomic_store(&h.held, false);
+    let_workers_go(&h);
     for (uint32_t i = 0; i < COUNTOF(rows); i++) check_right(&a[i]);
     for (uint32_t i = 0; i < 7; i++) CHECK(a[i].shared);
     CHECK(!a[7].shared);   /* more rows than a run may have */
@@ -202,7 +212,7 @@ static void strings_are_rows_too(void)
         a[i].item.done = done;
         CHECK(queue_push(b.queue, &a[i].item, &e) == ERR_OK);
     }
-    atomic_store(&h.held, false);
+    let_workers_go(&h);
     for (uint32_t i = 0; i < COUNTOF(a); i++) {
         check_right(&a[i]);
         CHECK(a[i].shared || i == 5);
@@ -231,7 +241,7 @@ static void what_fails_in_a_shared_run_fails_alone(void)
             ask_init(&a[i], 1, COLUMNS, i == 2 || i == 5 ? 7 : (float)(i % 2));
             CHECK(queue_push(b.queue, &a[i].item, &e) == ERR_OK);
         }
-        atomic_store(&h.held, false);
+        let_workers_go(&h);
         for (uint32_t i = 0; i < COUNTOF(a); i++) {
             bool wrong = i == 2 || i == 5;
             if (!wrong) check_right(&a[i]);
@@ -244,7 +254,7 @@ static void what_fails_in_a_shared_run_fails_alone(void)
         ask_init(&a[i], 1, COLUMNS, (float)(i % 2));
         CHECK(queue_push(b.queue, &a[i].item, &e) == ERR_OK);
     }
-    atomic_store(&h.held, false);
+    let_workers_go(&h);
     for (uint32_t i = 0; i < 5; i++) {
         check_right(&a[i]);
         CHECK(a[i].shared);
@@ -278,7 +288,7 @@ static void inputs_of_unlike_rows_run_alone(void)
         a[i].item.inputs = both[i];
         CHECK(queue_push(b.queue, &a[i].item, &e) == ERR_OK);
     }
-    atomic_store(&h.held, false);
+    let_workers_go(&h);
     for (uint32_t i = 0; i < COUNTOF(a); i++) {
         check_right(&a[i]);
         CHECK(!a[i].shared);
@@ -298,7 +308,7 @@ static void what_is_refused_leaves_nothing_behind(void)
         ask_init(&a[i], 1, COLUMNS, (float)i);
         CHECK(queue_push(b.queue, &a[i].item, &e) == (i ? ERR_LIMIT : ERR_OK));
     }
-    atomic_store(&h.held, false);
+    let_workers_go(&h);
     check_right(&a[0]);
     stop(&b);   /* minds a kind that is still in use */
 }
@@ -333,7 +343,7 @@ static void a_model_whose_outputs_are_no_rows_is_not_batched_again(void)
             ask_init(&a[i], 1, COLUMNS, (float)i);
             CHECK(queue_push(b.queue, &a[i].item, &e) == ERR_OK);
         }
-        atomic_store(&h.held, false);
+        let_workers_go(&h);
         for (uint32_t i = 0; i < COUNTOF(a); i++) {
             check_right(&a[i]);
             CHECK(!a[i].shared);
@@ -433,7 +443,7 @@ static void a_steady_load_takes_nothing_from_the_heap(void)
             ask_init(&a[i], 1, COLUMNS, (float)i);
             CHECK(queue_push(b.queue, &a[i].item, &e) == ERR_OK);
         }
-        atomic_store(&h.held, false);
+        let_workers_go(&h);
         for (uint32_t i = 0; i < COUNTOF(a); i++) check_right(&a[i]);
     }
     CHECK_U64((uint64_t)mem_allocs(), (uint64_t)before);
