@@ -51,17 +51,23 @@ static void end(void)
 }
 
 /* Orders i to n-1, of one kind; run() then waits until they are answered. */
-static void order(size_t i, job_mail_kind kind, const char *body)
+/* From the call on it is the service's. */
+static void order_bytes(size_t i, job_mail_kind kind, str body)
 {
     job_order *o = &orders[i];
     job_id id = o->id;
     buf_fini(&o->bytes);
     *o = (job_order){.mail.kind = kind, .on = on, .done = order_done, .id = id, .meta = &metas[i], .list_max = 100};
     metas[i] = (job_meta){.model = STR("m"), .target = STR("/v2/models/m/infer")};
-    snprintf(bodies[i], sizeof bodies[i], "%s", body ? body : "");
-    o->body = str_of(bodies[i]);
+    o->body = body;
     waits++;
     jobs_order(service, o);
+}
+
+static void order(size_t i, job_mail_kind kind, const char *body)
+{
+    snprintf(bodies[i], sizeof bodies[i], "%s", body ? body : "");
+    order_bytes(i, kind, str_of(bodies[i]));
 }
 
 static void wait_all(void)
@@ -250,8 +256,7 @@ static void files_stay_bounded_and_what_is_kept_is_moved(void)
     for (size_t i = 0; i < 3; i++) order(i, JOB_ORDER_SUBMIT, "kept");
     wait_all();
     for (size_t i = 0; i < 250; i++) {
-        order(9, JOB_ORDER_SUBMIT, NULL);
-        orders[9].body = (str){large, sizeof large};
+        order_bytes(9, JOB_ORDER_SUBMIT, (str){large, sizeof large});
         wait_all();
         CHECK(!orders[9].mail.failure.code);
         ended(9);
