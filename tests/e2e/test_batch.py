@@ -3,8 +3,9 @@ import concurrent.futures
 
 import numpy as np
 import pytest
-import tritonclient.grpc as tg
 import tritonclient.http as th
+
+pytestmark = pytest.mark.apart   # tritonclient.grpc is used in the test itself
 
 
 def rows_of(client, i):
@@ -20,7 +21,9 @@ def expected(x):
     return hidden @ np.array(models.W2, f) + np.array(models.B2, f)
 
 
-def ask(module, address, client, count):
+def ask(address, client, count):
+    import tritonclient.grpc as tg
+    module = (th, tg)[client % 2]
     with module.InferenceServerClient(address) as c:
         for i in range(count):
             x = rows_of(client, i)
@@ -36,7 +39,7 @@ def test_everybody_gets_their_own_rows(serve, zoo, mode):
     server = serve(f"tiny={zoo['tiny']}", "--batch-mode", mode, "--max-delay-us", "2000" if mode == "fixed" else "0", "--inline-us", "0")
     address = f"127.0.0.1:{server.port}"
     with concurrent.futures.ThreadPoolExecutor(64) as pool:
-        done = [pool.submit(ask, (th, tg)[client % 2], address, client, 12) for client in range(64)]
+        done = [pool.submit(ask, address, client, 12) for client in range(64)]
         assert sum(d.result() for d in done) == 64 * 12
     with th.InferenceServerClient(address) as c:
         stats = c.get_inference_statistics("tiny")["model_stats"][0]
@@ -49,7 +52,7 @@ def test_everybody_gets_their_own_rows(serve, zoo, mode):
 def test_without_batches_each_request_is_a_run(serve, zoo):
     server = serve(f"tiny={zoo['tiny']}", "--batch-mode", "off", "--inline-us", "0")
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
-        done = [pool.submit(ask, th, f"127.0.0.1:{server.port}", client, 5) for client in range(16)]
+        done = [pool.submit(ask, f"127.0.0.1:{server.port}", client, 5) for client in range(16)]
         assert sum(d.result() for d in done) == 80
     with th.InferenceServerClient(f"127.0.0.1:{server.port}") as c:
         assert c.get_inference_statistics("tiny")["model_stats"][0]["execution_count"] == 80

@@ -8,6 +8,8 @@ import pytest
 from models import model
 from onnx import TensorProto as T, helper as h
 
+pytestmark = pytest.mark.apart   # tritonclient.grpc is used in the test itself
+
 
 def accumulator(corrid=T.UINT64, batched=True):
     """OUTPUT = INPUT + the state; the state goes on as OUTPUT.  What the server brings is given back in WAS_*."""
@@ -87,7 +89,6 @@ def run(client, lib, name, sequence, values, **kw):
     return got
 
 
-@pytest.mark.apart
 def test_states_go_from_request_to_request(server):
     values = [11, 7, 5, 3, 2, 0, 1]
     for client, lib in clients(server):
@@ -99,7 +100,6 @@ def test_states_go_from_request_to_request(server):
         assert run(client, lib, "text", 12, [1, 2]) == [1, 3]                            # a number is a text, too
 
 
-@pytest.mark.apart
 def test_sequences_over_a_stream(server):
     """As simple_grpc_sequence_stream_infer_client does, with numbers and texts as ids."""
     import tritonclient.grpc as grpc_lib
@@ -123,7 +123,6 @@ def test_sequences_over_a_stream(server):
         assert [got[0][k] for k in range(len(values))] == list(sums) and [got[1][k] for k in range(len(values))] == list(-sums)
 
 
-@pytest.mark.apart
 def test_many_sequences_at_once_keep_their_own_states(server):
     wrong = []
 
@@ -139,7 +138,6 @@ def test_many_sequences_at_once_keep_their_own_states(server):
     assert not wrong
 
 
-@pytest.mark.apart
 def test_what_is_wrong_is_told_in_tritons_words(server):
     from tritonclient.utils import InferenceServerException
     for client, lib in clients(server):
@@ -157,14 +155,12 @@ def test_what_is_wrong_is_told_in_tritons_words(server):
         refused("inference request for sequence 9 to model 'direct' must specify the START flag on the first request of the sequence", sequence_id=9)
 
 
-@pytest.mark.apart
 def test_a_start_within_a_sequence_begins_it_anew(server):
     client, lib = clients(server)[0]
     ask = lambda v, start, end=False: int(client.infer("direct", tensor(lib, v), sequence_id=4, sequence_start=start, sequence_end=end).as_numpy("OUTPUT")[0][0])
     assert [ask(5, True), ask(6, False), ask(1, True), ask(2, False, True)] == [5, 11, 1, 3]
 
 
-@pytest.mark.apart
 def test_the_slot_of_a_client_that_is_gone_comes_back(server):
     from tritonclient.utils import InferenceServerException
     client, lib = clients(server)[0]
@@ -182,7 +178,6 @@ def test_the_slot_of_a_client_that_is_gone_comes_back(server):
     active(0)
 
 
-@pytest.mark.apart
 def test_clients_do_not_see_what_the_server_brings(server):
     http, grpc = [c for c, _ in clients(server)]
     meta = http.get_model_metadata("direct")

@@ -6,6 +6,8 @@ import pytest
 from onnx import TensorProto, helper
 from test_triton import until
 
+pytestmark = pytest.mark.apart   # tritonclient.grpc is used in the test itself
+
 POLICY = "version_policy { latest { num_versions: %d } }"
 
 
