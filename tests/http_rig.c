@@ -132,6 +132,7 @@ void http_rig_stop(http_rig *r)
     if (r->loop) loop_timer_cancel(r->loop, &r->timeout);
     server_abort(r->server);
     model_control_stop(r->endpoints.control);
+    repository_stop(r->endpoints.models);
     compute_free(r->pool);
     if (r->loop) loop_flush(r->loop);
     endpoint_pools_fini(&r->pools);

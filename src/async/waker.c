@@ -95,13 +95,18 @@ err_code waker_new(waker **ret, err *e)
     return ERR_OK;
 }
 
+void waker_stop(waker *a)
+{
+    if (atomic_exchange(&a->stopping, true)) return;
+    ring_bell(a);
+    thread_join(&a->thread);
+}
+
 void waker_free(waker *a)
 {
     if (!a) return;
     INVARIANT(!a->first);
-    atomic_store(&a->stopping, true);
-    ring_bell(a);
-    thread_join(&a->thread);
+    waker_stop(a);
     lock_fini(&a->lock);
     mem_free(a);
 }

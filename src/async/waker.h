@@ -22,6 +22,7 @@ struct waker_call {
 };
 
 err_code waker_new(waker **ret, err *e) MUST_USE;   /* starts the thread */
+void waker_stop(waker *a);                          /* from now on nobody rings; twice does no harm */
 void waker_free(waker *a);                          /* all calls were removed */
 DEFINE_CLEANUP(waker)
 

@@ -459,6 +459,11 @@ err_code repository_open(repository **ret, const repository_opts *opts, err *e)
     return ERR_OK;
 }
 
+void repository_stop(repository *r)
+{
+    if (r) waker_stop(r->waker);
+}
+
 void repository_free(repository *r)
 {
     if (!r) return;

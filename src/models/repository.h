@@ -74,6 +74,8 @@ typedef struct {
 } repository_opts;
 
 err_code repository_open(repository **ret, const repository_opts *opts, err *e) MUST_USE;
+/* From now on no time passes in its queues: whoever frees what their answers go to calls this before. */
+void repository_stop(repository *r);
 void repository_free(repository *r);
 DEFINE_CLEANUP(repository)
 

@@ -481,6 +481,7 @@ void app_free(app *a)
     bool all_end = model_control_stop(a->endpoints.control);
     jobs_stop(a->endpoints.jobs);
     if (!all_end) return;   /* a thread uses all this for good: the process ends */
+    repository_stop(a->endpoints.models);
     compute_free(a->pool);
     for (size_t i = 0; i < a->lane_count; i++)
         if (a->lanes[i].loop) loop_flush(a->lanes[i].loop);

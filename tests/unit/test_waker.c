@@ -116,6 +116,18 @@ typedef struct {
     uint64_t seed;
 } setter;
 
+static void once_it_is_stopped_nobody_rings(void)
+{
+    sleeper s;
+    waker *a = start(&s, 1);
+    waker_stop(a);
+    waker_by(a, &s.call, 1);   /* long ago */
+    waker_stop(a);
+    CHECK_U64(atomic_load(&s.rings), 0);
+    stop(a, &s, 1);
+    CHECK_U64(atomic_load(&s.rings), 0);
+}
+
 static void set_many(void *ctx)
 {
     setter *t = ctx;
@@ -162,6 +174,7 @@ int main(void)
         TEST(with_nothing_set_the_thread_sleeps_for_ever),
         TEST(it_rings_at_the_earliest_time_that_it_was_given),
         TEST(removing_waits_for_a_ring_that_goes_on_and_nothing_rings_after_it),
+        TEST(once_it_is_stopped_nobody_rings),
         TEST(no_setting_is_lost_between_threads),
         TEST(construction_survives_every_failed_allocation_and_thread),
     };
