@@ -214,6 +214,7 @@ model_warmup { name: "first" batch_size: 3 inputs { key: "x" value { data_type: 
                                            inputs { key: "w" value { data_type: TYPE_INT32 dims: [ %s ] input_data_file: "w.raw" } } }"""
 
 
+@pytest.mark.apart
 def test_samples_are_run_before_a_model_is_ready(tmp_path, serve):
     folder = tmp_path / "repository"
     put(folder, "m", SAMPLE % 2)
