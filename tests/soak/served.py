@@ -22,7 +22,8 @@ class Server:
     alive = []
 
     def __init__(self, proa, *flags):
-        self.process = subprocess.Popen([proa, "serve", f"digits={EXAMPLES / 'digits.onnx'}", "--queue-max", str(QUEUE_MAX), *flags],
+        # Answers are compared byte by byte: in a shared run the sums of a row are added up in another order.
+        self.process = subprocess.Popen([proa, "serve", f"digits={EXAMPLES / 'digits.onnx'}", "--queue-max", str(QUEUE_MAX), "--batch-mode", "off", *flags],
                                         stdout=subprocess.PIPE, text=True, start_new_session=True)
         Server.alive.append(self)
         ready = select.select([self.process.stdout], [], [], START_S_MAX)[0]
