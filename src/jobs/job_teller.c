@@ -15,7 +15,7 @@ typedef struct {
     job_teller *of;
     thread thread;
     bool started;
-    job_tell *_Atomic todo;
+    job_tell *_Atomic given;
     _Atomic uint32_t events;
 } slot;
 
@@ -120,7 +120,7 @@ static void work(void *ctx)
     slot *s = ctx;
     while (!atomic_load(&s->of->stopping)) {
         uint32_t seen = atomic_load(&s->events);
-        job_tell *t = atomic_load(&s->todo);
+        job_tell *t = atomic_load(&s->given);
         if (!t) {
             (void)futex_wait(&s->events, seen, FUTEX_FOREVER);
             continue;
@@ -129,10 +129,10 @@ static void work(void *ctx)
         t->failure = (err){.code = ERR_OK};
         (void)!tell(s->of, t, &t->failure);
         judge(t);
-        atomic_store(&s->todo, NULL);
+        atomic_store(&s->given, NULL);
         t->done(t);
     }
-    job_tell *left = atomic_exchange(&s->todo, NULL);
+    job_tell *left = atomic_exchange(&s->given, NULL);
     if (!left) return;
     left->status = 0;
     left->result = JOB_TELL_LATER;
@@ -143,7 +143,7 @@ static void work(void *ctx)
 bool job_teller_idle(const job_teller *t)
 {
     for (size_t i = 0; i < JOB_TELLERS; i++)
-        if (!atomic_load(&t->slots[i].todo)) return true;
+        if (!atomic_load(&t->slots[i].given)) return true;
     return false;
 }
 
@@ -153,11 +153,11 @@ bool job_teller_put(job_teller *t, job_tell *one)
         slot *s = &t->slots[i];
         char name[32];
         err e;
-        if (atomic_load(&s->todo)) continue;
+        if (atomic_load(&s->given)) continue;
         snprintf(name, sizeof name, "webhook%zu", i);
         if (!s->started && thread_start(&s->thread, name, work, s, &e)) return false;
         s->started = true;
-        atomic_store(&s->todo, one);
+        atomic_store(&s->given, one);
         atomic_fetch_add(&s->events, 1);
         futex_wake(&s->events, 1);
         return true;
