@@ -88,6 +88,7 @@ static bool rows_alike(const tensor *t, const tensor *first, uint32_t axis, int6
     size_t size = dtype_bits(t->type) / 8, before = shape_count_range(&t->shape, 0, axis);
     size_t row = size * shape_count_range(&t->shape, axis, t->shape.rank) / (size_t)rows;
     size_t first_stride = size * shape_count_range(&first->shape, axis, first->shape.rank);
+    if (row == 0) return true;               /* without a value there is no data to compare */
     const char *at = t->data, *like = first->data;
     for (size_t p = 0; p < before; p++, like += first_stride) {
         for (int64_t i = 0; i < rows; i++, at += row) {

@@ -107,6 +107,8 @@ static const sample samples[] = {
      ";Unsqueeze|c,one|u|;Add|x,u|y|",
      "y", false},
     {13, X, "Shape|x|d|;Expand|c14,d|z|;Concat|x,z|y|axis=1", "y", true},
+    {13, X, "Shape|x|d|;Slice|d,zero,one|n|;Concat|n,zero|e|axis=0;ConstantOfShape|e|z|;Concat|x,z|y|axis=1",
+     "y", true},                                                 /* rows without a value */
     {13, X, "Shape|x|y|", "y", false},
     /* sequences in time */
     {14, "x:f:3,N,4", "Relu|x|y|", "y", false},
