@@ -179,3 +179,14 @@ void serve_rig_unsave(const char *path)
     snprintf(folder, sizeof folder, "%.*s", (int)(strrchr(path, '/') - path), path);
     rmdir(folder);
 }
+
+int serve_rig_main(const test_case *cases, size_t count, char path[64])
+{
+    onnx_build b;
+    serve_rig_twice(&b);
+    serve_rig_save(&b, path);
+    int status = test_main(cases, count);
+    serve_rig_unsave(path);
+    onnx_build_end(&b);
+    return status;
+}

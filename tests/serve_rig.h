@@ -6,6 +6,7 @@
 #define TESTS_SERVE_RIG_H
 #include "onnx_build.h"
 #include "serve/infer.h"
+#include "test.h"
 
 typedef struct {
     served served;
@@ -33,6 +34,8 @@ err_code serve_rig_read(serve_rig *r, const infer_protocol *protocol, str json, 
 /* The bytes of a model, in a file of its own in a new folder under /tmp; returns its path. */
 const char *serve_rig_save(onnx_build *made, char path[64]);
 void serve_rig_unsave(const char *path);
+/* The cases, while a model that doubles what it gets lies at `path`. */
+int serve_rig_main(const test_case *cases, size_t count, char path[64]);
 
 /* f FP32 [N,2], i INT64 [N], s BYTES [N], b BOOL []: each comes back as fo, io, so, bo. */
 void serve_rig_four(onnx_build *b);

@@ -101,11 +101,5 @@ int main(void)
         TEST(its_figures_are_those_of_the_metrics),
         TEST(without_memory_it_is_an_error),
     };
-    onnx_build b;
-    serve_rig_twice(&b);
-    serve_rig_save(&b, path);
-    int status = test_main(cases, COUNTOF(cases));
-    serve_rig_unsave(path);
-    onnx_build_end(&b);
-    return status;
+    return serve_rig_main(cases, COUNTOF(cases), path);
 }

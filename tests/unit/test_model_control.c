@@ -506,11 +506,5 @@ int main(void)
         TEST(loops_find_a_whole_model_or_none_while_it_is_changed),
         TEST(a_change_survives_failed_allocations),
     };
-    onnx_build b;
-    serve_rig_twice(&b);
-    serve_rig_save(&b, path);
-    int status = test_main(cases, COUNTOF(cases));
-    serve_rig_unsave(path);
-    onnx_build_end(&b);
-    return status;
+    return serve_rig_main(cases, COUNTOF(cases), path);
 }

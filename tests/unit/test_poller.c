@@ -165,11 +165,5 @@ int main(void)
         TEST(a_mounted_volume_is_exchanged_as_a_whole),
         TEST(making_one_survives_failed_allocations),
     };
-    onnx_build b;
-    serve_rig_twice(&b);
-    serve_rig_save(&b, path);
-    int status = test_main(cases, COUNTOF(cases));
-    serve_rig_unsave(path);
-    onnx_build_end(&b);
-    return status;
+    return serve_rig_main(cases, COUNTOF(cases), path);
 }
