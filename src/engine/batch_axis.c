@@ -163,7 +163,8 @@ static uint32_t axis_at(const asked *q)
     return axis >= 0 && axis < rank ? (uint32_t)axis : (uint32_t)rank;
 }
 
-/* Whether `axis` of `rank` is among the axes of input i or of attribute `name`; `absent` where neither is there. */
+/* Whether `axis` of `rank` is among the axes of input i or of attribute `name`; `absent` where neither is there.  One that
+ * lies nowhere, which only a run refuses, is not known to be another. */
 static bool touches(const asked *q, uint32_t i, const char *name, uint32_t axis, uint32_t rank, bool absent)
 {
     uint32_t count = 0;
@@ -174,7 +175,8 @@ static bool touches(const asked *q, uint32_t i, const char *name, uint32_t axis,
     if (count == 0) return absent;
     for (uint32_t a = 0; a < count; a++) {
         int64_t at = t ? tensor_int(t, a) : ints[a];
-        if (at == axis || at + rank == axis) return true;
+        if (at < 0) at += rank;
+        if (at == axis || at < 0 || at >= rank) return true;
     }
     return false;
 }

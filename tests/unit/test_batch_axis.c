@@ -46,6 +46,8 @@ static const sample samples[] = {
     {13, X, "ArgMax|x|s|;Cast|s|c|to=1;Add|x,c|y|", "y", false},
     {13, X, "CumSum|x,one|y|", "y", true},
     {13, X, "CumSum|x,zero|y|", "y", false},
+    {13, X, "CumSum|x,most|y|", "y", false},   /* an axis that lies nowhere, as only a run would say */
+    {13, X, "CumSum|x,least|y|", "y", false},
     {13, X, "TopK|x,two|y,i|", "y", true},
     {13, X, "TopK|x,two|t,i|axis=0;ReduceSum|t|s|;Add|x,s|y|", "y", false},
     {13, X, "Split|x,halves|y,z|axis=1", "y", true},
