@@ -164,7 +164,7 @@ static err_code join(op_call *c, const attention *a, side s, heads_view *ret, er
     if (out && (rc = half_out(c, s.present, &to, e))) return rc;
     if (!out && !(to = push(c, a->batch * a->kv_heads, a->kv_length * size))) return no_room(c, a->kv_length * size, e);
     *ret = view_of_heads(to, false, a->kv_heads, a->kv_length, size);
-    for (size_t i = 0; i < a->batch * a->kv_heads; i++) {
+    for (size_t i = 0; i < a->batch * a->kv_heads && size; i++) {   /* keys of no number have no data, values may */
         const float *head = in.data + i / a->kv_heads * in.batch + i % a->kv_heads * in.head;
         if (old) memcpy(to, old + i * a->past * size, a->past * size * sizeof *to);
         to += a->past * size;

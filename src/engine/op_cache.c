@@ -362,7 +362,8 @@ static err_code linear_run(op_call *c, err *e)
     for (size_t at = 0; at < l.batch * l.length; at++)
         linear_position(&l, c->k, in, at, state + at / l.length * each, y, fresh);
     half_done(c, 0, y);
-    if (wanted && c->out[1]->type == DT_F32) memcpy(c->out[1]->data, state, l.batch * each * sizeof *state);
+    if (wanted && c->out[1]->data && c->out[1]->type == DT_F32)   /* keys of no number leave nothing behind */
+        memcpy(c->out[1]->data, state, l.batch * each * sizeof *state);
     if (wanted) half_done(c, 1, state);
     return ERR_OK;
 }

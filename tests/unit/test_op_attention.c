@@ -192,9 +192,26 @@ static void what_does_not_fit_is_refused(void)
     op_case_fini(&t);
 }
 
+static void keys_of_no_number_weigh_all_values_alike(void)
+{
+    op_case t;
+    op_case_init(&t, "Attention", 24);
+    op_case_float(&t, "scale", 1);
+    op_case_in(&t, DT_F32, SHAPE(1, 1, 1, 0), NULL, 0);
+    op_case_in(&t, DT_F32, SHAPE(1, 1, 2, 0), NULL, 0);
+    IN(&t, DT_F32, SHAPE(1, 1, 2, 2), 1, 2, 3, 6);
+    op_case_outputs(&t, 3);
+    CHECK(op_case_run(&t) == ERR_OK);
+    WANT(&t, 0, DT_F32, SHAPE(1, 1, 1, 2), 1e-6, 2, 4);
+    CHECK(t.out[1].shape.rank == 4 && tensor_count(&t.out[1]) == 0);
+    WANT(&t, 2, DT_F32, SHAPE(1, 1, 2, 2), 0, 1, 2, 3, 6);
+    op_case_fini(&t);
+}
+
 int main(void)
 {
     static const test_case cases[] = {TEST(attention_equals_its_definition),
+                                      TEST(keys_of_no_number_weigh_all_values_alike),
                                       TEST(the_scores_can_be_seen_at_every_stage), TEST(what_does_not_fit_is_refused)};
     return test_main(cases, COUNTOF(cases));
 }

@@ -107,9 +107,26 @@ static void a_state_carried_over_equals_one_run(void)
     op_case_fini(&second);
 }
 
+static void keys_of_no_number_leave_no_state(void)
+{
+    op_case t;
+    op_case_init(&t, "LinearAttention", 27);
+    op_case_str(&t, "update_rule", "linear");
+    op_case_int(&t, "q_num_heads", 1);
+    op_case_int(&t, "kv_num_heads", 1);
+    op_case_in(&t, DT_F32, SHAPE(1, 2, 0), NULL, 0);
+    op_case_in(&t, DT_F32, SHAPE(1, 2, 0), NULL, 0);
+    IN(&t, DT_F32, SHAPE(1, 2, 3), 1, 2, 3, 4, 5, 6);
+    op_case_outputs(&t, 2);
+    CHECK(op_case_run(&t) == ERR_OK);
+    WANT(&t, 0, DT_F32, SHAPE(1, 2, 3), 0, 0, 0, 0, 0, 0, 0);
+    CHECK(t.out[1].shape.rank == 4 && tensor_count(&t.out[1]) == 0);
+    op_case_fini(&t);
+}
+
 int main(void)
 {
-    static const test_case cases[] = {TEST(a_quarter_turn_swaps_the_pair), TEST(rows_are_written_where_the_indices_say),
+    static const test_case cases[] = {TEST(keys_of_no_number_leave_no_state), TEST(a_quarter_turn_swaps_the_pair), TEST(rows_are_written_where_the_indices_say),
                                       TEST(a_causal_convolution_looks_back_only),
                                       TEST(a_state_carried_over_equals_one_run)};
     return test_main(cases, COUNTOF(cases));
