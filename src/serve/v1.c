@@ -292,7 +292,7 @@ static err_code object_print(infer *r, uint64_t row, err *e)
 static err_code rows_print(infer *r, uint64_t rows, err *e)
 {
     buf_put_byte(&r->reply, '[');
-    for (uint64_t row = 0; row < rows; row++) {
+    for (uint64_t row = 0; row < rows && !r->reply.full; row++) {
         if (row) buf_put_byte(&r->reply, ',');
         err_code rc = object_print(r, row, e);
         if (rc) return rc;

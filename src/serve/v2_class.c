@@ -104,7 +104,7 @@ err_code v2_classes_make(infer *r, const attr *labels, uint64_t k, const tensor 
     str *texts = arena_new(&r->memory, str, (size_t)(rows * k));
     uint64_t *ranked = arena_new(&r->memory, uint64_t, (size_t)k);
     bool ok = made && texts && ranked;
-    for (uint64_t row = 0; row < rows && ok; row++) {
+    for (uint64_t row = 0; row < rows && k && ok; row++) {   /* [1099511627776,0] has rows without a class */
         best(from, row * each, each, ranked, (size_t)k);
         for (uint64_t i = 0; i < k && ok; i++) {
             str *text = &texts[row * k + i];

@@ -121,7 +121,7 @@ err_code json_array_print(buf *b, const json_array *a, err *e)
     while (rank < row_max && (rank == 0 || dims[rank - 1])) rank++;   /* an empty list ends the nesting: [2, 0, 3] */
     size_t row = (size_t)dims[rank - 1];
     for (size_t d = 0; d + 1 < rank; d++) {
-        INVARIANT(!__builtin_mul_overflow(rows, (size_t)dims[d], &rows));
+        if (__builtin_mul_overflow(rows, (size_t)dims[d], &rows)) rows = SIZE_MAX;   /* the buf is full before */
         index[d] = 0;
     }
     INVARIANT(row ? a->count % row == 0 && a->count / row == rows : a->count == 0);

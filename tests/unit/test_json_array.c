@@ -318,6 +318,17 @@ static void shapes_print_nested(void)
     print_gives(&(json_array){.elem = JSON_I8, .from = v + 5, .count = 1, .rank = 3, .dims = ones}, "[[[5]]]");
 }
 
+static void more_empty_lists_than_can_be_counted_fill_the_buffer(void)
+{
+    static const uint64_t dims[] = {UINT64_C(1) << 40, UINT64_C(1) << 40, 0};
+    buf b;
+    err e;
+    buf_init(&b, 1000);
+    CHECK(json_array_print(&b, &(json_array){.elem = JSON_I8, .rank = 3, .dims = dims}, &e) == ERR_OK);
+    CHECK(buf_check(&b, "array", &e) == ERR_LIMIT);
+    buf_fini(&b);
+}
+
 static void what_json_cannot_carry_is_refused_or_null(void)
 {
     static const float v[] = {1, NAN, -INFINITY};
@@ -382,6 +393,7 @@ int main(void)
         TEST(a_row_longer_than_its_room_is_refused_wherever_it_ends),
         TEST(decoded_strings_respect_their_arena),
         TEST(shapes_print_nested),
+        TEST(more_empty_lists_than_can_be_counted_fill_the_buffer),
         TEST(what_json_cannot_carry_is_refused_or_null),
         TEST(random_tensors_survive_print_and_parse),
         TEST(a_full_buf_is_reported_by_the_buf),

@@ -172,12 +172,41 @@ static void no_memory_is_an_error_wherever_it_happens(void)
     serve_rig_stop(&r);
 }
 
+/* s INT64 [R] -> zeros in that shape, as y, and as z where there are two outputs. */
+static void zeros(serve_rig *r, bool both)
+{
+    onnx_build b;
+    onnx_build_start(&b, 13);
+    onnx_build_input(&b, "s", DT_I64, "R");
+    onnx_build_node(&b, "ConstantOfShape", "s", "y", "");
+    onnx_build_output(&b, "y", DT_F32, NULL);
+    if (both) onnx_build_node(&b, "ConstantOfShape", "s", "z", "");
+    if (both) onnx_build_output(&b, "z", DT_F32, NULL);
+    serve_rig_start(r, &b);
+}
+
+/* They cost whoever asks nothing: neither may they whoever answers. */
+static void rows_without_end_and_without_values_are_refused(void)
+{
+    serve_rig r;
+    zeros(&r, false);
+    CHECK_STR(ask(&r, "{\"inputs\":[2,0]}"), "200 {\"predictions\":[[],[]]}");
+    CHECK(strncmp(ask(&r, "{\"inputs\":[1099511627776,0]}"), "200", 3) != 0);
+    CHECK(strncmp(ask(&r, "{\"inputs\":[1099511627776,1099511627776,0]}"), "200", 3) != 0);
+    serve_rig_stop(&r);
+    zeros(&r, true);
+    CHECK_STR(ask(&r, "{\"instances\":[{\"s\":1},{\"s\":0}]}"), "200 {\"predictions\":[{\"y\":[],\"z\":[]}]}");
+    CHECK(strncmp(ask(&r, "{\"instances\":[{\"s\":1099511627776},{\"s\":0}]}"), "200", 3) != 0);
+    serve_rig_stop(&r);
+}
+
 int main(void)
 {
     static const test_case cases[] = {
         TEST(rows_and_columns_come_back_in_their_form),  TEST(outputs_without_common_rows_come_whole),
         TEST(scalars_have_no_rows),                      TEST(numbers_in_rows_are_exact),
         TEST(strings_scalars_and_bare_outputs_pass),     TEST(each_wrong_request_is_refused_in_one_line),
+        TEST(rows_without_end_and_without_values_are_refused),
         TEST(no_memory_is_an_error_wherever_it_happens),
     };
     return test_main(cases, COUNTOF(cases));

@@ -335,6 +335,23 @@ static void labels_stand_in_the_parameters_and_are_always_json(void)
 }
 
 /* json_cut.h has its number of cuts; a document of small values, what its size gives it. */
+/* Its rows cost whoever asks nothing: nobody may count to their end. */
+static void rows_without_a_value_have_no_classes(void)
+{
+    serve_rig r;
+    onnx_build b;
+    onnx_build_start(&b, 13);
+    onnx_build_input(&b, "s", DT_I64, "2");
+    onnx_build_node(&b, "ConstantOfShape", "s", "y", "");
+    onnx_build_output(&b, "y", DT_F32, NULL);
+    serve_rig_start(&r, &b);
+    CHECK_STR(ask(&r, "{\"inputs\":[{\"name\":\"s\",\"datatype\":\"INT64\",\"shape\":[2],"
+                      "\"data\":[1099511627776,0]}],"
+                      "\"outputs\":[{\"name\":\"y\",\"parameters\":{\"classification\":3}}]}"),
+              YC("[1099511627776,0]", "[]"));
+    serve_rig_stop(&r);
+}
+
 static void a_request_is_bounded_by_its_own_size(void)
 {
     serve_rig r;
@@ -412,6 +429,7 @@ int main(void)
         TEST(lies_inside_binary_strings_and_booleans_are_refused),
         TEST(what_json_cannot_carry_names_the_way_out),
         TEST(labels_stand_in_the_parameters_and_are_always_json),
+        TEST(rows_without_a_value_have_no_classes),
         TEST(a_request_is_bounded_by_its_own_size),
         TEST(no_memory_is_an_error_wherever_it_happens),
         TEST(metadata_says_what_the_model_takes_and_gives),
