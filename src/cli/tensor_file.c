@@ -41,7 +41,9 @@ err_code tensor_file_parse(str npy_file, arena *a, tensor *ret, err *e)
         return rc;
     }
     ret->data = arena_copy(a, data.p, data.len, MEM_ALIGN);
-    return ret->data ? ERR_OK : err_set(e, ERR_NOMEM, "no memory for %zu bytes", data.len);
+    if (!ret->data) return err_set(e, ERR_NOMEM, "no memory for %zu bytes", data.len);
+    tensor_settle_bools(ret);
+    return ERR_OK;
 }
 
 err_code tensor_file_print(buf *b, const tensor *t, err *e)

@@ -90,6 +90,7 @@ static err_code initial_read(const sequence_io *io, const model_config *c, str f
     err_code rc = file_read(path, want, &bytes, &len, e);
     if (rc) return rc;
     if (len == want && want) memcpy(to->data, bytes, want);
+    tensor_settle_bools(to);
     mem_free(bytes);
     return len == want ? ERR_OK : err_set(e, ERR_INVALID, "%s: expected %zu bytes, got %zu", path, want, len);
 }

@@ -121,6 +121,7 @@ static err_code file_take(const warm_up_opts *o, rows *r, tensor *t, const warmu
                        "from " STR_FMT " only has %zu bytes", STR_ARG(in->name), row_bytes, STR_ARG(in->file), len);
     for (size_t at = 0; row_bytes && at < tensor_bytes(t); at += row_bytes)
         memcpy((uint8_t *)t->data + at, copy, row_bytes);
+    tensor_settle_bools(t);
     return ERR_OK;
 }
 

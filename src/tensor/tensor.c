@@ -196,6 +196,13 @@ void tensor_put_int(tensor *t, uint64_t i, int64_t v)
     }
 }
 
+void tensor_settle_bools(tensor *t)
+{
+    uint8_t *p = t->data;
+    for (size_t i = 0, n = t->type == DT_BOOL ? tensor_bytes(t) : 0; i < n; i++)
+        p[i] = p[i] != 0;
+}
+
 /* Toward zero, held in low..high; a NaN gives 0. */
 static int64_t whole(double v, double low, double high)
 {

@@ -54,6 +54,8 @@ int64_t tensor_int(const tensor *t, uint64_t i);
 double tensor_f64(const tensor *t, uint64_t i);
 void tensor_put_f64(tensor *t, uint64_t i, double v);     /* rounds and saturates as a cast does in ONNX */
 void tensor_put_int(tensor *t, uint64_t i, int64_t v);
+/* For bytes that came from outside: of a bool tensor each but 0 becomes 1, as C and the kernels take for granted. */
+void tensor_settle_bools(tensor *t);
 
 view view_of(const shape *s);                             /* dense */
 /* s seen with the larger shape `as`; the shapes are known to broadcast (INVARIANT). */

@@ -2,6 +2,7 @@
  * lie, end early or lack something are refused by name. */
 #include "cli/model_files.h"
 
+#include "cli/tensor_file.h"
 #include "engine/onnx_tensor.h"
 #include "onnx_build.h"
 #include "os/file.h"
@@ -313,6 +314,22 @@ static void every_cut_and_every_flip_is_refused_or_harmless(void)
 }
 
 /* A type that NumPy has not, and a place that cannot be written. */
+static void any_byte_but_0_is_true(void)
+{
+    npy n = {.kind = 'b', .rank = 1, .dims = {3}, .count = 3, .item_bytes = 1};
+    tensor t;
+    arena a;
+    err e;
+    buf b;
+    buf_init(&b, 1000);
+    arena_init(&a, NULL, 0, 1 << 20);
+    npy_put_header(&b, &n);
+    buf_put(&b, "\0\1\7", 3);
+    CHECK(tensor_file_parse(buf_str(&b), &a, &t, &e) == ERR_OK && memcmp(t.data, "\0\1\1", 3) == 0);
+    arena_fini(&a);
+    buf_fini(&b);
+}
+
 static void what_cannot_be_written_is_said(void)
 {
     onnx_build b;
@@ -371,6 +388,7 @@ int main(void)
         TEST(what_was_given_comes_back_in_both_forms),
         TEST(what_is_missing_or_wrong_is_named),
         TEST(every_cut_and_every_flip_is_refused_or_harmless),
+        TEST(any_byte_but_0_is_true),
         TEST(what_cannot_be_written_is_said),
         TEST(every_failed_allocation_is_survived),
     };

@@ -185,6 +185,40 @@ static void a_file_begins_a_sequence_or_says_why_not(void)
     net_close();
 }
 
+static void a_state_of_bools_begins_with_0_and_1(void)
+{
+    char path[200];
+    err e;
+    onnx_build_start(&build, 17);
+    onnx_build_input(&build, "in", DT_BOOL, "N,3");
+    onnx_build_input(&build, "x", DT_BOOL, "N,3");
+    onnx_build_node(&build, "Xor", "in,x", "out", "");
+    onnx_build_node(&build, "Identity", "out", "y", "");
+    onnx_build_output(&build, "out", DT_BOOL, "N,3");
+    onnx_build_output(&build, "y", DT_BOOL, "N,3");
+    CHECK(model_open_bytes(&net, onnx_build_bytes(&build), "m.onnx", NULL, &(model_opts){.pool = NULL}, &e) == ERR_OK);
+    snprintf(path, sizeof path, "%s/initial_state", model_folder);
+    mkdir(path, 0777);
+    snprintf(path, sizeof path, "%s/initial_state/b", model_folder);
+    model_folder_write(path, "\0\1\7", 3);
+    CLEANUP(model_config) model_config *c = config(
+        "{\"max_batch_size\":4,\"input\":[{\"name\":\"x\",\"data_type\":\"TYPE_BOOL\",\"dims\":[3]}],"
+        "\"output\":[{\"name\":\"y\",\"data_type\":\"TYPE_BOOL\",\"dims\":[3]}],\"sequence_batching\":{"
+        "\"state\":[{\"input_name\":\"in\",\"output_name\":\"out\",\"data_type\":\"TYPE_BOOL\",\"dims\":[3],"
+        "\"initial_state\":[{\"name\":\"i\",\"data_type\":\"TYPE_BOOL\",\"dims\":[3],\"data_file\":\"b\"}]}]}}",
+        &e);
+    CLEANUP(sequence_io) sequence_io *io = NULL;
+    CHECK(c && sequence_io_new(&io, c, net, &e) == ERR_OK);
+    bool x[3] = {false};
+    tensor in = tensor_make(DT_BOOL, &(shape){.rank = 2, .dim = {1, 3}}, x), to[2];
+    queue_item item = {.inputs = &in, .sequence = {.number = 1}};
+    sequence_values values;
+    sequence_block *b = sequence_io_first(io);
+    CHECK(sequence_io_fill(io, &item, b, &values, to, &e) == ERR_OK && memcmp(to[0].data, "\0\1\1", 3) == 0);
+    sequence_block_release(b);
+    net_close();
+}
+
 static void no_memory_at_any_point_leaves_nothing(void)
 {
     err e;
@@ -206,6 +240,7 @@ int main(void)
         TEST(what_was_written_is_kept_apart),
         TEST(an_id_comes_in_the_models_type_or_is_refused),
         TEST(a_file_begins_a_sequence_or_says_why_not),
+        TEST(a_state_of_bools_begins_with_0_and_1),
         TEST(no_memory_at_any_point_leaves_nothing),
     };
     if (!model_folder_open()) return 1;

@@ -144,6 +144,17 @@ static size_t walk(const view *v, int64_t *out)
     return n;
 }
 
+static void bools_from_outside_are_0_or_1(void)
+{
+    uint8_t bytes[] = {0, 1, 7, 255, 128};
+    shape s = shape_make(1, (int64_t[]){4});
+    tensor b = tensor_make(DT_BOOL, &s, bytes), u = tensor_make(DT_U8, &s, bytes + 1);
+    tensor_settle_bools(&u);
+    CHECK_U64(bytes[2], 7);
+    tensor_settle_bools(&b);
+    CHECK(bytes[0] == 0 && bytes[1] == 1 && bytes[2] == 1 && bytes[3] == 1 && bytes[4] == 128);
+}
+
 static void a_view_collapses_where_it_can(void)
 {
     shape s = SHAPE(2, 3, 4), row = SHAPE(4), one = SHAPE(1), wide = SHAPE(2, 1, 4);
@@ -204,7 +215,7 @@ int main(void)
     static const test_case cases[] = {
         TEST(counts_are_exact_or_say_overflow), TEST(text_is_cut_to_its_room),      TEST(broadcasting_is_that_of_numpy),
         TEST(an_axis_counts_from_either_end),   TEST(elements_keep_their_bits),     TEST(floats_are_stored_rounded),
-        TEST(a_view_collapses_where_it_can),    TEST(collapsing_keeps_the_walk),
+        TEST(a_view_collapses_where_it_can),    TEST(collapsing_keeps_the_walk),   TEST(bools_from_outside_are_0_or_1),
     };
     return test_main(cases, COUNTOF(cases));
 }

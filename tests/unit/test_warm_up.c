@@ -10,10 +10,11 @@
 #include <unistd.h>
 
 static char folder[] = "/tmp/proa-warm-XXXXXX";
-static onnx_build builds[4];
-static str files[4];
-/* table: i INT64 [N,2] looks up one of two rows; texts: s STRING [N,2] becomes integers; open: [N,M]; fixed: [2,3] */
-static model *table, *texts, *open_model, *fixed;
+static onnx_build builds[5];
+static str files[5];
+/* table: i INT64 [N,2] looks up one of two rows; texts: s STRING [N,2] becomes integers; open: [N,M]; fixed: [2,3];
+ * switches: b BOOL [N,2] looks up as table does */
+static model *table, *texts, *open_model, *fixed, *switches;
 
 static model *made(size_t i)
 {
@@ -51,6 +52,12 @@ static void models_open(void)
     onnx_build_node(&builds[3], "Add", "x,x", "y", "");
     onnx_build_output(&builds[3], "y", DT_F32, "2,3");
     fixed = made(3);
+    onnx_build_input(&builds[4], "b", DT_BOOL, "N,2");
+    onnx_build_floats(&builds[4], "w", "2", (const float[]){1, 2});
+    onnx_build_node(&builds[4], "Cast", "b", "i", "to=7");
+    onnx_build_node(&builds[4], "Gather", "w,i", "y", "");
+    onnx_build_output(&builds[4], "y", DT_F32, "N,2");
+    switches = made(4);
 }
 
 static void file_write(const char *name, const void *bytes, size_t len)
@@ -135,6 +142,12 @@ static void bytes_come_from_where_it_says(void)
     file_write("warmup/f", bad, sizeof bad);
     const char *why = warmed(SAMPLE(1, INPUT("i", "INT64", "2", "input_data_file: 'f'")), table, 0);
     CHECK(why && str_starts(str_of(why), STR("failed to run warmup sample 's': ")) && strstr(why, "Gather"));
+}
+
+static void any_byte_but_0_of_a_file_is_true(void)
+{
+    file_write("warmup/f", "\0\7", 2);
+    CHECK(warmed(SAMPLE(2, INPUT("b", "BOOL", "2", "input_data_file: 'f'")), switches, 0) == NULL);
 }
 
 static void texts_stand_behind_their_lengths(void)
@@ -236,6 +249,7 @@ int main(void)
     static const test_case cases[] = {
         TEST(a_sample_runs_with_the_rows_it_says),
         TEST(bytes_come_from_where_it_says),
+        TEST(any_byte_but_0_of_a_file_is_true),
         TEST(texts_stand_behind_their_lengths),
         TEST(what_no_run_can_be_made_of_is_refused_by_name),
         TEST(a_load_ends),
@@ -248,6 +262,7 @@ int main(void)
     model_free(texts);
     model_free(open_model);
     model_free(fixed);
+    model_free(switches);
     for (size_t i = 0; i < COUNTOF(builds); i++) onnx_build_end(&builds[i]);
     static const char *const left[] = {"warmup/f", "warmup", "config.pbtxt", ""};
     for (size_t i = 0; i < COUNTOF(left); i++) {
