@@ -119,8 +119,11 @@ static double cost_at(const cost_curve *c, uint64_t work, double spreads)
     return low ? beyond(c, low, w, at) : 0;
 }
 
-uint64_t cost_curve_mean(const cost_curve *c, uint64_t work) { return (uint64_t)cost_at(c, work, 0); }
-uint64_t cost_curve_high(const cost_curve *c, uint64_t work) { return (uint64_t)cost_at(c, work, HIGH_SPREADS); }
+/* Far beyond what was seen a cost may be more than a clock can count. */
+static uint64_t whole(double ns) { return ns < 0x1p63 ? (uint64_t)ns : UINT64_C(1) << 63; }
+
+uint64_t cost_curve_mean(const cost_curve *c, uint64_t work) { return whole(cost_at(c, work, 0)); }
+uint64_t cost_curve_high(const cost_curve *c, uint64_t work) { return whole(cost_at(c, work, HIGH_SPREADS)); }
 
 uint64_t cost_curve_tried(const cost_curve *c)
 {

@@ -101,6 +101,14 @@ static void enough_is_where_more_does_not_pay(void)
     CHECK(cost_curve_enough(&worse) >= 6 && cost_curve_enough(&worse) <= 10);
 }
 
+static void a_cost_beyond_all_clocks_is_held_to_what_can_be_said(void)
+{
+    cost_curve c;
+    cost_curve_init(&c);
+    cost_curve_add(&c, 1, 1000000000000);
+    CHECK_U64(cost_curve_mean(&c, UINT64_C(1) << 40), UINT64_C(1) << 63);
+}
+
 int main(void)
 {
     const test_case cases[] = {
@@ -109,6 +117,7 @@ int main(void)
         TEST(it_never_falls_and_one_band_is_proportional),
         TEST(the_most_within_a_limit_is_found),
         TEST(enough_is_where_more_does_not_pay),
+        TEST(a_cost_beyond_all_clocks_is_held_to_what_can_be_said),
     };
     return test_main(cases, COUNTOF(cases));
 }
