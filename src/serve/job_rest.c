@@ -322,7 +322,7 @@ static err_code page_read(job_order *o, str query, err *e)
             pair = query;
             query = STR("");
         }
-        if (!str_cut(pair, '=', &name, &text)) text = STR("");
+        if (!str_cut(pair, '=', &name, &text)) name = pair, text = STR("");
         if (str_is(name, "limit") && str_u64(text, &n) && n >= 1 && n <= JOBS_LIST_MAX) o->list_max = n;
         else if (str_is(name, "limit"))
             return err_set(e, ERR_INVALID, "limit: expected an integer in 1..%d, got '" STR_FMT "'", JOBS_LIST_MAX,

@@ -79,6 +79,8 @@ static void what_is_no_job_says_so(void)
                  "Job with id 00000000000000000000000000000000 does not exist."},
                 {"/jobs?limit=x", "limit: expected an integer in 1..1000, got 'x'"},
                 {"/jobs?limit=1001", "limit: expected an integer in 1..1000, got '1001'"},
+                {"/jobs?limit", "limit: expected an integer in 1..1000, got ''"},
+                {"/jobs?limit=1&what", "jobs: expected limit=N and after=ID, got 'what'"},
                 {"/jobs?after=1", "jobs: expected limit=N and after=ID, got 'after=1'"},
                 {"/jobs?after=00000000000000000000000000000001", "does not exist"}};
     for (size_t i = 0; i < COUNTOF(gets); i++) CHECK(strstr(http_rig_get(&r, gets[i].path), gets[i].want));
