@@ -163,8 +163,8 @@ static uint32_t axis_at(const asked *q)
     return axis >= 0 && axis < rank ? (uint32_t)axis : (uint32_t)rank;
 }
 
-/* Whether `axis` of `rank` is among the axes of input i or of attribute `name`; `absent` where neither is there.  One that
- * lies nowhere, which only a run refuses, is not known to be another. */
+/* Whether `axis` of `rank` is among the axes of input i or of attribute `name`; `absent` where neither is there.  One
+ * that lies nowhere, which only a run refuses, is not known to be another. */
 static bool touches(const asked *q, uint32_t i, const char *name, uint32_t axis, uint32_t rank, bool absent)
 {
     uint32_t count = 0;

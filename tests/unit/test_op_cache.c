@@ -126,8 +126,10 @@ static void keys_of_no_number_leave_no_state(void)
 
 int main(void)
 {
-    static const test_case cases[] = {TEST(keys_of_no_number_leave_no_state), TEST(a_quarter_turn_swaps_the_pair), TEST(rows_are_written_where_the_indices_say),
-                                      TEST(a_causal_convolution_looks_back_only),
-                                      TEST(a_state_carried_over_equals_one_run)};
+    static const test_case cases[] = {
+        TEST(a_quarter_turn_swaps_the_pair),           TEST(rows_are_written_where_the_indices_say),
+        TEST(a_causal_convolution_looks_back_only),    TEST(a_state_carried_over_equals_one_run),
+        TEST(keys_of_no_number_leave_no_state),
+    };
     return test_main(cases, COUNTOF(cases));
 }
