@@ -13,6 +13,13 @@ err_code lineup_new(lineup **ret, size_t room, err *e)
 
 void lineup_free(lineup *l) { mem_free(l); }
 
+void lineup_close(lineup *l, const lineup *but)
+{
+    for (size_t i = 0; l && i < l->count; i++)
+        if (!lineup_has(but, l->all[i])) served_free(l->all[i]);
+    lineup_free(l);
+}
+
 served *lineup_find(const lineup *l, str version)
 {
     for (size_t i = 0; i < l->count; i++)

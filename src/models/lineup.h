@@ -18,6 +18,8 @@ typedef struct {
 err_code lineup_new(lineup **ret, size_t room, err *e) MUST_USE;   /* empty, to be filled up to `room` */
 void lineup_free(lineup *l);                                       /* not what it lists */
 DEFINE_CLEANUP(lineup)
+/* Nothing of it is served: what it lists goes with it, but what `but` lists, too; either may be NULL. */
+void lineup_close(lineup *l, const lineup *but);
 served *lineup_find(const lineup *l, str version);                 /* NULL = not served */
 bool lineup_has(const lineup *l, const served *s);                 /* l may be NULL */
 

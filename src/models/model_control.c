@@ -4,14 +4,12 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "models/ensemble.h"
-#include "models/served.h"
-#include "os/clock.h"
+#include "models/farewell.h"
 #include "os/futex.h"
 
 #include <string.h>
 
 enum {
-    QUIET_US = 1000,   /* how often it is looked whether workers have left a queue */
     LOAD_AGAIN_MAX = 4 /* times that a load begins anew because what it builds on has changed */
 };
 
@@ -26,124 +24,16 @@ typedef struct {
 
 struct model_control {
     model_control_opts opts;
-    compute *thread;             /* everything is changed here */
+    farewells leavers;           /* what was taken out; its thread changes everything */
     crew *readers;
     _Atomic bool leaving;        /* what waits is refused */
-    _Atomic bool stopped;        /* there is no thread any more, nor any loop that runs */
     bool left;                   /* for good: a reader has not ended */
     compute_job rest;
     _Atomic bool resting;        /* that waits for the thread */
     memory *names;               /* as the repository counts them */
     size_t name_count;
-    _Atomic uint64_t loaded, failed, unloaded;
+    _Atomic uint64_t loaded, failed;
 };
-
-/* ---- what leaves ---- */
-
-typedef struct farewell farewell;
-
-/* To one loop. */
-typedef struct {
-    loop_msg msg;
-    farewell *of;
-} notice;
-
-/* A version that is out of the repository, until nobody has it any more. */
-typedef struct {
-    farewell *of;
-    served *model;
-    compute_job job;
-} leaver;
-
-/* What was taken out in one change.  `parts` keep it: all loops together, and each leaver. */
-struct farewell {
-    model_control *of;
-    lineup *old;                 /* which no loop holds longer than a callback; may be NULL */
-    repository_names *names;     /* the same */
-    _Atomic size_t loops_left;   /* that may still be in a callback which has found it */
-    _Atomic size_t parts;
-    leaver *leavers;
-    size_t leaver_count;
-    notice notices[];
-};
-
-static void part_end(farewell *f)
-{
-    if (atomic_fetch_sub(&f->parts, 1) != 1) return;
-    mem_free(f->leavers);
-    mem_free(f);
-}
-
-static void bury(leaver *l)
-{
-    model_control *c = l->of->of;
-    /* A worker may still be on its way out of the queue, or wait for its turn in the pool to find that it is empty. */
-    _Atomic uint32_t never = 0;
-    while (!served_quiet(l->model)) (void)futex_wait(&never, 0, clock_now_us() + QUIET_US);
-    log_write(LOG_INFO, NULL, "model '" STR_FMT "' version " STR_FMT ": unloaded", STR_ARG(l->model->name),
-              STR_ARG(l->model->version));
-    atomic_fetch_add(&c->unloaded, 1);
-    repository_left(l->model);
-    served_free(l->model);
-    mem_trim();
-    part_end(l->of);
-}
-
-static void bury_job(compute_job *j) { bury((leaver *)(void *)((char *)j - offsetof(leaver, job))); }
-
-/* On whichever thread gave it back last. */
-static void unused(served *s)
-{
-    leaver *l = s->owner;
-    model_control *c = l->of->of;
-    err e;
-    l->job = (compute_job){.run = bury_job};
-    if (atomic_load(&c->stopped) || compute_submit(c->thread, &l->job, &e)) bury(l);
-}
-
-static void noticed(loop *on, loop_msg *m)
-{
-    (void)on;
-    farewell *f = ((notice *)(void *)m)->of;
-    if (atomic_fetch_sub(&f->loops_left, 1) != 1) return;
-    lineup_free(f->old);
-    repository_names_free(f->names);
-    for (size_t i = 0; i < f->leaver_count; i++) served_release(f->leavers[i].model);
-    part_end(f);
-}
-
-static err_code farewell_new(farewell **ret, model_control *c, size_t versions, err *e)
-{
-    size_t n = c->opts.loop_count;
-    farewell *f = mem_alloc0(1, sizeof *f + n * sizeof(notice));
-    leaver *leavers = versions ? mem_new0(leaver, versions) : NULL;
-    if (!f || (versions && !leavers)) {
-        mem_free(f);
-        mem_free(leavers);
-        return err_set(e, ERR_NOMEM, "models: no memory for a change");
-    }
-    f->of = c;
-    f->leavers = leavers;
-    f->loops_left = n;
-    f->parts = 1;
-    for (size_t i = 0; i < n; i++) f->notices[i] = (notice){.msg = {.run = noticed}, .of = f};
-    *ret = f;
-    return ERR_OK;
-}
-
-static void farewell_drop(farewell *f)
-{
-    mem_free(f->leavers);
-    mem_free(f);
-}
-
-/* The last of them may free f. */
-static void notices_send(farewell *f)
-{
-    model_control *c = f->of;
-    size_t n = c->opts.loop_count;
-    for (size_t i = 0; i < n; i++) loop_post(c->opts.loops[i], &f->notices[i].msg);
-}
 
 static void tell(const model_control *c)
 {
@@ -156,19 +46,9 @@ static err_code change(model_control *c, size_t i, lineup *now, err *e)
     farewell *f;
     const lineup *before = repository_lineup(c->opts.models, i);
     err_code rc = now ? repository_rows(c->opts.models, i, now, e) : ERR_OK;
-    if (rc == ERR_OK) rc = farewell_new(&f, c, before ? before->count : 0, e);
+    if (rc == ERR_OK) rc = farewell_new(&f, &c->leavers, before ? before->count : 0, e);
     if (rc) return rc;
-    f->old = repository_swap(c->opts.models, i, now);
-    for (size_t k = 0; f->old && k < f->old->count; k++) {
-        served *s = f->old->all[k];
-        if (lineup_has(now, s)) continue;
-        leaver *l = &f->leavers[f->leaver_count++];
-        *l = (leaver){.of = f, .model = s};
-        s->unused = unused;
-        s->owner = l;
-    }
-    f->parts += f->leaver_count;
-    notices_send(f);
+    farewell_send(f, repository_swap(c->opts.models, i, now), now);
     tell(c);
     return ERR_OK;
 }
@@ -207,12 +87,12 @@ static void task_job(compute_job *j)
 /* Returns when it has run there. */
 static err_code change_by(model_control *c, task *t, err_code (*run)(model_control *c, task *t, err *e), err *e)
 {
-    if (atomic_load(&c->stopped)) return err_set(e, ERR_UNAVAILABLE, "the server is leaving");
+    if (atomic_load(&c->leavers.stopped)) return err_set(e, ERR_UNAVAILABLE, "the server is leaving");
     t->of = c;
     t->run = run;
     t->job = (compute_job){.run = task_job};
     atomic_store(&t->done, 0);
-    err_code rc = compute_submit(c->thread, &t->job, e);
+    err_code rc = compute_submit(c->leavers.thread, &t->job, e);
     if (rc) return rc;
     while (!atomic_load(&t->done)) (void)futex_wait(&t->done, 0, FUTEX_FOREVER);
     if (t->failure.code) *e = t->failure;
@@ -244,15 +124,16 @@ static err_code known(model_control *c, task *t, err *e)
 
 static err_code known_or_added(model_control *c, task *t, err *e)
 {
-    farewell *f = NULL;
+    farewell *f;
+    repository_names *old;
     if (repository_index(c->opts.models, t->wish->name) >= 0) return known(c, t, e);
-    err_code rc = farewell_new(&f, c, 0, e);
+    err_code rc = farewell_new(&f, &c->leavers, 0, e);
     if (rc) return rc;
-    if ((rc = repository_add(c->opts.models, t->wish->name, t->wish->path, &f->names, e)) != ERR_OK) {
+    if ((rc = repository_add(c->opts.models, t->wish->name, t->wish->path, &old, e)) != ERR_OK) {
         farewell_drop(f);
         return rc;
     }
-    notices_send(f);
+    farewell_send_names(f, old);
     return known(c, t, e);
 }
 
@@ -261,7 +142,9 @@ err_code model_control_new(model_control **ret, const model_control_opts *opts, 
     CLEANUP(model_control) model_control *c = mem_new0(model_control, 1);
     if (!c) return err_set(e, ERR_NOMEM, "models: no memory for their control");
     c->opts = *opts;
-    err_code rc = compute_new(&c->thread, 1, e);
+    c->leavers.loops = opts->loops;
+    c->leavers.loop_count = opts->loop_count;
+    err_code rc = compute_new(&c->leavers.thread, 1, e);
     if (rc == ERR_OK) rc = crew_new(&c->readers, "load", MODEL_CONTROL_LOADS_MAX, e);
     if (rc == ERR_OK) *ret = TAKE(c);
     return rc;
@@ -269,14 +152,14 @@ err_code model_control_new(model_control **ret, const model_control_opts *opts, 
 
 bool model_control_stop(model_control *c)
 {
-    if (!c || atomic_load(&c->stopped)) return !c || !c->left;
+    if (!c || atomic_load(&c->leavers.stopped)) return !c || !c->left;
     atomic_store(&c->leaving, true);
     c->left = !crew_free(c->readers, MODEL_CONTROL_STOP_US);
-    atomic_store(&c->stopped, true);
+    atomic_store(&c->leavers.stopped, true);
     if (c->left) log_write(LOG_WARN, NULL, "models: a load has not ended: left behind");
     if (c->left) return false;
-    compute_free(c->thread);
-    c->thread = NULL;
+    compute_free(c->leavers.thread);
+    c->leavers.thread = NULL;
     c->readers = NULL;
     return true;
 }
@@ -294,7 +177,7 @@ void model_control_free(model_control *c)
 
 err_code model_control_submit(model_control *c, compute_job *j, err *e)
 {
-    if (atomic_load(&c->stopped)) return err_set(e, ERR_UNAVAILABLE, "the server is leaving");
+    if (atomic_load(&c->leavers.stopped)) return err_set(e, ERR_UNAVAILABLE, "the server is leaving");
     return crew_submit(c->readers, j, e);
 }
 
@@ -302,7 +185,7 @@ void model_control_stats_read(const model_control *c, model_control_stats *ret)
 {
     ret->loaded = atomic_load(&c->loaded);
     ret->failed = atomic_load(&c->failed);
-    ret->unloaded = atomic_load(&c->unloaded);
+    ret->unloaded = atomic_load(&c->leavers.left);
 }
 
 /* No other thread takes models out. */
@@ -323,7 +206,7 @@ void model_control_rest(model_control *c)
     err e;
     if (atomic_exchange(&c->resting, true)) return;
     c->rest = (compute_job){.run = rest_job};
-    bool refused = atomic_load(&c->stopped) || compute_submit(c->thread, &c->rest, &e);
+    bool refused = atomic_load(&c->leavers.stopped) || compute_submit(c->leavers.thread, &c->rest, &e);
     if (refused) atomic_store(&c->resting, false);
 }
 

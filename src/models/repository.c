@@ -1,15 +1,11 @@
 #include "models/repository.h"
 
 #include "base/log.h"
-#include "base/map.h"
 #include "base/mem.h"
-#include "models/ensemble.h"
 #include "models/load_order.h"
-#include "models/pipeline.h"
-#include "models/sequencer.h"
+#include "models/repository_names.h"
 #include "models/served.h"
-#include "models/warm_up.h"
-#include "os/clock.h"
+#include "models/served_open.h"
 #include "os/file.h"
 
 #include <stdio.h>
@@ -21,23 +17,6 @@ enum {
     LOAD_TRIES = 3                     /* where files change while they are read */
 };
 
-/* A name, and what is served under it. */
-typedef struct {
-    char *text; /* of the name */
-    char *path; /* the thread of model_control.h alone, once loops may look at it */
-    str name;
-    _Atomic(lineup *) now; /* NULL = nothing */
-    version_rows rows;
-    trace_setting trace;
-} slot;
-
-/* Not changed once loops may look at it: another takes its place. */
-struct repository_names {
-    map by_name; /* of slots */
-    slot **all;
-    size_t count, room;
-};
-
 struct repository {
     arena memory;
     _Atomic(repository_names *) names;
@@ -46,244 +25,7 @@ struct repository {
     waker *waker; /* of all queues */
 };
 
-void served_free(served *s)
-{
-    if (!s) return;
-    if (s->cache) response_cache_drop(s->cache, s->cache_owner);
-    sequencer_free(s->sequencer);
-    queue_free(s->queue);
-    ensemble_free(s->ensemble);
-    metrics_model_fini(&s->metrics);
-    pipeline_free(s->pipeline);
-    model_free(s->model);
-    model_config_free(s->config);
-    arena_fini(&s->memory);
-    mem_free(s);
-}
-
-void served_hold(served *s) { atomic_fetch_add_explicit(&s->held, 1, memory_order_relaxed); }
-
-void served_release(served *s)
-{
-    if (atomic_fetch_sub_explicit(&s->held, 1, memory_order_acq_rel) == 1) s->unused(s);
-}
-
-void repository_names_free(repository_names *n)
-{
-    if (!n) return;
-    map_fini(&n->by_name);
-    mem_free(n->all);
-    mem_free(n);
-}
-
 static const repository_names *names_of(const repository *r) { return atomic_load(&r->names); }
-
-/* Frees what `but` does not list, too. */
-static void lineup_close(lineup *l, const lineup *but)
-{
-    for (size_t i = 0; l && i < l->count; i++)
-        if (!lineup_has(but, l->all[i])) served_free(l->all[i]);
-    lineup_free(l);
-}
-
-static void slot_free(slot *l)
-{
-    if (!l) return;
-    lineup_close(atomic_load(&l->now), NULL);
-    version_rows_fini(&l->rows);
-    mem_free(l->text);
-    mem_free(l->path);
-    mem_free(l);
-}
-DEFINE_CLEANUP(slot)
-
-/* A name stands in a URL path segment and before ":predict"; clients resolve the segments "." and "..". */
-static err_code name_check(str name, err *e)
-{
-    bool bad = name.len == 0 || name.len > 128 || !str_utf8_ok(name) || str_is(name, ".") || str_is(name, "..");
-    for (size_t i = 0; i < name.len && !bad; i++)
-        bad = (uint8_t)name.p[i] <= ' ' || strchr("/:?#%\"\\\177", name.p[i]) != NULL;
-    if (bad)
-        return err_set(e, ERR_INVALID,
-                       "model name: expected 1..128 characters without blanks and / : ? # %% \" \\, got '" STR_FMT "'",
-                       STR_ARG(name));
-    return ERR_OK;
-}
-
-/* Where every input shape is fixed, the plan is made now: a model that cannot run is refused here, not at its first
- * request. */
-static err_code plan_fixed(model *m, const char *path, err *e)
-{
-    uint32_t n = model_input_count(m);
-    shape *shapes = mem_new0(shape, n ? n : 1);
-    exec *x = NULL;
-    bool fixed = true;
-    if (!shapes) return err_set(e, ERR_NOMEM, "%s: no memory for %u input shapes", path, n);
-    for (uint32_t i = 0; i < n; i++) {
-        const model_io *io = model_input(m, i);
-        shapes[i] = io->shape;
-        fixed = fixed && io->ranked;
-        for (uint32_t d = 0; d < io->shape.rank; d++) fixed = fixed && io->shape.dim[d] >= 0;
-    }
-    err_code rc = fixed ? exec_take(&x, m, shapes, e) : ERR_OK;
-    mem_free(shapes);
-    if (x) exec_give(x);
-    return rc ? err_wrap(e, "%s", path) : ERR_OK;
-}
-
-/* Zeros were not asked for by the model: what they do not fit is served all the same. */
-static err_code warm(const repository *r, const served *s, err *e)
-{
-    const warm_up_opts o = {.model = s->model,
-                            .config = s->config,
-                            .memory_max = r->opts.memory_bytes_max,
-                            .run_us_max = r->opts.run_us_max};
-    bool fixed = false;
-    err why;
-    if (s->config->scheduling.warmup_count) {
-        err_code rc = warm_up_samples(&o, e);
-        return rc ? err_wrap(e, STR_FMT, STR_ARG(s->path)) : ERR_OK;
-    }
-    if (!r->opts.warm_up) return ERR_OK;
-    if (warm_up_zeros(&o, r->opts.warm_up, &fixed, &why))
-        log_write(LOG_WARN, NULL, "model '" STR_FMT "': warm-up with zeros: %s", STR_ARG(s->name), why.text);
-    else if (!fixed)
-        log_write(LOG_INFO, NULL, "model '" STR_FMT "': no warm-up with zeros: expected fixed shapes, or model_warmup "
-                  "in its config.pbtxt", STR_ARG(s->name));
-    return ERR_OK;
-}
-
-static void cache_join(const repository *r, served *s)
-{
-    if (!s->config->response_cache) return;
-    s->cache = r->cache;
-    if (r->cache) s->cache_owner = response_cache_owner(r->cache);
-    else
-        log_write(LOG_WARN, NULL, "model '" STR_FMT "': response_cache: expected --cache-bytes-max with it, got 0: "
-                  "nothing is kept", STR_ARG(s->name));
-}
-
-/* Its configuration, and where it lies. */
-static err_code served_find(served *s, slot *of, const repository_load *l, const source_version *v, err *e)
-{
-    model_config_from cf = {.name = of->name, .path = l->path.p, .override = l->config};
-    err_code rc = model_config_read(&s->config, &cf, e);
-    if (rc) return rc;
-    s->name = of->name;
-    s->version = str_copy(&s->memory, v->name);
-    s->path = str_copy(&s->memory, v->file);
-    memcpy(s->stamp, v->stamp, sizeof s->stamp);
-    s->trace = &of->trace;
-    if (s->version.p && s->path.p) return ERR_OK;
-    return err_set(e, ERR_NOMEM, "model '" STR_FMT "': no memory", STR_ARG(of->name));
-}
-
-/* What its folder declares of pictures and answers. */
-static err_code served_declare(served *s, const repository *r, const char *path, err *e)
-{
-    pipeline_from from = {.path = path,
-                          .file = s->path.p,
-                          .ios = &s->ios,
-                          .metadata = s->model ? model_graph(s->model)->pipeline : (str){0},
-                          .config = s->config,
-                          .pixels_max = r->opts.image_pixels_max};
-    return pipeline_open(&s->pipeline, &from, e);
-}
-
-/* Its own word counts; it is text, as all parameters are. */
-static err_code share_max(const model_config *c, uint64_t general, size_t *ret, err *e)
-{
-    str own = model_config_parameter(c, "model_memory_max");
-    uint64_t bytes = general;
-    if (own.p && (!str_u64(own, &bytes) || bytes == 0))
-        return err_set(e, ERR_INVALID, "parameter 'model_memory_max': expected bytes, 1 or more, got '" STR_FMT "'",
-                       STR_ARG(own));
-    *ret = (size_t)bytes;
-    return ERR_OK;
-}
-
-static err_code sequence_make(served *s, const repository *r, err *e)
-{
-    const sequencer_opts o = {.config = s->config,
-                              .model = s->model,
-                              .queue = s->queue,
-                              .waker = r->waker,
-                              .metrics = &s->metrics,
-                              .waiting_max = r->opts.queueing.requests_max};
-    return sequencer_new(&s->sequencer, &o, e);
-}
-
-static err_code model_make(served *s, const repository *r, const char *path, err *e)
-{
-    model_opts mo = {.pool = r->opts.pool, .memory_max = r->opts.memory_bytes_max};
-    err_code rc = share_max(s->config, r->opts.model_bytes_max, &mo.share_max, e);
-    if (rc) return err_wrap(e, "%s", path);
-    rc = model_open(&s->model, s->path.p, &mo, e);
-    if (rc == ERR_OK && (rc = model_config_fit(s->config, s->model, e)) != ERR_OK) rc = err_wrap(e, "%s", path);
-    s->ios = s->config->ios;
-    if (rc == ERR_OK) rc = plan_fixed(s->model, s->path.p, e);
-    if (rc == ERR_OK) rc = served_declare(s, r, path, e);
-    if (rc == ERR_OK) rc = warm(r, s, e);
-    if (rc) return rc;
-    queue_opts qo = {.name = s->name,
-                     .model = s->model,
-                     .pool = r->opts.pool,
-                     .waker = r->waker,
-                     .metrics = &s->metrics,
-                     .run_us_max = r->opts.run_us_max};
-    rc = queue_rules_apply(&qo, &r->opts.queueing, s->config, e);
-    if (rc == ERR_OK) rc = queue_new(&s->queue, &qo, e);
-    if (rc == ERR_OK && s->config->scheduling.sequence.on) rc = sequence_make(s, r, e);
-    return rc ? err_wrap(e, "%s", path) : ERR_OK;
-}
-
-static err_code ensemble_make(served *s, const repository *r, const char *path, err *e)
-{
-    err_code rc = model_config_fit_alone(s->config, e);
-    s->ios = s->config->ios;
-    if (rc == ERR_OK) rc = ensemble_new(&s->ensemble, s->config, r, &s->metrics, e);
-    if (rc) return err_wrap(e, "%s", path);
-    return served_declare(s, r, path, e);
-}
-
-static err_code served_open(served **ret, const repository *r, slot *of, const repository_load *l,
-                            const source_version *v, err *e)
-{
-    CLEANUP(served) served *s = mem_new0(served, 1);
-    if (!s) return err_set(e, ERR_NOMEM, "model '" STR_FMT "': no memory", STR_ARG(of->name));
-    arena_init(&s->memory, NULL, 0, REPOSITORY_NAMES_BYTES);
-    err_code rc = served_find(s, of, l, v, e);
-    if (rc) return rc;
-    s->held = 1;
-    uint64_t since_us = clock_now_us();
-    char fields[80];
-    rc = metrics_model_init(&s->metrics, r->opts.lanes, e);
-    if (rc == ERR_OK) rc = s->config->ensemble ? ensemble_make(s, r, l->path.p, e) : model_make(s, r, l->path.p, e);
-    if (rc) return rc;
-    cache_join(r, s);
-    s->load_us = clock_now_us() - since_us;
-    snprintf(fields, sizeof fields, "memory_bytes=%zu load_us=%llu", served_bytes(s),
-             (unsigned long long)s->load_us);
-    log_write(LOG_INFO, fields, "model '" STR_FMT "' version " STR_FMT ": " STR_FMT " ready in %.1f ms",
-              STR_ARG(of->name), STR_ARG(s->version), STR_ARG(s->path), (double)s->load_us / 1e3);
-    *ret = TAKE(s);
-    return ERR_OK;
-}
-
-static err_code names_put(repository_names *n, slot *l, err *e)
-{
-    if (n->count == n->room) {
-        size_t room = n->room ? 2 * n->room : 8;
-        slot **bigger = mem_grow(n->all, n->count * sizeof(slot *), room, sizeof(slot *));
-        if (!bigger) return err_set(e, ERR_NOMEM, "models: no memory for %zu", n->count + 1);
-        n->all = bigger;
-        n->room = room;
-    }
-    if (!map_put(&n->by_name, l->name, l))
-        return err_set(e, ERR_NOMEM, "model '" STR_FMT "': no memory for its name", STR_ARG(l->name));
-    n->all[n->count++] = l;
-    return ERR_OK;
-}
 
 /* ---- a load ---- */
 
@@ -305,7 +47,7 @@ void repository_load_fini(repository_load *l)
     arena_fini(&l->memory);
 }
 
-static err_code load_plan(repository_load *l, const slot *of, arena *a, source *ret, err *e)
+static err_code load_plan(repository_load *l, const repository_name *of, arena *a, source *ret, err *e)
 {
     model_config *c = NULL;
     model_config_from cf = {.name = of->name, .path = l->path.p, .override = l->config};
@@ -323,14 +65,23 @@ static served *kept_find(const repository_load *l, const source_version *v)
     return s && str_eq(s->path, v->file) && memcmp(s->stamp, v->stamp, sizeof s->stamp) == 0 ? s : NULL;
 }
 
-static err_code load_open(repository *r, repository_load *l, slot *of, err *e)
+static err_code load_open(repository *r, repository_load *l, repository_name *of, err *e)
 {
     err_code rc = lineup_new(&l->got, l->from.count, e);
     for (size_t i = 0; rc == ERR_OK && i < l->from.count; i++) {
         const source_version *v = &l->from.all[i];
         served *s = kept_find(l, v);
         l->failed = v->name;
-        if (!s && (rc = served_open(&s, r, of, l, v, e)) != ERR_OK) return rc;
+        const served_from from = {.models = r,
+                                  .opts = &r->opts,
+                                  .cache = r->cache,
+                                  .waker = r->waker,
+                                  .name = of->name,
+                                  .trace = &of->trace,
+                                  .path = l->path.p,
+                                  .config = l->config,
+                                  .version = v};
+        if (!s && (rc = served_open(&s, &from, e)) != ERR_OK) return rc;
         if (l->pin.len && str_eq(v->name, l->pin)) l->got->first = i;
         l->got->all[l->got->count++] = s;
         l->failed = (str){0};
@@ -339,7 +90,7 @@ static err_code load_open(repository *r, repository_load *l, slot *of, err *e)
 }
 
 /* Nothing of it is found until all of it is there, and it was read from files that stayed as they were. */
-static err_code load_whole(repository *r, repository_load *l, slot *of, err *e)
+static err_code load_whole(repository *r, repository_load *l, repository_name *of, err *e)
 {
     for (int i = 0; i < LOAD_TRIES; i++) {
         source after;
@@ -358,22 +109,7 @@ static err_code load_whole(repository *r, repository_load *l, slot *of, err *e)
 
 /* ---- names ---- */
 
-/* With nothing loaded. */
-static err_code slot_new(slot **ret, str name, const char *path, err *e)
-{
-    CLEANUP(slot) slot *l = mem_new0(slot, 1);
-    if (!l) return err_set(e, ERR_NOMEM, "model '" STR_FMT "': no memory", STR_ARG(name));
-    l->text = mem_alloc0(name.len + 1, 1);
-    l->path = mem_alloc0(strlen(path) + 1, 1);
-    if (!l->text || !l->path) return err_set(e, ERR_NOMEM, "model '" STR_FMT "': no memory", STR_ARG(name));
-    memcpy(l->text, name.p, name.len);
-    memcpy(l->path, path, strlen(path));
-    l->name = (str){l->text, name.len};
-    *ret = TAKE(l);
-    return ERR_OK;
-}
-
-static err_code rows_for(slot *l, const lineup *of, err *e)
+static err_code rows_for(repository_name *l, const lineup *of, err *e)
 {
     err_code rc = ERR_OK;
     for (size_t i = 0; rc == ERR_OK && i < of->count; i++)
@@ -382,7 +118,7 @@ static err_code rows_for(slot *l, const lineup *of, err *e)
 }
 
 /* Its versions, before any loop looks. */
-static err_code slot_fill(slot *l, repository *r, err *e)
+static err_code name_fill(repository_name *l, repository *r, err *e)
 {
     repository_load load = {.path = str_of(l->path)};
     repository_load_init(&load);
@@ -398,16 +134,16 @@ static err_code slot_fill(slot *l, repository *r, err *e)
 static err_code add(repository *r, str name, const char *path, err *e)
 {
     repository_names *names = atomic_load(&r->names);
-    CLEANUP(slot) slot *l = NULL;
-    err_code rc = name_check(name, e);
+    CLEANUP(repository_name) repository_name *l = NULL;
+    err_code rc = repository_name_check(name, e);
     if (rc) return rc;
-    const slot *other = map_get(&names->by_name, name);
+    const repository_name *other = map_get(&names->by_name, name);
     if (other)
         return err_set(e, ERR_INVALID, "models: duplicate name '" STR_FMT "' for %s and %s", STR_ARG(name), other->path,
                        path);
-    rc = slot_new(&l, name, path, e);
-    if (rc == ERR_OK) rc = slot_fill(l, r, e);
-    if (rc == ERR_OK) rc = names_put(names, l, e);
+    rc = repository_name_new(&l, name, path, e);
+    if (rc == ERR_OK) rc = name_fill(l, r, e);
+    if (rc == ERR_OK) rc = repository_names_put(names, l, e);
     if (rc == ERR_OK) (void)TAKE(l);
     return rc;
 }
@@ -443,14 +179,14 @@ err_code repository_open(repository **ret, const repository_opts *opts, err *e)
     CLEANUP(repository) repository *r = mem_new0(repository, 1);
     if (!r) return err_set(e, ERR_NOMEM, "models: no memory");
     arena_init(&r->memory, NULL, 0, REPOSITORY_NAMES_BYTES);
-    repository_names *names = mem_new0(repository_names, 1);
-    if (!names) return err_set(e, ERR_NOMEM, "models: no memory");
-    map_init(&names->by_name);
-    atomic_store(&r->names, names);
-    r->opts = *opts;
+    repository_names *names;
     named_model *all;
     size_t count = 0;
-    err_code rc = opts->cache_bytes_max ? response_cache_new(&r->cache, opts->cache_bytes_max, e) : ERR_OK;
+    err_code rc = repository_names_new(&names, e);
+    if (rc) return rc;
+    atomic_store(&r->names, names);
+    r->opts = *opts;
+    rc = opts->cache_bytes_max ? response_cache_new(&r->cache, opts->cache_bytes_max, e) : ERR_OK;
     if (rc == ERR_OK) rc = models_list(&all, &count, r, e);
     if (rc == ERR_OK) rc = waker_new(&r->waker, e);
     for (size_t i = 0; i < count && rc == ERR_OK; i++) rc = add(r, all[i].name, all[i].path.p, e);
@@ -468,7 +204,7 @@ void repository_free(repository *r)
 {
     if (!r) return;
     repository_names *names = atomic_load(&r->names);
-    for (size_t i = 0; names && i < names->count; i++) slot_free(names->all[i]);
+    for (size_t i = 0; names && i < names->count; i++) repository_name_free(names->all[i]);
     repository_names_free(names);
     response_cache_free(r->cache);
     waker_free(r->waker);
@@ -476,11 +212,11 @@ void repository_free(repository *r)
     mem_free(r);
 }
 
-static slot *slot_of(const repository *r, str name) { return map_get(&names_of(r)->by_name, name); }
+static repository_name *name_of(const repository *r, str name) { return map_get(&names_of(r)->by_name, name); }
 
 err_code repository_find(const repository *r, str name, str version, served **ret, err *e)
 {
-    const slot *l = slot_of(r, name);
+    const repository_name *l = name_of(r, name);
     if (!l) return err_set(e, ERR_NOT_FOUND, "Model with name " STR_FMT " does not exist.", STR_ARG(name));
     const lineup *now = atomic_load(&l->now);
     if (!now)
@@ -494,7 +230,7 @@ err_code repository_find(const repository *r, str name, str version, served **re
     return ERR_OK;
 }
 
-bool repository_knows(const repository *r, str name) { return slot_of(r, name) != NULL; }
+bool repository_knows(const repository *r, str name) { return name_of(r, name) != NULL; }
 size_t repository_count(const repository *r) { return names_of(r)->count; }
 response_cache *repository_cache(const repository *r) { return r->cache; }
 
@@ -506,7 +242,7 @@ bool repository_serves(const repository *r)
     return false;
 }
 
-static slot *at(const repository *r, size_t i)
+static repository_name *at(const repository *r, size_t i)
 {
     const repository_names *n = names_of(r);
     INVARIANT(i < n->count);
@@ -523,22 +259,20 @@ served *repository_at(const repository *r, size_t i)
 
 const lineup *repository_lineup_of(const repository *r, const served *s)
 {
-    const slot *l = slot_of(r, s->name);
+    const repository_name *l = name_of(r, s->name);
     return l ? atomic_load(&l->now) : NULL;
 }
 
 int64_t repository_index(const repository *r, str name)
 {
     const repository_names *n = names_of(r);
-    const slot *l = map_get(&n->by_name, name);
-    for (size_t i = 0; l && i < n->count; i++)
-        if (n->all[i] == l) return (int64_t)i;
-    return -1;
+    const repository_name *l = map_get(&n->by_name, name);
+    return l ? (int64_t)l->index : -1;
 }
 
 bool repository_entry_next(const repository *r, size_t i, const version_row **at_row, repository_entry *ret)
 {
-    slot *l = at(r, i);
+    repository_name *l = at(r, i);
     version_row *v = version_rows_next(&l->rows, *at_row);
     if (!v) return false;
     ret->name = l->name;
@@ -571,7 +305,7 @@ static err_code path_check(str path, err *e)
 
 err_code repository_move(repository *r, size_t i, str path, err *e)
 {
-    slot *l = at(r, i);
+    repository_name *l = at(r, i);
     char *text = mem_alloc0(path.len + 1, 1);
     if (!text) return err_set(e, ERR_NOMEM, "model '" STR_FMT "': no memory", STR_ARG(l->name));
     memcpy(text, path.p, path.len);
@@ -601,7 +335,7 @@ void repository_loading_end(repository_load *l)
 
 err_code repository_loading(repository *r, repository_load *l, err *e)
 {
-    slot *of = at(r, l->index);
+    repository_name *of = at(r, l->index);
     l->loading = arena_new(&l->memory, version_row *, l->from.count);
     if (!l->loading) return err_set(e, ERR_NOMEM, "models: no memory for %zu versions", l->from.count);
     for (size_t i = 0; i < l->from.count; i++) {
@@ -615,7 +349,7 @@ err_code repository_loading(repository *r, repository_load *l, err *e)
 
 void repository_failed(repository *r, const repository_load *l, const char *why)
 {
-    slot *of = at(r, l->index);
+    repository_name *of = at(r, l->index);
     err e;
     version_row *v = NULL;
     served *now = repository_at(r, l->index);
@@ -625,32 +359,19 @@ void repository_failed(repository *r, const repository_load *l, const char *why)
     if (v) note_set(&v->reason, why);
 }
 
-static err_code names_copy(repository_names **ret, const repository_names *from, err *e)
-{
-    CLEANUP(repository_names) repository_names *n = mem_new0(repository_names, 1);
-    if (!n) return err_set(e, ERR_NOMEM, "models: no memory");
-    map_init(&n->by_name);
-    for (size_t i = 0; i < from->count; i++) {
-        err_code rc = names_put(n, from->all[i], e);
-        if (rc) return rc;
-    }
-    *ret = TAKE(n);
-    return ERR_OK;
-}
-
 /* NAME in the model repository's folder. */
 static bool folder_path(const repository *r, str name, char ret[FILE_PATH_MAX])
 {
     file_id id;
     err e;
-    if (!r->opts.folder.len || name_check(name, &e) || name.p[0] == '.') return false;
+    if (!r->opts.folder.len || repository_name_check(name, &e) || name.p[0] == '.') return false;
     int n = snprintf(ret, FILE_PATH_MAX, "%s/%.*s", r->opts.folder.p, (int)name.len, name.p);
     return n > 0 && n < FILE_PATH_MAX && file_identify(ret, &id, &e) == ERR_OK && id.kind == FILE_FOLDER;
 }
 
 static err_code path_named(str name, str path, char ret[FILE_PATH_MAX], err *e)
 {
-    err_code rc = name_check(name, e);
+    err_code rc = repository_name_check(name, e);
     if (rc == ERR_OK) rc = path_check(path, e);
     if (rc) return rc;
     memcpy(ret, path.p, path.len);
@@ -662,15 +383,15 @@ err_code repository_add(repository *r, str name, str from, repository_names **re
 {
     char path[FILE_PATH_MAX];
     CLEANUP(repository_names) repository_names *names = NULL;
-    CLEANUP(slot) slot *l = NULL;
+    CLEANUP(repository_name) repository_name *l = NULL;
     version_row *row;
     if (!from.p && !folder_path(r, name, path))
         return err_set(e, ERR_NOT_FOUND, "failed to poll from model repository");
     err_code rc = from.p ? path_named(name, from, path, e) : ERR_OK;
-    if (rc == ERR_OK) rc = slot_new(&l, name, path, e);
+    if (rc == ERR_OK) rc = repository_name_new(&l, name, path, e);
     if (rc == ERR_OK && !from.p) rc = version_rows_get(&l->rows, STR(""), &row, e);   /* it stands in the folder */
-    if (rc == ERR_OK) rc = names_copy(&names, names_of(r), e);
-    if (rc == ERR_OK) rc = names_put(names, l, e);
+    if (rc == ERR_OK) rc = repository_names_copy(&names, names_of(r), e);
+    if (rc == ERR_OK) rc = repository_names_put(names, l, e);
     if (rc) return rc;
     (void)TAKE(l);
     *ret_old = atomic_exchange(&r->names, TAKE(names));

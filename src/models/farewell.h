@@ -1,0 +1,29 @@
+/* farewell.h - what was taken out of the repository in one change, until nobody has it any more.
+ *
+ *   out of the repository --> every loop has ended the callback it was in --> every request that held it is answered
+ *                         --> it is freed, and what it took goes back to the kernel
+ * Begun on the thread of model_control.h; each version is freed there, or, once `stopped`, on whichever thread gives it
+ * back last.  Frees itself. */
+#ifndef MODELS_FAREWELL_H
+#define MODELS_FAREWELL_H
+#include "models/repository.h"
+
+typedef struct farewell farewell;
+
+/* Whose they are; outlives them. */
+typedef struct {
+    loop **loops;            /* all that may look models up; borrowed */
+    size_t loop_count;
+    compute *thread;
+    _Atomic bool stopped;    /* there is no thread any more, nor any loop that runs */
+    _Atomic uint64_t left;   /* versions that were freed */
+} farewells;
+
+/* With room for so many versions.  Sent once, or dropped. */
+err_code farewell_new(farewell **ret, farewells *of, size_t versions, err *e) MUST_USE;
+void farewell_drop(farewell *f);
+/* To what `old` lists and `now` does not, and to `old` itself; either may be NULL. */
+void farewell_send(farewell *f, lineup *old, const lineup *now);
+void farewell_send_names(farewell *f, repository_names *old);   /* to a table of names */
+
+#endif
