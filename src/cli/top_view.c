@@ -37,6 +37,17 @@ static void bucket_add(top_histogram *h, str labels, double count)
     h->count[h->used++] = count;
 }
 
+static void take_jobs(top_scrape *s, const prom_sample *p)
+{
+    const struct { const char *state; double *to; } rows[] = {
+        {"queued", &s->jobs_queued}, {"running", &s->jobs_running}, {"kept", &s->jobs_kept}};
+    char state[16];
+    if (str_is(p->name, "proa_jobs_oldest_seconds")) s->jobs_oldest_s = p->value;
+    if (!str_is(p->name, "proa_jobs") || !prom_label(p->labels, "state", state, sizeof state)) return;
+    for (size_t i = 0; i < COUNTOF(rows); i++)
+        if (strcmp(state, rows[i].state) == 0) *rows[i].to = p->value;
+}
+
 static void take_server(top_scrape *s, const prom_sample *p)
 {
     const struct { const char *name; double *to; } rows[] = {
@@ -63,7 +74,7 @@ static void take_model(top_scrape *s, const prom_sample *p)
                                            "proa_queue_rejected_total"};
     bool bucket = str_is(p->name, "proa_inference_seconds_bucket");
     if (!bucket && !str_starts(p->name, STR("proa_inference_")) && !str_starts(p->name, STR("proa_queue_")) &&
-        !str_starts(p->name, STR("proa_batch_rows_")))
+        !str_starts(p->name, STR("proa_batch_")) && !str_starts(p->name, STR("proa_sequences_")))
         return;
     top_model *m = model_of(s, p->labels);
     if (!m) return;
@@ -73,6 +84,9 @@ static void take_model(top_scrape *s, const prom_sample *p)
     else if (str_is(p->name, "proa_inference_running")) m->running += p->value;
     else if (str_is(p->name, "proa_batch_rows_sum")) m->rows += p->value;
     else if (str_is(p->name, "proa_batch_rows_count")) m->runs += p->value;
+    else if (str_is(p->name, "proa_batch_padding_rows_total")) m->padding += p->value;
+    else if (str_is(p->name, "proa_sequences_active")) m->sequences += p->value;
+    else if (str_is(p->name, "proa_sequences_backlog")) m->backlog += p->value;
     for (size_t i = 0; i < COUNTOF(failures); i++) {
         if (str_is(p->name, failures[i])) m->failed += p->value;
     }
@@ -92,6 +106,7 @@ err_code top_scrape_read(top_scrape *ret, str text, uint64_t at_us, err *e)
         if (!found) break;
         any = any || str_starts(sample.name, STR("proa_"));
         take_server(ret, &sample);
+        take_jobs(ret, &sample);
         take_model(ret, &sample);
     }
     return any ? ERR_OK : err_set(e, ERR_INVALID, "metrics: expected those of proa serve, got none");
@@ -138,13 +153,19 @@ static double quantile(const top_histogram *now, const top_histogram *before, do
 
 typedef struct {
     const top_model *m;
-    double rate, failed, batch, p50_s, p99_s;   /* batch: rows of a run */
+    double rate, failed, batch, waste, p50_s, p99_s;   /* batch: rows of a run; waste: share of padding among them */
 } line;
 
 static double batch_of(const top_model *now, const top_model *old)
 {
     double runs = now->runs - (old ? old->runs : 0), rows = now->rows - (old ? old->rows : 0);
     return runs > 0 ? rows / runs : NAN;
+}
+
+static double waste_of(const top_model *now, const top_model *old)
+{
+    double rows = now->rows - (old ? old->rows : 0), padding = now->padding - (old ? old->padding : 0);
+    return rows > 0 && padding >= 0 ? padding / (rows + padding) : NAN;
 }
 
 /* Busiest first, then by name; ret has room for all models. */
@@ -154,11 +175,12 @@ static size_t lines_make(const top_view *v, line *ret)
     double seconds = b ? (double)(v->now->at_us - b->at_us) / 1e6 : 1;
     for (size_t i = 0; i < v->now->model_count; i++) {
         const top_model *m = &v->now->models[i], *old = same_model(b, m);
-        line l = {.m = m, .rate = NAN, .failed = NAN, .batch = NAN, .p50_s = NAN, .p99_s = NAN};
+        line l = {.m = m, .rate = NAN, .failed = NAN, .batch = NAN, .waste = NAN, .p50_s = NAN, .p99_s = NAN};
         if (b) {
             l.rate = rate(m->success, old ? old->success : 0, seconds);
             l.failed = rate(m->failed, old ? old->failed : 0, seconds);
             l.batch = batch_of(m, old);
+            l.waste = waste_of(m, old);
             l.p50_s = quantile(&m->latency, old ? &old->latency : NULL, 0.5);
             l.p99_s = quantile(&m->latency, old ? &old->latency : NULL, 0.99);
         }
@@ -185,6 +207,13 @@ static const char *count_text(char to[CELL], double n)
     else if (n < 1e5) snprintf(to, CELL, "%.0f", n);
     else if (n < 1e8) snprintf(to, CELL, "%.1fk", n / 1e3);
     else snprintf(to, CELL, "%.1fM", n / 1e6);
+    return to;
+}
+
+static const char *share_text(char to[CELL], double share)
+{
+    if (isnan(share)) snprintf(to, CELL, "-");
+    else snprintf(to, CELL, "%.0f %%", share * 100);
     return to;
 }
 
@@ -271,6 +300,31 @@ static void server_print(screen *s, const top_view *v)
              bytes_text(c[4], b ? rate(n->bytes_out, b->bytes_out, seconds) : NAN), bytes_text(c[5], n->memory),
              count_text(c[6], n->fds));
     put_line(s, "", text);
+    if (n->jobs_queued + n->jobs_running + n->jobs_kept <= 0) return;   /* mostly there are none */
+    snprintf(text, sizeof text, "jobs queued %s  running %s  oldest %s  kept %s", count_text(c[0], n->jobs_queued),
+             count_text(c[1], n->jobs_running), span_text(c[2], n->jobs_oldest_s), count_text(c[3], n->jobs_kept));
+    put_line(s, "", text);
+}
+
+static bool any_sequences(const top_scrape *s)
+{
+    for (size_t i = 0; i < s->model_count; i++)
+        if (s->models[i].sequences + s->models[i].backlog > 0) return true;
+    return false;
+}
+
+static void model_print(screen *s, const line *l, size_t width, bool sequences)
+{
+    char name[TOP_NAME_MAX + 26], text[400], c[10][CELL];
+    snprintf(name, sizeof name, "%s%s%s", l->m->name, *l->m->version ? "/" : "", l->m->version);
+    int n = snprintf(text, sizeof text, "%-*s %10s %10s %8s %8s %6s %8s %10s %10s", (int)width, name,
+                     count_text(c[0], l->rate), count_text(c[1], l->failed), count_text(c[2], l->m->waiting),
+                     count_text(c[3], l->m->running), count_text(c[4], l->batch), share_text(c[5], l->waste),
+                     time_text(c[6], l->p50_s), time_text(c[7], l->p99_s));
+    if (sequences && n > 0 && (size_t)n < sizeof text)
+        snprintf(text + n, sizeof text - (size_t)n, " %10s %8s", count_text(c[8], l->m->sequences),
+                 count_text(c[9], l->m->backlog));
+    put_line(s, "", text);
 }
 
 void top_view_print(buf *out, const top_view *v)
@@ -280,26 +334,19 @@ void top_view_print(buf *out, const top_view *v)
     if (!v->now || v->down) return;
     line lines[TOP_MODELS_MAX];
     size_t count = lines_make(v, lines), width = 5;
-    char text[400], c[7][CELL];
+    bool sequences = any_sequences(v->now);
+    char text[400];
     for (size_t i = 0; i < count; i++) {
         size_t n = strlen(lines[i].m->name) + strlen(lines[i].m->version) + 1;
         if (n > width) width = n;
     }
     server_print(&s, v);
     put_line(&s, "", "");
-    snprintf(text, sizeof text, "%-*s %10s %10s %8s %8s %6s %10s %10s", (int)width, "model", "answers/s", "failed/s",
-             "waiting", "running", "batch", "p50", "p99");
+    snprintf(text, sizeof text, "%-*s %10s %10s %8s %8s %6s %8s %10s %10s%s", (int)width, "model", "answers/s",
+             "failed/s", "waiting", "running", "batch", "padding", "p50", "p99",
+             sequences ? "  sequences  backlog" : "");
     put_line(&s, v->colours ? "\x1b[7m" : "", text);
-    for (size_t i = 0; i < count; i++) {
-        char name[TOP_NAME_MAX + 26];
-        const line *l = &lines[i];
-        snprintf(name, sizeof name, "%s%s%s", l->m->name, *l->m->version ? "/" : "", l->m->version);
-        snprintf(text, sizeof text, "%-*s %10s %10s %8s %8s %6s %10s %10s", (int)width, name,
-                 count_text(c[0], l->rate), count_text(c[1], l->failed), count_text(c[2], l->m->waiting),
-                 count_text(c[3], l->m->running), count_text(c[4], l->batch), time_text(c[5], l->p50_s),
-                 time_text(c[6], l->p99_s));
-        put_line(&s, "", text);
-    }
+    for (size_t i = 0; i < count; i++) model_print(&s, &lines[i], width, sequences);
 }
 
 /* ---- JSON -------------------------------------------------------------------------------------------------------- */
@@ -326,8 +373,11 @@ static void models_json(buf *out, const top_view *v)
         member(out, "waiting", l->m->waiting);
         member(out, "running", l->m->running);
         member(out, "rows_per_run", l->batch);
+        member(out, "padding_share", l->waste);
         member(out, "p50_seconds", l->p50_s);
         member(out, "p99_seconds", l->p99_s);
+        member(out, "sequences", l->m->sequences);
+        member(out, "sequences_waiting", l->m->backlog);
         buf_put_byte(out, '}');
     }
     buf_put_byte(out, ']');
@@ -351,6 +401,10 @@ void top_view_json(buf *out, const top_view *v)
         member(out, "sent_bytes_per_second", b ? rate(n->bytes_out, b->bytes_out, seconds) : NAN);
         member(out, "memory_bytes", n->memory);
         member(out, "descriptors", n->fds);
+        member(out, "jobs_queued", n->jobs_queued);
+        member(out, "jobs_running", n->jobs_running);
+        member(out, "jobs_kept", n->jobs_kept);
+        member(out, "jobs_oldest_seconds", n->jobs_oldest_s);
         models_json(out, v);
     }
     buf_put_z(out, "}\n");

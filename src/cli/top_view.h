@@ -17,13 +17,15 @@ typedef struct {
 typedef struct {
     char name[TOP_NAME_MAX], version[24];
     double success, failed, waiting, running;   /* failed: of all kinds */
-    double runs, rows;              /* of the model */
+    double runs, rows, padding;     /* of the model; padding: rows besides */
+    double sequences, backlog;      /* that have a slot, that wait for one */
     top_histogram latency;
 } top_model;
 
 typedef struct {
     uint64_t at_us;                 /* when it was read */
     double start_s, connections, requests, refused, bytes_in, bytes_out, memory, fds, cpu_s;
+    double jobs_queued, jobs_running, jobs_kept, jobs_oldest_s;
     size_t model_count;             /* more than TOP_MODELS_MAX are not shown */
     top_model models[TOP_MODELS_MAX];
 } top_scrape;

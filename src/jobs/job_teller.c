@@ -99,8 +99,9 @@ static err_code tell(const job_teller *of, job_tell *t, err *e)
     client_reply got;
     if (!place_of(str_of(t->url), &p)) return err_set(e, ERR_INVALID, "webhook: %s: expected a URL", t->url);
     snprintf(address, sizeof address, "%.*s", (int)p.address.len, p.address.p);
+    bool secure = str_starts(p.address, STR("https://"));
     const client_opts co = {.address = address,
-                            .trust = of->opts.trust,
+                            .trust = secure ? of->opts.trust : NULL,
                             .stop_fd = of->bell,
                             .wait_us = of->opts.wait_us ? of->opts.wait_us : JOB_TELL_WAIT_US,
                             .body_bytes_max = ANSWER_BYTES_MAX};
@@ -147,6 +148,13 @@ bool job_teller_idle(const job_teller *t)
     return false;
 }
 
+bool job_teller_rests(const job_teller *t)
+{
+    for (size_t i = 0; i < JOB_TELLERS; i++)
+        if (atomic_load(&t->slots[i].given)) return false;
+    return true;
+}
+
 bool job_teller_put(job_teller *t, job_tell *one)
 {
     for (size_t i = 0; i < JOB_TELLERS; i++) {
@@ -166,6 +174,15 @@ bool job_teller_put(job_teller *t, job_tell *one)
 }
 
 /* ---- life ---- */
+
+err_code job_teller_check(const job_teller_opts *opts, err *e)
+{
+    const tls_trust *t = opts->trust;
+    CLEANUP(client) client *c = NULL;
+    bool named = t && ((t->cacert && *t->cacert) || (t->cert && *t->cert) || (t->key && *t->key) || t->insecure);
+    if (!named) return ERR_OK;
+    return client_new(&(client_opts){.address = "https://webhook", .trust = t}, &c, e);
+}
 
 err_code job_teller_new(job_teller **ret, const job_teller_opts *opts, err *e)
 {

@@ -41,6 +41,8 @@ typedef struct job_tell {
 /* "http[s]://HOST[:PORT]/..." and allowed by `hosts`: ERR_INVALID, ERR_FORBIDDEN. */
 err_code job_hook_check(str url, const char *hosts, err *e) MUST_USE;
 
+/* What `trust` names can be used; without it, nothing is read. */
+err_code job_teller_check(const job_teller_opts *opts, err *e) MUST_USE;
 err_code job_teller_new(job_teller **ret, const job_teller_opts *opts, err *e) MUST_USE;
 /* Ends what is under way: done() comes for each, JOB_TELL_LATER. */
 void job_teller_free(job_teller *t);
@@ -48,5 +50,6 @@ DEFINE_CLEANUP(job_teller)
 /* False = all are busy, or no thread can be started.  One thread calls it. */
 bool job_teller_put(job_teller *t, job_tell *one) MUST_USE;
 bool job_teller_idle(const job_teller *t);   /* one could be put now */
+bool job_teller_rests(const job_teller *t);  /* none is under way; done() of the last may still be to come */
 
 #endif

@@ -9,9 +9,9 @@
 
 #include <stdio.h>
 
-enum { SEGMENT_SHARE = 16, SEGMENT_MIN = 64 << 10, SEGMENT_MAX = 16 << 20, FAILING_US = 1000000 };
+enum { FAILING_US = 1000000 };
 
-static void wake(jobs *j)
+void jobs_wake(jobs *j)
 {
     atomic_fetch_add(&j->events, 1);
     if (atomic_exchange(&j->asleep, false)) futex_wake(&j->events, 1);
@@ -20,7 +20,7 @@ static void wake(jobs *j)
 void jobs_send(jobs *j, job_mail *m)
 {
     mailbox_put(&j->in, &m->link);
-    wake(j);
+    jobs_wake(j);
 }
 
 /* ---- on a loop ---- */
@@ -59,7 +59,7 @@ static void answer(job_order *o)
     loop_post(o->on, &o->msg);
 }
 
-static void refuse(job_order *o, int status)
+void jobs_refuse(job_order *o, int status)
 {
     o->status = status ? status : err_http_status(o->mail.failure.code);
     answer(o);
@@ -90,7 +90,7 @@ static void list(jobs *j, job_order *o)
     static const job_id none;
     const job *at = memcmp(&o->id, &none, sizeof none) == 0 ? NULL : find(j, o);
     if (o->mail.failure.code) {
-        refuse(o, 0);
+        jobs_refuse(o, 0);
         return;
     }
     buf_init(&o->bytes, JOBS_LIST_MAX * sizeof(job_view) + 1);
@@ -101,7 +101,7 @@ static void list(jobs *j, job_order *o)
         o->list_count++;
     }
     o->list_more = at != NULL;
-    if (buf_check(&o->bytes, "jobs: list", &o->mail.failure)) refuse(o, 0);
+    if (buf_check(&o->bytes, "jobs: list", &o->mail.failure)) jobs_refuse(o, 0);
     else answer(o);
 }
 
@@ -109,14 +109,14 @@ static void show(jobs *j, job_order *o)
 {
     const job *found = find(j, o);
     if (!found) {
-        refuse(o, 0);
+        jobs_refuse(o, 0);
         return;
     }
     view_fill(&o->view, found);
     if (o->mail.kind == JOB_ORDER_RESULT && found->state >= JOB_DONE) {
         buf_init(&o->bytes, (size_t)found->at.bytes + 1);
         if (job_store_read(j->store, &found->at, &o->bytes, &o->answer, &o->mail.failure)) {
-            refuse(o, 500);
+            jobs_refuse(o, 500);
             return;
         }
     }
@@ -194,7 +194,7 @@ static void submit(jobs *j, job_order *o)
     buf_fini(&text);
     if (rc == ERR_OK) return;
     atomic_fetch_add_explicit(&j->counts[COUNT_REFUSED], 1, memory_order_relaxed);
-    refuse(o, status);
+    jobs_refuse(o, status);
 }
 
 static void forget(jobs *j, job_order *o)
@@ -202,13 +202,13 @@ static void forget(jobs *j, job_order *o)
     buf text;
     job_record r;
     if (!find(j, o)) {
-        refuse(o, 0);
+        jobs_refuse(o, 0);
         return;
     }
     err_code rc = record_of(&o->mail, &text, &r);
     if (rc == ERR_OK) rc = put(j, &o->mail, &r);
     buf_fini(&text);
-    if (rc) refuse(o, 507);
+    if (rc) jobs_refuse(o, 507);
     else job_book_find(&j->book, &o->id)->going = true;
 }
 
@@ -255,7 +255,7 @@ static void settle(jobs *j, job_mail *m, const err *failure)
         job *of = job_book_find(&j->book, &o->id);
         if (of) of->going = false;
         m->failure = *failure;
-        refuse(o, 507);
+        jobs_refuse(o, 507);
         return;
     }
     err_code rc = record_of(m, &text, &r);
@@ -268,11 +268,11 @@ static void settle(jobs *j, job_mail *m, const err *failure)
     }
     const job *found = job_book_find(&j->book, &o->id);
     if (found) view_fill(&o->view, found);
-    if (rc) refuse(o, 0);   /* it is in the log, and would be run behind the next start */
+    if (rc) jobs_refuse(o, 0);   /* it is in the log, and would be run behind the next start */
     else answer(o);
 }
 
-static err_code sync_batch(jobs *j)
+err_code jobs_sync(jobs *j)
 {
     err e;
     err_code rc = job_store_sync(j->store, &e);
@@ -295,12 +295,13 @@ static void stats_show(jobs *j)
 {
     const job_book *b = &j->book;
     const uint64_t now[] = {b->of[JOB_QUEUED], b->of[JOB_RUNNING], b->of[JOB_DONE] + b->of[JOB_FAILED],
-                            job_book_oldest_us(b), b->bytes, job_store_bytes(j->store), b->ended[0], b->ended[1]};
+                            job_book_oldest_us(b), b->bytes, j->store ? job_store_bytes(j->store) : 0, b->ended[0],
+                            b->ended[1]};
     _Static_assert(COUNTOF(now) == COUNTOF(j->shown), "each has its place");
     for (size_t i = 0; i < COUNTOF(now); i++) atomic_store_explicit(&j->shown[i], now[i], memory_order_relaxed);
 }
 
-static void one_mail(jobs *j, job_mail *m)
+void jobs_mail(jobs *j, job_mail *m)
 {
     job_order *o = (job_order *)(void *)m;
     switch (m->kind) {
@@ -312,7 +313,28 @@ static void one_mail(jobs *j, job_mail *m)
     case JOB_ORDER_SHOW:
     case JOB_ORDER_RESULT: show(j, o); break;
     }
-    if (j->batch_bytes >= JOBS_BATCH_BYTES) (void)sync_batch(j);
+    if (j->batch_bytes >= JOBS_BATCH_BYTES) (void)jobs_sync(j);
+}
+
+/* A turn with the folder: when the next is due, 0 = at once. */
+static uint64_t turn_held(jobs *j, mail *m, bool stopping)
+{
+    while (m) {
+        mail *next = m->next;
+        jobs_mail(j, (job_mail *)(void *)m);
+        m = next;
+    }
+    (void)jobs_sync(j);
+    if (stopping) return UINT64_MAX;
+    jobs_start_runs(j);
+    jobs_start_tells(j);
+    jobs_expire(j);
+    jobs_make_room(j);
+    if (atomic_load(&j->giving)) return jobs_hand_give(j);
+    uint64_t due = atomic_load(&j->leaving) ? UINT64_MAX : job_book_due_us(&j->book), now = clock_now_us();
+    if (j->failing && due < j->failing_until_us) due = j->failing_until_us;
+    if (!job_teller_idle(j->teller) && due <= now) due = now + FAILING_US;
+    return due <= now ? 0 : due;
 }
 
 /* One turn: false when it was told to stop and nothing is left. */
@@ -322,25 +344,10 @@ static bool turn(jobs *j)
     bool stopping = atomic_load(&j->stopping);
     mail *m = mailbox_take(&j->in);
     bool work = m != NULL;
-    while (m) {
-        mail *next = m->next;
-        one_mail(j, (job_mail *)(void *)m);
-        m = next;
-    }
-    (void)sync_batch(j);
-    if (!stopping) {
-        jobs_start_runs(j);
-        jobs_start_tells(j);
-        jobs_expire(j);
-        jobs_make_room(j);
-    }
+    uint64_t due = j->folder == FOLDER_HELD ? turn_held(j, m, stopping) : jobs_hand_turn(j, m, stopping);
     stats_show(j);
-    if (work) return true;
+    if (work || due == 0) return true;
     if (stopping) return false;
-    uint64_t due = atomic_load(&j->leaving) ? UINT64_MAX : job_book_due_us(&j->book), now = clock_now_us();
-    if (j->failing && due < j->failing_until_us) due = j->failing_until_us;
-    if (!job_teller_idle(j->teller) && due <= now) due = now + FAILING_US;
-    if (due <= now) return true;
     atomic_store(&j->asleep, true);
     (void)futex_wait(&j->events, seen, due == UINT64_MAX ? FUTEX_FOREVER : due);
     atomic_store(&j->asleep, false);
@@ -355,44 +362,20 @@ static void work(void *ctx)
 
 /* ---- life ---- */
 
-typedef struct {
-    jobs *of;
-    uint64_t wall_us, now_us;
-} replay;
-
-static err_code found(void *ctx, const job_record *r, const job_place *at, err *e)
-{
-    replay *p = ctx;
-    return job_book_take(&p->of->book, r, at, p->wall_us, p->now_us, e);
-}
-
 err_code jobs_new(jobs **ret, const jobs_opts *opts, err *e)
 {
     CLEANUP(jobs) jobs *j = mem_alloc_raw(sizeof *j);   /* aligned: see in */
-    uint64_t seed, segment = opts->limits.bytes_max / SEGMENT_SHARE;
     if (!j) return err_set(e, ERR_NOMEM, "jobs: no memory");
     *j = (jobs){.opts = *opts};
     j->batch_end = &j->batch;
+    j->held_end = &j->held;
     mailbox_init(&j->in);
-    job_book_limits limits = opts->limits;
-    limits.bytes_max /= 2;
-    job_book_init(&j->book, &limits, 0);
-    err_code rc = random_u64(&seed, e);
-    if (rc) return rc;
-    rng_init(&j->book.jitter, seed);
-    segment = segment < SEGMENT_MIN ? SEGMENT_MIN : segment > SEGMENT_MAX ? SEGMENT_MAX : segment;
-    replay p = {j, clock_wall_us(), clock_now_us()};
-    const job_store_opts so = {.path = opts->path, .segment_bytes = segment, .found = found, .ctx = &p};
-    rc = job_store_open(&j->store, &so, e);
-    if (rc == ERR_OK) rc = job_teller_new(&j->teller, &opts->tell, e);
-    if (rc) return rc;
-    if (job_store_damaged(j->store))
-        log_write(LOG_WARN, NULL, "jobs: %s: went over damaged bytes at %llu places", opts->path,
-                  (unsigned long long)job_store_damaged(j->store));
-    if (j->book.count)
-        log_write(LOG_INFO, NULL, "jobs: %s: %u to run, %u ended and kept", opts->path, j->book.of[JOB_QUEUED],
-                  j->book.of[JOB_DONE] + j->book.of[JOB_FAILED]);
-    j->book.ended[0] = j->book.ended[1] = 0;
+    job_book_init(&j->book, &opts->limits, 0);
+    err_code rc = job_teller_check(&opts->tell, e);
+    if (rc == ERR_OK) rc = jobs_hand_take(j, e);
+    bool waits = rc == ERR_CONFLICT && opts->heir;
+    if (rc && !waits) return rc;
+    if (waits) log_write(LOG_INFO, NULL, "jobs: %s: waiting for the old server to give it", opts->path);
     stats_show(j);
     *ret = TAKE(j);
     return ERR_OK;
@@ -409,7 +392,14 @@ void jobs_leave(jobs *j)
 {
     if (!j) return;
     atomic_store(&j->leaving, true);
-    wake(j);
+    jobs_wake(j);
+}
+
+void jobs_give(jobs *j)
+{
+    if (!j) return;
+    atomic_store(&j->giving, true);
+    jobs_leave(j);
 }
 
 void jobs_stop(jobs *j)

@@ -7,7 +7,9 @@
  * Whoever was told that a job is accepted finds its answer later, whatever becomes of this process or this machine: a
  * run that had not ended is run again.  Its answer is recorded once.  One thread owns log and book; loops never wait
  * for the disk.  Runs are bounded in number; what they may use is not theirs alone, so few are meant to go on beside
- * live requests. */
+ * live requests.
+ * The folder changes hands between processes: the old one gives it (jobs_give()), the new one was made with `heir` and
+ * takes it as soon as it can; orders that come to it until then wait, JOBS_TAKE_US at most. */
 #ifndef JOBS_JOBS_H
 #define JOBS_JOBS_H
 #include "async/loop.h"
@@ -15,6 +17,8 @@
 #include "jobs/job_teller.h"
 
 enum { JOBS_LIST_MAX = 1000, JOBS_BATCH_BYTES = 16 << 20 };   /* of a page; put before a sync */
+/* How long who gives the folder waits for runs and webhooks that are under way, and who takes it lets orders wait. */
+enum { JOBS_GIVE_US = 2000000, JOBS_TAKE_US = 5000000 };
 
 typedef struct jobs jobs;
 
@@ -80,6 +84,7 @@ typedef struct job_run {
 
 typedef struct {
     const char *path;               /* all borrowed */
+    bool heir;                      /* another process may have the folder, and will give it */
     job_book_limits limits;         /* bytes_max: of the files; of the log a half may be of use */
     uint64_t reply_bytes_max;
     loop *const *loops;
@@ -96,6 +101,9 @@ typedef struct {
 err_code jobs_new(jobs **ret, const jobs_opts *opts, err *e) MUST_USE;   /* reads the log; nothing runs yet */
 err_code jobs_start(jobs *j, err *e) MUST_USE;   /* the loops run, or are about to */
 void jobs_leave(jobs *j);           /* any thread: no run begins any more */
+/* Any thread: the same, and when those under way are recorded the folder is for another process.  What took longer than
+ * JOBS_GIVE_US is run, or told, once more there; orders are refused from then on. */
+void jobs_give(jobs *j);
 /* No loop runs any more: what was ordered is on disk or refused, and answered by a message to its loop. */
 void jobs_stop(jobs *j);
 void jobs_free(jobs *j);            /* the loops were flushed; the server is gone */

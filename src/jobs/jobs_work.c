@@ -78,6 +78,15 @@ void jobs_told_free(told_mail *m)
     mem_free(m);
 }
 
+/* Once when it fails first, so that nobody has to wait for the last time to see why, and once when it is given up. */
+static void untold_say(const job_tell *t, const char *then)
+{
+    char id[JOB_ID_DIGITS + 1];
+    job_id_print(&t->id, id);
+    if (t->status) log_write(LOG_WARN, NULL, "jobs: %s: webhook %s: expected a 2xx, got %d", id, then, t->status);
+    else log_write(LOG_WARN, NULL, "jobs: %s: webhook %s: %s", id, then, t->failure.text);
+}
+
 void jobs_told(jobs *j, told_mail *m)
 {
     job_tell *t = &m->tell;
@@ -87,12 +96,9 @@ void jobs_told(jobs *j, told_mail *m)
     err e;
     if (of && of->busy) {
         bool again = t->result == JOB_TELL_LATER && job_book_untold(&j->book, of, clock_now_us());
+        if (again && of->tries == 1 && t->failure.code != ERR_CANCELLED) untold_say(t, "told again later");
         if (!again) {
-            char id[JOB_ID_DIGITS + 1];
-            job_id_print(&t->id, id);
-            if (!good && t->status)
-                log_write(LOG_WARN, NULL, "jobs: %s: webhook given up: expected a 2xx, got %d", id, t->status);
-            if (!good && !t->status) log_write(LOG_WARN, NULL, "jobs: %s: webhook given up: %s", id, t->failure.text);
+            if (!good) untold_say(t, "given up");
             atomic_fetch_add_explicit(&j->counts[good ? COUNT_TOLD : COUNT_UNTOLD], 1, memory_order_relaxed);
             /* Not synced for its own sake: what is lost is told once more. */
             job_place at = {.segment = 0};

@@ -1,5 +1,5 @@
-/* jobs_work.h - the inside of jobs.h, for its two files: jobs.c takes orders and syncs, jobs_work.c begins runs, tells
- * webhooks and makes room.
+/* jobs_work.h - the inside of jobs.h, for its three files: jobs.c takes orders and syncs, jobs_work.c begins runs,
+ * tells webhooks and makes room, jobs_hand.c takes and gives the folder.
  *
  * All of this is the thread's, but for what is atomic. */
 #ifndef JOBS_JOBS_WORK_H
@@ -9,6 +9,8 @@
 
 #include <stdatomic.h>
 
+/* WAITING -> HELD -> GIVEN */
+typedef enum { FOLDER_WAITING, FOLDER_HELD, FOLDER_GIVEN } folder_state;
 typedef enum { COUNT_REFUSED, COUNT_TOLD, COUNT_UNTOLD, COUNT_LOST, COUNTS } count;
 
 /* NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): what every loop writes has a cache line of its own */
@@ -17,9 +19,13 @@ struct jobs {
     thread thread;
     bool started;
     /* the thread's own, once it has started */
-    job_store *store;
+    folder_state folder;
+    job_store *store;               /* HELD only, as the book's jobs and the teller */
     job_book book;
     job_teller *teller;
+    job_mail *held, **held_end;     /* WAITING: orders */
+    uint64_t held_until_us;         /* until then; 0 = nobody has waited */
+    uint64_t give_until_us;         /* 0 = it is not to be given */
     job_run *runs;                  /* those that are out, */
     uint32_t run_count;             /* some of jobs that were forgotten */
     job_mail *batch, **batch_end;   /* put, not synced */
@@ -29,7 +35,7 @@ struct jobs {
     bool failing;
     _Alignas(64) mailbox in;
     _Atomic uint32_t events;
-    _Atomic bool asleep, stopping, leaving, over;
+    _Atomic bool asleep, stopping, leaving, giving, over;
     _Atomic uint64_t counts[COUNTS], shown[8];   /* for metrics: see show() */
 };
 
@@ -39,6 +45,10 @@ typedef struct {
 } told_mail;
 
 void jobs_send(jobs *j, job_mail *m);           /* any thread */
+void jobs_wake(jobs *j);                        /* the same */
+void jobs_mail(jobs *j, job_mail *m);           /* HELD: takes it */
+err_code jobs_sync(jobs *j);                    /* what was put is durable, or taken back, and answered */
+void jobs_refuse(job_order *o, int status);     /* 0 = its failure's */
 /* What the disk said; NULL = it works.  One line of log when that changes. */
 void jobs_failing(jobs *j, const err *e);
 void jobs_run_free(jobs *j, job_run *r);
@@ -48,5 +58,10 @@ void jobs_told(jobs *j, told_mail *m);          /* takes it */
 void jobs_told_free(told_mail *m);
 void jobs_expire(jobs *j);
 void jobs_make_room(jobs *j);
+err_code jobs_hand_take(jobs *j, err *e);       /* opens and reads the folder; ERR_CONFLICT: another process has it */
+/* WAITING and GIVEN: a turn of the thread, with the mail that came; the instant of the next, 0 = at once. */
+uint64_t jobs_hand_turn(jobs *j, mail *m, bool stopping);
+/* HELD and to be given: when to look again; 0 = it was given. */
+uint64_t jobs_hand_give(jobs *j);
 
 #endif

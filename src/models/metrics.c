@@ -469,7 +469,7 @@ void metrics_print(buf *out, const metrics_page *page)
 
 static void json_row_put(buf *out, const row *r, bool first)
 {
-    const char *type = r->type == runs ? "counter" : type_names[r->type];   /* of rows: histograms are of times */
+    const char *type = r->type == runs ? "rows" : type_names[r->type];   /* histograms are of times */
     buf_printf(out, "%s{\"name\":\"%s\",\"type\":\"%s\",\"help\":", first ? "" : ",", r->name, type);
     json_text_put(out, str_of(r->help));
     buf_put_z(out, "}");
@@ -492,8 +492,13 @@ static void json_value_put(buf *out, const row *r, const metrics_lane *sum)
     for (size_t by = 0; r->type == requests && by < METRIC_PROTOCOLS; by++)
         for (size_t code = 0; code < METRIC_CODES; code++) n += value(&q->of[by][code]);
     for (size_t i = 0; r->type == drops && i < METRIC_DROPS; i++) n += value(&d->of[i]);
-    if (r->type == runs) n = value(&((const metric_runs *)field)->rows);
-    bool summed = r->type == requests || r->type == drops || r->type == runs;
+    if (r->type == runs) {
+        const metric_runs *all = field;
+        buf_printf(out, "{\"runs\":%llu,\"rows\":%llu}", (unsigned long long)value(&all->runs),
+                   (unsigned long long)value(&all->rows));
+        return;
+    }
+    bool summed = r->type == requests || r->type == drops;
     buf_printf(out, "%llu", (unsigned long long)(summed ? n : value(field)));
 }
 

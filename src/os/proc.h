@@ -21,6 +21,7 @@ enum {   /* the numbers of every Linux */
     PROC_SIGNAL_INT = 2,
     PROC_SIGNAL_PIPE = 13,
     PROC_SIGNAL_TERM = 15,
+    PROC_SIGNAL_XFSZ = 25,   /* a file would be larger than the process may make one */
     PROC_SIGNAL_WINCH = 28   /* the terminal's window has another size */
 };
 

@@ -127,6 +127,7 @@ static void given(void *ctx)
     log_write(LOG_INFO, NULL, "hand-over: a new server has the listeners, answering what was accepted");
     a->given = true;
     lanes_leave(a);
+    jobs_give(a->endpoints.jobs);
     server_drain_idle(a->server, a->conf->drain_wait_ms * 1000 / 2);
     notice_over(&a->notice);
 }
@@ -189,7 +190,7 @@ static void on_signal(loop_fd *f, uint32_t events)
     app *a = (app *)(void *)((char *)f - offsetof(app, signals));
     int number;
     while ((number = proc_signal_next(f->fd)) != 0) {
-        if (number == PROC_SIGNAL_PIPE) continue;
+        if (number == PROC_SIGNAL_PIPE || number == PROC_SIGNAL_XFSZ) continue;
         if (number == PROC_SIGNAL_HUP) {
             reload(a);
             continue;
@@ -246,15 +247,13 @@ static err_code jobs_open(app *a, err *e)
 {
     const conf *c = a->conf;
     if (!c->jobs_dir.len) return ERR_OK;
-    if (c->handover.len)
-        return err_set(e, ERR_INVALID, "jobs-dir: expected no handover, as one server has the folder, got '%s'",
-                       c->handover.p);
     a->webhook_trust = (tls_trust){.cacert = c->webhook_cacert.p,
                                    .cert = c->webhook_cert.p,
                                    .key = c->webhook_key.p,
                                    .insecure = c->webhook_insecure,
                                    .prefix = "webhook-"};
     const jobs_opts o = {.path = c->jobs_dir.p,
+                         .heir = a->old != NULL,
                          .limits = {.bytes_max = c->jobs_bytes_max,
                                     .keep_us = c->jobs_keep_s * 1000000,
                                     .count_max = (uint32_t)c->jobs_max,
@@ -265,6 +264,8 @@ static err_code jobs_open(app *a, err *e)
                          .run = job_begin,
                          .ctx = &a->endpoints,
                          .tell = {.trust = &a->webhook_trust, .hosts = c->webhook_hosts.p}};
+    if (c->webhook_insecure)
+        log_write(LOG_WARN, NULL, "jobs: webhook-insecure: whoever answers for a webhook's host gets its answers");
     err_code rc = jobs_new(&a->endpoints.jobs, &o, e);
     return rc ? err_wrap(e, "jobs-dir") : ERR_OK;
 }
@@ -405,8 +406,10 @@ static err_code poller_open(app *a, err *e)
 
 err_code app_new(app **ret, const conf *c, const service *by, tls_context *tls, err *e)
 {
-    /* PIPE: whoever read our log went away; that is no reason to die. */
-    static const int numbers[] = {PROC_SIGNAL_TERM, PROC_SIGNAL_INT, PROC_SIGNAL_PIPE, PROC_SIGNAL_HUP};
+    /* PIPE: whoever read our log went away; XFSZ: a file may not grow any more, as on a full disk.  Neither is a reason
+     * to die. */
+    static const int numbers[] = {PROC_SIGNAL_TERM, PROC_SIGNAL_INT, PROC_SIGNAL_PIPE, PROC_SIGNAL_HUP,
+                                  PROC_SIGNAL_XFSZ};
     uint64_t fds;
     CLEANUP(app) app *a = mem_new0(app, 1);
     if (!a) return err_set(e, ERR_NOMEM, "server: no memory");

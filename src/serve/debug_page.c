@@ -126,6 +126,17 @@ static const char *const page_script[] = {
     "  }\n",
     "  if ('proa_queue_waiting' in at) add('queue depth', 'requests that wait', at.proa_queue_waiting, "
     "number(at.proa_queue_waiting));\n",
+    "  const all = at.proa_batch_rows, was = then ? then.proa_batch_rows : all, pads = name => (at[name] || 0) - "
+    "(then ? then[name] || 0 : at[name] || 0);\n",
+    "  if (all) {\n",
+    "    const runs = all.runs - was.runs, rows = all.rows - was.rows, more = pads('proa_batch_padding_rows_total');\n",
+    "    add('batch', 'rows of a run', runs > 0 ? rows / runs : null, number(runs > 0 ? rows / runs : null));\n",
+    "    const waste = rows > 0 ? 100 * more / (rows + more) : null;\n",
+    "    add('padding', 'of the rows that were run', waste, waste === null ? '-' : number(waste) + ' %');\n",
+    "  }\n",
+    "  if (at.proa_sequences_active + at.proa_sequences_backlog > 0)\n",
+    "    add('sequences', 'that have a slot, and that wait for one', at.proa_sequences_active, "
+    "`${number(at.proa_sequences_active)}, ${number(at.proa_sequences_backlog)} wait`);\n",
     "  const hits = rate('proa_cache_hit_seconds'), misses = rate('proa_cache_miss_seconds');\n",
     "  if (count(at.proa_cache_hit_seconds) + count(at.proa_cache_miss_seconds) > 0)\n",
     "    add('cache hit rate', 'of requests in the response cache', hits + misses ? 100 * hits / (hits + misses) : "
@@ -143,6 +154,9 @@ static const char *const page_script[] = {
     "      value = us;\n",
     "      text = number(count(now)) + (us === null ? '' : `, p50 ${number(us / 1000)} ms, p99 "
     "${number(quantile(b, bounds, .99) / 1000)} ms`);\n",
+    "    } else if (r.type === 'rows') {\n",
+    "      value = was === undefined ? null : Math.max(0, now.rows - was.rows) / seconds;\n",
+    "      text = `${number(now.rows)} in ${number(now.runs)} runs`;\n",
     "    } else if (r.type === 'counter') {\n",
     "      value = was === undefined ? null : Math.max(0, now - was) / seconds;\n",
     "      text = number(now) + (value ? `, ${number(value)} /s` : '');\n",

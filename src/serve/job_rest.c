@@ -55,6 +55,12 @@ bool job_wanted(const endpoints *s, const http_request *req)
     return prefers_async(req) && (s->jobs || asked(req, "proa-webhook").len);
 }
 
+err_code job_refuse_rpc(const http_request *req, err *e)
+{
+    if (!prefers_async(req) || !asked(req, "proa-webhook").len) return ERR_OK;
+    return err_set(e, ERR_UNSUPPORTED, "jobs: expected Proa-Webhook with a REST request, got it over gRPC");
+}
+
 /* What the answer depends on, and nothing that says who asked. */
 static bool is_kept(str name)
 {

@@ -13,6 +13,8 @@
 #include "serve/route.h"
 
 bool job_wanted(const endpoints *s, const http_request *req);   /* it prefers that, and there are jobs */
+/* Over gRPC there are no jobs: a preference is not met, but a webhook that would never be told is ERR_UNSUPPORTED. */
+err_code job_refuse_rpc(const http_request *req, err *e) MUST_USE;
 /* The model is there and may be used. */
 void job_submit(endpoints *s, http_call *call, const http_request *req, const route_args *args);
 void job_list(endpoints *s, http_call *call, const http_request *req, const route_args *args);

@@ -96,12 +96,14 @@ err_code v2_classes_make(infer *r, const attr *labels, uint64_t k, const tensor 
     const tensor *from = *t;
     if (!has_values(from->type))
         return err_set(e, ERR_INVALID, "classification: expected numbers, got %s", dtype_name(from->type));
-    bool batched = from->shape.rank > 1 && from->shape.dim[0] > 1;
-    uint64_t rows = batched ? (uint64_t)from->shape.dim[0] : 1, each = tensor_count(from) / rows;
+    bool declared = r->model->config && r->model->config->max_batch_size > 0;
+    bool batched = declared ? from->shape.rank > 0 : from->shape.rank > 1 && from->shape.dim[0] > 1;
+    uint64_t rows = batched ? (uint64_t)from->shape.dim[0] : 1;
+    uint64_t each = shape_count_range(&from->shape, batched, from->shape.rank);
     if (k > each) k = each;
     infer_extend(r, rows * k * (sizeof(str) + sizeof(uint64_t) + CLASS_MEMORY));
     tensor *made = arena_new(&r->memory, tensor, 1);
-    str *texts = arena_new(&r->memory, str, (size_t)(rows * k));
+    str *texts = arena_new(&r->memory, str, (size_t)(rows * k) + 1);   /* there may be no row */
     uint64_t *ranked = arena_new(&r->memory, uint64_t, (size_t)k);
     bool ok = made && texts && ranked;
     for (uint64_t row = 0; row < rows && k && ok; row++) {   /* [1099511627776,0] has rows without a class */

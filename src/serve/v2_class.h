@@ -1,8 +1,9 @@
 /* v2_class.h - Triton's classification extension: the best k of an output, as strings "value:index" or
  * "value:index:label".
  *
- * Rows of a batch (more than one along dim 0 of an output of rank 2 and more) are ranked each on its own: [rows, k];
- * anything else as one list: [k].  k is cut to what there is.  Ties go to the lower index, NaN is less than all. */
+ * Rows of a batch are ranked each on its own: [rows, k], also of a batch of one; anything else as one list: [k].  A
+ * model that declares max_batch_size has a batch along dim 0; of another, more than one row of an output of rank 2 and
+ * more is taken for one.  k is cut to what there is.  Ties go to the lower index, NaN is less than all. */
 #ifndef SERVE_V2_CLASS_H
 #define SERVE_V2_CLASS_H
 #include "serve/infer.h"

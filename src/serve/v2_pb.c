@@ -353,6 +353,8 @@ static err_code pb_read(infer *r, err *e)
     if (rc) return rc;
     size_t in_message = rd.input_count;
     for (size_t k = 0; k < rd.input_count; k++) in_message -= rd.inputs[k].asked.memory.region.p != NULL;
+    for (size_t k = 0; k < rd.input_count && rd.raw_count; k++)
+        if (rd.inputs[k].has_contents) return data_read(&rd, k, e);   /* which refuses both */
     if (rd.raw_count && rd.raw_count != in_message)
         return err_set(e, ERR_INVALID,
                        "the number of inputs (%zu) does not match the expected number of raw input contents (%zu) for "

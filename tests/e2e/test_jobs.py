@@ -255,3 +255,41 @@ def test_a_cloud_event_is_answered_by_one(jobs, path, body):
     assert server.request("POST", path, b"{}", {"Content-Type": "application/cloudevents+json"}).status == 400
     wrong = server.request("POST", path, b"[]", {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "x", "ce-type": "t"})
     assert wrong.status == 400 and "ce-id" not in wrong.headers
+
+
+def test_over_grpc_a_job_is_answered_at_once_and_its_webhook_refused(jobs):
+    import grpc, struct
+    server = jobs("--webhook-hosts", "*")
+    field = lambda n, b: bytes([n << 3 | 2, len(b)]) + b
+    ask = field(1, b"tiny") + field(5, field(1, b"x") + field(2, b"FP32") + field(3, bytes([1, 4]))) + field(7, struct.pack("<4f", 1, 2, 3, 4))
+    with grpc.insecure_channel(f"{server.host}:{server.port}") as channel:
+        infer = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+        assert b"tiny" in infer(ask, metadata=(("prefer", "respond-async"),), timeout=20)
+        with pytest.raises(grpc.RpcError) as e:
+            infer(ask, metadata=(("prefer", "respond-async"), ("proa-webhook", "https://a.example/")), timeout=20)
+    assert e.value.code() == grpc.StatusCode.UNIMPLEMENTED
+    assert e.value.details() == "jobs: expected Proa-Webhook with a REST request, got it over gRPC"
+    assert server.get("/jobs").json()["jobs"] == []
+
+
+def test_a_disk_that_is_full_refuses_jobs_and_nothing_else(serve, zoo, tmp_path):
+    """Its files may not grow beyond what the system allows: 507, and jobs go on when there is room again."""
+    import resource
+    server = serve(f"tiny={zoo['tiny']}", "--jobs-dir", tmp_path / "jobs")
+    resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (20000, resource.RLIM_INFINITY))
+    accepted, refused = [], None
+    for i in range(200):
+        r = server.post("/v2/models/tiny/infer", tiny(i), headers=ASYNC)
+        if r.status != 202:
+            refused = r
+            break
+        accepted.append((i, r.headers["location"]))
+    assert accepted and refused.status == 507 and "File too large" in refused.json()["error"], refused
+    assert server.infer("tiny", [["x", "FP32", [1, 4], [1, 2, 3, 4]]]).status == 200
+    resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    r = until(lambda: (r := server.post("/v2/models/tiny/infer", tiny(999), headers=ASYNC)).status == 202 and r)
+    for i, where in [*accepted, (999, r.headers["location"])]:
+        assert until(lambda: ended(server, where), what=f"job {i}")["status"] == "done"
+        assert server.get(where + "/result").body == server.post("/v2/models/tiny/infer", tiny(i)).body
+    assert "no job is accepted until that works again" in server.log() and "takes them again" in server.log()
+    assert server.stop() == 0

@@ -63,6 +63,8 @@ static void its_figures_are_those_of_the_metrics(void)
         yyjson_val *v = yyjson_arr_get(values, i);
         if (strcmp(type, "histogram") == 0)
             CHECK_U64(yyjson_arr_size(yyjson_obj_get(v, "buckets")), METRIC_BUCKETS);
+        else if (strcmp(type, "rows") == 0)
+            CHECK(yyjson_is_num(yyjson_obj_get(v, "runs")) && yyjson_is_num(yyjson_obj_get(v, "rows")));
         else
             CHECK(yyjson_is_num(v));
     }

@@ -154,6 +154,36 @@ static void what_has_ended_is_kept_for_a_while_also_behind_a_start(void)
     job_book_fini(&b);
 }
 
+/* Between two starts the clock for people may go back or far ahead: what waits stays, and what has ended is kept no
+ * longer than from the start on. */
+static void a_clock_that_jumps_costs_no_job_that_waits(void)
+{
+    static const uint64_t walls[] = {0, 1, 5000000, UINT64_MAX};
+    for (size_t i = 0; i < COUNTOF(walls); i++) {
+        const job_meta asked = {.model = STR("m"), .accepted_us = 5000000};
+        const job_meta answered = {.model = STR("m"), .status = 200, .accepted_us = 5000000, .ended_us = 5000100};
+        const job_place at = {.segment = 1, .at = 64, .bytes = 100};
+        job_book b;
+        buf meta;
+        err e;
+        job_book_init(&b, &limits, 1);
+        buf_init(&meta, 1000);
+        for (int k = 1; k <= 2; k++) {
+            buf_clear(&meta);
+            job_meta_put(&meta, k == 1 ? &asked : &answered);
+            const job_record r = {.kind = k == 1 ? JOB_RECORD_ASK : JOB_RECORD_ANSWER, .id = id_of(k),
+                                  .meta = buf_str(&meta)};
+            CHECK(job_book_take(&b, &r, &at, walls[i], 2000, &e) == ERR_OK);
+        }
+        buf_fini(&meta);
+        CHECK((job_book_expired(&b, 2000) != NULL) == (walls[i] == UINT64_MAX));
+        CHECK(job_book_expired(&b, 3000) == get(&b, 2));
+        CHECK_U64(job_book_oldest_us(&b), 5000000);
+        CHECK(job_book_next(&b, walls[i], 2000) == get(&b, 1) && get(&b, 1)->started_us == walls[i]);
+        job_book_fini(&b);
+    }
+}
+
 static void the_last_record_of_a_job_says_what_it_is(void)
 {
     job_book b;
@@ -198,6 +228,7 @@ int main(void)
                                       TEST(it_is_bounded_in_number_and_bytes),
                                       TEST(a_hook_is_told_until_it_takes_it_or_is_given_up),
                                       TEST(what_has_ended_is_kept_for_a_while_also_behind_a_start),
+                                      TEST(a_clock_that_jumps_costs_no_job_that_waits),
                                       TEST(the_last_record_of_a_job_says_what_it_is), TEST(no_failure_leaks)};
     return test_main(cases, COUNTOF(cases));
 }

@@ -1,5 +1,6 @@
 /* A hook is told what its event holds; 2xx is taken, what may change comes again, what will not is given up; one that
- * hangs holds its own place and no other; the end of the server ends all of them. */
+ * hangs holds its own place and no other; the end of the server ends all of them; who is trusted is known
+ * beforehand. */
 #include "base/mem.h"
 #include "fake/sys_fake.h"
 #include "jobs/job_teller.h"
@@ -140,12 +141,47 @@ static void those_that_hang_hold_their_own_place_until_the_end(void)
     hung[JOB_TELLERS - 1] = event(&slow);
     CHECK(job_teller_put(t, &hung[JOB_TELLERS - 1]));
     one = event(&fast);
-    CHECK(!job_teller_idle(t) && !job_teller_put(t, &one));
+    CHECK(!job_teller_idle(t) && !job_teller_rests(t) && !job_teller_put(t, &one));
     job_teller_free(t);
     CHECK_U64((uint64_t)atomic_load(&over), JOB_TELLERS + 1);
     for (size_t i = 0; i < JOB_TELLERS; i++) CHECK(hung[i].result == JOB_TELL_LATER && hung[i].status == 0);
     hook_stop(&slow);
     hook_stop(&fast);
+}
+
+/* Who is trusted behind https is nothing to a hook without it; what cannot be used is told before the first event. */
+static void trust_is_for_https_alone_and_checked_beforehand(void)
+{
+    static const struct {
+        tls_trust trust;
+        const char *want;
+    } rows[] = {{{.prefix = "webhook-"}, NULL},
+                {{.insecure = true, .prefix = "webhook-"}, NULL},
+                {{.cacert = "/nowhere.pem", .prefix = "webhook-"},
+                 "/nowhere.pem: cannot open: No such file or directory"},
+                {{.cert = "/a.pem", .prefix = "webhook-"}, "webhook-cert: expected webhook-key with it, got none"},
+                {{.key = "/a.pem", .prefix = "webhook-"}, "webhook-key: expected webhook-cert with it, got none"},
+                {{.cacert = "/a.pem", .insecure = true, .prefix = "webhook-"},
+                 "webhook-insecure: expected one of it and webhook-cacert, got both"}};
+    CHECK(job_teller_check(&(job_teller_opts){.hosts = "*"}, NULL) == ERR_OK);
+    for (size_t i = 0; i < COUNTOF(rows); i++) {
+        const job_teller_opts o = {.hosts = "*", .trust = &rows[i].trust};
+        hook h;
+        err e;
+        job_teller *t = NULL;
+        err_code rc = job_teller_check(&o, &e);
+        CHECK((rc == ERR_OK) == !rows[i].want);
+        if (rc) CHECK_STR(e.text, rows[i].want);
+        hook_start(&h, 200);
+        CHECK(job_teller_new(&t, &o, &e) == ERR_OK);
+        atomic_store(&over, 0);
+        job_tell one = event(&h);
+        CHECK(job_teller_rests(t) && job_teller_put(t, &one));
+        until_over(1);
+        CHECK(one.result == JOB_TELL_TOLD && job_teller_rests(t));
+        job_teller_free(t);
+        hook_stop(&h);
+    }
 }
 
 static void only_hosts_that_are_allowed_may_be_named(void)
@@ -194,6 +230,7 @@ int main(void)
     static const test_case cases[] = {TEST(its_answer_says_whether_it_took_it),
                                       TEST(one_that_is_not_there_is_told_later),
                                       TEST(those_that_hang_hold_their_own_place_until_the_end),
+                                      TEST(trust_is_for_https_alone_and_checked_beforehand),
                                       TEST(only_hosts_that_are_allowed_may_be_named), TEST(no_failure_leaks)};
     return test_main(cases, COUNTOF(cases));
 }

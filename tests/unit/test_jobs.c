@@ -1,6 +1,8 @@
 /* What was accepted is answered: once each, behind a loss of power too; all that wait share one sync; what the disk
- * does not take is refused and leaves nothing; a run that is refused for the moment comes again; files stay bounded. */
+ * does not take is refused and leaves nothing; a run that is refused for the moment comes again; files stay bounded;
+ * the folder goes from one process to the next, and all jobs with it. */
 #include "jobs/jobs.h"
+#include "os/clock.h"
 #include "power.h"
 
 enum { ORDERS_MAX = 700 };
@@ -33,14 +35,17 @@ static void run(job_run *r)
     jobs_ran(r);
 }
 
-static err_code begin(uint64_t bytes_max, err *e)
+static err_code begin_as(bool heir, uint64_t bytes_max, err *e)
 {
     const jobs_opts o = {.path = test_folder,
+                         .heir = heir,
                          .limits = {.bytes_max = bytes_max, .keep_us = 1000000000, .count_max = 500, .running_max = 2},
                          .reply_bytes_max = 1 << 20, .loops = &on, .loop_count = 1, .run = run,
                          .tell = {.hosts = ""}};
     return jobs_new(&service, &o, e);
 }
+
+static err_code begin(uint64_t bytes_max, err *e) { return begin_as(false, bytes_max, e); }
 
 static void end(void)
 {
@@ -332,6 +337,134 @@ static void no_loss_of_power_loses_an_accepted_job(void)
     }
 }
 
+/* ---- the folder changes hands ---- */
+
+/* The service that was begun, and from now on a second one that waits for its folder. */
+static jobs *old_and_heir(void)
+{
+    err e;
+    CHECK(begin(1 << 20, &e) == ERR_OK);
+    start();
+    jobs *old = service;
+    CHECK(begin_as(true, 1 << 20, &e) == ERR_OK && service != old);
+    return old;
+}
+
+/* One of the two is over; the other goes on. */
+static void end_one(jobs *one)
+{
+    jobs *other = service;
+    service = one;
+    end();
+    service = other;
+}
+
+static void ask_old(jobs *old, size_t i, job_mail_kind kind)
+{
+    jobs *heir = service;
+    service = old;
+    order(i, kind, "x");
+    service = heir;
+}
+
+static void a_folder_changes_hands_and_each_job_runs_once(void)
+{
+    for (int given_first = 0; given_first < 2; given_first++) {
+        jobs *old = old_and_heir();
+        for (size_t i = 0; i < 20; i++) ask_old(old, i, JOB_ORDER_SUBMIT);
+        wait_all();
+        if (given_first) jobs_give(old);
+        start();
+        for (size_t i = 0; i < 20; i++) order(i, JOB_ORDER_SHOW, NULL);   /* they wait for the folder */
+        for (size_t i = 20; i < 25; i++) order(i, JOB_ORDER_SUBMIT, "y");
+        if (!given_first) jobs_give(old);
+        wait_all();
+        for (size_t i = 0; i < 25; i++) CHECK(!orders[i].mail.failure.code && ended(i)->state == JOB_DONE);
+        CHECK_U64(runs, 25);
+        ask_old(old, 30, JOB_ORDER_SUBMIT);
+        wait_all();
+        CHECK(orders[30].status == 503);
+        CHECK_STR(orders[30].mail.failure.text, "jobs: another server has them now: ask once more");
+        end_one(old);
+        CHECK(ended(3)->state == JOB_DONE);
+        end();
+        clear();
+    }
+}
+
+static void a_run_that_takes_longer_than_its_server_begins_anew(void)
+{
+    sys_fake_clock_set(1000000000);
+    hold_runs = true;
+    jobs *old = old_and_heir();
+    ask_old(old, 0, JOB_ORDER_SUBMIT);
+    wait_all();
+    jobs_give(old);
+    do {
+        ask_old(old, 1, JOB_ORDER_SHOW);
+        wait_all();
+    } while (orders[1].status != 503);
+    CHECK(clock_now_us() >= 1000000 + JOBS_GIVE_US);
+    hold_runs = false;
+    start();
+    CHECK(ended(0)->state == JOB_DONE && orders[0].view.status == 200);
+    CHECK_U64(runs, 2);
+    end_one(old);
+    end();
+    sys_fake_clock_set(0);
+    clear();
+}
+
+static void a_folder_that_is_not_given_is_waited_for_so_long(void)
+{
+    sys_fake_clock_set(1000000000);
+    jobs *old = old_and_heir();
+    start();
+    order(0, JOB_ORDER_SUBMIT, "x");
+    wait_all();
+    CHECK(orders[0].status == 503 && clock_now_us() >= 1000000 + JOBS_TAKE_US);
+    CHECK_STR(orders[0].mail.failure.text, "jobs: the server before this one has their folder still");
+    jobs_give(old);
+    do {
+        order(0, JOB_ORDER_SUBMIT, "x");
+        wait_all();
+    } while (orders[0].status == 503);
+    CHECK(ended(0)->state == JOB_DONE);
+    end_one(old);
+    end();
+    sys_fake_clock_set(0);
+    clear();
+}
+
+static void who_ends_before_it_has_the_folder_refuses_what_waits(void)
+{
+    jobs *old = old_and_heir();
+    order(0, JOB_ORDER_SUBMIT, "x");
+    start();
+    jobs_stop(service);
+    wait_all();
+    CHECK(orders[0].status == 503);
+    CHECK_STR(orders[0].mail.failure.text, "jobs: the server leaves");
+    end();
+    service = old;
+    end();
+    clear();
+}
+
+static void only_an_heir_waits(void)
+{
+    err e;
+    CHECK(begin(1 << 20, &e) == ERR_OK);
+    jobs *first = service;
+    CHECK(begin(1 << 20, &e) == ERR_CONFLICT && service == first);
+    FAULT_SWEEP({
+        if (begin_as(true, 1 << 20, &e) == ERR_OK) end();
+        service = first;
+    });
+    end();
+    clear();
+}
+
 static void no_failure_leaks(void)
 {
     err e;
@@ -352,7 +485,12 @@ int main(void)
                                       TEST(what_had_not_ended_is_run_again_behind_a_start),
                                       TEST(who_leaves_begins_no_run_and_still_accepts),
                                       TEST(files_stay_bounded_and_what_is_kept_is_moved),
-                                      TEST(no_loss_of_power_loses_an_accepted_job), TEST(no_failure_leaks)};
+                                      TEST(no_loss_of_power_loses_an_accepted_job),
+                                      TEST(a_folder_changes_hands_and_each_job_runs_once),
+                                      TEST(a_run_that_takes_longer_than_its_server_begins_anew),
+                                      TEST(a_folder_that_is_not_given_is_waited_for_so_long),
+                                      TEST(who_ends_before_it_has_the_folder_refuses_what_waits),
+                                      TEST(only_an_heir_waits), TEST(no_failure_leaks)};
     err e;
     if (!test_folder_open() || loop_new(&on, 1, &e)) return 1;
     int rc = test_main(cases, COUNTOF(cases));

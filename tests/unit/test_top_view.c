@@ -8,6 +8,8 @@
 #define RUNS(name, runs, rows)                                                                      \
     "proa_batch_rows_sum{model_name=\"" name "\",model_version=\"1\"} " rows "\n"                  \
     "proa_batch_rows_count{model_name=\"" name "\",model_version=\"1\"} " runs "\n"
+#define PADDING(name, rows) \
+    "proa_batch_padding_rows_total{model_name=\"" name "\",model_version=\"1\"} " rows "\n"
 #define MODEL(name, success, failed, waiting, le1, le2, inf)                                        \
     "proa_inference_seconds_bucket{model_name=\"" name "\",model_version=\"1\",le=\"0.001\"} " le1 "\n" \
     "proa_inference_seconds_bucket{model_name=\"" name "\",model_version=\"1\",le=\"0.002\"} " le2 "\n" \
@@ -40,9 +42,11 @@ static void print(const char *first, const char *second, top_view v, bool json, 
 }
 
 static const char first[] = SERVER("259200", "100") MODEL("slow", "10", "0", "0", "0", "10", "10")
-                                MODEL("fast", "1000", "5", "1", "1000", "1000", "1000") RUNS("fast", "100", "150");
+                                MODEL("fast", "1000", "5", "1", "1000", "1000", "1000") RUNS("fast", "100", "150")
+                                PADDING("fast", "10");
 static const char second[] = SERVER("259200", "3100") MODEL("slow", "14", "0", "2", "0", "12", "14")
-                                 MODEL("fast", "3000", "6", "0", "3000", "3000", "3000") RUNS("fast", "200", "500");
+                                 MODEL("fast", "3000", "6", "0", "3000", "3000", "3000") RUNS("fast", "200", "500")
+                                 PADDING("fast", "160");
 
 static void rates_and_latencies_are_those_of_the_time_between(void)
 {
@@ -52,9 +56,9 @@ static void rates_and_latencies_are_those_of_the_time_between(void)
                    "connections 5  requests/s 1500  refused/s 0  in/s 1500 kB  out/s 0 B  memory 12 MB  "
                    "descriptors 21\n"
                    "\n"
-                   "model   answers/s   failed/s  waiting  running  batch        p50        p99\n"
-                   "fast/1       1000        0.5        0        0    3.5     500 us     990 us\n"
-                   "slow/1          2          0        2        0      -    2.00 ms    2.00 ms\n");
+                   "model   answers/s   failed/s  waiting  running  batch  padding        p50        p99\n"
+                   "fast/1       1000        0.5        0        0    3.5     30 %     500 us     990 us\n"
+                   "slow/1          2          0        2        0      -        -    2.00 ms    2.00 ms\n");
 }
 
 static void json_says_the_same(void)
@@ -63,12 +67,36 @@ static void json_says_the_same(void)
     print(first, second, (top_view){.columns = 0}, true, got, sizeof got);
     CHECK_STR(got, "{\"address\":\"h:1\",\"up\":true,\"connections\":5,\"requests_per_second\":1500,"
                    "\"refused_per_second\":0,\"received_bytes_per_second\":1500000,\"sent_bytes_per_second\":0,"
-                   "\"memory_bytes\":12500000,\"descriptors\":21,\"models\":["
+                   "\"memory_bytes\":12500000,\"descriptors\":21,\"jobs_queued\":0,\"jobs_running\":0,\"jobs_kept\":0,"
+                   "\"jobs_oldest_seconds\":0,\"models\":["
                    "{\"name\":\"fast\",\"version\":\"1\",\"answers_per_second\":1000,\"failed_per_second\":0.5,"
-                   "\"waiting\":0,\"running\":0,\"rows_per_run\":3.5,\"p50_seconds\":0.0005,\"p99_seconds\":0.00099},"
+                   "\"waiting\":0,\"running\":0,\"rows_per_run\":3.5,\"padding_share\":0.3,\"p50_seconds\":0.0005,"
+                   "\"p99_seconds\":0.00099,\"sequences\":0,\"sequences_waiting\":0},"
                    "{\"name\":\"slow\",\"version\":\"1\",\"answers_per_second\":2,\"failed_per_second\":0,"
-                   "\"waiting\":2,\"running\":0,\"rows_per_run\":null,"
-                   "\"p50_seconds\":0.002,\"p99_seconds\":0.002}]}\n");
+                   "\"waiting\":2,\"running\":0,\"rows_per_run\":null,\"padding_share\":null,"
+                   "\"p50_seconds\":0.002,\"p99_seconds\":0.002,\"sequences\":0,\"sequences_waiting\":0}]}\n");
+}
+
+#define JOBS(queued, running, kept, oldest) \
+    "proa_jobs{state=\"queued\"} " queued "\nproa_jobs{state=\"running\"} " running "\n" \
+    "proa_jobs{state=\"kept\"} " kept "\nproa_jobs_oldest_seconds " oldest "\n"
+#define SEQUENCES(name, active, backlog) \
+    "proa_sequences_active{model_name=\"" name "\",model_version=\"1\"} " active "\n" \
+    "proa_sequences_backlog{model_name=\"" name "\",model_version=\"1\"} " backlog "\n"
+
+static void jobs_and_sequences_are_shown_where_there_are_any(void)
+{
+    static const char server[] = SERVER("259200", "7") JOBS("12", "2", "340", "75")
+        MODEL("s", "1", "0", "0", "1", "1", "1") SEQUENCES("s", "4", "9")
+        MODEL("t", "1", "0", "0", "1", "1", "1") SEQUENCES("t", "0", "0");
+    char got[2000];
+    print(server, server, (top_view){.columns = 0}, false, got, sizeof got);
+    CHECK(strstr(got, "\njobs queued 12  running 2  oldest 1m 15s  kept 340\n\n"));
+    CHECK(strstr(got, "       p99  sequences  backlog\n"));
+    CHECK(strstr(got, "          -          4        9\n") && strstr(got, "          -          0        0\n"));
+    print(server, server, (top_view){.columns = 0}, true, got, sizeof got);
+    CHECK(strstr(got, ",\"jobs_queued\":12,\"jobs_running\":2,\"jobs_kept\":340,\"jobs_oldest_seconds\":75,"));
+    CHECK(strstr(got, ",\"sequences\":4,\"sequences_waiting\":9}"));
 }
 
 static void a_server_started_anew_is_compared_with_nothing(void)
@@ -77,7 +105,7 @@ static void a_server_started_anew_is_compared_with_nothing(void)
     print(first, SERVER("259300", "9000") MODEL("fast", "5", "0", "0", "5", "5", "5"), (top_view){.columns = 0}, false,
           got, sizeof got);
     CHECK(strstr(got, "requests/s -"));
-    CHECK(strstr(got, "fast/1          -          -        0        0      -          -"));
+    CHECK(strstr(got, "fast/1          -          -        0        0      -        -          -"));
     print(first, SERVER("259200", "7") MODEL("fast", "5", "0", "0", "5", "5", "5"), (top_view){.columns = 0}, false,
           got, sizeof got);
     CHECK(strstr(got, "requests/s -"));
@@ -135,6 +163,7 @@ int main(void)
     static const test_case cases[] = {
         TEST(rates_and_latencies_are_those_of_the_time_between),
         TEST(json_says_the_same),
+        TEST(jobs_and_sequences_are_shown_where_there_are_any),
         TEST(a_server_started_anew_is_compared_with_nothing),
         TEST(the_screen_is_kept_to_and_names_move_no_cursor),
         TEST(a_server_that_is_down_is_told),

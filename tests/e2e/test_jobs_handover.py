@@ -1,0 +1,122 @@
+"""test_jobs_handover.py - the jobs' folder goes from an old server to a new one while clients hand in, ask and are told.
+
+Properties: no job that was accepted is lost, none is answered otherwise than at once; a webhook that takes what it is told is told
+each job once; whoever asks meanwhile waits or is told to ask again, and finds everything at the new server.
+"""
+import threading, time
+import pytest
+from test_jobs import ASYNC, Hook, ended, hook, tiny, until   # noqa: F401 (a fixture)
+
+
+@pytest.fixture
+def heirs(serve, zoo, tmp_path):
+    """heirs(*options): the next server, which takes sockets and jobs of the one before."""
+    def start(*options):
+        return serve(f"tiny={zoo['tiny']}", f"slow={zoo['slow']}", "--jobs-dir", tmp_path / "jobs", "--handover", tmp_path / "heir",
+                     "--drain-wait-ms", "15000", "--batch-mode", "off", *options)
+    return start
+
+
+class Clients:
+    """Three that hand in jobs without a pause, and one that asks for theirs. Refusals are counted, lost jobs are not allowed."""
+
+    def __init__(self, server, hook_at):
+        self.server, self.hook_at = server, hook_at
+        self.stop, self.accepted, self.refused, self.problems = threading.Event(), {}, [], []
+        self.lock = threading.Lock()
+        self.threads = [threading.Thread(target=self.guard, args=(f, k)) for k, f in enumerate((self.hand_in, self.hand_in, self.hand_in, self.look))]
+        for t in self.threads:
+            t.start()
+
+    def guard(self, work, k):
+        try:
+            n = 0
+            while not self.stop.is_set():
+                work(k * 100000 + n)
+                n += 1
+        except Exception as e:                  # noqa: BLE001 (whatever it is, it is a request that was lost)
+            self.problems.append(repr(e))
+
+    def hand_in(self, i):
+        r = self.server.post("/v2/models/tiny/infer", tiny(i), headers={**ASYNC, "Proa-Webhook": f"http://{self.hook_at}/{i}"})
+        if r.status == 202:
+            with self.lock:
+                self.accepted[i] = r.headers["location"]
+        else:
+            assert r.status == 503 and r.headers["retry-after"], r
+            self.refused.append(r.json()["error"])
+
+    def look(self, _):
+        with self.lock:
+            known = list(self.accepted.values())
+        for where in known[-3:]:
+            r = self.server.get(where)
+            assert r.status in (200, 503), r
+        time.sleep(0.01)
+
+    def end(self):
+        self.stop.set()
+        for t in self.threads:
+            t.join(30)
+        assert not self.problems, self.problems[:5]
+
+
+def test_jobs_go_to_the_new_server_under_load(heirs, hook):   # noqa: F811
+    h = hook()
+    first = old = heirs("--webhook-hosts", h.host)
+    clients = Clients(first, h.host)
+    try:
+        for _ in range(4):
+            time.sleep(0.5)
+            new = heirs("--webhook-hosts", h.host)
+            assert new.port == first.port and old.wait(15) == 0
+            assert "given to the new server" in old.log() and "damaged" not in new.log()
+            old = new
+        time.sleep(0.5)
+    finally:
+        clients.end()
+    assert len(clients.accepted) > 100 and len(clients.refused) < len(clients.accepted) / 5
+    assert set(clients.refused) <= {"jobs: another server has them now: ask once more"}
+    for i, where in clients.accepted.items():
+        job = until(lambda: ended(old, where), what=f"job {i}")
+        assert job["status"] == "done", job
+        assert old.get(where + "/result").json() == old.post("/v2/models/tiny/infer", tiny(i)).json()
+        until(lambda: old.get(where).json()["webhook"] == "delivered")
+    told = [path for path, *_ in h.got]
+    assert sorted(told) == sorted(f"/{i}" for i in clients.accepted)
+
+
+def test_a_run_that_takes_long_is_run_again_by_the_new_server(heirs):
+    old = heirs("--jobs-running-max", "1")
+    data = [0.5] * (384 * 384)
+    slow = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [384, 384], "data": data}]}
+    now = old.post("/v2/models/slow/infer", slow)
+    assert now.status == 200
+    where = [old.post("/v2/models/slow/infer", slow, headers=ASYNC).headers["location"] for _ in range(20)]
+    new = heirs()
+    assert old.wait(15) == 0
+    for at in where:
+        job = until(lambda: ended(new, at))
+        assert job["status"] == "done" and new.get(at + "/result").json()["outputs"] == now.json()["outputs"]
+
+
+def test_a_hook_that_hangs_does_not_hold_the_folder(heirs, hook):   # noqa: F811
+    slow, fast = hook("hang"), hook()
+    hosts = ("--webhook-hosts", f"{slow.host},{fast.host}")
+    old = heirs(*hosts)
+    where = old.post("/v2/models/tiny/infer", tiny(1), headers={**ASYNC, "Proa-Webhook": f"http://{slow.host}/"}).headers["location"]
+    until(lambda: len(slow.got) == 1)
+    new = heirs(*hosts)
+    since = time.monotonic()
+    r = new.post("/v2/models/tiny/infer", tiny(2), headers={**ASYNC, "Proa-Webhook": f"http://{fast.host}/"})
+    assert r.status == 202 and time.monotonic() - since < 6
+    until(lambda: new.get(r.headers["location"]).json()["webhook"] == "delivered")
+    until(lambda: len(slow.got) == 2)           # once more: nobody knows what became of the first
+    assert new.get(where).json()["webhook"] == "waiting" and old.wait(15) == 0
+
+
+def test_without_an_old_server_a_folder_in_use_ends_the_start(heirs, zoo, tmp_path):
+    from conftest import run_proa
+    heirs()
+    done = run_proa("serve", f"tiny={zoo['tiny']}", "--port", "0", "--jobs-dir", tmp_path / "jobs", "--handover", tmp_path / "another")
+    assert done.returncode != 0 and done.stderr.splitlines()[-1].endswith(f"{tmp_path / 'jobs'}: expected a folder of our own, got one in use"), done
