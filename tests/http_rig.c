@@ -52,6 +52,7 @@ static err_code configure(http_rig *r, const http_rig_opts *o, const char *const
     set(r, "compute-wait-ms", o->compute_wait_ms);
     set(r, "model-control", o->model_control);
     set(r, "model-repository", o->model_repository);
+    set(r, "load-model", o->load_model);
     set(r, "trace-file", o->trace_file);
     for (; *models && rc == ERR_OK; models += 2)
         rc = conf_model_add(&r->conf, "rig", str_of(models[0]), str_of(models[1]), e);

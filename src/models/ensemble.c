@@ -3,6 +3,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "models/config_type.h"
+#include "models/ensemble_join.h"
 #include "models/served.h"
 
 #define bad(e, ...) err_set(e, ERR_INVALID, __VA_ARGS__)
@@ -70,6 +71,15 @@ static err_code agree(const ensemble *m, str flow, knowledge *have, const knowle
                shape_text(&have->full, one), STR_ARG(have->model), shape_text(&k->full, two), STR_ARG(k->model));
 }
 
+/* Text that one member takes as pictures is numbers by then: no other may read it. */
+static err_code text_check(const ensemble *m, uint32_t flow, const served *s, uint32_t input, err *e)
+{
+    if (!ensemble_join_text(m, flow, s, input) || m->flows[flow].reader_count == 1) return ERR_OK;
+    return bad(e, "in ensemble " STR_FMT ", ensemble tensor " STR_FMT ": expected model " STR_FMT " alone to read its "
+                  "pictures, got %u readers", STR_ARG(m->name), STR_ARG(m->flows[flow].name), STR_ARG(s->name),
+               m->flows[flow].reader_count);
+}
+
 static err_code inputs_check(const ensemble *m, const ensemble_stage *st, const served *s, knowledge *all, err *e)
 {
     for (uint32_t k = 0; k < st->in_count; k++) {
@@ -85,7 +95,9 @@ static err_code inputs_check(const ensemble *m, const ensemble_stage *st, const 
                 return bad(e, "in ensemble " STR_FMT ", input " STR_FMT " in model " STR_FMT " is mapped to multiple "
                               "ensemble tensors", STR_ARG(m->name), STR_ARG(l->name), STR_ARG(st->model));
         knowledge mine = known_of(s, true, (uint32_t)i);
-        err_code rc = agree(m, flow, &all[l->flow], &mine, e);
+        err_code rc = text_check(m, l->flow, s, (uint32_t)i, e);
+        if (rc == ERR_OK && !ensemble_join_text(m, l->flow, s, (uint32_t)i))
+            rc = agree(m, flow, &all[l->flow], &mine, e);
         if (rc) return rc;
     }
     for (uint32_t i = 0; i < served_input_count(s); i++) {

@@ -1,6 +1,7 @@
 #include "models/ensemble_run.h"
 
 #include "base/mem.h"
+#include "models/ensemble_join.h"
 #include "os/clock.h"
 
 #include <string.h>
@@ -15,6 +16,7 @@ struct step {
     uint32_t missing;             /* inputs that are not there yet */
     uint32_t readers;             /* that may still look at what it wrote */
     err_code code;                /* of one that came back */
+    bool needed;                  /* somebody looks at what it writes; else it does not run */
     bool begun;
     bool leans;                   /* what it wrote may lie in its inputs, as a view does */
 };
@@ -29,7 +31,11 @@ struct ensemble_run {
     uint32_t under_way;
     tensor *flows;                /* as clients of whoever wrote them see them */
     bool *batched;                /* of each flow: its first dimension is a batch */
+    bool *looked;                 /* the same: somebody looks at it */
+    bool *wanted;                 /* of each output, where the request is a step: as that item has it */
     tensor *inputs;               /* of all steps, as their models take them */
+    pipeline joined;              /* of the members */
+    bool has_joined;
     step steps[];
 };
 
@@ -69,23 +75,52 @@ static void step_done(queue_item *item, const err *e);
 static ensemble_run *run_new(const ensemble *m)
 {
     size_t head = sizeof(ensemble_run) + m->stage_count * sizeof(step);
-    size_t tensors = (size_t)m->flow_count + m->in_total;
-    ensemble_run *r = mem_alloc0(1, head + tensors * sizeof(tensor) + m->flow_count * sizeof(bool));
+    size_t tensors = (size_t)m->flow_count + m->in_total, pictures = m->ios->input_count;
+    size_t flags = 2 * (size_t)m->flow_count + m->ios->output_count;
+    size_t arrays = tensors * sizeof(tensor) + pictures * sizeof(pipeline_input);
+    ensemble_run *r = mem_alloc0(1, head + arrays + flags * sizeof(bool));
     if (!r) return NULL;
     r->of = m;
     r->flows = (tensor *)(void *)((char *)r + head);
     r->inputs = r->flows + m->flow_count;
-    r->batched = (bool *)(void *)(r->inputs + m->in_total);
+    r->joined.inputs = (pipeline_input *)(void *)(r->inputs + m->in_total);
+    r->batched = (bool *)(void *)(r->joined.inputs + pictures);
+    r->looked = r->batched + m->flow_count;
+    r->wanted = r->looked + m->flow_count;
     for (uint32_t i = 0; i < m->stage_count; i++) {
         r->steps[i].of = r;
         r->steps[i].item.done = step_done;
         r->steps[i].missing = m->stages[i].in_count;
     }
-    for (uint32_t i = 0; i < m->flow_count; i++) {
-        const ensemble_flow *f = &m->flows[i];
-        if (f->writer >= 0) r->steps[f->writer].readers += f->reader_count + f->output_count;
-    }
     return r;
+}
+
+/* Somebody looks at a flow, once more; *first are the steps whose own flows are not followed yet. */
+static void look(ensemble_run *r, uint32_t flow, step **first)
+{
+    int64_t i = r->of->flows[flow].writer;
+    r->looked[flow] = true;
+    if (i < 0) return;
+    step *s = &r->steps[i];
+    s->readers++;
+    if (s->needed) return;
+    s->needed = true;
+    s->next = *first;
+    *first = s;
+}
+
+/* Backwards from the outputs that are wanted: which steps run, and how many look at what each writes. */
+static void plan(ensemble_run *r, const bool *wanted)
+{
+    const ensemble *m = r->of;
+    step *s, *first = NULL;
+    for (uint32_t i = 0; i < m->ios->output_count; i++)
+        if (!wanted || wanted[i]) look(r, m->outputs[i], &first);
+    while ((s = first) != NULL) {
+        const ensemble_stage *st = &m->stages[s - r->steps];
+        first = s->next;
+        for (uint32_t k = 0; k < st->in_count; k++) look(r, st->in[k].flow, &first);
+    }
 }
 
 void ensemble_run_end(ensemble_run *r)
@@ -144,6 +179,16 @@ ensemble_run *ensemble_run_begin(const ensemble *m, ensemble_extent *x)
     return r;
 }
 
+const pipeline *ensemble_run_pipeline(ensemble_run *r)
+{
+    if (r->has_joined) return &r->joined;
+    for (uint32_t i = 0; i < r->of->stage_count; i++)
+        if (r->steps[i].member) ensemble_join_step(&r->joined, r->of, i, r->steps[i].member);
+    ensemble_join_end(&r->joined, r->of);
+    r->has_joined = true;
+    return &r->joined;
+}
+
 void ensemble_run_cancel(ensemble_run *r)
 {
     atomic_store(&r->cancelled, true);
@@ -151,16 +196,16 @@ void ensemble_run_cancel(ensemble_run *r)
 }
 
 /* The n-th step that reached a queue, over all ensembles in it; else *n is less by as many as there are. */
-static bool step_at(const ensemble_run *r, uint32_t *n, served_asked *ret)
+static bool step_at(const ensemble_run *r, uint32_t depth, uint32_t *n, served_asked *ret)
 {
     for (uint32_t i = 0; i < r->of->stage_count; i++) {
         const step *s = &r->steps[i];
         if (!s->begun) continue;
         if ((*n)-- == 0) {
-            *ret = (served_asked){.member = s->member, .item = &s->item, .code = s->code};
+            *ret = (served_asked){.member = s->member, .item = &s->item, .code = s->code, .depth = depth};
             return true;
         }
-        if (s->item.run && step_at(s->item.run, n, ret)) return true;
+        if (s->item.run && step_at(s->item.run, depth + 1, n, ret)) return true;
     }
     return false;
 }
@@ -168,7 +213,7 @@ static bool step_at(const ensemble_run *r, uint32_t *n, served_asked *ret)
 bool ensemble_run_next(const ensemble_run *r, uint32_t *at, served_asked *ret)
 {
     uint32_t n = (*at)++;
-    return step_at(r, &n, ret);
+    return step_at(r, 0, &n, ret);
 }
 
 /* ---- what the request asked for ---------------------------------------------------------------------------------- */
@@ -200,7 +245,8 @@ static void flows_release(queue_item *item)
     ensemble_run *r = item->outputs.of;
     for (uint32_t i = 0; i < r->of->ios->output_count; i++) {
         int64_t writer = r->of->flows[r->of->outputs[i]].writer;
-        if (writer >= 0) drop(r, (uint32_t)writer);
+        bool wanted = !item->wanted || item->wanted[i];
+        if (wanted && writer >= 0) drop(r, (uint32_t)writer);
     }
 }
 
@@ -245,6 +291,19 @@ static err_code input_fill(const ensemble_run *r, const step *s, const ensemble_
     return rc;
 }
 
+/* Of an ensemble within, what nobody looks at is not computed either. */
+static const bool *wanted_of(const ensemble_run *r, uint32_t i)
+{
+    const ensemble_stage *st = &r->of->stages[i];
+    const step *s = &r->steps[i];
+    if (!s->item.run) return NULL;
+    for (uint32_t k = 0; k < st->out_count; k++) {
+        int64_t o = served_output_index(s->member, st->out[k].name);
+        if (o >= 0 && r->looked[st->out[k].flow]) s->item.run->wanted[o] = true;
+    }
+    return s->item.run->wanted;
+}
+
 static err_code begin(ensemble_run *r, uint32_t i, uint64_t now_ns, err *e)
 {
     const ensemble_stage *st = &r->of->stages[i];
@@ -255,6 +314,7 @@ static err_code begin(ensemble_run *r, uint32_t i, uint64_t now_ns, err *e)
         if (rc) return rc;
     }
     s->item.inputs = inputs;
+    s->item.wanted = wanted_of(r, i);
     s->item.since_ns = now_ns;
     s->item.deadline_us = r->item->deadline_us;
     s->item.timeout_us = r->item->timeout_us;
@@ -288,7 +348,7 @@ static bool leans(const ensemble_run *r, uint32_t i)
 {
     const ensemble_stage *st = &r->of->stages[i];
     for (uint32_t k = 0; k < st->out_count; k++)
-        for (uint32_t j = 0; j < st->in_count; j++)
+        for (uint32_t j = 0; r->looked[st->out[k].flow] && j < st->in_count; j++)
             if (overlap(&r->flows[st->out[k].flow], &r->inputs[st->in_first + j])) return true;
     return false;
 }
@@ -307,6 +367,7 @@ static err_code outputs_take(ensemble_run *r, uint32_t i, err *e)
     const model_config *c = s->member->config;
     for (uint32_t k = 0; k < st->out_count; k++) {
         int64_t o = served_output_index(s->member, st->out[k].name);
+        if (!r->looked[st->out[k].flow]) continue;
         if (o < 0)
             return err_set(e, ERR_UNAVAILABLE, "the model was exchanged: expected output '" STR_FMT "', got none",
                            STR_ARG(st->out[k].name));
@@ -327,7 +388,8 @@ static void flow_ready(ensemble_run *r, uint32_t f, uint64_t now_ns)
 {
     const ensemble_flow *flow = &r->of->flows[f];
     for (uint32_t k = 0; k < flow->reader_count && !atomic_load(&r->failed); k++)
-        if (--r->steps[flow->readers[k]].missing == 0) begin_or_fail(r, flow->readers[k], now_ns);
+        if (r->steps[flow->readers[k]].needed && --r->steps[flow->readers[k]].missing == 0)
+            begin_or_fail(r, flow->readers[k], now_ns);
 }
 
 static void came_back(ensemble_run *r, step *s)
@@ -388,6 +450,7 @@ err_code ensemble_run_push(ensemble_run *r, queue_item *item, err *e)
     }
     atomic_fetch_add_explicit(&m->metrics->running, 1, memory_order_relaxed);
     r->end_ns = item->since_ns;
+    plan(r, item->wanted);
     for (uint32_t i = 0; i < m->ios->input_count; i++) flow_set(r, i, &item->inputs[i], m->batches);
     for (uint32_t i = 0; i < m->ios->input_count; i++) flow_ready(r, i, item->since_ns);
     go_on(r);

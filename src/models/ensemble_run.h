@@ -2,6 +2,8 @@
  *
  *   begin (on a loop: finds the members and holds them) --> push --> each step to its member's queue as soon as its
  *   inputs are there --> the request's done() --> end
+ * A step runs where somebody looks at what it writes: the request, by the outputs that it asks for, or another step
+ * that runs.
  * Steps that do not need each other are under way together, and meet the steps of other requests in the members'
  * queues.  Tensors pass by reference: what a step wrote is given back when its last reader is done with it.
  *
@@ -22,6 +24,8 @@ typedef struct {
 ensemble_run *ensemble_run_begin(const ensemble *m, ensemble_extent *x) MUST_USE;
 /* As queue_push(): done() of the item is called once, possibly before this returns.  Once for each run. */
 err_code ensemble_run_push(ensemble_run *r, queue_item *item, err *e) MUST_USE;
+/* For whoever has the request: what the members that it holds say of pictures. */
+const struct pipeline *ensemble_run_pipeline(ensemble_run *r);
 void ensemble_run_cancel(ensemble_run *r);       /* any thread, before the end */
 
 bool ensemble_run_next(const ensemble_run *r, uint32_t *at, served_asked *ret);   /* as served_next_step() */

@@ -1,4 +1,4 @@
-/* load_order.h - in which order models are loaded: an ensemble after its members, else as they were named.
+/* load_order.h - which models are loaded, and in which order: an ensemble after its members, else as they were named.
  *
  * Looks at configurations only.  What cannot be read, and members that are not among the names, are left for the load
  * itself to find: it says what is wrong with them. */
@@ -7,7 +7,9 @@
 #include "base/err.h"
 #include "models/named_model.h"
 
-/* Reorders `all`, whose paths are NUL-terminated. */
-err_code load_order(named_model *all, size_t count, err *e) MUST_USE;
+/* Reorders `all`, whose paths are NUL-terminated: first those that are loaded, which are the chosen and the members
+ * that they bring, then the rest.  `chosen` are names with commas between them, or "*", or "" for the same; one that is
+ * not among `all` is refused. */
+err_code load_order(named_model *all, size_t count, str chosen, size_t *ret_loaded, err *e) MUST_USE;
 
 #endif

@@ -327,6 +327,7 @@ static err_code load_end(model_control *c, task *t, err *e)
     if (rc == ERR_OK) rc = remember(m, &t->load, e);
     if (rc == ERR_OK && (rc = change(c, t->index, t->load.got, e)) == ERR_OK) t->load.got = NULL;
     if (rc == ERR_OK) m->done = t->number;
+    if (rc == ERR_OK) repository_brought_set(c->opts.models, t->index, t->depth > 0);
     else repository_failed(c->opts.models, &t->load, e->text);
     atomic_fetch_add(rc == ERR_OK ? &c->loaded : &c->failed, 1);
     return rc;
@@ -465,17 +466,74 @@ err_code model_control_served(model_control *c, arena *a, str folder, model_cont
     return rc;
 }
 
-static err_code unload_now(model_control *c, task *t, err *e)
+static err_code unload_one(model_control *c, size_t i, err *e)
 {
-    err_code rc = known(c, t, e);
-    if (rc == ERR_OK) rc = change(c, t->index, NULL, e);
+    err_code rc = change(c, i, NULL, e);
     if (rc) return rc;
-    memory *m = &c->names[t->index];
+    memory *m = &c->names[i];
     m->done = ++m->begun;
     m->pin[0] = '\0';
     mem_free(m->config);
     m->config = NULL;
     return ERR_OK;
+}
+
+/* Calls `each` with the members of what is served under name i, more than once where versions share them; true = one
+ * of the calls was. */
+static bool members_any(const model_control *c, size_t i, bool (*each)(void *ctx, size_t member), void *ctx)
+{
+    const lineup *l = repository_lineup(c->opts.models, i);
+    bool any = false;
+    str name;
+    for (size_t k = 0; l && k < l->count; k++)
+        for (size_t n = 0; (name = model_config_member(l->all[k]->config, n)).p; n++) {
+            int64_t member = repository_index(c->opts.models, name);
+            if (member >= 0 && each(ctx, (size_t)member)) any = true;
+        }
+    return any;
+}
+
+static bool is_it(void *ctx, size_t member) { return *(const size_t *)ctx == member; }
+
+static bool suspect(void *ctx, size_t member)
+{
+    ((bool *)ctx)[member] = true;
+    return true;
+}
+
+static bool is_needed(const model_control *c, size_t i)
+{
+    for (size_t k = 0; k < c->name_count; k++)
+        if (members_any(c, k, is_it, &i)) return true;
+    return false;
+}
+
+/* Members of what leaves are looked at again and again, for one may be needed by another that leaves later. */
+static err_code unload_with(model_control *c, size_t first, err *e)
+{
+    bool *suspects = mem_new0(bool, c->name_count), more = true;
+    if (!suspects) return err_set(e, ERR_NOMEM, "models: no memory for an unload");
+    (void)members_any(c, first, suspect, suspects);
+    err_code rc = unload_one(c, first, e);
+    while (rc == ERR_OK && more) {
+        more = false;
+        for (size_t i = 0; rc == ERR_OK && i < c->name_count; i++) {
+            bool leaves = suspects[i] && repository_brought(c->opts.models, i) && repository_lineup(c->opts.models, i);
+            if (!leaves || is_needed(c, i)) continue;
+            (void)members_any(c, i, suspect, suspects);
+            rc = unload_one(c, i, e);
+            more = true;
+        }
+    }
+    mem_free(suspects);
+    return rc;
+}
+
+static err_code unload_now(model_control *c, task *t, err *e)
+{
+    err_code rc = known(c, t, e);
+    if (rc) return rc;
+    return t->wish->dependents ? unload_with(c, t->index, e) : unload_one(c, t->index, e);
 }
 
 err_code model_control_unload(model_control *c, const model_wish *w, err *e)

@@ -61,6 +61,7 @@ typedef struct {
     str config;     /* JSON that counts instead of the model's config.pbtxt until it is loaded again; p NULL = none */
     str path;       /* of its file or folder, from now on; p NULL = the one that is known, or the model repository's */
     bool granted;   /* whatever `allowed` says */
+    bool dependents; /* an unload takes along what an ensemble brought and no other needs */
 } model_wish;
 /* On a thread of model_control_submit(), or any but the loops. */
 err_code model_control_load(model_control *c, const model_wish *w, err *e) MUST_USE;

@@ -8,6 +8,7 @@
 
 typedef struct {
     str name, path;
+    bool brought; /* nobody asked for it: an ensemble needs it */
 } named_model;
 
 #endif

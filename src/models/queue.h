@@ -39,6 +39,7 @@ struct queue_item {
     uint64_t timeout_us; /* in the queue, where the model's configuration lets requests say it; 0 = none */
     uint64_t priority; /* 1 = the most urgent; 0, or more than there are: the model's default */
     uint64_t bytes; /* that it holds on to while it waits */
+    const bool *wanted; /* of an ensemble: who looks at each output, until the release; NULL = somebody at all */
     /* Runs on the thread that ran the model, or that dropped the item.  e NULL: its outputs are there until
      * queue_release(), which is now the callee's to call, on any thread; else why there are none. */
     void (*done)(queue_item *item, const err *e);

@@ -131,29 +131,34 @@ static err_code name_fill(repository_name *l, repository *r, err *e)
     return rc;
 }
 
-static err_code add(repository *r, str name, const char *path, err *e)
+/* `loaded`: now; else it stands in the index, to be loaded by its name. */
+static err_code add(repository *r, const named_model *m, bool loaded, err *e)
 {
     repository_names *names = atomic_load(&r->names);
     CLEANUP(repository_name) repository_name *l = NULL;
-    err_code rc = repository_name_check(name, e);
+    version_row *row;
+    err_code rc = repository_name_check(m->name, e);
     if (rc) return rc;
-    const repository_name *other = map_get(&names->by_name, name);
+    const repository_name *other = map_get(&names->by_name, m->name);
     if (other)
-        return err_set(e, ERR_INVALID, "models: duplicate name '" STR_FMT "' for %s and %s", STR_ARG(name), other->path,
-                       path);
-    rc = repository_name_new(&l, name, path, e);
-    if (rc == ERR_OK) rc = name_fill(l, r, e);
+        return err_set(e, ERR_INVALID, "models: duplicate name '" STR_FMT "' for %s and %s", STR_ARG(m->name),
+                       other->path, m->path.p);
+    rc = repository_name_new(&l, m->name, m->path.p, e);
+    if (rc) return rc;
+    l->brought = m->brought;
+    rc = loaded ? name_fill(l, r, e) : version_rows_get(&l->rows, STR(""), &row, e);
     if (rc == ERR_OK) rc = repository_names_put(names, l, e);
     if (rc == ERR_OK) (void)TAKE(l);
     return rc;
 }
 
 /* All that the options name, in the order in which they are loaded. */
-static err_code models_list(named_model **ret, size_t *ret_count, repository *r, err *e)
+static err_code models_list(named_model **ret, size_t *ret_count, size_t *ret_loaded, repository *r, err *e)
 {
     const repository_opts *o = &r->opts;
     str *names = NULL;
     size_t count = 0, n = 0;
+    str alone = o->model_name.len ? o->model_name : STR("model");
     bool looks = o->folder.len && !o->bare;
     err_code rc = looks ? source_models(&names, &count, &r->memory, o->folder.p, e) : ERR_OK;
     file_id id;
@@ -163,15 +168,15 @@ static err_code models_list(named_model **ret, size_t *ret_count, repository *r,
     named_model *all = arena_new(&r->memory, named_model, o->model_count + count + 1);
     if (!all) return err_set(e, ERR_NOMEM, "models: no memory for %zu names", o->model_count + count);
     for (size_t i = 0; i < o->model_count; i++) all[n++] = o->models[i];
-    if (o->model_dir.len) all[n++] = (named_model){o->model_name.len ? o->model_name : STR("model"), o->model_dir};
+    if (o->model_dir.len) all[n++] = (named_model){.name = alone, .path = o->model_dir};
     for (size_t i = 0; i < count; i++) {
         const char *folder = o->folder.p, *path = arena_printf(&r->memory, "%s/" STR_FMT, folder, STR_ARG(names[i]));
         if (!path) return err_set(e, ERR_NOMEM, "%s: no memory for a path", folder);
-        all[n++] = (named_model){names[i], str_of(path)};
+        all[n++] = (named_model){.name = names[i], .path = str_of(path)};
     }
     *ret = all;
     *ret_count = n;
-    return load_order(all, n, e);
+    return load_order(all, n, o->chosen, ret_loaded, e);
 }
 
 err_code repository_open(repository **ret, const repository_opts *opts, err *e)
@@ -181,15 +186,15 @@ err_code repository_open(repository **ret, const repository_opts *opts, err *e)
     arena_init(&r->memory, NULL, 0, REPOSITORY_NAMES_BYTES);
     repository_names *names;
     named_model *all;
-    size_t count = 0;
+    size_t count = 0, loaded = 0;
     err_code rc = repository_names_new(&names, e);
     if (rc) return rc;
     atomic_store(&r->names, names);
     r->opts = *opts;
     rc = opts->cache_bytes_max ? response_cache_new(&r->cache, opts->cache_bytes_max, e) : ERR_OK;
-    if (rc == ERR_OK) rc = models_list(&all, &count, r, e);
+    if (rc == ERR_OK) rc = models_list(&all, &count, &loaded, r, e);
     if (rc == ERR_OK) rc = waker_new(&r->waker, e);
-    for (size_t i = 0; i < count && rc == ERR_OK; i++) rc = add(r, all[i].name, all[i].path.p, e);
+    for (size_t i = 0; i < count && rc == ERR_OK; i++) rc = add(r, &all[i], i < loaded, e);
     if (rc) return rc;
     *ret = TAKE(r);
     return ERR_OK;
@@ -294,6 +299,8 @@ void served_measure(served *s)
 /* ---- changes ---- */
 
 str repository_path(const repository *r, size_t i) { return str_of(at(r, i)->path); }
+bool repository_brought(const repository *r, size_t i) { return at(r, i)->brought; }
+void repository_brought_set(repository *r, size_t i, bool brought) { at(r, i)->brought = brought; }
 
 static err_code path_check(str path, err *e)
 {

@@ -71,6 +71,7 @@ typedef struct {
     uint32_t warm_up; /* runs with zeros of models without samples; see warm_up.h */
     bool polls; /* the folder may be empty: models come later */
     bool bare; /* of the folder nothing is loaded: each model comes by its name */
+    str chosen; /* names, by commas, that are loaded at once: the others when they are asked for; empty = all */
 } repository_opts;
 
 err_code repository_open(repository **ret, const repository_opts *opts, err *e) MUST_USE;
@@ -111,6 +112,9 @@ int64_t repository_index(const repository *r, str name); /* -1 = no such name */
  * folder of the model repository.  The names before are returned, to be freed when no loop looks at them any more. */
 err_code repository_add(repository *r, str name, str path, repository_names **ret_old, err *e) MUST_USE;
 str repository_path(const repository *r, size_t i);                                     /* of its files */
+/* Nobody asked for what is loaded: an ensemble brought it. */
+bool repository_brought(const repository *r, size_t i);
+void repository_brought_set(repository *r, size_t i, bool brought);
 err_code repository_move(repository *r, size_t i, str path, err *e) MUST_USE;          /* they are elsewhere now */
 void repository_names_free(repository_names *n);
 DEFINE_CLEANUP(repository_names)

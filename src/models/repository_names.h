@@ -11,6 +11,7 @@
 typedef struct {
     char *text; /* of the name */
     char *path; /* the thread of model_control.h alone, once loops may look at it */
+    bool brought; /* the same */
     str name;
     size_t index;            /* in all tables */
     _Atomic(lineup *) now;   /* NULL = nothing */

@@ -20,11 +20,19 @@ err_code served_push(served *s, queue_item *item, err *e) MUST_USE; /* as queue_
 void served_cancel(queue_item *item); /* begun, not ended: any thread; it ends soon, with ERR_CANCELLED */
 void served_end(queue_item *item);
 
+/* What is done before and after it, of a request that has begun; NULL = nothing. */
+const struct pipeline *ensemble_run_pipeline(ensemble_run *r);   /* of ensemble_run.h */
+static inline const struct pipeline *served_pipeline(const served *s, const queue_item *item)
+{
+    return s->pipeline ? s->pipeline : item->run ? ensemble_run_pipeline(item->run) : NULL;
+}
+
 /* What became of a step of an ensemble; after done(), before the end. */
 typedef struct {
     served *member;
     const queue_item *item; /* its own: when it waited, ran and ended */
     err_code code;
+    uint32_t depth; /* 0 = a step of what was asked, 1 = of an ensemble within, ... */
 } served_asked;
 /* The steps that reached a queue, those of ensembles within behind theirs: *at = 0; while (served_next_step(...)). */
 bool served_next_step(const queue_item *item, uint32_t *at, served_asked *ret);

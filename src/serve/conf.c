@@ -76,6 +76,9 @@ static const row rows[] = {
      "file or folder of one model, as KServe mounts it"},
     {"model-control", "model-control-mode", CHOICE, AT(model_control), "none", 0, 0, control_names,
      "none, poll or explicit: models stay, follow what changes in --model-repository, or clients load and unload them"},
+    {"load-model", NULL, LIST, AT(load_model), "", 0, 0, NULL,
+     "for --model-control explicit: models that are loaded at the start, by commas or with the flag again, and members "
+     "of ensembles among them; * = all, as without it; clients load the others by their names"},
     {"poll-secs", "repository-poll-secs", U64, AT(poll_secs), "15", 1, 86400, NULL,
      "for --model-control poll where the system does not tell of changes: how often it is looked for them"},
     {"warm-up", NULL, U64, AT(warm_up), "0", 0, 1000, NULL,
@@ -429,7 +432,7 @@ err_code conf_model_add(conf *c, const char *where, str name, str path, err *e)
                        STR_ARG(path));
     if (c->model_count == CONF_MODELS_MAX)
         return err_set(e, ERR_LIMIT, "%s: more than %d models", where, CONF_MODELS_MAX);
-    named_model m = {str_copy(c->memory, name), str_copy(c->memory, path)};
+    named_model m = {.name = str_copy(c->memory, name), .path = str_copy(c->memory, path)};
     if (!m.name.p || !m.path.p || !models_room(c))
         return err_set(e, ERR_NOMEM, "%s: no memory for the model's name", where);
     c->models[c->model_count++] = m;

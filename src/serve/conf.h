@@ -43,7 +43,7 @@ typedef struct {
     uint64_t tls_min, tls_cleartext;
     str control;
     uint64_t slot, ready_fd, warm_up, cache_bytes_max, model_memory_max;
-    str cache_config;
+    str cache_config, load_model;
     /* models named as NAME=PATH, in order */
     named_model *models;
     size_t model_count;

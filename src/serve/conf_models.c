@@ -31,5 +31,6 @@ repository_opts conf_models(const conf *c, compute *pool, uint32_t lanes)
         .polls = c->model_control == CONF_CONTROL_POLL,
         .warm_up = (uint32_t)c->warm_up,
         .bare = c->slot,
+        .chosen = c->load_model,
     };
 }

@@ -13,6 +13,26 @@ err_code conf_control(const conf *c, sock_addr *ret, err *e)
     return rc ? err_wrap(e, "control") : ERR_OK;
 }
 
+static err_code load_model(const conf *c, err *e)
+{
+    str all = c->load_model;
+    if (!all.len) return ERR_OK;
+    if (c->slot)
+        return err_set(e, ERR_INVALID, "slot: expected no load-model with it, got '" STR_FMT "'", STR_ARG(all));
+    if (c->model_control != CONF_CONTROL_EXPLICIT)
+        return err_set(e, ERR_INVALID, "load-model: expected model-control explicit with it, got '%s'",
+                       c->model_control == CONF_CONTROL_POLL ? "poll" : "none");
+    for (str name, rest = all; rest.len && !str_is(all, "*");) {
+        if (!str_cut(rest, ',', &name, &rest)) {
+            name = rest;
+            rest = STR("");
+        }
+        if (name.len == 0 || str_is(name, "*"))
+            return err_set(e, ERR_INVALID, "load-model: expected names, or * alone, got '" STR_FMT "'", STR_ARG(all));
+    }
+    return ERR_OK;
+}
+
 err_code conf_slot(const conf *c, err *e)
 {
     sock_addr at;
@@ -22,6 +42,7 @@ err_code conf_slot(const conf *c, err *e)
     if (c->control.len && c->handover.len)
         return err_set(e, ERR_INVALID, "control: expected no handover with it, got '" STR_FMT "'",
                        STR_ARG(c->handover));
+    if ((rc = load_model(c, e)) != ERR_OK) return rc;
     if (!c->slot && !named && c->model_repository.len == 0)
         return err_set(e, ERR_INVALID, "expected NAME=PATH, --model-dir or --model-repository, got no model");
     if (c->slot && named) {

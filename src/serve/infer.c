@@ -326,6 +326,7 @@ err_code infer_outputs(infer *r, err *e)
     tensor *all = arena_new(&r->memory, tensor, n + more + 1);
     if (!all) return err_set(e, ERR_NOMEM, "no memory for %u outputs", n);
     for (uint32_t i = 0; i < n; i++) {
+        if (r->item.run && r->item.wanted && !r->item.wanted[i]) continue;
         all[i] = queue_output(&r->item, i);
         if (reshapes) all[i].shape = model_config_output_shape(r->model->config, i, &all[i].shape);
     }
@@ -436,6 +437,20 @@ static bool cache_answers(infer *r)
     return r->cached.hit;
 }
 
+/* Of an ensemble only what leads to the outputs that are asked for is run; what is kept for later requests is whole. */
+static void outputs_want(infer *r)
+{
+    uint32_t own = served_output_count(r->model);
+    r->item.wanted = NULL;
+    if (r->want_count == 0 || r->model->cache) return;
+    bool *wanted = arena_new(&r->memory, bool, own + 1);
+    for (uint32_t i = 0; wanted && i < r->want_count; i++) {
+        if (r->wants[i].output < own) wanted[r->wants[i].output] = true;
+        else pictures_want(r, wanted);
+    }
+    r->item.wanted = wanted;   /* without memory for that: all of it */
+}
+
 /* Reads the body and hands the request to the model's queue, on whichever thread this is. */
 static void read_and_push(infer *r)
 {
@@ -446,6 +461,7 @@ static void read_and_push(infer *r)
     }
     r->item.deadline_us = r->deadline_us;
     if (rc == ERR_OK && cache_answers(r)) return;
+    if (r->item.run && rc == ERR_OK) outputs_want(r);
     r->item.bytes = r->body.len + r->memory.room;
     if (rc == ERR_OK && (rc = served_push(r->model, &r->item, &r->failure)) != ERR_OK) {
         r->expired = queue_timed_out(&r->item);
@@ -558,7 +574,7 @@ int32_t infer_input_index(const infer *r, str name)
 {
     for (uint32_t i = 0; i < served_input_count(r->model); i++)
         if (str_eq(served_input(r->model, i)->name, name)) return (int32_t)i;
-    return pipeline_image(r->model->pipeline, name);
+    return pipeline_image(infer_pipeline(r), name);
 }
 
 int32_t infer_output_index(const infer *r, str name)
@@ -589,7 +605,7 @@ err_code infer_input_set(infer *r, uint32_t i, dtype type, const shape *s, err *
 {
     const model_io *io = served_input(r->model, i);
     char want[SHAPE_TEXT_MAX] UNINIT, got[SHAPE_TEXT_MAX] UNINIT;
-    if (type == DT_STRING && pipeline_takes(r->model->pipeline, i)) return pictures_set(r, i, s, e);
+    if (type == DT_STRING && pipeline_takes(infer_pipeline(r), i)) return pictures_set(r, i, s, e);
     if (io->type != DT_NONE && io->type != type) {
         const char *type_name = dtype_v2_name(type), *io_name = dtype_v2_name(io->type);
         return err_set(e, ERR_INVALID, "input '" STR_FMT "': datatype: expected %s, got '%s'", STR_ARG(io->name),

@@ -166,6 +166,9 @@ str infer_timing(const infer *r, char text[INFER_TIMING_BYTES]);
 /* The request brings so many bytes besides its body: it may use as much more memory, within the most there is. */
 void infer_extend(infer *r, uint64_t bytes);
 
+/* What is done before and after its model; NULL = nothing. */
+static inline const struct pipeline *infer_pipeline(const infer *r) { return served_pipeline(r->model, &r->item); }
+
 /* Room for the input tensors; protocols call it first.  Data pointers are NULL until set. */
 err_code infer_inputs(infer *r, err *e) MUST_USE;
 int32_t infer_input_index(const infer *r, str name); /* -1 = no such input */

@@ -12,7 +12,7 @@ struct pictures {
     uint32_t width, height;   /* of the model's input */
 };
 
-static const pipeline *pipeline_of(const infer *r) { return r->model->pipeline; }
+static const pipeline *pipeline_of(const infer *r) { return infer_pipeline(r); }
 
 static bool came_for(const infer *r, uint32_t i)
 {
@@ -151,7 +151,9 @@ static err_code input_put(const taker *t, uint32_t i, err *e)
 {
     infer *r = t->r;
     shape s = shape_of(t);
-    err_code rc = infer_input_set(r, i, t->p->type, &s, e);
+    bool joined = !r->model->pipeline;   /* then it is made for the member, which looks at it */
+    if (joined) r->inputs[i] = tensor_make(t->p->type, &s, NULL);
+    err_code rc = joined ? ERR_OK : infer_input_set(r, i, t->p->type, &s, e);
     if (!rc) r->inputs[i].data = t->rows;
     return rc;
 }
@@ -214,6 +216,13 @@ uint32_t pictures_output_count(const infer *r)
 }
 
 const model_io *pictures_output(const infer *r, uint32_t i) { return &pipeline_of(r)->answer.outputs[i]; }
+
+void pictures_want(const infer *r, bool *outputs)
+{
+    const pipeline_answer *p = &pipeline_of(r)->answer;
+    outputs[p->scores] = true;
+    if (p->kind == ANSWER_BOXES) outputs[p->boxes] = true;
+}
 
 /* V2 says which outputs; V1 has the answer to pictures alone. */
 static bool is_asked(const infer *r)

@@ -20,6 +20,7 @@ err_code pictures_take(infer *r, err *e) MUST_USE;
 bool pictures_answer(const infer *r);                          /* goes where nobody says which outputs */
 uint32_t pictures_output_count(const infer *r);
 const model_io *pictures_output(const infer *r, uint32_t i);   /* from 0 */
+void pictures_want(const infer *r, bool *outputs);             /* marks those of the model that they are made of */
 /* Makes them where the request asks for any; `ret` has room for pictures_output_count(). */
 err_code pictures_outputs(infer *r, tensor *ret, err *e) MUST_USE;
 /* V1's list of them. */

@@ -53,10 +53,10 @@ static err_code text_put(infer *r, str text, err *e)
 static err_code picture_put(infer *r, str file, err *e)
 {
     shape s = shape_make(1, (int64_t[]){1});
-    if (!pipeline_takes(r->model->pipeline, 0) || served_input_count(r->model) != 1)
+    if (!pipeline_takes(infer_pipeline(r), 0) || served_input_count(r->model) != 1)
         return err_set(e, ERR_INVALID, "request: expected JSON, got a picture: model '" STR_FMT "' declares %s",
                        STR_ARG(r->model->name),
-                       pipeline_takes(r->model->pipeline, 0) ? "other inputs, too" : "no input that takes one");
+                       pipeline_takes(infer_pipeline(r), 0) ? "other inputs, too" : "no input that takes one");
     str *one = arena_new(&r->memory, str, 1);
     if (!one) return err_set(e, ERR_NOMEM, "request: no memory for a picture");
     err_code rc = infer_input_set(r, 0, DT_STRING, &s, e);

@@ -27,6 +27,7 @@ void trace_entry_free(trace_entry *t)
 {
     if (!t) return;
     quota_give(t->memory, t->taken);
+    step_times_free(t->steps);
     mem_free(t->texts);
     mem_free(t->data);
     mem_free(t);
@@ -77,10 +78,18 @@ static void lay_tensor(layout *l, trace_tensor *to, const tensor *from, str name
     if (l->p) *to = one;
 }
 
+/* Those that were asked for and are the model's own. */
+static bool is_shown(const infer *r, uint32_t i, uint32_t *ret_output)
+{
+    *ret_output = r->want_count ? r->wants[i].output : i;
+    return *ret_output < served_output_count(r->model);
+}
+
 static uint32_t outputs_of(const infer *r)
 {
-    if (!r->item.source) return 0;
-    return r->want_count ? r->want_count : served_output_count(r->model);
+    uint32_t n = r->want_count ? r->want_count : served_output_count(r->model), count = 0, k;
+    for (uint32_t i = 0; r->item.source && i < n; i++) count += is_shown(r, i, &k);
+    return count;
 }
 
 static void lay_tensors(layout *l, const infer *r, uint32_t inputs, uint32_t outputs)
@@ -91,10 +100,11 @@ static void lay_tensors(layout *l, const infer *r, uint32_t inputs, uint32_t out
     l->at = (l->at + ALIGN - 1) / ALIGN * ALIGN;
     for (uint32_t i = 0; i < inputs; i++)
         lay_tensor(l, to ? to + i : NULL, &r->inputs[i], served_input(m, i)->name, false);
-    for (uint32_t i = 0; i < outputs; i++) {
-        uint32_t k = r->want_count ? r->wants[i].output : i;
+    for (uint32_t i = 0, n = 0, k; n < outputs; i++) {
+        if (!is_shown(r, i, &k)) continue;
         tensor t = queue_output(&r->item, k);
-        lay_tensor(l, to ? to + inputs + i : NULL, &t, served_output(m, k)->name, true);
+        lay_tensor(l, to ? to + inputs + n : NULL, &t, served_output(m, k)->name, true);
+        n++;
     }
 }
 
@@ -139,12 +149,24 @@ static void lay_texts(layout *l, trace_entry *t, const infer *r)
     t->request_id = lay_text(l, r->id);
 }
 
+static void steps_read(trace_entry *t, const infer *r)
+{
+    step_times *steps = r->item.run && (t->sample.level & TRACE_TIMESTAMPS) ? step_times_new(&r->item) : NULL;
+    size_t bytes = step_times_bytes(steps);
+    bool ok = quota_take(t->memory, bytes);
+    if (ok) t->taken += bytes;
+    else t->lost = true;
+    t->steps = ok ? steps : NULL;
+    if (!ok) step_times_free(steps);
+}
+
 void trace_entry_answer(trace_entry *t, const infer *r)
 {
     layout l = {.p = NULL};
     INVARIANT(!t->texts);
     t->grpc = r->protocol->counted == METRIC_GRPC || r->protocol->counted == METRIC_STREAM;
     times_read(t, r);
+    steps_read(t, r);
     lay_texts(&l, t, r);
     t->texts = room_take(t, &l);
     l = (layout){.p = t->texts};
@@ -264,14 +286,52 @@ static void tensors_put(const sink *s, const trace_entry *t, bool output)
         if (t->tensors[i].output == output) tensor_put(s, t->id, &t->tensors[i]);
 }
 
-static void head_put(const sink *s, const trace_entry *t)
+static void model_put(const sink *s, uint64_t id, str name, str version)
 {
     uint64_t number;
-    bool numbered = str_u64(t->version, &number) && number <= INT64_MAX;
-    buf_printf(s->out, "{\"id\":%llu,\"model_name\":", (unsigned long long)t->id);
-    json_text_put(s->out, t->model);
+    bool numbered = str_u64(version, &number) && number <= INT64_MAX;
+    buf_printf(s->out, "{\"id\":%llu,\"model_name\":", (unsigned long long)id);
+    json_text_put(s->out, name);
     if (numbered) buf_printf(s->out, ",\"model_version\":%llu", (unsigned long long)number);
     else buf_put_z(s->out, ",\"model_version\":-1");
+}
+
+static void time_put(const sink *s, uint64_t id, const char *name, uint64_t ns)
+{
+    if (!ns) return;
+    buf_printf(s->out, ",{\"id\":%llu,\"timestamps\":[{\"name\":\"%s\",\"ns\":%llu}]}", (unsigned long long)id, name,
+               (unsigned long long)ns);
+}
+
+/* A trace of its own, with the request's, or the step's that asked for it, as its parent. */
+static void step_put(const sink *s, const step_time *of, uint64_t id, uint64_t parent)
+{
+    buf_put_byte(s->out, ',');
+    model_put(s, id, of->model, of->version);
+    buf_printf(s->out, ",\"parent_id\":%llu}", (unsigned long long)parent);
+    time_put(s, id, "REQUEST_START", of->since_ns);
+    time_put(s, id, "QUEUE_START", of->since_ns);
+    time_put(s, id, "COMPUTE_START", of->start_ns);
+    time_put(s, id, "COMPUTE_INPUT_END", of->start_ns);
+    time_put(s, id, "COMPUTE_OUTPUT_START", of->end_ns);
+    time_put(s, id, "COMPUTE_END", of->end_ns);
+    time_put(s, id, "REQUEST_END", step_time_end(of));
+    settle(s);
+}
+
+static void steps_put(const sink *s, const trace_entry *t)
+{
+    uint64_t ids[STEP_TIMES_DEPTH_MAX];
+    for (uint32_t i = 0; t->steps && i < t->steps->count; i++) {
+        const step_time *of = &t->steps->all[i];
+        ids[of->depth] = t->steps_id + i;
+        step_put(s, of, ids[of->depth], of->depth ? ids[of->depth - 1] : t->id);
+    }
+}
+
+static void head_put(const sink *s, const trace_entry *t)
+{
+    model_put(s, t->id, t->model, t->version);
     if (t->request_id.len) {
         buf_put_z(s->out, ",\"request_id\":");
         json_text_put(s->out, t->request_id);
@@ -295,8 +355,8 @@ void trace_entry_print(const trace_entry *t, buf *out, trace_spill *spill, void 
         if (i == TRACE_AT_COMPUTE_END) tensors_put(&s, t, true);
         if (!(t->sample.level & TRACE_TIMESTAMPS) || !t->at_ns[i]) continue;
         if (t->at_ns[i] > last_ns) last_ns = t->at_ns[i];   /* a loop's clock may be behind: tools want an order */
-        buf_printf(out, ",{\"id\":%llu,\"timestamps\":[{\"name\":\"%s\",\"ns\":%llu}]}", (unsigned long long)t->id,
-                   name, (unsigned long long)last_ns);
+        time_put(&s, t->id, name, last_ns);
     }
     settle(&s);
+    steps_put(&s, t);
 }

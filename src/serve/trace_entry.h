@@ -10,6 +10,7 @@
 #include "async/mailbox.h"
 #include "base/quota.h"
 #include "serve/infer.h"
+#include "serve/step_times.h"
 
 /* In the order in which they happen.       of REST            of gRPC, where it has another name */
 #define TRACE_EVENTS_LIST(X)                                                      \
@@ -50,6 +51,8 @@ struct trace_entry {
     str model, version, request_id;
     trace_tensor *tensors;
     uint32_t tensor_count;
+    step_times *steps;              /* of an ensemble: each is a trace of its own, */
+    uint64_t steps_id;              /* with the numbers from this one on; set by whoever prints it */
     /* private */
     quota *memory;
     size_t taken;                   /* of it */

@@ -217,7 +217,7 @@ static void spill(void *ctx, buf *out)
     trace_file_spill(ctx);
 }
 
-static void write_entry(trace_log *l, const trace_entry *t)
+static void write_entry(trace_log *l, trace_entry *t)
 {
     bool numbered = t->sample.frequency > 0 || t->sample.counted;
     err e;
@@ -232,6 +232,7 @@ static void write_entry(trace_log *l, const trace_entry *t)
         tell(l, e.text);
         return;
     }
+    if (t->steps) t->steps_id = atomic_fetch_add_explicit(&l->ids, t->steps->count, memory_order_relaxed) + 1;
     trace_entry_print(t, trace_file_value(f), spill, f);
     if (p && t->sample.frequency > 0 && f->count + f->fresh >= (uint64_t)t->sample.frequency) part_end(l, p);
     else if (f->fresh >= TRACE_LOG_BATCH) commit(l, f);

@@ -9,6 +9,7 @@
 #include "os/clock.h"
 #include "os/futex.h"
 #include "os/thread.h"
+#include "serve/step_times.h"
 #include "wire/otlp.h"
 
 #include <stdio.h>
@@ -17,7 +18,8 @@
 enum {
     PATH_ROOM = 200, MODEL_ROOM = 132, VERSION_ROOM = 32, MESSAGE_ROOM = 200, HOST_ROOM = 128, ID_ROOM = 130,
     METHOD_ROOM = 16,
-    BATCH_BYTES_MAX = 8 << 20,   /* of some 2 kB a request */
+    BATCH_BYTES_MAX = 8 << 20,   /* of some 2 kB a request, of an ensemble up to 100 kB: */
+    BATCH_BYTES_FULL = BATCH_BYTES_MAX / 2,
     ATTRIBUTES_MAX = 16,
     PARTS = 4
 };
@@ -41,6 +43,7 @@ struct traced {
     uint8_t flags, trace_id[TRACE_ID_BYTES], span_id[SPAN_ID_BYTES], parent_id[SPAN_ID_BYTES];
     uint64_t since_ns, until_ns, received;
     part parts[PARTS];
+    step_times *steps;   /* of an ensemble; or NULL */
     metric_protocol protocol;
     int status;
     TEXT(state, TRACE_STATE_BYTES_MAX);
@@ -170,6 +173,8 @@ void traced_infer(traced *t, const infer *r)
     TEXT_SET(t->version, r->model->version);
     t->protocol = r->protocol->counted;
     t->received = r->body.len;
+    step_times_free(t->steps);   /* of the message before, in a stream */
+    t->steps = r->item.run ? step_times_new(&r->item) : NULL;
     t->parts[0] = (part){"read", at->read_since, at->read_until};
     t->parts[1] = (part){"queue", r->item.since_ns, ran ? r->item.start_ns : 0};
     t->parts[2] = (part){"compute", r->item.start_ns, r->item.end_ns};
@@ -273,20 +278,56 @@ static void rpc_add(attributes *a, const traced *t)
     number_add(a, "rpc.grpc.status_code", t->status);
 }
 
-static void part_put(tracer *t, const traced *of, const part *p, uint64_t epoch_ns)
+static void part_put(tracer *t, const traced *of, const uint8_t *parent_id, const part *p, uint64_t epoch_ns)
 {
     uint8_t id[SPAN_ID_BYTES];
     if (!p->until_ns) return;
     id_make(&t->ids, id, sizeof id);
     otlp_span_put(&t->out, &(otlp_span){.trace_id = of->trace_id,
                                         .span_id = id,
-                                        .parent_id = of->span_id,
+                                        .parent_id = parent_id,
                                         .flags = of->flags,
                                         .state = TEXT_OF(of->state),
                                         .name = str_of(p->name),
                                         .kind = OTLP_INTERNAL,
                                         .start_ns = epoch_ns + p->since_ns,
                                         .end_ns = epoch_ns + p->until_ns});
+}
+
+static void step_put(tracer *t, const traced *of, const step_time *s, const uint8_t *id, const uint8_t *parent_id,
+                     uint64_t epoch_ns)
+{
+    const part waited = {"queue", s->since_ns, s->start_ns}, ran = {"compute", s->start_ns, s->end_ns};
+    char name[MODEL_ROOM + 5];
+    attributes a = {.count = 0};
+    int n = snprintf(name, sizeof name, "step " STR_FMT, STR_ARG(s->model));
+    text_add(&a, "proa.model.name", s->model);
+    text_add(&a, "proa.model.version", s->version);
+    otlp_span_put(&t->out, &(otlp_span){.trace_id = of->trace_id,
+                                        .span_id = id,
+                                        .parent_id = parent_id,
+                                        .flags = of->flags,
+                                        .state = TEXT_OF(of->state),
+                                        .name = {name, (size_t)n < sizeof name ? (size_t)n : sizeof name - 1},
+                                        .kind = OTLP_INTERNAL,
+                                        .start_ns = epoch_ns + s->since_ns,
+                                        .end_ns = epoch_ns + step_time_end(s),
+                                        .attributes = a.list,
+                                        .attribute_count = a.count,
+                                        .failed = s->failed});
+    part_put(t, of, id, &waited, epoch_ns);
+    part_put(t, of, id, &ran, epoch_ns);
+}
+
+/* Children of the request, and those of an ensemble within of the step that asked for them. */
+static void steps_put(tracer *t, const traced *of, uint64_t epoch_ns)
+{
+    uint8_t ids[STEP_TIMES_DEPTH_MAX][SPAN_ID_BYTES];
+    for (uint32_t i = 0; of->steps && i < of->steps->count; i++) {
+        const step_time *s = &of->steps->all[i];
+        id_make(&t->ids, ids[s->depth], SPAN_ID_BYTES);
+        step_put(t, of, s, ids[s->depth], s->depth ? ids[s->depth - 1] : of->span_id, epoch_ns);
+    }
 }
 
 /* "POST /v2/models/{model}/infer", "inference.GRPCInferenceService/ModelInfer": of few values, as names have to be. */
@@ -309,6 +350,7 @@ static void request_put(tracer *t, const traced *of, uint64_t epoch_ns)
     text_add(&a, "proa.model.name", TEXT_OF(of->model));
     text_add(&a, "proa.model.version", TEXT_OF(of->version));
     text_add(&a, "proa.request.id", TEXT_OF(of->id));
+    if (of->steps && of->steps->more) number_add(&a, "proa.steps.shown", of->steps->count);
     otlp_span_put(&t->out, &(otlp_span){.trace_id = of->trace_id,
                                         .span_id = of->span_id,
                                         .parent_id = of->has_parent ? of->parent_id : NULL,
@@ -323,7 +365,8 @@ static void request_put(tracer *t, const traced *of, uint64_t epoch_ns)
                                         .attribute_count = a.count,
                                         .failed = is_failure(of),
                                         .message = TEXT_OF(of->message)});
-    for (size_t i = 0; i < PARTS; i++) part_put(t, of, &of->parts[i], epoch_ns);
+    for (size_t i = 0; i < PARTS; i++) part_put(t, of, of->span_id, &of->parts[i], epoch_ns);
+    steps_put(t, of, epoch_ns);
 }
 
 /* What waits, up to a batch: how many requests. */
@@ -341,8 +384,9 @@ static uint32_t batch_make(tracer *t)
     for (uint32_t i = 0; i < t->lane_count; i++) {
         tracer_lane *l = &t->lanes[i];
         uint16_t place;
-        while (count < TRACER_BATCH_MAX && ring_take(&l->full, &place)) {
+        while (count < TRACER_BATCH_MAX && t->out.len < BATCH_BYTES_FULL && ring_take(&l->full, &place)) {
             request_put(t, &l->all[place], epoch_ns);
+            step_times_free(TAKE(l->all[place].steps));
             ring_put(&l->idle, place);
             count++;
         }
@@ -513,13 +557,20 @@ static void stop(tracer *t)
     thread_join(&t->thread);
 }
 
+/* Half-built, too. */
+static void lane_free(tracer_lane *l)
+{
+    for (uint32_t i = 0; l->all && i < TRACER_PLACES; i++) step_times_free(l->all[i].steps);
+    mem_free(l->all);
+}
+
 void tracer_free(tracer *t)
 {
     if (!t) return;
     stop(t);
     client_free(t->client);
     bell_close(t->bell);
-    for (uint32_t i = 0; i < t->lane_count; i++) mem_free(t->lanes[i].all);
+    for (uint32_t i = 0; i < t->lane_count; i++) lane_free(&t->lanes[i]);
     mem_free(t->lanes);
     buf_fini(&t->out);
     mem_free(t);

@@ -54,7 +54,7 @@ static yyjson_val *file_text(yyjson_val *v)
 /* The row is the file itself, not an object of inputs. */
 static bool row_is_file(const infer *r, yyjson_val *row)
 {
-    return served_input_count(r->model) == 1 && pipeline_takes(r->model->pipeline, 0) && yyjson_is_obj(row) &&
+    return served_input_count(r->model) == 1 && pipeline_takes(infer_pipeline(r), 0) && yyjson_is_obj(row) &&
            file_text(row) && infer_input_index(r, STR("b64")) < 0;
 }
 
@@ -64,14 +64,14 @@ static yyjson_val *member_of(const infer *r, yyjson_val *row, uint32_t i)
     const model_io *io = served_input(r->model, i);
     if (row_is_file(r, row)) return row;
     yyjson_val *v = yyjson_obj_getn(row, io->name.p, io->name.len);
-    if (v || !pipeline_takes(r->model->pipeline, i)) return v;
-    str name = r->model->pipeline->inputs[i].name;
+    if (v || !pipeline_takes(infer_pipeline(r), i)) return v;
+    str name = infer_pipeline(r)->inputs[i].name;
     return name.p ? yyjson_obj_getn(row, name.p, name.len) : NULL;
 }
 
 static bool brings_files(const infer *r, yyjson_val *v, uint32_t i)
 {
-    return pipeline_takes(r->model->pipeline, i) && file_text(v);
+    return pipeline_takes(infer_pipeline(r), i) && file_text(v);
 }
 
 static err_code files_new(infer *r, uint32_t i, size_t n, str **ret, err *e)
@@ -210,7 +210,8 @@ static err_code bare_read(infer *r, str json, err *e)
     size_t at = 1;
     tensor t;
     while (at < json.len && strchr(" \t\r\n", json.p[at])) at++;
-    if (!pipeline_takes(r->model->pipeline, 0) || at >= json.len || json.p[at] != '"') return input_text(r, 0, json, e);
+    bool text = at < json.len && json.p[at] == '"';
+    if (!text || !pipeline_takes(infer_pipeline(r), 0)) return input_text(r, 0, json, e);
     err_code rc = json_tensor_read(&t, &r->memory, served_input(r->model, 0)->name, DT_STRING, NULL, json, e);
     if (rc == ERR_OK) rc = infer_input_set(r, 0, DT_STRING, &t.shape, e);
     if (rc == ERR_OK) r->inputs[0].data = t.data;

@@ -111,9 +111,11 @@ err_code v2_rest_index(endpoints *s, const route_args *args, str body, buf *repl
 
 err_code v2_control_parameter(bool unload, str name, const parameter *p, model_wish *ret, err *e)
 {
-    if (unload && str_is(name, "unload_dependents")) {   /* no model here has any */
-        if (p->kind == PARAMETER_BOOL || p->kind == PARAMETER_NONE) return ERR_OK;
-        return err_set(e, ERR_INVALID, "Unable to parse 'unload_dependents': expected true or false");
+    if (unload && str_is(name, "unload_dependents")) {
+        if (p->kind != PARAMETER_BOOL && p->kind != PARAMETER_NONE)
+            return err_set(e, ERR_INVALID, "Unable to parse 'unload_dependents': expected true or false");
+        ret->dependents = p->kind == PARAMETER_BOOL && p->on;
+        return ERR_OK;
     }
     if (unload) return ERR_OK;
     if (str_is(name, "config")) {

@@ -1,9 +1,10 @@
 """test_ensemble.py - Triton's ensembles: models joined by a configuration, as unmodified tritonclient sees them over REST and gRPC."""
-import threading
+import json, threading
 import numpy as np
 import onnx
 import pytest
 from models import model
+from test_tracing import attributes, collector  # noqa: F401
 from onnx import TensorProto as T, helper as h
 
 
@@ -189,3 +190,97 @@ def test_a_batch_of_one_is_put_around_and_taken_off(tmp_path, serve):
     row = np.arange(4, dtype=np.float32)
     assert np.array_equal(ask(client, lib, "out", {"a": row[None]}).as_numpy("b"), row[None])
     assert np.array_equal(ask(client, lib, "in", {"a": row}).as_numpy("b"), row)
+
+
+def counts(http):
+    return {m["name"]: m["inference_stats"]["success"]["count"] for m in http.get_inference_statistics()["model_stats"]}
+
+
+@pytest.mark.apart
+def test_only_what_leads_to_the_outputs_that_are_asked_for_is_run(repository):
+    http = clients(repository[1])[0][0]
+    a = np.arange(8, dtype=np.float32).reshape(2, 4)
+    for client, lib in clients(repository[1]):
+        for name, want, more in (("twice", 4 * a, {"add": 2}), ("same", -2 * a, {"add": 1, "neg": 1, "zsame": 1})):
+            inputs = [lib.InferInput(n, list(a.shape), "FP32") for n in "ab"]
+            [i.set_data_from_numpy(a) for i in inputs]
+            before = counts(http)
+            got = client.infer("a_pipe", inputs, outputs=[lib.InferRequestedOutput(name)])
+            after = counts(http)
+            assert np.array_equal(got.as_numpy(name), want)
+            assert {n: after[n] - before[n] for n in after if after[n] > before[n]} == {**more, "a_pipe": 1}
+
+
+@pytest.mark.apart
+def test_an_unload_takes_along_what_nobody_else_needs(repository):
+    folder, server = repository
+    put(folder, "b_one", None, ensemble([io("a")], [io("b")], [("late", {"x": "a"}, {"y": "t"}), ("zsame", {"x": "t"}, {"y": "b"})]))
+    put(folder, "b_two", None, ensemble([io("a")], [io("b")], [("late", {"x": "a"}, {"y": "b"})]))
+    put(folder, "late", op("Neg", ["x"]), BATCHED)
+    ready = lambda c: {n for n in ("b_one", "b_two", "late", "zsame") if c.is_model_ready(n)}
+    for client, _ in clients(server):
+        client.load_model("b_one")
+        client.load_model("b_two")
+        assert ready(client) == {"b_one", "b_two", "late", "zsame"}
+        client.unload_model("b_one", unload_dependents=True)       # b_two needs late; zsame was loaded at the start
+        assert ready(client) == {"b_two", "late", "zsame"}
+        client.unload_model("b_two")
+        assert ready(client) == {"late", "zsame"}                  # as Triton: without the flag members stay
+        client.load_model("b_two")
+        client.unload_model("b_two", unload_dependents=True)
+        assert ready(client) == {"zsame"}
+
+
+@pytest.mark.apart
+def test_load_model_says_what_is_loaded_at_the_start(repository, serve):
+    folder = repository[0]
+    http, _ = clients(serve("--model-repository", folder, "--model-control-mode=explicit", "--load-model=a_pipe", "--load-model", "neg"))[0]
+    index = {m["name"]: m["state"] for m in http.get_model_repository_index()}
+    assert index == {"a_pipe": "READY", "neg": "READY", "zsame": "READY", "add": "READY", "a_nest": "UNAVAILABLE"}
+    http.load_model("a_nest")
+    assert http.is_model_ready("a_nest")
+    http.unload_model("a_nest")
+    http.unload_model("a_pipe", unload_dependents=True)            # neg was asked for by its name
+    assert [n for n in ("add", "neg", "zsame") if http.is_model_ready(n)] == ["neg"]
+
+
+@pytest.mark.apart
+def test_each_step_is_a_span_below_the_request(repository, serve, collector):
+    c = collector()
+    s = serve("--model-repository", repository[0], "--otlp-endpoint", c.url)
+    for k, (client, lib) in enumerate(clients(s)):
+        ask(client, lib, "a_nest", {"p": np.ones((1, 4), np.float32)})
+        top = c.wait(k + 1)[k]
+        mine = [x for x in c.spans if x.trace_id == top.trace_id]
+        steps = [x for x in mine if x.name.startswith("step ")]
+        assert sorted(x.name for x in steps) == ["step a_pipe", "step add", "step add", "step add", "step neg", "step zsame"]
+        below = lambda parent: sorted(x.name for x in mine if x.parent_span_id == parent.span_id)
+        assert [n for n in below(top) if n.startswith("step")] == ["step a_pipe", "step add"]
+        pipe = next(x for x in steps if x.name == "step a_pipe")
+        assert below(pipe) == ["compute", "queue", "step add", "step add", "step neg", "step zsame"]
+        for x in steps:
+            assert attributes(x) == {"proa.model.name": x.name[5:], "proa.model.version": "1"}
+            assert top.start_time_unix_nano <= x.start_time_unix_nano <= x.end_time_unix_nano <= top.end_time_unix_nano
+            assert "compute" in below(x) and "queue" in below(x)
+
+
+@pytest.mark.apart
+def test_each_step_is_a_trace_with_a_parent(repository, serve, tmp_path):
+    file = tmp_path / "trace.json"
+    s = serve("--model-repository", repository[0], "--trace-file", file, "--trace-level", "TIMESTAMPS", "--trace-rate", "1")
+    client, lib = clients(s)[0]
+    ask(client, lib, "a_nest", {"p": np.ones((1, 4), np.float32)})
+    client.close()
+    assert s.stop() == 0
+    entries = json.loads(file.read_text())
+    models = {e["id"]: e["model_name"] for e in entries if "model_name" in e}
+    parents = {e["id"]: e.get("parent_id") for e in entries if "model_name" in e}
+    top = next(i for i, p in parents.items() if p is None)
+    assert models[top] == "a_nest" and len(models) == 7
+    assert sorted(models[i] for i, p in parents.items() if p == top) == ["a_pipe", "add"]
+    pipe = next(i for i, m in models.items() if m == "a_pipe")
+    assert sorted(models[i] for i, p in parents.items() if p == pipe) == ["add", "add", "neg", "zsame"]
+    for i in set(models) - {top}:
+        times = {t["name"]: t["ns"] for e in entries if e["id"] == i for t in e.get("timestamps", [])}
+        assert list(times) == ["REQUEST_START", "QUEUE_START", "COMPUTE_START", "COMPUTE_INPUT_END", "COMPUTE_OUTPUT_START", "COMPUTE_END", "REQUEST_END"]
+        assert list(times.values()) == sorted(times.values())

@@ -214,6 +214,91 @@ def test_texts_go_to_a_models_own_string_operators(server):
         assert r.status == 200 and r.json() == want, r
 
 
+# ---- ensembles ---------------------------------------------------------------------------------------------------
+
+def put(folder, name, made, config):
+    (folder / name / "1").mkdir(parents=True)
+    if made:
+        onnx.save(made, folder / name / "1" / "model.onnx")
+    (folder / name / "config.pbtxt").write_text(config)
+
+
+def joined(kind, dims, steps, outputs):
+    return (f'platform: "ensemble"\nmax_batch_size: 4\ninput [ {{ name: "file" data_type: TYPE_{kind} dims: [ {dims} ] }} ]\n'
+            f"output [ {', '.join(outputs)} ]\nensemble_scheduling {{ step [ {', '.join(steps)} ] }}\n")
+
+
+Y = '{ name: "y" data_type: TYPE_FP32 dims: [ 3 ] }'
+NEGATED = '{ name: "z" data_type: TYPE_FP32 dims: [ 3 ] }'
+COLOUR = '{ model_name: "colour" model_version: -1 input_map { key: "x" value: "file" } output_map { key: "y" value: "y" } }'
+NEGATE = '{ model_name: "negate" model_version: -1 input_map { key: "x" value: "y" } output_map { key: "z" value: "z" } }'
+
+
+@pytest.fixture(scope="module")
+def ensembles(repository, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ensembles")
+    put(folder, "colour", mean_colour(), "max_batch_size: 4")
+    (folder / "colour" / "proa.yaml").write_text(DECLARED)
+    (folder / "colour" / "labels.txt").write_text("\n".join(LABELS))
+    put(folder, "negate", model([h.make_node("Neg", ["x"], ["z"])], [("x", T.FLOAT, ["n", 3])], [("z", T.FLOAT, ["n", 3])]), "max_batch_size: 4")
+    put(folder, "text", None, joined("STRING", "1", [COLOUR, NEGATE], [Y, NEGATED]))
+    put(folder, "tensor", None, joined("FP32", "3, 16, 16", [COLOUR, NEGATE], [Y, NEGATED]))
+    put(folder, "only_z", None, joined("STRING", "1", [COLOUR, NEGATE], [NEGATED]))
+    s = Server(tmp_path_factory.mktemp("log"), "--model-repository", folder, "--model-control", "explicit")
+    yield folder, s
+    assert s.stop() == 0
+
+
+def test_an_ensemble_takes_the_pictures_of_its_first_step_and_answers_its_labels(ensembles):
+    server = ensembles[1]
+    files = [photo(11), photo(12, 60, 90, "PNG")]
+    for name in ("text", "tensor"):
+        same(server.post(f"/v1/models/{name}:predict", files[0]).json()["predictions"][0], files[0])   # the file itself
+        r = server.post(f"/v1/models/{name}:predict", {"instances": [{"b64": base64.b64encode(f).decode()} for f in files]})
+        assert r.status == 200, r
+        for got, file in zip(r.json()["predictions"], files, strict=True):
+            same(got, file)
+    r = server.post("/v2/models/only_z/infer", files[0])       # no labels: y is no output of it
+    assert r.status == 200 and np.allclose(r.json()["outputs"][0]["data"], -pixels(files[0]).mean((1, 2)), atol=1e-5), r
+    own = server.post("/v2/models/tensor/infer", {"inputs": [{"name": "file", "datatype": "FP32", "shape": [1, 3, 16, 16], "data": pixels(files[0]).ravel().tolist()}]})
+    assert {o["name"] for o in own.json()["outputs"]} == {"y", "z"}
+    assert np.allclose(own.json()["outputs"][0]["data"], pixels(files[0]).mean((1, 2)), atol=1e-5)
+
+
+@pytest.mark.apart
+def test_tritonclient_sends_files_to_an_ensemble_as_its_image_client_does(ensembles):
+    """ensemble_image_client: BYTES of [batch, 1], the model's input as its metadata name it."""
+    import tritonclient.grpc as grpc
+    import tritonclient.http as http
+    server, files = ensembles[1], [photo(21), photo(22)]
+    for lib in (http, grpc):
+        with lib.InferenceServerClient(f"{server.host}:{server.port}") as c:
+            meta = c.get_model_metadata("text", as_json=True) if lib is grpc else c.get_model_metadata("text")
+            assert meta["inputs"] == [{"name": "file", "datatype": "BYTES", "shape": ["-1", "1"] if lib is grpc else [-1, 1]}]
+            x = lib.InferInput("file", [2, 1], "BYTES")
+            x.set_data_from_numpy(np.array([[f] for f in files], dtype=object))
+            r = c.infer("text", [x], outputs=[lib.InferRequestedOutput("z"), lib.InferRequestedOutput("label")])
+            for k, file in enumerate(files):
+                assert np.allclose(r.as_numpy("z")[k], -pixels(file).mean((1, 2)), atol=1e-5)
+                assert [v.decode() for v in r.as_numpy("label")[k]] == [w[0] for w in expected(file)]
+            assert r.as_numpy("y") is None
+            classes = lib.InferRequestedOutput("y", class_count=1)
+            best = c.infer("text", [x], outputs=[classes]).as_numpy("y")
+            assert [int(b[0].decode().split(":")[1]) for b in best] == [expected(f)[0][1] for f in files]
+
+
+def test_a_member_that_is_exchanged_prepares_its_pictures_anew(ensembles):
+    folder, server = ensembles
+    file = photo(31)
+    (folder / "colour" / "proa.yaml").write_text(DECLARED.replace("[0.5, 0.4, 0.3]", "0"))
+    assert server.post("/v2/repository/models/colour/load", {}).status == 200
+    got = server.post("/v2/models/only_z/infer", file).json()["outputs"][0]["data"]
+    assert np.allclose(got, -(pixels(file).mean((1, 2)) + np.array([0.5, 0.4, 0.3]) / 0.25), atol=1e-5)
+    (folder / "colour" / "proa.yaml").write_text(DECLARED)
+    assert server.post("/v2/repository/models/colour/load", {}).status == 200
+    same(server.post("/v1/models/text:predict", file).json()["predictions"][0], file)
+
+
 # ---- RFB-320: the boxes of a face detector -----------------------------------------------------------------------
 
 FACES = """

@@ -38,6 +38,21 @@ static void a_slot_begins_without_a_model(void)
     refuses("--slot --control unix:/c --model-dir /b", "slot: expected no model with it, got '/b'");
 }
 
+static void what_is_loaded_at_the_start_is_chosen_where_clients_may_load_the_rest(void)
+{
+    refuses("--load-model m m=/m", "load-model: expected model-control explicit with it, got 'none'");
+    refuses("--load-model m --model-control poll m=/m",
+            "load-model: expected model-control explicit with it, got 'poll'");
+    refuses("--load-model m --model-control explicit --slot --control unix:/c",
+            "slot: expected no load-model with it, got 'm'");
+    refuses("--load-model * --load-model m --model-control explicit m=/m",
+            "load-model: expected names, or * alone, got '*,m'");
+    refuses("--load-model m,,n --model-control explicit m=/m", "load-model: expected names, or * alone, got 'm,,n'");
+    takes("--load-model * --model-control explicit m=/m");
+    takes("--load-model=m --load-model n,o --model-control-mode=explicit m=/m");
+    CHECK(str_is(c.load_model, "m,n,o"));
+}
+
 static void the_control_socket_is_a_file(void)
 {
     static const struct {
@@ -75,6 +90,7 @@ int main(void)
     static const test_case cases[] = {
         TEST(a_slot_has_a_way_for_a_model_to_come),
         TEST(a_slot_begins_without_a_model),
+        TEST(what_is_loaded_at_the_start_is_chosen_where_clients_may_load_the_rest),
         TEST(the_control_socket_is_a_file),
         TEST(a_descriptor_is_a_number_or_nothing),
     };

@@ -57,17 +57,20 @@ static void done(queue_item *item, const err *e)
     futex_wake(&a->answered, 1);
 }
 
-static void ask_start(ask *a, served *of, float x)
+static void ask_some(ask *a, served *of, float x, const bool *wanted)
 {
     shape s = {.rank = 2, .dim = {2, 2}};
     err e;
     *a = (ask){.item = {.done = done}, .x = {x, x + 1, x + 2, x + 3}};
     a->in = tensor_make(DT_F32, &s, a->x);
     a->item.inputs = &a->in;
+    a->item.wanted = wanted;
     served_begin(of, &a->item);
     err_code rc = served_push(of, &a->item, &e);
     if (rc) done(&a->item, &e);
 }
+
+static void ask_start(ask *a, served *of, float x) { ask_some(a, of, x, NULL); }
 
 static void ask_wait(ask *a)
 {
@@ -139,22 +142,58 @@ static void what_is_still_looked_at_stays(void)
     bench_close(&b);
 }
 
+/* "pipe 1twice twice ": which steps reached a queue, those of an ensemble within with their depth. */
+static const char *steps_of(const ask *a)
+{
+    static char names[80];
+    served_asked s;
+    size_t len = 0;
+    names[0] = 0;
+    for (uint32_t at = 0; served_next_step(&a->item, &at, &s);) {
+        if (s.depth) len += (size_t)snprintf(names + len, sizeof names - len, "%u", s.depth);
+        len += (size_t)snprintf(names + len, sizeof names - len, STR_FMT " ", STR_ARG(s.member->name));
+        CHECK(s.code == ERR_OK && s.item->end_ns >= s.item->start_ns && s.item->since_ns >= a->item.since_ns);
+    }
+    return names;
+}
+
 static void the_steps_are_counted_with_those_within(void)
 {
     bench b = bench_open("nest", "100", "0");
     ask a;
-    served_asked s;
-    uint32_t at = 0, n = 0;
-    char names[64] = "";
     ask_start(&a, b.of, 1);
     ask_wait(&a);
-    for (; served_next_step(&a.item, &at, &s); n++) {
-        snprintf(names + strlen(names), sizeof names - strlen(names), STR_FMT " ", STR_ARG(s.member->name));
-        CHECK(s.code == ERR_OK && s.item->end_ns >= s.item->start_ns && s.item->since_ns >= a.item.since_ns);
-    }
-    CHECK_STR(names, "pipe twice same twice twice twice ");
+    CHECK_STR(steps_of(&a), "pipe 1twice 1same 1twice 1twice twice ");
     ask_end(&a);
     bench_close(&b);
+}
+
+static void what_nobody_looks_at_is_not_run(void)
+{
+    static const struct {
+        bool wanted[3];
+        const char *steps;
+    } rows[] = {{{true, false, false}, "pipe 1twice 1twice twice "},
+                {{false, true, false}, "pipe 1same 1twice "},
+                {{false, false, true}, "pipe 1twice 1twice "},
+                {{true, true, false}, "pipe 1twice 1same 1twice twice "},
+                {{true, true, true}, "pipe 1twice 1same 1twice 1twice twice "}};
+    static const float times[] = {8, 2, 4};
+    for (size_t k = 0; k < 2; k++) {
+        bench b = bench_open("nest", "100", k ? "500" : "0");
+        for (size_t i = 0; i < COUNTOF(rows); i++) {
+            ask a, other;
+            ask_some(&a, b.of, 3, rows[i].wanted);
+            ask_wait(&a);
+            ask_start(&other, b.of, 70);   /* what is given back too early would be its */
+            ask_wait(&other);
+            CHECK_STR(steps_of(&a), rows[i].steps);
+            for (uint32_t o = 0; o < 3; o++) CHECK(!rows[i].wanted[o] || got(&a, o, 1) == 4 * times[o]);
+            ask_end(&a);
+            ask_end(&other);
+        }
+        bench_close(&b);
+    }
 }
 
 static void the_first_failure_is_the_answer_and_names_its_step(void)
@@ -282,6 +321,7 @@ int main(void)
         TEST(each_step_gets_what_others_wrote),
         TEST(what_is_still_looked_at_stays),
         TEST(the_steps_are_counted_with_those_within),
+        TEST(what_nobody_looks_at_is_not_run),
         TEST(the_first_failure_is_the_answer_and_names_its_step),
         TEST(a_full_queue_is_refused_as_that),
         TEST(who_is_cancelled_or_late_ends_soon),

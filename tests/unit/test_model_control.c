@@ -195,6 +195,81 @@ static void further_models_come_from_the_model_repository(void)
     INVARIANT(unlink(file) == 0 && rmdir(inner) == 0 && rmdir(folder) == 0);
 }
 
+/* ---- members of ensembles ---- */
+
+#define STEP(model, in, i, out, o)                                                                              \
+    "step { model_name: \"" model "\" model_version: -1 input_map { key: \"" in "\" value: \"" i "\" } "        \
+    "output_map { key: \"" out "\" value: \"" o "\" } }"
+#define ENSEMBLE(first, second)                                                                                 \
+    "platform: \"ensemble\" input { name: \"i\" data_type: TYPE_FP32 dims: [ -1, 2 ] } output { name: \"o\" "     \
+    "data_type: TYPE_FP32 dims: [ -1, 2 ] } ensemble_scheduling { " first " " second " }"
+#define OF(a, b) ENSEMBLE(STEP(a, "x", "i", "y", "t"), STEP(b, "x", "t", "y", "o"))
+
+static void member_make(const char *folder, const char *name, const char *config)
+{
+    char file[200];
+    snprintf(file, sizeof file, "%s/%s", folder, name);
+    INVARIANT(mkdir(file, 0700) == 0);
+    snprintf(file, sizeof file, "%s/%s/%s", folder, name, config ? "config.pbtxt" : "model.onnx");
+    if (!config) INVARIANT(symlink(path, file) == 0);
+    FILE *f = config ? fopen(file, "w") : NULL;
+    if (config) INVARIANT(f && fputs(config, f) >= 0 && fclose(f) == 0);
+}
+
+/* "a c e ": what is ready, in the order of the index. */
+static const char *ready(http_rig *r)
+{
+    static char names[80];
+    size_t len = 0;
+    const char *at = http_rig_post(r, "/v2/repository/index", "", "{\"ready\":true}", 14);
+    for (names[0] = 0; (at = strstr(at, "{\"name\":\"")) != NULL; len += 2) {
+        at += 9;
+        snprintf(names + len, sizeof names - len, "%c ", *at);
+    }
+    return names;
+}
+
+#define MODEL(name) "/v2/repository/models/" name
+#define WITH "{\"parameters\":{\"unload_dependents\":true}}"
+
+/* e = a, b; f = b, c; g = e, b, which is an ensemble of an ensemble. */
+static void an_unload_takes_along_what_an_ensemble_brought_and_nobody_else_needs(void)
+{
+    char folder[] = "/tmp/proa-models-XXXXXX", command[100];
+    http_rig r;
+    INVARIANT(mkdtemp(folder));
+    member_make(folder, "a", NULL);
+    member_make(folder, "b", NULL);
+    member_make(folder, "c", NULL);
+    member_make(folder, "e", OF("a", "b"));
+    member_make(folder, "f", OF("b", "c"));
+    member_make(folder, "g", ENSEMBLE(STEP("e", "i", "i", "o", "t"), STEP("b", "x", "t", "y", "o")));
+    bool started = http_rig_start(&r,
+                                  &(http_rig_opts){.threads = "1",
+                                                   .model_control = "explicit",
+                                                   .model_repository = folder,
+                                                   .load_model = "g"},
+                                  (const char *const[]){NULL});
+    INVARIANT(started);
+    CHECK_STR(ready(&r), "a b e g ");
+    CHECK(answers(&r, MODEL("f") "/load", "", "200 OK"));
+    CHECK_STR(ready(&r), "a b e g c f ");
+    CHECK(answers(&r, MODEL("g") "/unload", WITH, "200 OK"));   /* e and a; f needs b */
+    CHECK_STR(ready(&r), "b c f ");
+    CHECK(answers(&r, MODEL("c") "/load", "", "200 OK"));       /* asked for by its name from now on */
+    CHECK(answers(&r, MODEL("f") "/unload", WITH, "200 OK"));
+    CHECK_STR(ready(&r), "c ");
+    CHECK(answers(&r, MODEL("e") "/load", "", "200 OK"));
+    CHECK(answers(&r, MODEL("e") "/unload", "{\"parameters\":{\"unload_dependents\":false}}", "200 OK"));
+    CHECK_STR(ready(&r), "a b c ");
+    CHECK(answers(&r, MODEL("e") "/load", "", "200 OK"));
+    CHECK(answers(&r, MODEL("a") "/unload", WITH, "200 OK"));   /* a member brings nothing */
+    CHECK_STR(ready(&r), "b e c ");
+    http_rig_stop(&r);
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    INVARIANT(system(command) == 0);
+}
+
 /* ---- versions ---- */
 
 static char root[64];
@@ -499,6 +574,7 @@ int main(void)
         TEST(at_rest_idle_executions_go_back),
         TEST(what_cannot_be_asked_is_refused_by_name),
         TEST(further_models_come_from_the_model_repository),
+        TEST(an_unload_takes_along_what_an_ensemble_brought_and_nobody_else_needs),
         TEST(a_name_serves_the_versions_that_its_policy_allows),
         TEST(one_call_goes_back_to_another_version),
         TEST(a_version_that_does_not_load_leaves_what_serves),

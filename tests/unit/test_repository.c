@@ -188,6 +188,32 @@ static void a_load_reads_files_that_stay_as_they_are(void)
     CHECK(unlink(first) == 0 && unlink(text) == 0 && rmdir(folder) == 0);
 }
 
+static void who_is_not_chosen_waits_to_be_loaded_by_its_name(void)
+{
+    conf *c = config();
+    CLEANUP(repository) repository *r = NULL;
+    repository_entry row;
+    const version_row *at = NULL;
+    err e;
+    conf_rig_model(c, "a", path);
+    conf_rig_model(c, "b", path);
+    c->load_model = STR("b");
+    CHECK(conf_rig_open(&r, c, pool, 1, &e) == ERR_OK);
+    CHECK_U64(repository_count(r), 2);
+    CHECK(repository_index(r, STR("b")) == 0 && repository_at(r, 0) && !repository_brought(r, 0));
+    CHECK(repository_at(r, 1) == NULL && str_is(repository_path(r, 1), path));
+    CHECK(repository_entry_next(r, 1, &at, &row) && str_is(row.name, "a") && row.version[0] == 0);
+    CHECK_STR(row.state, "UNAVAILABLE");
+    repository_load l = {.index = 1, .path = repository_path(r, 1)};
+    repository_load_init(&l);
+    CHECK(repository_load_plan(r, &l, &e) == ERR_OK && repository_load_open(r, &l, &e) == ERR_OK);
+    repository_load_fini(&l);
+    c = config();
+    conf_rig_model(c, "a", path);
+    c->load_model = STR("a,b");
+    CHECK_STR(refused(c), "load-model: expected a model that is named or in the model repository, got 'b'");
+}
+
 static void opening_survives_every_failed_allocation(void)
 {
     conf *c = config();
@@ -212,6 +238,7 @@ int main(void)
         TEST(duplicates_and_bad_files_name_the_file),
         TEST(a_load_that_fails_leaves_nothing),
         TEST(a_load_reads_files_that_stay_as_they_are),
+        TEST(who_is_not_chosen_waits_to_be_loaded_by_its_name),
         TEST(opening_survives_every_failed_allocation),
     };
     onnx_build b;
