@@ -97,6 +97,10 @@ static const row model_rows[] = {
 #undef X
     {"proa_batch_padding_rows_total", "Rows that were added to runs, so that few sizes are planned.", counter,
      offsetof(metrics_lane, runs.padding), NULL},
+    {"proa_batch_entries_total", "Of shared runs of requests whose lengths may differ: rows times the run's length.",
+     counter, offsetof(metrics_lane, runs.entries), NULL},
+    {"proa_batch_padding_entries_total", "How many of them were added, to rows that are shorter and as whole rows.",
+     counter, offsetof(metrics_lane, runs.waste), NULL},
 };
 static const row now_rows[] = {
 #define X(member, name, help) {name, help, gauge, offsetof(metrics_model, member), NULL},
@@ -208,6 +212,8 @@ void metric_run(metric_runs *r, const metric_run_of *of)
         add(&r->runs, 1);
         add(&r->rows, of->rows);
         add(&r->padding, of->padding);
+        if (of->entries) add(&r->entries, of->entries);
+        if (of->waste) add(&r->waste, of->waste);
         add(&r->count[i], 1);
         add(&r->infer_ns[i], of->infer_ns);
     }

@@ -55,6 +55,7 @@ typedef struct {
 /* Runs by their rows, with what was added to fill them up. */
 typedef struct {
     metric_counter runs, rows, padding; /* rows: without padding */
+    metric_counter entries, waste; /* of runs padded to one length: rows times that, and how much is nobody's */
     metric_counter count[METRIC_SIZES], input_ns[METRIC_SIZES], infer_ns[METRIC_SIZES], output_ns[METRIC_SIZES];
 } metric_runs;
 
@@ -220,7 +221,8 @@ void metric_drop(metric_drops *d, uint32_t reason); /* a batch_drop that is not 
 /* A run, told by the first of its requests; the others add their times to it. */
 typedef struct {
     bool first;
-    uint64_t rows, padding; /* of the whole run */
+    uint64_t rows, padding; /* of the whole run, */
+    uint64_t entries, waste; /* too; 0 = nothing is padded to a length */
     uint64_t input_ns, infer_ns, output_ns;
 } metric_run_of;
 void metric_run(metric_runs *r, const metric_run_of *of);

@@ -60,6 +60,7 @@ struct queue_item {
         uint32_t row, rows; /* of those that share a run; rows 0 = it has its own */
         uint32_t size, padding; /* the run's rows, and how many of them are nobody's */
         uint32_t length; /* its own, where it was padded to the longest; 0 = it was not */
+        uint64_t entries, waste; /* the run's rows times its length, and how many of them are nobody's */
         const padding *pad;
     } outputs;
     /* private */

@@ -148,9 +148,12 @@ static void cut_all(const queue_run *r, const batch_run *b, const exec *x)
     }
 }
 
-static void split(const queue_run *r, const batch_run *b, uint32_t rows, exec *x)
+static void split(const queue_run *r, const batch_run *b, uint32_t rows, uint32_t length, exec *x)
 {
+    const uint64_t entries = (uint64_t)rows * length;
+    uint64_t used = 0;
     uint32_t row = 0;
+    for (batch_item *i = b->items; i; i = i->next) used += (uint64_t)i->rows * i->extent;
     exec_share(x, b->count);
     for (batch_item *i = b->items; i; i = i->next) {
         queue_item *item = queue_item_of(i);
@@ -161,6 +164,8 @@ static void split(const queue_run *r, const batch_run *b, uint32_t rows, exec *x
         item->outputs.size = rows;
         item->outputs.padding = rows - b->rows;
         item->outputs.length = i->extent;
+        item->outputs.entries = entries;
+        item->outputs.waste = entries - used;
         item->outputs.pad = r->pad;
         item->start_ns = b->start_ns;
         item->end_ns = exec_until_ns(x);
@@ -189,7 +194,7 @@ err_code queue_run_rows(const queue_run *r, const batch_run *b, uint32_t rows, u
         exec_give(x);
         return rc;
     }
-    split(r, b, rows, x);
+    split(r, b, rows, length, x);
     if (length) cut_all(r, b, x);
     return ERR_OK;
 }

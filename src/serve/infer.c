@@ -163,6 +163,8 @@ static void count_run(const served *m, metrics_lane *lane, const queue_item *i, 
     metric_run(&lane->runs, &(metric_run_of){.first = !shared || i->outputs.row == 0,
                                              .rows = shared ? i->outputs.size - i->outputs.padding : rows_of(m, i),
                                              .padding = shared ? i->outputs.padding : 0,
+                                             .entries = shared ? i->outputs.entries : 0,
+                                             .waste = shared ? i->outputs.waste : 0,
                                              .input_ns = t && t->read_until ? t->read_until - t->read_since : 0,
                                              .infer_ns = i->end_ns - i->start_ns,
                                              .output_ns = t && t->write_until ? t->write_until - t->write_since : 0});

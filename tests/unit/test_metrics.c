@@ -242,10 +242,18 @@ static void runs_are_counted_by_their_rows(void)
         metric_run(&l->runs, &(metric_run_of){.first = true,
                                               .rows = rows[i],
                                               .padding = i,
+                                              .entries = 10 * i,
+                                              .waste = 3 * i,
                                               .input_ns = 1,
                                               .infer_ns = 10,
                                               .output_ns = 2});
-    metric_run(&l->runs, &(metric_run_of){.rows = 8, .padding = 2, .input_ns = 5, .infer_ns = 10, .output_ns = 6});
+    metric_run(&l->runs, &(metric_run_of){.rows = 8,
+                                          .padding = 2,
+                                          .entries = 9,
+                                          .waste = 9,
+                                          .input_ns = 5,
+                                          .infer_ns = 10,
+                                          .output_ns = 6});
     metric_drop(&l->dropped, 2);
     CHECK(atomic_load(&l->runs.runs) == COUNTOF(rows) && atomic_load(&l->runs.padding) == 36);
     CHECK(metric_size(7) == 8 && atomic_load(&l->runs.count[7]) == 1 && atomic_load(&l->runs.input_ns[7]) == 6);
@@ -260,6 +268,8 @@ static void runs_are_counted_by_their_rows(void)
     CHECK(strstr(text, ",le=\"128\"} 7\nproa_batch_rows_bucket" A ",le=\"+Inf\"} 9\n"));
     CHECK(strstr(text, "proa_batch_rows_sum" A "} 4301\nproa_batch_rows_count" A "} 9\n"));
     CHECK(strstr(text, "proa_batch_padding_rows_total" A "} 36\n"));
+    CHECK(strstr(text, "proa_batch_entries_total" A "} 360\n"));
+    CHECK(strstr(text, "proa_batch_padding_entries_total" A "} 108\n"));
     CHECK(strstr(text, "proa_queue_dropped_total" A ",reason=\"deadline\"} 0\nproa_queue_dropped_total" A
                        ",reason=\"timeout\"} 1\n"));
     metrics_model_fini(&set);

@@ -18,7 +18,8 @@ typedef struct {
     uint32_t rows, length;
     float got[OUTPUTS][ROWS_MAX * LENGTH_MAX * WIDTH];
     shape shapes[OUTPUTS];
-    bool shared;
+    bool shared, first;          /* first: of its run */
+    uint64_t entries, waste;     /* of that */
     err_code code;
     _Atomic uint32_t done;
 } ask;
@@ -63,6 +64,9 @@ static void done(queue_item *item, const err *e)
         memcpy(a->got[i], t.data, tensor_bytes(&t));
     }
     a->shared = queue_shares(item);
+    a->entries = item->outputs.entries;
+    a->waste = item->outputs.waste;
+    a->first = item->outputs.row == 0;
     queue_release(item);
     atomic_store(&a->done, 1);
 }
@@ -119,6 +123,7 @@ static uint32_t run_all(const padding *pad, model *m, uint32_t longest, uint64_t
     waker *bell = NULL;
     queue *q = NULL;
     metrics_model metrics = {.lane_count = 0};
+    uint64_t used = 0, counted = 0, wasted = 0;
     uint32_t shared = 0;
     rng r;
     err e;
@@ -144,8 +149,14 @@ static uint32_t run_all(const padding *pad, model *m, uint32_t longest, uint64_t
     for (uint32_t i = 0; i < ASKS; i++) {
         while (!atomic_load(&asks[i].done)) thread_yield();
         check_right(&asks[i], m);
-        shared += asks[i].shared;
+        if (!asks[i].shared) continue;
+        shared++;
+        if (pad->on) used += asks[i].rows * asks[i].length;
+        if (asks[i].first) counted += asks[i].entries - asks[i].waste;
+        if (asks[i].first) wasted += asks[i].waste;
     }
+    CHECK_U64(counted, used);   /* what is counted as waste is all that nobody brought */
+    CHECK(pad->on ? wasted > 0 : wasted == 0);
     while (!atomic_load(&torn.done)) thread_yield();
     CHECK(torn.code == ERR_INVALID && !torn.shared);
     compute_free(pool);
