@@ -5,6 +5,8 @@ Shared by the soak_*.py. Python's standard library only.
 import argparse, collections, multiprocessing, os, pathlib, select, signal, subprocess, sys, time
 
 EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "examples" / "digits"
+# Its answers are compared byte by byte: in a shared run the sums of a row are added up in another order.
+DIGITS = (f"digits={EXAMPLES / 'digits.onnx'}", "--batch-mode", "off")
 ROUNDS = 10
 WARM_SHARE = 0.1                    # of the requests, before the first reading
 RSS_GROWTH_MAX_KB = 1024            # from warm-up to the end; a leak of one byte per request would be 2 MB of 2,000,000
@@ -17,14 +19,13 @@ Reading = collections.namedtuple("Reading", "rss_kb descriptors threads")
 
 
 class Server:
-    """The digits model, served on a free port. Raises ValueError when it does not start."""
+    """The digits model, or others, served on a free port. Raises ValueError when it does not start."""
 
     alive = []
 
-    def __init__(self, proa, *flags):
-        # Answers are compared byte by byte: in a shared run the sums of a row are added up in another order.
-        self.process = subprocess.Popen([proa, "serve", f"digits={EXAMPLES / 'digits.onnx'}", "--queue-max", str(QUEUE_MAX), "--batch-mode", "off", *flags],
-                                        stdout=subprocess.PIPE, text=True, start_new_session=True)
+    def __init__(self, proa, *flags, models=DIGITS):
+        self.process = subprocess.Popen([proa, "serve", *models, "--queue-max", str(QUEUE_MAX), *flags], stdout=subprocess.PIPE, text=True,
+                                        start_new_session=True)
         Server.alive.append(self)
         ready = select.select([self.process.stdout], [], [], START_S_MAX)[0]
         line = self.process.stdout.readline() if ready else ""
