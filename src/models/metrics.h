@@ -94,6 +94,7 @@ typedef struct {
 #define METRICS_MODEL_NOW(X) \
     X(waiting, "proa_queue_waiting", "Requests in the queue now.") \
     X(running, "proa_inference_running", "Runs in progress now.") \
+    X(instances, "proa_model_instances", "Runs that its queue begins at once, at most.") \
     X(bytes, "proa_model_bytes", "Its files, which are mapped, and what was made of them.") \
     X(share_bytes, "proa_model_executions_bytes", "Memory of its executions, where model-memory-max bounds it.") \
     X(share_refused, "proa_model_executions_refused", "Runs refused since it was loaded, for want of that memory.") \

@@ -60,7 +60,7 @@ static bool has_path(const pbtree *m, const char *path)
 static const char *const ignored[] = {
     "runtime", "optimization.graph",
     "optimization.priority", "optimization.cuda", "optimization.execution_accelerators.gpu_execution_accelerator",
-    "optimization.gather_kernel_buffer_threshold", "optimization.eager_batching", "instance_group.rate_limiter",
+    "optimization.gather_kernel_buffer_threshold", "optimization.eager_batching",
     "instance_group.secondary_devices", "instance_group.host_policy",
     "cc_model_filenames", "metric_tags", "model_metrics",
 };

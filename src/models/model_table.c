@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { COLUMNS = 6, CELL_BYTES = 4 * MODEL_TABLE_CELL_MAX + 1, GAP = 2 };
+enum { COLUMNS = 7, CELL_BYTES = 4 * MODEL_TABLE_CELL_MAX + 1, GAP = 2 };
 
 /* Text of at most MODEL_TABLE_CELL_MAX characters; what comes behind them is dropped, and the end says so. */
 typedef struct {
@@ -67,10 +67,12 @@ static void row_make(cell row[COLUMNS], const served *s)
     cell_put(&row[1], s->version);
     ios_put(&row[2], s->ios.input_count, s->ios.inputs);
     ios_put(&row[3], s->ios.output_count, s->ios.outputs);
+    snprintf(text, sizeof text, "%lld", (long long)atomic_load(&s->metrics.instances));
+    cell_put(&row[4], s->queue ? str_of(text) : STR("-"));
     snprintf(text, sizeof text, "%.1f MB", (double)served_bytes(s) / 1e6);
-    cell_put(&row[4], str_of(text));
-    snprintf(text, sizeof text, "%.1f ms", (double)s->load_us / 1e3);
     cell_put(&row[5], str_of(text));
+    snprintf(text, sizeof text, "%.1f ms", (double)s->load_us / 1e3);
+    cell_put(&row[6], str_of(text));
 }
 
 static void row_put(buf *out, const cell row[COLUMNS], const size_t widths[COLUMNS])
@@ -100,7 +102,8 @@ static size_t versions_of(const repository *models, const served *ret[MODEL_TABL
 
 void model_table_print(buf *out, const repository *models)
 {
-    static const char *const heads[COLUMNS] = {"MODEL", "VERSION", "INPUTS", "OUTPUTS", "MEMORY", "LOADED"};
+    static const char *const heads[COLUMNS] = {
+        "MODEL", "VERSION", "INPUTS", "OUTPUTS", "INSTANCES", "MEMORY", "LOADED"};
     cell row[COLUMNS];
     const served *all[MODEL_TABLE_ROWS_MAX];
     size_t widths[COLUMNS], count = versions_of(models, all);

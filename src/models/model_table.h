@@ -1,7 +1,7 @@
 /* model_table.h - the models of a server as a table for people, printed when it starts.
  *
- *   MODEL   VERSION  INPUTS                 OUTPUTS                                   MEMORY  LOADED
- *   digits  1        image FP32 [-1,1,8,8]  probabilities FP32 [-1,10], label INT...  0.6 MB  0.5 ms
+ *   MODEL   VERSION  INPUTS                 OUTPUTS                                   INSTANCES  MEMORY  LOADED
+ *   digits  1        image FP32 [-1,1,8,8]  probabilities FP32 [-1,10], label INT...          1  0.6 MB  0.5 ms
  *
  * Bounded: rows, and the width of each cell; what does not fit is cut with "...".  Names come from model files, so
  * what a terminal would obey is shown as '?'. */

@@ -6,11 +6,10 @@
 #include "models/queue_run.h"
 #include "os/clock.h"
 #include "os/lock.h"   /* style: loops, workers and the waker meet at a model's queue */
+#include "os/thread.h"
 
 typedef struct worker worker;
 struct worker {
-    compute_job job;
-    queue *queue;
     worker *next;      /* among the idle ones */
     queue_run run;
 };
@@ -19,6 +18,8 @@ struct queue {
     queue_opts opts;
     uint32_t input_count;
     waker_call waker;
+    model_turn turn;
+    int64_t runs_max;            /* at once, with those on loops */
     _Atomic bool together;       /* requests may share a run */
     _Atomic bool exactly;        /* no longer than the longest of them: the model takes no more */
     _Atomic uint64_t waiting;    /* written under the lock, read by anybody */
@@ -28,14 +29,14 @@ struct queue {
     uint64_t now_ns;             /* the latest that the batcher was told */
     worker *idle;
     uint32_t busy;               /* workers that are not idle */
-    bool sent;                   /* for a worker that has not looked yet: it takes what there is when it comes */
+    worker *sent;                /* has not looked yet: it takes what there is when its turn comes; NULL = none */
     shape *shapes;               /* of all workers */
     worker workers[];
 };
 
 /* ---- made and unmade ------------------------------------------------------------------------------------------- */
 
-static void work(compute_job *j);
+static void work(model_turn *m, uint64_t charged_ns);
 static void ring(waker_call *c);
 
 static void dismiss(queue *q, worker *w)
@@ -49,9 +50,7 @@ static void workers_init(queue *q, uint32_t count)
 {
     q->busy = count;
     for (uint32_t i = 0; i < count; i++) {
-        q->workers[i] = (worker){.job = {.run = work},
-                                 .queue = q,
-                                 .run = {.model = q->opts.model,
+        q->workers[i] = (worker){.run = {.model = q->opts.model,
                                          .pad = &q->opts.pad,
                                          .shapes = q->shapes + i * q->input_count,
                                          .run_us_max = q->opts.run_us_max}};
@@ -59,9 +58,21 @@ static void workers_init(queue *q, uint32_t count)
     }
 }
 
+/* It has no turns any more, or never had. */
+static void empty_free(queue *q)
+{
+    waker_remove(q->opts.waker, &q->waker);
+    INVARIANT(q->busy == 0);
+    batcher_free(q->batcher);
+    queue_kinds_fini(&q->kinds);
+    lock_fini(&q->lock);
+    mem_free(q->shapes);
+    mem_free(q);
+}
+
 err_code queue_new(queue **ret, const queue_opts *opts, err *e)
 {
-    INVARIANT(opts->model && opts->pool && opts->waker && opts->metrics);
+    INVARIANT(opts->model && opts->turns && opts->waker && opts->metrics);
     const uint32_t instances = opts->batching.instances ? opts->batching.instances : 1;
     batcher *b = NULL;
     err_code rc = batcher_new(&b, &opts->batching, e);
@@ -76,7 +87,9 @@ err_code queue_new(queue **ret, const queue_opts *opts, err *e)
         return err_set(e, ERR_NOMEM, "queue: no memory for %u workers", instances);
     }
     q->opts = *opts;
-    q->opts.batching.instances = instances;
+    q->opts.batching.instances = q->opts.share.instances = instances;
+    q->runs_max = opts->strict ? instances : INT64_MAX;
+    q->turn.run = work;
     q->input_count = inputs;
     q->batcher = b;
     q->shapes = shapes;
@@ -86,20 +99,18 @@ err_code queue_new(queue **ret, const queue_opts *opts, err *e)
     workers_init(q, instances);
     q->waker.ring = ring;
     waker_add(opts->waker, &q->waker);
-    *ret = q;
-    return ERR_OK;
+    atomic_store_explicit(&opts->metrics->instances, instances, memory_order_relaxed);
+    rc = turns_join(opts->turns, &q->turn, &q->opts.share, e);
+    if (rc == ERR_OK) *ret = q;
+    else empty_free(q);
+    return rc;
 }
 
 void queue_free(queue *q)
 {
     if (!q) return;
-    waker_remove(q->opts.waker, &q->waker);
-    INVARIANT(q->busy == 0);
-    batcher_free(q->batcher);
-    queue_kinds_fini(&q->kinds);
-    lock_fini(&q->lock);
-    mem_free(q->shapes);
-    mem_free(q);
+    turns_leave(q->opts.turns, &q->turn);
+    empty_free(q);
 }
 
 bool queue_quiet(queue *q)
@@ -114,7 +125,8 @@ bool queue_quiet(queue *q)
 
 /* Done without the lock.  Nothing of the queue is touched once an answer has gone out: with the last one it may go. */
 typedef struct {
-    worker *hired;
+    bool asks;             /* for a turn */
+    uint64_t expected_ns;  /* of the run in it */
     batch_item *answers;
 } outcome;
 
@@ -129,13 +141,14 @@ static uint64_t told(queue *q, uint64_t now_ns)
  * and where more is left then, sends for the next. */
 static outcome settle(queue *q)
 {
-    outcome o = {.hired = NULL};
+    outcome o = {.asks = false};
     uint64_t again_ns = BATCHER_NEVER;
     if (batcher_ripe(q->batcher, q->now_ns, &again_ns) && !q->sent && q->idle) {
-        o.hired = q->idle;
-        q->idle = o.hired->next;
+        q->sent = q->idle;
+        q->idle = q->sent->next;
         q->busy++;
-        q->sent = true;
+        o.asks = true;
+        o.expected_ns = batcher_next_cost_ns(q->batcher);
     }
     if (again_ns != BATCHER_NEVER) waker_by(q->opts.waker, &q->waker, again_ns / 1000 + 1);
     o.answers = batcher_answers(q->batcher);
@@ -160,9 +173,7 @@ static void answer(queue_item *item)
 
 static void carry_out(queue *q, outcome o)
 {
-    err e;
-    /* A pool whose line is full, or that cannot start: nothing may be left without a worker. */
-    if (o.hired && compute_submit(q->opts.pool, &o.hired->job, &e) != ERR_OK) work(&o.hired->job);
+    if (o.asks) turns_ask(q->opts.turns, &q->turn, o.expected_ns);
     for (batch_item *i = o.answers, *next; i; i = next) {
         next = i->next;
         answer(queue_item_of(i));
@@ -226,37 +237,68 @@ static bool run_batch(queue *q, const queue_run *r, const batch_run *b)
 }
 
 /* Takes what there is to run, or NULL, and says so to whoever is to come next. */
-static const batch_run *take(queue *q, worker *w, outcome *ret)
+static const batch_run *take(queue *q, outcome *ret)
 {
     uint64_t again_ns, now_ns = clock_now_ns();
     lock_take(&q->lock);
-    q->sent = false;
+    q->sent = NULL;
     const batch_run *b = batcher_take(q->batcher, told(q, now_ns), &again_ns);
-    if (!b) dismiss(q, w);
     *ret = settle(q);
     lock_give(&q->lock);
     return b;
 }
 
-static void work(compute_job *j)
+/* Its turn is over; b NULL = there was nothing to run.  The queue may go once its last worker is dismissed. */
+static void finish(queue *q, worker *w, const batch_run *b, uint64_t cost_ns, uint64_t now_ns)
 {
-    worker *w = (worker *)(void *)j;
-    queue *q = w->queue;
-    outcome o;
-    const batch_run *b = take(q, w, &o);
-    carry_out(q, o);
-    if (!b) return;
-    atomic_fetch_add_explicit(&q->opts.metrics->running, 1, memory_order_relaxed);
-    const uint64_t start_ns = b->start_ns;
-    bool planned = run_batch(q, &w->run, b);
-    atomic_fetch_sub_explicit(&q->opts.metrics->running, 1, memory_order_relaxed);
-    uint64_t end_ns = planned ? queue_item_of(b->items)->end_ns : clock_now_ns();
     lock_take(&q->lock);
-    batcher_done(q->batcher, b, planned && end_ns > start_ns ? end_ns - start_ns : 0, told(q, end_ns));
+    if (b) batcher_done(q->batcher, b, cost_ns, told(q, now_ns));
     dismiss(q, w);
-    o = settle(q);
+    outcome o = settle(q);
     lock_give(&q->lock);
     carry_out(q, o);
+}
+
+/* One run more, within what may run at once. */
+static bool enter(const queue *q)
+{
+    metric_gauge *running = &q->opts.metrics->running;
+    if (atomic_fetch_add_explicit(running, 1, memory_order_acquire) < q->runs_max) return true;
+    atomic_fetch_sub_explicit(running, 1, memory_order_relaxed);
+    return false;
+}
+
+static void leave(const queue *q)
+{
+    atomic_fetch_sub_explicit(&q->opts.metrics->running, 1, memory_order_release);
+}
+
+/* There is a worker for as many runs as may be, so it waits for what loops run at most, which is short. */
+static void enter_soon(const queue *q)
+{
+    while (!enter(q)) thread_yield();
+}
+
+static void work(model_turn *m, uint64_t charged_ns)
+{
+    queue *q = (queue *)(void *)((char *)m - offsetof(queue, turn));
+    worker *w = q->sent;   /* this thread alone changes it */
+    outcome o;
+    const batch_run *b = take(q, &o);
+    carry_out(q, o);
+    if (!b) {
+        turns_end(q->opts.turns, m, charged_ns, 0);
+        finish(q, w, NULL, 0, 0);
+        return;
+    }
+    enter_soon(q);
+    const uint64_t start_ns = b->start_ns;
+    bool planned = run_batch(q, &w->run, b);
+    leave(q);
+    uint64_t end_ns = planned ? queue_item_of(b->items)->end_ns : clock_now_ns();
+    const uint64_t took_ns = end_ns > start_ns ? end_ns - start_ns : 0;
+    turns_end(q->opts.turns, m, charged_ns, took_ns ? took_ns : 1);
+    finish(q, w, b, planned ? took_ns : 0, end_ns);
 }
 
 /* ---- push ------------------------------------------------------------------------------------------------------- */
@@ -274,16 +316,14 @@ static exec *take_cheap(const queue *q, const queue_item *item)
 
 static void run_here(queue *q, queue_item *item, exec *x)
 {
-    metrics_model *m = q->opts.metrics;
     err e UNINIT;
     e.code = ERR_OK;
     item->start_ns = item->since_ns;   /* it does not wait: no second look at the clock */
     const queue_run r = {.model = q->opts.model, .pad = &q->opts.pad, .run_us_max = q->opts.run_us_max};
-    atomic_fetch_add_explicit(&m->running, 1, memory_order_relaxed);
     bool before = compute_alone(true);
     err_code rc = queue_run_taken(&r, item, x, &e);
     (void)compute_alone(before);
-    atomic_fetch_sub_explicit(&m->running, 1, memory_order_relaxed);
+    leave(q);
     item->done(item, rc ? &e : NULL);
 }
 
@@ -358,6 +398,7 @@ err_code queue_push(queue *q, queue_item *item, err *e)
     item->at.drop = BATCH_RAN;
     bool waits = atomic_load_explicit(&q->waiting, memory_order_relaxed) > 0;
     exec *cheap = q->opts.inline_us && !waits ? take_cheap(q, item) : NULL;
+    if (cheap && !enter(q)) exec_give(TAKE(cheap));
     if (cheap) {
         run_here(q, item, cheap);
         return ERR_OK;

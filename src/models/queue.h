@@ -1,11 +1,12 @@
 /* queue.h - where the requests of one model meet, whatever connection and protocol they came by.
  *
  *   push --cheap, nobody waits--> run on the calling thread                          done()
- *     '--> batcher --worker of the pool takes a batch--> gather, run, split ------->  of each
+ *     '--> batcher --its turn, a worker takes a batch--> gather, run, split ------->  of each
  *              '--deadline, timeout (waker), cancelled ---------------------------->
  *
  * A request is a queue_item: input tensors, and a function to call with the outputs.  sched/batcher.h decides what runs
- * next and with whom, at the last moment: when a worker is there to run it.  Items whose rows share a run get views of
+ * next and with whom, at the last moment: when a worker is there to run it, and the model's turn (models/turns.h) has
+ * come.  Items whose rows share a run get views of
  * its outputs; a batch of one runs on the client's own memory.  What the batch did wrong is never a member's fault:
  * where a shared run fails each runs alone.  A model that is cheaper than inline_us and has nobody waiting runs on the
  * calling loop at once, which saves two thread switches, and does without the lock.  Bounded: ERR_LIMIT says when to
@@ -13,10 +14,10 @@
 #ifndef MODELS_QUEUE_H
 #define MODELS_QUEUE_H
 #include "async/waker.h"
-#include "async/compute.h"
 #include "engine/model.h"
 #include "models/metrics.h"
 #include "models/padding.h"
+#include "models/turns.h"
 #include "sched/batcher.h"
 
 typedef struct queue queue;
@@ -53,6 +54,8 @@ struct queue_item {
         bool start, end;
     } sequence; /* set by the caller, where the model's requests belong to sequences */
     sequence_turn *turn; /* such a request's own; NULL = none */
+    /* One row of each input for those of a run that are nobody's; of data NULL, or without it: the last row again. */
+    const tensor *empty;
     /* of whoever brought the outputs, before done() */
     const queue_source *source; /* NULL = there are none */
     struct {
@@ -73,13 +76,15 @@ struct queue_item {
 typedef struct {
     str name; /* of the model, for the log; borrowed, as all pointers here */
     model *model;
-    compute *pool;
+    turns *turns; /* of all queues that share the workers */
+    turn_opts share; /* what it joins them with; instances are those of batching */
     waker *waker;
     metrics_model *metrics; /* what waits and runs now, and what was batched */
     batcher_opts batching; /* max_batch > 1 only where the model's rows are proven to be apart: queue_rules.h */
     padding pad; /* whether requests of unequal length share runs */
     uint32_t level; /* of items without a priority */
     uint32_t inline_us;
+    bool strict; /* batching.instances bounds the runs on loops, too */
     uint64_t run_us_max; /* of one run: ERR_TIMEOUT at the next node, or iteration of a loop; 0 = no limit */
 } queue_opts;
 

@@ -2,6 +2,9 @@
 
 #include "base/log.h"
 #include "models/queue_kinds.h"
+#include "models/queue_limits.h"
+
+#include <math.h>
 
 /* A packed element would share its byte with another row. */
 static const char *unfit(const model *m)
@@ -37,7 +40,7 @@ static err_code levels_apply(queue_opts *ret, const dynamic_batching *d, err *e)
 }
 
 /* In ascending order, each once. */
-static err_code preferred_apply(queue_opts *ret, const i64_list *sizes, err *e)
+static err_code preferred_apply(queue_opts *ret, const i64_list *sizes, const char *of, err *e)
 {
     batcher_opts *b = &ret->batching;
     int64_t last = 0;
@@ -48,8 +51,8 @@ static err_code preferred_apply(queue_opts *ret, const i64_list *sizes, err *e)
         if (!next || next > b->max_batch) return ERR_OK;
         if (b->preferred_count == BATCH_PREFERRED_MAX)
             return err_set(e, ERR_UNSUPPORTED,
-                           "dynamic_batching.preferred_batch_size of model " STR_FMT ": expected at most %d sizes, "
-                           "got more", STR_ARG(ret->name), BATCH_PREFERRED_MAX);
+                           "%s.preferred_batch_size of model " STR_FMT ": expected at most %d sizes, got more", of,
+                           STR_ARG(ret->name), BATCH_PREFERRED_MAX);
         b->preferred[b->preferred_count++] = (uint32_t)next;
         last = next;
     }
@@ -69,10 +72,11 @@ static err_code dynamic_apply(queue_opts *ret, const model_config *c, const char
         log_write(LOG_WARN, NULL, "model '" STR_FMT "': dynamic_batching: each request runs alone: %s",
                   STR_ARG(ret->name), why);
     err_code rc = levels_apply(ret, d, e);
-    return rc ? rc : preferred_apply(ret, &d->preferred, e);
+    return rc ? rc : preferred_apply(ret, &d->preferred, "dynamic_batching", e);
 }
 
-/* Requests of different sequences share runs as those of Triton's oldest strategy do. */
+/* Requests of different sequences share runs.  Direct: at once, or once so many slots of an instance have a request, or
+ * the delay is over; oldest: as the dynamic batcher does. */
 static err_code sequence_apply(queue_opts *ret, const model_config *c, const char *why, err *e)
 {
     const sequence_batching *s = &c->scheduling.sequence;
@@ -80,12 +84,13 @@ static err_code sequence_apply(queue_opts *ret, const model_config *c, const cha
     b->mode = BATCH_FIXED;
     b->objective_us = 0;
     b->max_batch = why || c->max_batch_size < 1 ? 1 : (uint32_t)c->max_batch_size;
-    b->max_delay_us = b->max_batch > 1 ? s->delay_us : 0;
+    b->max_delay_us = b->max_batch > 1 && (s->oldest || s->slots_min > 0) ? s->delay_us : 0;
+    if (!s->oldest) b->enough = (uint32_t)ceil(s->slots_min * b->max_batch);
     b->preserve_ordering = s->preserve_ordering;
     if (why && c->max_batch_size > 1)
         log_write(LOG_WARN, NULL, "model '" STR_FMT "': sequence_batching: each request runs alone: %s",
                   STR_ARG(ret->name), why);
-    return preferred_apply(ret, &s->preferred, e);
+    return preferred_apply(ret, &s->preferred, "sequence_batching.oldest", e);
 }
 
 /* Only where there are batches, and no state that is carried from one to the next. */
@@ -105,7 +110,7 @@ static err_code padding_apply(queue_opts *ret, const model_config *c, err *e)
 /* Batches share a run's threads (compute_for); what runs alone uses them better side by side. */
 static uint32_t instances_of(const queue_opts *o, const model_config *c)
 {
-    uint32_t threads = compute_threads(o->pool);
+    uint32_t threads = compute_threads(turns_pool(o->turns));
     if (c && c->instances_said) return c->instance_count < UINT32_MAX ? (uint32_t)c->instance_count : UINT32_MAX;
     return o->batching.max_batch > 1 ? (threads + 1) / 2 : threads;
 }
@@ -130,6 +135,7 @@ err_code queue_rules_apply(queue_opts *ret, const queue_rules *r, const model_co
     if (rc) return rc;
     if ((rc = padding_apply(ret, c, e)) != ERR_OK) return rc;
     b->instances = instances_of(ret, c);
+    ret->strict = c && c->instances_said;
     ret->inline_us = b->preserve_ordering ? 0 : r->inline_us;   /* it would overtake those that wait for their turn */
-    return ERR_OK;
+    return queue_limits_apply(ret, r->limits, r->limit_count, c, e);
 }

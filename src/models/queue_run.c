@@ -103,18 +103,22 @@ static void put_rows(char *at, size_t row, const tensor *from, uint32_t rows)
     }
 }
 
-/* An input of all items, in their order; then its last row again.  Strings are copied as what they point to, which
+/* An input of all items, in their order; then what is for rows that are nobody's, or its last row again.
+ * Strings are copied as what they point to, which
  * lives as long as their requests. */
 static void gather(tensor *to, uint32_t input, const batch_run *b, uint32_t rows)
 {
     const size_t row = row_bytes(to);
+    const tensor *empty = queue_item_of(b->items)->empty;
+    const bool fills = empty && empty[input].data;
     char *at = to->data;
     if (row == 0) return;
+    INVARIANT(!fills || row_bytes(&empty[input]) == row);
     for (batch_item *i = b->items; i; i = i->next) {
         put_rows(at, row, &queue_item_of(i)->inputs[input], i->rows);
         at += row * i->rows;
     }
-    for (uint32_t n = b->rows; n < rows; n++, at += row) memcpy(at, at - row, row);
+    for (uint32_t n = b->rows; n < rows; n++, at += row) memcpy(at, fills ? empty[input].data : at - row, row);
 }
 
 static bool outputs_are_rows(const queue_run *r, const exec *x, uint32_t rows, uint32_t length)

@@ -2,7 +2,8 @@
  *
  * Rows are copied behind one another in, and seen as views on the way out; the last item to give its outputs back gives
  * the execution back.  So that few plans are made, the rows of a shared run are rounded up to a size of
- * queue_run_size(); what is too much repeats the last row, which was computed already: it cannot fail by itself.
+ * queue_run_size(); what is too much repeats the last row, which was computed already: it cannot fail by itself; of
+ * inputs for which the items bring an empty row, as the controls of sequences, it is that.
  * Rows of unequal length are filled up with zeros, and what comes of them is cut to their own length where it lies.
  * Nothing here allocates once the plan has been run as often at a time. */
 #ifndef MODELS_QUEUE_RUN_H

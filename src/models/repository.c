@@ -23,6 +23,7 @@ struct repository {
     repository_opts opts;
     response_cache *cache;
     waker *waker; /* of all queues */
+    turns *turns; /* at the workers */
 };
 
 static const repository_names *names_of(const repository *r) { return atomic_load(&r->names); }
@@ -76,6 +77,7 @@ static err_code load_open(repository *r, repository_load *l, repository_name *of
                                   .opts = &r->opts,
                                   .cache = r->cache,
                                   .waker = r->waker,
+                                  .turns = r->turns,
                                   .name = of->name,
                                   .trace = &of->trace,
                                   .path = l->path.p,
@@ -194,6 +196,9 @@ err_code repository_open(repository **ret, const repository_opts *opts, err *e)
     rc = opts->cache_bytes_max ? response_cache_new(&r->cache, opts->cache_bytes_max, e) : ERR_OK;
     if (rc == ERR_OK) rc = models_list(&all, &count, &loaded, r, e);
     if (rc == ERR_OK) rc = waker_new(&r->waker, e);
+    if (rc == ERR_OK) rc = turns_new(&r->turns, opts->pool, opts->by_runs, e);
+    for (size_t i = 0; i < opts->resource_count && rc == ERR_OK; i++)
+        rc = turns_say(r->turns, opts->resources[i].name, opts->resources[i].count, e);
     for (size_t i = 0; i < count && rc == ERR_OK; i++) rc = add(r, &all[i], i < loaded, e);
     if (rc) return rc;
     *ret = TAKE(r);
@@ -212,6 +217,7 @@ void repository_free(repository *r)
     for (size_t i = 0; names && i < names->count; i++) repository_name_free(names->all[i]);
     repository_names_free(names);
     response_cache_free(r->cache);
+    turns_free(r->turns);
     waker_free(r->waker);
     arena_fini(&r->memory);
     mem_free(r);

@@ -61,6 +61,9 @@ typedef struct {
     str model_dir, model_name; /* a folder with one model, and its name; empty = none, "model" */
     str folder; /* the model repository, where further models may come from; empty = none */
     compute *pool;
+    bool by_runs; /* its workers are shared by runs, as config.pbtxt's rate_limiter says; else by time.  see turns.h */
+    const resource_need *resources; /* how much there is for by_runs; none = what models ask for at most */
+    size_t resource_count;
     size_t memory_bytes_max; /* of one execution */
     uint64_t image_pixels_max; /* of one picture that a request brings; 0 = IMAGE_PIXELS_MAX */
     queue_rules queueing;

@@ -130,6 +130,41 @@ static bool ensemble_read(ensemble_scheduling *m, const pbtree *b, arena *a)
     return to != NULL;
 }
 
+/* ---- instances ---- */
+
+static bool limiter_read(rate_limiter *to, const pbtree *r, arena *a)
+{
+    *to = (rate_limiter){.said = r != NULL,
+                         .priority = (uint32_t)pbtree_u64(r, "priority"),
+                         .need_count = pbtree_count(r, "resources")};
+    resource_need *n = to->needs = ARRAY(a, resource_need, to->need_count);
+    for (const pbtree *v = n ? pbtree_get(r, "resources") : NULL; v; v = v->next)
+        *n++ = (resource_need){pbtree_text(v, "name"), (uint32_t)pbtree_u64(v, "count"), pbtree_bool(v, "global")};
+    return n != NULL;
+}
+
+static bool limiters_eq(const rate_limiter *a, const rate_limiter *b)
+{
+    bool same = a->priority == b->priority && a->need_count == b->need_count;
+    for (size_t i = 0; i < a->need_count && same; i++)
+        same = str_eq(a->needs[i].name, b->needs[i].name) && a->needs[i].count == b->needs[i].count &&
+               a->needs[i].global == b->needs[i].global;
+    return same;
+}
+
+/* Instances of a model are alike here, so its groups should say the same. */
+static bool limiters_read(rate_limiter *to, const pbtree *groups, arena *a)
+{
+    rate_limiter other;
+    if (!limiter_read(to, pbtree_get(groups, "rate_limiter"), a)) return false;
+    for (const pbtree *g = groups ? groups->next : NULL; g; g = g->next) {
+        if (!limiter_read(&other, pbtree_get(g, "rate_limiter"), a)) return false;
+        to->differ = to->differ || !limiters_eq(to, &other);
+        to->said = to->said || other.said;
+    }
+    return true;
+}
+
 /* ---- warm-up ---- */
 
 static bool warmup_read(warmup *to, const pbtree *w, arena *a)
@@ -159,7 +194,8 @@ err_code scheduling_read(scheduling *ret, const pbtree *c, arena *a, err *e)
     warmup *w = s.warmups = ARRAY(a, warmup, s.warmup_count);
     bool ok = w && dynamic_read(&s.dynamic, pbtree_get(c, "dynamic_batching"), a) &&
               sequence_read(&s.sequence, pbtree_get(c, "sequence_batching"), a) &&
-              ensemble_read(&s.ensemble, pbtree_get(c, "ensemble_scheduling"), a);
+              ensemble_read(&s.ensemble, pbtree_get(c, "ensemble_scheduling"), a) &&
+              limiters_read(&s.rate, pbtree_get(c, "instance_group"), a);
     for (const pbtree *v = ok ? pbtree_get(c, "model_warmup") : NULL; v && ok; v = v->next) ok = warmup_read(w++, v, a);
     if (!ok) return err_set(e, ERR_NOMEM, "no memory for a model's configuration");
     *ret = s;

@@ -1,9 +1,10 @@
-/* scheduling.h - what a model's configuration says of how its requests are run: batches, sequences, ensembles, warm-up.
+/* scheduling.h - what a model's configuration says of how its requests run: batches, sequences, ensembles, limits.
  *
  * Read from the configuration after it was checked (config_check.h): nothing here fails but for want of memory.  Texts
  * and arrays lie in the arena that is given, beside the tree that they come from. */
 #ifndef MODELS_SCHEDULING_H
 #define MODELS_SCHEDULING_H
+#include "sched/resources.h"
 #include "tensor/dtype.h"
 #include "wire/pbtree.h"
 
@@ -89,6 +90,15 @@ typedef struct {
     uint32_t inflight_max;        /* 0 = no limit */
 } ensemble_scheduling;
 
+/* What the instances of a model take of resources while they run: Triton's rate limiter. */
+typedef struct {
+    bool said;                    /* by any group of instances */
+    bool differ;                  /* another group says something else */
+    uint32_t priority;            /* 0 = 1 */
+    resource_need *needs;
+    size_t need_count;
+} rate_limiter;
+
 typedef enum { WARMUP_ZERO, WARMUP_RANDOM, WARMUP_FILE } warmup_data;
 
 typedef struct {
@@ -109,6 +119,7 @@ typedef struct {
     dynamic_batching dynamic;
     sequence_batching sequence;
     ensemble_scheduling ensemble;
+    rate_limiter rate;
     warmup *warmups;
     size_t warmup_count;
 } scheduling;

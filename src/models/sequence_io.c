@@ -29,6 +29,8 @@ struct sequence_io {
     state *states;
     uint32_t state_count;
     sequence_block *first;
+    tensor *empty;                /* a row of each input */
+    sequence_values values;       /* of it */
     arena memory;
 };
 
@@ -165,6 +167,20 @@ static bool maps_make(sequence_io *io, const model_config *c, const model *m)
     return true;
 }
 
+/* The controls of a row that is no request. */
+static bool empty_make(sequence_io *io)
+{
+    io->empty = arena_new(&io->memory, tensor, io->input_count + 1);
+    for (size_t k = 0; k < CONTROL_COUNT && io->empty; k++) {
+        const control *c = &io->controls[k];
+        if (c->input == NONE) continue;
+        tensor *t = &io->empty[c->input];
+        *t = tensor_make(c->type, &io->control_shape, io->values.of[k].bytes);
+        if (k != CONTROL_CORRID) tensor_put_f64(t, 0, c->off);
+    }
+    return io->empty != NULL;
+}
+
 err_code sequence_io_new(sequence_io **ret, const model_config *c, const model *m, err *e)
 {
     CLEANUP(sequence_io) sequence_io *io = mem_new0(sequence_io, 1);
@@ -177,7 +193,7 @@ err_code sequence_io_new(sequence_io **ret, const model_config *c, const model *
     io->input_count = model_input_count(m);
     io->state_count = (uint32_t)c->scheduling.sequence.state_count;
     io->control_shape = (shape){.rank = c->max_batch_size > 0 ? 2 : 1, .dim = {1, 1}};
-    if (!maps_make(io, c, m)) return err_set(e, ERR_NOMEM, "sequences: no memory for the model");
+    if (!maps_make(io, c, m) || !empty_make(io)) return err_set(e, ERR_NOMEM, "sequences: no memory for the model");
     err_code rc = first_make(io, c, e);
     if (rc == ERR_OK) *ret = TAKE(io);
     return rc;
@@ -192,6 +208,7 @@ void sequence_io_free(sequence_io *io)
 }
 
 uint32_t sequence_io_inputs(const sequence_io *io) { return io->input_count; }
+const tensor *sequence_io_empty(const sequence_io *io) { return io->empty; }
 uint32_t sequence_io_output(const sequence_io *io, uint32_t i) { return io->outputs[i]; }
 
 /* ---- a run ------------------------------------------------------------------------------------------------------- */

@@ -29,6 +29,8 @@ err_code sequence_io_new(sequence_io **ret, const model_config *c, const model *
 void sequence_io_free(sequence_io *io);
 DEFINE_CLEANUP(sequence_io)
 uint32_t sequence_io_inputs(const sequence_io *io);   /* of the model */
+/* A row of each for an empty slot: READY, START and END false, no id; data NULL = whatever.  As long as io lives. */
+const tensor *sequence_io_empty(const sequence_io *io);
 
 sequence_block *sequence_io_first(const sequence_io *io);   /* that begins a sequence; held for the caller */
 void sequence_block_hold(sequence_block *b);

@@ -191,6 +191,7 @@ static err_code begin(sequencer *q, sequence_turn *t, err *e)
     err_code rc = sequence_io_fill(q->io, t->client, t->states, &t->values, t->inputs, e);
     if (rc) return rc;
     t->inner.inputs = t->inputs;
+    t->inner.empty = sequence_io_empty(q->io);
     t->inner.done = turn_done;
     t->inner.since_ns = t->client->since_ns;
     t->inner.deadline_us = t->client->deadline_us;

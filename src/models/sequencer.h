@@ -3,8 +3,8 @@
  *   push --> slots (sched/slots.h): one request of each sequence at a time --> the model's queue, with controls and the
  *   states of the request before --> states kept, done() --> the next of that sequence
  * Requests of different sequences meet in the queue and share runs there, so the strategies direct and oldest differ in
- * how many sequences have a slot.  An empty slot is never computed: a model in ONNX has no memory of its own, so READY
- * is always true.
+ * how many sequences have a slot, and in what a run waits for (queue_rules.c).  A model in ONNX has no memory of its
+ * own, so a run has no row for a slot without a request; where it is filled up to a size, READY of those rows is false.
  *
  * Whichever thread brings or ends a request goes on with all that is there; who comes meanwhile leaves it with that
  * thread: nothing is locked.  A sequence that was idle for too long is forgotten, with its states. */

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "models/ensemble.h"
 #include "models/pipeline.h"
+#include "models/queue_limits.h"
 #include "models/sequencer.h"
 #include "models/served.h"
 #include "models/warm_up.h"
@@ -154,7 +155,7 @@ static err_code model_make(served *s, const served_from *f, err *e)
     if (rc) return rc;
     queue_opts qo = {.name = s->name,
                      .model = s->model,
-                     .pool = f->opts->pool,
+                     .turns = f->turns,
                      .waker = f->waker,
                      .metrics = &s->metrics,
                      .run_us_max = f->opts->run_us_max};
@@ -168,6 +169,8 @@ static err_code ensemble_make(served *s, const served_from *f, err *e)
 {
     err_code rc = model_config_fit_alone(s->config, e);
     s->ios = s->config->ios;
+    if (rc == ERR_OK)
+        rc = queue_limits_none(f->opts->queueing.limits, f->opts->queueing.limit_count, s->config, e);
     if (rc == ERR_OK) rc = ensemble_new(&s->ensemble, s->config, f->models, &s->metrics, e);
     if (rc) return err_wrap(e, "%s", f->path);
     return declare(s, f, e);

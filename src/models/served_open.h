@@ -6,13 +6,15 @@
 #define MODELS_SERVED_OPEN_H
 #include "async/waker.h"
 #include "models/repository.h"
+#include "models/turns.h"
 
-/* All borrowed; name, trace, cache and waker outlive what is made. */
+/* All borrowed; name, trace, cache, waker and turns outlive what is made. */
 typedef struct {
     const repository *models;         /* where an ensemble finds its members */
     const repository_opts *opts;
     response_cache *cache;            /* NULL = there is none */
     waker *waker;                     /* of all queues */
+    turns *turns;                     /* of all queues, at the workers */
     str name;
     trace_setting *trace;             /* of the name */
     const char *path;                 /* of the model's files */

@@ -35,7 +35,8 @@ static uint32_t preferred_rows(const batch_rule *r, const lane *l)
 
 uint64_t batch_rule_ripe_ns(const batch_rule *r, const lane *l)
 {
-    if (r->mode != BATCH_FIXED || r->max_delay_ns == 0 || l->rows >= preferred_max(r)) return 0;
+    const uint32_t enough = r->enough ? r->enough : preferred_max(r);
+    if (r->mode != BATCH_FIXED || r->max_delay_ns == 0 || l->rows >= enough) return 0;
     if (r->preferred_count && preferred_rows(r, l)) return 0;
     return lane_oldest_ns(l) + r->max_delay_ns;
 }

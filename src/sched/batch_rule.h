@@ -17,6 +17,8 @@ typedef struct {
     uint32_t max_batch;   /* rows */
     uint64_t max_delay_ns;
     uint32_t preferred[BATCH_PREFERRED_MAX], preferred_count;   /* ascending; 0 = none */
+    uint32_t enough;      /* FIXED: rows that need not wait for more, where others join them all the same; 0 = the
+                           * largest preferred size */
     uint32_t waste_percent;   /* of a padded batch's work that may be padding */
 } batch_rule;
 

@@ -80,6 +80,7 @@ err_code batcher_new(batcher **ret, const batcher_opts *opts, err *e)
                            .max_batch = o.max_batch,
                            .max_delay_ns = o.max_delay_us * 1000,
                            .preferred_count = o.preferred_count,
+                           .enough = o.enough,
                            .waste_percent = o.waste_percent};
     for (uint32_t i = 0; i < o.preferred_count; i++) b->rule.preferred[i] = o.preferred[i];
     waiting_init(&b->waiting, &b->rule, o.kinds_max);

@@ -55,6 +55,7 @@ typedef struct {
     uint64_t max_delay_us;   /* FIXED: from arrival; ADAPTIVE: the most an idle instance waits, 0 = half a run */
     uint64_t objective_us;   /* ADAPTIVE: of waiting and computing, for 99 of 100; 0 = none */
     uint32_t preferred[BATCH_PREFERRED_MAX], preferred_count;   /* ascending, 1 .. max_batch */
+    uint32_t enough;         /* FIXED: rows that need not wait for more; 0 = as batch_rule.h says */
     bool preserve_ordering;  /* answers are handed back in the order of arrival */
     uint32_t waste_percent;  /* of a padded batch that may be padding; 0 = 50 */
     uint32_t requests_max;   /* that wait; protects memory and bounds the wait; 0 = 1024 */

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "serve/conf_cache.h"
 #include "serve/conf_listen.h"
+#include "serve/conf_share.h"
 #include "serve/conf_slot.h"
 #include "serve/conf_trace.h"
 #include "serve/cors.h"
@@ -33,6 +34,7 @@ enum { REPLIES_LEAST = 2 };
 static const char *const level_names[] = {"debug", "info", "warn", "error", NULL};
 static const char *const tls_names[] = {"1.2", "1.3", NULL};
 static const char *const control_names[] = {"none", "poll", "explicit", NULL};
+static const char *const rate_names[] = {"off", "execution_count", NULL};
 static const char *const batch_names[] = {"adaptive", "fixed", "off", NULL};   /* as batch_mode */
 static const char *const format_names[] = {"text", "json", NULL};
 static const char *const metrics_name_names[] = {"proa", "triton", "both", NULL};
@@ -108,6 +110,18 @@ static const row rows[] = {
      "requests waiting per model; more get 429"},
     {"queue-bytes-max", NULL, BYTES, AT(queue_bytes_max), "0", 0, 1ull << 44, NULL,
      "memory that the requests waiting for one model hold; more get 429; 0 = no limit but bodies-bytes-max"},
+    {"model-weights", NULL, LIST, AT(model_weights), "", 0, 0, NULL,
+     "NAME=WEIGHT, by commas or with the flag again: a model's part of the compute threads' time where several "
+     "compete, 1 to 1000; a model's own is the parameter fair_weight in its config.pbtxt, else 1"},
+    {"model-rates", NULL, LIST, AT(model_rates), "", 0, 0, NULL,
+     "NAME=N or NAME=N:BURST, by commas or with the flag again: requests per second of a model, a second's at once or "
+     "as many as BURST says; more get 429; a model's own are the parameters requests_per_second and requests_burst"},
+    {"rate-limit", NULL, CHOICE, AT(rate_limit), "off", 0, 0, rate_names,
+     "off or execution_count: whether instance_group.rate_limiter of config.pbtxt is obeyed, as Triton does: models "
+     "then share the compute threads by runs and priority, and wait for their resources"},
+    {"rate-limit-resource", NULL, LIST, AT(rate_limit_resource), "", 0, 0, NULL,
+     "NAME:COUNT or NAME:COUNT:DEVICE, by commas or with the flag again: how much there is of a resource; the CPU is "
+     "device 0; without it as much as any model asks for, with it nothing of what is not named"},
     {"batch-mode", NULL, CHOICE, AT(batch_mode), "adaptive", 0, 0, batch_names,
      "adaptive, fixed or off: how requests of a model without a config.pbtxt share runs, where its rows are computed "
      "apart; adaptive never lets a lone one wait, fixed waits max-delay-us for a full batch"},
@@ -568,6 +582,7 @@ err_code conf_check(conf *c, err *e)
         return err_set(e, ERR_INVALID, "--model-name: expected --model-dir with it, got none");
     if ((rc = conf_slot(c, e)) != ERR_OK) return rc;
     if ((rc = conf_cache(c, NULL, e)) != ERR_OK) return rc;
+    if ((rc = conf_share(c, c->memory, e)) != ERR_OK) return rc;
     bool cert = c->tls_cert.len > 0, key = c->tls_key.len > 0;
     if (cert != key)
         return err_set(e, ERR_INVALID, "%s: expected %s with it, got none", cert ? "tls-cert" : "tls-key",

@@ -8,8 +8,10 @@
 #define SERVE_CONF_H
 #include "base/buf.h"
 #include "base/err.h"
+#include "models/model_limit.h"
 #include "models/named_model.h"
 #include "net/tls_trust.h"
+#include "sched/resources.h"
 
 enum { CONF_MODELS_MAX = 4096, CONF_EXPECTED_MAX = 160, CONF_ROWS_MAX = 96, CONF_PORT_NONE = 65536 };
 
@@ -44,9 +46,15 @@ typedef struct {
     str control;
     uint64_t slot, ready_fd, warm_up, cache_bytes_max, model_memory_max;
     str cache_config, load_model;
+    str model_weights, model_rates, rate_limit_resource;
+    uint64_t rate_limit;
     /* models named as NAME=PATH, in order */
     named_model *models;
     size_t model_count;
+    /* what the lists of weights, rates and resources say: conf_check() */
+    model_limit *limits;
+    resource_need *resources;
+    size_t limit_count, resource_count;
     bool help;
     const char *service_link; /* PROA_PORT as Kubernetes sets it for a service of our name: ignored; NULL = it is not */
     /* private */

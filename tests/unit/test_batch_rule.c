@@ -73,6 +73,18 @@ static void fixed_without_a_delay_takes_what_is_there(void)
     CHECK_U64(rows(&r, 10), 4);
 }
 
+static void enough_rows_do_not_wait_and_the_rest_joins_them(void)
+{
+    const batch_rule r = {.mode = BATCH_FIXED, .max_batch = 8, .max_delay_ns = 100, .enough = 3};
+    QUEUE(1, 1);
+    CHECK_U64(batch_rule_ripe_ns(&r, &l), 100);
+    QUEUE(1, 1, 1);
+    CHECK_U64(batch_rule_ripe_ns(&r, &l), 0);
+    QUEUE(1, 1, 1, 1, 1);
+    CHECK_U64(batch_rule_ripe_ns(&r, &l), 0);
+    CHECK_U64(rows(&r, 10), 5);
+}
+
 static void a_priority_does_not_reset_the_delay(void)
 {
     const batch_rule r = {.mode = BATCH_FIXED, .max_batch = 8, .max_delay_ns = 100};
@@ -133,6 +145,7 @@ int main(void)
         TEST(fixed_waits_for_a_preferred_size),
         TEST(fixed_without_preferred_sizes_waits_for_the_largest),
         TEST(fixed_without_a_delay_takes_what_is_there),
+        TEST(enough_rows_do_not_wait_and_the_rest_joins_them),
         TEST(a_priority_does_not_reset_the_delay),
         TEST(adaptive_takes_what_is_there_up_to_the_cap),
         TEST(padding_is_joined_where_it_pays),

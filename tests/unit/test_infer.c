@@ -507,19 +507,19 @@ int main(void)
         TEST(construction_survives_every_failed_allocation),
         TEST(a_whole_request_survives_every_failed_allocation),
     };
-    onnx_build twice, four, turns;
+    onnx_build twice, four, spins;
     serve_rig_twice(&twice);
     serve_rig_four(&four);
-    serve_rig_turns(&turns);
+    serve_rig_turns(&spins);
     serve_rig_save(&twice, twice_path);
     serve_rig_save(&four, four_path);
-    serve_rig_save(&turns, turns_path);
+    serve_rig_save(&spins, turns_path);
     int failed = test_main(cases, COUNTOF(cases));
     serve_rig_unsave(twice_path);
     serve_rig_unsave(four_path);
     serve_rig_unsave(turns_path);
     onnx_build_end(&twice);
     onnx_build_end(&four);
-    onnx_build_end(&turns);
+    onnx_build_end(&spins);
     return failed;
 }

@@ -46,9 +46,9 @@ static void columns_are_aligned(void)
     conf_rig_model(c, "m", path);
     conf_rig_model(c, "gr\303\274n", path);
     const char *text = table(c);
-    check_row(text, 0, "MODEL  VERSION  INPUTS         OUTPUTS        MEMORY  LOADED\n");
-    check_row(text, 1, "m      1        x FP32 [-1,2]  y FP32 [-1,2]  0.0 MB  1.2 ms\n");
-    check_row(text, 2, "gr\303\274n   1        x FP32 [-1,2]  y FP32 [-1,2]  0.0 MB  1.2 ms\n");
+    check_row(text, 0, "MODEL  VERSION  INPUTS         OUTPUTS        INSTANCES  MEMORY  LOADED\n");
+    check_row(text, 1, "m      1        x FP32 [-1,2]  y FP32 [-1,2]          1  0.0 MB  1.2 ms\n");
+    check_row(text, 2, "gr\303\274n   1        x FP32 [-1,2]  y FP32 [-1,2]          1  0.0 MB  1.2 ms\n");
     serve_rig_unsave(path);
     onnx_build_end(&b);
 }

@@ -52,8 +52,10 @@ typedef struct {
     serve_rig rig;
     compute *pool;
     waker *waker;
+    turns *turns;
     queue *queue;
     uint32_t level;
+    bool strict;
 } bench;
 
 static void start_with(bench *b, onnx_build *made, const batcher_opts *batching, uint32_t inline_us)
@@ -61,13 +63,15 @@ static void start_with(bench *b, onnx_build *made, const batcher_opts *batching,
     err e;
     serve_rig_start(&b->rig, made);
     CHECK(compute_new(&b->pool, 2, &e) == ERR_OK && waker_new(&b->waker, &e) == ERR_OK);
+    CHECK(turns_new(&b->turns, b->pool, false, &e) == ERR_OK);
     queue_opts o = {.name = STR("m"),
                     .model = b->rig.served.model,
-                    .pool = b->pool,
+                    .turns = b->turns,
                     .waker = b->waker,
                     .metrics = &b->rig.served.metrics,
                     .batching = *batching,
                     .level = b->level,
+                    .strict = b->strict,
                     .inline_us = inline_us};
     CHECK(queue_new(&b->queue, &o, &e) == ERR_OK);
 }
@@ -83,6 +87,7 @@ static void stop(bench *b)
 {
     compute_free(b->pool);
     queue_free(b->queue);
+    turns_free(b->turns);
     waker_free(b->waker);
     serve_rig_stop(&b->rig);
 }
@@ -338,7 +343,7 @@ static void what_may_not_wait_longer_is_answered_then(void)
 static void the_most_urgent_runs_first(void)
 {
     static const uint64_t priorities[] = {3, 0, 1, 2, 9};
-    static const int turns[] = {2, 1, 3, 4, 0};   /* level 1 is the default: of no priority, and of one beyond all */
+    static const int order[] = {2, 1, 3, 4, 0};   /* level 1 is the default: of no priority, and of one beyond all */
     bench b = {.level = 1};
     ask a[COUNTOF(priorities)];
     err e;
@@ -355,7 +360,7 @@ static void the_most_urgent_runs_first(void)
     }
     atomic_store(&held, false);
     for (size_t i = 0; i < COUNTOF(a); i++) wait_done(&a[i]);
-    for (size_t i = 1; i < COUNTOF(a); i++) CHECK(a[turns[i - 1]].item.end_ns <= a[turns[i]].item.start_ns);
+    for (size_t i = 1; i < COUNTOF(a); i++) CHECK(a[order[i - 1]].item.end_ns <= a[order[i]].item.start_ns);
     stop(&b);
 }
 
@@ -402,6 +407,63 @@ static void a_full_queue_says_when_to_come_again(void)
     wait_done(&a[0]);
     wait_done(&a[1]);
     stop(&b);
+}
+
+static void requests_per_second_are_bounded_and_told_when_to_come_again(void)
+{
+    bench b = {.level = 0};
+    ask a[4];
+    err e;
+    onnx_build made;
+    serve_rig_twice(&made);
+    sys_fake_clock_set(1000000000);
+    start_with(&b, &made, &(batcher_opts){.mode = BATCH_OFF, .rate_per_s = 2, .rate_burst = 2}, 0);
+    for (int i = 0; i < 4; i++) ask_init(&a[i], (float)i);
+    CHECK(queue_push(b.queue, &a[0].item, &e) == ERR_OK && queue_push(b.queue, &a[1].item, &e) == ERR_OK);
+    CHECK(queue_push(b.queue, &a[2].item, &e) == ERR_LIMIT);
+    CHECK_STR(e.text, "queue: requests per second: the limit is 2, got 3");
+    CHECK_U64(e.retry_ms, 500);
+    sys_fake_clock_set(1500000000);
+    CHECK(queue_push(b.queue, &a[3].item, &e) == ERR_OK);
+    sys_fake_clock_set(0);
+    for (int i = 0; i < 4; i++)
+        if (i != 2) wait_done(&a[i]);
+    stop(&b);
+}
+
+/* While a run is in progress somewhere, no loop begins another; while a loop is at it, a worker waits. */
+static void instances_bound_the_runs_on_loops_too(void)
+{
+    for (int strict = 0; strict < 2; strict++) {
+        bench b = {.level = 0, .strict = strict};
+        ask a;
+        err e;
+        onnx_build made;
+        serve_rig_twice(&made);
+        start_with(&b, &made, &(batcher_opts){.mode = BATCH_OFF, .instances = 1}, 500);
+        metrics_model *m = &b.rig.served.metrics;
+        CHECK_U64((uint64_t)atomic_load(&m->instances), 1);
+        exec *cheap = NULL;
+        for (int i = 0; i < 50 && !cheap; i++) {   /* a run that was interrupted looks expensive for a while */
+            ask_init(&a, 1);
+            CHECK(queue_push(b.queue, &a.item, &e) == ERR_OK);
+            wait_done(&a);
+            cheap = exec_take_cheap(b.rig.served.model, &a.x.shape, 500);
+        }
+        CHECK(cheap);
+        if (cheap) exec_give(cheap);
+        while (!queue_quiet(b.queue)) thread_pause();
+        atomic_fetch_add(&m->running, 1);   /* as another loop's */
+        ask_init(&a, 2);
+        CHECK(queue_push(b.queue, &a.item, &e) == ERR_OK);
+        CHECK((atomic_load(&a.done) == 0) == strict);
+        atomic_fetch_sub(&m->running, 1);
+        wait_done(&a);
+        CHECK(a.code == ERR_OK && a.got == 4 && (a.on == &here) == !strict);
+        while (!queue_quiet(b.queue)) thread_pause();
+        CHECK_U64((uint64_t)atomic_load(&m->running), 0);
+        stop(&b);
+    }
 }
 
 static void a_model_may_have_more_inputs_than_usual(void)
@@ -458,7 +520,7 @@ static void construction_survives_every_failed_allocation(void)
     err e;
     start(&b, 1, 0);
     queue_opts o = {.model = b.rig.served.model,
-                    .pool = b.pool,
+                    .turns = b.turns,
                     .waker = b.waker,
                     .metrics = &b.rig.served.metrics,
                     .batching = alone};
@@ -486,6 +548,8 @@ int main(void)
         TEST(the_most_urgent_runs_first),
         TEST(a_clock_that_was_read_early_does_no_harm),
         TEST(a_full_queue_says_when_to_come_again),
+        TEST(requests_per_second_are_bounded_and_told_when_to_come_again),
+        TEST(instances_bound_the_runs_on_loops_too),
         TEST(a_model_may_have_more_inputs_than_usual),
         TEST(a_wrong_shape_is_the_items_error),
         TEST(construction_survives_every_failed_allocation),

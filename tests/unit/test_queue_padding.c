@@ -120,6 +120,7 @@ static uint32_t run_all(const padding *pad, model *m, uint32_t longest, uint64_t
     static ask asks[ASKS];
     holder h = {.job = {.run = hold}};
     compute *pool = NULL;
+    turns *workers = NULL;
     waker *bell = NULL;
     queue *q = NULL;
     metrics_model metrics = {.lane_count = 0};
@@ -130,7 +131,9 @@ static uint32_t run_all(const padding *pad, model *m, uint32_t longest, uint64_t
     rng_init(&r, seed);
     CHECK(metrics_model_init(&metrics, 1, &e) == ERR_OK);
     CHECK(compute_new(&pool, 1, &e) == ERR_OK && waker_new(&bell, &e) == ERR_OK);
-    const queue_opts o = {.name = STR("m"), .model = m, .pool = pool, .waker = bell, .metrics = &metrics, .pad = *pad,
+    CHECK(turns_new(&workers, pool, false, &e) == ERR_OK);
+    const queue_opts o = {.name = STR("m"), .model = m, .turns = workers, .waker = bell, .metrics = &metrics,
+                          .pad = *pad,
                           .batching = {.mode = BATCH_FIXED, .max_batch = 16, .requests_max = 1000, .kinds_max = 65,
                                        .waste_percent = 90}};
     CHECK(queue_new(&q, &o, &e) == ERR_OK);
@@ -161,6 +164,7 @@ static uint32_t run_all(const padding *pad, model *m, uint32_t longest, uint64_t
     CHECK(torn.code == ERR_INVALID && !torn.shared);
     compute_free(pool);
     queue_free(q);
+    turns_free(workers);
     waker_free(bell);
     metrics_model_fini(&metrics);
     return shared;

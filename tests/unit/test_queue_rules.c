@@ -5,6 +5,7 @@
 #include "test.h"
 
 static compute *pool;
+static turns *shared;
 static serve_rig twice, mixing;
 
 static const queue_rules server = {
@@ -12,7 +13,7 @@ static const queue_rules server = {
 
 static queue_opts applied_to(const queue_rules *r, const model_config *c, model *m)
 {
-    queue_opts o = {.name = STR("m"), .model = m, .pool = pool};
+    queue_opts o = {.name = STR("m"), .model = m, .turns = shared};
     err e;
     CHECK(queue_rules_apply(&o, r, c, &e) == ERR_OK);
     CHECK_U64(o.batching.requests_max, r->requests_max);
@@ -70,6 +71,7 @@ static void a_configuration_without_dynamic_batching_means_none(void)
     const model_config said = {.given = true, .max_batch_size = 8, .instances_said = true, .instance_count = 5};
     o = applied(&server, &said);
     CHECK_U64(o.batching.instances, 5);
+    CHECK(o.strict && !applied(&server, &c).strict);
 }
 
 static void dynamic_batching_is_tritons(void)
@@ -101,11 +103,43 @@ static void dynamic_batching_is_tritons(void)
     CHECK(o.batching.preserve_ordering && o.inline_us == 0);
 }
 
+static void direct_sequences_wait_for_a_part_of_their_slots(void)
+{
+    model_config c = {.given = true, .max_batch_size = 8};
+    c.scheduling.sequence = (sequence_batching){.on = true, .delay_us = 100};
+    queue_opts o = applied(&server, &c);
+    CHECK(o.batching.mode == BATCH_FIXED && o.batching.max_delay_us == 0);   /* the delay alone means nothing */
+    c.scheduling.sequence.slots_min = 0.3;
+    o = applied(&server, &c);
+    CHECK(o.batching.max_delay_us == 100 && o.batching.preferred_count == 0);
+    CHECK_U64(o.batching.enough, 3);
+    c.scheduling.sequence.slots_min = 1;
+    CHECK_U64(applied(&server, &c).batching.enough, 8);
+    o = applied_to(&server, &c, mixing.served.model);
+    CHECK(o.batching.max_batch == 1 && o.batching.max_delay_us == 0);
+}
+
+static void oldest_sequences_wait_for_preferred_sizes(void)
+{
+    int64_t sizes[BATCH_PREFERRED_MAX + 1] = {4, 2};
+    model_config c = {.given = true, .max_batch_size = 32};
+    c.scheduling.sequence = (sequence_batching){
+        .on = true, .oldest = true, .delay_us = 100, .preferred = {sizes, 2}, .preserve_ordering = true};
+    queue_opts o = applied(&server, &c);
+    CHECK(o.batching.max_delay_us == 100 && o.batching.enough == 0 && o.batching.preserve_ordering);
+    CHECK(o.batching.preferred_count == 2 && o.batching.preferred[0] == 2 && o.batching.preferred[1] == 4);
+    for (int i = 0; i <= BATCH_PREFERRED_MAX; i++) sizes[i] = i + 1;
+    c.scheduling.sequence.preferred.count = COUNTOF(sizes);
+    err e;
+    CHECK(queue_rules_apply(&o, &server, &c, &e) == ERR_UNSUPPORTED);
+    CHECK_STR(e.text, "sequence_batching.oldest.preferred_batch_size of model m: expected at most 16 sizes, got more");
+}
+
 static void what_is_beyond_the_bounds_is_named(void)
 {
     int64_t sizes[BATCH_PREFERRED_MAX + 1];
     for (int i = 0; i <= BATCH_PREFERRED_MAX; i++) sizes[i] = i + 1;
-    queue_opts o = {.name = STR("m"), .model = twice.served.model, .pool = pool};
+    queue_opts o = {.name = STR("m"), .model = twice.served.model, .turns = shared};
     model_config c = {.given = true, .max_batch_size = 100};
     err e;
     c.scheduling.dynamic = (dynamic_batching){.on = true, .levels = 17, .level = 1};
@@ -123,11 +157,13 @@ int main(void)
         TEST(rows_that_are_not_apart_run_alone),
         TEST(a_configuration_without_dynamic_batching_means_none),
         TEST(dynamic_batching_is_tritons),
+        TEST(direct_sequences_wait_for_a_part_of_their_slots),
+        TEST(oldest_sequences_wait_for_preferred_sizes),
         TEST(what_is_beyond_the_bounds_is_named),
     };
     onnx_build made;
     err e;
-    if (compute_new(&pool, 3, &e) != ERR_OK) return 1;
+    if (compute_new(&pool, 3, &e) != ERR_OK || turns_new(&shared, pool, false, &e) != ERR_OK) return 1;
     serve_rig_twice(&made);
     serve_rig_start(&twice, &made);
     onnx_build_start(&made, 17);
@@ -139,6 +175,7 @@ int main(void)
     int rc = test_main(cases, COUNTOF(cases));
     serve_rig_stop(&twice);
     serve_rig_stop(&mixing);
+    turns_free(shared);
     compute_free(pool);
     return rc;
 }

@@ -25,6 +25,7 @@ typedef struct {
     serve_rig rig;
     compute *pool;
     waker *waker;
+    turns *turns;
     queue *queue;
 } bench;
 
@@ -33,9 +34,10 @@ static void start(bench *b, onnx_build *made, const batcher_opts *batching)
     err e;
     serve_rig_start(&b->rig, made);
     CHECK(compute_new(&b->pool, 2, &e) == ERR_OK && waker_new(&b->waker, &e) == ERR_OK);
+    CHECK(turns_new(&b->turns, b->pool, false, &e) == ERR_OK);
     queue_opts o = {.name = STR("m"),
                     .model = b->rig.served.model,
-                    .pool = b->pool,
+                    .turns = b->turns,
                     .waker = b->waker,
                     .metrics = &b->rig.served.metrics,
                     .batching = *batching};
@@ -46,6 +48,7 @@ static void stop(bench *b)
 {
     compute_free(b->pool);
     queue_free(b->queue);
+    turns_free(b->turns);
     waker_free(b->waker);
     serve_rig_stop(&b->rig);
 }
@@ -173,6 +176,44 @@ static void what_waited_shares_a_run_and_each_gets_its_rows(void)
     CHECK(!a[7].shared);   /* more rows than a run may have */
     CHECK(a[0].item.start_ns == a[1].item.start_ns && a[0].item.end_ns == a[1].item.end_ns && a[0].item.end_ns);
     stop(&b);
+}
+
+static float last_row[2];
+
+/* What the run made of its last row, which is nobody's. */
+static void done_looks_behind(queue_item *item, const err *e)
+{
+    if (!e && item->outputs.padding) {
+        tensor y = queue_output(item, 0);
+        memcpy(last_row, (const float *)y.data + 2 * (item->outputs.size - 1 - item->outputs.row), sizeof last_row);
+    }
+    done(item, e);
+}
+
+static void rows_of_nobody_are_the_last_again_or_empty(void)
+{
+    const float nothing[2] = {70, 80};
+    const shape s = shape_make(2, (const int64_t[]){1, 2});
+    const tensor empty = tensor_make(DT_F32, &s, (void *)(uintptr_t)nothing), whatever = {.data = NULL};
+    const tensor *const bring[] = {NULL, &whatever, &empty};
+    for (size_t k = 0; k < COUNTOF(bring); k++) {
+        bench b;
+        holder h;
+        static ask a[5];
+        err e;
+        twice(&b, &greedy);
+        hold_workers(&b, &h);
+        for (uint32_t i = 0; i < COUNTOF(a); i++) {
+            ask_init(&a[i], 1, COLUMNS, (float)i);
+            a[i].item.done = i ? done : done_looks_behind;
+            a[i].item.empty = bring[k];
+            CHECK(queue_push(b.queue, &a[i].item, &e) == ERR_OK);
+        }
+        let_workers_go(&h);
+        for (uint32_t i = 0; i < COUNTOF(a); i++) check_right(&a[i]);
+        CHECK(k < 2 ? last_row[0] == 8 && last_row[1] == 10 : last_row[0] == 140 && last_row[1] == 160);
+        stop(&b);
+    }
 }
 
 static void a_client_alone_runs_on_its_own_memory(void)
@@ -455,6 +496,7 @@ int main(void)
     static const test_case cases[] = {
         TEST(sizes_are_few_and_no_smaller_than_the_rows),
         TEST(what_waited_shares_a_run_and_each_gets_its_rows),
+        TEST(rows_of_nobody_are_the_last_again_or_empty),
         TEST(a_client_alone_runs_on_its_own_memory),
         TEST(strings_are_rows_too),
         TEST(what_fails_in_a_shared_run_fails_alone),

@@ -84,6 +84,20 @@ static void clients_bring_the_rest(void)
     net_close();
 }
 
+static void an_empty_slot_has_its_controls_off(void)
+{
+    err e;
+    net_open(DT_U64);
+    CLEANUP(model_config) model_config *c = config(CONFIG("UINT64", ""), &e);
+    CLEANUP(sequence_io) sequence_io *io = NULL;
+    CHECK(sequence_io_new(&io, c, net, &e) == ERR_OK);
+    const tensor *t = sequence_io_empty(io);
+    CHECK(!t[0].data && !t[2].data);   /* states and clients' inputs: whatever */
+    CHECK(t[1].type == DT_F32 && t[1].shape.rank == 2 && ((const float *)t[1].data)[0] == -1);
+    CHECK(t[3].type == DT_U64 && *(const uint64_t *)t[3].data == 0);
+    net_close();
+}
+
 static float outputs[2];
 static tensor out(const queue_item *item, uint32_t i)
 {
@@ -237,6 +251,7 @@ int main(void)
 {
     static const test_case cases[] = {
         TEST(clients_bring_the_rest),
+        TEST(an_empty_slot_has_its_controls_off),
         TEST(what_was_written_is_kept_apart),
         TEST(an_id_comes_in_the_models_type_or_is_refused),
         TEST(a_file_begins_a_sequence_or_says_why_not),

@@ -1,0 +1,154 @@
+"""test_shares.py - what each model gets: of the compute threads where several compete, of requests per second, of resources, of runs at a time.
+
+Counted in runs, never in milliseconds: the machine that tests run on may be as slow as it likes."""
+import json
+import threading
+import time
+
+import numpy as np
+import onnx
+import pytest
+
+pytestmark = pytest.mark.apart   # tritonclient.grpc is used in a test itself
+TINY = ["x", "FP32", [1, 4], [1, 2, 3, 4]]
+SLOW_HEAD = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [384, 384], "parameters": {"binary_data_size": 4 * 384 * 384}}]}).encode()
+SLOW_BODY = SLOW_HEAD + np.full([384, 384], 0.5, np.float32).tobytes()   # made once: clients should not be what is slow
+ONE = ("--threads", "1", "--inline-us", "0", "--batch-mode", "off")
+
+
+def runs(server, model):
+    return server.get(f"/v2/models/{model}/stats").json()["model_stats"][0]["execution_count"]
+
+
+class Flood:
+    """So many clients who ask again as soon as they are answered, until the end of the block; nobody is refused."""
+
+    def __init__(self, server, model, clients):
+        self.ends, self.wrong = threading.Event(), []
+        self.threads = [threading.Thread(target=self.ask) for _ in range(clients)]
+        self.server, self.model = server, model
+
+    def ask(self):
+        while not self.ends.is_set():
+            reply = self.server.post(f"/v2/models/{self.model}/infer", SLOW_BODY, headers={"Inference-Header-Content-Length": str(len(SLOW_HEAD))})
+            if reply.status != 200:
+                self.wrong.append(reply)
+
+    def __enter__(self):
+        before = runs(self.server, self.model)
+        for t in self.threads:
+            t.start()
+        until = time.monotonic() + 60
+        while runs(self.server, self.model) < before + 2 and time.monotonic() < until:
+            time.sleep(0.01)
+        return self
+
+    def __exit__(self, *_):
+        self.ends.set()
+        for t in self.threads:
+            t.join()
+        assert not self.wrong, self.wrong[0]
+
+
+def test_a_flood_on_one_model_delays_another_by_a_run(serve, zoo):
+    """Twelve wait for the slow model all the while; who asks for the other one waits for the run that has begun, and for none of the eleven behind it.
+    What is counted begins a little before the request and ends behind it."""
+    server = serve(f"slow={zoo['slow']}", f"tiny={zoo['tiny']}", *ONE)
+    passed = []
+    with Flood(server, "slow", 12):
+        for _ in range(11):
+            before = runs(server, "slow")
+            assert server.infer("tiny", [TINY]).status == 200
+            passed.append(runs(server, "slow") - before)
+    assert sorted(passed)[5] <= 3 and max(passed) < 10, passed
+
+
+def test_two_floods_share_time_by_weight(serve, zoo):
+    server = serve(f"a={zoo['slow']}", f"b={zoo['slow']}", *ONE, "--model-weights", "a=1,b=4")
+    with Flood(server, "a", 6), Flood(server, "b", 6):
+        a, b = runs(server, "a"), runs(server, "b")
+        until = time.monotonic() + 100
+        while runs(server, "b") < b + 24 and time.monotonic() < until:
+            time.sleep(0.02)
+        a, b = runs(server, "a") - a, runs(server, "b") - b
+    assert b >= 24 and 2.5 <= b / a <= 6.5, (a, b)
+
+
+def put(folder, name, source, text):
+    (folder / name / "1").mkdir(parents=True)
+    onnx.save(onnx.load(source), folder / name / "1" / "model.onnx")
+    (folder / name / "config.pbtxt").write_text(text)
+
+
+def test_a_rate_is_429_and_resource_exhausted_that_say_when_to_come_again(serve, zoo, tmp_path):
+    import grpc
+    import tritonclient.grpc as tg
+    put(tmp_path / "r", "own", zoo["tiny"], 'parameters { key: "requests_per_second" value { string_value: "1" } }')
+    server = serve("--model-repository", tmp_path / "r", f"tiny={zoo['tiny']}", "--model-rates", "tiny=1:2")
+    for model, burst in (("tiny", 2), ("own", 1)):
+        replies = [server.infer(model, [TINY]) for _ in range(burst + 3)]
+        assert [r.status for r in replies[:burst]] == [200] * burst
+        refused = [r for r in replies if r.status != 200]
+        assert refused and all(r.status == 429 and r.headers["retry-after"] == "1" for r in refused)
+        assert "requests per second: the limit is 1, got 2" in refused[0].json()["error"]
+    ask = tg.service_pb2.ModelInferRequest(model_name="tiny", raw_input_contents=[np.ones([1, 4], np.float32).tobytes()])
+    ask.inputs.add(name="x", datatype="FP32", shape=[1, 4])
+    with grpc.insecure_channel(f"{server.host}:{server.port}") as channel, pytest.raises(grpc.RpcError) as refusal:
+        for _ in range(20):
+            tg.service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(ask)
+    assert refusal.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert b"google.rpc.RetryInfo" in dict(refusal.value.trailing_metadata())["grpc-status-details-bin"]
+
+
+def limited(count, resources, priority=1):
+    needs = " ".join(f'resources {{ name: "{n}" count: {c} }}' for n, c in resources.items())
+    return f"instance_group {{ count: {count} kind: KIND_CPU rate_limiter {{ {needs} priority: {priority} }} }}"
+
+
+def test_resources_are_tritons(serve, zoo, tmp_path):
+    """Two models that need the same one never run at once; by runs, priority 3 gets a third of what 1 gets."""
+    put(tmp_path / "r", "a", zoo["slow"], limited(2, {"R": 2}))
+    put(tmp_path / "r", "b", zoo["slow"], limited(2, {"R": 2}, priority=3))
+    server = serve("--model-repository", tmp_path / "r", "--threads", "4", "--inline-us", "0", "--rate-limit", "execution_count",
+                   "--rate-limit-resource", "R:3", "--rate-limit-resource", "unused:1:0")
+    most = 0
+    with Flood(server, "a", 4), Flood(server, "b", 4):
+        a, b = runs(server, "a"), runs(server, "b")
+        until = time.monotonic() + 100
+        while runs(server, "a") < a + 18 and time.monotonic() < until:
+            now = [line for line in server.get("/metrics").body.decode().splitlines() if line.startswith("proa_inference_running{")]
+            most = max(most, sum(int(line.split()[-1]) for line in now))
+        a, b = runs(server, "a") - a, runs(server, "b") - b
+    assert most == 1
+    assert a >= 18 and 1.8 <= a / b <= 5, (a, b)
+
+
+@pytest.mark.parametrize("config, arguments, why", [
+    (limited(1, {"R": 4}), ["--rate-limit", "execution_count", "--rate-limit-resource", "R:3"],
+     'Resource count for "R" is limited to 3 which will prevent scheduling of one or more model instances, the minimum required count is 4'),
+    (limited(1, {"R": 4}), ["--rate-limit", "execution_count", "--rate-limit-resource", "S:9"], 'Resource count for "R" is limited to 0'),
+    (limited(1, {"R": 4}) + limited(1, {"R": 5}), ["--rate-limit", "execution_count"],
+     "instance_group.rate_limiter of model m: expected the same in each group, got several"),
+    ('parameters { key: "fair_weight" value { string_value: "0" } }', [], "parameter 'fair_weight': expected an integer in 1..1000, got '0'"),
+    ('parameters { key: "requests_per_second" value { string_value: "-1" } }', [],
+     "parameter 'requests_per_second': expected an integer in 1..1000000, got '-1'"),
+])
+def test_what_is_wrong_is_refused_with_one_line(zoo, tmp_path, config, arguments, why):
+    from conftest import run_proa
+    put(tmp_path / "r", "m", zoo["tiny"], config)
+    ended = run_proa("serve", "--port", "0", "--model-repository", tmp_path / "r", *arguments)
+    assert ended.returncode != 0 and why in ended.stderr, ended.stderr
+
+
+@pytest.mark.parametrize("inline", ["0", "500"])
+@pytest.mark.parametrize("more", ["", "dynamic_batching { }"])
+def test_instances_are_the_runs_at_once(serve, zoo, tmp_path, inline, more):
+    put(tmp_path / "r", "two", zoo["slow"], "instance_group { count: 1 } instance_group { count: 1 } " + more)
+    server = serve("--model-repository", tmp_path / "r", "--threads", "4", "--loops", "4", "--inline-us", inline)
+    most, metric = 0, lambda name: int(next(line for line in server.get("/metrics").body.decode().splitlines() if line.startswith(name + "{")).split()[-1])
+    assert metric("proa_model_instances") == 2
+    assert [line.split()[-5] for line in server.log().splitlines() if line.startswith("two ")] in ([], ["2"])
+    with Flood(server, "two", 8):
+        for _ in range(40):
+            most = max(most, metric("proa_inference_running"))
+    assert most == 2
