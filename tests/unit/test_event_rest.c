@@ -80,18 +80,18 @@ int main(void)
     static const test_case cases[] = {TEST(fields_are_answered_by_fields), TEST(a_document_is_answered_by_a_document),
                                       TEST(errors_are_answered_as_they_are), TEST(who_is_gone_is_not_answered),
                                       TEST(no_failure_leaks)};
-    char turns[64];
+    char spins[64];
     onnx_build a, b;
     serve_rig_twice(&a);
     serve_rig_turns(&b);
-    const char *models[] = {"m", serve_rig_save(&a, path), "t", serve_rig_save(&b, turns), NULL};
+    const char *models[] = {"m", serve_rig_save(&a, path), "t", serve_rig_save(&b, spins), NULL};
     only[0] = "m";
     only[1] = path;
     if (!http_rig_start(&r, &(http_rig_opts){.inline_us = NULL}, models)) return 1;
     int rc = test_main(cases, COUNTOF(cases));
     http_rig_stop(&r);
     serve_rig_unsave(path);
-    serve_rig_unsave(turns);
+    serve_rig_unsave(spins);
     onnx_build_end(&a);
     onnx_build_end(&b);
     return rc;
