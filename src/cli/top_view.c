@@ -85,6 +85,8 @@ static void take_model(top_scrape *s, const prom_sample *p)
     else if (str_is(p->name, "proa_batch_rows_sum")) m->rows += p->value;
     else if (str_is(p->name, "proa_batch_rows_count")) m->runs += p->value;
     else if (str_is(p->name, "proa_batch_padding_rows_total")) m->padding += p->value;
+    else if (str_is(p->name, "proa_batch_entries_total")) m->entries += p->value;
+    else if (str_is(p->name, "proa_batch_padding_entries_total")) m->waste += p->value;
     else if (str_is(p->name, "proa_sequences_active")) m->sequences += p->value;
     else if (str_is(p->name, "proa_sequences_backlog")) m->backlog += p->value;
     for (size_t i = 0; i < COUNTOF(failures); i++) {
@@ -162,9 +164,12 @@ static double batch_of(const top_model *now, const top_model *old)
     return runs > 0 ? rows / runs : NAN;
 }
 
+/* Of what was run; where lengths differ, of rows times length. */
 static double waste_of(const top_model *now, const top_model *old)
 {
     double rows = now->rows - (old ? old->rows : 0), padding = now->padding - (old ? old->padding : 0);
+    double entries = now->entries - (old ? old->entries : 0), waste = now->waste - (old ? old->waste : 0);
+    if (entries > 0 && waste >= 0) return waste / entries;
     return rows > 0 && padding >= 0 ? padding / (rows + padding) : NAN;
 }
 

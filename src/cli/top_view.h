@@ -18,6 +18,7 @@ typedef struct {
     char name[TOP_NAME_MAX], version[24];
     double success, failed, waiting, running;   /* failed: of all kinds */
     double runs, rows, padding;     /* of the model; padding: rows besides */
+    double entries, waste;          /* of runs of unequal lengths: rows times length, and how many are nobody's */
     double sequences, backlog;      /* that have a slot, that wait for one */
     top_histogram latency;
 } top_model;

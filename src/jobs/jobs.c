@@ -402,6 +402,8 @@ void jobs_give(jobs *j)
     jobs_leave(j);
 }
 
+bool jobs_given(const jobs *j) { return !j || atomic_load(&j->given); }
+
 void jobs_stop(jobs *j)
 {
     if (!j || !j->started) return;

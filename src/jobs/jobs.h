@@ -104,6 +104,7 @@ void jobs_leave(jobs *j);           /* any thread: no run begins any more */
 /* Any thread: the same, and when those under way are recorded the folder is for another process.  What took longer than
  * JOBS_GIVE_US is run, or told, once more there; orders are refused from then on. */
 void jobs_give(jobs *j);
+bool jobs_given(const jobs *j);     /* any thread: it has let the folder go; j == NULL: true */
 /* No loop runs any more: what was ordered is on disk or refused, and answered by a message to its loop. */
 void jobs_stop(jobs *j);
 void jobs_free(jobs *j);            /* the loops were flushed; the server is gone */

@@ -146,6 +146,7 @@ uint64_t jobs_hand_give(jobs *j)
     (void)jobs_sync(j);
     let_go(j);
     j->folder = FOLDER_GIVEN;
+    atomic_store(&j->given, true);
     log_write(LOG_INFO, NULL, "jobs: %s: given to the new server", j->opts.path);
     return 0;
 }

@@ -35,7 +35,7 @@ struct jobs {
     bool failing;
     _Alignas(64) mailbox in;
     _Atomic uint32_t events;
-    _Atomic bool asleep, stopping, leaving, giving, over;
+    _Atomic bool asleep, stopping, leaving, giving, given, over;
     _Atomic uint64_t counts[COUNTS], shown[8];   /* for metrics: see show() */
 };
 

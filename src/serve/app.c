@@ -51,7 +51,7 @@ struct app {
     loop **loops;
     size_t lane_count;
     loop_fd signals;
-    loop_timer notice;
+    loop_timer notice, handing;
     taker *old;    /* the server whose listeners these were, until this one is ready; NULL = none */
     int64_t traces[TRACE_SETTINGS];   /* what tracing was started with */
     poller *poller; /* follows the model repository; NULL = nobody does */
@@ -59,7 +59,7 @@ struct app {
     bool leaving, given;
 };
 
-enum { SIGNALS_NONE = -1 };
+enum { SIGNALS_NONE = -1, GIVING_LOOK_US = 10000 };
 
 static endpoint_pools *pools_of(void *ctx, const loop *on)
 {
@@ -89,6 +89,17 @@ static void drained(void *ctx)
     loop_stop(a->loops[0]);
 }
 
+/* The same, once the folder of jobs is given: what is under way there needs the loops for a moment more. */
+static void drained_and_given(void *ctx)
+{
+    app *a = ctx;
+    err e;
+    bool waits = a->given && !jobs_given(a->endpoints.jobs);
+    if (!waits || loop_timer_set(a->loops[0], &a->handing, loop_now_us(a->loops[0]) + GIVING_LOOK_US, &e)) drained(a);
+}
+
+static void handing_on(loop_timer *t) { drained_and_given((char *)t - offsetof(app, handing)); }
+
 static void drain_here(loop *on, loop_msg *m)
 {
     (void)on;
@@ -102,7 +113,7 @@ static void notice_over(loop_timer *t)
         a->lanes[i].drain.run = drain_here;
         loop_post(a->loops[i], &a->lanes[i].drain);
     }
-    server_drain(a->server, a->conf->drain_wait_ms * 1000, drained, a);
+    server_drain(a->server, a->conf->drain_wait_ms * 1000, drained_and_given, a);
 }
 
 static void leave_here(loop *on, loop_msg *m)
@@ -550,6 +561,7 @@ err_code app_run(app *a, err *e)
     err_code rc = ERR_OK;
     a->signals.ready = on_signal;
     a->notice.fire = notice_over;
+    a->handing.fire = handing_on;
     if (a->old) rc = taker_check(a->old, e);
     if (rc == ERR_OK) rc = loop_fd_add(a->loops[0], &a->signals, LOOP_READ, e);
     if (rc) return rc;

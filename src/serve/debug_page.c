@@ -131,8 +131,10 @@ static const char *const page_script[] = {
     "  if (all) {\n",
     "    const runs = all.runs - was.runs, rows = all.rows - was.rows, more = pads('proa_batch_padding_rows_total');\n",
     "    add('batch', 'rows of a run', runs > 0 ? rows / runs : null, number(runs > 0 ? rows / runs : null));\n",
-    "    const waste = rows > 0 ? 100 * more / (rows + more) : null;\n",
-    "    add('padding', 'of the rows that were run', waste, waste === null ? '-' : number(waste) + ' %');\n",
+    "    const entries = pads('proa_batch_entries_total'), nobodys = pads('proa_batch_padding_entries_total');\n",
+    "    const waste = entries > 0 ? 100 * nobodys / entries : rows > 0 ? 100 * more / (rows + more) : null;\n",
+    "    add('padding', 'of what was run: rows that are nobody\\'s, and what fills rows up to the longest', waste, "
+    "waste === null ? '-' : number(waste) + ' %');\n",
     "  }\n",
     "  if (at.proa_sequences_active + at.proa_sequences_backlog > 0)\n",
     "    add('sequences', 'that have a slot, and that wait for one', at.proa_sequences_active, "

@@ -3,8 +3,9 @@
 Properties: no job that was accepted is lost, none is answered otherwise than at once; a webhook that takes what it is told is told
 each job once; whoever asks meanwhile waits or is told to ask again, and finds everything at the new server.
 """
-import threading, time
+import http.client, random, socket, subprocess, threading, time
 import pytest
+from conftest import PROA
 from test_jobs import ASYNC, Hook, ended, hook, tiny, until   # noqa: F401 (a fixture)
 
 
@@ -120,3 +121,71 @@ def test_without_an_old_server_a_folder_in_use_ends_the_start(heirs, zoo, tmp_pa
     heirs()
     done = run_proa("serve", f"tiny={zoo['tiny']}", "--port", "0", "--jobs-dir", tmp_path / "jobs", "--handover", tmp_path / "another")
     assert done.returncode != 0 and done.stderr.splitlines()[-1].endswith(f"{tmp_path / 'jobs'}: expected a folder of our own, got one in use"), done
+
+
+class Address:
+    """Whoever serves at this port now: get() and post() of conftest.Server, without a process."""
+
+    def __init__(self):
+        with socket.create_server(("127.0.0.1", 0)) as s:
+            self.port = s.getsockname()[1]
+        self.host, self.tls = "127.0.0.1", None
+
+    from conftest import Server
+    request, get, post = Server.request, Server.get, Server.post
+
+    def serves(self):
+        try:
+            return self.get("/jobs?limit=1", timeout=5).status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
+
+def test_kill_at_random_moments_of_a_hand_over_loses_no_accepted_job(zoo, tmp_path):
+    """SIGKILL hits the old server or the new one, at any moment from the start of the new one until both have settled."""
+    seed = random.randrange(1 << 32)
+    rng, at, alive, accepted = random.Random(seed), Address(), [], {}
+    log = open(tmp_path / "log", "ab")
+
+    def start():
+        alive.append(subprocess.Popen([PROA, "serve", f"tiny={zoo['tiny']}", "--jobs-dir", tmp_path / "jobs", "--handover", tmp_path / "heir",
+                                       "--batch-mode", "off", "--port", str(at.port)], stdout=subprocess.DEVNULL, stderr=log))
+
+    def settle():
+        def served():
+            alive[:] = [p for p in alive if p.poll() is None]
+            if not alive:
+                start()
+            return at.serves()
+        until(served, what=f"seed {seed}: a server")
+
+    def hand_in(count):
+        while count:
+            i = len(accepted)
+            try:
+                r = at.post("/v2/models/tiny/infer", tiny(i), headers=ASYNC)
+            except (OSError, http.client.HTTPException):
+                return
+            if r.status == 202:
+                accepted[i] = r.headers["location"]
+            assert r.status in (202, 503), r
+            count -= 1
+    try:
+        for _ in range(25):
+            settle()
+            start()
+            killer = threading.Timer(rng.uniform(0, 0.15), lambda p: p.kill(), (rng.choice(alive),))
+            killer.start()
+            hand_in(rng.randrange(60))
+            killer.join()
+        settle()
+        for i, where in accepted.items():
+            job = until(lambda: ended(at, where), what=f"seed {seed}: job {i}")
+            assert job["status"] == "done" and at.get(where + "/result").body == at.post("/v2/models/tiny/infer", tiny(i)).body, (seed, i)
+    finally:
+        for p in alive:
+            p.kill()
+            p.wait()
+        log.close()
+    text = (tmp_path / "log").read_text()
+    assert len(accepted) > 100 and "damaged" not in text and "given to the new server" in text, f"seed {seed}"

@@ -64,6 +64,9 @@ def repository(tmp_path, zoo):
     put("slow", zoo["slow"])
     double = model([h.make_node("Add", ["x", "x"], ["y"])], [("x", T.FLOAT, ["n", 4])], [("y", T.FLOAT, ["n", 4])])
     put("batched", double, "max_batch_size: 16\ndynamic_batching { preferred_batch_size: 5 max_queue_delay_microseconds: 5000000 }\n")
+    open_length = model([h.make_node("Add", ["x", "x"], ["y"])], [("x", T.FLOAT, ["n", "m"])], [("y", T.FLOAT, ["n", "m"])])
+    put("unequal", open_length, 'max_batch_size: 16\nparameters { key: "padding" value { string_value: "on" } }\n'
+        "dynamic_batching { preferred_batch_size: 5 max_queue_delay_microseconds: 5000000 }\n")
     put("sequence", accumulator(), config("oldest { max_candidate_sequences: 1 }", batch=1, idle_us=60000000))
     return folder
 
@@ -130,6 +133,17 @@ def test_the_sizes_of_batches_and_their_padding(server):
     assert one["inference_count"] == 15 and one["execution_count"] == 3
     assert [(b["batch_size"], b["compute_infer"]["count"]) for b in one["batch_stats"]] == [(5, 3)]
     assert now['nv_inference_count{model="batched",version="1"}'] == 15 and now['nv_inference_exec_count{model="batched",version="1"}'] == 3
+
+
+def test_what_fills_rows_of_unequal_length(server):
+    ask = lambda n: {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, n], "data": [1.5] * n}]}
+    for _ in range(3):
+        with Crowd(server, "unequal", [ask(n) for n in (1, 2, 3, 4, 5)]):
+            pass
+    now, shown = metrics(server), page(server, "unequal")
+    entries, waste = (now[of(n, "unequal")] for n in ("proa_batch_entries_total", "proa_batch_padding_entries_total"))
+    assert now[of("proa_batch_rows_count", "unequal")] == 3 and entries - waste == 45 and waste >= 30
+    assert (shown["proa_batch_entries_total"], shown["proa_batch_padding_entries_total"]) == (entries, waste)
 
 
 def test_the_slots_of_sequences(server):

@@ -381,6 +381,7 @@ static void a_folder_changes_hands_and_each_job_runs_once(void)
         wait_all();
         for (size_t i = 0; i < 25; i++) CHECK(!orders[i].mail.failure.code && ended(i)->state == JOB_DONE);
         CHECK_U64(runs, 25);
+        CHECK(jobs_given(old) && !jobs_given(service) && jobs_given(NULL));
         ask_old(old, 30, JOB_ORDER_SUBMIT);
         wait_all();
         CHECK(orders[30].status == 503);

@@ -99,6 +99,18 @@ static void jobs_and_sequences_are_shown_where_there_are_any(void)
     CHECK(strstr(got, ",\"sequences\":4,\"sequences_waiting\":9}"));
 }
 
+static void padding_is_of_rows_and_of_their_lengths(void)
+{
+#define ENTRIES(all, waste) \
+    "proa_batch_entries_total{model_name=\"m\",model_version=\"1\"} " all "\n" \
+    "proa_batch_padding_entries_total{model_name=\"m\",model_version=\"1\"} " waste "\n"
+    char got[2000];
+    print(SERVER("259200", "1") RUNS("m", "1", "10") PADDING("m", "0") ENTRIES("100", "10"),
+          SERVER("259200", "2") RUNS("m", "2", "20") PADDING("m", "1") ENTRIES("140", "40"),
+          (top_view){.columns = 0}, true, got, sizeof got);
+    CHECK(strstr(got, "\"rows_per_run\":10,\"padding_share\":0.75,"));
+}
+
 static void a_server_started_anew_is_compared_with_nothing(void)
 {
     char got[2000];
@@ -164,6 +176,7 @@ int main(void)
         TEST(rates_and_latencies_are_those_of_the_time_between),
         TEST(json_says_the_same),
         TEST(jobs_and_sequences_are_shown_where_there_are_any),
+        TEST(padding_is_of_rows_and_of_their_lengths),
         TEST(a_server_started_anew_is_compared_with_nothing),
         TEST(the_screen_is_kept_to_and_names_move_no_cursor),
         TEST(a_server_that_is_down_is_told),
