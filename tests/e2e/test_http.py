@@ -407,7 +407,7 @@ def test_a_burst_of_large_bodies_leaves_little_behind(serve, zoo):
 
 
 def test_a_server_at_rest_gives_back_what_a_load_took(serve, zoo, wire):
-    s = serve(f"tiny={zoo['tiny']}")
+    s = serve(f"tiny={zoo['tiny']}", "--queue-max", "10000")     # more than all that is sent at once
 
     def load():
         """Many open connections, each with answers that wait: calls, boxes and requests for all of them."""

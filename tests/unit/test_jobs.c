@@ -399,6 +399,10 @@ static void a_run_that_takes_longer_than_its_server_begins_anew(void)
     hold_runs = true;
     jobs *old = old_and_heir();
     ask_old(old, 0, JOB_ORDER_SUBMIT);
+    do {
+        wait_all();
+        ask_old(old, 1, JOB_ORDER_SHOW);
+    } while (runs == 0);
     wait_all();
     jobs_give(old);
     do {
