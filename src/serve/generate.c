@@ -66,7 +66,7 @@ static err_code input_take(reader *rd, str name, uint32_t i, yyjson_val *v, err 
     if (rd->given[i]) return err_set(e, ERR_INVALID, "input '" STR_FMT "': given twice", STR_ARG(name));
     rd->given[i] = true;
     rd->given_count++;
-    if (yyjson_is_obj(v) || yyjson_is_null(v))
+    if ((yyjson_is_obj(v) && io->type != DT_STRING) || yyjson_is_null(v))   /* {"b64": "..."} is a string */
         return err_set(e, ERR_INVALID, "input '" STR_FMT "': expected a value or a list of values", STR_ARG(name));
     err_code rc = shape_guess(&s, io, yyjson_is_arr(v) ? yyjson_arr_size(v) : 1, e);
     if (rc == ERR_OK) rc = infer_input_set(r, i, io->type, &s, e);

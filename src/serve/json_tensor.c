@@ -62,7 +62,8 @@ err_code json_tensor_read(tensor *ret, arena *memory, str name, dtype type, cons
     if (!data)
         return err_set(e, ERR_NOMEM, "input '" STR_FMT "': no memory for %llu elements", STR_ARG(name),
                        (unsigned long long)count);
-    json_array_opts o = {.elem = elem, .to = data, .count_max = (size_t)count, .strings = memory};
+    json_array_opts o = {.elem = elem, .to = data, .count_max = (size_t)count, .strings = memory,
+                         .b64 = true};
     json_shape got UNINIT;
     err_code rc = json_array_parse(json, &o, &got, e);
     if (rc) return err_wrap(e, "input '" STR_FMT "': data", STR_ARG(name));

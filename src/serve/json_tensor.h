@@ -8,8 +8,8 @@
 #include "base/buf.h"
 #include "tensor/tensor.h"
 
-/* Reads `json` as elements of `type`.  With `want`, the text is flat or nested in just that shape; without, its
- * nesting is the shape. Errors open with "input 'NAME': data". */
+/* Reads `json` as elements of `type`; a string may be {"b64": "..."}, too.  With `want`, the text is flat or nested in
+ * just that shape; without, its nesting is the shape. Errors open with "input 'NAME': data". */
 err_code json_tensor_read(tensor *ret, arena *memory, str name, dtype type, const shape *want, str json,
                           err *e) MUST_USE;
 

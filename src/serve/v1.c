@@ -31,19 +31,27 @@ static err_code one_input(const infer *r, const char *key, err *e)
     return err_set(e, ERR_INVALID, "%s: expected objects with the model's %u inputs, got bare values", key, n);
 }
 
-/* Reads what was gathered in the scratch.  Strings without escapes stay views into their text, so it moves to the
- * arena of the request. */
-static err_code gathered_read(infer *r, uint32_t i, err *e)
+/* What was gathered in the scratch.  Strings without escapes stay views into their text, so it moves to the arena of
+ * the request. */
+static err_code gathered_take(infer *r, str *ret, err *e)
 {
     err_code rc = buf_check(&r->scratch, "request", e);
     str kept = rc == ERR_OK ? str_copy(&r->memory, buf_str(&r->scratch)) : (str){0};
     buf_clear(&r->scratch);
     if (rc) return rc;
     if (!kept.p) return err_set(e, ERR_NOMEM, "request: no memory for the values of an input");
-    return input_text(r, i, kept, e);
+    *ret = kept;
+    return ERR_OK;
 }
 
-/* ---- pictures: {"b64": "..."}, as TensorFlow Serving has bytes, or the base64 alone ---- */
+static err_code gathered_read(infer *r, uint32_t i, err *e)
+{
+    str text;
+    err_code rc = gathered_take(r, &text, e);
+    return rc ? rc : input_text(r, i, text, e);
+}
+
+/* ---- bytes: {"b64": "..."}, as TensorFlow Serving has them; of pictures the base64 alone will do ---- */
 
 static yyjson_val *file_text(yyjson_val *v)
 {
@@ -51,18 +59,19 @@ static yyjson_val *file_text(yyjson_val *v)
     return yyjson_is_str(text) ? text : NULL;
 }
 
-/* The row is the file itself, not an object of inputs. */
-static bool row_is_file(const infer *r, yyjson_val *row)
+/* The object is the bytes themselves, of the only input, and not an object of inputs. */
+static bool is_bytes(const infer *r, yyjson_val *v)
 {
-    return served_input_count(r->model) == 1 && pipeline_takes(infer_pipeline(r), 0) && yyjson_is_obj(row) &&
-           file_text(row) && infer_input_index(r, STR("b64")) < 0;
+    return served_input_count(r->model) == 1 && yyjson_is_obj(v) && file_text(v) &&
+           (pipeline_takes(infer_pipeline(r), 0) || served_input(r->model, 0)->type == DT_STRING) &&
+           infer_input_index(r, STR("b64")) < 0;
 }
 
 /* Input i of a row or of columns, by its name or by that of its pictures. */
 static yyjson_val *member_of(const infer *r, yyjson_val *row, uint32_t i)
 {
     const model_io *io = served_input(r->model, i);
-    if (row_is_file(r, row)) return row;
+    if (is_bytes(r, row)) return row;
     yyjson_val *v = yyjson_obj_getn(row, io->name.p, io->name.len);
     if (v || !pipeline_takes(infer_pipeline(r), i)) return v;
     str name = infer_pipeline(r)->inputs[i].name;
@@ -173,7 +182,7 @@ static err_code rows_read(infer *r, const char *key, yyjson_val *list, err *e)
     yyjson_arr_foreach(list, at, n, row)
     {
         rc = json_obj(row, "instance", e);
-        if (rc == ERR_OK && !row_is_file(r, row)) rc = names_check(r, row, e);
+        if (rc == ERR_OK && !is_bytes(r, row)) rc = names_check(r, row, e);
         if (rc) return err_wrap(e, "%s[%zu]", key, at);
     }
     for (uint32_t i = 0; i < served_input_count(r->model) && rc == ERR_OK; i++)
@@ -185,7 +194,7 @@ static err_code rows_read(infer *r, const char *key, yyjson_val *list, err *e)
 static err_code columns_read(infer *r, yyjson_val *object, err *e)
 {
     r->variant = V1_COLUMNS;
-    err_code rc = names_check(r, object, e);
+    err_code rc = is_bytes(r, object) ? ERR_OK : names_check(r, object, e);
     if (rc) return err_wrap(e, "inputs");
     for (uint32_t i = 0; i < served_input_count(r->model) && rc == ERR_OK; i++) {
         const model_io *io = served_input(r->model, i);
@@ -207,15 +216,31 @@ static err_code columns_read(infer *r, yyjson_val *object, err *e)
 /* One tensor for all, as text: of an input that takes pictures, strings are their base64. */
 static err_code bare_read(infer *r, str json, err *e)
 {
-    size_t at = 1;
+    size_t at = 0;
     tensor t;
-    while (at < json.len && strchr(" \t\r\n", json.p[at])) at++;
-    bool text = at < json.len && json.p[at] == '"';
-    if (!text || !pipeline_takes(infer_pipeline(r), 0)) return input_text(r, 0, json, e);
+    while (at < json.len && strchr(" \t\r\n[", json.p[at])) at++;
+    bool strings = at < json.len && (json.p[at] == '"' || json.p[at] == '{');
+    if (!pipeline_takes(infer_pipeline(r), 0) || !strings) return input_text(r, 0, json, e);
     err_code rc = json_tensor_read(&t, &r->memory, served_input(r->model, 0)->name, DT_STRING, NULL, json, e);
     if (rc == ERR_OK) rc = infer_input_set(r, 0, DT_STRING, &t.shape, e);
     if (rc == ERR_OK) r->inputs[0].data = t.data;
     return rc;
+}
+
+/* A list with objects in it that are no objects of inputs: values of the only one, some of them as {"b64": "..."}. */
+static bool is_bare(const infer *r, yyjson_val *list)
+{
+    yyjson_val *first = yyjson_is_arr(list) ? yyjson_arr_get_first(list) : NULL;
+    bool files = pipeline_takes(infer_pipeline(r), 0) && file_text(first);   /* which stay views into the tree */
+    return first && !files && (!yyjson_is_obj(first) || is_bytes(r, first));
+}
+
+static err_code printed_read(infer *r, yyjson_val *v, err *e)
+{
+    str text;
+    json_body_print(&r->scratch, v);
+    err_code rc = gathered_take(r, &text, e);
+    return rc ? rc : bare_read(r, text, e);
 }
 
 static err_code json_read(infer *r, err *e)
@@ -236,8 +261,10 @@ static err_code json_read(infer *r, err *e)
     r->variant = V1_ROWS;
     if ((rc = infer_inputs(r, e)) != ERR_OK) return rc;
     if (inputs && yyjson_is_obj(inputs)) return columns_read(r, inputs, e);
-    if (!json_body_is_cut(v)) return rows_read(r, key, v, e);
+    bool cut = json_body_is_cut(v);
+    if (!cut && !is_bare(r, v)) return rows_read(r, key, v, e);
     if ((rc = one_input(r, key, e)) != ERR_OK) return rc;
+    if (!cut) return printed_read(r, v, e);
     if ((rc = json_body_text(&body, v, &text, e)) != ERR_OK) return rc;
     return bare_read(r, text, e);
 }

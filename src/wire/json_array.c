@@ -1,5 +1,6 @@
 #include "wire/json_array.h"
 
+#include "wire/base64.h"
 #include "wire/decimal.h"
 #include "wire/digits.h"
 #include "wire/json_mask.h"
@@ -10,7 +11,7 @@
 
 typedef enum {
     BAD_VALUE, BAD_RANGE, BAD_COUNT, BAD_COMMA, BAD_RAGGED_LENGTH, BAD_RAGGED_DEPTH, BAD_RANK, BAD_END, BAD_TEXT,
-    BAD_MEMORY
+    BAD_BASE64, BAD_MEMORY
 } bad_kind;
 
 enum {
@@ -26,6 +27,7 @@ typedef struct {
     size_t count, count_max;
     size_t depth, rank;             /* arrays open now, and at most so far */
     bool leaf;                      /* an element was seen, so rank is final */
+    bool b64;
     bool dim_known[JSON_RANK_MAX];
     bad_kind bad;
     const char *bad_at;
@@ -169,7 +171,7 @@ static const char *read_half(scan *s, const char *p, const decimal_format *f, ui
 static const char *read_f16(scan *s, const char *p, uint16_t *ret) { return read_half(s, p, &decimal_f16, ret); }
 static const char *read_bf16(scan *s, const char *p, uint16_t *ret) { return read_half(s, p, &decimal_bf16, ret); }
 
-static const char *read_bytes(scan *s, const char *p, str *ret)
+static const char *read_text(scan *s, const char *p, str *ret)
 {
     bool escaped;
     if (*p != '"') return fail(s, BAD_VALUE, p);
@@ -186,6 +188,33 @@ static const char *read_bytes(scan *s, const char *p, str *ret)
     if (!json_text_decode(raw, text, &raw.len)) return fail(s, BAD_TEXT, p);
     *ret = (str){text, raw.len};
     return close + 1;
+}
+
+/* {"b64": "..."}, and nothing else in it. */
+static const char *read_b64(scan *s, const char *p, str *ret)
+{
+    static const char key[] = "\"b64\"";
+    const char *at = p;
+    str text;
+    size_t wrong;
+    p = blanks(p + 1);
+    if ((size_t)(s->end - p) < sizeof key || memcmp(p, key, sizeof key - 1) != 0) return fail(s, BAD_VALUE, at);
+    p = blanks(p + sizeof key - 1);
+    if (*p != ':') return fail(s, BAD_VALUE, at);
+    p = read_text(s, blanks(p + 1), &text);
+    if (!p) return NULL;
+    p = blanks(p);
+    if (*p != '}') return fail(s, BAD_VALUE, at);
+    uint8_t *bytes = arena_push_raw(s->strings, base64_room(text.len), 1);
+    if (!bytes) return fail(s, BAD_MEMORY, at);
+    if (!base64_read(text, bytes, &ret->len, &wrong)) return fail(s, BAD_BASE64, at);
+    ret->p = (const char *)bytes;
+    return p + 1;
+}
+
+static const char *read_bytes(scan *s, const char *p, str *ret)
+{
+    return *p == '{' && s->b64 ? read_b64(s, p, ret) : read_text(s, p, ret);
 }
 
 /* -- Elements whose end is known ------------------------------------------------------------------------------- */
@@ -489,6 +518,7 @@ static err_code report(const scan *s, err *e)
     case BAD_RANK: err_set(e, ERR_INVALID, "nesting: expected at most %d levels, got more", JSON_RANK_MAX); break;
     case BAD_END: err_set(e, ERR_INVALID, "brackets: expected balanced ones, got '%s' at the end", got); break;
     case BAD_TEXT: err_set(e, ERR_INVALID, "expected a well-formed UTF-8 string, got '%s'", got); break;
+    case BAD_BASE64: err_set(e, ERR_INVALID, "b64: expected base64, got other characters or an end in between"); break;
     case BAD_MEMORY: err_set(e, ERR_LIMIT, "strings: the memory for decoded strings is used up"); break;
     }
     char where[JSON_RANK_MAX * 22 + 1] = "";
@@ -511,6 +541,7 @@ err_code json_array_parse(str json, const json_array_opts *o, json_shape *ret, e
     s.to = o->to;
     s.count_max = o->count_max;
     s.strings = o->strings;
+    s.b64 = o->b64;
     if (json.len < 2 || json.p[0] != '[' || s.end[-1] != ']') {
         char got[44];
         quote(&s, s.p, got);

@@ -4,7 +4,8 @@
  * shape of the nesting.  It is as strict as JSON and as the type: ragged arrays, null, NaN and Infinity, fractions in
  * integer tensors, values out of range and floats beyond the largest finite value are errors that name the element,
  * "[3][2]: expected ..., got '...'".  Integers are exact to 64 bits, floats rounded once from their decimal digits.
- * Strings stay views into the text where they hold no escape, else they are decoded into the caller's arena.
+ * Strings stay views into the text where they hold no escape, else they are decoded into the caller's arena; bytes that
+ * are no text come as {"b64": "..."} where the caller allows it.
  * json_array_print() writes the reverse, floats with the fewest digits that read back.  JSON has no NaN: that is an
  * error that names the way out, or null where the caller says so. */
 #ifndef WIRE_JSON_ARRAY_H
@@ -23,7 +24,8 @@ typedef struct {
     json_elem elem;
     void *to;               /* room for count_max elements, any alignment; of JSON_BYTES an array of str */
     size_t count_max;
-    arena *strings;         /* JSON_BYTES only: for strings with escapes */
+    arena *strings;         /* JSON_BYTES only: for strings with escapes, and for those in base64 */
+    bool b64;               /* JSON_BYTES only: {"b64": "..."} is one, too, as in TensorFlow Serving */
 } json_array_opts;
 
 typedef struct {

@@ -111,6 +111,49 @@ static void strings_scalars_and_bare_outputs_pass(void)
     serve_rig_stop(&r);
 }
 
+/* TensorFlow Serving's form of bytes, wherever a string may stand; beside plain strings, too. */
+static void bytes_come_in_base64_wherever_strings_may(void)
+{
+    static const struct {
+        const char *dims, *json, *want;
+    } rows[] = {
+        {"N", "{\"instances\":[{\"b64\":\"aGk=\"},{\"b64\":\"\"}]}", "200 {\"predictions\":[\"hi\",\"\"]}"},
+        {"N", "{\"instances\":[{\"x\":{\"b64\":\"aGk\"}},{\"x\":\"b\"}]}", "200 {\"predictions\":[\"hi\",\"b\"]}"},
+        {"N", "{\"instances\":[\"a\", { \"b64\" : \"aGk=\" }]}", "200 {\"predictions\":[\"a\",\"hi\"]}"},
+        {"N", "{\"instances\":[{\"b64\":\"aGk=\"},\"a\"]}", "200 {\"predictions\":[\"hi\",\"a\"]}"},
+        {"N,2", "{\"instances\":[[{\"b64\":\"aGk=\"},\"a\"],[\"b\",{\"b64\":\"AAE=\"}]]}",
+         "200 {\"predictions\":[[\"hi\",\"a\"],[\"b\",\"\\u0000\\u0001\"]]}"},
+        {"N,2", "{\"inputs\":{\"x\":[[{\"b64\":\"aGk=\"},\"a\"]]}}", "200 {\"outputs\":[[\"hi\",\"a\"]]}"},
+        {"N", "{\"inputs\":[{\"b64\":\"aG\\u006b\"}]}", "200 {\"predictions\":[\"hi\"]}"},
+        {"N", "{\"inputs\":{\"x\":{\"b64\":\"aGk\"}}}", "200 {\"outputs\":[\"hi\"]}"},
+        {"N", "{\"inputs\":{\"b64\":\"aGk\"}}", "200 {\"outputs\":[\"hi\"]}"},
+        {"", "{\"inputs\":{\"x\":{\"b64\":\"aGk\"}}}", "200 {\"outputs\":\"hi\"}"},
+        {"N", "{\"instances\":[\"a\",{\"b64\":\"a!\"}]}",
+         "400 input 'x': data: [1]: b64: expected base64, got other characters or an end in between"},
+        {"N", "{\"instances\":[\"a\",{\"c64\":\"aGk=\"}]}", "400 input 'x': data: [1]: expected a string, got '{'"},
+        {"N", "{\"instances\":[\"a\",{\"b64\":\"aGk=\",\"c\":1}]}",
+         "400 input 'x': data: [1]: expected a string, got '{'"},
+        {"N", "{\"instances\":[{\"b64\":7}]}", "400 instances[0]: expected only inputs of the model, got 'b64'"}};
+    serve_rig r;
+    onnx_build b;
+    for (size_t i = 0; i < COUNTOF(rows); i++) {
+        serve_rig_same(&b, DT_STRING, rows[i].dims);
+        serve_rig_start(&r, &b);
+        CHECK_STR(ask(&r, rows[i].json), rows[i].want);
+        serve_rig_stop(&r);
+    }
+    two(&r);   /* of several inputs a bare value is none */
+    CHECK_STR(ask(&r, "{\"instances\":[{\"b64\":\"aGk=\"}]}"),
+              "400 instances[0]: expected only inputs of the model, got 'b64'");
+    CHECK_STR(ask(&r, "{\"instances\":[[{\"b64\":\"aGk=\"}]]}"),
+              "400 instances: expected objects with the model's 2 inputs, got bare values");
+    serve_rig_stop(&r);
+    twice(&r);   /* numbers are no bytes */
+    CHECK_STR(ask(&r, "{\"instances\":[[1,{\"b64\":\"aGk=\"}]]}"),
+              "400 input 'x': data: [0][1]: expected a number within +-3.4028235e38, got '{'");
+    serve_rig_stop(&r);
+}
+
 static void each_wrong_request_is_refused_in_one_line(void)
 {
     static const struct {
@@ -128,7 +171,8 @@ static void each_wrong_request_is_refused_in_one_line(void)
         {false, "{\"instances\":[[1,2,3]]}", "400 input 'x': shape: expected [-1,2], got '[1,3]'"},
         {false, "{\"instances\":[[1,null]]}",
          "400 input 'x': data: [0][1]: expected a number within +-3.4028235e38, got 'null'"},
-        {false, "{\"instances\":[1,{\"x\":[1,2]}]}", "400 instances[0]: instance: expected an object, got 1"},
+        {false, "{\"instances\":[1,{\"x\":[1,2]}]}",
+         "400 input 'x': data: [1]: expected a number within +-3.4028235e38, got '{'"},
         {false, "{\"instances\":[{\"x\":[1,2]},-2.50]}", "400 instances[1]: instance: expected an object, got -2.50"},
         {false, "{\"instances\":[{\"x\":[1,{}]}]}",
          "400 input 'x': data: [0][1]: expected a number within +-3.4028235e38, got '{'"},
@@ -205,6 +249,7 @@ int main(void)
     static const test_case cases[] = {
         TEST(rows_and_columns_come_back_in_their_form),  TEST(outputs_without_common_rows_come_whole),
         TEST(scalars_have_no_rows),                      TEST(numbers_in_rows_are_exact),
+        TEST(bytes_come_in_base64_wherever_strings_may),
         TEST(strings_scalars_and_bare_outputs_pass),     TEST(each_wrong_request_is_refused_in_one_line),
         TEST(rows_without_end_and_without_values_are_refused),
         TEST(no_memory_is_an_error_wherever_it_happens),
