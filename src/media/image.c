@@ -50,7 +50,7 @@ err_code image_alloc(image *im, arena *a, err *e)
     im->pixels = arena_push_raw(a, bytes + IMAGE_SLACK, 64);
     if (im->pixels) return ERR_OK;
     if (a->starved) return err_set(e, ERR_NOMEM, "image: no memory for %zu bytes of pixels", bytes);
-    return err_set(e, ERR_TOO_LARGE, "image: expected at most %zu bytes of memory, got %ux%u pixels, %zu bytes",
+    return err_set(e, ERR_LIMIT, "image: expected at most %zu bytes of memory, got %ux%u pixels, %zu bytes",
                    a->limit, im->width, im->height, bytes);
 }
 

@@ -1,9 +1,10 @@
 /* image.h - JPEG and PNG files as rows of 8-bit pixels: the same pixels that Pillow's convert() gives.
  *
  * image_decode() looks at the first bytes, reads the header, refuses what is too large before any pixel is decoded, and
- * then decodes into the caller's arena, whose limit bounds the rest.  libjpeg-turbo and libpng are opened when
- * the first file of their kind comes (os/lib.h); where one is missing the error names it.  A file that is cut off,
- * lies or is damaged is refused in one line; there is no half a picture.
+ * then decodes into the caller's arena, whose limit bounds the rest: too many pixels, or scans of them, are
+ * ERR_TOO_LARGE, too many bytes ERR_LIMIT.  libjpeg-turbo and libpng are opened when the first file of their kind comes
+ * (os/lib.h); where one is missing the error names it.  A file that is cut off, lies or is damaged is refused in one
+ * line; there is no half a picture.
  *
  * Kinds: JPEG grey, YCbCr, RGB, CMYK, YCCK, progressive or not; PNG of every depth, palettes, transparency, interlaced.
  * 16-bit grey above 255 becomes 255, and of 16-bit colour the high byte stays, which is what Pillow does.

@@ -62,7 +62,7 @@ static _Noreturn void on_error(j_common_ptr c)
     if (code == JERR_OUT_OF_MEMORY)
         (void)err_set(e, ERR_NOMEM, "image: JPEG: no memory");
     else if (code == JERR_NO_BACKING_STORE)
-        (void)err_set(e, ERR_TOO_LARGE, "image: JPEG: expected a file that decodes in %d bytes of memory",
+        (void)err_set(e, ERR_LIMIT, "image: JPEG: expected a file that decodes in %d bytes of memory",
                       IMAGE_BYTES_MAX);
     else
         (void)err_set(e, ERR_INVALID, "image: JPEG: %s", text);
@@ -161,16 +161,15 @@ static err_code read_header(image_jpeg *r)
     return ERR_OK;
 }
 
-static void read_rows(image_jpeg *r, uint8_t *to, uint32_t count)
+static void read_rows(image_jpeg *r, uint8_t *to, size_t row, uint32_t count)
 {
     struct jpeg_decompress_struct *d = &r->jpeg;
-    size_t row_bytes = (size_t)r->head.width * r->head.channels;
     while (count) {
         JSAMPROW rows[ROWS_AT_ONCE];
-        for (uint32_t i = 0; i < ROWS_AT_ONCE && i < count; i++) rows[i] = to + i * row_bytes;
+        for (uint32_t i = 0; i < ROWS_AT_ONCE && i < count; i++) rows[i] = to + i * row;
         uint32_t got = lj.jpeg_read_scanlines(d, rows, count < ROWS_AT_ONCE ? count : ROWS_AT_ONCE);
         INVARIANT(got > 0);                  /* the source never suspends */
-        to += got * row_bytes;
+        to += got * row;
         count -= got;
     }
     if (d->output_scanline == d->output_height)
@@ -206,10 +205,10 @@ static err_code guarded_start(image_jpeg *r, str file)
     return setjmp(r->out) ? r->e->code : start(r, file);
 }
 
-static err_code guarded_rows(image_jpeg *r, uint8_t *to, uint32_t count)
+static err_code guarded_rows(image_jpeg *r, uint8_t *to, size_t row, uint32_t count)
 {
     if (setjmp(r->out)) return r->e->code;
-    read_rows(r, to, count);
+    read_rows(r, to, row, count);
     return ERR_OK;
 }
 
@@ -231,11 +230,11 @@ err_code image_jpeg_open(str file, const image_options *o, arena *a, image_jpeg 
     return ERR_OK;
 }
 
-err_code image_jpeg_rows(image_jpeg *r, uint8_t *to, uint32_t count, err *e)
+err_code image_jpeg_rows(image_jpeg *r, uint8_t *to, size_t row, uint32_t count, err *e)
 {
     INVARIANT(count <= r->jpeg.output_height - r->jpeg.output_scanline);
     r->e = e;
-    return guarded_rows(r, to, count);
+    return guarded_rows(r, to, row, count);
 }
 
 void image_jpeg_close(image_jpeg *r)
@@ -247,7 +246,7 @@ err_code image_jpeg_whole(image_jpeg *r, uint32_t channels, arena *a, image *ret
 {
     image im = r->head;
     err_code rc = image_alloc(&im, a, e);
-    if (!rc) rc = image_jpeg_rows(r, im.pixels, im.height, e);
+    if (!rc) rc = image_jpeg_rows(r, im.pixels, (size_t)im.width * im.channels, im.height, e);
     if (rc) return rc;
     reduce(&im, channels);
     *ret = im;

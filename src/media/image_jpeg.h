@@ -14,8 +14,9 @@ typedef struct image_jpeg image_jpeg;
  * colour, and 4 of inks; no pixels. */
 err_code image_jpeg_open(str file, const image_options *o, arena *a, image_jpeg **ret, image *ret_head,
                          err *e) MUST_USE;
-/* The next `count` rows, dense; with the last one it is known that the file is whole. */
-err_code image_jpeg_rows(image_jpeg *r, uint8_t *to, uint32_t count, err *e) MUST_USE;
+/* The next `count` rows, `row` bytes apart; with the last one it is known that the file is whole.  A row that begins at
+ * a multiple of 16 is written past the caches: who reads it soon takes another address. */
+err_code image_jpeg_rows(image_jpeg *r, uint8_t *to, size_t row, uint32_t count, err *e) MUST_USE;
 /* All rows at once, in the channels that were asked for. */
 err_code image_jpeg_whole(image_jpeg *r, uint32_t channels, arena *a, image *ret, err *e) MUST_USE;
 void image_jpeg_close(image_jpeg *r);

@@ -41,6 +41,7 @@ typedef struct {
     arena *memory;
     str left;                    /* of the file */
     image im;
+    bool full;                   /* the arena had no room for libpng */
     bool clip;                   /* 16-bit grey: rows are read whole and then held to 255 */
     err *e;
 } reader;
@@ -53,7 +54,11 @@ static _Noreturn void leave(reader *r)
 static _Noreturn void on_error(png_structp png, png_const_charp text)
 {
     reader *r = lp.png_get_error_ptr(png);
-    if (r->memory->starved) (void)err_set(r->e, ERR_NOMEM, "image: PNG: no memory");
+    if (r->memory->starved)
+        (void)err_set(r->e, ERR_NOMEM, "image: PNG: no memory");
+    else if (r->full)
+        (void)err_set(r->e, ERR_LIMIT, "image: PNG: expected a file that decodes in %zu bytes of memory",
+                      r->memory->limit);
     else (void)err_set(r->e, ERR_INVALID, "image: PNG: %s", text);
     leave(r);
 }
@@ -62,7 +67,10 @@ static void on_warning(png_structp png, png_const_charp text) { (void)png, (void
 
 static void *take_memory(png_structp png, png_alloc_size_t bytes)
 {
-    return arena_push_raw(((reader *)lp.png_get_mem_ptr(png))->memory, bytes, 16);
+    reader *r = lp.png_get_mem_ptr(png);
+    void *p = arena_push_raw(r->memory, bytes, 16);
+    r->full = r->full || !p;
+    return p;
 }
 
 static void give_memory(png_structp png, void *p) { (void)png, (void)p; }

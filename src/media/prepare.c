@@ -118,7 +118,7 @@ static err_code padded(const prepare *p, const char *side, uint32_t to, fit *f, 
 {
     if (!to) return ERR_OK;
     if (f->to > to)
-        return err_set(e, ERR_INVALID, "image: pad_size: expected at most %u pixels of %s, got %u", to, side, f->to);
+        return err_set(e, ERR_TOO_LARGE, "image: pad_size: expected at most %u pixels of %s, got %u", to, side, f->to);
     if (!p->pad_top_left) f->before += (to - f->to) / 2;
     f->to = to;
     return ERR_OK;
@@ -172,9 +172,9 @@ static err_code make(const prepare *p, image *im, arena *a, prepare_picture *ret
     return rc;
 }
 
-static err_code pull(void *ctx, uint8_t *to, uint32_t rows, err *e)
+static err_code pull(void *ctx, uint8_t *to, size_t row, uint32_t rows, err *e)
 {
-    return image_jpeg_rows(ctx, to, rows, e);
+    return image_jpeg_rows(ctx, to, row, rows, e);
 }
 
 /* One that needs no turn is resized while it is decoded, where that gives the same. */

@@ -27,7 +27,11 @@ bool resize_filter_find(str name, resize_filter *ret)
     return false;
 }
 
-enum { STRIP_ROWS = 16 };   /* of a stream; one row of blocks of the commonest JPEGs */
+enum {
+    STRIP_ROWS = 16,   /* of a stream; one row of blocks of the commonest JPEGs */
+    LINE = 64,         /* of a cache: rows are an odd number of lines apart, so that a column is not all in one set, */
+    STRIP_OFF = 8      /* and begin beside one: libjpeg-turbo writes rows at multiples of 16 past the caches */
+};
 
 typedef struct {
     const image *from;
@@ -37,6 +41,11 @@ typedef struct {
     image to;
     err *e;
 } job;
+
+static err_code no_memory(const job *j, const char *what, size_t count)
+{
+    return err_set(j->e, j->memory->starved ? ERR_NOMEM : ERR_LIMIT, "resize: no memory for %zu %s", count, what);
+}
 
 /* ---- Pillow's two passes ----------------------------------------------------------------------------------------- */
 
@@ -100,7 +109,7 @@ static err_code both_ways(job *j, const tap_table *xs, const tap_table *ys)
     if (rc) return rc;
     if (tall) {
         tap_run *runs = arena_copy(j->memory, xs->runs, xs->count * sizeof *runs, _Alignof(tap_run));
-        if (!runs) return err_set(j->e, ERR_NOMEM, "resize: no memory for %zu runs", xs->count);
+        if (!runs) return no_memory(j, "runs", xs->count);
         for (size_t i = 0; i < xs->count; i++) runs[i].from -= columns.from;
         tap_table cut = *xs;
         cut.runs = runs;
@@ -191,7 +200,7 @@ static err_code aliased(job *j)
     if (!rc) rc = resize_neighbours(&j->y, j->filter, j->memory, &ys, j->e);
     if (rc) return rc;
     float *mixed = arena_push_raw(j->memory, row * sizeof *mixed, 64);
-    if (!mixed) return err_set(j->e, ERR_NOMEM, "resize: no memory for a row of %u pixels", j->from->width);
+    if (!mixed) return no_memory(j, "pixels of a row", j->from->width);
     uint8_t *put = j->to.pixels;
     for (size_t y = 0; y < j->y.count; y++) {
         memset(mixed, 0, row * sizeof *mixed);
@@ -269,21 +278,84 @@ bool resize_can_stream(const image *head, const resize_options *o)
            changes(&j.x) && changes(&j.y) && !columns_first(&j);
 }
 
-/* Pulls strip after strip; those of `rows` become narrow ones in `half`.  The others are pulled, too: a file is whole
- * or refused. */
-static err_code narrow_strips(job *j, const resize_source *from, const tap_table *xs, tap_run rows, const image *half)
+/* A strip of the source, and the last rows that were made narrow: as many as a result asks for, and room for what comes
+ * before they are moved up.  Both stay in the second cache, whatever the picture's height. */
+typedef struct {
+    job *j;
+    const tap_table *xs, *ys;
+    uint8_t *strip;
+    size_t strip_row;
+    image near;               /* narrow rows */
+    uint32_t first, end;      /* of the source: those in it */
+    size_t made;              /* results */
+} stream;
+
+static err_code stream_open(stream *s, tap_run rows)
 {
-    image strip = {.width = j->from->width, .height = STRIP_ROWS, .channels = j->from->channels};
-    err_code rc = image_alloc(&strip, j->memory, j->e);
-    for (uint32_t y = 0, count; y < j->from->height && !rc; y += count) {
-        count = j->from->height - y < STRIP_ROWS ? j->from->height - y : STRIP_ROWS;
-        rc = from->pull(from->ctx, strip.pixels, count, j->e);
-        uint32_t first = rows.from > y ? rows.from : y, end = rows.from + rows.count;
-        if (end > y + count) end = y + count;
-        if (rc || first >= end) continue;
-        image part = {.width = half->width, .height = end - first, .channels = half->channels,
-                      .pixels = half->pixels + (first - rows.from) * row_bytes(half)};
-        across(xs, &strip, first - y, &part);
+    const image *from = s->j->from;
+    size_t lines = ((size_t)from->width * from->channels + STRIP_OFF + LINE - 1) / LINE;
+    uint32_t most = 0;
+    for (size_t i = 0; i < s->ys->count; i++)
+        if (s->ys->runs[i].count > most) most = s->ys->runs[i].count;
+    s->first = s->end = rows.from;
+    s->near = (image){.width = s->j->to.width, .channels = from->channels,
+                      .height = most < rows.count - most ? 2 * most + STRIP_ROWS : rows.count};
+    s->strip_row = (lines | 1) * LINE;
+    size_t bytes = STRIP_OFF + s->strip_row * STRIP_ROWS + IMAGE_SLACK;
+    uint8_t *strip = arena_push_raw(s->j->memory, bytes, LINE);
+    if (!strip) return no_memory(s->j, "bytes of rows", bytes);
+    s->strip = strip + STRIP_OFF;
+    return image_alloc(&s->near, s->j->memory, s->j->e);
+}
+
+/* Results whose last row is there. */
+static void stream_make(stream *s)
+{
+    size_t n = row_bytes(&s->near);
+    for (; s->made < s->ys->count; s->made++) {
+        size_t i = s->made, at = i * s->ys->step;
+        tap_run run = s->ys->runs[i];
+        if (run.from + run.count > s->end) break;
+        kernel_active()->set.taps_down_u8(s->j->to.pixels + i * n, s->near.pixels + (run.from - s->first) * n, n,
+                                          s->ys->low + at, s->ys->high + at, run.count, n);
+    }
+}
+
+/* No result to come asks for rows before that of the next. */
+static void stream_drop(stream *s, uint32_t coming)
+{
+    size_t n = row_bytes(&s->near);
+    if (s->end - s->first + coming <= s->near.height) return;
+    uint32_t keep = s->made < s->ys->count ? s->ys->runs[s->made].from : s->end;
+    if (keep > s->end) keep = s->end;
+    memmove(s->near.pixels, s->near.pixels + (keep - s->first) * n, (s->end - keep) * n);
+    s->first = keep;
+    INVARIANT(s->end - s->first + coming <= s->near.height);
+}
+
+/* Rows y.. of the strip, as far as they are asked for. */
+static void stream_take(stream *s, uint32_t y, uint32_t count, tap_run rows)
+{
+    uint32_t first = rows.from > y ? rows.from : y, end = rows.from + rows.count;
+    if (end > y + count) end = y + count;
+    if (first >= end) return;
+    stream_drop(s, end - first);
+    kernel_active()->set.taps_across_u8(s->xs, s->near.pixels + (s->end - s->first) * row_bytes(&s->near),
+                                        row_bytes(&s->near), s->strip + (first - y) * s->strip_row, s->strip_row,
+                                        s->near.channels, end - first);
+    s->end = end;
+    stream_make(s);
+}
+
+/* Rows that nobody asks for are pulled, too: a file is whole or refused. */
+static err_code stream_run(stream *s, const resize_source *from, tap_run rows)
+{
+    uint32_t height = s->j->from->height;
+    err_code rc = ERR_OK;
+    for (uint32_t y = 0, count; y < height && !rc; y += count) {
+        count = height - y < STRIP_ROWS ? height - y : STRIP_ROWS;
+        rc = from->pull(from->ctx, s->strip, s->strip_row, count, s->j->e);
+        if (!rc) stream_take(s, y, count, rows);
     }
     return rc;
 }
@@ -299,12 +371,12 @@ err_code resize_stream(const image *head, const resize_source *from, const resiz
     if (!rc) rc = taps_of(&j, &j.x, &xs);
     if (!rc) rc = taps_of(&j, &j.y, &ys);
     if (rc) return rc;
+    stream s = {.j = &j, .xs = &xs, .ys = &ys};
     tap_run rows = span(&ys);
-    image half = {.width = j.to.width, .height = rows.count, .channels = j.to.channels};
-    rc = image_alloc(&half, a, e);
-    if (!rc) rc = narrow_strips(&j, from, &xs, rows, &half);
+    rc = stream_open(&s, rows);
+    if (!rc) rc = stream_run(&s, from, rows);
     if (rc) return rc;
-    down(&ys, &half, 0, rows.from, &j.to);
+    INVARIANT(s.made == ys.count);
     *ret = j.to;
     return ERR_OK;
 }

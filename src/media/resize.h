@@ -40,10 +40,10 @@ bool resize_filter_find(str name, resize_filter *ret);              /* names in 
 err_code resize_image(const image *from, const resize_options *o, arena *a, image *ret, err *e) MUST_USE;
 
 /* The same from rows that come one after the other, of which few are held at a time: `head` has sizes and no pixels,
- * and `pull` gives the next rows, dense and to the last one, and is called no more after an error.  Not every resize
- * can be made so: resize_can_stream() says. */
+ * and `pull` gives the next rows, `row` bytes apart and to the last one, and is called no more after an error.  Not
+ * every resize can be made so: resize_can_stream() says. */
 typedef struct {
-    err_code (*pull)(void *ctx, uint8_t *to, uint32_t rows, err *e);
+    err_code (*pull)(void *ctx, uint8_t *to, size_t row, uint32_t rows, err *e);
     void *ctx;
 } resize_source;
 bool resize_can_stream(const image *head, const resize_options *o);

@@ -60,6 +60,7 @@ static const char *const limit_names[METRIC_LIMITS] = {
 };
 static const char *const protocol_names[METRIC_PROTOCOLS] = {"v2", "v1", "generate", "grpc", "grpc-stream"};
 static const char *const span_names[METRIC_SPANS] = {"sent", "dropped", "failed"};
+static const char *const picture_names[METRIC_PICTURES] = {"pixels", "bytes", "kind", "broken"};
 static const char *const load_names[METRIC_LOADS] = {"ok", "failed"};
 static const char *const trace_names[METRIC_TRACES] = {"written", "dropped", "failed"};
 static const char *const job_names[METRIC_JOBS] = {"queued", "running", "kept"};
@@ -84,6 +85,7 @@ static const labels by_none = {.count = 1}, by_http1 = {"protocol=\"http1\"", NU
                     by_http2_class = {"protocol=\"http2\"", "code", class_names, METRIC_CLASSES},
                     by_status = {NULL, "code", status_names, METRIC_STATUSES},
                     by_limit = {NULL, "limit", limit_names, METRIC_LIMITS},
+                    by_picture = {NULL, "reason", picture_names, METRIC_PICTURES},
                     by_span = {NULL, "result", span_names, METRIC_SPANS},
                     by_trace = {NULL, "result", trace_names, METRIC_TRACES},
                     by_job = {NULL, "state", job_names, METRIC_JOBS},

@@ -45,6 +45,9 @@ typedef enum { METRIC_JOBS_QUEUED, METRIC_JOBS_RUNNING, METRIC_JOBS_KEPT, METRIC
 typedef enum { METRIC_JOBS_DONE, METRIC_JOBS_FAILED, METRIC_JOBS_REFUSED, METRIC_JOBS_LOST, METRIC_JOBS_ENDED }
     metric_jobs_ended;
 typedef enum { METRIC_HOOKS_DELIVERED, METRIC_HOOKS_GIVEN_UP, METRIC_HOOKS } metric_hooks;
+/* Why a request's picture was refused. */
+typedef enum { METRIC_PICTURES_PIXELS, METRIC_PICTURES_BYTES, METRIC_PICTURES_KIND, METRIC_PICTURES_BROKEN,
+               METRIC_PICTURES } metric_pictures;
 /* How the load of a model's versions ended. */
 typedef enum { METRIC_LOADS_OK, METRIC_LOADS_FAILED, METRIC_LOADS } metric_loads;
 
@@ -120,6 +123,7 @@ typedef struct {
     X(memory, "memory-bytes-max") \
     X(queue, "queue-max") \
     X(model_memory, "model-memory-max") \
+    X(pixels, "image-pixels-max") \
     X(header_wait, "header-wait-ms") \
     X(body_wait, "body-wait-ms") \
     X(write_wait, "write-wait-ms") \
@@ -139,6 +143,7 @@ typedef struct {
     metric_requests unknown; /* requests for a model that is not there */
     metric_counter grpc[METRIC_STATUSES];
     metric_counter limits[METRIC_LIMITS];
+    metric_counter pictures[METRIC_PICTURES];
 } metrics_loop;
 
 #define METRICS_SERVER(X) \
@@ -159,6 +164,8 @@ typedef struct {
     X(grpc, [METRIC_STATUSES], counter, "proa_grpc_answers_total", by_status, "gRPC calls ended, by status.") \
     X(limits, [METRIC_LIMITS], counter, "proa_limit_hits_total", by_limit, \
       "What was refused or ended at a limit, by its name.") \
+    X(pictures, [METRIC_PICTURES], counter, "proa_pictures_refused_total", by_picture, \
+      "Requests refused for a picture: too many pixels, too many bytes when decoded, neither JPEG nor PNG, broken.") \
     X(bytes_in, , counter, "proa_http_received_bytes_total", by_none, "Bytes read.") \
     X(bytes_out, , counter, "proa_http_sent_bytes_total", by_none, "Bytes written.") \
     X(bodies_bytes, , gauge, "proa_http_bodies_bytes", by_none, \

@@ -501,6 +501,7 @@ static void loop_numbers(const endpoints *s, metrics_server *ret, metric_request
         const metrics_loop *from = &s->pools_of(s->ctx, s->loops[i])->counts;
         for (size_t k = 0; k < METRIC_STATUSES; k++) ret->grpc[k] += counted(&from->grpc[k]);
         for (size_t k = 0; k < METRIC_LIMITS; k++) ret->limits[k] += counted(&from->limits[k]);
+        for (size_t k = 0; k < METRIC_PICTURES; k++) ret->pictures[k] += counted(&from->pictures[k]);
         for (size_t by = 0; by < METRIC_PROTOCOLS; by++)
             for (size_t k = 0; k < METRIC_CODES; k++)
                 atomic_fetch_add_explicit(&unknown->of[by][k], (uint64_t)counted(&from->unknown.of[by][k]),

@@ -213,6 +213,8 @@ static void count(const infer *r, err_code code, uint64_t now_ns)
     if (code == ERR_LIMIT)
         metric_add(&o->counts->limits[r->over_model ? METRIC_LIMIT_model_memory : METRIC_LIMIT_queue]);
     if (code == ERR_TOO_LARGE) metric_add(&o->counts->limits[r->over_reply ? METRIC_LIMIT_reply : METRIC_LIMIT_memory]);
+    if (r->picture_refused) metric_add(&o->counts->pictures[r->picture_refused - 1]);
+    if (r->picture_refused == METRIC_PICTURES_PIXELS + 1) metric_add(&o->counts->limits[METRIC_LIMIT_pixels]);
 }
 
 static void log_failure(const infer *r)
@@ -495,7 +497,7 @@ infer *infer_take(infer_pool *p, served *of, const infer_protocol *protocol)
     r->pack_bytes_min = 0;
     r->packed = false;
     r->has_binary = r->octets = r->timed = r->pictured = false;
-    r->plain = 0;
+    r->plain = r->picture_refused = 0;
     r->pictures = NULL;
     r->model = of;
     served_hold(of);

@@ -114,6 +114,7 @@ struct infer {
     infer_want *wants;
     uint32_t want_count;
     bool pictured; /* it brought pictures, which are tensors now */
+    uint8_t picture_refused; /* one that it brought: why, as metric_pictures has it, plus 1 */
     pictures *pictures; /* where each lies in the input, if there is one such input */
     str id; /* V2's "id", echoed */
     uint32_t variant; /* the protocol's own note from read for write */

@@ -50,7 +50,8 @@ static err_code file_of(str came, arena *work, str *ret, err *e)
     if (came.len == 0 || image_sniff(came) != IMAGE_UNKNOWN) return ERR_OK;
     if (str_starts(came, STR("data:")) && !str_cut(came, ',', &head, &text)) return ERR_OK;
     uint8_t *to = arena_push_raw(work, base64_room(text.len), 1);
-    if (!to) return err_set(e, ERR_NOMEM, "no memory for %zu bytes of base64", text.len);
+    if (!to)
+        return err_set(e, work->starved ? ERR_NOMEM : ERR_LIMIT, "no memory for %zu bytes of base64", text.len);
     bool begins = str_starts(text, STR("/9j/")) || str_starts(text, STR("iVBORw"));   /* as those of JPEG and PNG do */
     if (!base64_read(text, to, &len, &at))
         return begins ? err_set(e, ERR_INVALID, "expected base64, got something else at byte %zu of %zu", at, text.len)
@@ -60,13 +61,20 @@ static err_code file_of(str came, arena *work, str *ret, err *e)
     return ERR_OK;
 }
 
+/* For the metrics, which are the loop's. */
+static void refused_for(infer *r, metric_pictures why) { r->picture_refused = (uint8_t)(why + 1); }
+
 /* Which one it was; and what is wrong with a picture is wrong with the request. */
-static err_code blame(size_t at, err_code rc, err *e)
+static err_code blame(infer *r, size_t at, bool known, err_code rc, err *e)
 {
     static const char own[] = "image: ";
     bool named = str_starts(str_of(e->text), STR("image: "));
     err inner = *e;
-    err_code code = rc == ERR_TOO_LARGE ? ERR_INVALID : rc;
+    err_code code = rc == ERR_TOO_LARGE || rc == ERR_LIMIT ? ERR_INVALID : rc;
+    if (rc == ERR_TOO_LARGE) refused_for(r, METRIC_PICTURES_PIXELS);
+    else if (rc == ERR_LIMIT) refused_for(r, METRIC_PICTURES_BYTES);
+    else if (rc == ERR_INVALID || rc == ERR_UNSUPPORTED)
+        refused_for(r, known ? METRIC_PICTURES_BROKEN : METRIC_PICTURES_KIND);
     return err_set(e, code, "image %zu: %s", at, inner.text + (named ? sizeof own - 1 : 0));
 }
 
@@ -109,6 +117,7 @@ static err_code rows_new(taker *t, const prepare_picture *first, err *e)
     t->rows = arena_push_raw(&t->r->memory, t->row_bytes * t->count, 64);
     t->places = arena_new(&t->r->memory, prepare_place, t->count);
     if (t->rows && t->places) return ERR_OK;
+    if (!t->r->memory.starved) refused_for(t->r, METRIC_PICTURES_BYTES);
     return err_set(e, t->r->memory.starved ? ERR_NOMEM : ERR_TOO_LARGE,
                    "images: expected what fits in %zu bytes of memory, got %zu of %ux%u pixels", t->r->memory.limit,
                    t->count, t->width, t->height);
@@ -119,7 +128,7 @@ static err_code count_pixels(taker *t, const prepare_picture *picture, err *e)
     uint64_t most = t->p->pixels_max ? t->p->pixels_max : IMAGE_PIXELS_MAX;
     t->pixels += (uint64_t)picture->place.width * picture->place.height;
     if (t->pixels <= PICTURES_TIMES * most) return ERR_OK;
-    return err_set(e, ERR_INVALID, "expected at most %llu pixels in all images of a request, got more",
+    return err_set(e, ERR_TOO_LARGE, "expected at most %llu pixels in all images of a request, got more",
                    (unsigned long long)(PICTURES_TIMES * most));
 }
 
@@ -128,9 +137,10 @@ static err_code one_take(taker *t, size_t i, err *e)
     str file;
     prepare_picture picture;
     err_code rc = file_of(t->files[i], &t->work, &file, e);
+    bool known = rc || image_sniff(file) != IMAGE_UNKNOWN;   /* base64 that breaks off began as one of them */
     if (!rc) rc = prepare_read(t->p, file, &t->work, &picture, e);
     if (!rc) rc = count_pixels(t, &picture, e);
-    if (rc) return blame(i, rc, e);
+    if (rc) return blame(t->r, i, known, rc, e);
     if (i == 0 && (rc = rows_new(t, &picture, e)) != ERR_OK) return rc;
     if (picture.width != t->width || picture.height != t->height)
         return err_set(e, ERR_INVALID, "image %zu: expected %ux%u pixels when prepared, as image 0, got %ux%u", i,

@@ -5,14 +5,14 @@
  * out, and the result is held to 0..255: every ISA gives the same bytes.
  *
  * Beside that a weight may lie there as three digits of 8 bits, signed, the lowest first: processors that multiply four
- * bytes at a time want it so. */
+ * bytes at a time want it so, in fours that begin at any multiple of four pixels: around a run's digits are zeros. */
 #ifndef TENSOR_KERNEL_LIST_IMAGE_H
 #define TENSOR_KERNEL_LIST_IMAGE_H
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum { TAP_BITS = 22, TAP_HALF_BITS = 15, TAP_STEP = 16, TAP_DIGITS = 3 };
+enum { TAP_BITS = 22, TAP_HALF_BITS = 15, TAP_STEP = 16, TAP_DIGITS = 3, TAP_ZEROS = 3 };
 
 /* Sources of one result: count >= 1 neighbours. */
 typedef struct {
@@ -24,7 +24,9 @@ typedef struct {
     size_t step;                  /* weights per result, a multiple of TAP_STEP; those behind a run's count are 0 */
     const tap_run *runs;          /* [count] */
     const int16_t *low, *high;    /* [count, step] */
-    const int8_t *digits;         /* [count, TAP_DIGITS, step]; NULL = some weight has more of them */
+    /* [count, TAP_DIGITS, step], where at least TAP_ZEROS of a step are behind any run's count; as many zeros stand
+     * before the first.  NULL = some weight has more digits. */
+    const int8_t *digits;
 } tap_table;
 
 /* false: it takes more digits; those below -1.99 and over 1.99 do. */
@@ -44,6 +46,6 @@ static inline bool tap_digits(int32_t weight, int8_t ret[TAP_DIGITS])
                                   size_t channels, size_t rows),                                      avx2, avx512)   \
     /* y[i] = sum over count rows of x[k * x_row + i]; low and high hold a zero behind an odd count; y is no x. */    \
     X(taps_down_u8,     void,    (uint8_t *y, const uint8_t *x, size_t x_row, const int16_t *low,                     \
-                                  const int16_t *high, size_t count, size_t n),                       avx2, avx2)
+                                  const int16_t *high, size_t count, size_t n),                       avx2, avx512)
 
 #endif

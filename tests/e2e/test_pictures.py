@@ -1,10 +1,10 @@
 """test_pictures.py - a JPEG goes in, labels or boxes come out: what curl, tritonclient and Python's own HTTP send, against the pipeline
 of Pillow, numpy and ONNX Runtime that it takes the place of."""
-import base64, io, json, struct, subprocess, zlib
+import base64, io, json, re, struct, subprocess, zlib
 import numpy as np
 import onnx
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 from conftest import PROA, Server
 from models import model
 from onnx import TensorProto as T, helper as h
@@ -181,6 +181,19 @@ def test_what_is_no_picture_is_refused_in_one_line(server, what):
     same(server.post("/v1/models/colour:predict", photo(5)).json()["predictions"][0], photo(5))
 
 
+def test_what_is_refused_is_counted_by_its_reason(repository, tmp_path):
+    s = Server(tmp_path, "--model-repository", repository, "--memory-bytes-max", "1Mi")
+    counts = lambda: {k.decode(): int(v) for k, v in re.findall(rb'proa_pictures_refused_total\{reason="(\w+)"\} (\d+)', s.get("/metrics").body)}
+    assert counts() == {"pixels": 0, "bytes": 0, "kind": 0, "broken": 0}
+    url = "/v1/models/colour:predict"
+    files = [BAD["bomb"][0], BAD["gif"][0], BAD["cut off"][0], BAD["lying"][0], photo(1, 900, 900, "PNG"), photo(1)]
+    forms = [dict(body=file, headers={"Content-Type": "image/png"}) for file in files]
+    assert [s.post(url, **f).status for f in forms] == [400] * 5 + [200]
+    assert counts() == {"pixels": 1, "bytes": 1, "kind": 1, "broken": 2}
+    assert b'proa_limit_hits_total{limit="image-pixels-max"} 1' in s.get("/metrics").body
+    assert s.stop() == 0
+
+
 def test_garbage_in_exif_and_colour_profiles_is_passed_over(server):
     file = photo(6, exif=b"Exif\0\0II*\0\xff\xff\xff\xff", icc_profile=b"no profile at all")
     same(server.post("/v1/models/colour:predict", file).json()["predictions"][0], file)
@@ -297,6 +310,28 @@ def test_a_member_that_is_exchanged_prepares_its_pictures_anew(ensembles):
     (folder / "colour" / "proa.yaml").write_text(DECLARED)
     assert server.post("/v2/repository/models/colour/load", {}).status == 200
     same(server.post("/v1/models/text:predict", file).json()["predictions"][0], file)
+def test_bytes_come_in_base64_to_inputs_of_strings(server):
+    b64 = lambda s: {"b64": base64.b64encode(s.encode()).decode()}
+    for body in ({"instances": [[b64("Some Text")], ["Plain"]]}, {"instances": [{"s": [b64("Some Text")]}, {"s": ["Plain"]}]}):
+        assert server.post("/v1/models/words:predict", body).json() == {"predictions": [["some text"], ["plain"]]}
+    assert server.post("/v1/models/words:predict", {"inputs": {"s": [[b64("Some Text")]]}}).json() == {"outputs": [["some text"]]}
+    r = server.post("/v1/models/words:predict", {"instances": [[{"b64": "a!"}]]})
+    assert r.status == 400 and r.json()["error"] == "input 's': data: [0][0]: b64: expected base64, got other characters or an end in between", r
+    for option in ("-d", "--data-binary"):
+        assert curl("-H", "Content-Type: text/plain", option, "Some { Text", f"{server.url}/v1/models/words:predict") == {"predictions": [["some { text"]]}
+
+
+def test_v2_takes_base64_in_json(server):
+    files = [photo(1), photo(2, kind="PNG")]
+    texts = [base64.b64encode(f).decode() for f in files]
+    for name, shape in (("image", [2]), ("image", [2, 1]), ("x", [2])):
+        r = server.post("/v2/models/colour/infer", {"inputs": [{"name": name, "datatype": "BYTES", "shape": shape, "data": texts}]})
+        assert r.status == 200, r
+        out = {o["name"]: o for o in r.json()["outputs"]}
+        assert out["label"]["shape"] == [2, 2]
+        rows = [dict(label=a, index=b, score=c) for a, b, c in zip(*(out[k]["data"] for k in ("label", "index", "score")))]
+        same(rows[:2], files[0])
+        same(rows[2:], files[1])
 
 
 # ---- RFB-320: the boxes of a face detector -----------------------------------------------------------------------
@@ -310,7 +345,7 @@ answer:
 """
 
 
-def portrait(seed):
+def portrait(seed, size=(640, 427), kind="JPEG", mode="RGB", **options):
     """Ovals with eyes and mouths, light and dark: the detector is unsure of many, which makes for many boxes."""
     rng = np.random.default_rng(seed)
     im = Image.new("RGB", (640, 427), (90, 110, 130))
@@ -322,13 +357,13 @@ def portrait(seed):
             d.ellipse((x + s * 0.4 * r - 4, y - 0.3 * r - 3, x + s * 0.4 * r + 4, y - 0.3 * r + 3), (40, 30, 30))
         d.arc((x - 0.4 * r, y + 0.2 * r, x + 0.4 * r, y + 0.7 * r), 20, 160, (120, 40, 40), 4)
     b = io.BytesIO()
-    im.save(b, "JPEG", quality=92)
+    im.resize(size).convert(mode).save(b, kind, **({"quality": 92} if kind == "JPEG" else {}), **options)
     return b.getvalue()
 
 
 def python_boxes(session, file):
     """As the detector's own demo does it: [(score, x1, y1, x2, y2)], best first."""
-    im = Image.open(io.BytesIO(file)).convert("RGB")
+    im = ImageOps.exif_transpose(Image.open(io.BytesIO(file))).convert("RGB")
     w, h = im.size
     x = (np.asarray(im.resize((320, 240), Image.Resampling.BILINEAR), np.float32) - 127) / 128
     scores, boxes = session.run(None, {"input": x.transpose(2, 0, 1)[None]})
@@ -354,8 +389,12 @@ def test_rfb_320_finds_the_boxes_that_python_finds(shared, tmp_path):
     session = onnxruntime.InferenceSession(path)
     s = Server(tmp_path, f"rfb={tmp_path}/rfb")
     found = 0
-    for seed in range(6):
-        file = portrait(seed)
+    turned = Image.Exif()
+    turned[0x112] = 6
+    kinds = [dict(), dict(size=(320, 240)), dict(size=(1280, 960)), dict(size=(211, 397)), dict(size=(1500, 300)), dict(kind="PNG", size=(500, 333)),
+             dict(mode="L"), dict(progressive=True), dict(exif=turned.tobytes()), dict(size=(150, 100))]
+    for seed in range(20):
+        file = portrait(seed, **kinds[seed % len(kinds)])
         want, r = python_boxes(session, file), s.post("/v1/models/rfb:predict", file)
         assert r.status == 200, r
         got = r.json()["predictions"][0]
@@ -363,5 +402,8 @@ def test_rfb_320_finds_the_boxes_that_python_finds(shared, tmp_path):
         for g, w in zip(sorted(got, key=lambda g: g["box"]), sorted(want, key=lambda w: list(w[1:]))):
             assert g["label"] == "face" and abs(g["score"] - w[0]) < 1e-4 and np.allclose(g["box"], w[1:], atol=0.05), (g, w)
         found += len(want)
-    assert found > 20
+        r = s.post("/v2/models/rfb/infer", file)
+        out = {o["name"]: o["data"] for o in r.json()["outputs"]}
+        assert out["count"] == [len(want)] and np.allclose(np.reshape(out["box"], (-1, 4))[:len(want)], [g["box"] for g in got], atol=1e-3), r
+    assert found > 60
     assert s.stop() == 0

@@ -184,7 +184,7 @@ static void what_does_not_fit_the_arena_is_refused(void)
     arena_init(&a, NULL, 0, 1 << 20);
     arena_init(&small, NULL, 0, 2000);
     str file = read_seed(&a, "jpeg-444");
-    CHECK_U64(image_decode(file, &(image_options){0}, &small, &im, &e), ERR_TOO_LARGE);
+    CHECK_U64(image_decode(file, &(image_options){0}, &small, &im, &e), ERR_LIMIT);
     CHECK_STR(e.text, "image: expected at most 2000 bytes of memory, got 35x27 pixels, 2835 bytes");
     arena_fini(&small);
     arena_fini(&a);

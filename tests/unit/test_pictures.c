@@ -85,6 +85,7 @@ static void each_form_of_v1_brings_the_same_pixels(void)
         "{\"instances\":[{\"b64\":\"@\"},{\"b64\":\"@\"}]}",
         "{\"instances\":[{\"image\":\"@\"},{\"image\":\"@\"}]}",
         "{\"instances\": [ \"@\",\"data:image/png;base64,@\"]}",
+        "{\"instances\":[[{\"b64\":\"@\"}],[{\"b64\":\"@\"}]]}", "{\"instances\":[[\"@\"],[\"@\"]]}",
         "{\"inputs\":[{\"b64\":\"@\"},{\"b64\":\"@\"}]}"};
     serve_rig r;
     start(&r, "N", BARE, 0);
@@ -94,6 +95,8 @@ static void each_form_of_v1_brings_the_same_pixels(void)
     ask(&r, &v1_protocol, "{\"inputs\":{\"image\":[{\"b64\":\"@\"},{\"b64\":\"@\"}]}}", jpeg, png);
     CHECK(strncmp(r.text, "200 {\"outputs\":[[", 17) == 0);
     ask(&r, &v1_protocol, "{\"inputs\":{\"x\":{\"b64\":\"@\"}}}", png, "");
+    CHECK(strncmp(r.text, "200 {\"outputs\":[[", 17) == 0);
+    ask(&r, &v1_protocol, "{\"inputs\":{\"b64\":\"@\"}}", png, "");
     CHECK(strncmp(r.text, "200 {\"outputs\":[[", 17) == 0);
     stop(&r);
 }
@@ -221,8 +224,10 @@ static void what_is_wrong_is_said_in_one_line(void)
         {"{\"instances\":[{\"b64\":\"\"},{\"x\":1}]}", "400 instances[1]: expected {\"b64\": \"...\"}, as before"},
         {"{\"instances\":[{\"b64\":7}]}", "400 instances[0]: expected only inputs of the model, got 'b64'"},
         {"{\"inputs\":{\"image\":[]}}", "400 input 'x': shape: expected [-1,3,2,2], got '[0]'"},
-        {"{\"instances\":[[\"a\",\"b\"]]}", "400 input 'x': data: [0][0]: expected a number within +-3.4028235e38,"
-            " got '\"a\"'"}};
+        {"{\"instances\":[[\"a\",\"b\"]]}", "400 input 'x': shape: expected [N] of images, got '[1,2]'"},
+        {"{\"instances\":[[{\"b64\":\"R0lGODlh\"}]]}", "400 image 0: expected JPEG or PNG, got GIF"},
+        {"{\"instances\":[[{\"b64\":\"!\"}]]}", "400 input 'x': data: [0][0]: b64: expected base64, got other "
+            "characters or an end in between"}};
     serve_rig r;
     start(&r, "N", BARE, 0);
     for (size_t i = 0; i < COUNTOF(rows); i++)
@@ -257,6 +262,34 @@ static void no_more_images_and_pixels_than_may_be(void)
     start(&r, "N", BARE, 944);
     CHECK_STR(ask(&r, &v1_protocol, "{\"instances\":[\"@\"]}", jpeg, ""),
               "400 image 0: expected at most 944 pixels and sides of at most 65500, got 35x27");
+    stop(&r);
+}
+
+static metric_pictures why(serve_rig *r, str body)
+{
+    err e = {0};
+    err_code rc = serve_rig_read(r, &v1_protocol, body, (str){0}, &e);
+    uint8_t noted = r->request.picture_refused;
+    serve_rig_forget(r);
+    return rc && noted ? (metric_pictures)(noted - 1) : METRIC_PICTURES;
+}
+
+static void why_one_is_refused_is_noted_for_the_metrics(void)
+{
+    serve_rig r;
+    str jpeg = picture_seed("jpeg-444"), png = picture_seed("png-2-8");
+    start(&r, "N", BARE, 945);
+    CHECK_U64(why(&r, jpeg), METRIC_PICTURES);
+    CHECK_U64(why(&r, (str){jpeg.p, jpeg.len / 2}), METRIC_PICTURES_BROKEN);
+    CHECK_U64(why(&r, (str){png.p, 60}), METRIC_PICTURES_BROKEN);
+    CHECK_U64(why(&r, STR("{\"instances\":[{\"b64\":\"/9j/!\"}]}")), METRIC_PICTURES_BROKEN);
+    CHECK_U64(why(&r, STR("{\"instances\":[{\"b64\":\"R0lGODlh\"}]}")), METRIC_PICTURES_KIND);
+    CHECK_U64(why(&r, STR("{\"instances\":[[1]]}")), METRIC_PICTURES);
+    r.opts.memory_bytes_max = 4096;
+    CHECK_U64(why(&r, jpeg), METRIC_PICTURES_BYTES);
+    stop(&r);
+    start(&r, "N", BARE, 944);
+    CHECK_U64(why(&r, jpeg), METRIC_PICTURES_PIXELS);
     stop(&r);
 }
 
@@ -301,6 +334,7 @@ int main(void)
         TEST(content_types_are_told_apart),
         TEST(what_is_wrong_is_said_in_one_line),
         TEST(no_more_images_and_pixels_than_may_be),
+        TEST(why_one_is_refused_is_noted_for_the_metrics),
         TEST(nothing_is_decoded_on_a_loop),
         TEST(no_memory_at_any_point_leaves_nothing),
     };

@@ -190,13 +190,14 @@ typedef struct {
     uint32_t next, fails_at;
 } rows_of;
 
-static err_code next_rows(void *ctx, uint8_t *to, uint32_t rows, err *e)
+static err_code next_rows(void *ctx, uint8_t *to, size_t apart, uint32_t rows, err *e)
 {
     rows_of *r = ctx;
     size_t row = (size_t)r->im->width * r->im->channels;
+    CHECK((uintptr_t)to % 16 && apart % 64 == 0 && apart >= row);   /* libjpeg-turbo keeps them in the caches */
     CHECK(r->next + rows <= r->im->height);
     if (r->next + rows > r->fails_at) return err_set(e, ERR_INVALID, "cut off");
-    memcpy(to, r->im->pixels + r->next * row, rows * row);
+    for (uint32_t i = 0; i < rows; i++) memcpy(to + i * apart, r->im->pixels + (r->next + i) * row, row);
     r->next += rows;
     return ERR_OK;
 }
