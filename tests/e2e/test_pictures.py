@@ -227,6 +227,30 @@ def test_texts_go_to_a_models_own_string_operators(server):
         assert r.status == 200 and r.json() == want, r
 
 
+def test_bytes_come_in_base64_to_inputs_of_strings(server):
+    b64 = lambda s: {"b64": base64.b64encode(s.encode()).decode()}
+    for body in ({"instances": [[b64("Some Text")], ["Plain"]]}, {"instances": [{"s": [b64("Some Text")]}, {"s": ["Plain"]}]}):
+        assert server.post("/v1/models/words:predict", body).json() == {"predictions": [["some text"], ["plain"]]}
+    assert server.post("/v1/models/words:predict", {"inputs": {"s": [[b64("Some Text")]]}}).json() == {"outputs": [["some text"]]}
+    r = server.post("/v1/models/words:predict", {"instances": [[{"b64": "a!"}]]})
+    assert r.status == 400 and r.json()["error"] == "input 's': data: [0][0]: b64: expected base64, got other characters or an end in between", r
+    for option in ("-d", "--data-binary"):
+        assert curl("-H", "Content-Type: text/plain", option, "Some { Text", f"{server.url}/v1/models/words:predict") == {"predictions": [["some { text"]]}
+
+
+def test_v2_takes_base64_in_json(server):
+    files = [photo(1), photo(2, kind="PNG")]
+    texts = [base64.b64encode(f).decode() for f in files]
+    for name, shape in (("image", [2]), ("image", [2, 1]), ("x", [2])):
+        r = server.post("/v2/models/colour/infer", {"inputs": [{"name": name, "datatype": "BYTES", "shape": shape, "data": texts}]})
+        assert r.status == 200, r
+        out = {o["name"]: o for o in r.json()["outputs"]}
+        assert out["label"]["shape"] == [2, 2]
+        rows = [dict(label=a, index=b, score=c) for a, b, c in zip(*(out[k]["data"] for k in ("label", "index", "score")))]
+        same(rows[:2], files[0])
+        same(rows[2:], files[1])
+
+
 # ---- ensembles ---------------------------------------------------------------------------------------------------
 
 def put(folder, name, made, config):
@@ -310,28 +334,6 @@ def test_a_member_that_is_exchanged_prepares_its_pictures_anew(ensembles):
     (folder / "colour" / "proa.yaml").write_text(DECLARED)
     assert server.post("/v2/repository/models/colour/load", {}).status == 200
     same(server.post("/v1/models/text:predict", file).json()["predictions"][0], file)
-def test_bytes_come_in_base64_to_inputs_of_strings(server):
-    b64 = lambda s: {"b64": base64.b64encode(s.encode()).decode()}
-    for body in ({"instances": [[b64("Some Text")], ["Plain"]]}, {"instances": [{"s": [b64("Some Text")]}, {"s": ["Plain"]}]}):
-        assert server.post("/v1/models/words:predict", body).json() == {"predictions": [["some text"], ["plain"]]}
-    assert server.post("/v1/models/words:predict", {"inputs": {"s": [[b64("Some Text")]]}}).json() == {"outputs": [["some text"]]}
-    r = server.post("/v1/models/words:predict", {"instances": [[{"b64": "a!"}]]})
-    assert r.status == 400 and r.json()["error"] == "input 's': data: [0][0]: b64: expected base64, got other characters or an end in between", r
-    for option in ("-d", "--data-binary"):
-        assert curl("-H", "Content-Type: text/plain", option, "Some { Text", f"{server.url}/v1/models/words:predict") == {"predictions": [["some { text"]]}
-
-
-def test_v2_takes_base64_in_json(server):
-    files = [photo(1), photo(2, kind="PNG")]
-    texts = [base64.b64encode(f).decode() for f in files]
-    for name, shape in (("image", [2]), ("image", [2, 1]), ("x", [2])):
-        r = server.post("/v2/models/colour/infer", {"inputs": [{"name": name, "datatype": "BYTES", "shape": shape, "data": texts}]})
-        assert r.status == 200, r
-        out = {o["name"]: o for o in r.json()["outputs"]}
-        assert out["label"]["shape"] == [2, 2]
-        rows = [dict(label=a, index=b, score=c) for a, b, c in zip(*(out[k]["data"] for k in ("label", "index", "score")))]
-        same(rows[:2], files[0])
-        same(rows[2:], files[1])
 
 
 # ---- RFB-320: the boxes of a face detector -----------------------------------------------------------------------
