@@ -233,6 +233,7 @@ static void turn_done(queue_item *inner, const err *e)
     if (!e) {   /* no other request of the sequence runs */
         sequence_block_release(s->states);
         s->states = next;
+        client->outputs = inner->outputs;   /* which run it was, and whose it was, too */
         client->source = &source;
     }
     client->done(client, e);
@@ -332,6 +333,7 @@ err_code sequencer_push(sequencer *q, queue_item *item, err *e)
     if (!item->since_ns) item->since_ns = clock_now_ns();
     item->start_ns = item->end_ns = 0;
     item->source = NULL;
+    item->outputs.rows = 0;
     t->of = q;
     t->client = item;
     t->at = (slot_item){.start = item->sequence.start, .end = item->sequence.end};

@@ -50,7 +50,7 @@ static void count_all(resources *r)
     for (uint32_t i = 0; i < RESOURCES_MAX; i++) r->all[i].most = r->all[i].said;
     for (const resource_claim *c = r->claims; c; c = c->behind) {
         used |= c->set;
-        for (uint32_t i = 0; i < RESOURCES_MAX && !r->told; i++)
+        for (uint32_t i = 0; i < RESOURCES_MAX; i++)
             if (r->all[i].most < c->needs[i]) r->all[i].most = c->needs[i];
     }
     for (uint32_t i = 0; i < RESOURCES_MAX; i++)

@@ -185,3 +185,52 @@ def test_clients_do_not_see_what_the_server_brings(server):
     assert [o["name"] for o in meta["outputs"]] == ["OUTPUT", "WAS_START", "WAS_READY", "WAS_END", "WAS_CORRID"]
     assert [i.name for i in grpc.get_model_metadata("direct").inputs] == ["INPUT"]
     assert http.get_model_config("direct")["sequence_batching"]["max_sequence_idle_microseconds"] == 5000000
+
+
+def test_direct_waits_for_a_part_of_its_slots(serve, tmp_path):
+    """minimum_slot_utilization 0.75 of four slots: two wait for the delay, a third makes them run; without it the delay means nothing."""
+    import tritonclient.http as lib
+    for name, utilization in (("most", "minimum_slot_utilization: 0.75"), ("any", "")):
+        (tmp_path / "r" / name / "1").mkdir(parents=True)
+        onnx.save(accumulator(), tmp_path / "r" / name / "1" / "model.onnx")
+        (tmp_path / "r" / name / "config.pbtxt").write_text(
+            config(f"direct {{ max_queue_delay_microseconds: 60000000 {utilization} }}", idle_us=600000000))
+    server = serve("--model-repository", tmp_path / "r", "--inline-us", "0")
+    at = f"{server.host}:{server.port}"
+    with lib.InferenceServerClient(at) as client:
+        assert run(client, lib, "any", 1, [1, 2]) == [1, 3]      # at once
+
+    def waiting():
+        page = server.get("/metrics").body.decode().splitlines()
+        return next(int(line.split()[-1]) for line in page if line.startswith('proa_queue_waiting{') and '"most"' in line)
+
+    def ask(sequence, answers):
+        with lib.InferenceServerClient(at) as client:
+            r = client.infer("most", tensor(lib, sequence), sequence_id=sequence, sequence_start=True)
+            answers.append((int(r.as_numpy("OUTPUT")[0, 0]), float(r.as_numpy("WAS_READY")[0, 0])))
+    answers, threads = [], []
+    for sequence in (1, 2, 3):
+        assert not answers
+        threads.append(threading.Thread(target=ask, args=(sequence, answers)))
+        threads[-1].start()
+        until = time.monotonic() + 30
+        while sequence < 3 and waiting() < sequence and time.monotonic() < until:
+            time.sleep(0.01)
+    for t in threads:
+        t.join(30)
+    assert sorted(answers) == [(1, 7), (2, 7), (3, 7)]
+    stats = server.get("/v2/models/most/stats").json()["model_stats"][0]
+    assert stats["execution_count"] == 1 and stats["inference_count"] == 3
+
+
+@pytest.mark.parametrize("strategy, why", [
+    ("direct { minimum_slot_utilization: 1.5 }", "sequence batching minimum slot utilization must be in range (0.0, 1.0]"),
+    ("oldest { max_candidate_sequences: 4 preferred_batch_size: 5 }", "sequence batching preferred batch"),
+])
+def test_a_bad_strategy_is_refused_with_one_line(tmp_path, strategy, why):
+    from conftest import run_proa
+    (tmp_path / "m" / "1").mkdir(parents=True)
+    onnx.save(accumulator(), tmp_path / "m" / "1" / "model.onnx")
+    (tmp_path / "m" / "config.pbtxt").write_text(config(strategy))
+    ended = run_proa("serve", "--port", "0", "--model-repository", tmp_path)
+    assert ended.returncode != 0 and why in ended.stderr and len(ended.stderr.strip().splitlines()) == 1, ended.stderr

@@ -229,6 +229,22 @@ static void threads_do_not_get_in_each_others_way(void)
     bench_close(&b);
 }
 
+static void direct_runs_once_enough_slots_have_a_request(void)
+{
+    bench b = bench_open("most", "0");
+    ask a[3];
+    for (uint32_t i = 0; i < COUNTOF(a); i++) {
+        for (uint32_t k = 0; k < i; k++) CHECK(atomic_load(&a[k].answered) == 0);
+        CHECK(ask_start(&a[i], b.of, i + 1, (float)i, true, true) == ERR_OK);
+    }
+    for (uint32_t i = 0; i < COUNTOF(a); i++) {
+        ask_wait(&a[i]);
+        CHECK(queue_shares(&a[i].item) && a[i].item.outputs.row == i && a[i].item.outputs.size == 3);
+        CHECK(ask_end(&a[i]) == (float)i);
+    }
+    bench_close(&b);
+}
+
 static void no_memory_at_any_point_leaves_nothing(void)
 {
     bench b = bench_open("four", "0");
@@ -272,11 +288,14 @@ int main(void)
         TEST(who_waits_for_a_slot_may_leave),
         TEST(the_slot_of_a_client_that_is_gone_comes_back),
         TEST(threads_do_not_get_in_each_others_way),
+        TEST(direct_runs_once_enough_slots_have_a_request),
         TEST(no_memory_at_any_point_leaves_nothing),
     };
     err e;
     if (!model_folder_open() || compute_new(&pool, 4, &e)) return 1;
     put("four", CONFIG("4", "direct { } max_sequence_idle_microseconds: 60000000"));
+    put("most", CONFIG("4", "direct { minimum_slot_utilization: 0.75 max_queue_delay_microseconds: 60000000 } "
+                            "max_sequence_idle_microseconds: 60000000"));
     put("one", CONFIG("4", "oldest { max_candidate_sequences: 1 } max_sequence_idle_microseconds: 60000000"));
     put("short", CONFIG("4", "oldest { max_candidate_sequences: 1 } max_sequence_idle_microseconds: 20000"));
     int rc = test_main(cases, COUNTOF(cases));
