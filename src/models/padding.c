@@ -15,7 +15,7 @@ static const double CLOSE = 1e-3;
 
 static err_code off(padding *p, const char *why)
 {
-    p->on = false;
+    *p = (padding){.on = false};   /* also what was found before something stood against it */
     snprintf(p->why, sizeof p->why, "%.*s", PADDING_WHY_MAX - 1, why);
     return ERR_OK;
 }

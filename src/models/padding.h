@@ -13,7 +13,7 @@ enum { PADDING_TENSORS_MAX = 64, PADDING_WHY_MAX = 240 };
 
 typedef struct {
     bool on;
-    uint64_t inputs;                               /* bit i: dimension 1 of input i is the length */
+    uint64_t inputs;                               /* bit i: dimension 1 of input i is the length; 0 where it is off */
     uint8_t output_axis[PADDING_TENSORS_MAX];      /* the dimension of output i that is the length; 0 = none */
     char why[PADDING_WHY_MAX];                     /* where it is off: "no input is a mask" */
 } padding;

@@ -87,6 +87,7 @@ err_code queue_new(queue **ret, const queue_opts *opts, err *e)
         return err_set(e, ERR_NOMEM, "queue: no memory for %u workers", instances);
     }
     q->opts = *opts;
+    if (!opts->pad.on) q->opts.pad.inputs = 0;   /* lengths must be equal, then: kinds look at nothing else */
     q->opts.batching.instances = q->opts.share.instances = instances;
     q->runs_max = opts->strict ? instances : INT64_MAX;
     q->turn.run = work;

@@ -97,6 +97,7 @@ static void put_rows(char *at, size_t row, const tensor *from, uint32_t rows)
         memcpy(at, p, row * rows);
         return;
     }
+    INVARIANT(bytes < row);
     for (uint32_t n = 0; n < rows; n++, at += row, p += bytes) {
         if (bytes) memcpy(at, p, bytes);
         memset(at + bytes, 0, row - bytes);

@@ -99,7 +99,7 @@ static void what_keeps_its_promise_is_padded(void)
         if (rc) continue;
         if (p.on == !!s->why || (s->why && !strstr(p.why, s->why))) printf("# sample %zu: %d %s\n", i, p.on, p.why);
         CHECK(p.on == !s->why);
-        CHECK(!s->why || strstr(p.why, s->why));
+        CHECK(!s->why || (strstr(p.why, s->why) && p.inputs == 0));
         if (s->why) continue;
         CHECK_U64(p.inputs, s->padded);
         CHECK_U64(p.output_axis[0], s->axis);

@@ -175,7 +175,7 @@ static void rows_of_unequal_length_share_runs_and_get_their_own(void)
     onnx_build b;
     model *m = NULL;
     /* It takes no more than 10 of a length: 9 and 10 cannot be rounded up. */
-    const padding pad = {.on = true, .inputs = 3, .output_axis = {1, 2, 0}}, none = {.on = false};
+    const padding pad = {.on = true, .inputs = 3, .output_axis = {1, 2, 0}}, none = {.on = false, .inputs = 3};
     err e;
     model_made(&b);
     CHECK(model_open_bytes(&m, onnx_build_bytes(&b), "m", NULL, &(model_opts){.pool = NULL}, &e) == ERR_OK);
