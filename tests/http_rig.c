@@ -54,6 +54,10 @@ static err_code configure(http_rig *r, const http_rig_opts *o, const char *const
     set(r, "model-repository", o->model_repository);
     set(r, "load-model", o->load_model);
     set(r, "trace-file", o->trace_file);
+    set(r, "models-memory-max", o->models_memory_max);
+    set(r, "models-stay-ms", o->models_stay_ms);
+    set(r, "models-wait-ms", o->models_wait_ms);
+    set(r, "pin-models", o->pin_models);
     for (; *models && rc == ERR_OK; models += 2)
         rc = conf_model_add(&r->conf, "rig", str_of(models[0]), str_of(models[1]), e);
     return rc;
@@ -99,9 +103,12 @@ static err_code open_all(http_rig *r, err *e)
                              .loops = &r->loop,
                              .loop_count = 1,
                              .allowed = r->conf.model_control == CONF_CONTROL_EXPLICIT,
+                             .budget = conf_budget(&r->conf),
                              .changed = endpoints_models_changed,
                              .ctx = &r->endpoints};
     if (rc == ERR_OK) rc = model_control_new(&r->endpoints.control, &mo, e);
+    if (rc == ERR_OK) rc = model_control_bring_pinned(r->endpoints.control, e);
+    if (rc == ERR_OK) r->endpoints.keeper = model_control_keeper(r->endpoints.control);
     if (rc == ERR_OK) rc = loop_timer_set(r->loop, &r->timeout, UINT64_MAX / 2, e);
     r->endpoints.pools_of = pools_of;
     r->endpoints.ctx = r;

@@ -32,6 +32,13 @@ static void chunks_free(const arena *a, arena_chunk *c)
     }
 }
 
+size_t arena_held(const arena *a)
+{
+    size_t bytes = 0;
+    for (const arena_chunk *c = a->chunks; c; c = c->next) bytes += sizeof *c + c->room;
+    return bytes;
+}
+
 static void use(arena *a, arena_chunk *c)
 {
     a->base = c ? (uint8_t *)(c + 1) : a->first;

@@ -29,6 +29,7 @@ typedef struct {
 
 void arena_init(arena *a, void *memory, size_t room, size_t limit);   /* borrows memory; limit >= room */
 void arena_fini(arena *a);                                            /* frees the heap chunks */
+size_t arena_held(const arena *a);                                     /* bytes of the heap, whether used or not */
 void arena_reset(arena *a);                                           /* everything pushed is gone */
 void *arena_push(arena *a, size_t count, size_t size, size_t align) MUST_USE;   /* zeroed; NULL = over limit */
 void *arena_push_raw(arena *a, size_t bytes, size_t align) MUST_USE;            /* the same, not zeroed */

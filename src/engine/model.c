@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+enum { PAGE_BYTES = 4096 };
+
 /* A plan, the shapes it is for, and the executions of it that nobody uses now. */
 typedef struct cached cached;
 struct cached {
@@ -59,6 +61,23 @@ size_t model_bytes(const model *m)
 {
     size_t bytes = m->file.len + m->memory.total;
     for (const external *x = m->externals; x; x = x->next) bytes += x->map.len;
+    return bytes;
+}
+
+/* As it is mapped. */
+static size_t pages(size_t bytes) { return (bytes + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES; }
+
+size_t model_held_bytes(model *m)
+{
+    size_t bytes = sizeof *m + pages(m->file.len) + arena_held(&m->memory);
+    for (const external *x = m->externals; x; x = x->next) bytes += pages(x->map.len);
+    lock_take(&m->guard);
+    bytes += m->idle_bytes;
+    for (const cached *c = m->plans; c; c = c->next) {
+        bytes += sizeof *c + sizeof *c->plan + arena_held(&c->plan->memory);
+        for (const exec *x = c->idle; x; x = x->next) bytes += sizeof *x + arena_held(&x->tables);
+    }
+    lock_give(&m->guard);
     return bytes;
 }
 

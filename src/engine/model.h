@@ -53,6 +53,8 @@ const graph *model_graph(const model *m);
 const batch_axis *model_batch(const model *m);   /* whether requests may share a run */
 /* Its files, which are mapped, and what was made of them: weights and plans apart from executions. */
 size_t model_bytes(const model *m);
+/* The same as the process pays for it, with what its arenas have not used yet, and with the executions at rest. */
+size_t model_held_bytes(model *m);
 
 /* What its executions have taken, in use or at rest, and how many were refused for it; 0 without share_max. */
 typedef struct {

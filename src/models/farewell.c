@@ -28,6 +28,8 @@ struct farewell {
     repository_names *names;     /* the same */
     _Atomic size_t loops_left;   /* that may still be in a callback which has found it */
     _Atomic size_t parts;
+    _Atomic size_t leavers_left;
+    size_t tag;
     leaver *leavers;
     size_t leaver_count;
     notice notices[];
@@ -40,18 +42,31 @@ static void part_end(farewell *f)
     mem_free(f);
 }
 
+/* It takes milliseconds: not for each of many that leave one behind the other. */
+static void trim(farewells *c, uint64_t bytes)
+{
+    c->untrimmed += bytes;
+    if (c->untrimmed < c->trim_bytes) return;
+    c->untrimmed = 0;
+    mem_trim();
+}
+
 static void bury(leaver *l)
 {
     farewells *c = l->of->of;
     /* A worker may still be on its way out of the queue, or wait for its turn in the pool to find that it is empty. */
     _Atomic uint32_t never = 0;
     while (!served_quiet(l->model)) (void)futex_wait(&never, 0, clock_now_us() + QUIET_US);
-    log_write(LOG_INFO, NULL, "model '" STR_FMT "' version " STR_FMT ": unloaded", STR_ARG(l->model->name),
-              STR_ARG(l->model->version));
+    bool tagged = l->of->tag != (size_t)FAREWELL_NO_TAG;
+    log_write(tagged ? LOG_DEBUG : LOG_INFO, NULL, "model '" STR_FMT "' version " STR_FMT ": unloaded",
+              STR_ARG(l->model->name), STR_ARG(l->model->version));
     atomic_fetch_add(&c->left, 1);
     repository_left(l->model);
+    uint64_t bytes = served_held_bytes(l->model);
     served_free(l->model);
-    mem_trim();
+    trim(c, bytes);
+    bool last = atomic_fetch_sub(&l->of->leavers_left, 1) == 1;
+    if (last && tagged && !atomic_load(&c->stopped)) c->gone(c->ctx, l->of->tag);
     part_end(l->of);
 }
 
@@ -91,6 +106,7 @@ err_code farewell_new(farewell **ret, farewells *c, size_t versions, err *e)
     f->of = c;
     f->leavers = leavers;
     f->loops_left = n;
+    f->tag = (size_t)FAREWELL_NO_TAG;
     f->parts = 1;
     for (size_t i = 0; i < n; i++) f->notices[i] = (notice){.msg = {.run = noticed}, .of = f};
     *ret = f;
@@ -111,6 +127,8 @@ static void notices_send(farewell *f)
     for (size_t i = 0; i < n; i++) loop_post(c->loops[i], &f->notices[i].msg);
 }
 
+void farewell_tag(farewell *f, size_t tag) { f->tag = tag; }
+
 void farewell_send(farewell *f, lineup *old, const lineup *now)
 {
     f->old = old;
@@ -123,6 +141,7 @@ void farewell_send(farewell *f, lineup *old, const lineup *now)
         s->owner = l;
     }
     f->parts += f->leaver_count;
+    f->leavers_left = f->leaver_count;
     notices_send(f);
 }
 

@@ -10,6 +10,8 @@
 
 typedef struct farewell farewell;
 
+enum { FAREWELL_NO_TAG = -1 };
+
 /* Whose they are; outlives them. */
 typedef struct {
     loop **loops;            /* all that may look models up; borrowed */
@@ -17,11 +19,16 @@ typedef struct {
     compute *thread;
     _Atomic bool stopped;    /* there is no thread any more, nor any loop that runs */
     _Atomic uint64_t left;   /* versions that were freed */
+    uint64_t trim_bytes;     /* memory goes back to the kernel when so much has left; 0 = each time */
+    uint64_t untrimmed;      /* private */
+    void (*gone)(void *ctx, size_t tag);   /* on the thread: all versions of a farewell with a tag have left */
+    void *ctx;
 } farewells;
 
 /* With room for so many versions.  Sent once, or dropped. */
 err_code farewell_new(farewell **ret, farewells *of, size_t versions, err *e) MUST_USE;
 void farewell_drop(farewell *f);
+void farewell_tag(farewell *f, size_t tag);   /* before it is sent */
 /* To what `old` lists and `now` does not, and to `old` itself; either may be NULL. */
 void farewell_send(farewell *f, lineup *old, const lineup *now);
 void farewell_send_names(farewell *f, repository_names *old);   /* to a table of names */

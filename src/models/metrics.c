@@ -71,6 +71,8 @@ static const char *const tls_failures[METRIC_TLS_FAILURES] = {"protocol", "versi
                                                               "alert",    "timeout", "closed", "cleartext"};
 static const char *const type_names[] = {"histogram", "histogram", "counter", "counter",
                                          "counter",   "gauge",     "counter", "gauge"};
+#define MISS_WAIT "proa_model_miss_seconds"
+#define MISS_WAIT_HELP "From a request for a model that is not in memory until it is, of those that waited."
 /* As batch_drop, from BATCH_DEADLINE on. */
 static const char *const drop_names[METRIC_DROPS] = {"deadline", "timeout", "cancelled"};
 static const uint32_t sizes[METRIC_SIZES] = {1,  2,  3,  4,  5,  6,  7,   8,         12,
@@ -290,6 +292,22 @@ static void head_put(printer *p, const char *name, const char *help, metric_type
     buf_printf(p->out, "# HELP " STR_FMT " %s\n# TYPE " STR_FMT " %s\n", STR_ARG(family), help, STR_ARG(family), shown);
 }
 
+/* The server's own, without labels. */
+static void miss_wait_put(printer *p, const metric_histogram *h)
+{
+    uint64_t total = 0;
+    head_put(p, MISS_WAIT, MISS_WAIT_HELP, histogram);
+    for (size_t i = 0; i < METRIC_BUCKETS; i++) {
+        total += value(&h->bucket[i]);
+        buf_put_z(p->out, MISS_WAIT "_bucket{le=\"");
+        if (i < METRIC_BUCKETS - 1) buf_printf(p->out, "%g", bounds_us[i] / 1e6);
+        else buf_put_z(p->out, "+Inf");
+        buf_printf(p->out, "\"} %llu\n", (unsigned long long)total);
+    }
+    buf_printf(p->out, MISS_WAIT "_sum %.9g\n" MISS_WAIT "_count %llu\n", (double)value(&h->sum_ns) / 1e9,
+               (unsigned long long)total);
+}
+
 static void histogram_put(buf *out, const row *r, const metrics_labelled *m, const metric_histogram *h)
 {
     uint64_t total = 0;
@@ -469,6 +487,7 @@ void metrics_print(buf *out, const metrics_page *page)
     for (size_t i = 0; i < COUNTOF(nv_rows) && page->names != METRICS_PROA; i++) nv_put(&p, &nv_rows[i]);
     for (size_t i = 0; i < COUNTOF(server_rows); i++)
         if (shown(page->names, server_rows[i].name)) server_put(&p, &server_rows[i]);
+    if (page->miss_wait && page->names != METRICS_TRITON) miss_wait_put(&p, page->miss_wait);
     if (page->open) buf_put_z(out, "# EOF\n");
     mem_free(sums);
 }
@@ -645,6 +664,7 @@ void metrics_markdown(buf *out)
                    "## Of the server and the process\n\n");
     buf_put_z(out, head);
     server_rows_put(out);
+    buf_put_z(out, "| `" MISS_WAIT "` | histogram |  | " MISS_WAIT_HELP " |\n");
     buf_put_z(out, "\nA limit's name is the option that sets it; `http2-frames` is the budget of HTTP/2 frames that "
                    "bring no request forward.\n\n## Triton's names\n\nWith `--metrics-names triton` these, of each "
                    "model with the labels `model` and `version`, stand in place of all above\nbut `process_*`; with "

@@ -199,6 +199,19 @@ typedef struct {
       "Loads of a model's versions while the server runs, by how they ended.") \
     X(unloads, , counter, "proa_model_versions_unloaded_total", by_none, \
       "Versions that left: unloaded, or exchanged for another.") \
+    X(budget_bytes, , gauge, "proa_models_memory_max_bytes", by_none, "The budget models-memory-max; 0 = none.") \
+    X(models_bytes, , gauge, "proa_models_memory_bytes", by_none, \
+      "Memory of all models that are there, come or leave, as it was measured last; 0 without a budget.") \
+    X(models_in, , gauge, "proa_models_in_memory", by_none, "Names of these that are there.") \
+    X(evictions, , counter, "proa_model_evictions_total", by_none, "Models that had to leave for others.") \
+    X(misses, , counter, "proa_model_misses_total", by_none, "Requests whose model was not in memory.") \
+    X(misses_joined, , counter, "proa_model_misses_joined_total", by_none, \
+      "Of these, those that found its load begun or waiting.") \
+    X(misses_waiting, , gauge, "proa_model_misses_waiting", by_none, "Requests that wait for their model now.") \
+    X(misses_expired, , counter, "proa_model_misses_expired_total", by_none, \
+      "Requests that waited in vain: their deadline or models-wait-ms passed.") \
+    X(loads_refused, , counter, "proa_model_loads_refused_total", by_none, \
+      "Loads that were not begun: the model never fits into the budget.") \
     X(log_dropped, , counter, "proa_log_dropped_total", by_none, \
       "Log lines dropped because standard error took no more.") \
     X(loop_overruns, , counter, "proa_loop_overruns_total", by_none, "Callbacks that held a loop too long.") \
@@ -252,6 +265,7 @@ typedef struct {
     const metrics_labelled *models;
     size_t model_count;
     const metric_requests *unknown;
+    const metric_histogram *miss_wait; /* until the model was in memory; NULL = there is no budget */
     metrics_names names;
     bool open; /* OpenMetrics 1.0 instead of Prometheus's text format 0.0.4 */
 } metrics_page;

@@ -24,12 +24,21 @@ enum {
 };
 
 typedef struct model_control model_control;
+typedef struct model_keeper model_keeper;
+
+/* Of the memory of all models: see model_keeper.h. */
+typedef struct {
+    uint64_t bytes_max;          /* 0 = there is none */
+    uint64_t stay_us, wait_us;
+    uint32_t waiting_max;
+} model_budget;
 
 typedef struct {
     repository *models;   /* borrowed, outlives it */
     loop **loops;         /* all that may look models up; borrowed */
     size_t loop_count;
     bool allowed;         /* --model-control explicit; else everything is refused in Triton's words */
+    model_budget budget;
     void (*changed)(void *ctx);   /* on its thread, when another is found, or none; NULL = nobody asks */
     /* The same, at the end of each load: what is served under the name now, or why the load failed. */
     void (*loaded)(void *ctx, str name, const served *s, const err *failed);
@@ -49,6 +58,10 @@ DEFINE_CLEANUP(model_control)
 
 /* Runs a job on one of the threads that read models. */
 err_code model_control_submit(model_control *c, compute_job *j, err *e) MUST_USE;
+/* NULL = there is no budget. */
+model_keeper *model_control_keeper(model_control *c);
+/* Loads what is pinned, before the server is ready. */
+err_code model_control_bring_pinned(model_control *c, err *e) MUST_USE;
 /* Any thread.  The server has come to rest: executions that nobody uses, and all memory that is free, go back to the
  * kernel.  That takes milliseconds of its thread, in which an allocation elsewhere may have to wait. */
 void model_control_rest(model_control *c);

@@ -119,15 +119,59 @@ static err_code rows_for(repository_name *l, const lineup *of, err *e)
     return rc;
 }
 
+static bool list_has(str list, str name)
+{
+    str one;
+    while (str_cut(list, ',', &one, &list))
+        if (str_eq(one, name)) return true;
+    return str_eq(list, name);
+}
+
+/* Whether it stays in memory, by the options or its own word, and how large its files are. */
+static err_code name_note(const repository *r, repository_name *l, const repository_load *load, err *e)
+{
+    str own = model_config_parameter(load->is, "pinned");
+    bool pinned = own.p && str_is(own, "true");
+    if (own.p && !pinned && !str_is(own, "false"))
+        return err_set(e, ERR_INVALID, "%s: parameter 'pinned': expected true or false, got '" STR_FMT "'", l->path,
+                       STR_ARG(own));
+    pinned = pinned || list_has(r->opts.pinned, l->name);
+    l->file_bytes = 0;
+    for (size_t i = 0; i < load->from.count; i++) {
+        file_id id;
+        err ignored;
+        if (file_identify(load->from.all[i].file.p, &id, &ignored) == ERR_OK && id.kind == FILE_REGULAR)
+            l->file_bytes += id.bytes;
+    }
+    atomic_store(&l->pinned, pinned);
+    return ERR_OK;
+}
+
+/* In the index, until somebody asks for it. */
+static err_code name_wait(repository_name *l, const repository_load *load, err *e)
+{
+    version_row *row;
+    err_code rc = ERR_OK;
+    for (size_t i = 0; rc == ERR_OK && i < load->from.count; i++) {
+        rc = version_rows_get(&l->rows, load->from.all[i].name, &row, e);
+        if (rc == ERR_OK) note_set(&row->reason, "not loaded yet: on demand");
+    }
+    atomic_store(&l->on_demand, true);
+    return rc;
+}
+
 /* Its versions, before any loop looks. */
 static err_code name_fill(repository_name *l, repository *r, err *e)
 {
     repository_load load = {.path = str_of(l->path)};
     repository_load_init(&load);
+    bool waits = r->opts.on_demand;
     err_code rc = load_plan(&load, l, &load.memory, &load.from, e);
-    if (rc == ERR_OK) rc = load_whole(r, &load, l, e);
-    if (rc == ERR_OK) rc = rows_for(l, load.got, e);
-    for (size_t i = 0; rc == ERR_OK && i < load.got->count; i++) atomic_store(&load.got->all[i]->row->ready, true);
+    if (rc == ERR_OK) rc = name_note(r, l, &load, e);
+    if (rc == ERR_OK) rc = waits ? name_wait(l, &load, e) : load_whole(r, &load, l, e);
+    if (rc == ERR_OK && !waits) rc = rows_for(l, load.got, e);
+    for (size_t i = 0; rc == ERR_OK && load.got && i < load.got->count; i++)
+        atomic_store(&load.got->all[i]->row->ready, true);
     if (rc == ERR_OK) atomic_store(&l->now, TAKE(load.got));
     repository_load_fini(&load);
     return rc;
@@ -181,6 +225,20 @@ static err_code models_list(named_model **ret, size_t *ret_count, size_t *ret_lo
     return load_order(all, n, o->chosen, ret_loaded, e);
 }
 
+/* Each name that is to stay is one. */
+static err_code pinned_check(const repository *r, err *e)
+{
+    const repository_names *n = names_of(r);
+    str one, list = r->opts.pinned;
+    for (bool more = list.len > 0; more;) {
+        more = str_cut(list, ',', &one, &list);
+        if (!more) one = list;
+        if (!map_get(&n->by_name, one))
+            return err_set(e, ERR_INVALID, "pin-models: expected the name of a model, got '" STR_FMT "'", STR_ARG(one));
+    }
+    return ERR_OK;
+}
+
 err_code repository_open(repository **ret, const repository_opts *opts, err *e)
 {
     CLEANUP(repository) repository *r = mem_new0(repository, 1);
@@ -200,6 +258,7 @@ err_code repository_open(repository **ret, const repository_opts *opts, err *e)
     for (size_t i = 0; i < opts->resource_count && rc == ERR_OK; i++)
         rc = turns_say(r->turns, opts->resources[i].name, opts->resources[i].count, e);
     for (size_t i = 0; i < count && rc == ERR_OK; i++) rc = add(r, &all[i], i < loaded, e);
+    if (rc == ERR_OK) rc = pinned_check(r, e);
     if (rc) return rc;
     *ret = TAKE(r);
     return ERR_OK;
@@ -242,14 +301,28 @@ err_code repository_find(const repository *r, str name, str version, served **re
 }
 
 bool repository_knows(const repository *r, str name) { return name_of(r, name) != NULL; }
+
+bool repository_on_demand(const repository *r, str name)
+{
+    const repository_name *l = name_of(r, name);
+    return l && atomic_load(&l->on_demand) && !atomic_load(&l->now);
+}
+
+trace_setting *repository_trace(const repository *r, str name)
+{
+    repository_name *l = name_of(r, name);
+    return l ? &l->trace : NULL;
+}
+
 size_t repository_count(const repository *r) { return names_of(r)->count; }
+waker *repository_waker(const repository *r) { return r->waker; }
 response_cache *repository_cache(const repository *r) { return r->cache; }
 
 bool repository_serves(const repository *r)
 {
     const repository_names *n = names_of(r);
     for (size_t i = 0; i < n->count; i++)
-        if (atomic_load(&n->all[i]->now)) return true;
+        if (atomic_load(&n->all[i]->now) || atomic_load(&n->all[i]->on_demand)) return true;
     return false;
 }
 
@@ -304,6 +377,10 @@ void served_measure(served *s)
 
 /* ---- changes ---- */
 
+str repository_name_at(const repository *r, size_t i) { return at(r, i)->name; }
+void repository_demand(repository *r, size_t i, bool on) { atomic_store(&at(r, i)->on_demand, on); }
+bool repository_pinned(const repository *r, size_t i) { return atomic_load(&at(r, i)->pinned); }
+uint64_t repository_file_bytes(const repository *r, size_t i) { return at(r, i)->file_bytes; }
 str repository_path(const repository *r, size_t i) { return str_of(at(r, i)->path); }
 bool repository_brought(const repository *r, size_t i) { return at(r, i)->brought; }
 void repository_brought_set(repository *r, size_t i, bool brought) { at(r, i)->brought = brought; }
@@ -349,10 +426,12 @@ void repository_loading_end(repository_load *l)
 err_code repository_loading(repository *r, repository_load *l, err *e)
 {
     repository_name *of = at(r, l->index);
+    err_code rc = name_note(r, of, l, e);
+    if (rc) return rc;
     l->loading = arena_new(&l->memory, version_row *, l->from.count);
     if (!l->loading) return err_set(e, ERR_NOMEM, "models: no memory for %zu versions", l->from.count);
     for (size_t i = 0; i < l->from.count; i++) {
-        err_code rc = version_rows_get(&of->rows, l->from.all[i].name, &l->loading[i], e);
+        rc = version_rows_get(&of->rows, l->from.all[i].name, &l->loading[i], e);
         if (rc) return rc;
         atomic_fetch_add(&l->loading[i]->loading, 1);
         l->loading_count++;
@@ -413,7 +492,7 @@ err_code repository_add(repository *r, str name, str from, repository_names **re
 
 err_code repository_rows(repository *r, size_t i, const lineup *l, err *e) { return rows_for(at(r, i), l, e); }
 
-lineup *repository_swap(repository *r, size_t i, lineup *now)
+lineup *repository_swap(repository *r, size_t i, lineup *now, const char *why)
 {
     lineup *old = atomic_exchange(&at(r, i)->now, now);
     for (size_t k = 0; old && k < old->count; k++) {
@@ -421,7 +500,7 @@ lineup *repository_swap(repository *r, size_t i, lineup *now)
         if (lineup_has(now, old->all[k])) continue;
         atomic_fetch_add(&row->leaving, 1);
         atomic_store(&row->ready, false);
-        note_set(&row->reason, "unloaded");
+        note_set(&row->reason, why);
     }
     for (size_t k = 0; now && k < now->count; k++) {
         note_set(&now->all[k]->row->reason, "");

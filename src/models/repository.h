@@ -10,6 +10,7 @@
 #ifndef MODELS_REPOSITORY_H
 #define MODELS_REPOSITORY_H
 #include "async/note.h"
+#include "async/waker.h"
 #include "engine/model.h"
 #include "models/lineup.h"
 #include "models/metrics.h"
@@ -75,6 +76,8 @@ typedef struct {
     bool polls; /* the folder may be empty: models come later */
     bool bare; /* of the folder nothing is loaded: each model comes by its name */
     str chosen; /* names, by commas, that are loaded at once: the others when they are asked for; empty = all */
+    bool on_demand; /* nothing is loaded before somebody asks for it: model_keeper.h */
+    str pinned; /* names, by commas: these stay in memory, as those whose configuration says so */
 } repository_opts;
 
 err_code repository_open(repository **ret, const repository_opts *opts, err *e) MUST_USE;
@@ -88,11 +91,14 @@ DEFINE_CLEANUP(repository)
 err_code repository_find(const repository *r, str name, str version, served **ret, err *e) MUST_USE;
 bool repository_serves(const repository *r); /* any model at all */
 bool repository_knows(const repository *r, str name);   /* loaded or not */
+bool repository_on_demand(const repository *r, str name);   /* not loaded, but it is when somebody asks for it */
+trace_setting *repository_trace(const repository *r, str name);   /* loaded or not; NULL = no such name */
 /* In the order of the configuration, then as they came. */
 size_t repository_count(const repository *r);
 const lineup *repository_lineup(const repository *r, size_t i);   /* NULL = not loaded, here and in the next */
 served *repository_at(const repository *r, size_t i);             /* what serves who names no version */
 const lineup *repository_lineup_of(const repository *r, const served *s);   /* that it was found in; may be NULL */
+waker *repository_waker(const repository *r);
 response_cache *repository_cache(const repository *r); /* NULL = there is none */
 /* What its memory is now, for whoever prints its metrics. */
 void served_measure(served *s);
@@ -114,6 +120,10 @@ int64_t repository_index(const repository *r, str name); /* -1 = no such name */
 /* A name that is not there yet, with nothing loaded: the last.  Its files are at `path`, or, where p is NULL, in its
  * folder of the model repository.  The names before are returned, to be freed when no loop looks at them any more. */
 err_code repository_add(repository *r, str name, str path, repository_names **ret_old, err *e) MUST_USE;
+str repository_name_at(const repository *r, size_t i);
+void repository_demand(repository *r, size_t i, bool on);   /* whether it is loaded when somebody asks for it */
+bool repository_pinned(const repository *r, size_t i);
+uint64_t repository_file_bytes(const repository *r, size_t i);   /* of its models, as far as they were looked at */
 str repository_path(const repository *r, size_t i);                                     /* of its files */
 /* Nobody asked for what is loaded: an ensemble brought it. */
 bool repository_brought(const repository *r, size_t i);
@@ -155,8 +165,8 @@ void repository_failed(repository *r, const repository_load *l, const char *why)
 /* Rows for what a lineup lists, so that repository_swap() cannot fail. */
 err_code repository_rows(repository *r, size_t i, const lineup *l, err *e) MUST_USE;
 /* From now on this is found (NULL = nothing); the one before is returned: what it alone lists is leaving, until
- * nobody has it any more. */
-lineup *repository_swap(repository *r, size_t i, lineup *now);
+ * nobody has it any more.  The index says `why`. */
+lineup *repository_swap(repository *r, size_t i, lineup *now, const char *why);
 void repository_left(served *s);   /* any thread: nobody has it any more */
 
 #endif

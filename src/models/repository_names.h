@@ -17,6 +17,9 @@ typedef struct {
     _Atomic(lineup *) now;   /* NULL = nothing */
     version_rows rows;
     trace_setting trace;
+    _Atomic bool on_demand;  /* where nothing is loaded, it is when somebody asks for it */
+    _Atomic bool pinned;     /* as its configuration, or the options, had it last */
+    uint64_t file_bytes;     /* of its versions, when they were looked for; model_control.h's thread, as path */
 } repository_name;
 
 struct repository_names {

@@ -3,6 +3,8 @@
 #include "models/ensemble_run.h"
 #include "models/sequencer.h"
 
+enum { SERVED_HEAP_BYTES = 24 << 10 };   /* about: configuration, queue, batcher, shapes */
+
 const model_io *served_input(const served *s, uint32_t i)
 {
     INVARIANT(i < s->ios.input_count);
@@ -60,6 +62,28 @@ bool served_next_step(const queue_item *item, uint32_t *at, served_asked *ret)
 bool served_quiet(served *s)
 {
     return !s->queue || ((!s->sequencer || sequencer_quiet(s->sequencer)) && queue_quiet(s->queue));
+}
+
+size_t served_held_bytes(const served *s)
+{
+    size_t lanes = s->metrics.lane_count * sizeof(metrics_lane);
+    size_t bytes = sizeof *s + lanes + arena_held(&s->memory) + SERVED_HEAP_BYTES;
+    return s->model ? bytes + model_held_bytes(s->model) : bytes;
+}
+
+bool served_busy(const served *s)
+{
+    return atomic_load(&s->held) > 1 || atomic_load(&s->metrics.sequences) > 0 || atomic_load(&s->metrics.backlog) > 0;
+}
+
+uint64_t served_used_us(const served *s)
+{
+    uint64_t last_ns = 0;
+    for (uint32_t i = 0; i < s->metrics.lane_count; i++) {
+        uint64_t ns = atomic_load_explicit(&s->metrics.lanes[i].last_ns, memory_order_relaxed);
+        if (ns > last_ns) last_ns = ns;
+    }
+    return last_ns / 1000;
 }
 
 size_t served_bytes(const served *s) { return s->model ? model_bytes(s->model) : 0; }

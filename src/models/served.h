@@ -38,6 +38,11 @@ typedef struct {
 bool served_next_step(const queue_item *item, uint32_t *at, served_asked *ret);
 
 bool served_quiet(served *s); /* as queue_quiet() */
+/* What its memory is, as the process pays for it: with the executions that rest, and what requests are counted by. */
+size_t served_held_bytes(const served *s);
+/* Requests have it, or sequences: it is not to go. */
+bool served_busy(const served *s);
+uint64_t served_used_us(const served *s);   /* on clock_now_us(): its last result; 0 = none yet */
 size_t served_bytes(const served *s); /* what it takes, apart from executions */
 const char *served_platform(const served *s);
 bool served_names_itself(const served *s); /* in errors of served_push(), as Triton's words do */

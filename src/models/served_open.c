@@ -193,8 +193,9 @@ err_code served_open(served **ret, const served_from *f, err *e)
     s->load_us = clock_now_us() - since_us;
     snprintf(fields, sizeof fields, "memory_bytes=%zu load_us=%llu", served_bytes(s),
              (unsigned long long)s->load_us);
-    log_write(LOG_INFO, fields, "model '" STR_FMT "' version " STR_FMT ": " STR_FMT " ready in %.1f ms",
-              STR_ARG(f->name), STR_ARG(s->version), STR_ARG(s->path), (double)s->load_us / 1e3);
+    log_level level = f->opts->on_demand ? LOG_DEBUG : LOG_INFO;   /* within a budget there are many */
+    log_write(level, fields, "model '" STR_FMT "' version " STR_FMT ": " STR_FMT " ready in %.1f ms", STR_ARG(f->name),
+              STR_ARG(s->version), STR_ARG(s->path), (double)s->load_us / 1e3);
     *ret = TAKE(s);
     return ERR_OK;
 }

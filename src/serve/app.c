@@ -446,10 +446,13 @@ err_code app_new(app **ret, const conf *c, const service *by, tls_context *tls, 
                              .loops = a->loops,
                              .loop_count = a->lane_count,
                              .allowed = c->model_control == CONF_CONTROL_EXPLICIT || c->slot,
+                             .budget = conf_budget(c),
                              .changed = models_changed,
                              .loaded = model_loaded,
                              .ctx = a};
     if (rc == ERR_OK) rc = model_control_new(&a->endpoints.control, &mo, e);
+    if (rc == ERR_OK) rc = model_control_bring_pinned(a->endpoints.control, e);
+    if (rc == ERR_OK) a->endpoints.keeper = model_control_keeper(a->endpoints.control);
     if (rc == ERR_OK) rc = poller_open(a, e);
     if (rc == ERR_OK) rc = jobs_open(a, e);
     if (rc) return rc;

@@ -2,9 +2,12 @@
 
 #include "base/mem.h"
 #include "models/model_control.h"
+#include "serve/summon.h"
 #include "serve/trace_entry.h"
 #include "serve/v2_pb.h"
+#include "serve/v2_rpc.h"
 #include "wire/grpc.h"
+#include "wire/pb_fields.h"
 
 #include <string.h>
 
@@ -194,6 +197,37 @@ static void infer_answered(infer *r)
     end(a);
 }
 
+static void message_answer(ask *a, str message);
+
+/* The model is there, or why it is not. */
+static void come_again(ask *a)
+{
+    if (a->failure.code && !a->what.answer)
+        metric_request(&a->pool->opts.counts->unknown, a->what.protocol->counted, a->failure.code);
+    if (a->dropped || a->failure.code) end(a);
+    else message_answer(a, ask_message(a));
+}
+
+static bool summoned(ask *a, str name)
+{
+    const summon_what what = {.endpoints = a->pool->opts.endpoints,
+                              .name = name,
+                              .on = a->pool->opts.on,
+                              .since_us = a->what.since_us,
+                              .deadline_us = a->what.deadline_us};
+    return summon_ask(a, &what, come_again);
+}
+
+/* Of metadata and configuration; statistics and readiness have their say without it. */
+static bool answer_summoned(ask *a, str message)
+{
+    pb_fields q;
+    bool needs = a->what.answer == v2_rpc_model_metadata || a->what.answer == v2_rpc_model_config;
+    if (a->failure.code != ERR_NOT_FOUND || !needs) return false;
+    pb_fields_read(&q, message);
+    return summoned(a, pb_fields_text(&q, 1));
+}
+
 static err_code model_start(ask *a, const rpc_request *request)
 {
     const ask_opts *o = &a->pool->opts;
@@ -203,6 +237,7 @@ static err_code model_start(ask *a, const rpc_request *request)
     if (rc == ERR_OK) a->id = t.id;
     const model_id id = {t.name, t.version};
     if (rc == ERR_OK) rc = endpoints_find(o->endpoints, request->who, &id, &m, &a->failure);
+    if (rc == ERR_NOT_FOUND && summoned(a, t.name)) return ERR_OK;
     if (rc) {
         metric_request(&o->counts->unknown, a->what.protocol->counted, rc);
         return rc;
@@ -253,10 +288,11 @@ static void message_answer(ask *a, str message)
         if (rc) end(a);
         return;
     }
+    buf_clear(&a->reply);   /* of a first try */
     buf_put(&a->reply, room, sizeof room);
     if (!a->what.slow) {
         function_answer(a, request);
-        end(a);
+        if (!answer_summoned(a, message)) end(a);
         return;
     }
     /* It changes the server for all; and who asks is known in this turn only. */

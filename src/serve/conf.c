@@ -89,6 +89,17 @@ static const row rows[] = {
     {"model-memory-max", NULL, BYTES, AT(model_memory_max), "0", 0, 1ull << 44, NULL,
      "memory of all executions of a model together, in use or at rest; more get 429, or 413 where one needs it all; "
      "0 = no limit; a model's own is the parameter model_memory_max in its config.pbtxt, in bytes"},
+    {"models-memory-max", NULL, BYTES, AT(models_memory_max), "0", 0, 1ull << 44, NULL,
+     "memory of all models together, as it is measured: each is then loaded when it is asked for, and whoever was used "
+     "longest ago leaves; 0 = all are loaded at the start, and stay"},
+    {"models-stay-ms", NULL, U64, AT(models_stay_ms), "50", 0, U32_MAX, NULL,
+     "for models-memory-max: a model that was loaded stays at least so long"},
+    {"models-wait-ms", NULL, U64, AT(models_wait_ms), "30000", 1, U32_MAX, NULL,
+     "for models-memory-max: how long a request waits for its model to be in memory, where its own deadline is not "
+     "sooner; more get 503"},
+    {"pin-models", NULL, LIST, AT(pin_models), "", 0, 0, NULL,
+     "for models-memory-max: names of models that are loaded at the start and stay, as those do whose config.pbtxt has "
+     "the parameter pinned, true"},
     {"cache-bytes-max", "response-cache-byte-size", BYTES, AT(cache_bytes_max), "0", 0, 1ull << 44, NULL,
      "memory of answers that are kept, for the models whose config.pbtxt has response_cache; 0 = none are"},
     {"cache-config", NULL, TEXT, AT(cache_config), "", 0, 0, NULL,
@@ -580,6 +591,8 @@ err_code conf_check(conf *c, err *e)
     if ((rc = conf_trace(c, NULL, e)) != ERR_OK) return rc;
     if (c->model_dir.len == 0 && c->model_name.len > 0)
         return err_set(e, ERR_INVALID, "--model-name: expected --model-dir with it, got none");
+    if (c->pin_models.len && !c->models_memory_max)
+        return err_set(e, ERR_INVALID, "pin-models: expected models-memory-max with it, got none");
     if ((rc = conf_slot(c, e)) != ERR_OK) return rc;
     if ((rc = conf_cache(c, NULL, e)) != ERR_OK) return rc;
     if ((rc = conf_share(c, c->memory, e)) != ERR_OK) return rc;

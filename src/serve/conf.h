@@ -45,7 +45,8 @@ typedef struct {
     uint64_t tls_min, tls_cleartext;
     str control;
     uint64_t slot, ready_fd, warm_up, cache_bytes_max, model_memory_max;
-    str cache_config, load_model;
+    uint64_t models_memory_max, models_stay_ms, models_wait_ms;
+    str cache_config, load_model, pin_models;
     str model_weights, model_rates, rate_limit_resource;
     uint64_t rate_limit;
     /* models named as NAME=PATH, in order */

@@ -37,5 +37,15 @@ repository_opts conf_models(const conf *c, compute *pool, uint32_t lanes)
         .warm_up = (uint32_t)c->warm_up,
         .bare = c->slot,
         .chosen = c->load_model,
+        .on_demand = c->models_memory_max != 0,
+        .pinned = c->pin_models,
     };
+}
+
+model_budget conf_budget(const conf *c)
+{
+    return (model_budget){.bytes_max = c->models_memory_max,
+                          .stay_us = c->models_stay_ms * 1000,
+                          .wait_us = c->models_wait_ms * 1000,
+                          .waiting_max = (uint32_t)c->queue_max};
 }

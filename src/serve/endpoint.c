@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/version.h"
 #include "models/model_control.h"
+#include "models/model_keeper.h"
 #include "os/clock.h"
 #include "os/proc.h"
 #include "serve/debug_page.h"
@@ -16,6 +17,7 @@
 #include "serve/rest.h"
 #include "serve/route.h"
 #include "serve/rpc.h"
+#include "serve/summon.h"
 #include "serve/v1.h"
 #include "serve/v2.h"
 #include "serve/v2_rest.h"
@@ -115,12 +117,13 @@ static bool is_leaving(const endpoints *s) { return atomic_load_explicit(&s->lea
 
 bool endpoints_ready(const endpoints *s) { return !is_leaving(s) && (!s->slot || repository_serves(s->models)); }
 
-/* The model of the path; answers 404 itself. */
-static served *find(endpoints *s, http_call *call, const route_args *args)
+/* The model of the path.  NULL = the call is answered, or will be when the model is in memory. */
+static served *find(endpoints *s, http_call *call, const http_request *req, const route_args *args)
 {
     served *m = NULL;
     err e UNINIT;
-    if (endpoints_find(s, args->who, &(model_id){args->model, args->version}, &m, &e)) reply_err(call, &e);
+    err_code rc = endpoints_find(s, args->who, &(model_id){args->model, args->version}, &m, &e);
+    if (rc && !summon_call(s, call, req, args)) reply_err(call, &e);
     return m;
 }
 
@@ -128,9 +131,12 @@ static void infer_on(endpoints *s, http_call *call, const http_request *req, con
                      const infer_protocol *protocol)
 {
     endpoint_pools *pools = s->pools_of(s->ctx, http_call_loop(call));
-    served *m = find(s, call, args);
-    if (!m) {
+    served *m = NULL;
+    err e UNINIT;
+    if (endpoints_find(s, args->who, &(model_id){args->model, args->version}, &m, &e)) {
+        if (summon_call(s, call, req, args)) return;
         metric_request(&pools->counts.unknown, protocol->counted, ERR_NOT_FOUND);
+        reply_err(call, &e);
         return;
     }
     bool whole = protocol != &generate_stream_protocol;
@@ -157,7 +163,7 @@ static void v2_infer(endpoints *s, http_call *call, const http_request *req, con
 
 static void v2_job(endpoints *s, http_call *call, const http_request *req, const route_args *args)
 {
-    if (find(s, call, args)) job_submit(s, call, req, args);
+    if (find(s, call, req, args)) job_submit(s, call, req, args);
 }
 
 static void v2_generate(endpoints *s, http_call *call, const http_request *req, const route_args *args)
@@ -177,8 +183,7 @@ static void v1_predict(endpoints *s, http_call *call, const http_request *req, c
 
 static void v1_explain(endpoints *s, http_call *call, const http_request *req, const route_args *args)
 {
-    (void)req;
-    if (find(s, call, args)) http_reply_error(call, 501, "explain is not supported: the model has no explainer");
+    if (find(s, call, req, args)) http_reply_error(call, 501, "explain is not supported: the model has no explainer");
 }
 
 static void v2_live(endpoints *s, http_call *call, const http_request *req, const route_args *args)
@@ -212,10 +217,11 @@ static void names_put(endpoints *s, const api_key *who, buf *out)
     size_t count = 0;
     buf_put_z(out, "{\"models\":[");
     for (size_t i = 0; i < repository_count(s->models); i++) {
-        const served *m = repository_at(s->models, i);
-        if (!m || !guard_sees(who, m->name)) continue;
+        str name = repository_name_at(s->models, i);
+        bool known = repository_at(s->models, i) || repository_on_demand(s->models, name);
+        if (!known || !guard_sees(who, name)) continue;
         if (count++) buf_put_byte(out, ',');
-        json_text_put(out, m->name);
+        json_text_put(out, name);
     }
     buf_put_z(out, "]}");
 }
@@ -241,8 +247,7 @@ static void v1_models(endpoints *s, http_call *call, const http_request *req, co
 
 static void v2_model(endpoints *s, http_call *call, const http_request *req, const route_args *args)
 {
-    (void)req;
-    served *m = find(s, call, args);
+    served *m = find(s, call, req, args);
     if (!m) return;
     buf out;
     buf_init(&out, SMALL_REPLY_MAX);
@@ -260,8 +265,8 @@ static void small(endpoints *s, http_call *call, const http_request *req, const 
         reply_buf(call, 200, &out);
         return;
     }
-    reply_err(call, &e);
     buf_fini(&out);
+    if (fn != v2_rest_config || !summon_call(s, call, req, args)) reply_err(call, &e);
 }
 
 #define SMALL(name) \
@@ -332,34 +337,33 @@ static void memory_remove(endpoints *s, http_call *call, const http_request *req
     reply_json(call, 200, STR(""));
 }
 
-static void model_ready(endpoints *s, http_call *call, const route_args *args)
+/* What is not in memory is ready all the same: who asks for it is answered. */
+static void model_ready(endpoints *s, http_call *call, const http_request *req, const route_args *args)
 {
-    served *m = find(s, call, args);
-    if (!m) return;
+    bool waits = args->version.len == 0 && repository_on_demand(s->models, args->model);
+    if (!waits && !find(s, call, req, args)) return;
     if (!endpoints_ready(s)) {
         err e;
-        err_set(&e, ERR_UNAVAILABLE, "Model with name " STR_FMT " is not ready.", STR_ARG(m->name));
+        err_set(&e, ERR_UNAVAILABLE, "Model with name " STR_FMT " is not ready.", STR_ARG(args->model));
         reply_err(call, &e);
         return;
     }
     buf out;
     buf_init(&out, SMALL_REPLY_MAX);
     buf_put_z(&out, "{\"name\":");
-    json_text_put(&out, m->name);
+    json_text_put(&out, args->model);
     buf_put_z(&out, ",\"ready\":true}");
     reply_buf(call, 200, &out);
 }
 
 static void v2_model_ready(endpoints *s, http_call *call, const http_request *req, const route_args *args)
 {
-    (void)req;
-    model_ready(s, call, args);
+    model_ready(s, call, req, args);
 }
 
 static void v1_model(endpoints *s, http_call *call, const http_request *req, const route_args *args)
 {
-    (void)req;
-    model_ready(s, call, args);
+    model_ready(s, call, req, args);
 }
 
 static void alive(endpoints *s, http_call *call, const http_request *req, const route_args *args)
@@ -449,6 +453,22 @@ static void load_numbers(const endpoints *s, metrics_server *ret)
     ret->loads[METRIC_LOADS_OK] = (int64_t)loads.loaded;
     ret->loads[METRIC_LOADS_FAILED] = (int64_t)loads.failed;
     ret->unloads = (int64_t)loads.unloaded;
+}
+
+static void budget_numbers(const endpoints *s, metrics_server *ret, metrics_page *page)
+{
+    model_keeper_stats k;
+    keeper_stats_read(s->keeper, &k);
+    ret->budget_bytes = (int64_t)k.bytes_max;
+    ret->models_bytes = (int64_t)k.bytes;
+    ret->models_in = (int64_t)k.in;
+    ret->evictions = (int64_t)k.evictions;
+    ret->misses = (int64_t)k.misses;
+    ret->misses_joined = (int64_t)k.joined;
+    ret->misses_waiting = (int64_t)k.waiting;
+    ret->misses_expired = (int64_t)k.timeouts;
+    ret->loads_refused = (int64_t)k.refused;
+    page->miss_wait = k.wait;
 }
 
 static void trace_numbers(const endpoints *s, metrics_server *ret)
@@ -553,6 +573,7 @@ static void figures(endpoints *s, http_call *call, const http_request *req, cons
     cache_numbers(s, &numbers);
     job_numbers(s, &numbers);
     load_numbers(s, &numbers);
+    budget_numbers(s, &numbers, &page);
     process_numbers(s, &numbers);
     loop_numbers(s, &numbers, &unknown);
     buf_init(&out, LARGE_REPLY_MAX);
@@ -700,13 +721,19 @@ typedef struct {
     bool packed, owner;
 } origin;
 
+static answer *const answers[] = {
+#define X(method, pattern, fn) fn,
+    ROUTES(X)
+#undef X
+};
+
+void endpoints_again(endpoints *s, http_call *call, const http_request *req, const route_args *args)
+{
+    answers[args->row](s, call, req, args);
+}
+
 static void dispatch(endpoints *s, http_call *call, const http_request *req, origin from)
 {
-    static answer *const answers[] = {
-#define X(method, pattern, fn) fn,
-        ROUTES(X)
-#undef X
-    };
     static const route rows[] = {
 #define X(method, pattern, fn) {method, pattern},
         ROUTES(X)
@@ -717,6 +744,7 @@ static void dispatch(endpoints *s, http_call *call, const http_request *req, ori
     bool head = str_is(req->method, "HEAD");
     int i = route_find(rows, COUNTOF(rows), head ? STR("GET") : req->method, req->path, &args, allow);
     args.owner = from.owner;
+    args.row = i;
     if (i == ROUTE_BAD_METHOD && cors_is_preflight(&s->cors, req)) {
         cors_preflight(&s->cors, call, req, allow);
         return;

@@ -10,11 +10,13 @@
 #include "serve/cors.h"
 #include "serve/guard.h"
 #include "serve/infer.h"
+#include "serve/route.h"
 #include "serve/trace_log.h"
 #include "serve/tracer.h"
 
 typedef struct rpc_pool rpc_pool;
 typedef struct model_control model_control;
+typedef struct model_keeper model_keeper;
 typedef struct jobs jobs;
 
 /* What a loop has for the requests on it. */
@@ -30,6 +32,7 @@ typedef struct {
 typedef struct {
     repository *models;
     model_control *control;
+    model_keeper *keeper; /* of the budget of all models; NULL = there is none */
     shm_set *regions;
     trace_setting trace; /* of the server */
     const int64_t *trace_defaults; /* of it; NULL = Triton's */
@@ -62,6 +65,8 @@ bool endpoints_ready(const endpoints *s);
 typedef struct {
     str name, version;
 } model_id;
+/* Answers the call once more, as the row of its path does. */
+void endpoints_again(endpoints *s, http_call *call, const http_request *req, const route_args *args);
 /* The model, if whoever asks may use it. */
 err_code endpoints_find(endpoints *s, const api_key *who, const model_id *id, served **ret, err *e) MUST_USE;
 

@@ -23,7 +23,8 @@ uint8_t health_rpc_status(const endpoints *s, str service)
     err ignored;
     bool all = service.len == 0 || is_service(service);
     if (!all && !repository_knows(s->models, service)) return HEALTH_UNKNOWN;
-    bool serving = all || repository_find(s->models, service, STR(""), &m, &ignored) == ERR_OK;
+    bool serving = all || repository_on_demand(s->models, service) ||
+                   repository_find(s->models, service, STR(""), &m, &ignored) == ERR_OK;
     return serving && endpoints_ready(s) ? HEALTH_SERVING : HEALTH_NOT_SERVING;
 }
 

@@ -37,7 +37,8 @@ err_code v2_rest_statistics(endpoints *s, const route_args *args, str body, buf 
 {
     (void)body;
     served *m = NULL;
-    err_code rc = args->model.len ? find(s, args, &m, e) : ERR_OK;
+    bool waits = args->model.len && repository_on_demand(s->models, args->model);   /* it has none now */
+    err_code rc = args->model.len && !waits ? find(s, args, &m, e) : ERR_OK;
     if (rc) return rc;
     buf_put_z(reply, "{\"model_stats\":[");
     size_t count = 0;
@@ -194,11 +195,12 @@ err_code v2_rest_activate(endpoints *s, const route_args *args, str body, buf *r
 err_code v2_trace_settings(endpoints *s, str of, trace_settings *ret, err *e)
 {
     served *m = NULL;
-    err_code rc = of.len ? repository_find(s->models, of, STR(""), &m, e) : ERR_OK;
+    bool waits = of.len && repository_on_demand(s->models, of);   /* they are of its name, loaded or not */
+    err_code rc = of.len && !waits ? repository_find(s->models, of, STR(""), &m, e) : ERR_OK;
     if (rc) return rc;
     *ret = (trace_settings){
-        .own = m ? m->trace : &s->trace,
-        .server = m ? &s->trace : NULL,
+        .own = waits ? repository_trace(s->models, of) : m ? m->trace : &s->trace,
+        .server = of.len ? &s->trace : NULL,
         .defaults = s->trace_defaults,
         .file = s->trace_file};
     return ERR_OK;

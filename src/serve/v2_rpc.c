@@ -49,13 +49,22 @@ static bool version_asked(rpc_request request)
     return pb_fields_text(&q, 2).len > 0;
 }
 
+/* It is not in memory, and is ready all the same: who asks for it is answered. */
+static bool model_waits(endpoints *s, rpc_request request)
+{
+    pb_fields q;
+    pb_fields_read(&q, request.bytes);
+    str name = pb_fields_text(&q, 1);
+    return guard_sees(request.who, name) && repository_on_demand(s->models, name);
+}
+
 /* A model that is not there is not ready: clients ask until it is, so that is an answer and no error. */
 err_code v2_rpc_model_ready(endpoints *s, rpc_request request, buf *reply, err *e)
 {
     served *m;
     err_code rc = model_read(s, request, "ModelReadyRequest", &m, e);
     if (rc && rc != ERR_NOT_FOUND) return rc;
-    pb_put_bool(reply, 1, rc == ERR_OK && endpoints_ready(s));
+    pb_put_bool(reply, 1, (rc == ERR_OK || model_waits(s, request)) && endpoints_ready(s));
     return ERR_OK;
 }
 
@@ -157,6 +166,7 @@ err_code v2_rpc_model_statistics(endpoints *s, rpc_request request, buf *reply, 
     served *m;
     pb_fields_read(&q, request.bytes);
     if (pb_fields_text(&q, 1).len) {
+        if (repository_on_demand(s->models, pb_fields_text(&q, 1))) return ERR_OK;   /* it has none now */
         err_code rc = model_read(s, request, "ModelStatisticsRequest", &m, e);
         if (rc == ERR_OK && version_asked(request)) model_statistics_put(reply, m);
         else if (rc == ERR_OK) lineup_statistics_put(reply, repository_lineup_of(s->models, m));

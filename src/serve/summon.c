@@ -1,0 +1,73 @@
+#include "serve/summon.h"
+
+#include "base/mem.h"
+#include "models/model_keeper.h"
+
+typedef struct {
+    model_summons at;
+    endpoints *endpoints;
+    http_call *call;
+    const http_request *req;
+    route_args args;
+} call_wait;
+
+typedef struct {
+    model_summons at;
+    ask *of;
+    void (*again)(ask *a);
+} ask_wait_for;
+
+static void call_over(loop *on, loop_msg *m)
+{
+    (void)on;
+    call_wait *w = (call_wait *)(void *)((char *)m - offsetof(call_wait, at.msg));
+    if (w->at.failure.code) http_reply_failed(w->call, &w->at.failure);
+    else if (http_call_gone(w->call)) http_reply_error(w->call, err_http_status(ERR_CANCELLED), "the client is gone");
+    else endpoints_again(w->endpoints, w->call, w->req, &w->args);
+    mem_free(w);
+}
+
+bool summon_call(endpoints *s, http_call *call, const http_request *req, const route_args *args)
+{
+    if (!s->keeper || !repository_on_demand(s->models, args->model)) return false;
+    call_wait *w = mem_new0(call_wait, 1);
+    if (!w) {
+        http_reply_error(call, err_http_status(ERR_NOMEM), "no memory for the request");
+        return true;
+    }
+    *w = (call_wait){.endpoints = s, .call = call, .req = req, .args = *args};
+    w->args.who = NULL;   /* it was let in, and keys may be others by then */
+    w->at.name = args->model;
+    w->at.since_us = http_call_since_us(call);
+    w->at.on = http_call_loop(call);
+    w->at.msg.run = call_over;
+    keeper_summon(s->keeper, &w->at);
+    return true;
+}
+
+static void ask_over(loop *on, loop_msg *m)
+{
+    (void)on;
+    ask_wait_for *w = (ask_wait_for *)(void *)((char *)m - offsetof(ask_wait_for, at.msg));
+    ask *a = w->of;
+    a->failure = w->at.failure;
+    void (*again)(ask *a) = w->again;
+    mem_free(w);
+    again(a);
+}
+
+bool summon_ask(ask *a, const summon_what *what, void (*again)(ask *a))
+{
+    endpoints *s = what->endpoints;
+    if (!s->keeper || !repository_on_demand(s->models, what->name)) return false;
+    ask_wait_for *w = mem_new0(ask_wait_for, 1);
+    if (!w) return false;   /* it is not found, then */
+    *w = (ask_wait_for){.of = a, .again = again};
+    w->at.name = what->name;
+    w->at.since_us = what->since_us;
+    w->at.deadline_us = what->deadline_us;
+    w->at.on = what->on;
+    w->at.msg.run = ask_over;
+    keeper_summon(s->keeper, &w->at);
+    return true;
+}

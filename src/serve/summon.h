@@ -1,0 +1,24 @@
+/* summon.h - requests for models that are not in memory, but are brought there when somebody asks.
+ *
+ *   not found --summon--> waits (models/model_keeper.h), the loop goes on --> asked anew, or refused with the reason
+ * What is asked stays in its call, or its ask, and is not copied.  Whoever asks was looked at before it waited.  A
+ * model may have left again by the time: then it is waited for once more, until models-wait-ms after the request
+ * came. */
+#ifndef SERVE_SUMMON_H
+#define SERVE_SUMMON_H
+#include "serve/ask.h"
+
+/* false = no such model is brought: the caller answers.  Else the call is, later. */
+bool summon_call(endpoints *s, http_call *call, const http_request *req, const route_args *args);
+
+/* Of a message: again(a) is called on its loop, with a->failure where it is not there. */
+typedef struct {
+    endpoints *endpoints;
+    str name;
+    loop *on;
+    uint64_t since_us;      /* it began to come */
+    uint64_t deadline_us;   /* its own; 0 = none */
+} summon_what;
+bool summon_ask(ask *a, const summon_what *what, void (*again)(ask *a));
+
+#endif

@@ -1,0 +1,254 @@
+"""test_many.py - more models than memory: each is loaded when it is asked for and leaves when others need the room, as users of ModelMesh expect.
+
+Every model answers differently, so an answer of the wrong one is seen.  Clients are unmodified tritonclient, over REST and gRPC."""
+import json
+import random
+import threading
+import time
+import numpy as np
+import onnx
+import pytest
+from models import model
+from onnx import TensorProto as T, helper as h
+
+pytestmark = pytest.mark.apart   # tritonclient.grpc is used in the test itself
+
+WIDTH = 48
+
+
+def times(n):
+    """y = n x + n: 9 kB of weights of its own."""
+    return model([h.make_node("MatMul", ["x", "w"], ["h"]), h.make_node("Add", ["h", "b"], ["y"])], [("x", T.FLOAT, ["n", WIDTH])], [("y", T.FLOAT, ["n", WIDTH])],
+                 [("w", np.eye(WIDTH, dtype=np.float32) * n), ("b", np.full(WIDTH, n, np.float32))])
+
+
+def put(folder, name, made, config=""):
+    (folder / name / "1").mkdir(parents=True)
+    (folder / name / "1" / "model.onnx").write_bytes(made.SerializeToString())
+    if config:
+        (folder / name / "config.pbtxt").write_text(config)
+
+
+@pytest.fixture(scope="module")
+def thousand(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("thousand")
+    for n in range(1000):
+        put(folder, f"m{n}", times(n + 1))
+    return folder
+
+
+@pytest.fixture
+def few(tmp_path):
+    folder = tmp_path / "few"
+    for n in range(6):
+        put(folder, f"m{n}", times(n + 1))
+    return folder
+
+
+def pss(server):
+    with open(f"/proc/{server.pid}/smaps_rollup") as f:
+        return next(int(line.split()[1]) for line in f if line.startswith("Pss:")) * 1024
+
+
+def figure(server, name):
+    return next(float(line.split()[-1]) for line in server.get("/metrics").body.decode().splitlines() if line.startswith(name + " "))
+
+
+def size_of_one(thousand, serve):
+    """What a model that has answered takes, as the server measures it a second later."""
+    server = serve("--model-repository", thousand, "--models-memory-max", "1Gi")
+    for n in range(20):
+        assert server.infer(f"m{n}", [["x", "FP32", [1, WIDTH], [1.0] * WIDTH]]).status == 200
+    time.sleep(1.3)
+    assert figure(server, "proa_models_in_memory") == 20
+    size = figure(server, "proa_models_memory_bytes") / 20
+    server.stop()
+    return size
+
+
+def right(n, x, y):
+    assert np.array_equal(y, x * (n + 1) + (n + 1)), (n, x, y)
+
+
+class Caller(threading.Thread):
+    """One connection that asks models by chance."""
+
+    def __init__(self, server, seed, kind, until, models):
+        super().__init__(daemon=True)
+        self.random, self.kind, self.until, self.models = random.Random(seed), kind, until, models
+        self.at, self.count, self.failure, self.slowest = f"{server.host}:{server.port}", 0, None, []
+
+    def run(self):
+        import tritonclient.grpc as g
+        import tritonclient.http as t
+        lib = t if self.kind == "rest" else g
+        try:
+            with lib.InferenceServerClient(self.at) as client:
+                while time.monotonic() < self.until:
+                    n = self.random.randrange(self.models)
+                    x = np.full([1, WIDTH], self.random.randrange(1000), np.float32)
+                    i = lib.InferInput("x", [1, WIDTH], "FP32")
+                    i.set_data_from_numpy(x)
+                    since = time.monotonic()
+                    y = client.infer(f"m{n}", [i]).as_numpy("y")
+                    self.slowest.append(time.monotonic() - since)
+                    right(n, x, y)
+                    self.count += 1
+        except Exception as e:   # noqa: BLE001  (the test shows it)
+            self.failure = e
+
+
+def answered(server, seconds, threads, kinds=("rest", "grpc")):
+    """(the callers, most memory meanwhile) of so many connections that ask models by chance."""
+    until, most = time.monotonic() + seconds, 0
+    callers = [Caller(server, seed, kinds[seed % len(kinds)], until, 1000) for seed in range(threads)]
+    for c in callers:
+        c.start()
+    while any(c.is_alive() for c in callers):
+        most = max(most, pss(server))
+        time.sleep(0.2)
+    assert [c.failure for c in callers if c.failure] == []
+    return callers, most
+
+
+def test_a_thousand_models_in_the_memory_of_a_hundred(thousand, serve):
+    budget = int(100 * size_of_one(thousand, serve))
+    server = serve("--model-repository", thousand, "--models-memory-max", budget)
+    callers, _ = answered(server, 10, 32)
+    asked, waits = sum(c.count for c in callers), sorted(w for c in callers for w in c.slowest)
+    buckets = [line for line in server.get("/metrics").body.decode().splitlines() if line.startswith("proa_model_miss_seconds_bucket")]
+    misses = figure(server, "proa_model_miss_seconds_count")
+    p99 = next(line.split('le="')[1].split('"')[0] for line in buckets if float(line.split()[-1]) >= 0.99 * misses)
+    print(f"\n{asked} answers, {misses:.0f} misses, {figure(server, 'proa_model_evictions_total'):.0f} evictions; a miss waits p99 <= {p99} s; "
+          f"32 Python clients see p50 {waits[len(waits) // 2] * 1e3:.1f} ms, p99 {waits[int(0.99 * len(waits))] * 1e3:.1f} ms")
+    assert asked > 500 and misses > asked / 2
+    assert 80 <= figure(server, "proa_models_in_memory") <= 101
+    assert figure(server, "proa_models_memory_bytes") <= budget
+    states = {}
+    for row in server.post("/v2/repository/index", {}).json():
+        states.setdefault((row["state"], row.get("reason", "")), []).append(row["name"])
+    assert 80 <= len(states[("READY", "")]) <= 101
+    assert {reason for _, reason in states} <= {"", "unloaded: evicted, memory", "not loaded yet: on demand"}
+
+
+def test_memory_is_within_the_budget(thousand, serve):
+    """The same server with room for ten of the models, and for a hundred: what lies between is the difference of the budgets."""
+    size, taken = size_of_one(thousand, serve), {}
+    for room in (10, 100):
+        server = serve("--model-repository", thousand, "--models-memory-max", int(room * size))
+        _, most = answered(server, 4, 8, ["rest"])
+        time.sleep(2)   # at rest: free memory has gone back to the kernel
+        taken[room] = pss(server), most
+        assert figure(server, "proa_models_memory_bytes") <= room * size
+        server.stop()
+    print(f"\n{size:.0f} bytes a model; with room for 10: {taken[10][0] >> 10} kB (most {taken[10][1] >> 10}), for 100: {taken[100][0] >> 10} kB (most {taken[100][1] >> 10})")
+    assert taken[100][0] <= (taken[10][0] + 90 * size) * 1.05
+    assert taken[100][1] <= (taken[10][1] + 90 * size) * 1.05
+
+
+def ask(server, name, n, **kw):
+    reply = server.infer(name, [["x", "FP32", [1, WIDTH], [2.0] * WIDTH]], **kw)
+    assert reply.status == 200, reply
+    assert reply.json()["outputs"][0]["data"] == [float(3 * n)] * WIDTH
+    return reply
+
+
+ENSEMBLE = """
+platform: "ensemble"
+input { name: "x" data_type: TYPE_FP32 dims: [ -1, 48 ] }
+output { name: "y" data_type: TYPE_FP32 dims: [ -1, 48 ] }
+ensemble_scheduling { step [
+  { model_name: "m0" model_version: -1 input_map { key: "x" value: "x" } output_map { key: "y" value: "t" } },
+  { model_name: "m1" model_version: -1 input_map { key: "x" value: "t" } output_map { key: "y" value: "y" } } ] }
+"""
+
+
+def test_an_ensemble_comes_with_its_members_and_they_stay_with_it(few, thousand, serve):
+    (few / "both" / "1").mkdir(parents=True)
+    (few / "both" / "config.pbtxt").write_text(ENSEMBLE)
+    size = size_of_one(thousand, serve)
+    server = serve("--model-repository", few, "--models-memory-max", int(3.8 * size), "--models-stay-ms", 0)
+    for _ in range(5):
+        for n in range(6):
+            ask(server, f"m{n}", n + 1)
+        reply = server.infer("both", [["x", "FP32", [1, WIDTH], [2.0] * WIDTH]])
+        assert reply.status == 200 and reply.json()["outputs"][0]["data"] == [(2.0 + 1) * 2 + 2] * WIDTH
+    small = serve("--model-repository", few, "--models-memory-max", int(1.5 * size))
+    reply = small.infer("both", [["x", "FP32", [1, WIDTH], [2.0] * WIDTH]])   # it never fits: one line says so
+    assert reply.status == 503 and "models-memory-max: expected at most" in reply.json()["error"]
+    ask(small, "m0", 1)
+
+
+def test_pinned_models_are_there_and_stay(few, thousand, serve):
+    (few / "m5" / "config.pbtxt").write_text('parameters { key: "pinned" value { string_value: "true" } }')
+    size = size_of_one(thousand, serve)
+    server = serve("--model-repository", few, "--models-memory-max", int(3.5 * size), "--pin-models", "m4", "--models-stay-ms", 0)
+
+    def ready():
+        return {row["name"] for row in server.post("/v2/repository/index", {"ready": True}).json()}
+    assert ready() == {"m4", "m5"}
+    for n in (0, 1, 2, 3, 0, 1, 2, 3):
+        ask(server, f"m{n}", n + 1)
+        assert {"m4", "m5", f"m{n}"} <= ready()
+
+
+def test_bad_budgets_say_so(few, tmp_path, serve):
+    import subprocess
+    from conftest import PROA
+
+    def refused(*args):
+        run = subprocess.run([PROA, "serve", "--port", "0", "--model-repository", str(few), *args], capture_output=True, text=True, timeout=20)
+        assert run.returncode != 0
+        return run.stderr.strip().splitlines()[-1]
+    assert "pin-models: expected models-memory-max with it, got none" in refused("--pin-models", "m1")
+    assert "pin-models: expected the name of a model, got 'nobody'" in refused("--pin-models", "m1,nobody", "--models-memory-max", "1Gi")
+    assert "models-memory-max: expected at most 40000 bytes with what it needs and what is pinned, got" in refused("--pin-models", "m1", "--models-memory-max", "40000")
+    (few / "m2" / "config.pbtxt").write_text('parameters { key: "pinned" value { string_value: "always" } }')
+    assert "parameter 'pinned': expected true or false, got 'always'" in refused("--models-memory-max", "1Gi")
+
+
+def test_clients_see_ready_models_and_what_is_unloaded_stays_away(few, serve):
+    import tritonclient.grpc as g
+    import tritonclient.http as t
+    server = serve("--model-repository", few, "--models-memory-max", "1Gi", "--model-control", "explicit")
+    at = f"{server.host}:{server.port}"
+    for lib in (t, g):
+        client = lib.InferenceServerClient(at)
+        assert client.is_model_ready("m0") and client.is_model_ready("m3") and not client.is_model_ready("nobody")
+    client = g.InferenceServerClient(at)
+    assert figure(server, "proa_models_in_memory") == 0
+    assert client.get_model_metadata("m0").inputs[0].name == "x"
+    assert client.get_model_config("m1").config.name == "m1"
+    assert figure(server, "proa_models_in_memory") == 2
+    client.unload_model("m0")
+    assert not client.is_model_ready("m0")
+    with pytest.raises(g.InferenceServerException if hasattr(g, "InferenceServerException") else Exception, match="m0"):
+        client.get_model_metadata("m0")
+    client.load_model("m0")
+    ask(server, "m0", 1)
+    # A stream asks for a model that is not there: it waits, and the answers are each model's own.
+    answers = []
+    client.start_stream(lambda result, error: answers.append(error or result.as_numpy("y")[0, 0]))
+    i = g.InferInput("x", [1, WIDTH], "FP32")
+    i.set_data_from_numpy(np.full([1, WIDTH], 2, np.float32))
+    for n in (4, 0, 5):
+        client.async_stream_infer(f"m{n}", [i])
+    client.stop_stream()
+    assert sorted(answers) == [3, 15, 18]
+
+
+def test_a_thousand_requests_for_one_model_are_one_load(few, serve):
+    server = serve("--model-repository", few, "--models-memory-max", "1Gi")
+    connections = [server.connect() for _ in range(200)]
+    body = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, WIDTH], "data": [2.0] * WIDTH}]}).encode()
+    one = b"POST /v2/models/m3/infer HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    for c in connections:
+        c.sendall(one * 5)
+    for c in connections:
+        got = b""
+        while got.count(b"HTTP/1.1 200 OK") < 5 or got.count(b"]}]}") < 5:
+            piece = c.recv(1 << 16)
+            assert piece, got
+            got += piece
+        assert got.count(b"12.0,12.0") > 0
+    assert figure(server, 'proa_model_loads_total{result="ok"}') == 1

@@ -1,0 +1,323 @@
+/* Within a budget of memory a model that is not there is brought when it is asked for, once for all who ask, and who
+ * was used longest ago makes room: nobody is refused because a model was not loaded, unless it never fits, cannot be
+ * loaded, or does not come in time. */
+#include "http_rig.h"
+#include "models/model_control.h"
+#include "models/model_keeper.h"
+#include "os/clock.h"
+#include "test.h"
+
+static char path[64];
+static const char body[] = "{\"inputs\":[{\"name\":\"x\",\"datatype\":\"FP32\",\"shape\":[1,2],\"data\":[1,2]}]}";
+
+#define M "/v2/models/m/infer"
+#define N "/v2/models/n/infer"
+
+static void start(http_rig *r, const http_rig_opts *o)
+{
+    bool started = http_rig_start(r, o, (const char *const[]){"m", path, "n", path, NULL});
+    INVARIANT(started);
+}
+
+static bool answers(http_rig *r, const char *to, const char *text, const char *want)
+{
+    const char *got = http_rig_post(r, to, "", text, strlen(text));
+    if (strstr(got, want)) return true;
+    printf("# %s: %s\n", to, got);
+    return false;
+}
+
+static bool gets(http_rig *r, const char *from, const char *want)
+{
+    const char *got = http_rig_get(r, from);
+    if (strstr(got, want)) return true;
+    printf("# %s: %s\n", from, got);
+    return false;
+}
+
+static bool index_says(http_rig *r, const char *want)
+{
+    for (int i = 0; i < 2000; i++) {
+        if (strstr(http_rig_post(r, "/v2/repository/index", "", "", 0), want)) return true;
+        http_rig_turn(r, 5);
+    }
+    printf("# the index: %s\n", r->text);
+    return false;
+}
+
+static model_keeper_stats stats(http_rig *r)
+{
+    model_keeper_stats s;
+    keeper_stats_read(r->endpoints.keeper, &s);
+    return s;
+}
+
+static uint64_t waited(http_rig *r)
+{
+    uint64_t count, ns;
+    metric_sum(stats(r).wait, &count, &ns);
+    return count;
+}
+
+/* What one of the models takes, and half as much: room for one. */
+static const char *room_for_one(void)
+{
+    static char text[24];
+    http_rig r;
+    if (text[0]) return text;
+    start(&r, &(http_rig_opts){.threads = "1", .models_memory_max = "1Gi"});
+    CHECK(answers(&r, M, body, "200 OK"));
+    HTTP_RIG_UNTIL(&r, stats(&r).in == 1);
+    snprintf(text, sizeof text, "%" PRIu64, stats(&r).bytes * 3 / 2);
+    http_rig_stop(&r);
+    return text;
+}
+
+static void a_model_is_loaded_when_it_is_asked_for(void)
+{
+    http_rig r;
+    start(&r, &(http_rig_opts){.threads = "1", .models_memory_max = "1Gi"});
+    CHECK(index_says(&r, "[{\"name\":\"m\",\"version\":\"1\",\"state\":\"UNAVAILABLE\","
+                         "\"reason\":\"not loaded yet: on demand\"},{"));
+    CHECK(gets(&r, "/v2/models", "{\"models\":[\"m\",\"n\"]}"));
+    CHECK(gets(&r, "/v2/models/m/ready", "200 OK") && gets(&r, "/v1/models/m", "\"ready\":true"));
+    CHECK(gets(&r, "/v2/models/m/stats", "{\"model_stats\":[]}"));
+    CHECK(gets(&r, "/v2/models/m/trace/setting", "200 OK"));
+    CHECK_U64(stats(&r).misses, 0);
+    CHECK(answers(&r, M, body, "\"data\":[2.0,4.0]"));
+    CHECK(index_says(&r, "[{\"name\":\"m\",\"version\":\"1\",\"state\":\"READY\"},{"));
+    CHECK(gets(&r, "/v2/models/n", "\"inputs\":[{\"name\":\"x\""));   /* metadata needs it, too */
+    CHECK(answers(&r, M, body, "200 OK"));
+    CHECK_U64(stats(&r).misses, 2);
+    CHECK_U64(waited(&r), 2);
+    CHECK(gets(&r, "/v2/models/o/ready", "404") && answers(&r, "/v2/models/o/infer", body, "404"));
+    CHECK(gets(&r, "/v2/models/m/versions/2", "404"));
+    http_rig_stop(&r);
+}
+
+static void who_was_used_longest_ago_makes_room(void)
+{
+    http_rig r;
+    start(&r, &(http_rig_opts){.threads = "1", .models_memory_max = room_for_one(), .models_stay_ms = "0"});
+    for (int i = 0; i < 20; i++) {
+        CHECK(answers(&r, M, body, "\"data\":[2.0,4.0]"));
+        CHECK(answers(&r, N, body, "\"data\":[2.0,4.0]"));
+    }
+    CHECK(index_says(&r, "[{\"name\":\"m\",\"version\":\"1\",\"state\":\"UNAVAILABLE\","
+                         "\"reason\":\"unloaded: evicted, memory\"},"
+                         "{\"name\":\"n\",\"version\":\"1\",\"state\":\"READY\""));
+    HTTP_RIG_UNTIL(&r, stats(&r).in == 1);
+    CHECK_U64(stats(&r).evictions, 39);
+    CHECK_U64(waited(&r), 40);
+    CHECK(stats(&r).bytes <= stats(&r).bytes_max);
+    CHECK(http_rig_get(&r, "/metrics") && strstr(r.got, "\nproa_model_evictions_total 39\n") &&
+          strstr(r.got, "\nproa_model_miss_seconds_count 40\n") && strstr(r.got, "\nproa_models_in_memory 1\n"));
+    http_rig_stop(&r);
+}
+
+static void one_load_is_for_all_who_ask(void)
+{
+    static char all[4000];
+    size_t n = 0;
+    http_rig r;
+    start(&r, &(http_rig_opts){.threads = "1", .models_memory_max = "1Gi"});
+    for (int i = 0; i < 10; i++)
+        n += (size_t)snprintf(all + n, sizeof all - n,
+                              "POST " M " HTTP/1.1\r\nHost: h\r\nContent-Length: %zu\r\n\r\n%s", strlen(body), body);
+    http_rig_send(&r, all, n);
+    int good = 0;
+    for (int i = 0; i < 400 && good < 10; i++) {
+        const char *at = r.got;
+        http_rig_turn(&r, 5);
+        for (at = r.got, good = 0; (at = strstr(at, "HTTP/1.1 200 OK")) != NULL; at++) good++;
+    }
+    CHECK_U64((uint64_t)good, 10);
+    model_control_stats loads;
+    model_control_stats_read(r.endpoints.control, &loads);
+    CHECK_U64(loads.loaded, 1);
+    http_rig_stop(&r);
+}
+
+static void what_never_fits_is_refused_in_one_line(void)
+{
+    http_rig r;
+    start(&r, &(http_rig_opts){.threads = "1", .models_memory_max = "20000"});
+    for (int i = 0; i < 3; i++)
+        CHECK(answers(&r, M, body, "503 Service Unavailable") &&
+              strstr(r.text, "models-memory-max: expected at most 20000 bytes with what it needs and what is pinned"));
+    CHECK(stats(&r).refused >= 1 && stats(&r).in == 0);   /* once it was read its size is known */
+    CHECK(gets(&r, "/v2/models/m/ready", "200 OK"));
+    http_rig_stop(&r);
+}
+
+static void what_cannot_be_loaded_is_not_tried_for_each_request(void)
+{
+    char moved[80];
+    model_control_stats loads;
+    http_rig r;
+    start(&r, &(http_rig_opts){.threads = "1", .models_memory_max = "1Gi"});
+    snprintf(moved, sizeof moved, "%s.away", path);
+    INVARIANT(rename(path, moved) == 0);
+    for (int i = 0; i < 5; i++)
+        CHECK(answers(&r, M, body, "503 Service Unavailable") &&
+              strstr(r.text, "{\"error\":\"failed to load 'm': /tmp/"));
+    model_control_stats_read(r.endpoints.control, &loads);
+    CHECK(loads.failed >= 1 && loads.failed < 5);   /* about one in KEEPER_FAILED_US */
+    INVARIANT(rename(moved, path) == 0);
+    for (int i = 0; i < 400 && strstr(http_rig_post(&r, M, "", body, strlen(body)), "503"); i++) http_rig_turn(&r, 5);
+    CHECK(strstr(r.text, "200 OK"));
+    http_rig_stop(&r);
+}
+
+static void who_waits_too_long_is_told_so(void)
+{
+    http_rig r;
+    start(&r, &(http_rig_opts){.threads = "1", .models_memory_max = room_for_one(), .models_stay_ms = "0",
+                               .models_wait_ms = "50"});
+    CHECK(answers(&r, M, body, "200 OK"));
+    served *held = http_rig_model(&r, "m");
+    served_hold(held);   /* as a request does that takes long */
+    CHECK(answers(&r, N, body, "503 Service Unavailable") &&
+          strstr(r.text, "{\"error\":\"model 'n': models-wait-ms: expected it in memory within 50 ms"));
+    CHECK_U64(stats(&r).timeouts, 1);
+    CHECK(answers(&r, M, body, "200 OK"));   /* it goes on as if nothing were */
+    served_release(held);
+    CHECK(answers(&r, N, body, "200 OK"));
+    http_rig_stop(&r);
+}
+
+static int told;
+
+static void on_told(loop *on, loop_msg *m)
+{
+    (void)on, (void)m;
+    told++;
+}
+
+static void as_many_wait_for_a_model_as_may_wait_in_its_queue(void)
+{
+    http_rig r;
+    model_summons all[3];
+    start(&r, &(http_rig_opts){.threads = "1", .models_memory_max = room_for_one(), .models_stay_ms = "0",
+                               .queue_max = "2"});
+    CHECK(answers(&r, M, body, "200 OK"));
+    served *held = http_rig_model(&r, "m");
+    served_hold(held);
+    told = 0;
+    for (size_t i = 0; i < COUNTOF(all); i++) {
+        all[i] = (model_summons){.name = STR("n"), .since_us = clock_now_us(), .on = r.loop, .msg = {.run = on_told}};
+        keeper_summon(r.endpoints.keeper, &all[i]);
+    }
+    HTTP_RIG_UNTIL(&r, told == 1);
+    CHECK(all[2].failure.code == ERR_LIMIT);
+    CHECK_STR(all[2].failure.text,
+              "model 'n': expected at most 2 requests that wait for it to be loaded, got one more");
+    CHECK_U64(stats(&r).waiting, 2);
+    CHECK_U64(stats(&r).joined, 1);
+    served_release(held);
+    HTTP_RIG_UNTIL(&r, told == 3);
+    CHECK(all[0].failure.code == ERR_OK && all[1].failure.code == ERR_OK);
+    CHECK_U64(stats(&r).waiting, 0);
+    http_rig_stop(&r);
+}
+
+/* One whose own deadline passes, and one that has time. */
+static void a_deadline_is_its_own_requests(void)
+{
+    http_rig r;
+    model_summons all[2];
+    start(&r, &(http_rig_opts){.threads = "1", .models_memory_max = room_for_one(), .models_stay_ms = "0"});
+    CHECK(answers(&r, M, body, "200 OK"));
+    served *held = http_rig_model(&r, "m");
+    served_hold(held);
+    told = 0;
+    for (size_t i = 0; i < COUNTOF(all); i++) {
+        uint64_t now_us = clock_now_us();
+        all[i] = (model_summons){.name = STR("n"), .since_us = now_us, .on = r.loop, .msg = {.run = on_told}};
+        if (i) all[i].deadline_us = now_us + 1000;
+        keeper_summon(r.endpoints.keeper, &all[i]);
+    }
+    HTTP_RIG_UNTIL(&r, told == 1);
+    CHECK(all[1].failure.code == ERR_TIMEOUT);
+    CHECK_STR(all[1].failure.text, "model 'n': the deadline passed before it was in memory");
+    served_release(held);
+    HTTP_RIG_UNTIL(&r, told == 2);
+    CHECK(all[0].failure.code == ERR_OK);
+    http_rig_stop(&r);
+}
+
+/* Who waits when the server leaves is told so. */
+static void who_waits_at_the_end_is_told(void)
+{
+    http_rig r;
+    model_summons s;
+    start(&r, &(http_rig_opts){.threads = "1", .models_memory_max = room_for_one(), .models_stay_ms = "0"});
+    CHECK(answers(&r, M, body, "200 OK"));
+    served *held = http_rig_model(&r, "m");
+    served_hold(held);
+    told = 0;
+    s = (model_summons){.name = STR("n"), .since_us = clock_now_us(), .on = r.loop, .msg = {.run = on_told}};
+    keeper_summon(r.endpoints.keeper, &s);
+    HTTP_RIG_UNTIL(&r, stats(&r).waiting == 1);
+    served_release(held);
+    http_rig_stop(&r);
+    CHECK(told == 1);
+}
+
+static void what_is_unloaded_by_its_user_does_not_come_on_demand(void)
+{
+    http_rig r;
+    start(&r, &(http_rig_opts){.threads = "1", .models_memory_max = "1Gi", .model_control = "explicit"});
+    CHECK(answers(&r, M, body, "200 OK"));
+    CHECK(answers(&r, "/v2/repository/models/m/unload", "", "200 OK"));
+    CHECK(answers(&r, M, body, "404 Not Found"));
+    HTTP_RIG_UNTIL(&r, stats(&r).in == 0 && stats(&r).bytes == 0);
+    CHECK(stats(&r).in == 0 && stats(&r).bytes == 0);
+    CHECK(answers(&r, "/v2/repository/models/n/unload", "", "200 OK"));   /* which was never loaded */
+    CHECK(answers(&r, N, body, "404 Not Found"));
+    CHECK(answers(&r, "/v2/repository/models/m/load", "", "200 OK"));
+    CHECK(answers(&r, M, body, "200 OK"));
+    HTTP_RIG_UNTIL(&r, stats(&r).in == 1);
+    CHECK_U64(stats(&r).in, 1);
+    http_rig_stop(&r);
+}
+
+static void what_is_pinned_is_there_from_the_start_and_stays(void)
+{
+    http_rig r;
+    start(&r, &(http_rig_opts){.threads = "1", .models_memory_max = room_for_one(), .models_stay_ms = "0",
+                               .pin_models = "n"});
+    CHECK(index_says(&r, "{\"name\":\"n\",\"version\":\"1\",\"state\":\"READY\""));
+    CHECK(answers(&r, M, body, "503 Service Unavailable") && strstr(r.text, "and what is pinned"));
+    CHECK(answers(&r, N, body, "200 OK"));
+    CHECK_U64(stats(&r).misses, 1);
+    http_rig_stop(&r);
+}
+
+static void a_short_life(void)
+{
+    http_rig r;
+    const http_rig_opts o = {.threads = "1", .models_memory_max = "1Gi", .pin_models = "m"};
+    if (http_rig_start(&r, &o, (const char *const[]){"m", path, NULL})) http_rig_stop(&r);
+}
+
+static void without_memory_nothing_is_left(void) { FAULT_SWEEP(a_short_life()) }
+
+int main(void)
+{
+    static const test_case cases[] = {
+        TEST(a_model_is_loaded_when_it_is_asked_for),
+        TEST(who_was_used_longest_ago_makes_room),
+        TEST(one_load_is_for_all_who_ask),
+        TEST(what_never_fits_is_refused_in_one_line),
+        TEST(what_cannot_be_loaded_is_not_tried_for_each_request),
+        TEST(who_waits_too_long_is_told_so),
+        TEST(as_many_wait_for_a_model_as_may_wait_in_its_queue),
+        TEST(a_deadline_is_its_own_requests),
+        TEST(who_waits_at_the_end_is_told),
+        TEST(what_is_unloaded_by_its_user_does_not_come_on_demand),
+        TEST(what_is_pinned_is_there_from_the_start_and_stays),
+        TEST(without_memory_nothing_is_left),
+    };
+    return serve_rig_main(cases, COUNTOF(cases), path);
+}
