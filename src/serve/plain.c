@@ -30,7 +30,8 @@ bool plain_is(const infer *r)
         break;
     case PLAIN_NONE: break;
     }
-    return image_sniff(r->body) != IMAGE_UNKNOWN;
+    bool object = r->body.len && r->body.p[0] == '{';
+    return !object && image_kind_name(r->body) != NULL;   /* of other kinds, too: they are refused by their name */
 }
 
 /* Of one string: every dimension is 1. */

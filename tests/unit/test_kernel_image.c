@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-enum { WIDTH = 70, RESULTS = 40, TAPS = 48, ROWS_MOST = 35, ROW = WIDTH * 4 + 5, COLUMNS_MOST = 200 };
+enum { WIDTH = 300, RESULTS = 40, TAPS = 48, ROWS_MOST = 35, ROW = WIDTH * 4 + 5, COLUMNS_MOST = 200 };
 
 static uint8_t x_data[ROW * TAPS + 16], got[RESULTS * 4 * (ROWS_MOST + 1)], want[sizeof got];
 static int16_t low[RESULTS * TAPS], high[RESULTS * TAPS];
@@ -61,7 +61,9 @@ static void every_isa_sums_rows_as_the_reference_does(void)
         for (size_t i = 0; i < sizeof x_data; i++) x_data[i] = (uint8_t)(turn % 5 ? rng_below(&r, 256) : 255);
         for (size_t i = 0; i < t.count; i++) {
             runs[i].count = (uint32_t)(1 + rng_below(&r, t.step - TAP_ZEROS));
-            runs[i].from = (uint32_t)rng_below(&r, WIDTH - runs[i].count + 1);
+            uint32_t room = WIDTH - runs[i].count;
+            if (turn % 4 < 2) runs[i].from = (uint32_t)rng_below(&r, room + 1);
+            else runs[i].from = i + 1 < t.count ? (uint32_t)(i * room / t.count) : 0;   /* to the right, and back */
             random_weights(low + i * t.step, high + i * t.step, runs[i].count, t.step, &r);
             digits_of(low + i * t.step, high + i * t.step, t.step, digits + i * t.step * TAP_DIGITS);
         }

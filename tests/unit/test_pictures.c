@@ -160,6 +160,9 @@ static void a_body_may_be_the_picture_itself(void)
     const char *v1 = "200 {\"predictions\":[[{\"label\":\"";
     CHECK(strncmp(serve_rig_ask(&r, &v1_protocol, file, (str){0}), v1, strlen(v1)) == 0);
     CHECK(strncmp(serve_rig_ask(&r, &v2_protocol, file, (str){0}), V2_HEAD, strlen(V2_HEAD)) == 0);
+    CHECK_STR(serve_rig_ask(&r, &v1_protocol, STR("GIF89a"), (str){0}), "400 image 0: expected JPEG or PNG, got GIF");
+    CHECK_STR(serve_rig_ask(&r, &v1_protocol, STR("xyz"), (str){0}),
+              "400 JSON: byte 0: unexpected character, expected a valid root value");
     r.plain = PLAIN_IMAGE;
     CHECK_STR(serve_rig_ask(&r, &v1_protocol, STR("GIF89a"), (str){0}), "400 image 0: expected JPEG or PNG, got GIF");
     r.plain = PLAIN_FORM;
