@@ -92,7 +92,7 @@ static bool rows_alike(const tensor *t, const tensor *first, uint32_t axis, int6
     const char *at = t->data, *like = first->data;
     for (size_t p = 0; p < before; p++, like += first_stride) {
         for (int64_t i = 0; i < rows; i++, at += row) {
-            if (memcmp(at, like, row)) return false;
+            if (memcmp(at, like, row) != 0) return false;
         }
     }
     return true;

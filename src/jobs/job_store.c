@@ -153,7 +153,7 @@ static err_code begin(job_store *s, err *e)
         rc = err_set(e, ERR_LIMIT, "%s: files: no more numbers for them", s->folder.path);
     if (rc) return rc;
     path_of(s, one.number, s->out_path);
-    buf_init(&head, 2 * JOB_LOG_HEAD_BYTES);
+    buf_init(&head, (size_t)2 * JOB_LOG_HEAD_BYTES);
     job_log_head_put(&head, &(job_log_head){.salt = one.salt, .number = one.number});
     rc = buf_check(&head, "log of jobs", e);
     if (rc == ERR_OK) rc = file_out_open(&s->out, s->out_path, 0600, e);

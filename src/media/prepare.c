@@ -91,7 +91,7 @@ static sides by_scale(sides from, double scale, double round)
 static sides resized(const prepare *p, sides from)
 {
     double w = (double)from.width, h = (double)from.height;
-    sides to = from;
+    sides to = {0, 0};
     switch (p->size) {
     case PREPARE_AS_IT_IS: return from;
     case PREPARE_EXACT: return (sides){p->width, p->height};

@@ -73,6 +73,6 @@ err_code prepare_finish(prepare *p, err *e) MUST_USE;      /* checks what was se
 shape prepare_shape(const prepare *p);
 err_code prepare_read(const prepare *p, str file, arena *a, prepare_picture *ret, err *e) MUST_USE;
 size_t prepare_bytes(const prepare *p, const prepare_picture *picture);
-void prepare_put(const prepare *p, const prepare_picture *picture, void *to);   /* prepare_bytes() of them */
+void prepare_put(const prepare *p, const prepare_picture *v, void *to);   /* prepare_bytes() of them */
 
 #endif

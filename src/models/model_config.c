@@ -283,7 +283,7 @@ err_code model_config_read(model_config **ret, const model_config_from *from, er
         rc = file_parse(c, path, e);
     }
     if (rc) return rc;
-    if ((rc = checked(c, e)) != ERR_OK) return from->override.p ? err_wrap(e, "config") : err_wrap(e, "%s", path);
+    if (checked(c, e)) return from->override.p ? err_wrap(e, "config") : err_wrap(e, "%s", path);
     *ret = TAKE(c);
     return ERR_OK;
 }

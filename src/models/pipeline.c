@@ -147,7 +147,7 @@ static err_code input_read(const reader *rd, const yaml *y, err *e)
                        y->key_line, y->key_column, STR_ARG(y->key));
     err_code rc = yaml_keys_check(y, input_keys, COUNTOF(input_keys), e);
     const yaml *how = yaml_get(y, "image"), *name = yaml_member(y, "name");
-    if (!rc && !how) rc = yaml_wrong(y, "a member 'image'", e);
+    if (!rc && !how) return yaml_wrong(y, "a member 'image'", e);
     if (!rc) rc = image_read(rd, how, (uint32_t)i, e);
     if (!rc && name) rc = name_read(rd, name, i, e);
     return rc;
@@ -183,8 +183,9 @@ static err_code all_read(const reader *rd, const yaml *top, err *e)
     const yaml *inputs = yaml_member(top, "inputs"), *answer = yaml_member(top, "answer");
     answer_with with = {rd->folder, rd->from->ios, rd->from->config, &rd->p->memory};
     err_code rc = yaml_keys_check(top, top_keys, COUNTOF(top_keys), e);
-    if (!rc && !inputs) rc = yaml_wrong(top, "a member 'inputs'", e);
-    if (!rc) rc = yaml_map(inputs, e);
+    if (rc) return rc;
+    if (!inputs) return yaml_wrong(top, "a member 'inputs'", e);
+    rc = yaml_map(inputs, e);
     for (const yaml *y = rc ? NULL : inputs->first; y && !rc; y = y->next) rc = input_read(rd, y, e);
     if (rc) return rc;
     only_image(rd);

@@ -52,7 +52,7 @@ static void workers_init(queue *q, uint32_t count)
     for (uint32_t i = 0; i < count; i++) {
         q->workers[i] = (worker){.run = {.model = q->opts.model,
                                          .pad = &q->opts.pad,
-                                         .shapes = q->shapes + i * q->input_count,
+                                         .shapes = q->shapes + (size_t)i * q->input_count,
                                          .run_us_max = q->opts.run_us_max}};
         dismiss(q, &q->workers[i]);
     }
@@ -79,7 +79,7 @@ err_code queue_new(queue **ret, const queue_opts *opts, err *e)
     if (rc) return rc;
     queue *q = mem_alloc0(1, sizeof *q + instances * sizeof(worker));
     uint32_t inputs = model_input_count(opts->model);
-    shape *shapes = mem_new0(shape, instances * (inputs ? inputs : 1));
+    shape *shapes = mem_new0(shape, (size_t)instances * (inputs ? inputs : 1));
     if (!q || !shapes) {
         mem_free(shapes);
         mem_free(q);
