@@ -77,7 +77,7 @@ static void levels_go_first_then_arrival(void)
     batcher *b = fresh(&(batcher_opts){.max_batch = 1, .level_count = 2});
     const size_t want[] = {1, 3, 0, 2};
     for (size_t i = 0; i < 4; i++) {
-        items[i].level = i % 2 ? 0 : 7;
+        items[i].level = i % 2 ? 0 : i ? 1 : 7;   /* one beyond the last is of the last */
         CHECK(push(b, &items[i], i) == BATCH_LIMIT_NONE);
     }
     for (size_t i = 0; i < 4; i++) {
@@ -269,6 +269,28 @@ static void limits_name_themselves_and_say_when_to_retry(void)
     batcher_free(b);
 }
 
+static void one_that_is_overdue_may_end_any_moment(void)
+{
+    batcher *b = fresh(&(batcher_opts){.max_batch = 1, .requests_max = 1});
+    batch_limit limit;
+    uint64_t retry_ns;
+    err e;
+    CHECK(push(b, &items[0], 1) == BATCH_LIMIT_NONE);
+    const batch_run *t = take(b, 1);
+    batcher_done(b, t, 8 * MS, 1 + 8 * MS);
+    CHECK(push(b, &items[1], 10 * MS) == BATCH_LIMIT_NONE);
+    t = take(b, 10 * MS);
+    CHECK(t && push(b, &items[2], 10 * MS) == BATCH_LIMIT_NONE);
+    CHECK(batcher_push(b, &items[3], 10 * MS, &limit, &retry_ns, &e) == ERR_LIMIT);
+    CHECK_U64(retry_ns, 16 * MS);   /* what runs, and what waits */
+    CHECK(batcher_push(b, &items[3], 30 * MS, &limit, &retry_ns, &e) == ERR_LIMIT);
+    CHECK_U64(retry_ns, 10 * MS);   /* a quarter of a run, since it may be stalled */
+    batcher_done(b, t, 8 * MS, 30 * MS);
+    CHECK(batcher_cancel(b, &items[2], 30 * MS));
+    CHECK_U64(answers(b), 3);
+    batcher_free(b);
+}
+
 static void the_rate_refuses_until_a_token_is_there(void)
 {
     batcher *b = fresh(&(batcher_opts){.max_batch = 1, .instances = 4, .rate_per_s = 100, .rate_burst = 2});
@@ -357,6 +379,7 @@ int main(void)
         TEST(a_sequence_goes_one_at_a_time),
         TEST(answers_keep_the_order_of_arrival_where_asked),
         TEST(limits_name_themselves_and_say_when_to_retry),
+        TEST(one_that_is_overdue_may_end_any_moment),
         TEST(the_rate_refuses_until_a_token_is_there),
         TEST(what_would_be_late_is_refused_when_it_comes),
         TEST(nothing_is_lost_without_memory),

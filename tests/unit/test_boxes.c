@@ -32,6 +32,7 @@ static void overlap_is_intersection_over_union(void)
     CHECK(box_overlap(four[0], four[3]) == 0.5f);
     CHECK(box_overlap(four[0], four[2]) == 0);
     CHECK(box_overlap(four[0], (box){10, 0, 20, 10}) == 0);                      /* they touch */
+    CHECK(box_overlap((box){10, 10, 0, 0}, four[0]) == 1);
     CHECK(box_overlap(four[0], (box){10, 10, 0, 0}) == 1);                       /* corners the other way round */
     CHECK(box_overlap((box){5, 5, 5, 5}, (box){5, 5, 5, 5}) == 0);
     CHECK(box_overlap(four[0], (box){NAN, 0, 1, 1}) >= 0);

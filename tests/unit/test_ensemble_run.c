@@ -209,6 +209,28 @@ static void the_first_failure_is_the_answer_and_names_its_step(void)
     bench_close(&b);
 }
 
+/* It would turn for minutes. */
+static void a_failure_ends_the_steps_beside_it(void)
+{
+    bench b = bench_open("torn", "100", "0");
+    int64_t count = 2000000000;
+    ask a = {.item = {.done = done}, .x = {1, 2}};
+    tensor in[2] = {tensor_make(DT_F32, &(shape){.rank = 1, .dim = {2}}, a.x),
+                    tensor_make(DT_I64, &(shape){.rank = 1, .dim = {1}}, &count)};
+    served_asked one;
+    uint32_t at = 0, cancelled = 0;
+    err e;
+    a.item.inputs = in;
+    served_begin(b.of, &a.item);
+    CHECK(served_push(b.of, &a.item, &e) == ERR_OK);
+    ask_wait(&a);
+    CHECK(a.code == ERR_INVALID && strstr(a.why, "step 1 'three': "));
+    while (served_next_step(&a.item, &at, &one)) cancelled += one.code == ERR_CANCELLED;
+    CHECK_U64(cancelled, 1);
+    ask_end(&a);
+    bench_close(&b);
+}
+
 static void a_full_queue_is_refused_as_that(void)
 {
     bench b = bench_open("pipe", "1", "0");
@@ -300,6 +322,13 @@ static void folder_fill(void)
     serve_rig_same(&m, DT_F32, "N,N");
     model_folder_put("any", &m, "max_batch_size: 4 input { name: \"x\" data_type: TYPE_FP32 dims: -1 } "
                                 "output { name: \"y\" data_type: TYPE_FP32 dims: -1 }");
+    serve_rig_turns(&m);
+    model_folder_put("turns", &m, "");
+    model_folder_put("torn", NULL,
+                     ENSEMBLE("0", IO("a", "2") ", { name: \"n\" data_type: TYPE_INT64 dims: [ 1 ] }",
+                              IO("b", "-1") ", { name: \"y\" data_type: TYPE_INT64 dims: [ 1 ] }",
+                              STEP("any", IN("x", "a") OUT("y", "t")) "," STEP("three", IN("x", "t") OUT("y", "b")) ","
+                              STEP("turns", IN("n", "n") OUT("y", "y"))));
     model_folder_put("pipe", NULL, PIPE);
     model_folder_put("nest", NULL, ENSEMBLE("4", IO("p", "2"), IO("q", "2") "," IO("r", "2") "," IO("s", "2"),
                                             STEP("pipe", IN("a", "p") OUT("b", "t") OUT("c", "r") OUT("d", "s")) ","
@@ -323,6 +352,7 @@ int main(void)
         TEST(the_steps_are_counted_with_those_within),
         TEST(what_nobody_looks_at_is_not_run),
         TEST(the_first_failure_is_the_answer_and_names_its_step),
+        TEST(a_failure_ends_the_steps_beside_it),
         TEST(a_full_queue_is_refused_as_that),
         TEST(who_is_cancelled_or_late_ends_soon),
         TEST(who_is_begun_and_not_pushed_leaves_nothing),

@@ -214,6 +214,29 @@ static void each_step_has_its_time(void)
     rig_stop(&r);
 }
 
+static int ready_by;
+
+static void say_ready(giver *g)
+{
+    (void)g;
+    say(ready_by, "proa 1 ready 0");
+}
+
+static void who_is_ready_in_time_counts_though_it_is_read_late(void)
+{
+    rig r;
+    rig_start(&r);
+    ready_by = dial(&r);
+    take(ready_by);
+    on_loop(&r, say_ready, 60000001);   /* message and end of its time are there at once */
+    CHECK_STR(hear(ready_by, NULL), "end");
+    CHECK_U64(atomic_load(&r.given), 1);
+    close(ready_by);
+    rig_stop(&r);
+    unlink(test_folder_path("h"));
+    unlink(test_folder_path("s"));
+}
+
 static void who_takes_all_does_not_block_the_loop(void)
 {
     rig r;
@@ -343,6 +366,7 @@ int main(void)
         TEST(whoever_is_ready_gets_all),
         TEST(whoever_breaks_off_changes_nothing),
         TEST(each_step_has_its_time),
+        TEST(who_is_ready_in_time_counts_though_it_is_read_late),
         TEST(who_takes_all_does_not_block_the_loop),
         TEST(a_server_that_leaves_lets_the_new_one_go_on),
         TEST(another_user_gets_nothing),

@@ -212,6 +212,13 @@ static void damaged_bytes_are_told_and_the_rest_is_read(void)
     CHECK(f.seen[1] && !f.seen[2] && f.seen[3] && !f.wrong);
     CHECK_U64(job_store_damaged(s), 1);
     job_store_free(s);
+    char other[200];
+    snprintf(other, sizeof other, "%s/%010u.jobs", test_folder, at[1].segment + 7);
+    CHECK(rename(path, other) == 0);   /* a file of another number is none of ours */
+    CHECK(open_store(&s, &f, &e) == ERR_OK);
+    CHECK(!f.seen[1] && !f.seen[3] && !f.wrong);
+    CHECK_U64(job_store_damaged(s), 1);
+    job_store_free(s);
     clear_folder();
 }
 

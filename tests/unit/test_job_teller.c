@@ -193,6 +193,7 @@ static void only_hosts_that_are_allowed_may_be_named(void)
         {"https://a.example/x", "a.example", ERR_OK}, {"http://A.Example:80/x?y", "b.example, a.example", ERR_OK},
         {"https://a.example:8443", "a.example:8443", ERR_OK},
         {"https://a.example:8444/", "a.example:8443", ERR_FORBIDDEN},
+        {"https://a.example:/", "a.example", ERR_FORBIDDEN},
         {"https://[::1]:80/", "[::1]", ERR_OK}, {"https://any.example/", "*", ERR_OK},
         {"https://a.example/", "", ERR_FORBIDDEN}, {"https://b.a.example/", "a.example", ERR_FORBIDDEN},
         {"https://a.example.evil/", "a.example", ERR_FORBIDDEN}, {"https://a.exampl/", "a.example", ERR_FORBIDDEN},

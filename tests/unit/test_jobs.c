@@ -10,6 +10,7 @@ enum { ORDERS_MAX = 700 };
 static loop *on;
 static jobs *service;
 static size_t waits, runs, refuse_runs;     /* orders not answered; runs begun; of them so many get 503 */
+static const char *hook = "";                /* of each order */
 static bool hold_runs;                      /* they are never answered */
 static job_order orders[ORDERS_MAX];
 static job_meta metas[ORDERS_MAX];
@@ -63,7 +64,7 @@ static void order_bytes(size_t i, job_mail_kind kind, str body)
     job_id id = o->id;
     buf_fini(&o->bytes);
     *o = (job_order){.mail.kind = kind, .on = on, .done = order_done, .id = id, .meta = &metas[i], .list_max = 100};
-    metas[i] = (job_meta){.model = STR("m"), .target = STR("/v2/models/m/infer")};
+    metas[i] = (job_meta){.model = STR("m"), .target = STR("/v2/models/m/infer"), .hook = str_of(hook)};
     o->body = body;
     waits++;
     jobs_order(service, o);
@@ -247,10 +248,27 @@ static void who_leaves_begins_no_run_and_still_accepts(void)
     clear();
 }
 
-/* Ten times what the files may hold goes through them, and a few that are old stay readable. */
+static char large[40000];
+
+/* A large job comes and goes.  Where the disk cannot be read while it goes nothing is moved. */
+static void large_passes(bool reads)
+{
+    static const sys_fault fault = {SYS_read_at, .times = SYS_FAKE_EVER, .result = -EIO};
+    order_bytes(9, JOB_ORDER_SUBMIT, (str){large, sizeof large});
+    wait_all();
+    CHECK(!orders[9].mail.failure.code);
+    ended(9);
+    if (!reads) sys_fake_script(&fault, 1);
+    order(9, JOB_ORDER_FORGET, NULL);
+    wait_all();
+    order(9, JOB_ORDER_SHOW, NULL);
+    wait_all();
+    if (!reads) sys_fake_script(NULL, 0);
+}
+
+/* Ten times what the files may hold goes through them, and a few that are old stay as they are. */
 static void files_stay_bounded_and_what_is_kept_is_moved(void)
 {
-    static char large[40000];
     err e;
     jobs_stats s;
     uint64_t most = 0;
@@ -258,28 +276,32 @@ static void files_stay_bounded_and_what_is_kept_is_moved(void)
     sys_fake_script((sys_fault[]){{SYS_sync, .times = SYS_FAKE_EVER}, {SYS_sync_data, .times = SYS_FAKE_EVER}}, 2);
     CHECK(begin(1 << 20, &e) == ERR_OK);
     start();
+    hook = "http://nowhere.example/";   /* which is not allowed: given up at once */
     for (size_t i = 0; i < 3; i++) order(i, JOB_ORDER_SUBMIT, "kept");
     wait_all();
+    hook = "";
     for (size_t i = 0; i < 250; i++) {
-        order_bytes(9, JOB_ORDER_SUBMIT, (str){large, sizeof large});
-        wait_all();
-        CHECK(!orders[9].mail.failure.code);
-        ended(9);
-        order(9, JOB_ORDER_FORGET, NULL);
-        wait_all();
+        large_passes(true);
         jobs_stats_read(service, &s);
         if (s.file_bytes > most) most = s.file_bytes;
     }
     CHECK(most > 200000 && most < 1 << 20);
+    CHECK_U64(s.untold, 3);
+    end();
+    CHECK(begin(1 << 20, &e) == ERR_OK);
+    start();
+    for (size_t i = 0; i < 20; i++) large_passes(false);
+    jobs_stats_read(service, &s);
+    CHECK_U64(s.untold, 0);   /* nobody was told of them once more */
     end();
     CHECK(begin(1 << 20, &e) == ERR_OK);
     start();
     for (size_t i = 0; i < 3; i++) {
         order(i, JOB_ORDER_RESULT, NULL);
         wait_all();
-        CHECK(str_is(orders[i].answer.body, "answer to kept"));
+        CHECK(str_is(orders[i].answer.body, "answer to kept") && orders[i].view.hook == JOB_HOOK_GIVEN_UP);
     }
-    CHECK_U64(runs, 253);
+    CHECK_U64(runs, 273);
     end();
     sys_fake_script(NULL, 0);
     clear();

@@ -42,6 +42,7 @@ static void what_is_no_file_of_labels_is_refused(void)
 {
     CHECK_STR(reads("a\n\377\n", 4, "labels.txt"), "/labels.txt:2: labels: expected UTF-8");
     CHECK_STR(reads("", 0, "../labels.txt"), "label_filename: expected the name of a file, got '../labels.txt'");
+    CHECK_STR(reads("", 0, ".."), "label_filename: expected the name of a file, got '..'");
     CHECK_STR(reads("", 0, "a/b"), "label_filename: expected the name of a file, got 'a/b'");
     CHECK(strncmp(reads("", 0, "none.txt"), "/none.txt", 9) == 0);
 }

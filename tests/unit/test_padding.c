@@ -31,6 +31,8 @@ static const sample samples[] = {
     {IDS, "Gather|table,ids|h|", "h:f:N,S,4", "on", NULL, 1, 1},
     {IDS ";" MASK, EMBED ";Concat|h,h|d|axis=1", "d:f:N,D,4", "",
      "an output whose shape follows the length in another way", 0, 0},
+    {IDS ";" MASK, EMBED ";Transpose|h|t|perm=[0,2,1];MatMul|h,t|q|", "q:f:N,S,S", "",
+     "an output whose shape follows the length in another way", 0, 0},
     {IDS ";" MASK, EMBED ";Flatten|c|f|", "h:f:N,S,4;f:f:N,S;c:f:N,S", "", "outputs that share memory", 0, 0},
     {"x:f:N,4", "Relu|x|y|", "y:f:N,4", "", "no input has an open length", 0, 0},
     {"x:f:N,S,T;mask:i:N,S", "Relu|x|y|", "y:f:N,S,T", "",

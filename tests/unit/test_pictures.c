@@ -22,18 +22,19 @@ static const char *ask(serve_rig *r, const infer_protocol *p, const char *format
     return serve_rig_ask(r, p, str_of(request), (str){0});
 }
 
-/* x FP32 [first,3,2,2] -> y [first,3], the sums of its planes, which the answer ranks. */
+/* x FP32 [first,3,2,2], or what `first` says where it says all -> y [first,3], the sums of its planes, which the answer
+ * ranks. */
 static void start(serve_rig *r, const char *first, const char *declared, uint64_t pixels_max)
 {
     onnx_build b;
     char dims[60];
     err e = {.text = ""};
     onnx_build_start(&b, 13);
-    snprintf(dims, sizeof dims, "%s,3,2,2", first);
+    snprintf(dims, sizeof dims, strchr(first, ',') ? "%s" : "%s,3,2,2", first);
     onnx_build_input(&b, "x", DT_F32, dims);
     onnx_build_ints(&b, "axes", "2", (const int64_t[]){2, 3});
     onnx_build_node(&b, "ReduceSum", "x,axes", "y", "keepdims=0");
-    snprintf(dims, sizeof dims, "%s,3", first);
+    snprintf(dims, sizeof dims, "%.*s,3", (int)strcspn(first, ","), first);
     onnx_build_output(&b, "y", DT_F32, dims);
     serve_rig_start(r, &b);
     pipeline_from from = {.path = "m", .file = "m", .ios = &r->served.ios, .pixels_max = pixels_max};
@@ -296,6 +297,20 @@ static void why_one_is_refused_is_noted_for_the_metrics(void)
     stop(&r);
 }
 
+static void images_of_a_request_are_equally_large_when_prepared(void)
+{
+    serve_rig r;
+    const char *jpeg = picture_base64(picture_seed("jpeg-444")), *png = picture_base64(picture_seed("png-2-8"));
+    start(&r, "N,3,H,W", "inputs: {x: {image: {do_rescale: false, size: {longest_edge: 8}}}}", 0);
+    CHECK(strncmp(ask(&r, &v1_protocol, "{\"instances\":[\"@\",\"@\"]}", jpeg, jpeg), "200", 3) == 0);
+    CHECK_STR(ask(&r, &v1_protocol, "{\"instances\":[\"@\",\"@\"]}", jpeg, png),
+              "400 image 1: expected 8x6 pixels when prepared, as image 0, got 8x7");
+    stop(&r);
+    start(&r, "N,3,H,W", "inputs: {x: {image: {do_rescale: false, size: 1500}}}", 0);   /* 27 MB of 400 bytes */
+    CHECK(strncmp(ask(&r, &v1_protocol, "{\"instances\":[\"@\"]}", png, ""), "200", 3) == 0);
+    stop(&r);
+}
+
 static void nothing_is_decoded_on_a_loop(void)
 {
     serve_rig r;
@@ -309,6 +324,9 @@ static void nothing_is_decoded_on_a_loop(void)
     CHECK(v1_protocol.read(&r.request, &e) == ERR_OK && r.request.inputs[0].type == DT_F32);
     atomic_store(&r.request.item.cancelled, true);
     CHECK(v1_protocol.read(&r.request, &e) == ERR_CANCELLED);
+    atomic_store(&r.request.item.cancelled, false);
+    r.request.deadline_us = 1;
+    CHECK(v1_protocol.read(&r.request, &e) == ERR_TIMEOUT);
     stop(&r);
 }
 
@@ -338,6 +356,7 @@ int main(void)
         TEST(what_is_wrong_is_said_in_one_line),
         TEST(no_more_images_and_pixels_than_may_be),
         TEST(why_one_is_refused_is_noted_for_the_metrics),
+        TEST(images_of_a_request_are_equally_large_when_prepared),
         TEST(nothing_is_decoded_on_a_loop),
         TEST(no_memory_at_any_point_leaves_nothing),
     };

@@ -79,6 +79,8 @@ static void crops_and_padding_lie_in_the_middle(void)
     check_sizes("pad_size: 40", "jpeg-444", "row 40x40, picture 35x27 at 2,6");
     check_sizes("pad_size: 40\npad_position: top_left", "jpeg-444", "row 40x40, picture 35x27 at 0,0");
     check_sizes("crop_size: 20\npad_size: 40", "jpeg-444", "row 40x40, picture 20x20 at 10,10");
+    check_sizes("pad_size: 35", "jpeg-444", "row 35x35, picture 35x27 at 0,4");
+    check_sizes("pad_size: 34", "jpeg-444", "image: pad_size: expected at most 34 pixels of width, got 35");
     check_sizes("pad_size: 30", "jpeg-444", "image: pad_size: expected at most 30 pixels of width, got 35");
 }
 

@@ -121,14 +121,21 @@ static void a_run_gives_the_outputs_to_done(void)
 static void what_waited_past_its_deadline_is_not_run(void)
 {
     bench b = {.level = 0};
-    ask late, early;
+    ask late, early, never;
     err e;
     start(&b, 8, 0);
     ask_init(&late, 1);
     ask_init(&early, 2);
+    ask_init(&never, 3);
     late.item.deadline_us = 1;
     early.item.deadline_us = clock_now_us() + 60000000;
+    never.item.deadline_us = UINT64_MAX / 1000 + 1;   /* of which nanoseconds do not fit */
     CHECK(queue_push(b.queue, &late.item, &e) == ERR_TIMEOUT && queue_push(b.queue, &early.item, &e) == ERR_OK);
+    late.item.timeout_us = 1;   /* the deadline's words come first */
+    CHECK(queue_push(b.queue, &late.item, &e) == ERR_TIMEOUT && !queue_timed_out(&late.item));
+    CHECK(queue_push(b.queue, &never.item, &e) == ERR_OK);
+    wait_done(&never);
+    CHECK(never.code == ERR_OK && never.got == 6);
     wait_done(&early);
     CHECK(early.code == ERR_OK && early.got == 4);
     CHECK(late.item.end_ns == 0 && early.item.end_ns > 0);
@@ -466,6 +473,25 @@ static void instances_bound_the_runs_on_loops_too(void)
     }
 }
 
+static void whoever_waits_as_long_as_was_said_is_not_told_to_wait_again(void)
+{
+    bench b = {.level = 0};
+    ask a, more;
+    err e;
+    onnx_build made;
+    serve_rig_twice(&made);
+    start_with(&b, &made, &(batcher_opts){.mode = BATCH_OFF, .instances = 1, .rate_per_s = 3}, 0);
+    ask_init(&a, 1);
+    ask_init(&more, 1);
+    sys_fake_clock_set(1000000000);
+    CHECK(queue_push(b.queue, &a.item, &e) == ERR_OK);
+    CHECK(queue_push(b.queue, &more.item, &e) == ERR_LIMIT);
+    CHECK_U64(e.retry_ms, 334);   /* a third of a second, rounded up */
+    wait_done(&a);
+    sys_fake_clock_set(0);
+    stop(&b);
+}
+
 static void a_model_may_have_more_inputs_than_usual(void)
 {
     enum { INPUTS = 40 };
@@ -550,6 +576,7 @@ int main(void)
         TEST(a_full_queue_says_when_to_come_again),
         TEST(requests_per_second_are_bounded_and_told_when_to_come_again),
         TEST(instances_bound_the_runs_on_loops_too),
+        TEST(whoever_waits_as_long_as_was_said_is_not_told_to_wait_again),
         TEST(a_model_may_have_more_inputs_than_usual),
         TEST(a_wrong_shape_is_the_items_error),
         TEST(construction_survives_every_failed_allocation),

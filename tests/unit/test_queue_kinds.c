@@ -54,15 +54,16 @@ static void the_length_of_what_is_padded_does_not_count(void)
 static void a_hash_that_collides_joins_nobody(void)
 {
     queue_kinds k;
-    uint64_t a = 0, b = 0, c = 0;
-    const tensor one[] = {of(DT_F32, 2, 1, 5)}, other[] = {of(DT_F32, 2, 1, 6)};
+    uint64_t a = 0, b = 0, c = 0, d = 0;
+    const tensor one[] = {of(DT_F32, 2, 1, 5)}, other[] = {of(DT_F32, 2, 1, 6)}, whole[] = {of(DT_I32, 2, 1, 5)};
     queue_kinds_init(&k, 1, 0);
     uint32_t p = queue_kinds_take(&k, one, 7, &a), q = queue_kinds_take(&k, other, 7, &b),
-             r = queue_kinds_take(&k, one, 7, &c);
-    CHECK(a != b && a == c && p == r && p != q);
+             r = queue_kinds_take(&k, one, 7, &c), s = queue_kinds_take(&k, whole, 7, &d);
+    CHECK(a != b && a == c && p == r && p != q && d != a && d != b && s != p);
     queue_kinds_give(&k, p);
     queue_kinds_give(&k, q);
     queue_kinds_give(&k, r);
+    queue_kinds_give(&k, s);
     queue_kinds_fini(&k);
 }
 

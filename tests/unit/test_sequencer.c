@@ -180,6 +180,36 @@ static void who_waits_for_a_slot_may_leave(void)
     bench_close(&b);
 }
 
+static void the_slot_of_what_the_queue_refuses_comes_back(void)
+{
+    bench b = bench_open("one", "0");
+    ask late = {.item = {.done = done, .deadline_us = 1, .sequence = {.number = 1, .start = true, .end = true}}}, next;
+    err e;
+    late.in = tensor_make(DT_F32, &(shape){.rank = 2, .dim = {1, 1}}, &late.x);
+    late.item.inputs = &late.in;
+    CHECK(served_push(b.of, &late.item, &e) == ERR_OK);
+    (void)ask_end(&late);
+    CHECK(late.code == ERR_TIMEOUT);
+    CHECK(ask_start(&next, b.of, 2, 4, true, true) == ERR_OK && ask_end(&next) == 4);
+    bench_close(&b);
+}
+
+static void a_number_is_not_the_text_of_the_same_bytes(void)
+{
+    bench b = bench_open("four", "0");
+    ask number, text;
+    CHECK(ask_start(&number, b.of, 0x4141414141414141, 1, true, false) == ERR_OK && ask_end(&number) == 1);
+    text = (ask){.item = {.done = done, .sequence = {.text = STR("AAAAAAAA")}}, .x = 2};
+    text.in = tensor_make(DT_F32, &(shape){.rank = 2, .dim = {1, 1}}, &text.x);
+    text.item.inputs = &text.in;
+    err e;
+    CHECK(served_push(b.of, &text.item, &e) == ERR_OK);
+    (void)ask_end(&text);
+    CHECK(text.code == ERR_INVALID);   /* it has no START */
+    CHECK(ask_start(&number, b.of, 0x4141414141414141, 1, false, true) == ERR_OK && ask_end(&number) == 2);
+    bench_close(&b);
+}
+
 static void the_slot_of_a_client_that_is_gone_comes_back(void)
 {
     bench b = bench_open("short", "0");
@@ -286,6 +316,8 @@ int main(void)
         TEST(a_start_within_a_sequence_begins_it_anew),
         TEST(what_is_no_sequence_is_refused_in_tritons_words),
         TEST(who_waits_for_a_slot_may_leave),
+        TEST(the_slot_of_what_the_queue_refuses_comes_back),
+        TEST(a_number_is_not_the_text_of_the_same_bytes),
         TEST(the_slot_of_a_client_that_is_gone_comes_back),
         TEST(threads_do_not_get_in_each_others_way),
         TEST(direct_runs_once_enough_slots_have_a_request),
