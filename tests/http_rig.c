@@ -53,6 +53,7 @@ static err_code configure(http_rig *r, const http_rig_opts *o, const char *const
     set(r, "model-control", o->model_control);
     set(r, "model-repository", o->model_repository);
     set(r, "load-model", o->load_model);
+    set(r, "alias", o->alias);
     set(r, "trace-file", o->trace_file);
     set(r, "models-memory-max", o->models_memory_max);
     set(r, "models-stay-ms", o->models_stay_ms);

@@ -30,7 +30,7 @@ typedef struct {
     /* NULL = the default */
     const char *inline_us, *queue_max, *threads, *memory_bytes_max, *reply_bytes_max, *body_bytes_max,
         *replies_bytes_max, *compute_wait_ms, *model_control, *model_repository, *trace_file, *load_model,
-        *models_memory_max, *models_stay_ms, *models_wait_ms, *pin_models;
+        *models_memory_max, *models_stay_ms, *models_wait_ms, *pin_models, *alias;
 } http_rig_opts;
 
 /* Models: NAME PATH pairs, NULL ends them.  False when something (memory) was missing: then all is freed. */

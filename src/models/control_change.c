@@ -61,7 +61,7 @@ static bool members_any(const model_control *c, size_t i, bool (*each)(void *ctx
     str name;
     for (size_t k = 0; l && k < l->count; k++)
         for (size_t n = 0; (name = model_config_member(l->all[k]->config, n)).p; n++) {
-            int64_t member = repository_index(c->opts.models, name);
+            int64_t member = repository_leads(c->opts.models, name);
             if (member >= 0 && each(ctx, (size_t)member)) any = true;
         }
     return any;

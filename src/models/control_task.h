@@ -1,8 +1,8 @@
 /* control_task.h - what the rooms of model_control.h share: its state, and tasks on the thread that changes it.
  *
- * For model_control.c (life and loads), control_task.c, control_change.c (unloads, other versions) and control_budget.c
- * (model_keeper.h) alone.  A task lives on the stack of whoever waits for it; what it runs may look at and change all
- * of the state, since one thread runs them all.
+ * For model_control.c (life and loads), control_task.c, control_change.c (unloads, other versions), control_alias.c and
+ * control_budget.c (model_keeper.h) alone.  A task lives on the stack of whoever waits for it; what it runs may look at
+ * and change all of the state, since one thread runs them all.
  * Refused once the control has stopped. */
 #ifndef MODELS_CONTROL_TASK_H
 #define MODELS_CONTROL_TASK_H

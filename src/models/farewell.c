@@ -26,6 +26,7 @@ struct farewell {
     farewells *of;
     lineup *old;                 /* which no loop holds longer than a callback; may be NULL */
     repository_names *names;     /* the same */
+    aliases *aliases;            /* the same */
     _Atomic size_t loops_left;   /* that may still be in a callback which has found it */
     _Atomic size_t parts;
     _Atomic size_t leavers_left;
@@ -89,6 +90,7 @@ static void noticed(loop *on, loop_msg *m)
     if (atomic_fetch_sub(&f->loops_left, 1) != 1) return;
     lineup_free(f->old);
     repository_names_free(f->names);
+    aliases_free(f->aliases);
     for (size_t i = 0; i < f->leaver_count; i++) served_release(f->leavers[i].model);
     part_end(f);
 }
@@ -148,5 +150,11 @@ void farewell_send(farewell *f, lineup *old, const lineup *now)
 void farewell_send_names(farewell *f, repository_names *old)
 {
     f->names = old;
+    notices_send(f);
+}
+
+void farewell_send_aliases(farewell *f, aliases *old)
+{
+    f->aliases = old;
     notices_send(f);
 }

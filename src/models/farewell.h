@@ -32,5 +32,6 @@ void farewell_tag(farewell *f, size_t tag);   /* before it is sent */
 /* To what `old` lists and `now` does not, and to `old` itself; either may be NULL. */
 void farewell_send(farewell *f, lineup *old, const lineup *now);
 void farewell_send_names(farewell *f, repository_names *old);   /* to a table of names */
+void farewell_send_aliases(farewell *f, aliases *old);          /* to one of aliases; may be NULL */
 
 #endif

@@ -234,7 +234,7 @@ static err_code members_tell(model_control *c, task *t, err *e)
     size_t all[RESIDENCY_GROUP_MAX];
     keeper_group g = {.of = t->index, .members = all, .parks = t->on_demand};
     for (size_t i = 0; g.count < COUNTOF(all) && (member = repository_load_member(&t->load, i)).p; i++) {
-        int64_t at = repository_index(c->opts.models, member);
+        int64_t at = repository_leads(c->opts.models, member);
         if (at >= 0) all[g.count++] = (size_t)at;
     }
     err_code rc = keeper_need(c->keeper, &g, &there, e);

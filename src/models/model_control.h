@@ -91,5 +91,8 @@ err_code model_control_served(model_control *c, arena *a, str folder, model_cont
 /* From now on the version serves who names none, until another is activated or the model unloaded.  At once where it
  * is served already; else it is loaded beside what is. */
 err_code model_control_activate(model_control *c, const model_wish *w, err *e) MUST_USE;
+/* From now on the alias stands for a.model, or for nothing where that has p NULL; both may have been aliases before.
+ * What it leads to is loaded first; where that fails it stays as it is. */
+err_code model_control_alias(model_control *c, const alias *a, bool granted, err *e) MUST_USE;
 
 #endif

@@ -131,12 +131,12 @@ static void arrive(compute_job *j)
     model_summons *s = OF(model_summons, job, j);
     model_keeper *k = s->keeper;
     err e;
-    int64_t i = repository_index(k->opts.models, s->name);
+    int64_t i = repository_leads(k->opts.models, s->name);
     err_code rc = ERR_OK;
     if (atomic_load(&k->stopped)) rc = err_set(&e, ERR_UNAVAILABLE, "the server is leaving");
     if (rc == ERR_OK) rc = keeper_fill(k, &e);
-    INVARIANT(i >= 0);   /* names do not go, and it was looked for */
-    if (rc == ERR_OK && (repository_lineup(k->opts.models, (size_t)i) ||
+    bool gone = i < 0;   /* an alias may go, a name does not */
+    if (rc == ERR_OK && (gone || repository_lineup(k->opts.models, (size_t)i) ||
                          !repository_on_demand(k->opts.models, s->name))) {
         over(s, NULL);   /* it is there by now, or is not to come: whoever asks finds that */
         return;

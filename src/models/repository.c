@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "models/alias_rules.h"
 #include "models/load_order.h"
 #include "models/repository_names.h"
 #include "models/served.h"
@@ -20,6 +21,7 @@ enum {
 struct repository {
     arena memory;
     _Atomic(repository_names *) names;
+    _Atomic(aliases *) aliases; /* NULL = none */
     repository_opts opts;
     response_cache *cache;
     waker *waker; /* of all queues */
@@ -259,7 +261,10 @@ err_code repository_open(repository **ret, const repository_opts *opts, err *e)
         rc = turns_say(r->turns, opts->resources[i].name, opts->resources[i].count, e);
     for (size_t i = 0; i < count && rc == ERR_OK; i++) rc = add(r, &all[i], i < loaded, e);
     if (rc == ERR_OK) rc = pinned_check(r, e);
+    aliases *table = NULL;
+    if (rc == ERR_OK) rc = alias_rules_all(r, opts->aliases, &table, e);
     if (rc) return rc;
+    atomic_store(&r->aliases, table);
     *ret = TAKE(r);
     return ERR_OK;
 }
@@ -275,6 +280,7 @@ void repository_free(repository *r)
     repository_names *names = atomic_load(&r->names);
     for (size_t i = 0; names && i < names->count; i++) repository_name_free(names->all[i]);
     repository_names_free(names);
+    aliases_free(atomic_load(&r->aliases));
     response_cache_free(r->cache);
     turns_free(r->turns);
     waker_free(r->waker);
@@ -284,10 +290,41 @@ void repository_free(repository *r)
 
 static repository_name *name_of(const repository *r, str name) { return map_get(&names_of(r)->by_name, name); }
 
+const aliases *repository_aliases(const repository *r) { return atomic_load(&r->aliases); }
+aliases *repository_aliases_swap(repository *r, aliases *now) { return atomic_exchange(&r->aliases, now); }
+
+/* No model has the name. */
+static err_code alias_find(const repository *r, str name, str version, served **ret, err *e)
+{
+    const aliases *t = repository_aliases(r);
+    alias led;
+    err_code rc = aliases_lead(t, &(alias){.name = name, .version = version}, &led, e);
+    if (rc) return rc;
+    if (name_of(r, led.model)) return repository_find(r, led.model, led.version, ret, e);
+    return err_set(e, ERR_NOT_FOUND, "Model with name " STR_FMT " does not exist.", STR_ARG(name));
+}
+
+bool repository_alias_entry(const repository *r, size_t i, repository_entry *ret)
+{
+    const aliases *t = repository_aliases(r);
+    served *s = NULL;
+    err e;
+    if (i >= aliases_count(t)) return false;
+    const alias *a = aliases_at(t, i);
+    bool there = repository_find(r, a->name, STR(""), &s, &e) == ERR_OK;
+    ret->name = a->name;
+    ret->state = there || repository_on_demand(r, a->name) ? "READY" : "UNAVAILABLE";
+    snprintf(ret->version, sizeof ret->version, STR_FMT, STR_ARG(there ? s->version : a->version));
+    if (!there) snprintf(ret->reason, sizeof ret->reason, "%s", e.text);
+    else snprintf(ret->reason, sizeof ret->reason, "%s of " STR_FMT, alias_model(a).p ? "label" : "alias",
+                  STR_ARG(s->name));
+    return true;
+}
+
 err_code repository_find(const repository *r, str name, str version, served **ret, err *e)
 {
     const repository_name *l = name_of(r, name);
-    if (!l) return err_set(e, ERR_NOT_FOUND, "Model with name " STR_FMT " does not exist.", STR_ARG(name));
+    if (!l) return alias_find(r, name, version, ret, e);
     const lineup *now = atomic_load(&l->now);
     if (!now)
         return err_set(e, ERR_NOT_FOUND, "Request for unknown model: '" STR_FMT "' has no available versions",
@@ -302,15 +339,31 @@ err_code repository_find(const repository *r, str name, str version, served **re
 
 bool repository_knows(const repository *r, str name) { return name_of(r, name) != NULL; }
 
+/* The model that a name, or an alias, leads to; NULL = none. */
+static repository_name *led_of(const repository *r, str name)
+{
+    repository_name *l = name_of(r, name);
+    alias led;
+    err e;
+    if (l || aliases_lead(repository_aliases(r), &(alias){.name = name}, &led, &e)) return l;
+    return name_of(r, led.model);
+}
+
+int64_t repository_leads(const repository *r, str name)
+{
+    const repository_name *l = led_of(r, name);
+    return l ? (int64_t)l->index : -1;
+}
+
 bool repository_on_demand(const repository *r, str name)
 {
-    const repository_name *l = name_of(r, name);
+    const repository_name *l = led_of(r, name);
     return l && atomic_load(&l->on_demand) && !atomic_load(&l->now);
 }
 
 trace_setting *repository_trace(const repository *r, str name)
 {
-    repository_name *l = name_of(r, name);
+    repository_name *l = led_of(r, name);
     return l ? &l->trace : NULL;
 }
 
@@ -481,6 +534,8 @@ err_code repository_add(repository *r, str name, str from, repository_names **re
         return err_set(e, ERR_NOT_FOUND, "failed to poll from model repository");
     err_code rc = from.p ? path_named(name, from, path, e) : ERR_OK;
     if (rc == ERR_OK) rc = repository_name_new(&l, name, path, e);
+    if (rc == ERR_OK && aliases_find(repository_aliases(r), name))
+        rc = err_set(e, ERR_INVALID, "model name: expected one that no alias has, got '" STR_FMT "'", STR_ARG(name));
     if (rc == ERR_OK && !from.p) rc = version_rows_get(&l->rows, STR(""), &row, e);   /* it stands in the folder */
     if (rc == ERR_OK) rc = repository_names_copy(&names, names_of(r), e);
     if (rc == ERR_OK) rc = repository_names_put(names, l, e);

@@ -12,6 +12,7 @@
 #include "async/note.h"
 #include "async/waker.h"
 #include "engine/model.h"
+#include "models/aliases.h"
 #include "models/lineup.h"
 #include "models/metrics.h"
 #include "models/model_config.h"
@@ -78,6 +79,7 @@ typedef struct {
     str chosen; /* names, by commas, that are loaded at once: the others when they are asked for; empty = all */
     bool on_demand; /* nothing is loaded before somebody asks for it: model_keeper.h */
     str pinned; /* names, by commas: these stay in memory, as those whose configuration says so */
+    str aliases; /* NAME=MODEL[:VERSION], by commas; empty = none */
 } repository_opts;
 
 err_code repository_open(repository **ret, const repository_opts *opts, err *e) MUST_USE;
@@ -93,6 +95,8 @@ bool repository_serves(const repository *r); /* any model at all */
 bool repository_knows(const repository *r, str name);   /* loaded or not */
 bool repository_on_demand(const repository *r, str name);   /* not loaded, but it is when somebody asks for it */
 trace_setting *repository_trace(const repository *r, str name);   /* loaded or not; NULL = no such name */
+bool repository_knows(const repository *r, str name);   /* loaded or not; no alias */
+const aliases *repository_aliases(const repository *r); /* NULL = none; lasts as a served that was found */
 /* In the order of the configuration, then as they came. */
 size_t repository_count(const repository *r);
 const lineup *repository_lineup(const repository *r, size_t i);   /* NULL = not loaded, here and in the next */
@@ -114,9 +118,13 @@ typedef struct {
 /* Of name i, the oldest version first: *at == NULL to begin with; false = no more. */
 bool repository_entry_next(const repository *r, size_t i, const version_row **at, repository_entry *ret);
 
+/* Of alias i, in their order: false = no more.  Where it leads now, and why it is not READY. */
+bool repository_alias_entry(const repository *r, size_t i, repository_entry *ret);
+
 /* ---- for model_control.h: on its thread, but where it says "any thread" ---- */
 
 int64_t repository_index(const repository *r, str name); /* -1 = no such name */
+int64_t repository_leads(const repository *r, str name); /* the same, of an alias that of its model */
 /* A name that is not there yet, with nothing loaded: the last.  Its files are at `path`, or, where p is NULL, in its
  * folder of the model repository.  The names before are returned, to be freed when no loop looks at them any more. */
 err_code repository_add(repository *r, str name, str path, repository_names **ret_old, err *e) MUST_USE;
@@ -129,6 +137,8 @@ str repository_path(const repository *r, size_t i);                             
 bool repository_brought(const repository *r, size_t i);
 void repository_brought_set(repository *r, size_t i, bool brought);
 err_code repository_move(repository *r, size_t i, str path, err *e) MUST_USE;          /* they are elsewhere now */
+/* The table before, to be freed when no loop looks at it any more. */
+aliases *repository_aliases_swap(repository *r, aliases *now);
 void repository_names_free(repository_names *n);
 DEFINE_CLEANUP(repository_names)
 

@@ -81,6 +81,9 @@ static const row rows[] = {
     {"load-model", NULL, LIST, AT(load_model), "", 0, 0, NULL,
      "for --model-control explicit: models that are loaded at the start, by commas or with the flag again, and members "
      "of ensembles among them; * = all, as without it; clients load the others by their names"},
+    {"alias", NULL, LIST, AT(alias), "", 0, 0, NULL,
+     "names that stand for models, by commas or with the flag again: NAME=MODEL, NAME=MODEL:VERSION, or a label, "
+     "MODEL:LABEL=MODEL:VERSION; clients change them where they may load models"},
     {"poll-secs", "repository-poll-secs", U64, AT(poll_secs), "15", 1, 86400, NULL,
      "for --model-control poll where the system does not tell of changes: how often it is looked for them"},
     {"warm-up", NULL, U64, AT(warm_up), "0", 0, 1000, NULL,

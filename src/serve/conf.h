@@ -46,7 +46,7 @@ typedef struct {
     str control;
     uint64_t slot, ready_fd, warm_up, cache_bytes_max, model_memory_max;
     uint64_t models_memory_max, models_stay_ms, models_wait_ms;
-    str cache_config, load_model, pin_models;
+    str cache_config, load_model, pin_models, alias;
     str model_weights, model_rates, rate_limit_resource;
     uint64_t rate_limit;
     /* models named as NAME=PATH, in order */

@@ -39,6 +39,7 @@ repository_opts conf_models(const conf *c, compute *pool, uint32_t lanes)
         .chosen = c->load_model,
         .on_demand = c->models_memory_max != 0,
         .pinned = c->pin_models,
+        .aliases = c->alias,
     };
 }
 

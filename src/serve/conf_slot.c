@@ -1,5 +1,7 @@
 #include "serve/conf_slot.h"
 
+#include "models/aliases.h"
+
 /* Only a file keeps other users out. */
 err_code conf_control(const conf *c, sock_addr *ret, err *e)
 {
@@ -33,6 +35,20 @@ static err_code load_model(const conf *c, err *e)
     return ERR_OK;
 }
 
+static err_code alias_check(const conf *c, err *e)
+{
+    err_code rc = ERR_OK;
+    for (str text, rest = c->alias; rc == ERR_OK && rest.len;) {
+        alias ignored;
+        if (!str_cut(rest, ',', &text, &rest)) {
+            text = rest;
+            rest = STR("");
+        }
+        rc = alias_read(text, &ignored, e);
+    }
+    return rc;
+}
+
 err_code conf_slot(const conf *c, err *e)
 {
     sock_addr at;
@@ -42,7 +58,7 @@ err_code conf_slot(const conf *c, err *e)
     if (c->control.len && c->handover.len)
         return err_set(e, ERR_INVALID, "control: expected no handover with it, got '" STR_FMT "'",
                        STR_ARG(c->handover));
-    if ((rc = load_model(c, e)) != ERR_OK) return rc;
+    if ((rc = load_model(c, e)) != ERR_OK || (rc = alias_check(c, e)) != ERR_OK) return rc;
     if (!c->slot && !named && c->model_repository.len == 0)
         return err_set(e, ERR_INVALID, "expected NAME=PATH, --model-dir or --model-repository, got no model");
     if (c->slot && named) {

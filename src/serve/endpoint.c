@@ -8,6 +8,7 @@
 #include "models/model_keeper.h"
 #include "os/clock.h"
 #include "os/proc.h"
+#include "serve/alias_rest.h"
 #include "serve/debug_page.h"
 #include "serve/event_rest.h"
 #include "serve/generate.h"
@@ -57,6 +58,11 @@ typedef void answer(endpoints *s, http_call *call, const http_request *req, cons
     X("POST", "/v2/repository/models/{model}/load", v2_load) \
     X("POST", "/v2/repository/models/{model}/unload", v2_unload) \
     X("POST", "/v2/repository/models/{model}/versions/{version}/activate", v2_activate) \
+    X("POST", "/v2/repository/models/{model}/aliases/{alias}", v2_alias) \
+    X("POST", "/v2/repository/models/{model}/versions/{version}/aliases/{alias}", v2_alias) \
+    X("DELETE", "/v2/repository/aliases/{alias}", v2_alias_drop) \
+    X("POST", "/v2/repository/models/{model}/versions/{version}/labels/{label}", v2_alias) \
+    X("DELETE", "/v2/repository/models/{model}/labels/{label}", v2_alias_drop) \
     X("GET", "/v2/models/{model}/ready", v2_model_ready) \
     X("GET", "/v2/models/{model}/versions/{version}", v2_model) \
     X("GET", "/v2/models/{model}/versions/{version}/ready", v2_model_ready) \
@@ -79,6 +85,10 @@ typedef void answer(endpoints *s, http_call *call, const http_request *req, cons
     X("GET", "/v1/models", v1_models) \
     X("GET", "/v1/models/{model}", v1_model) \
     X("POST", "/v1/models/{model}:explain", v1_explain) \
+    X("POST", "/v1/models/{model}/versions/{version}:predict", v1_predict) \
+    X("POST", "/v1/models/{model}/labels/{label}:predict", v1_predict) \
+    X("GET", "/v1/models/{model}/versions/{version}", v1_version) \
+    X("GET", "/v1/models/{model}/labels/{label}", v1_version) \
     X("GET", "/", alive) \
     X("GET", "/healthz", healthz) \
     X("GET", "/readyz", readyz) \
@@ -117,13 +127,30 @@ static bool is_leaving(const endpoints *s) { return atomic_load_explicit(&s->lea
 
 bool endpoints_ready(const endpoints *s) { return !is_leaving(s) && (!s->slot || repository_serves(s->models)); }
 
+/* In TensorFlow Serving's words. */
+static err_code find_label(endpoints *s, const route_args *args, served **ret, err *e)
+{
+    char text[ALIASES_NAME_MAX];
+    str name = alias_rest_asked(args, text);
+    err_code rc = guard_model(args->who, args->model, e);
+    if (rc) return rc;
+    if (!aliases_find(repository_aliases(s->models), name))
+        return err_set(e, ERR_NOT_FOUND, "Unrecognized servable version label: " STR_FMT, STR_ARG(args->label));
+    return repository_find(s->models, name, STR(""), ret, e);
+}
+
+static err_code look(endpoints *s, const route_args *args, served **ret, err *e)
+{
+    if (args->label.len) return find_label(s, args, ret, e);
+    return endpoints_find(s, args->who, &(model_id){args->model, args->version}, ret, e);
+}
+
 /* The model of the path.  NULL = the call is answered, or will be when the model is in memory. */
 static served *find(endpoints *s, http_call *call, const http_request *req, const route_args *args)
 {
     served *m = NULL;
     err e UNINIT;
-    err_code rc = endpoints_find(s, args->who, &(model_id){args->model, args->version}, &m, &e);
-    if (rc && !summon_call(s, call, req, args)) reply_err(call, &e);
+    if (look(s, args, &m, &e) && !summon_call(s, call, req, args)) reply_err(call, &e);
     return m;
 }
 
@@ -133,7 +160,7 @@ static void infer_on(endpoints *s, http_call *call, const http_request *req, con
     endpoint_pools *pools = s->pools_of(s->ctx, http_call_loop(call));
     served *m = NULL;
     err e UNINIT;
-    if (endpoints_find(s, args->who, &(model_id){args->model, args->version}, &m, &e)) {
+    if (look(s, args, &m, &e)) {
         if (summon_call(s, call, req, args)) return;
         metric_request(&pools->counts.unknown, protocol->counted, ERR_NOT_FOUND);
         reply_err(call, &e);
@@ -223,6 +250,13 @@ static void names_put(endpoints *s, const api_key *who, buf *out)
         if (count++) buf_put_byte(out, ',');
         json_text_put(out, name);
     }
+    repository_entry entry;
+    for (size_t i = 0; repository_alias_entry(s->models, i, &entry); i++) {
+        bool label = memchr(entry.name.p, ':', entry.name.len) != NULL, ready = strcmp(entry.state, "READY") == 0;
+        if (label || !ready || !guard_sees(who, entry.name)) continue;
+        if (count++) buf_put_byte(out, ',');
+        json_text_put(out, entry.name);
+    }
     buf_put_z(out, "]}");
 }
 
@@ -251,7 +285,8 @@ static void v2_model(endpoints *s, http_call *call, const http_request *req, con
     if (!m) return;
     buf out;
     buf_init(&out, SMALL_REPLY_MAX);
-    v2_metadata_print(&out, m, args->version.len ? NULL : repository_lineup_of(s->models, m));
+    bool one = alias_rest_one_version(s, args->model, args->version);
+    v2_metadata_print(&out, m, one ? NULL : repository_lineup_of(s->models, m), repository_aliases(s->models));
     reply_buf(call, 200, &out);
 }
 
@@ -309,6 +344,16 @@ static void v2_activate(endpoints *s, http_call *call, const http_request *req, 
     control(s, call, req, args, v2_rest_activate);
 }
 
+static void v2_alias(endpoints *s, http_call *call, const http_request *req, const route_args *args)
+{
+    control(s, call, req, args, alias_rest_set);
+}
+
+static void v2_alias_drop(endpoints *s, http_call *call, const http_request *req, const route_args *args)
+{
+    control(s, call, req, args, alias_rest_drop);
+}
+
 static void memory_status(endpoints *s, http_call *call, const http_request *req, const route_args *args)
 {
     (void)req;
@@ -364,6 +409,16 @@ static void v2_model_ready(endpoints *s, http_call *call, const http_request *re
 static void v1_model(endpoints *s, http_call *call, const http_request *req, const route_args *args)
 {
     model_ready(s, call, req, args);
+}
+
+static void v1_version(endpoints *s, http_call *call, const http_request *req, const route_args *args)
+{
+    buf out;
+    served *m = find(s, call, req, args);
+    if (!m) return;
+    buf_init(&out, SMALL_REPLY_MAX);
+    alias_rest_status(m, &out);
+    reply_buf(call, 200, &out);
 }
 
 static void alive(endpoints *s, http_call *call, const http_request *req, const route_args *args)

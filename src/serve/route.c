@@ -19,7 +19,12 @@ static bool capture(const char **pattern, cursor *path, route_args *args)
     if (!str_ends(segment, tail) || segment.len == tail.len) return false;
     str value = {segment.p, segment.len - tail.len};
     if (tail.len == 0 && memchr(value.p, ':', value.len)) return false;   /* "m:predict" is not a model's name */
-    *(*name == 'm' ? &args->model : *name == 'r' ? &args->region : *name == 'j' ? &args->job : &args->version) = value;
+    *(*name == 'm'   ? &args->model
+      : *name == 'r' ? &args->region
+      : *name == 'j' ? &args->job
+      : *name == 'a' ? &args->alias
+      : *name == 'l' ? &args->label
+                     : &args->version) = value;
     *pattern = stop;
     path->at += segment.len;
     return true;

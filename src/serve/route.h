@@ -1,8 +1,8 @@
 /* route.h - from a method and a path to what answers it: one table.
  *
- * Patterns are literal except for the captures {model}, {version}, {region} and {job}, which take one path segment, not
- * empty; a segment may end in a literal (":predict").  A path that matches with another method gives 405 and says which
- * methods it has. */
+ * Patterns are literal except for the captures {model}, {version}, {region}, {job}, {alias} and {label}, which take one
+ * path segment, not empty; a segment may end in a literal (":predict").  A path that matches with another method gives
+ * 405 and says which methods it has. */
 #ifndef SERVE_ROUTE_H
 #define SERVE_ROUTE_H
 #include "base/err.h"
@@ -11,7 +11,7 @@
 typedef struct api_key api_key;
 
 typedef struct {
-    str model, version, region, job; /* "" = not captured */
+    str model, version, region, job, alias, label; /* "" = not captured */
     /* Not of the path: */
     const api_key *who; /* whose key it is, for whoever answers; NULL = may do everything */
     bool owner; /* it came by owner_door.h */

@@ -369,7 +369,25 @@ static void versions_print(buf *out, const served *m, const lineup *of)
     }
 }
 
-void v2_metadata_print(buf *out, const served *m, const lineup *of)
+/* Labels of its versions, as TensorFlow Serving has them: {"stable":"2","canary":"3"}; nothing where it has none. */
+static void labels_print(buf *out, str name, const aliases *t)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < aliases_count(t); i++) {
+        const alias *a = aliases_at(t, i);
+        str of = alias_model(a);
+        alias led;
+        err e;
+        if (!of.p || !str_eq(of, name) || aliases_lead(t, &(alias){.name = a->name}, &led, &e)) continue;
+        buf_put_z(out, count++ ? "," : ",\"version_labels\":{");
+        json_text_put(out, alias_label(a));
+        buf_put_byte(out, ':');
+        json_text_put(out, led.version);
+    }
+    if (count) buf_put_byte(out, '}');
+}
+
+void v2_metadata_print(buf *out, const served *m, const lineup *of, const aliases *labels)
 {
     buf_put_z(out, "{\"name\":");
     json_text_put(out, m->name);
@@ -381,5 +399,7 @@ void v2_metadata_print(buf *out, const served *m, const lineup *of)
     ios_print(out, m, true);
     buf_put_z(out, "],\"outputs\":[");
     ios_print(out, m, false);
-    buf_put_z(out, "]}");
+    buf_put_byte(out, ']');
+    labels_print(out, m->name, labels);
+    buf_put_byte(out, '}');
 }

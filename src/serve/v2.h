@@ -11,6 +11,6 @@
 
 extern const infer_protocol v2_protocol;
 /* The model metadata object; with all versions of a lineup, or with its own alone. */
-void v2_metadata_print(buf *out, const served *m, const lineup *of);
+void v2_metadata_print(buf *out, const served *m, const lineup *of, const aliases *labels);
 
 #endif

@@ -1,6 +1,7 @@
 #include "serve/v2_rest.h"
 
 #include "models/model_config.h"
+#include "serve/alias_rest.h"
 #include "serve/log_setting.h"
 #include "serve/statistic.h"
 #include "wire/json.h"
@@ -42,7 +43,7 @@ err_code v2_rest_statistics(endpoints *s, const route_args *args, str body, buf 
     if (rc) return rc;
     buf_put_z(reply, "{\"model_stats\":[");
     size_t count = 0;
-    if (m && args->version.len) statistic_print(reply, m);
+    if (m && alias_rest_one_version(s, args->model, args->version)) statistic_print(reply, m);
     else if (m) lineup_statistics(reply, repository_lineup_of(s->models, m), &count);
     for (size_t i = 0; !args->model.len && i < repository_count(s->models); i++) {
         m = repository_at(s->models, i);
@@ -95,14 +96,12 @@ err_code v2_rest_index(endpoints *s, const route_args *args, str body, buf *repl
     if (rc) return rc;
     size_t count = 0;
     buf_put_byte(reply, '[');
-    for (size_t i = 0; i < repository_count(s->models); i++) {
-        repository_entry m;
-        const version_row *at = NULL;
-        while (repository_entry_next(s->models, i, &at, &m)) {
-            if (!guard_sees(args->who, m.name) || (ready && strcmp(m.state, "READY") != 0)) continue;
-            if (count++) buf_put_byte(reply, ',');
-            entry_print(reply, &m);
-        }
+    repository_entry m;
+    alias_rest_cursor at = {.model = 0};
+    while (alias_rest_entry(s, args->who, &at, &m)) {
+        if (ready && strcmp(m.state, "READY") != 0) continue;
+        if (count++) buf_put_byte(reply, ',');
+        entry_print(reply, &m);
     }
     buf_put_byte(reply, ']');
     return ERR_OK;

@@ -3,6 +3,7 @@
 #include "base/version.h"
 #include "models/model_config.h"
 #include "models/model_control.h"
+#include "serve/alias_rest.h"
 #include "serve/log_setting.h"
 #include "serve/statistic.h"
 #include "serve/v2_rest.h"
@@ -42,11 +43,12 @@ static err_code model_read(endpoints *s, rpc_request request, const char *what, 
     return rc ? rc : endpoints_find(s, request.who, &(model_id){name, version}, ret, e);
 }
 
-static bool version_asked(rpc_request request)
+static bool version_asked(endpoints *s, rpc_request request)
 {
     pb_fields q;
     pb_fields_read(&q, request.bytes);
-    return pb_fields_text(&q, 2).len > 0;
+    str name = pb_fields_text(&q, 1), version = pb_fields_text(&q, 2);
+    return alias_rest_one_version(s, name, version);
 }
 
 /* It is not in memory, and is ready all the same: who asks for it is answered. */
@@ -96,7 +98,7 @@ err_code v2_rpc_model_metadata(endpoints *s, rpc_request request, buf *reply, er
     served *m;
     err_code rc = model_read(s, request, "ModelMetadataRequest", &m, e);
     if (rc) return rc;
-    const lineup *of = version_asked(request) ? NULL : repository_lineup_of(s->models, m);
+    const lineup *of = version_asked(s, request) ? NULL : repository_lineup_of(s->models, m);
     pb_put_str(reply, 1, m->name);
     if (!of) pb_put_str(reply, 2, m->version);
     for (size_t i = of ? of->count : 0; i > 0; i--) pb_put_str(reply, 2, of->all[i - 1]->version);
@@ -168,7 +170,7 @@ err_code v2_rpc_model_statistics(endpoints *s, rpc_request request, buf *reply, 
     if (pb_fields_text(&q, 1).len) {
         if (repository_on_demand(s->models, pb_fields_text(&q, 1))) return ERR_OK;   /* it has none now */
         err_code rc = model_read(s, request, "ModelStatisticsRequest", &m, e);
-        if (rc == ERR_OK && version_asked(request)) model_statistics_put(reply, m);
+        if (rc == ERR_OK && version_asked(s, request)) model_statistics_put(reply, m);
         else if (rc == ERR_OK) lineup_statistics_put(reply, repository_lineup_of(s->models, m));
         return rc;
     }
@@ -189,18 +191,16 @@ err_code v2_rpc_repository_index(endpoints *s, rpc_request request, buf *reply, 
     (void)pb_fields_text(&q, 1);
     bool ready = pb_fields_bool(&q, 2);   /* those alone */
     err_code rc = pb_fields_check(&q, "RepositoryIndexRequest", e);
-    for (size_t i = 0; i < repository_count(s->models) && rc == ERR_OK; i++) {
-        repository_entry m;
-        const version_row *at = NULL;
-        while (repository_entry_next(s->models, i, &at, &m)) {
-            if (!guard_sees(request.who, m.name) || (ready && strcmp(m.state, "READY") != 0)) continue;
-            size_t opened = pb_open(reply, 1);
-            pb_put_str(reply, 1, m.name);
-            pb_put_str(reply, 2, str_of(m.version));
-            pb_put_str(reply, 3, str_of(m.state));
-            if (m.reason[0]) pb_put_str(reply, 4, str_of(m.reason));
-            pb_close(reply, opened);
-        }
+    repository_entry m;
+    alias_rest_cursor at = {.model = 0};
+    while (rc == ERR_OK && alias_rest_entry(s, request.who, &at, &m)) {
+        if (ready && strcmp(m.state, "READY") != 0) continue;
+        size_t opened = pb_open(reply, 1);
+        pb_put_str(reply, 1, m.name);
+        pb_put_str(reply, 2, str_of(m.version));
+        pb_put_str(reply, 3, str_of(m.state));
+        if (m.reason[0]) pb_put_str(reply, 4, str_of(m.reason));
+        pb_close(reply, opened);
     }
     return rc;
 }

@@ -194,3 +194,67 @@ def test_only_who_may_change_the_server_activates(serve, tmp_path):
     server = serve("--model-repository", folder.parent)
     r = server.post("/v2/repository/models/m/versions/1/activate")
     assert r.status == 503 and "not allowed" in r.body.decode()
+
+
+def labelled(lib, client, name):
+    i = lib.InferInput("x", [1, 2], "FP32").set_data_from_numpy(np.ones((1, 2), np.float32))
+    return client.infer(name, [i]).as_numpy("y")[0, 0]
+
+
+def test_names_that_stand_for_models_are_models_to_their_clients(serve, tmp_path):
+    from tritonclient.utils import InferenceServerException
+    folder = tmp_path / "models" / "m"
+    for n in (1, 2, 3):
+        version_make(folder, n, "version_policy { all { } }")
+    server = serve("--model-repository", folder.parent, "--model-control", "explicit", "--alias", "prod=m:1", "--alias", "best=prod,m:stable=m:2")
+    pairs = clients(server)
+    for lib, client in pairs:
+        assert [labelled(lib, client, n) for n in ("m", "prod", "best", "m:stable" if "grpc" in lib.__name__ else "prod")] == [3, 1, 1, 2 if "grpc" in lib.__name__ else 1]
+        assert client.is_model_ready("prod") and client.is_model_ready("best", "1") and not client.is_model_ready("best", "2")
+    http, grpc = pairs
+    index = {m["name"]: (m["version"], m.get("reason")) for m in http[1].get_model_repository_index() if m["name"] != "m"}
+    assert index == {"prod": ("1", "alias of m"), "best": ("1", "alias of m"), "m:stable": ("2", "label of m")}
+    assert {m.name for m in grpc[1].get_model_repository_index().models} == {"m", "prod", "best", "m:stable"}
+    assert http[1].get_model_metadata("m")["version_labels"] == {"stable": "2"}
+    assert grpc[1].get_model_metadata("prod").versions == ["1"]
+    # TensorFlow Serving's paths
+    predict = lambda at: server.post(f"/v1/models/{at}:predict", {"instances": [[1.0, 1.0]]})
+    assert predict("m/labels/stable").json() == {"predictions": [[2.0, 2.0]]} and predict("m/versions/3").json() == {"predictions": [[3.0, 3.0]]}
+    assert server.get("/v1/models/m/labels/stable").json()["model_version_status"][0]["version"] == "2"
+    assert predict("m/labels/canary").status == 404
+    # one call each
+    at = "/v2/repository/models/m/versions"
+    assert server.post(f"{at}/3/aliases/prod", {}).status == 200 and labelled(*http, "best") == 3
+    assert server.post(f"{at}/3/labels/stable", {}).status == 200 and predict("m/labels/stable").json() == {"predictions": [[3.0, 3.0]]}
+    r = server.post(f"{at}/9/aliases/prod", {})
+    assert r.status == 400 and r.json()["error"] == "alias 'prod': expected a version of 'm' that is served, got '9'" and labelled(*http, "prod") == 3
+    assert server.request("DELETE", "/v2/repository/aliases/best").status == 200
+    with pytest.raises(InferenceServerException, match="Model with name best does not exist"):
+        labelled(*http, "best")
+    page = server.get("/metrics").body.decode()
+    assert 'model_name="m",model_version="3"' in page and "prod" not in page      # counted as the model that it is
+    [c.close() for _, c in pairs]
+
+
+def test_a_name_is_switched_under_load_without_a_lost_request(serve, tmp_path):
+    folder = tmp_path / "models" / "m"
+    for n in (1, 2):
+        version_make(folder, n, "version_policy { all { } }")
+    server = serve("--model-repository", folder.parent, "--model-control", "explicit", "--alias", "prod=m:1")
+    stop, seen, wrong = threading.Event(), set(), []
+
+    def run(k):
+        lib, client = clients(server)[k % 2]
+        while not stop.is_set():
+            try:
+                seen.add(float(labelled(lib, client, "prod")))
+            except Exception as e:  # noqa: BLE001
+                wrong.append(repr(e))
+        client.close()
+    threads = [threading.Thread(target=run, args=(k,)) for k in range(6)]
+    [t.start() for t in threads]
+    for i in range(60):
+        assert server.post(f"/v2/repository/models/m/versions/{1 + i % 2}/aliases/prod", {}).status == 200
+    stop.set()
+    [t.join() for t in threads]
+    assert not wrong and seen == {1.0, 2.0}

@@ -53,6 +53,16 @@ static void what_is_loaded_at_the_start_is_chosen_where_clients_may_load_the_res
     CHECK(str_is(c.load_model, "m,n,o"));
 }
 
+static void aliases_are_read_before_anything_is_opened(void)
+{
+    refuses("--alias prod m=/m", "alias: expected NAME=MODEL, NAME=MODEL:VERSION or MODEL:LABEL=MODEL:VERSION, got "
+                                 "'prod'");
+    refuses("--alias a=m,,b=m m=/m", "alias: expected NAME=MODEL, NAME=MODEL:VERSION or MODEL:LABEL=MODEL:VERSION, got "
+                                     "''");
+    takes("--alias prod=m --alias=m:stable=m:1,a=prod m=/m");
+    CHECK(str_is(c.alias, "prod=m,m:stable=m:1,a=prod"));
+}
+
 static void the_control_socket_is_a_file(void)
 {
     static const struct {
@@ -90,6 +100,7 @@ int main(void)
     static const test_case cases[] = {
         TEST(a_slot_has_a_way_for_a_model_to_come),
         TEST(a_slot_begins_without_a_model),
+        TEST(aliases_are_read_before_anything_is_opened),
         TEST(what_is_loaded_at_the_start_is_chosen_where_clients_may_load_the_rest),
         TEST(the_control_socket_is_a_file),
         TEST(a_descriptor_is_a_number_or_nothing),

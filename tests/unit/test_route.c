@@ -12,6 +12,8 @@ static const route rows[] = {
     {"GET", "/"},
     {"POST", "/v2/models/{model}/versions/{version}/infer"},
     {"DELETE", "/v2"},
+    {"POST", "/v1/models/{model}/labels/{label}:predict"},
+    {"DELETE", "/v2/repository/aliases/{alias}"},
 };
 
 static int find(const char *method, const char *path, route_args *args, char allow[64])
@@ -55,6 +57,16 @@ static void paths_find_their_row(void)
     }
 }
 
+static void names_and_labels_are_captured(void)
+{
+    route_args args = {.model = {0}};
+    char allow[64];
+    CHECK(find("POST", "/v1/models/m/labels/stable:predict", &args, allow) == 8);
+    CHECK(str_is(args.model, "m") && str_is(args.label, "stable") && args.version.len == 0);
+    CHECK(find("DELETE", "/v2/repository/aliases/prod", &args, allow) == 9);
+    CHECK(str_is(args.alias, "prod") && args.model.len == 0);
+}
+
 static void a_wrong_method_names_the_right_ones(void)
 {
     route_args args = {.model = {0}};
@@ -70,6 +82,7 @@ static void a_wrong_method_names_the_right_ones(void)
 
 int main(void)
 {
-    static const test_case cases[] = {TEST(paths_find_their_row), TEST(a_wrong_method_names_the_right_ones)};
+    static const test_case cases[] = {TEST(paths_find_their_row), TEST(names_and_labels_are_captured),
+                                      TEST(a_wrong_method_names_the_right_ones)};
     return test_main(cases, COUNTOF(cases));
 }

@@ -399,7 +399,7 @@ static void metadata_says_what_the_model_takes_and_gives(void)
     buf b;
     four(&r);
     buf_init(&b, 4096);
-    v2_metadata_print(&b, &r.served, NULL);
+    v2_metadata_print(&b, &r.served, NULL, NULL);
     buf_put_byte(&b, 0);
     CHECK_STR(
         (const char *)b.p,
