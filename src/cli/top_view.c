@@ -61,6 +61,12 @@ static void take_server(top_scrape *s, const prom_sample *p)
         {"process_open_fds", &s->fds},
         {"process_cpu_seconds_total", &s->cpu_s},
         {"process_start_time_seconds", &s->start_s},
+        {"proa_models_memory_max_bytes", &s->budget_bytes},
+        {"proa_models_memory_bytes", &s->models_bytes},
+        {"proa_models_in_memory", &s->models_in},
+        {"proa_model_misses_total", &s->misses},
+        {"proa_model_misses_waiting", &s->misses_waiting},
+        {"proa_model_evictions_total", &s->evictions},
     };
     for (size_t i = 0; i < COUNTOF(rows); i++) {
         if (str_is(p->name, rows[i].name)) *rows[i].to += p->value;   /* over all labels */
@@ -292,6 +298,20 @@ static void head_print(screen *s, const top_view *v, const char *bold)
     put_line(s, bold, text);
 }
 
+/* Where there is one. */
+static void budget_print(screen *s, const top_view *v, double seconds)
+{
+    const top_scrape *b = before_of(v), *n = v->now;
+    char text[400], c[6][CELL];
+    if (n->budget_bytes <= 0) return;
+    snprintf(text, sizeof text, "models in memory %s  taking %s of %s  misses/s %s  evictions/s %s  waiting %s",
+             count_text(c[0], n->models_in), bytes_text(c[1], n->models_bytes), bytes_text(c[2], n->budget_bytes),
+             count_text(c[3], b ? rate(n->misses, b->misses, seconds) : NAN),
+             count_text(c[4], b ? rate(n->evictions, b->evictions, seconds) : NAN),
+             count_text(c[5], n->misses_waiting));
+    put_line(s, "", text);
+}
+
 static void server_print(screen *s, const top_view *v)
 {
     const top_scrape *b = before_of(v), *n = v->now;
@@ -305,6 +325,7 @@ static void server_print(screen *s, const top_view *v)
              bytes_text(c[4], b ? rate(n->bytes_out, b->bytes_out, seconds) : NAN), bytes_text(c[5], n->memory),
              count_text(c[6], n->fds));
     put_line(s, "", text);
+    budget_print(s, v, seconds);
     if (n->jobs_queued + n->jobs_running + n->jobs_kept <= 0) return;   /* mostly there are none */
     snprintf(text, sizeof text, "jobs queued %s  running %s  oldest %s  kept %s", count_text(c[0], n->jobs_queued),
              count_text(c[1], n->jobs_running), span_text(c[2], n->jobs_oldest_s), count_text(c[3], n->jobs_kept));
@@ -410,6 +431,10 @@ void top_view_json(buf *out, const top_view *v)
         member(out, "jobs_running", n->jobs_running);
         member(out, "jobs_kept", n->jobs_kept);
         member(out, "jobs_oldest_seconds", n->jobs_oldest_s);
+        member(out, "models_memory_max_bytes", n->budget_bytes);
+        member(out, "models_memory_bytes", n->models_bytes);
+        member(out, "models_in_memory", n->models_in);
+        member(out, "model_misses_waiting", n->misses_waiting);
         models_json(out, v);
     }
     buf_put_z(out, "}\n");

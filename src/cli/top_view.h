@@ -27,6 +27,7 @@ typedef struct {
     uint64_t at_us;                 /* when it was read */
     double start_s, connections, requests, refused, bytes_in, bytes_out, memory, fds, cpu_s;
     double jobs_queued, jobs_running, jobs_kept, jobs_oldest_s;
+    double budget_bytes, models_bytes, models_in, misses, misses_waiting, evictions;   /* of models-memory-max */
     size_t model_count;             /* more than TOP_MODELS_MAX are not shown */
     top_model models[TOP_MODELS_MAX];
 } top_scrape;

@@ -19,11 +19,11 @@ static err_code census_take(model_control *c, task *t, err *e)
     s->names.all = arena_new(s->memory, str, n + 1);
     if (!s->names.all) return err_set(e, ERR_NOMEM, "models: no memory for %zu names", n);
     for (size_t i = 0; i < n; i++) {
-        const served *m = repository_at(r, i);
-        str path = repository_path(r, i), folder = s->folder;
-        if (!m || path.len != folder.len + 1 + m->name.len) continue;
-        if (!str_starts(path, folder) || !str_ends(path, m->name)) continue;
-        str name = str_copy(s->memory, m->name);
+        str path = repository_path(r, i), folder = s->folder, its = repository_name_at(r, i);
+        bool there = repository_lineup(r, i) || repository_on_demand(r, its);
+        if (!there || path.len != folder.len + 1 + its.len) continue;
+        if (!str_starts(path, folder) || !str_ends(path, its)) continue;
+        str name = str_copy(s->memory, its);
         if (!name.p) return err_set(e, ERR_NOMEM, "models: no memory for a name");
         s->names.all[s->names.count++] = name;
     }

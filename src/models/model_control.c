@@ -339,10 +339,9 @@ err_code model_control_load(model_control *c, const model_wish *w, err *e)
 /* What is not in memory is not brought there for a look at its files: `again` = it is there, and may be another. */
 static err_code refresh_begin(model_control *c, task *t, err *e)
 {
-    bool comes = repository_index(c->opts.models, t->wish->name) < 0;
     err_code rc = control_known_or_added(c, t, e);
     if (rc) return rc;
-    if (comes) repository_demand(c->opts.models, t->index, true);
+    repository_demand(c->opts.models, t->index, true);   /* it may be new, or have been away */
     t->again = repository_lineup(c->opts.models, t->index) || repository_pinned(c->opts.models, t->index);
     if (!t->again) (void)keeper_unload(c->keeper, t->index);   /* its size, and why it failed, may be others now */
     return ERR_OK;

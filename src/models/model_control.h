@@ -86,7 +86,7 @@ typedef struct {
     str *all;
     size_t count;
 } model_control_names;
-/* Those that are served from the folders of a model repository; in arena a. */
+/* Those that are served, or come on demand, from the folders of a model repository; in arena a. */
 err_code model_control_served(model_control *c, arena *a, str folder, model_control_names *ret, err *e) MUST_USE;
 /* From now on the version serves who names none, until another is activated or the model unloaded.  At once where it
  * is served already; else it is loaded beside what is. */

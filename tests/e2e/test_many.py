@@ -252,3 +252,25 @@ def test_a_thousand_requests_for_one_model_are_one_load(few, serve):
             got += piece
         assert got.count(b"12.0,12.0") > 0
     assert figure(server, 'proa_model_loads_total{result="ok"}') == 1
+
+
+def test_models_come_into_the_folder_and_go_from_it(few, serve):
+    import shutil
+    server = serve("--model-repository", few, "--models-memory-max", "1Gi", "--model-control", "poll", "--poll-secs", 1)
+    ask(server, "m1", 2)
+    put(few, "late", times(20))
+
+    def until(what):
+        end = time.monotonic() + 15
+        while not what() and time.monotonic() < end:
+            time.sleep(0.1)
+        assert what()
+    until(lambda: server.get("/v2/models/late/ready").status == 200)
+    assert figure(server, "proa_models_in_memory") == 1   # it was not read for that
+    ask(server, "late", 20)
+    shutil.rmtree(few / "m0")
+    shutil.rmtree(few / "m1")
+    until(lambda: server.get("/v2/models/m0/ready").status == 404 and server.get("/v2/models/m1/ready").status == 404)
+    put(few, "m0", times(7))
+    until(lambda: server.get("/v2/models/m0/ready").status == 200)
+    ask(server, "m0", 7)

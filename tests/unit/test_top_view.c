@@ -68,7 +68,8 @@ static void json_says_the_same(void)
     CHECK_STR(got, "{\"address\":\"h:1\",\"up\":true,\"connections\":5,\"requests_per_second\":1500,"
                    "\"refused_per_second\":0,\"received_bytes_per_second\":1500000,\"sent_bytes_per_second\":0,"
                    "\"memory_bytes\":12500000,\"descriptors\":21,\"jobs_queued\":0,\"jobs_running\":0,\"jobs_kept\":0,"
-                   "\"jobs_oldest_seconds\":0,\"models\":["
+                   "\"jobs_oldest_seconds\":0,\"models_memory_max_bytes\":0,\"models_memory_bytes\":0,"
+                   "\"models_in_memory\":0,\"model_misses_waiting\":0,\"models\":["
                    "{\"name\":\"fast\",\"version\":\"1\",\"answers_per_second\":1000,\"failed_per_second\":0.5,"
                    "\"waiting\":0,\"running\":0,\"rows_per_run\":3.5,\"padding_share\":0.3,\"p50_seconds\":0.0005,"
                    "\"p99_seconds\":0.00099,\"sequences\":0,\"sequences_waiting\":0},"
@@ -97,6 +98,22 @@ static void jobs_and_sequences_are_shown_where_there_are_any(void)
     print(server, server, (top_view){.columns = 0}, true, got, sizeof got);
     CHECK(strstr(got, ",\"jobs_queued\":12,\"jobs_running\":2,\"jobs_kept\":340,\"jobs_oldest_seconds\":75,"));
     CHECK(strstr(got, ",\"sequences\":4,\"sequences_waiting\":9}"));
+}
+
+#define BUDGET(in, bytes, misses, evictions) \
+    "proa_models_memory_max_bytes 10000000\nproa_models_memory_bytes " bytes "\nproa_models_in_memory " in "\n" \
+    "proa_model_misses_total " misses "\nproa_model_misses_waiting 3\nproa_model_evictions_total " evictions "\n"
+
+static void a_budget_of_memory_is_shown_where_there_is_one(void)
+{
+    static const char earlier[] = SERVER("259200", "7") BUDGET("90", "9000000", "100", "50");
+    static const char later[] = SERVER("259200", "7") BUDGET("94", "9500000", "300", "150");
+    char got[2000];
+    print(earlier, later, (top_view){.columns = 0}, false, got, sizeof got);
+    CHECK(strstr(got, "\nmodels in memory 94  taking 9500 kB of 10 MB  misses/s "));
+    CHECK(strstr(got, "  waiting 3\n"));
+    print(earlier, later, (top_view){.columns = 0}, true, got, sizeof got);
+    CHECK(strstr(got, "\"models_memory_max_bytes\":10000000,\"models_memory_bytes\":9500000,\"models_in_memory\":94,"));
 }
 
 static void padding_is_of_rows_and_of_their_lengths(void)
@@ -176,6 +193,7 @@ int main(void)
         TEST(rates_and_latencies_are_those_of_the_time_between),
         TEST(json_says_the_same),
         TEST(jobs_and_sequences_are_shown_where_there_are_any),
+        TEST(a_budget_of_memory_is_shown_where_there_is_one),
         TEST(padding_is_of_rows_and_of_their_lengths),
         TEST(a_server_started_anew_is_compared_with_nothing),
         TEST(the_screen_is_kept_to_and_names_move_no_cursor),
