@@ -358,7 +358,7 @@ const batch_run *batcher_take(batcher *b, uint64_t now_ns, uint64_t *ret_again_n
 
 static void learn_cost(batcher *b, const batch_run *t, uint64_t cost_ns, uint64_t now_ns)
 {
-    lane_plan p = {.budget_ns = b->pace.objective_ns * b->opts.instances / (b->opts.instances + 1),
+    lane_plan p = {.objective_ns = b->pace.objective_ns,
                    .max_batch = b->opts.max_batch,
                    .instances = b->opts.instances,
                    .rows_per_s = arrival_rows_per_s(&b->arrival)};

@@ -74,6 +74,15 @@ static void follow(cost_band *b, float work, float cost_ns, double slope)
     if (b->spread_ns < b->cost_ns / 256) b->spread_ns = b->cost_ns / 256;
 }
 
+/* Of a band's first run nobody knows how steady it is: as steady as the nearest smaller one that is trusted. */
+static float first_spread(const cost_curve *c, uint32_t band, float cost_ns)
+{
+    for (uint32_t i = band; i-- > 0;)
+        if (c->bands[i].runs >= TRUSTED && c->bands[i].cost_ns > 0)
+            return cost_ns * c->bands[i].spread_ns / c->bands[i].cost_ns;
+    return cost_ns / 8;
+}
+
 void cost_curve_add(cost_curve *c, uint64_t work, uint64_t cost_ns)
 {
     INVARIANT(work > 0);
@@ -82,7 +91,10 @@ void cost_curve_add(cost_curve *c, uint64_t work, uint64_t cost_ns)
     float x = (float)cost_ns;
     if (b->runs < UINT32_MAX) b->runs++;
     if (b->runs == 1) {
-        *b = (cost_band){.work = (float)work, .cost_ns = x, .spread_ns = x / 8, .runs = 1};
+        *b = (cost_band){.work = (float)work,
+                         .cost_ns = x,
+                         .spread_ns = first_spread(c, band_of(work), x),
+                         .runs = 1};
     } else {
         follow(b, (float)work, x, c->slope);
     }
@@ -92,11 +104,12 @@ void cost_curve_add(cost_curve *c, uint64_t work, uint64_t cost_ns)
 bool cost_curve_known(const cost_curve *c) { return c->seen != 0; }
 bool cost_curve_sloped(const cost_curve *c) { return c->slope >= 0; }
 
-/* Beyond the last band: along the slope, or in proportion.  Before the first: never more than the first. */
+/* Beyond the last band: along the slope.  Before the first: never more than the first. */
 static double beyond(const cost_curve *c, const cost_band *b, double work, double at)
 {
     double by = work - (double)b->work;
-    if (by > 0) return c->slope >= 0 ? at + c->slope * by : at * work / (double)b->work;
+    if (by > 0 && c->slope >= 0) return at + c->slope * by;
+    if (by > 0) return by <= (double)b->work ? at : at * work / (2 * (double)b->work);
     double down = c->slope >= 0 ? at + c->slope * by : at;
     return down > at / 4 ? down : at / 4;
 }

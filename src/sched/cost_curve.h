@@ -3,9 +3,11 @@
  * Work is rows, times the padded extent where a model pads: one curve serves all extents of a family.  Two bands per
  * doubling keep a clipped running mean (Huber's estimator) and the median deviation from it, one step per run: a run
  * that was stalled moves it little; four in a row far off are no stall but another machine, and the band begins anew.
- * Between bands the curve is straight; beyond the largest it follows the median slope between all bands (Theil-Sen),
- * and with one band alone it is taken for proportional, which is seldom too little.  It does not fall: more work never
- * counts as cheaper.  Nothing allocates; adding costs about a microsecond.  Not thread-safe. */
+ * Between bands the curve is straight; beyond the largest it follows the median slope between all bands (Theil-Sen).
+ * With one band alone, up to twice its work counts as no dearer, and more as proportional: what is not known is hoped
+ * for as far as a run may go beyond what was tried, or a second size would never be seen where two runs of the first
+ * are too long.  It does not fall: more work never counts as cheaper.  Nothing allocates; adding costs about a
+ * microsecond.  Not thread-safe. */
 #ifndef SCHED_COST_CURVE_H
 #define SCHED_COST_CURVE_H
 #include "base/base.h"

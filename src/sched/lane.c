@@ -69,14 +69,24 @@ uint32_t lane_cap_rows(const lane *l, uint32_t extent, uint32_t max_batch)
     return rows < 1 ? 1 : rows < max_batch ? (uint32_t)rows : max_batch;
 }
 
+/* What one run may take, so that a request that just missed it can wait for its end and then for its own, with k
+ * instances: (1 + 1/k) of it.  Where a run of the least work takes more than that, no size does; then half of what it
+ * leaves of the objective, so that those who come in the other half find a place in the next, and the others are told
+ * at once that they would be late. */
+static uint64_t budget_ns(const lane *l, const lane_plan *p)
+{
+    uint64_t all = p->objective_ns * p->instances / (p->instances + 1), least = cost_curve_high(&l->curve, 1);
+    return least <= all || least >= p->objective_ns ? all : least + (p->objective_ns - least) / 2;
+}
+
 /* Two bounds.  A run takes at most the budget, and is at most twice what was ever tried while the budget matters: the
  * curve is not trusted far beyond what it saw.  And where larger batches bring little and the rate of arrivals can be
  * served without them, they only make their members wait for each other. */
 static uint64_t cap_of(const lane *l, const lane_plan *p)
 {
     uint64_t most = lane_work(p->max_batch, l->extent_max), cap = most;
-    if (p->budget_ns) {
-        uint64_t tried = cost_curve_tried(&l->curve), within = cost_curve_within(&l->curve, p->budget_ns, most);
+    if (p->objective_ns) {
+        uint64_t tried = cost_curve_tried(&l->curve), within = cost_curve_within(&l->curve, budget_ns(l, p), most);
         cap = tried * 2 < within ? tried * 2 : within;
     }
     uint64_t enough = cost_curve_enough(&l->curve);

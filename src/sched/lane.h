@@ -40,7 +40,7 @@ order_key lane_urgency(const lane *l);              /* of its first */
 uint32_t lane_cap_rows(const lane *l, uint32_t extent, uint32_t max_batch);
 
 typedef struct {
-    uint64_t budget_ns;    /* that one run may take; 0 = any */
+    uint64_t objective_ns; /* of waiting and computing; 0 = none */
     uint32_t max_batch, instances;
     double rows_per_s;     /* that come, 0 = not known */
 } lane_plan;

@@ -89,6 +89,27 @@ static void stalls_do_not_ruin_what_is_answered_in_time(void)
     }
 }
 
+/* A run of one row takes more than half the objective, so that of two in a row the second is late, and each row more is
+ * cheap: batches are found, though the cost of none is known, and answer in time many times what single rows could. */
+static void an_objective_of_less_than_two_runs_still_finds_batches(void)
+{
+    enum { LONG_US = 60000 };
+    const ramp p = {.mean_ns = 1e6};
+    world_opts o = {.requests = REQUESTS, .base_ns = 30e6, .row_ns = 0.5e6, .noise = 0.05};
+    for (uint32_t instances = 1; instances <= 2; instances++) {
+        world_result r;
+        o.gap = gap;
+        o.ctx = (void *)(uintptr_t)&p;
+        o.batcher = (batcher_opts){.max_batch = MAX_BATCH, .instances = instances, .objective_us = LONG_US};
+        CHECK(world_run(&o, 9, LONG_US * 1100u, &r) == 0);
+        double alone = (double)r.end_ns / 30.5e6 * instances;
+        printf("# a run of half the objective, %u instances: p99 %.1f ms, %u of %d in time, %.0f as single rows\n",
+               instances, world_percentile(&r, 0.99) / 1e6, r.good, REQUESTS, alone);
+        CHECK(world_percentile(&r, 0.99) <= LONG_US * 1100.0 && r.good > 4 * alone);
+        world_result_fini(&r);
+    }
+}
+
 /* Requests per second of clients that ask again some 40 us after their answer. */
 static double loop_rate(batch_mode mode, uint32_t clients, double base_ns, double row_ns, double *ret_p50_ns)
 {
@@ -141,6 +162,7 @@ int main(void)
     const test_case cases[] = {
         TEST(the_objective_holds_over_a_ramp_where_no_fixed_delay_does),
         TEST(stalls_do_not_ruin_what_is_answered_in_time),
+        TEST(an_objective_of_less_than_two_runs_still_finds_batches),
         TEST(closed_loops_fill_their_batches),
         TEST(a_client_alone_waits_for_nobody),
         TEST(a_model_that_gains_nothing_is_not_made_slower),
