@@ -1,5 +1,6 @@
 #include "serve/rest.h"
 
+#include "serve/deadline.h"
 #include "serve/plain.h"
 #include "serve/trace_entry.h"
 
@@ -79,7 +80,8 @@ void rest_infer(const rest_opts *o, http_call *call, const http_request *req)
     r->packing = wish.kind;
     r->pack_bytes_min = wish.bytes_min;
     r->timed = str_is(http_header_get(req, HTTP_FIELD_X_PROA_TIMING), "1");
-    if (split(r, req, &json_bytes, &r->failure)) {
+    if (deadline_of(req, http_call_since_us(call), &r->deadline_us, &r->failure) ||
+        split(r, req, &json_bytes, &r->failure)) {
         infer_refuse(r);
         return;
     }

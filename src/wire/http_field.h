@@ -34,6 +34,7 @@
     X(GRPC_ACCEPT_ENCODING, "grpc-accept-encoding") \
     X(ACCESS_CONTROL_REQUEST_METHOD, "access-control-request-method") \
     X(ACCESS_CONTROL_REQUEST_HEADERS, "access-control-request-headers") \
+    X(X_ENVOY_EXPECTED_RQ_TIMEOUT_MS, "x-envoy-expected-rq-timeout-ms") \
     X(INFERENCE_HEADER_CONTENT_LENGTH, "inference-header-content-length")
 
 typedef enum {

@@ -3,7 +3,7 @@
 Properties: every datatype survives JSON and binary, in any mix; the answer says what the request asked for and nothing else;
 every malformed request gets 4xx with {"error": "..."} and leaves the server as it was.
 """
-import concurrent.futures, json, struct
+import concurrent.futures, json, re, struct
 import numpy as np
 import pytest
 from models import TYPES, X, Y
@@ -482,3 +482,19 @@ def test_a_full_queue_gets_429_and_everybody_is_answered(serve, zoo):
     assert set(counts) == {200, 429}, counts
     refused(next(r for r in replies if r.status == 429), 429, "slow", "2")
     assert outputs(s.post("/v2/models/slow/infer", body))
+
+
+@pytest.mark.parametrize("name, value", [("grpc-timeout", "20m"), ("x-envoy-expected-rq-timeout-ms", "20")])
+def test_work_whose_deadline_passed_is_not_computed(serve, zoo, name, value):
+    """The client's patience, as gRPC's gateways and as Envoy say it."""
+    s = serve(f"slow={zoo['slow']}", "--threads", "1")
+    body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [600, 384], "data": [0.5] * (600 * 384)}]}
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        replies = list(pool.map(lambda _: s.post("/v2/models/slow/infer", body, headers={name: value}, timeout=60), range(20)))
+    late = [r for r in replies if r.status == 504]
+    refused(late[0], 504, "deadline")
+    assert {r.status for r in replies} <= {200, 429, 504}        # 429: it would have been late, and is told so at once
+    ran = re.search(r'request_predict_seconds_count{model_name="slow",model_version="1"} (\S+)', s.get("/metrics").body.decode())
+    assert not ran or float(ran[1]) == sum(r.status == 200 for r in replies) < 10
+    assert outputs(s.post("/v2/models/slow/infer", body, headers={name: "60S" if name == "grpc-timeout" else "60000"}))
+    refused(s.post("/v2/models/slow/infer", body, headers={name: "soon"}), 400, name, "soon")
