@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "models/model_keeper.h"
+#include "serve/deadline.h"
 
 typedef struct {
     model_summons at;
@@ -29,7 +30,13 @@ static void call_over(loop *on, loop_msg *m)
 
 bool summon_call(endpoints *s, http_call *call, const http_request *req, const route_args *args)
 {
+    err e;
+    uint64_t deadline_us;
     if (!s->keeper || !repository_on_demand(s->models, args->model)) return false;
+    if (deadline_of(req, http_call_since_us(call), &deadline_us, &e)) {
+        http_reply_failed(call, &e);
+        return true;
+    }
     call_wait *w = mem_new0(call_wait, 1);
     if (!w) {
         http_reply_error(call, err_http_status(ERR_NOMEM), "no memory for the request");
@@ -39,6 +46,7 @@ bool summon_call(endpoints *s, http_call *call, const http_request *req, const r
     w->args.who = NULL;   /* it was let in, and keys may be others by then */
     w->at.name = args->model;
     w->at.since_us = http_call_since_us(call);
+    w->at.deadline_us = deadline_us;
     w->at.on = http_call_loop(call);
     w->at.msg.run = call_over;
     keeper_summon(s->keeper, &w->at);

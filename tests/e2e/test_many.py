@@ -192,6 +192,14 @@ def test_pinned_models_are_there_and_stay(few, thousand, serve):
         assert {"m4", "m5", f"m{n}"} <= ready()
 
 
+def test_who_asks_over_rest_waits_no_longer_than_it_says(few, serve):
+    s = serve("--model-repository", str(few), "--models-memory-max", "1Gi")
+    body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, WIDTH], "data": [1.0] * WIDTH}]}
+    assert s.post("/v2/models/m3/infer", body, headers={"grpc-timeout": "1n"}).status == 504
+    assert s.post("/v2/models/m3/infer", body, headers={"x-envoy-expected-rq-timeout-ms": "soon"}).status == 400
+    assert s.post("/v2/models/m3/infer", body, headers={"grpc-timeout": "20S"}).status == 200
+
+
 def test_bad_budgets_say_so(few, tmp_path, serve):
     import subprocess
     from conftest import PROA
