@@ -506,7 +506,7 @@ def test_a_table_of_models_follows_the_first_line(serve, zoo):
     s = serve(f"tiny={zoo['tiny']}", f"digits={DIGITS}")
     lines = stdout_lines(s)
     assert re.fullmatch(r"MODEL +VERSION +INPUTS +OUTPUTS +INSTANCES +MEMORY +LOADED", lines[0]) and len(lines) == 3
-    assert re.fullmatch(r"tiny +1 +x FP32 \[\S+\] +y FP32 \[\S+\] +\d+\.\d MB +\d+\.\d ms", lines[1])
+    assert re.fullmatch(r"tiny +1 +x FP32 \[\S+\] +y FP32 \[\S+\] +\d+ +\d+\.\d MB +\d+\.\d ms", lines[1])
     assert lines[2].startswith("digits ")
 
 
