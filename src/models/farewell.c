@@ -95,9 +95,9 @@ static void noticed(loop *on, loop_msg *m)
     part_end(f);
 }
 
-err_code farewell_new(farewell **ret, farewells *c, size_t versions, err *e)
+err_code farewell_new(farewell **ret, farewells *of, size_t versions, err *e)
 {
-    size_t n = c->loop_count;
+    size_t n = of->loop_count;
     farewell *f = mem_alloc0(1, sizeof *f + n * sizeof(notice));
     leaver *leavers = versions ? mem_new0(leaver, versions) : NULL;
     if (!f || (versions && !leavers)) {
@@ -105,7 +105,7 @@ err_code farewell_new(farewell **ret, farewells *c, size_t versions, err *e)
         mem_free(leavers);
         return err_set(e, ERR_NOMEM, "models: no memory for a change");
     }
-    f->of = c;
+    f->of = of;
     f->leavers = leavers;
     f->loops_left = n;
     f->tag = (size_t)FAREWELL_NO_TAG;

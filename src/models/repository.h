@@ -125,9 +125,9 @@ bool repository_alias_entry(const repository *r, size_t i, repository_entry *ret
 
 int64_t repository_index(const repository *r, str name); /* -1 = no such name */
 int64_t repository_leads(const repository *r, str name); /* the same, of an alias that of its model */
-/* A name that is not there yet, with nothing loaded: the last.  Its files are at `path`, or, where p is NULL, in its
+/* A name that is not there yet, with nothing loaded: the last.  Its files are at `from`, or, where p is NULL, in its
  * folder of the model repository.  The names before are returned, to be freed when no loop looks at them any more. */
-err_code repository_add(repository *r, str name, str path, repository_names **ret_old, err *e) MUST_USE;
+err_code repository_add(repository *r, str name, str from, repository_names **ret_old, err *e) MUST_USE;
 str repository_name_at(const repository *r, size_t i);
 void repository_demand(repository *r, size_t i, bool on);   /* whether it is loaded when somebody asks for it */
 bool repository_pinned(const repository *r, size_t i);

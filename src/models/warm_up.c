@@ -91,7 +91,7 @@ static err_code texts_take(tensor *t, str bytes, uint64_t row_elements, const wa
         to[i] = (str){bytes.p + at + sizeof len, len};
         at += sizeof len + len;
     }
-    for (uint64_t i = row_elements; i < tensor_count(t); i++) to[i] = to[i % row_elements];
+    for (uint64_t i = row_elements; row_elements && i < tensor_count(t); i++) to[i] = to[i % row_elements];
     return ERR_OK;
 }
 

@@ -59,7 +59,7 @@ DEFINE_CLEANUP(slots)
 err_code slots_push(slots *s, slot_item *i, str id, uint64_t now_us, bool *ret_again, err *e) MUST_USE;
 slot_item *slots_take(slots *s, uint64_t now_us);         /* that may run now, or NULL */
 /* The request that ran, the sequence's last one where it said `ended`: then the sequence is gone. */
-void slots_done(slots *s, slot_sequence *of, bool ended, uint64_t now_us);
+void slots_done(slots *s, slot_sequence *q, bool ended, uint64_t now_us);
 /* Those that `goes` says of leave without having run, linked by next; a sequence whose END is among them ends. */
 slot_item *slots_drop(slots *s, bool (*goes)(const slot_item *i), uint64_t now_us);
 /* Forgets what was idle for too long; when to call again: SLOTS_NEVER = not before another call. */

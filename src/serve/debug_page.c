@@ -50,6 +50,7 @@ static const char *const page_style[] = {
     "<script nonce=\"",
     NULL};
 
+/* NOLINTBEGIN(bugprone-suspicious-missing-comma): where a line of the script is longer than one of ours may be */
 static const char *const page_script[] = {
     "\">\n",
     "'use strict';\n",
@@ -63,8 +64,8 @@ static const char *const page_script[] = {
     "};\n",
     "const number = n => n === null || !isFinite(n) ? '-' : Math.abs(n) >= 100 || Number.isInteger(n) ?\n",
     "  Math.round(n).toLocaleString('en') : n.toPrecision(3);\n",
-    "const bytes = n => n >= 2 ** 30 ? number(n / 2 ** 30) + ' GiB' : n >= 2 ** 20 ? number(n / 2 ** 20) + ' MiB' "
-    ":\n",
+    "const bytes = n => n >= 2 ** 30 ? number(n / 2 ** 30) + ' GiB' : n >= 2 ** 20 ?\n",
+    "  number(n / 2 ** 20) + ' MiB' :\n",
     "  n >= 1024 ? number(n / 1024) + ' KiB' : number(n) + ' B';\n",
     "const sum = list => list.reduce((a, b) => a + b, 0);\n",
     "const count = v => v && v.buckets ? sum(v.buckets) : v || 0;\n",
@@ -81,19 +82,19 @@ static const char *const page_script[] = {
     "  }\n",
     "  return null;\n",
     "};\n",
-    "const since = (now, then) => now && now.buckets ? now.buckets.map((n, i) => Math.max(0, n - (then ? "
-    "then.buckets[i] : 0))) : null;\n",
+    "const since = (now, then) => now && now.buckets ?\n",
+    "  now.buckets.map((n, i) => Math.max(0, n - (then ? then.buckets[i] : 0))) : null;\n",
     "const plot = (svg, values) => {\n",
     "  const most = Math.max(...values.filter(v => v !== null), 0) || 1;\n",
-    "  const at = values.map((v, i) => v === null ? null : `${(i + KEPT - values.length) * 180 / (KEPT - 1)},${25 "
-    "- 24 * v / most}`);\n",
+    "  const at = values.map((v, i) => v === null ? null :\n",
+    "    `${(i + KEPT - values.length) * 180 / (KEPT - 1)},${25 - 24 * v / most}`);\n",
     "  svg.firstChild.setAttribute('points', at.filter(p => p !== null).join(' '));\n",
     "};\n",
     "const row = (card, name, help, value, text) => {\n",
     "  let r = card.rows.get(name);\n",
     "  if (!r) {\n",
-    "    r = { tr: make('tr'), number: make('td', '', 'number'), history: [], svg: "
-    "document.createElementNS('http://www.w3.org/2000/svg', 'svg') };\n",
+    "    r = { tr: make('tr'), number: make('td', '', 'number'), history: [],\n",
+    "      svg: document.createElementNS('http://www.w3.org/2000/svg', 'svg') };\n",
     "    const label = make('th', name), cell = make('td');\n",
     "    label.scope = 'row';\n",
     "    label.title = help || '';\n",
@@ -232,6 +233,7 @@ static const char *const page_script[] = {
     "</body>\n",
     "</html>\n",
     NULL};
+/* NOLINTEND(bugprone-suspicious-missing-comma) */
 
 static void put(buf *out, const char *const *lines)
 {

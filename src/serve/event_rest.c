@@ -113,7 +113,8 @@ static err_code ask(endpoints *s, event_call *c, const http_request *req, err *e
     uint64_t json;
     buf_init(&decoded, req->body.len + 1);
     c->mode = cloud_event_mode_of(req->headers, req->header_count);
-    err_code rc = cloud_event_read(c->mode, req->headers, req->header_count, req->body, &decoded, &ev, &q.body, e);
+    const http_header_span headers = {req->headers, req->header_count};
+    err_code rc = cloud_event_read(c->mode, headers, req->body, &decoded, &ev, &q.body, e);
     if (rc == ERR_OK && !inner_target(c->target, sizeof c->target, req->path, req->query, &q.target.len))
         rc = err_set(e, ERR_INVALID, "CloudEvent: path: expected at most %d bytes, got more", TARGET_ROOM);
     if (rc == ERR_OK) {

@@ -75,7 +75,7 @@ static void lay_tensor(layout *l, trace_tensor *to, const tensor *from, str name
         str s = lay_text(l, strings[i]);
         if (copies) copies[i] = s;
     }
-    if (l->p) *to = one;
+    if (to) *to = one;
 }
 
 /* Those that were asked for and are the model's own. */
@@ -198,8 +198,8 @@ static str piece_of(str s)
 static void inner_put(const sink *s, str text)
 {
     buf plain, quoted;
-    buf_init(&plain, 8 * TRACE_PIECE_BYTES);
-    buf_init(&quoted, 16 * TRACE_PIECE_BYTES);
+    buf_init(&plain, (size_t)8 * TRACE_PIECE_BYTES);
+    buf_init(&quoted, (size_t)16 * TRACE_PIECE_BYTES);
     while (text.len) {
         str piece = piece_of(text);
         buf_clear(&plain);

@@ -1,5 +1,6 @@
 #include "wire/cloud_event.h"
 
+#include "wire/base64.h"
 #include "wire/json_text.h"
 
 #include <stdio.h>
@@ -140,7 +141,8 @@ static int sextet(char c)
     return c == '+' ? 62 : c == '/' ? 63 : -1;
 }
 
-static bool base64_read(buf *out, str s)
+/* Of RFC 4648 the first alphabet alone, as the format has it. */
+static bool data_read(buf *out, str s)
 {
     uint32_t bits = 0;
     while (s.len && s.p[s.len - 1] == '=') s.len--;
@@ -154,13 +156,13 @@ static bool base64_read(buf *out, str s)
     return true;
 }
 
-err_code cloud_event_read(cloud_event_mode mode, const http_header *headers, size_t count, str body, buf *decoded,
-                          cloud_event *ret, str *ret_data, err *e)
+err_code cloud_event_read(cloud_event_mode mode, http_header_span headers, str body, buf *decoded, cloud_event *ret,
+                          str *ret_data, err *e)
 {
     parts p = {.version = {0}};
     if (mode == CLOUD_EVENT_BINARY) {
         *ret_data = body;
-        return binary_read(headers, count, ret, e);
+        return binary_read(headers.at, headers.count, ret, e);
     }
     if (!document_parts(body, &p))
         return err_set(e, ERR_INVALID, "CloudEvent: expected a JSON object with each attribute once, got other bytes");
@@ -169,7 +171,7 @@ err_code cloud_event_read(cloud_event_mode mode, const http_header *headers, siz
     if ((p.data.p != NULL) == (p.base64.p != NULL))
         return err_set(e, ERR_INVALID, "CloudEvent: expected data or data_base64, got %s",
                        p.data.p ? "both" : "neither");
-    if (p.base64.p && !base64_read(decoded, p.base64))
+    if (p.base64.p && !data_read(decoded, p.base64))
         return err_set(e, ERR_INVALID, "CloudEvent: data_base64: expected base64, got other bytes");
     if (p.base64.p && (rc = buf_check(decoded, "CloudEvent: data_base64", e))) return rc;
     *ret = p.ev;
@@ -189,19 +191,6 @@ size_t cloud_event_fields(const cloud_event *ev, http_header ret[CLOUD_EVENT_FIE
     if (ev->subject.len) ret[n++] = (http_header){STR("ce-subject"), ev->subject};
     if (ev->time.len) ret[n++] = (http_header){STR("ce-time"), ev->time};
     return n;
-}
-
-static void base64_put(buf *out, str s)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const uint8_t *p = (const uint8_t *)s.p;
-    for (size_t i = 0; i < s.len; i += 3) {
-        size_t n = s.len - i < 3 ? s.len - i : 3;
-        uint32_t v = (uint32_t)p[i] << 16 | (n > 1 ? (uint32_t)p[i + 1] << 8 : 0) | (n > 2 ? p[i + 2] : 0u);
-        char four[4] = {digits[v >> 18], digits[v >> 12 & 63], n > 1 ? digits[v >> 6 & 63] : '=',
-                        n > 2 ? digits[v & 63] : '='};
-        buf_put(out, four, 4);
-    }
 }
 
 static bool is_json(str type)
@@ -234,7 +223,7 @@ void cloud_event_put(buf *out, const cloud_event *ev, str data)
         buf_put_str(out, data);
     } else {
         buf_put_z(out, ",\"data_base64\":\"");
-        base64_put(out, data);
+        base64_put(out, data, true);
         buf_put_byte(out, '"');
     }
     buf_put_byte(out, '}');

@@ -21,8 +21,8 @@ typedef struct {
 
 cloud_event_mode cloud_event_mode_of(const http_header *headers, size_t count);
 /* *ret_data: a view into body, or into `decoded` where it came as base64 (empty before; its limit holds). */
-err_code cloud_event_read(cloud_event_mode mode, const http_header *headers, size_t count, str body, buf *decoded,
-                          cloud_event *ret, str *ret_data, err *e) MUST_USE;
+err_code cloud_event_read(cloud_event_mode mode, http_header_span headers, str body, buf *decoded, cloud_event *ret,
+                          str *ret_data, err *e) MUST_USE;
 
 /* Fields of the binary form, without Content-Type, which is data_type. */
 size_t cloud_event_fields(const cloud_event *ev, http_header ret[CLOUD_EVENT_FIELDS]);

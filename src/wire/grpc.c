@@ -1,5 +1,6 @@
 #include "wire/grpc.h"
 
+#include "wire/base64.h"
 #include "wire/pb.h"
 
 #include <string.h>
@@ -138,17 +139,6 @@ void grpc_message_print(buf *out, str text)
     }
 }
 
-/* Without padding, as gRPC sends binary headers. */
-static void base64_print(buf *out, const uint8_t *p, size_t len)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for (size_t i = 0; i < len; i += 3) {
-        size_t n = len - i < 3 ? len - i : 3;
-        uint32_t v = (uint32_t)p[i] << 16 | (n > 1 ? (uint32_t)p[i + 1] << 8 : 0) | (n > 2 ? p[i + 2] : 0);
-        for (size_t k = 0; k <= n; k++) buf_put_byte(out, (uint8_t)digits[v >> (18 - 6 * k) & 63]);
-    }
-}
-
 static void retry_put(buf *b, uint32_t retry_ms)
 {
     size_t any = pb_open(b, 3);
@@ -178,6 +168,6 @@ void grpc_details_print(buf *out, int status, str message, str reason, uint32_t 
     if (b.full)
         out->full = true;
     else
-        base64_print(out, b.p, b.len);
+        base64_put(out, buf_str(&b), false);   /* as gRPC sends binary headers */
     buf_fini(&b);
 }

@@ -68,6 +68,23 @@ static void every_value_of_a_digit_counts(void)
     }
 }
 
+static void what_is_written_is_padded_on_demand(void)
+{
+    static const struct {
+        const char *bytes, *padded, *bare;
+    } rows[] = {{"", "", ""}, {"f", "Zg==", "Zg"}, {"fo", "Zm8=", "Zm8"}, {"foo", "Zm9v", "Zm9v"},
+                {"foob", "Zm9vYg==", "Zm9vYg"}, {"\xff\xfe\xfd", "//79", "//79"}};
+    for (size_t i = 0; i < COUNTOF(rows); i++) {
+        for (int padded = 0; padded < 2; padded++) {
+            buf out;
+            buf_init(&out, 64);
+            base64_put(&out, str_of(rows[i].bytes), padded);
+            CHECK(str_is(buf_str(&out), padded ? rows[i].padded : rows[i].bare));
+            buf_fini(&out);
+        }
+    }
+}
+
 int main(void)
 {
     static const test_case cases[] = {
@@ -76,6 +93,7 @@ int main(void)
         TEST(lines_may_be_wrapped),
         TEST(what_is_none_is_refused_at_its_place),
         TEST(every_value_of_a_digit_counts),
+        TEST(what_is_written_is_padded_on_demand),
     };
     return test_main(cases, COUNTOF(cases));
 }
