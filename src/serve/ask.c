@@ -237,7 +237,10 @@ static err_code model_start(ask *a, const rpc_request *request)
     if (rc == ERR_OK) a->id = t.id;
     const model_id id = {t.name, t.version};
     if (rc == ERR_OK) rc = endpoints_find(o->endpoints, request->who, &id, &m, &a->failure);
-    if (rc == ERR_NOT_FOUND && summoned(a, t.name)) return ERR_OK;
+    for (int looks = 1; rc == ERR_NOT_FOUND && o->endpoints->keeper && looks < SUMMON_LOOKS; looks++) {
+        if (summoned(a, t.name)) return ERR_OK;
+        rc = endpoints_find(o->endpoints, request->who, &id, &m, &a->failure);
+    }
     if (rc) {
         metric_request(&o->counts->unknown, a->what.protocol->counted, rc);
         return rc;
@@ -292,7 +295,12 @@ static void message_answer(ask *a, str message)
     buf_put(&a->reply, room, sizeof room);
     if (!a->what.slow) {
         function_answer(a, request);
-        if (!answer_summoned(a, message)) end(a);
+        for (int looks = 1; a->failure.code == ERR_NOT_FOUND && looks < SUMMON_LOOKS; looks++) {
+            if (answer_summoned(a, message)) return;
+            if (!a->pool->opts.endpoints->keeper) break;
+            function_answer(a, request);
+        }
+        end(a);
         return;
     }
     /* It changes the server for all; and who asks is known in this turn only. */

@@ -145,13 +145,27 @@ static err_code look(endpoints *s, const route_args *args, served **ret, err *e)
     return endpoints_find(s, args->who, &(model_id){args->model, args->version}, ret, e);
 }
 
+typedef enum { FOUND, COMES, MISSING } finding;
+
+/* COMES: the call is answered when the model is in memory. */
+static finding find_or_summon(endpoints *s, http_call *call, const http_request *req, const route_args *args,
+                              served **ret, err *e)
+{
+    for (int looks = 1; look(s, args, ret, e); looks++) {
+        if (summon_call(s, call, req, args)) return COMES;
+        if (!s->keeper || looks == SUMMON_LOOKS) return MISSING;
+    }
+    return FOUND;
+}
+
 /* The model of the path.  NULL = the call is answered, or will be when the model is in memory. */
 static served *find(endpoints *s, http_call *call, const http_request *req, const route_args *args)
 {
     served *m = NULL;
     err e UNINIT;
-    if (look(s, args, &m, &e) && !summon_call(s, call, req, args)) reply_err(call, &e);
-    return m;
+    finding got = find_or_summon(s, call, req, args, &m, &e);
+    if (got == MISSING) reply_err(call, &e);
+    return got == FOUND ? m : NULL;
 }
 
 static void infer_on(endpoints *s, http_call *call, const http_request *req, const route_args *args,
@@ -160,12 +174,12 @@ static void infer_on(endpoints *s, http_call *call, const http_request *req, con
     endpoint_pools *pools = s->pools_of(s->ctx, http_call_loop(call));
     served *m = NULL;
     err e UNINIT;
-    if (look(s, args, &m, &e)) {
-        if (summon_call(s, call, req, args)) return;
+    finding got = find_or_summon(s, call, req, args, &m, &e);
+    if (got == MISSING) {
         metric_request(&pools->counts.unknown, protocol->counted, ERR_NOT_FOUND);
         reply_err(call, &e);
-        return;
     }
+    if (got != FOUND) return;
     bool whole = protocol != &generate_stream_protocol;
     if (whole && !http_call_inner(call) && job_wanted(s, req)) {
         job_submit(s, call, req, args);
@@ -296,12 +310,20 @@ static void small(endpoints *s, http_call *call, const http_request *req, const 
     buf out;
     err e;
     buf_init(&out, LARGE_REPLY_MAX);
-    if (fn(s, args, req->body, &out, &e) == ERR_OK) {
+    err_code rc = fn(s, args, req->body, &out, &e);
+    for (int looks = 1; rc && fn == v2_rest_config && s->keeper && looks < SUMMON_LOOKS; looks++) {
+        if (summon_call(s, call, req, args)) {
+            buf_fini(&out);
+            return;
+        }
+        rc = fn(s, args, req->body, &out, &e);
+    }
+    if (rc == ERR_OK) {
         reply_buf(call, 200, &out);
         return;
     }
     buf_fini(&out);
-    if (fn != v2_rest_config || !summon_call(s, call, req, args)) reply_err(call, &e);
+    reply_err(call, &e);
 }
 
 #define SMALL(name) \

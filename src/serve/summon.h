@@ -8,7 +8,11 @@
 #define SERVE_SUMMON_H
 #include "serve/ask.h"
 
-/* false = no such model is brought: the caller answers.  Else the call is, later. */
+/* One that another request has brought meanwhile is no longer summoned, and may have left again by the time that it is
+ * looked for: so often it is. */
+enum { SUMMON_LOOKS = 4 };
+
+/* false = no such model is brought: the caller looks again, or answers.  Else the call is answered, later. */
 bool summon_call(endpoints *s, http_call *call, const http_request *req, const route_args *args);
 
 /* Of a message: again(a) is called on its loop, with a->failure where it is not there. */
