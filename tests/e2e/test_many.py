@@ -46,8 +46,17 @@ def few(tmp_path):
 
 
 def pss(server):
-    with open(f"/proc/{server.pid}/smaps_rollup") as f:
-        return next(int(line.split()[1]) for line in f if line.startswith("Pss:")) * 1024
+    """Of all but programs and libraries, whose share depends on who else runs them."""
+    total, program = 0, False
+    with open(f"/proc/{server.pid}/smaps") as f:
+        for line in f:
+            first = line.split(None, 1)[0]
+            if not first.endswith(":"):
+                path = line.rsplit(" ", 1)[-1].strip()
+                program = ".so" in path or path.endswith("/proa")
+            elif first == "Pss:" and not program:
+                total += int(line.split()[1]) * 1024
+    return total
 
 
 def figure(server, name):
