@@ -303,3 +303,26 @@ uint64_t http_rig_count(const served *m, size_t offset)
     metrics_model_sum(&m->metrics, &sum);
     return atomic_load((metric_counter *)(void *)((char *)&sum + offset));
 }
+
+static bool says(const char *from, const char *got, const char *want)
+{
+    if (strstr(got, want)) return true;
+    printf("# %s: %s\n", from, got);
+    return false;
+}
+
+bool http_rig_gets(http_rig *r, const char *path, const char *want) { return says(path, http_rig_get(r, path), want); }
+
+bool http_rig_answers(http_rig *r, const char *path, const char *body, const char *want)
+{
+    return says(path, http_rig_post(r, path, "", body, strlen(body)), want);
+}
+
+bool http_rig_index_says(http_rig *r, const char *want)
+{
+    for (int i = 0; i < 2000; i++) {
+        if (strstr(http_rig_post(r, "/v2/repository/index", "", "", 0), want)) return true;
+        http_rig_turn(r, 5);
+    }
+    return says("the index", r->text, want);
+}

@@ -40,6 +40,10 @@ void http_rig_stop(http_rig *r);
 const char *http_rig_ask(http_rig *r, const void *request, size_t len);
 const char *http_rig_get(http_rig *r, const char *path);
 const char *http_rig_post(http_rig *r, const char *path, const char *headers, const void *body, size_t len);
+/* Whether `want` is in the answer; what came instead is printed. */
+bool http_rig_gets(http_rig *r, const char *path, const char *want);
+bool http_rig_answers(http_rig *r, const char *path, const char *body, const char *want);
+bool http_rig_index_says(http_rig *r, const char *want);   /* the repository's, in time: turns the loop until then */
 /* Sends without waiting for the answer, and turns the loop for `ms`. */
 void http_rig_send(http_rig *r, const void *request, size_t len);
 void http_rig_turn(http_rig *r, uint64_t ms);

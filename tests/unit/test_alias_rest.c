@@ -75,14 +75,6 @@ static bool deletes(http_rig *r, const char *to, const char *want)
     return false;
 }
 
-static bool gets(http_rig *r, const char *from, const char *want)
-{
-    const char *got = http_rig_get(r, from);
-    if (strstr(got, want)) return true;
-    printf("# %s: %s\n", from, got);
-    return false;
-}
-
 static void an_alias_is_a_model_to_its_clients(void)
 {
     http_rig r;
@@ -92,17 +84,17 @@ static void an_alias_is_a_model_to_its_clients(void)
     CHECK(posts(&r, "/v2/models/old/infer", body, "\"model_version\":\"1\""));
     CHECK(posts(&r, "/v2/models/old/versions/2/infer", body, "404 Not Found"));
     CHECK(posts(&r, "/v1/models/prod:predict", "{\"instances\":[[1,2]]}", "{\"predictions\":[[2.0,4.0]]}"));
-    CHECK(gets(&r, "/v2/models/prod/ready", "{\"name\":\"prod\",\"ready\":true}"));
-    CHECK(gets(&r, "/v2/models/prod", "{\"name\":\"m\",\"versions\":[\"1\",\"2\"]"));
-    CHECK(gets(&r, "/v2/models/old", "{\"name\":\"m\",\"versions\":[\"1\"]"));
-    CHECK(gets(&r, "/v2/models/prod", "}],\"version_labels\":{\"stable\":\"1\"}}"));
+    CHECK(http_rig_gets(&r, "/v2/models/prod/ready", "{\"name\":\"prod\",\"ready\":true}"));
+    CHECK(http_rig_gets(&r, "/v2/models/prod", "{\"name\":\"m\",\"versions\":[\"1\",\"2\"]"));
+    CHECK(http_rig_gets(&r, "/v2/models/old", "{\"name\":\"m\",\"versions\":[\"1\"]"));
+    CHECK(http_rig_gets(&r, "/v2/models/prod", "}],\"version_labels\":{\"stable\":\"1\"}}"));
     CHECK(!strstr(http_rig_get(&r, "/v2/models/n"), "version_labels"));
-    CHECK(gets(&r, "/v2/models", "{\"models\":[\"m\",\"n\",\"old\",\"prod\"]}"));
+    CHECK(http_rig_gets(&r, "/v2/models", "{\"models\":[\"m\",\"n\",\"old\",\"prod\"]}"));
     CHECK(posts(&r, "/v2/repository/index", "{\"ready\":true}",
                 "{\"name\":\"m:stable\",\"version\":\"1\",\"state\":\"READY\",\"reason\":\"label of m\"},"
                 "{\"name\":\"old\",\"version\":\"1\",\"state\":\"READY\",\"reason\":\"alias of m\"},"
                 "{\"name\":\"prod\",\"version\":\"2\",\"state\":\"READY\",\"reason\":\"alias of m\"}]"));
-    CHECK(gets(&r, "/metrics", "request_preprocess_seconds_count{model_name=\"m\",model_version=\"2\"} 2"));
+    CHECK(http_rig_gets(&r, "/metrics", "request_preprocess_seconds_count{model_name=\"m\",model_version=\"2\"} 2"));
     CHECK(!strstr(http_rig_get(&r, "/metrics"), "\"prod\""));
     CHECK(!strstr(http_rig_get(&r, "/v2/models/old/stats"), "\"version\":\"2\""));
     stop(&r);
@@ -114,16 +106,16 @@ static void a_label_is_asked_for_as_tensorflow_serving_has_it(void)
     start(&r, "explicit", "m:stable=m:1");
     CHECK(posts(&r, "/v1/models/m/labels/stable:predict", "{\"instances\":[[1,2]]}", "{\"predictions\":[[2.0,4.0]]}"));
     CHECK(posts(&r, "/v1/models/m/versions/2:predict", "{\"instances\":[[1,2]]}", "{\"predictions\":[[2.0,4.0]]}"));
-    CHECK(gets(&r, "/v1/models/m/labels/stable",
+    CHECK(http_rig_gets(&r, "/v1/models/m/labels/stable",
                "{\"model_version_status\":[{\"version\":\"1\",\"state\":\"AVAILABLE\",\"status\":"
                "{\"error_code\":\"OK\",\"error_message\":\"\"}}]}"));
-    CHECK(gets(&r, "/v1/models/m/versions/2", "\"version\":\"2\""));
-    CHECK(gets(&r, "/v1/models/m/labels/canary", "Unrecognized servable version label: canary"));
+    CHECK(http_rig_gets(&r, "/v1/models/m/versions/2", "\"version\":\"2\""));
+    CHECK(http_rig_gets(&r, "/v1/models/m/labels/canary", "Unrecognized servable version label: canary"));
     CHECK(posts(&r, SET("m", "2") "/labels/canary", "", "200 OK"));
     CHECK(posts(&r, SET("m", "2") "/labels/stable", "", "200 OK"));
-    CHECK(gets(&r, "/v1/models/m/labels/stable", "\"version\":\"2\""));
+    CHECK(http_rig_gets(&r, "/v1/models/m/labels/stable", "\"version\":\"2\""));
     CHECK(deletes(&r, "/v2/repository/models/m/labels/canary", "200 OK"));
-    CHECK(gets(&r, "/v1/models/m/labels/canary", "404 Not Found"));
+    CHECK(http_rig_gets(&r, "/v1/models/m/labels/canary", "404 Not Found"));
     CHECK(posts(&r, SET("n", "x") "/labels/stable", "", "version: expected a number, got 'x'"));
     stop(&r);
 }

@@ -18,25 +18,6 @@ static const char body[] = "{\"inputs\":[{\"name\":\"x\",\"datatype\":\"FP32\",\
 #define LOAD "/v2/repository/models/m/load"
 #define UNLOAD "/v2/repository/models/m/unload"
 
-/* Turns the loop until the index says so. */
-static bool index_says(http_rig *r, const char *want)
-{
-    for (int i = 0; i < 2000; i++) {
-        if (strstr(http_rig_post(r, "/v2/repository/index", "", "", 0), want)) return true;
-        http_rig_turn(r, 5);
-    }
-    printf("# the index: %s\n", r->text);
-    return false;
-}
-
-static bool answers(http_rig *r, const char *to, const char *text, const char *want)
-{
-    const char *got = http_rig_post(r, to, "", text, strlen(text));
-    if (strstr(got, want)) return true;
-    printf("# %s: %s\n", to, got);
-    return false;
-}
-
 static void start(http_rig *r, const http_rig_opts *o)
 {
     bool started = http_rig_start(r, o, (const char *const[]){"m", path, "n", path, NULL});
@@ -47,23 +28,24 @@ static void what_is_unloaded_is_found_nowhere_until_it_is_loaded_again(void)
 {
     http_rig r;
     start(&r, &(http_rig_opts){.threads = "1", .model_control = "explicit"});
-    CHECK(answers(&r, "/v2/models/m/infer", body, "200 OK"));
-    CHECK(answers(&r, UNLOAD, "{\"parameters\":{\"unload_dependents\":true}}", "200 OK"));
-    CHECK(index_says(&r, "[{\"name\":\"m\",\"version\":\"1\",\"state\":\"UNAVAILABLE\",\"reason\":\"unloaded\"},"
+    CHECK(http_rig_answers(&r, "/v2/models/m/infer", body, "200 OK"));
+    CHECK(http_rig_answers(&r, UNLOAD, "{\"parameters\":{\"unload_dependents\":true}}", "200 OK"));
+    CHECK(http_rig_index_says(&r,
+                              "[{\"name\":\"m\",\"version\":\"1\",\"state\":\"UNAVAILABLE\",\"reason\":\"unloaded\"},"
                          "{\"name\":\"n\","));
-    CHECK(answers(&r, "/v2/repository/index", "{\"ready\":true}",
+    CHECK(http_rig_answers(&r, "/v2/repository/index", "{\"ready\":true}",
                   "\r\n\r\n[{\"name\":\"n\",\"version\":\"1\",\"state\":\"READY\"}]"));
-    CHECK(answers(&r, "/v2/models/m/infer", body,
+    CHECK(http_rig_answers(&r, "/v2/models/m/infer", body,
                   "404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 68\r\n\r\n"
                   "{\"error\":\"Request for unknown model: 'm' has no available versions\"}"));
     CHECK(strstr(http_rig_get(&r, "/v2/models/m/ready"), "404 Not Found"));
     CHECK(strstr(http_rig_get(&r, "/v2/models"), "{\"models\":[\"n\"]}"));
     CHECK(strstr(http_rig_get(&r, "/v2/models/stats"), "{\"model_stats\":[{\"name\":\"n\","));
     CHECK(!strstr(http_rig_get(&r, "/metrics"), "model_name=\"m\""));
-    CHECK(answers(&r, UNLOAD, "", "200 OK"));
-    CHECK(answers(&r, LOAD, "{}", "200 OK\r\nContent-Type: application/json\r\nContent-Length: 0\r\n\r\n"));
-    CHECK(index_says(&r, "[{\"name\":\"m\",\"version\":\"1\",\"state\":\"READY\"},{"));
-    CHECK(answers(&r, "/v2/models/m/infer", body, "\"data\":[2.0,4.0]"));
+    CHECK(http_rig_answers(&r, UNLOAD, "", "200 OK"));
+    CHECK(http_rig_answers(&r, LOAD, "{}", "200 OK\r\nContent-Type: application/json\r\nContent-Length: 0\r\n\r\n"));
+    CHECK(http_rig_index_says(&r, "[{\"name\":\"m\",\"version\":\"1\",\"state\":\"READY\"},{"));
+    CHECK(http_rig_answers(&r, "/v2/models/m/infer", body, "\"data\":[2.0,4.0]"));
     http_rig_stop(&r);
 }
 
@@ -80,7 +62,7 @@ static void requests_are_answered_by_the_model_that_they_found(void)
                               paths[i], strlen(text), text);
     }
     for (int round = 0; round < 20; round++) {
-        CHECK(answers(&r, LOAD, "", "200 OK"));
+        CHECK(http_rig_answers(&r, LOAD, "", "200 OK"));
         http_rig_send(&r, all, n);   /* all under way at once */
         const char *at = r.got;
         int good = 0;
@@ -100,15 +82,15 @@ static void what_does_not_load_changes_only_the_reason(void)
     start(&r, &(http_rig_opts){.threads = "1", .model_control = "explicit"});
     snprintf(moved, sizeof moved, "%s.away", path);
     INVARIANT(rename(path, moved) == 0);
-    CHECK(answers(&r, LOAD, "", "{\"error\":\"failed to load 'm': /tmp/"));
-    CHECK(index_says(&r, "[{\"name\":\"m\",\"version\":\"1\",\"state\":\"READY\",\"reason\":\"/tmp/"));
-    CHECK(answers(&r, "/v2/models/m/infer", body, "200 OK"));
-    CHECK(answers(&r, UNLOAD, "", "200 OK"));
-    CHECK(answers(&r, LOAD, "", "{\"error\":\"failed to load 'm': /tmp/"));
-    CHECK(index_says(&r, "[{\"name\":\"m\",\"version\":\"1\",\"state\":\"UNAVAILABLE\",\"reason\":\"/tmp/"));
+    CHECK(http_rig_answers(&r, LOAD, "", "{\"error\":\"failed to load 'm': /tmp/"));
+    CHECK(http_rig_index_says(&r, "[{\"name\":\"m\",\"version\":\"1\",\"state\":\"READY\",\"reason\":\"/tmp/"));
+    CHECK(http_rig_answers(&r, "/v2/models/m/infer", body, "200 OK"));
+    CHECK(http_rig_answers(&r, UNLOAD, "", "200 OK"));
+    CHECK(http_rig_answers(&r, LOAD, "", "{\"error\":\"failed to load 'm': /tmp/"));
+    CHECK(http_rig_index_says(&r, "[{\"name\":\"m\",\"version\":\"1\",\"state\":\"UNAVAILABLE\",\"reason\":\"/tmp/"));
     INVARIANT(rename(moved, path) == 0);
-    CHECK(answers(&r, LOAD, "", "200 OK"));
-    CHECK(index_says(&r, "[{\"name\":\"m\",\"version\":\"1\",\"state\":\"READY\"},{"));
+    CHECK(http_rig_answers(&r, LOAD, "", "200 OK"));
+    CHECK(http_rig_index_says(&r, "[{\"name\":\"m\",\"version\":\"1\",\"state\":\"READY\"},{"));
     http_rig_stop(&r);
 }
 
@@ -124,13 +106,13 @@ static void at_rest_idle_executions_go_back(void)
             snprintf(text, sizeof text,
                      "{\"inputs\":[{\"name\":\"x\",\"datatype\":\"FP32\",\"shape\":[%zu,2],\"data\":[%s]}]}",
                      i + 1, data[i]);
-            CHECK(answers(&r, "/v2/models/m/infer", text, "200 OK"));
+            CHECK(http_rig_answers(&r, "/v2/models/m/infer", text, "200 OK"));
         }
         long busy = mem_live();
         model_control_rest(r.endpoints.control);
         HTTP_RIG_UNTIL(&r, mem_live() <= busy - 4);
         CHECK(mem_live() <= busy - 4);
-        CHECK(answers(&r, "/v2/models/m/infer", body, "200 OK"));
+        CHECK(http_rig_answers(&r, "/v2/models/m/infer", body, "200 OK"));
     }
     http_rig_stop(&r);
 }
@@ -142,15 +124,19 @@ static void what_cannot_be_asked_is_refused_by_name(void)
     err e;
     buf_init(&reply, 1000);
     start(&r, &(http_rig_opts){.threads = "1", .model_control = "explicit"});
-    CHECK(answers(&r, "/v2/repository/models/q/load", "", "failed to load 'q', failed to poll from model repository"));
-    CHECK(answers(&r, "/v2/repository/models/q/unload", "", "Model with name q does not exist."));
-    CHECK(answers(&r, LOAD, "{\"parameters\":{\"config\":1}}", "for repository load: expected a string of JSON"));
-    CHECK(answers(&r, LOAD, "{\"parameters\":{\"config\":\"{\"}}", "failed to load 'm': config: "));
-    CHECK(answers(&r, LOAD, "{\"parameters\":{\"config\":\"{\\\"maxBatch\\\":1}\"}}", "unknown field 'maxBatch'"));
-    CHECK(answers(&r, LOAD, "{\"parameters\":{\"file:1/m\":\"\"}}", "parameter 'file:1/m' is not supported"));
-    CHECK(answers(&r, LOAD, "{\"parameters\":{\"x\":\"\"}}", "unrecognized load parameter 'x'"));
-    CHECK(answers(&r, LOAD, "{\"parameters\":[]}", "parameters: expected an object"));
-    CHECK(answers(&r, UNLOAD, "{\"parameters\":{\"unload_dependents\":1}}", "Unable to parse 'unload_dependents'"));
+    CHECK(http_rig_answers(&r, "/v2/repository/models/q/load", "",
+                           "failed to load 'q', failed to poll from model repository"));
+    CHECK(http_rig_answers(&r, "/v2/repository/models/q/unload", "", "Model with name q does not exist."));
+    CHECK(http_rig_answers(&r, LOAD, "{\"parameters\":{\"config\":1}}",
+                           "for repository load: expected a string of JSON"));
+    CHECK(http_rig_answers(&r, LOAD, "{\"parameters\":{\"config\":\"{\"}}", "failed to load 'm': config: "));
+    CHECK(http_rig_answers(&r, LOAD, "{\"parameters\":{\"config\":\"{\\\"maxBatch\\\":1}\"}}",
+                           "unknown field 'maxBatch'"));
+    CHECK(http_rig_answers(&r, LOAD, "{\"parameters\":{\"file:1/m\":\"\"}}", "parameter 'file:1/m' is not supported"));
+    CHECK(http_rig_answers(&r, LOAD, "{\"parameters\":{\"x\":\"\"}}", "unrecognized load parameter 'x'"));
+    CHECK(http_rig_answers(&r, LOAD, "{\"parameters\":[]}", "parameters: expected an object"));
+    CHECK(http_rig_answers(&r, UNLOAD, "{\"parameters\":{\"unload_dependents\":1}}",
+                           "Unable to parse 'unload_dependents'"));
     static const rpc_request of_repository = {.bytes = {"\x0a\1r\x12\1m", 6}}, plain = {.bytes = {"\x12\1m", 3}};
     static const rpc_request with_config = {.bytes = {"\x12\1m\x1a\x0d\x0a\6" "config\x12\3\x1a\1[", 18}};
     CHECK(v2_rpc_model_load(&r.endpoints, of_repository, &reply, &e) == ERR_UNSUPPORTED);
@@ -158,8 +144,8 @@ static void what_cannot_be_asked_is_refused_by_name(void)
     CHECK(v2_rpc_model_load(&r.endpoints, with_config, &reply, &e) == ERR_INVALID);
     http_rig_stop(&r);
     start(&r, &(http_rig_opts){.threads = "1"});
-    CHECK(answers(&r, LOAD, "", "explicit model load / unload is not allowed if polling is enabled"));
-    CHECK(answers(&r, UNLOAD, "", "503 Service Unavailable"));
+    CHECK(http_rig_answers(&r, LOAD, "", "explicit model load / unload is not allowed if polling is enabled"));
+    CHECK(http_rig_answers(&r, UNLOAD, "", "503 Service Unavailable"));
     CHECK(v2_rpc_model_unload(&r.endpoints, plain, &reply, &e) == ERR_UNAVAILABLE);
     http_rig_stop(&r);
     buf_fini(&reply);
@@ -175,22 +161,22 @@ static void further_models_come_from_the_model_repository(void)
     snprintf(file, sizeof file, "%s/model.onnx", inner);
     INVARIANT(mkdir(inner, 0700) == 0 && symlink(path, file) == 0);
     start(&r, &(http_rig_opts){.threads = "1", .model_control = "explicit", .model_repository = folder});
-    CHECK(answers(&r, "/v2/models/q/infer", body, "200 OK"));
+    CHECK(http_rig_answers(&r, "/v2/models/q/infer", body, "200 OK"));
     static const char *const more[] = {"a", "b", "c", "d", "e", "f", "g", "h"};
     for (size_t i = 0; i < COUNTOF(more); i++) {
         char to[80], url[80];
         snprintf(url, sizeof url, "/v2/repository/models/%s/load", more[i]);
-        CHECK(answers(&r, url, "", "failed to poll from model repository"));
+        CHECK(http_rig_answers(&r, url, "", "failed to poll from model repository"));
         snprintf(to, sizeof to, "%s/%s", folder, more[i]);
         INVARIANT(symlink(inner, to) == 0);
-        CHECK(answers(&r, url, "", "200 OK"));
+        CHECK(http_rig_answers(&r, url, "", "200 OK"));
         snprintf(url, sizeof url, "/v2/models/%s/infer", more[i]);
-        CHECK(answers(&r, url, body, "200 OK") && answers(&r, "/v2/models/m/infer", body, "200 OK"));
+        CHECK(http_rig_answers(&r, url, body, "200 OK") && http_rig_answers(&r, "/v2/models/m/infer", body, "200 OK"));
         INVARIANT(unlink(to) == 0);
     }
     CHECK(strstr(http_rig_get(&r, "/v2/models"), "{\"models\":[\"m\",\"n\",\"q\",\"a\",\"b\","));
-    CHECK(answers(&r, "/v2/repository/models/../load", "", "404 Not Found"));
-    CHECK(answers(&r, "/v2/repository/models/.q/load", "", "failed to poll from model repository"));
+    CHECK(http_rig_answers(&r, "/v2/repository/models/../load", "", "404 Not Found"));
+    CHECK(http_rig_answers(&r, "/v2/repository/models/.q/load", "", "failed to poll from model repository"));
     http_rig_stop(&r);
     INVARIANT(unlink(file) == 0 && rmdir(inner) == 0 && rmdir(folder) == 0);
 }
@@ -252,18 +238,18 @@ static void an_unload_takes_along_what_an_ensemble_brought_and_nobody_else_needs
                                   (const char *const[]){NULL});
     INVARIANT(started);
     CHECK_STR(ready(&r), "a b e g ");
-    CHECK(answers(&r, MODEL("f") "/load", "", "200 OK"));
+    CHECK(http_rig_answers(&r, MODEL("f") "/load", "", "200 OK"));
     CHECK_STR(ready(&r), "a b e g c f ");
-    CHECK(answers(&r, MODEL("g") "/unload", WITH, "200 OK"));   /* e and a; f needs b */
+    CHECK(http_rig_answers(&r, MODEL("g") "/unload", WITH, "200 OK"));   /* e and a; f needs b */
     CHECK_STR(ready(&r), "b c f ");
-    CHECK(answers(&r, MODEL("c") "/load", "", "200 OK"));       /* asked for by its name from now on */
-    CHECK(answers(&r, MODEL("f") "/unload", WITH, "200 OK"));
+    CHECK(http_rig_answers(&r, MODEL("c") "/load", "", "200 OK"));       /* asked for by its name from now on */
+    CHECK(http_rig_answers(&r, MODEL("f") "/unload", WITH, "200 OK"));
     CHECK_STR(ready(&r), "c ");
-    CHECK(answers(&r, MODEL("e") "/load", "", "200 OK"));
-    CHECK(answers(&r, MODEL("e") "/unload", "{\"parameters\":{\"unload_dependents\":false}}", "200 OK"));
+    CHECK(http_rig_answers(&r, MODEL("e") "/load", "", "200 OK"));
+    CHECK(http_rig_answers(&r, MODEL("e") "/unload", "{\"parameters\":{\"unload_dependents\":false}}", "200 OK"));
     CHECK_STR(ready(&r), "a b c ");
-    CHECK(answers(&r, MODEL("e") "/load", "", "200 OK"));
-    CHECK(answers(&r, MODEL("a") "/unload", WITH, "200 OK"));   /* a member brings nothing */
+    CHECK(http_rig_answers(&r, MODEL("e") "/load", "", "200 OK"));
+    CHECK(http_rig_answers(&r, MODEL("a") "/unload", WITH, "200 OK"));   /* a member brings nothing */
     CHECK_STR(ready(&r), "b e c ");
     http_rig_stop(&r);
     snprintf(command, sizeof command, "rm -r %s", folder);
@@ -327,12 +313,13 @@ static void a_name_serves_the_versions_that_its_policy_allows(void)
     versions_start(&r);
     CHECK(strstr(http_rig_get(&r, "/v2/models/q"), "\"versions\":[\"2\",\"3\"]"));
     CHECK(strstr(http_rig_get(&r, "/v2/models/q/versions/2"), "\"versions\":[\"2\"]"));
-    CHECK(answers(&r, "/v2/models/q/infer", body, "\"model_version\":\"3\""));
-    CHECK(answers(&r, "/v2/models/q/versions/2/infer", body, "\"model_version\":\"2\""));
-    CHECK(answers(&r, "/v2/models/q/versions/1/infer", body, "Model with name q and version 1 does not exist."));
+    CHECK(http_rig_answers(&r, "/v2/models/q/infer", body, "\"model_version\":\"3\""));
+    CHECK(http_rig_answers(&r, "/v2/models/q/versions/2/infer", body, "\"model_version\":\"2\""));
+    CHECK(http_rig_answers(&r, "/v2/models/q/versions/1/infer", body,
+                           "Model with name q and version 1 does not exist."));
     CHECK(strstr(http_rig_get(&r, "/v2/models/q/versions/2/ready"), "200 OK"));
     CHECK(strstr(http_rig_get(&r, "/v2/models/q/versions/1/ready"), "404 Not Found"));
-    CHECK(index_says(&r, "{\"name\":\"q\",\"version\":\"2\",\"state\":\"READY\"},"
+    CHECK(http_rig_index_says(&r, "{\"name\":\"q\",\"version\":\"2\",\"state\":\"READY\"},"
                          "{\"name\":\"q\",\"version\":\"3\",\"state\":\"READY\"}]"));
     const char *stats = http_rig_get(&r, "/v2/models/q/stats");
     CHECK(strstr(stats, "[{\"name\":\"q\",\"version\":\"2\"") && strstr(stats, ",{\"name\":\"q\",\"version\":\"3\""));
@@ -342,8 +329,8 @@ static void a_name_serves_the_versions_that_its_policy_allows(void)
     CHECK(strstr(r.got, "proa_inference_success_total{model_name=\"q\",model_version=\"2\"} 1"));
     CHECK(strstr(r.got, "proa_inference_success_total{model_name=\"q\",model_version=\"3\"} 1"));
     text_save("q/config.pbtxt", "version_policy { specific { versions: 1 } }");
-    CHECK(answers(&r, LOAD_Q, "", "200 OK"));
-    CHECK(index_says(&r, "{\"name\":\"q\",\"version\":\"1\",\"state\":\"READY\"},"
+    CHECK(http_rig_answers(&r, LOAD_Q, "", "200 OK"));
+    CHECK(http_rig_index_says(&r, "{\"name\":\"q\",\"version\":\"1\",\"state\":\"READY\"},"
                          "{\"name\":\"q\",\"version\":\"2\",\"state\":\"UNAVAILABLE\",\"reason\":\"unloaded\"},"
                          "{\"name\":\"q\",\"version\":\"3\",\"state\":\"UNAVAILABLE\",\"reason\":\"unloaded\"}]"));
     versions_stop(&r);
@@ -353,22 +340,23 @@ static void one_call_goes_back_to_another_version(void)
 {
     http_rig r;
     versions_start(&r);
-    CHECK(answers(&r, ACTIVATE "2/activate", "", "200 OK"));
-    CHECK(answers(&r, "/v2/models/q/infer", body, "\"model_version\":\"2\""));
-    CHECK(answers(&r, "/v2/models/q/versions/3/infer", body, "\"model_version\":\"3\""));
+    CHECK(http_rig_answers(&r, ACTIVATE "2/activate", "", "200 OK"));
+    CHECK(http_rig_answers(&r, "/v2/models/q/infer", body, "\"model_version\":\"2\""));
+    CHECK(http_rig_answers(&r, "/v2/models/q/versions/3/infer", body, "\"model_version\":\"3\""));
     version_make("4");   /* comes, but does not serve who names no version */
-    CHECK(answers(&r, LOAD_Q, "", "200 OK"));
+    CHECK(http_rig_answers(&r, LOAD_Q, "", "200 OK"));
     CHECK(strstr(http_rig_get(&r, "/v2/models/q"), "\"versions\":[\"2\",\"3\",\"4\"]"));
-    CHECK(answers(&r, "/v2/models/q/infer", body, "\"model_version\":\"2\""));
-    CHECK(answers(&r, ACTIVATE "1/activate", "", "200 OK"));   /* is not loaded yet */
-    CHECK(answers(&r, "/v2/models/q/infer", body, "\"model_version\":\"1\""));
-    CHECK(answers(&r, ACTIVATE "9/activate", "", "expected version 9, which was activated, got none"));
-    CHECK(answers(&r, "/v2/models/q/infer", body, "\"model_version\":\"1\""));
-    CHECK(answers(&r, ACTIVATE "latest/activate", "", "200 OK"));
-    CHECK(answers(&r, "/v2/models/q/infer", body, "\"model_version\":\"4\""));
+    CHECK(http_rig_answers(&r, "/v2/models/q/infer", body, "\"model_version\":\"2\""));
+    CHECK(http_rig_answers(&r, ACTIVATE "1/activate", "", "200 OK"));   /* is not loaded yet */
+    CHECK(http_rig_answers(&r, "/v2/models/q/infer", body, "\"model_version\":\"1\""));
+    CHECK(http_rig_answers(&r, ACTIVATE "9/activate", "", "expected version 9, which was activated, got none"));
+    CHECK(http_rig_answers(&r, "/v2/models/q/infer", body, "\"model_version\":\"1\""));
+    CHECK(http_rig_answers(&r, ACTIVATE "latest/activate", "", "200 OK"));
+    CHECK(http_rig_answers(&r, "/v2/models/q/infer", body, "\"model_version\":\"4\""));
     CHECK(strstr(http_rig_get(&r, "/v2/models/q"), "\"versions\":[\"3\",\"4\"]"));
-    CHECK(answers(&r, "/v2/repository/models/none/versions/1/activate", "", "Model with name none does not exist."));
-    CHECK(answers(&r, ACTIVATE "11111111112222222222333333333344/activate", "",
+    CHECK(http_rig_answers(&r, "/v2/repository/models/none/versions/1/activate", "",
+                           "Model with name none does not exist."));
+    CHECK(http_rig_answers(&r, ACTIVATE "11111111112222222222333333333344/activate", "",
                   "version: expected at most 31 bytes, got 32"));
     versions_stop(&r);
 }
@@ -379,15 +367,15 @@ static void a_version_that_does_not_load_leaves_what_serves(void)
     versions_start(&r);
     INVARIANT(mkdir(in_root("q/4"), 0700) == 0);
     text_save("q/4/model.onnx", "not a model");
-    CHECK(answers(&r, LOAD_Q, "", "failed to load 'q': "));
-    CHECK(answers(&r, "/v2/models/q/infer", body, "\"model_version\":\"3\""));
+    CHECK(http_rig_answers(&r, LOAD_Q, "", "failed to load 'q': "));
+    CHECK(http_rig_answers(&r, "/v2/models/q/infer", body, "\"model_version\":\"3\""));
     CHECK(strstr(http_rig_get(&r, "/v2/models/q"), "\"versions\":[\"2\",\"3\"]"));
-    CHECK(index_says(&r, "\"version\":\"3\",\"state\":\"READY\"},"
+    CHECK(http_rig_index_says(&r, "\"version\":\"3\",\"state\":\"READY\"},"
                          "{\"name\":\"q\",\"version\":\"4\",\"state\":\"UNAVAILABLE\",\"reason\":\"/tmp/"));
     CHECK(http_rig_get(&r, "/metrics") && strstr(r.got, "proa_model_loads_total{result=\"failed\"} 1"));
     INVARIANT(unlink(in_root("q/4/model.onnx")) == 0 && symlink(path, in_root("q/4/model.onnx")) == 0);
-    CHECK(answers(&r, LOAD_Q, "", "200 OK"));
-    CHECK(answers(&r, "/v2/models/q/infer", body, "\"model_version\":\"4\""));
+    CHECK(http_rig_answers(&r, LOAD_Q, "", "200 OK"));
+    CHECK(http_rig_answers(&r, "/v2/models/q/infer", body, "\"model_version\":\"4\""));
     CHECK(http_rig_get(&r, "/metrics") && strstr(r.got, "proa_model_loads_total{result=\"ok\"} 1"));
     versions_stop(&r);
 }
@@ -423,9 +411,9 @@ static void a_load_that_does_not_end_holds_up_nothing_else(void)
     while (!atomic_load(&all[refused].done)) refused = (refused + 1) % 3;
     CHECK(all[refused].rc == ERR_UNAVAILABLE);
     CHECK_STR(all[refused].e.text, "failed to load 'q': expected at most 2 loads of a model at a time, got 3");
-    CHECK(answers(&r, "/v2/models/q/infer", body, "\"model_version\":\"3\""));
-    CHECK(answers(&r, LOAD, "", "200 OK"));
-    CHECK(answers(&r, "/v2/repository/models/q/unload", "", "200 OK"));
+    CHECK(http_rig_answers(&r, "/v2/models/q/infer", body, "\"model_version\":\"3\""));
+    CHECK(http_rig_answers(&r, LOAD, "", "200 OK"));
+    CHECK(http_rig_answers(&r, "/v2/repository/models/q/unload", "", "200 OK"));
     close(pipe);   /* the end of what is read */
     for (size_t i = 0; i < 3; i++) {
         thread_join(&all[i].thread);
@@ -433,7 +421,7 @@ static void a_load_that_does_not_end_holds_up_nothing_else(void)
     }
     CHECK_U64(good, 2);
     CHECK(repository_find(r.endpoints.models, STR("q"), STR(""), &s, &e) == ERR_NOT_FOUND);
-    CHECK(index_says(&r, "\"version\":\"3\",\"state\":\"UNAVAILABLE\",\"reason\":\"unloaded\"}]"));
+    CHECK(http_rig_index_says(&r, "\"version\":\"3\",\"state\":\"UNAVAILABLE\",\"reason\":\"unloaded\"}]"));
     versions_stop(&r);
 }
 

@@ -19,32 +19,6 @@ static void start(http_rig *r, const http_rig_opts *o)
     INVARIANT(started);
 }
 
-static bool answers(http_rig *r, const char *to, const char *text, const char *want)
-{
-    const char *got = http_rig_post(r, to, "", text, strlen(text));
-    if (strstr(got, want)) return true;
-    printf("# %s: %s\n", to, got);
-    return false;
-}
-
-static bool gets(http_rig *r, const char *from, const char *want)
-{
-    const char *got = http_rig_get(r, from);
-    if (strstr(got, want)) return true;
-    printf("# %s: %s\n", from, got);
-    return false;
-}
-
-static bool index_says(http_rig *r, const char *want)
-{
-    for (int i = 0; i < 2000; i++) {
-        if (strstr(http_rig_post(r, "/v2/repository/index", "", "", 0), want)) return true;
-        http_rig_turn(r, 5);
-    }
-    printf("# the index: %s\n", r->text);
-    return false;
-}
-
 static model_keeper_stats stats(http_rig *r)
 {
     model_keeper_stats s;
@@ -66,7 +40,7 @@ static const char *room_for_one(void)
     http_rig r;
     if (text[0]) return text;
     start(&r, &(http_rig_opts){.threads = "1", .models_memory_max = "1Gi"});
-    CHECK(answers(&r, M, body, "200 OK"));
+    CHECK(http_rig_answers(&r, M, body, "200 OK"));
     HTTP_RIG_UNTIL(&r, stats(&r).in == 1);
     snprintf(text, sizeof text, "%" PRIu64, stats(&r).bytes * 3 / 2);
     http_rig_stop(&r);
@@ -77,21 +51,21 @@ static void a_model_is_loaded_when_it_is_asked_for(void)
 {
     http_rig r;
     start(&r, &(http_rig_opts){.threads = "1", .models_memory_max = "1Gi"});
-    CHECK(index_says(&r, "[{\"name\":\"m\",\"version\":\"1\",\"state\":\"UNAVAILABLE\","
+    CHECK(http_rig_index_says(&r, "[{\"name\":\"m\",\"version\":\"1\",\"state\":\"UNAVAILABLE\","
                          "\"reason\":\"not loaded yet: on demand\"},{"));
-    CHECK(gets(&r, "/v2/models", "{\"models\":[\"m\",\"n\"]}"));
-    CHECK(gets(&r, "/v2/models/m/ready", "200 OK") && gets(&r, "/v1/models/m", "\"ready\":true"));
-    CHECK(gets(&r, "/v2/models/m/stats", "{\"model_stats\":[]}"));
-    CHECK(gets(&r, "/v2/models/m/trace/setting", "200 OK"));
+    CHECK(http_rig_gets(&r, "/v2/models", "{\"models\":[\"m\",\"n\"]}"));
+    CHECK(http_rig_gets(&r, "/v2/models/m/ready", "200 OK") && http_rig_gets(&r, "/v1/models/m", "\"ready\":true"));
+    CHECK(http_rig_gets(&r, "/v2/models/m/stats", "{\"model_stats\":[]}"));
+    CHECK(http_rig_gets(&r, "/v2/models/m/trace/setting", "200 OK"));
     CHECK_U64(stats(&r).misses, 0);
-    CHECK(answers(&r, M, body, "\"data\":[2.0,4.0]"));
-    CHECK(index_says(&r, "[{\"name\":\"m\",\"version\":\"1\",\"state\":\"READY\"},{"));
-    CHECK(gets(&r, "/v2/models/n", "\"inputs\":[{\"name\":\"x\""));   /* metadata needs it, too */
-    CHECK(answers(&r, M, body, "200 OK"));
+    CHECK(http_rig_answers(&r, M, body, "\"data\":[2.0,4.0]"));
+    CHECK(http_rig_index_says(&r, "[{\"name\":\"m\",\"version\":\"1\",\"state\":\"READY\"},{"));
+    CHECK(http_rig_gets(&r, "/v2/models/n", "\"inputs\":[{\"name\":\"x\""));   /* metadata needs it, too */
+    CHECK(http_rig_answers(&r, M, body, "200 OK"));
     CHECK_U64(stats(&r).misses, 2);
     CHECK_U64(waited(&r), 2);
-    CHECK(gets(&r, "/v2/models/o/ready", "404") && answers(&r, "/v2/models/o/infer", body, "404"));
-    CHECK(gets(&r, "/v2/models/m/versions/2", "404"));
+    CHECK(http_rig_gets(&r, "/v2/models/o/ready", "404") && http_rig_answers(&r, "/v2/models/o/infer", body, "404"));
+    CHECK(http_rig_gets(&r, "/v2/models/m/versions/2", "404"));
     http_rig_stop(&r);
 }
 
@@ -100,10 +74,10 @@ static void who_was_used_longest_ago_makes_room(void)
     http_rig r;
     start(&r, &(http_rig_opts){.threads = "1", .models_memory_max = room_for_one(), .models_stay_ms = "0"});
     for (int i = 0; i < 20; i++) {
-        CHECK(answers(&r, M, body, "\"data\":[2.0,4.0]"));
-        CHECK(answers(&r, N, body, "\"data\":[2.0,4.0]"));
+        CHECK(http_rig_answers(&r, M, body, "\"data\":[2.0,4.0]"));
+        CHECK(http_rig_answers(&r, N, body, "\"data\":[2.0,4.0]"));
     }
-    CHECK(index_says(&r, "[{\"name\":\"m\",\"version\":\"1\",\"state\":\"UNAVAILABLE\","
+    CHECK(http_rig_index_says(&r, "[{\"name\":\"m\",\"version\":\"1\",\"state\":\"UNAVAILABLE\","
                          "\"reason\":\"unloaded: evicted, memory\"},"
                          "{\"name\":\"n\",\"version\":\"1\",\"state\":\"READY\""));
     HTTP_RIG_UNTIL(&r, stats(&r).in == 1);
@@ -143,10 +117,10 @@ static void what_never_fits_is_refused_in_one_line(void)
     http_rig r;
     start(&r, &(http_rig_opts){.threads = "1", .models_memory_max = "20000"});
     for (int i = 0; i < 3; i++)
-        CHECK(answers(&r, M, body, "503 Service Unavailable") &&
+        CHECK(http_rig_answers(&r, M, body, "503 Service Unavailable") &&
               strstr(r.text, "models-memory-max: expected at most 20000 bytes with what it needs and what is pinned"));
     CHECK(stats(&r).refused >= 1 && stats(&r).in == 0);   /* once it was read its size is known */
-    CHECK(gets(&r, "/v2/models/m/ready", "200 OK"));
+    CHECK(http_rig_gets(&r, "/v2/models/m/ready", "200 OK"));
     http_rig_stop(&r);
 }
 
@@ -159,7 +133,7 @@ static void what_cannot_be_loaded_is_not_tried_for_each_request(void)
     snprintf(moved, sizeof moved, "%s.away", path);
     INVARIANT(rename(path, moved) == 0);
     for (int i = 0; i < 5; i++)
-        CHECK(answers(&r, M, body, "503 Service Unavailable") &&
+        CHECK(http_rig_answers(&r, M, body, "503 Service Unavailable") &&
               strstr(r.text, "{\"error\":\"failed to load 'm': /tmp/"));
     model_control_stats_read(r.endpoints.control, &loads);
     CHECK(loads.failed >= 1 && loads.failed < 5);   /* about one in KEEPER_FAILED_US */
@@ -174,15 +148,15 @@ static void who_waits_too_long_is_told_so(void)
     http_rig r;
     start(&r, &(http_rig_opts){.threads = "1", .models_memory_max = room_for_one(), .models_stay_ms = "0",
                                .models_wait_ms = "50"});
-    CHECK(answers(&r, M, body, "200 OK"));
+    CHECK(http_rig_answers(&r, M, body, "200 OK"));
     served *held = http_rig_model(&r, "m");
     served_hold(held);   /* as a request does that takes long */
-    CHECK(answers(&r, N, body, "503 Service Unavailable") &&
+    CHECK(http_rig_answers(&r, N, body, "503 Service Unavailable") &&
           strstr(r.text, "{\"error\":\"model 'n': models-wait-ms: expected it in memory within 50 ms"));
     CHECK_U64(stats(&r).timeouts, 1);
-    CHECK(answers(&r, M, body, "200 OK"));   /* it goes on as if nothing were */
+    CHECK(http_rig_answers(&r, M, body, "200 OK"));   /* it goes on as if nothing were */
     served_release(held);
-    CHECK(answers(&r, N, body, "200 OK"));
+    CHECK(http_rig_answers(&r, N, body, "200 OK"));
     http_rig_stop(&r);
 }
 
@@ -200,7 +174,7 @@ static void as_many_wait_for_a_model_as_may_wait_in_its_queue(void)
     model_summons all[3];
     start(&r, &(http_rig_opts){.threads = "1", .models_memory_max = room_for_one(), .models_stay_ms = "0",
                                .queue_max = "2"});
-    CHECK(answers(&r, M, body, "200 OK"));
+    CHECK(http_rig_answers(&r, M, body, "200 OK"));
     served *held = http_rig_model(&r, "m");
     served_hold(held);
     told = 0;
@@ -227,7 +201,7 @@ static void a_deadline_is_its_own_requests(void)
     http_rig r;
     model_summons all[2];
     start(&r, &(http_rig_opts){.threads = "1", .models_memory_max = room_for_one(), .models_stay_ms = "0"});
-    CHECK(answers(&r, M, body, "200 OK"));
+    CHECK(http_rig_answers(&r, M, body, "200 OK"));
     served *held = http_rig_model(&r, "m");
     served_hold(held);
     told = 0;
@@ -252,7 +226,7 @@ static void who_waits_at_the_end_is_told(void)
     http_rig r;
     model_summons s;
     start(&r, &(http_rig_opts){.threads = "1", .models_memory_max = room_for_one(), .models_stay_ms = "0"});
-    CHECK(answers(&r, M, body, "200 OK"));
+    CHECK(http_rig_answers(&r, M, body, "200 OK"));
     served *held = http_rig_model(&r, "m");
     served_hold(held);
     told = 0;
@@ -268,15 +242,15 @@ static void what_is_unloaded_by_its_user_does_not_come_on_demand(void)
 {
     http_rig r;
     start(&r, &(http_rig_opts){.threads = "1", .models_memory_max = "1Gi", .model_control = "explicit"});
-    CHECK(answers(&r, M, body, "200 OK"));
-    CHECK(answers(&r, "/v2/repository/models/m/unload", "", "200 OK"));
-    CHECK(answers(&r, M, body, "404 Not Found"));
+    CHECK(http_rig_answers(&r, M, body, "200 OK"));
+    CHECK(http_rig_answers(&r, "/v2/repository/models/m/unload", "", "200 OK"));
+    CHECK(http_rig_answers(&r, M, body, "404 Not Found"));
     HTTP_RIG_UNTIL(&r, stats(&r).in == 0 && stats(&r).bytes == 0);
     CHECK(stats(&r).in == 0 && stats(&r).bytes == 0);
-    CHECK(answers(&r, "/v2/repository/models/n/unload", "", "200 OK"));   /* which was never loaded */
-    CHECK(answers(&r, N, body, "404 Not Found"));
-    CHECK(answers(&r, "/v2/repository/models/m/load", "", "200 OK"));
-    CHECK(answers(&r, M, body, "200 OK"));
+    CHECK(http_rig_answers(&r, "/v2/repository/models/n/unload", "", "200 OK"));   /* which was never loaded */
+    CHECK(http_rig_answers(&r, N, body, "404 Not Found"));
+    CHECK(http_rig_answers(&r, "/v2/repository/models/m/load", "", "200 OK"));
+    CHECK(http_rig_answers(&r, M, body, "200 OK"));
     HTTP_RIG_UNTIL(&r, stats(&r).in == 1);
     CHECK_U64(stats(&r).in, 1);
     http_rig_stop(&r);
@@ -287,9 +261,9 @@ static void what_is_pinned_is_there_from_the_start_and_stays(void)
     http_rig r;
     start(&r, &(http_rig_opts){.threads = "1", .models_memory_max = room_for_one(), .models_stay_ms = "0",
                                .pin_models = "n"});
-    CHECK(index_says(&r, "{\"name\":\"n\",\"version\":\"1\",\"state\":\"READY\""));
-    CHECK(answers(&r, M, body, "503 Service Unavailable") && strstr(r.text, "and what is pinned"));
-    CHECK(answers(&r, N, body, "200 OK"));
+    CHECK(http_rig_index_says(&r, "{\"name\":\"n\",\"version\":\"1\",\"state\":\"READY\""));
+    CHECK(http_rig_answers(&r, M, body, "503 Service Unavailable") && strstr(r.text, "and what is pinned"));
+    CHECK(http_rig_answers(&r, N, body, "200 OK"));
     CHECK_U64(stats(&r).misses, 1);
     http_rig_stop(&r);
 }

@@ -65,17 +65,6 @@ static void stop(http_rig *r, poller *p)
     remove_all("");
 }
 
-/* Turns the loop until the index says so. */
-static bool index_says(http_rig *r, const char *want)
-{
-    for (int i = 0; i < 2000; i++) {
-        if (strstr(http_rig_post(r, "/v2/repository/index", "", "", 0), want)) return true;
-        http_rig_turn(r, 5);
-    }
-    printf("# the index: %s\n", r->text);
-    return false;
-}
-
 static uint64_t counted(http_rig *r, const char *what)
 {
     const char *at;
@@ -86,21 +75,23 @@ static uint64_t counted(http_rig *r, const char *what)
 
 static void follow(http_rig *r)
 {
-    CHECK(index_says(r, "[{\"name\":\"a\",\"version\":\"1\",\"state\":\"READY\"}]"));
+    CHECK(http_rig_index_says(r, "[{\"name\":\"a\",\"version\":\"1\",\"state\":\"READY\"}]"));
     model_make("b", "7");
-    CHECK(index_says(r, "{\"name\":\"b\",\"version\":\"7\",\"state\":\"READY\"}"));
+    CHECK(http_rig_index_says(r,
+                              "{\"name\":\"b\",\"version\":\"7\",\"state\":\"READY\"}"));
     model_make("a", "2");
-    CHECK(index_says(r, "\"version\":\"1\",\"state\":\"UNAVAILABLE\",\"reason\":\"unloaded\"},"
+    CHECK(http_rig_index_says(r, "\"version\":\"1\",\"state\":\"UNAVAILABLE\",\"reason\":\"unloaded\"},"
                         "{\"name\":\"a\",\"version\":\"2\",\"state\":\"READY\"}"));
     CHECK(strstr(http_rig_post(r, "/v2/models/a/infer", "", body, strlen(body)), "\"model_version\":\"2\""));
     uint64_t loads = counted(r, "\nproa_model_loads_total{result=\"ok\"} ");
     CHECK(loads == 2 || loads == 3);   /* 3: it was seen before it had its file */
     remove_all("a/2");
-    CHECK(index_says(r, "{\"name\":\"a\",\"version\":\"1\",\"state\":\"READY\"}"));
+    CHECK(http_rig_index_says(r, "{\"name\":\"a\",\"version\":\"1\",\"state\":\"READY\"}"));
     INVARIANT(mkdir(in_root("c"), 0700) == 0);
-    CHECK(index_says(r, "{\"name\":\"c\",\"version\":\"\",\"state\":\"UNAVAILABLE\",\"reason\":\"/tmp/"));
+    CHECK(http_rig_index_says(r, "{\"name\":\"c\",\"version\":\"\",\"state\":\"UNAVAILABLE\",\"reason\":\"/tmp/"));
     remove_all("b");
-    CHECK(index_says(r, "{\"name\":\"b\",\"version\":\"7\",\"state\":\"UNAVAILABLE\",\"reason\":\"unloaded\"}"));
+    CHECK(http_rig_index_says(r,
+                              "{\"name\":\"b\",\"version\":\"7\",\"state\":\"UNAVAILABLE\",\"reason\":\"unloaded\"}"));
     CHECK_U64(counted(r, "\nproa_model_loads_total{result=\"failed\"} "), 1);   /* of c, looked at more than once */
     CHECK(strstr(http_rig_post(r, "/v2/repository/models/a/load", "", "", 0), "is not allowed if polling is enabled"));
 }
@@ -136,9 +127,9 @@ static void a_mounted_volume_is_exchanged_as_a_whole(void)
     model_make("..1/m", "1");
     model_make("..2/m", "2");
     INVARIANT(symlink("..1", in_root("..data")) == 0 && symlink("..data/m", in_root("m")) == 0);
-    CHECK(index_says(&r, "{\"name\":\"m\",\"version\":\"1\",\"state\":\"READY\"}"));
+    CHECK(http_rig_index_says(&r, "{\"name\":\"m\",\"version\":\"1\",\"state\":\"READY\"}"));
     INVARIANT(symlink("..2", in_root("..tmp")) == 0 && rename(in_root("..tmp"), in_root("..data")) == 0);
-    CHECK(index_says(&r, "{\"name\":\"m\",\"version\":\"2\",\"state\":\"READY\"}"));
+    CHECK(http_rig_index_says(&r, "{\"name\":\"m\",\"version\":\"2\",\"state\":\"READY\"}"));
     stop(&r, p);
 }
 
