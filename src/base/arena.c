@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { CHUNK_MIN = 4096 };
+enum { CHUNK_MIN = 4096, SNUG_MIN = 512 };
 
 struct arena_chunk {
     arena_chunk *next;
@@ -22,22 +22,18 @@ void arena_init(arena *a, void *memory, size_t room, size_t limit)
     *a = (arena){.base = memory, .room = room, .limit = limit, .first = memory, .first_room = room};
 }
 
-static void chunks_free(const arena *a, arena_chunk *c)
+static void chunks_free(arena *a, arena_chunk *c)
 {
     while (c) {
         arena_chunk *next = c->next;
+        a->held -= mem_cost(sizeof *c + c->room);
         if (a->share) quota_give(a->share, sizeof *c + c->room);
         mem_free(c);
         c = next;
     }
 }
 
-size_t arena_held(const arena *a)
-{
-    size_t bytes = 0;
-    for (const arena_chunk *c = a->chunks; c; c = c->next) bytes += sizeof *c + c->room;
-    return bytes;
-}
+size_t arena_held(const arena *a) { return a->held; }
 
 static void use(arena *a, arena_chunk *c)
 {
@@ -74,24 +70,56 @@ static bool share_take(arena *a, size_t need, size_t *want)
     return !a->shared_out;
 }
 
-static bool grow(arena *a, size_t need)
+static size_t next_room(const arena *a)
+{
+    size_t first = SNUG_MIN - sizeof(arena_chunk);
+    if (a->snug) return a->room < first ? first : (a->room + a->room / 4 + MEM_ALIGN - 1) / MEM_ALIGN * MEM_ALIGN;
+    return a->room < CHUNK_MIN / 2 ? CHUNK_MIN : a->room * 2;
+}
+
+/* NULL = it is over the limit, or there is no memory. */
+static arena_chunk *chunk_new(arena *a, size_t need, size_t want)
 {
     a->starved = a->shared_out = false;
-    if (need > a->limit || a->total > a->limit - need) return false;
-    size_t want = a->room < CHUNK_MIN / 2 ? CHUNK_MIN : a->room * 2;
+    if (need > a->limit || a->total > a->limit - need) return NULL;
     if (want > a->limit - a->total) want = a->limit - a->total;
     if (want < need) want = need;
-    if (want > SIZE_MAX - sizeof(arena_chunk)) return false;
-    if (!share_take(a, need, &want)) return false;
+    if (want > SIZE_MAX - sizeof(arena_chunk)) return NULL;
+    if (!share_take(a, need, &want)) return NULL;
     arena_chunk *c = mem_alloc_raw(sizeof *c + want);
     a->starved = !c;
     if (!c && a->share) quota_give(a->share, sizeof *c + want);
+    if (!c) return NULL;
+    c->room = want;
+    a->held += mem_cost(sizeof *c + want);
+    return c;
+}
+
+static bool grow(arena *a, size_t need)
+{
+    arena_chunk *c = chunk_new(a, need, next_room(a));
     if (!c) return false;
-    *c = (arena_chunk){.next = a->chunks, .room = want};
+    c->next = a->chunks;
     a->chunks = c;
     use(a, c);
     return true;
 }
+
+/* Behind the chunk that is being filled, which goes on being so. */
+static void *push_apart(arena *a, size_t bytes)
+{
+    arena_chunk *c = chunk_new(a, bytes, bytes);
+    if (!c) return NULL;
+    arena_chunk **at = a->chunks ? &a->chunks->next : &a->chunks;
+    c->next = *at;
+    *at = c;
+    a->total += bytes;
+    if (a->total > a->total_max) a->total_max = a->total;
+    return c + 1;
+}
+
+/* Would the rest of the chunk be lost for it?  It comes to less than half of the next one. */
+static bool is_apart(const arena *a, size_t bytes) { return a->snug && bytes >= next_room(a) / 2; }
 
 static size_t padding(const arena *a, size_t align) { return -((uintptr_t)a->base + a->used) & (align - 1); }
 
@@ -100,6 +128,7 @@ void *arena_push_raw(arena *a, size_t bytes, size_t align)
     INVARIANT(align > 0 && align <= MEM_ALIGN && (align & (align - 1)) == 0);
     size_t pad = padding(a, align);
     if (!a->base || pad > a->room - a->used || bytes > a->room - a->used - pad) {   /* no base: 0 bytes are not NULL */
+        if (is_apart(a, bytes)) return push_apart(a, bytes);
         if (!grow(a, bytes)) return NULL;
         pad = padding(a, align);
     }

@@ -16,11 +16,19 @@ void mem_fault_after(long n)
 }
 
 bool mem_fault_fired(void) { return fault_hit; }
-void mem_setup(void)
+
+void mem_setup(int heaps_max)
 {
+    if (heaps_max > 0) (void)mallopt(M_ARENA_MAX, heaps_max);
     /* It costs what the kernel takes to clear pages: 2 % of the CPU time of requests of 3 MB, nothing below. */
     (void)mallopt(M_MMAP_THRESHOLD, MEM_MAP_BYTES);
     (void)mallopt(M_TRIM_THRESHOLD, MEM_TOP_BYTES);
+}
+
+size_t mem_cost(size_t bytes)
+{
+    if (bytes < MEM_MAP_BYTES) return bytes + bytes / MEM_HOLES_SHARE;
+    return (bytes + MEM_PAGE_BYTES) / MEM_PAGE_BYTES * MEM_PAGE_BYTES;
 }
 
 void mem_trim(void) { (void)malloc_trim(0); }

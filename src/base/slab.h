@@ -27,7 +27,7 @@ void slab_trim(slab *s);                               /* empty pages go back to
 void *slab_take(slab *s, size_t bytes) MUST_USE;       /* aligned to 16, not zeroed; NULL = no memory */
 void *slab_take0(slab *s, size_t count, size_t size) MUST_USE;   /* the same, zeroed */
 void *slab_grow(slab *s, void *p, size_t bytes) MUST_USE;   /* p may be NULL; NULL leaves p as it was */
-void slab_give(slab *s, void *p);
+void slab_give(slab *s, void *b);
 bool slab_recycles(void);                              /* false under AddressSanitizer */
 
 /* Of a block, whichever slab it is from. */

@@ -124,7 +124,7 @@ static int serve(const conf *c)
 {
     static const log_level levels[] = {LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR};
     err e = {0};
-    mem_setup();
+    mem_setup(c->models_memory_max ? 1 : 0);   /* holes do not count in a budget: one heap has the fewest */
     log_setup(&(log_opts){.level = levels[c->log_level],
                           .json = c->log_format == CONF_LOG_JSON,
                           .sink = log_writer_line,

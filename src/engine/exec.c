@@ -63,6 +63,7 @@ err_code exec_new(exec **ret, const plan *p, const exec_opts *o, err *e)
     x->plan = p;
     x->opts = *o;
     arena_init(&x->tables, NULL, 0, SIZE_MAX / 2);
+    x->tables.snug = true;
     arena_init(&x->lasting, NULL, 0, o->memory_max > p->bytes ? o->memory_max - p->bytes : 0);
     arena_init(&x->scratch, NULL, 0, o->memory_max);
     x->tables.share = x->lasting.share = x->scratch.share = o->share;

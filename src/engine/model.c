@@ -72,10 +72,9 @@ size_t model_held_bytes(model *m)
     size_t bytes = sizeof *m + pages(m->file.len) + arena_held(&m->memory);
     for (const external *x = m->externals; x; x = x->next) bytes += pages(x->map.len);
     lock_take(&m->guard);
-    bytes += m->idle_bytes;
     for (const cached *c = m->plans; c; c = c->next) {
         bytes += sizeof *c + sizeof *c->plan + arena_held(&c->plan->memory);
-        for (const exec *x = c->idle; x; x = x->next) bytes += sizeof *x + arena_held(&x->tables);
+        for (const exec *x = c->idle; x; x = x->next) bytes += sizeof *x + mem_cost(x->held) + arena_held(&x->tables);
     }
     lock_give(&m->guard);
     return bytes;
@@ -304,6 +303,7 @@ static model *model_make(err *e)
         return NULL;
     }
     arena_init(&m->memory, NULL, 0, SIZE_MAX / 2);
+    m->memory.snug = true;
     lock_init(&m->guard);
     return m;
 }

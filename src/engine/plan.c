@@ -290,6 +290,7 @@ err_code plan_new(plan **ret, const graph *g, const plan_opts *o, err *e)
     if (!p) return no_memory(e);
     p->graph = g;
     arena_init(&p->memory, NULL, 0, PLAN_FOLD_TOTAL + (size_t)g->value_count * 256 + (size_t)g->node_count * 64);
+    p->memory.snug = true;
     arena work, scratch;
     arena_init(&work, NULL, 0, SIZE_MAX / 2);
     arena_init(&scratch, NULL, 0, o->memory_max);

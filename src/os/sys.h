@@ -86,6 +86,7 @@ struct termios;   /* its header has macros of short names */
     X(thread_join, (pthread_t id), (id))                                                                         \
     X(thread_leave, (pthread_t id), (id))                                                                        \
     X(thread_yield, (void), ())                                                                                  \
+    X(thread_slice, (uint64_t ns), (ns))                                                                         \
     X(signals_open, (const int *signals, size_t count), (signals, count))                                        \
     X(send_fds, (int fd, const void *p, size_t n, const int *fds, size_t count), (fd, p, n, fds, count))         \
     X(recv_fds, (int fd, void *p, size_t n, int *fds, size_t *count), (fd, p, n, fds, count))                    \

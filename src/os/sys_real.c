@@ -261,6 +261,24 @@ int64_t sys_real_thread_leave(pthread_t id) { return -pthread_detach(id); }
 
 int64_t sys_real_thread_yield(void) { return result(sched_yield()); }
 
+/* sched_setattr(2), struct sched_attr in its first size: not all C libraries have it. */
+int64_t sys_real_thread_slice(uint64_t ns)
+{
+    struct {
+        uint32_t size, policy;
+        uint64_t flags;
+        int32_t nice;
+        uint32_t priority;
+        uint64_t runtime, deadline, period;
+    } a = {.size = 0};
+    int64_t rc = result(syscall(SYS_sched_getattr, 0, &a, sizeof a, 0));
+    if (rc < 0 || a.policy != SCHED_OTHER || a.runtime == ns) return rc;
+    a.size = sizeof a;
+    a.flags = a.deadline = a.period = 0;
+    a.runtime = ns;
+    return result(syscall(SYS_sched_setattr, 0, &a, 0));
+}
+
 int64_t sys_real_signals_open(const int *signals, size_t count)
 {
     sigset_t set;

@@ -16,12 +16,16 @@ typedef struct {
     void (*run)(void *ctx);
     void *ctx;
     char name[THREAD_NAME_MAX + 1];
+    bool prompt;   /* what starts it is */
 } thread;
 
 err_code thread_start(thread *t, const char *name, void (*run)(void *ctx), void *ctx, err *e) MUST_USE;
 void thread_join(thread *t);
 void thread_leave(const thread *t);   /* instead: nobody will wait for its end */
 void thread_yield(void);   /* lets another thread that waits for this CPU go first */
+/* From now on the calling thread, which runs briefly and often, goes before those that compute, where the kernel knows
+ * slices of a thread's own (Linux 6.12); its share of the CPUs stays the same.  Threads that it starts do not. */
+void thread_prompt(void);
 
 /* Tells the CPU that this is a spin loop.  On aarch64 `yield` is a no-op on most cores; isb takes as long as pause. */
 #if defined(__x86_64__)

@@ -1,5 +1,6 @@
 /* An arena refuses, never overruns: sizes whose product wraps, alignment padding, the borrowed memory's end and
- * the limit over all chunks; and a steady load stops using the heap after its first round. */
+ * the limit over all chunks; a steady load stops using the heap after its first round, and a snug arena holds hardly
+ * more than was pushed. */
 #include "base/arena.h"
 #include "base/quota.h"
 #include "test.h"
@@ -55,7 +56,7 @@ static void an_unbounded_limit_cannot_wrap(void)
 }
 
 /* Random pushes over several chunks: blocks do not overlap, keep their bytes, and end at the limit. */
-static void chunks_hold_what_was_pushed(void)
+static void push_by_chance(bool snug)
 {
     enum { LIMIT = 200000, BLOCKS = 2000 };
     static uint8_t *blocks[BLOCKS];
@@ -64,6 +65,7 @@ static void chunks_hold_what_was_pushed(void)
     uint8_t memory[100];
     arena a;
     arena_init(&a, memory, sizeof memory, LIMIT);
+    a.snug = snug;
     size_t n = 0;
     for (; n < BLOCKS; n++) {
         uint64_t r = test_rand(&seed);
@@ -81,6 +83,50 @@ static void chunks_hold_what_was_pushed(void)
         }
     }
     arena_fini(&a);
+    CHECK_U64((uint64_t)mem_live(), 0);
+}
+
+static void chunks_hold_what_was_pushed(void)
+{
+    push_by_chance(false);
+    push_by_chance(true);
+}
+
+/* Of small blocks, and of small ones with large ones between them. */
+static void a_snug_arena_holds_hardly_more_than_was_pushed(void)
+{
+    for (size_t large = 0; large <= 100000; large += 50000) {
+        arena a;
+        uint64_t seed = 7;
+        arena_init(&a, NULL, 0, 1 << 24);
+        a.snug = true;
+        CHECK(arena_push(&a, 20, 1, 1) && arena_held(&a) <= mem_cost(512));
+        for (size_t i = 0; i < 2000; i++) {
+            size_t bytes = i % 100 == 50 && large ? large : test_rand(&seed) % 100;
+            CHECK(arena_push_raw(&a, bytes, 8) != NULL);
+            CHECK(arena_held(&a) <= (a.total + a.total / 2 + 512) / MEM_HOLES_SHARE * (MEM_HOLES_SHARE + 1));
+        }
+        CHECK(arena_held(&a) < a.total + a.total / MEM_HOLES_SHARE + (large ? a.total / 16 : a.total / 3));
+        arena_fini(&a);
+        CHECK_U64((uint64_t)mem_live(), 0);
+    }
+}
+
+static void a_large_block_leaves_the_chunk_that_is_being_filled(void)
+{
+    arena a;
+    arena_init(&a, NULL, 0, 3 << 20);
+    a.snug = true;
+    uint8_t *apart = arena_push(&a, 1 << 20, 1, 64), *first = arena_push(&a, 1, 100, 1);
+    uint8_t *other = arena_push(&a, 1 << 20, 1, 64), *second = arena_push(&a, 1, 100, 1);
+    CHECK(apart && other && (uintptr_t)other % 64 == 0 && second == first + 100);
+    CHECK(!arena_push(&a, 1 << 20, 1, 64) && !a.starved);   /* over the limit */
+    CHECK_U64(a.total, (2 << 20) + 200);
+    CHECK_U64(a.total_max, a.total);
+    arena_reset(&a);
+    CHECK(arena_push(&a, 1, 100, 1) == first && arena_held(&a) <= mem_cost(512));
+    arena_fini(&a);
+    CHECK_U64(arena_held(&a), 0);
     CHECK_U64((uint64_t)mem_live(), 0);
 }
 
@@ -105,7 +151,10 @@ static void survives_every_failing_allocation(void)
         arena a;
         arena_init(&a, NULL, 0, 1 << 20);
         bool ok = true;
-        for (size_t i = 1; i < 10; i++) ok = ok && arena_push(&a, i, 4096, 64) != NULL;
+        for (size_t i = 1; i < 10; i++) {
+            a.snug = i > 5;
+            ok = ok && arena_push(&a, i, 4096, 64) != NULL;
+        }
         CHECK(ok == !mem_fault_fired());
         arena_fini(&a);
     })
@@ -132,6 +181,14 @@ static void chunks_are_taken_from_a_share(void)
     mem_fault_after(-1);
     arena_fini(&other);
     CHECK_U64(quota_used(&q), 0);
+    a.snug = true;
+    CHECK(arena_push(&a, 6000, 1, 1) && mem_cost(quota_used(&q)) == arena_held(&a));
+    mem_fault_after(0);
+    CHECK(!arena_push(&a, 1000, 1, 1) && a.starved && mem_cost(quota_used(&q)) == arena_held(&a));
+    mem_fault_after(-1);
+    CHECK(!arena_push(&a, 6000, 1, 1) && a.shared_out);
+    arena_fini(&a);
+    CHECK_U64(quota_used(&q), 0);
 }
 
 int main(void)
@@ -141,6 +198,8 @@ int main(void)
                                       TEST(nothing_pushed_on_nothing_is_not_a_failure),
                                       TEST(an_unbounded_limit_cannot_wrap),
                                       TEST(chunks_hold_what_was_pushed),
+                                      TEST(a_snug_arena_holds_hardly_more_than_was_pushed),
+                                      TEST(a_large_block_leaves_the_chunk_that_is_being_filled),
                                       TEST(reset_keeps_the_largest_chunk),
                                       TEST(chunks_are_taken_from_a_share),
                                       TEST(survives_every_failing_allocation)};

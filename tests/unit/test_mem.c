@@ -1,9 +1,10 @@
 /* The heap's door refuses products that wrap, aligns what tensors need, counts every block, fails exactly the
- * allocation it was told to, and gives back what a burst took. */
+ * allocation it was told to, gives back what a burst took, and has as few heaps as it was told. */
 #include "base/mem.h"
 #include "test.h"
 
 #include <malloc.h>
+#include <pthread.h>
 
 static void refuses_sizes_that_wrap(void)
 {
@@ -67,7 +68,7 @@ static void the_nth_allocation_fails_once(void)
 static void what_a_burst_took_goes_back(void)
 {
     enum { BLOCKS = 8 };
-    mem_setup();
+    mem_setup(0);
     struct mallinfo2 before = mallinfo2();
     void *blocks[BLOCKS], *between[BLOCKS];
     mem_free(mem_alloc_raw(30 << 20));   /* from here on, the default would take blocks of up to 30 MB from the heap */
@@ -83,10 +84,58 @@ static void what_a_burst_took_goes_back(void)
     CHECK_U64((uint64_t)mem_live(), 0);
 }
 
+static void holes_are_between_blocks_that_are_not_mapped(void)
+{
+    CHECK_U64(mem_cost(0), 0);
+    CHECK_U64(mem_cost(1000), 1200);
+    CHECK_U64(mem_cost(MEM_MAP_BYTES), MEM_MAP_BYTES + MEM_PAGE_BYTES);   /* the heap's own note of it needs room */
+    CHECK_U64(mem_cost(10 << 20) - (10 << 20), MEM_PAGE_BYTES);
+}
+
+static pthread_barrier_t all_hold;
+
+/* A thread's heap is its own only while it lives: all hold a block at the same time. */
+static void *hold_a_block(void *ctx)
+{
+    void *block = mem_alloc_raw(100 << 10);
+    (void)ctx;
+    pthread_barrier_wait(&all_hold);
+    mem_free(block);
+    return NULL;
+}
+
+static size_t heaps(void)
+{
+    char *text = NULL;
+    size_t bytes = 0, count = 0;
+    FILE *f = open_memstream(&text, &bytes);
+    if (!f) return 0;
+    CHECK(malloc_info(0, f) == 0);
+    fclose(f);
+    for (const char *at = text; (at = strstr(at, "<heap nr=")); at++) count++;
+    free(text);
+    return count;
+}
+
+static void threads_share_the_heaps_that_there_may_be(void)
+{
+    enum { THREADS = 6 };
+    pthread_t threads[THREADS];
+    mem_setup(1);   /* before any other thread of this process has come */
+    pthread_barrier_init(&all_hold, NULL, THREADS);
+    for (size_t i = 0; i < THREADS; i++) CHECK(pthread_create(&threads[i], NULL, hold_a_block, NULL) == 0);
+    for (size_t i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
+    pthread_barrier_destroy(&all_hold);
+    CHECK_U64(heaps(), 1);
+    CHECK_U64((uint64_t)mem_live(), 0);
+}
+
 int main(void)
 {
     static const test_case cases[] = {TEST(refuses_sizes_that_wrap), TEST(zeroes_aligns_and_counts),
                                       TEST(growing_keeps_the_bytes_and_failing_keeps_the_block),
-                                      TEST(the_nth_allocation_fails_once), TEST(what_a_burst_took_goes_back)};
+                                      TEST(the_nth_allocation_fails_once), TEST(what_a_burst_took_goes_back),
+                                      TEST(holes_are_between_blocks_that_are_not_mapped),
+                                      TEST(threads_share_the_heaps_that_there_may_be)};
     return test_main(cases, COUNTOF(cases));
 }

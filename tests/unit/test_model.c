@@ -90,6 +90,32 @@ static void a_seen_shape_runs_without_the_heap(void)
     onnx_build_end(&b);
 }
 
+/* Weights of 512 kB, packed for the product: what is not filled of the pieces that they lie in is not much. */
+static void a_model_holds_hardly_more_than_its_bytes(void)
+{
+    enum { WIDTH = 256, ROWS = 64 };
+    err e = {0};
+    exec *x = NULL;
+    const shape s = shape_make(2, (const int64_t[]){ROWS, WIDTH});
+    static float w[WIDTH * WIDTH];
+    onnx_build b;
+    for (size_t i = 0; i < COUNTOF(w); i++) w[i] = (float)(i % 7);
+    onnx_build_start(&b, 13);
+    onnx_build_input(&b, "x", DT_F32, "N,256");
+    onnx_build_floats(&b, "w", "256,256", w);
+    onnx_build_floats(&b, "v", "256,256", w);
+    onnx_build_node(&b, "MatMul", "x,w", "h", "");
+    onnx_build_node(&b, "MatMul", "h,v", "y", "");
+    onnx_build_output(&b, "y", DT_F32, "N,256");
+    CLEANUP(model) model *m = opened(&b);
+    size_t bytes = model_bytes(m), held = model_held_bytes(m);
+    CHECK(bytes >= 2 * sizeof w && held >= bytes && held <= bytes + bytes / 4);
+    CHECK(exec_take(&x, m, &s, &e) == ERR_OK);
+    exec_give(x);
+    CHECK(model_held_bytes(m) >= held + 2 * ROWS * WIDTH * sizeof(float));   /* with what rests: at least two values */
+    onnx_build_end(&b);
+}
+
 static void a_callers_buffer_is_read_in_place_and_left_alone(void)
 {
     onnx_build b;
@@ -523,6 +549,7 @@ int main(void)
     static const test_case cases[] = {
         TEST(a_chain_runs_at_every_batch),
         TEST(a_seen_shape_runs_without_the_heap),
+        TEST(a_model_holds_hardly_more_than_its_bytes),
         TEST(a_callers_buffer_is_read_in_place_and_left_alone),
         TEST(shapes_that_do_not_fit_are_refused),
         TEST(the_number_of_executions_is_bounded),

@@ -7,8 +7,10 @@
 #include "os/lock.h"
 #include "os/thread.h"
 
+#include <asm/unistd.h>   /* not <sys/syscall.h>: it has names of the fake's own calls */
 #include <malloc.h>
 #include <stdatomic.h>
+#include <unistd.h>
 
 enum { THREADS = 4, STEPS = 20000 };
 
@@ -97,6 +99,44 @@ static void a_thread_that_cannot_start_is_told(void)
     sys_fake_script(NULL, 0);
 }
 
+/* Of the calling thread, as the kernel has it: nanoseconds. */
+static uint64_t slice(void)
+{
+    struct {
+        uint32_t size, policy;
+        uint64_t flags, nice_and_priority, runtime, deadline, period;
+    } a = {.size = 0};
+    CHECK(syscall(__NR_sched_getattr, 0, &a, sizeof a, 0) == 0);
+    return a.runtime;
+}
+
+static void note_slice(void *ctx) { *(uint64_t *)ctx = slice(); }
+
+/* [0]: its own before, [1]: then, [2]: of what it starts. */
+static void be_prompt(void *ctx)
+{
+    uint64_t *slices = ctx;
+    err e;
+    thread t;
+    slices[0] = slice();
+    thread_prompt();
+    slices[1] = slice();
+    CHECK(thread_start(&t, "child", note_slice, &slices[2], &e) == ERR_OK);
+    thread_join(&t);
+}
+
+/* Where the kernel has no slices of a thread's own it says the same, or nothing, of all. */
+static void what_a_prompt_thread_starts_is_not_prompt(void)
+{
+    err e;
+    thread t;
+    uint64_t slices[3] = {0};
+    CHECK(thread_start(&t, "prompt", be_prompt, slices, &e) == ERR_OK);
+    thread_join(&t);
+    CHECK(slices[1] <= slices[0] && slices[2] == slices[0]);
+    CHECK(slices[1] == slices[0] || slices[1] == 100000);
+}
+
 static void take_a_large_block(void *ctx)
 {
     struct mallinfo2 *ret = ctx;
@@ -135,6 +175,7 @@ int main(void)
         TEST(threads_wake_each_other_by_futex),
         TEST(a_futex_sleeps_until_its_deadline_and_only_on_the_expected_word),
         TEST(a_thread_that_cannot_start_is_told),
+        TEST(what_a_prompt_thread_starts_is_not_prompt),
         TEST(a_large_first_block_makes_no_large_heap),
         TEST(the_clock_never_goes_back),
     };
