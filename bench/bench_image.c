@@ -151,7 +151,7 @@ int main(void)
     arena a;
     err e;
     bool ok = true;
-    if (!pixels || lib_need(&jpeg, &e)) return 2;
+    if (!pixels || lib_need(&jpeg, &e) || kernel_init(getenv("PROA_CPU"), &e)) return 2;
     paint(pixels);
     unsigned char *file = encode(pixels, &bytes);
     arena_init(&a, NULL, 0, 64 << 20);

@@ -326,3 +326,15 @@ bool http_rig_index_says(http_rig *r, const char *want)
     }
     return says("the index", r->text, want);
 }
+
+const char *http_rig_ready(http_rig *r)
+{
+    static char names[80];
+    size_t len = 0;
+    const char *at = http_rig_post(r, "/v2/repository/index", "", "{\"ready\":true}", 14);
+    for (names[0] = 0; (at = strstr(at, "{\"name\":\"")) != NULL && len + 3 <= sizeof names; len += 2) {
+        at += 9;
+        snprintf(names + len, sizeof names - len, "%c ", *at);
+    }
+    return names;
+}

@@ -56,5 +56,7 @@ served *http_rig_model(http_rig *r, const char *name);
 /* One of its counters, over all lanes: http_rig_count(m, offsetof(metrics_lane, success)), or COUNT(m, success). */
 uint64_t http_rig_count(const served *m, size_t offset);
 #define COUNT(m, member) http_rig_count(m, offsetof(metrics_lane, member))
+/* "a c e ": the first letters of what the index has as ready, in its order; until the next call. */
+const char *http_rig_ready(http_rig *r);
 
 #endif

@@ -35,8 +35,10 @@ static bool has_nan(box b)
 }
 
 /* The better ones are kept already; does this one repeat one of them? */
-static bool repeats(const box *boxes, const uint32_t *kinds, uint32_t i, const uint32_t *kept, size_t count, float most)
+static bool repeats(const boxes_scored *of, uint32_t i, const uint32_t *kept, size_t count, float most)
 {
+    const box *boxes = of->boxes;
+    const uint32_t *kinds = of->kinds;
     if (has_nan(boxes[i])) return false;
     for (size_t k = 0; k < count; k++)
         if ((!kinds || kinds[kept[k]] == kinds[i]) && !has_nan(boxes[kept[k]]) &&
@@ -45,9 +47,9 @@ static bool repeats(const box *boxes, const uint32_t *kinds, uint32_t i, const u
     return false;
 }
 
-err_code boxes_best(const box *boxes, const float *scores, const uint32_t *kinds, size_t n, const boxes_options *o,
-                    arena *a, uint32_t **ret, size_t *ret_count, err *e)
+err_code boxes_best(const boxes_scored *of, const boxes_options *o, arena *a, uint32_t **ret, size_t *ret_count, err *e)
 {
+    const size_t n = of->count;
     size_t candidates = o->candidates_max ? o->candidates_max : BOXES_CANDIDATES_MAX;
     size_t most = o->keep_max ? o->keep_max : BOXES_KEEP_MAX, count = 0;
     if (n > UINT32_MAX) return err_set(e, ERR_TOO_LARGE, "boxes: expected at most %u, got %zu", UINT32_MAX, n);
@@ -56,10 +58,10 @@ err_code boxes_best(const box *boxes, const float *scores, const uint32_t *kinds
     uint32_t *order = arena_push_raw(a, (candidates + 1) * sizeof *order, _Alignof(uint32_t));
     uint32_t *kept = arena_push_raw(a, (most + 1) * sizeof *kept, _Alignof(uint32_t));
     if (!order || !kept) return err_set(e, ERR_NOMEM, "boxes: no memory for %zu candidates", candidates);
-    candidates = rank_top(scores, n, candidates, order);
+    candidates = rank_top(of->scores, n, candidates, order);
     for (size_t i = 0; i < candidates && count < most; i++) {
-        if (!(scores[order[i]] >= o->score_min)) break;          /* the others are lower, or NaN */
-        if (!repeats(boxes, kinds, order[i], kept, count, o->overlap_max)) kept[count++] = order[i];
+        if (!(of->scores[order[i]] >= o->score_min)) break;      /* the others are lower, or NaN */
+        if (!repeats(of, order[i], kept, count, o->overlap_max)) kept[count++] = order[i];
     }
     *ret = kept;
     *ret_count = count;

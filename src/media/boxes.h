@@ -15,6 +15,13 @@ typedef struct {
 } box;
 
 typedef struct {
+    const box *boxes;
+    const float *scores;        /* one for each box */
+    const uint32_t *kinds;      /* the same, or NULL where all are of one kind */
+    size_t count;
+} boxes_scored;
+
+typedef struct {
     float overlap_max;          /* intersection over union, 0..1 */
     float score_min;            /* boxes below are not looked at; those without a score (NaN) never are */
     size_t candidates_max;      /* the best so many take part; 0 = BOXES_CANDIDATES_MAX */
@@ -24,8 +31,8 @@ typedef struct {
 box box_of_center(float x, float y, float width, float height);
 float box_overlap(box a, box b);          /* intersection over union; 0 where there is no area */
 
-/* kinds: one for each box, or NULL where all are of one kind.  *ret lives in the arena: indices, best first. */
-err_code boxes_best(const box *boxes, const float *scores, const uint32_t *kinds, size_t n, const boxes_options *o,
-                    arena *a, uint32_t **ret, size_t *ret_count, err *e) MUST_USE;
+/* *ret lives in the arena: indices, best first. */
+err_code boxes_best(const boxes_scored *of, const boxes_options *o, arena *a, uint32_t **ret, size_t *ret_count,
+                    err *e) MUST_USE;
 
 #endif

@@ -48,7 +48,10 @@ err_code image_alloc(image *im, arena *a, err *e)
     INVARIANT(im->channels >= 1 && im->channels <= 4);
     size_t bytes = (size_t)im->width * im->height * im->channels;   /* 65500 * 65500 * 4 < 2^35 */
     im->pixels = arena_push_raw(a, bytes + IMAGE_SLACK, 64);
-    if (im->pixels) return ERR_OK;
+    if (im->pixels) {
+        memset(im->pixels + bytes, 0, IMAGE_SLACK);
+        return ERR_OK;
+    }
     if (a->starved) return err_set(e, ERR_NOMEM, "image: no memory for %zu bytes of pixels", bytes);
     return err_set(e, ERR_LIMIT, "image: expected at most %zu bytes of memory, got %ux%u pixels, %zu bytes",
                    a->limit, im->width, im->height, bytes);
@@ -60,18 +63,63 @@ uint8_t *image_pixel(const image *im, size_t x, size_t y)
     return im->pixels + (y * im->width + x) * im->channels;
 }
 
-err_code image_decode(str file, const image_options *o, arena *a, image *ret, err *e)
+static err_code open_png(str file, const image_options *o, arena *a, image_rows *ret, image *ret_head, err *e)
+{
+    image_png *r;
+    err_code rc = image_png_open(file, o, a, &r, ret_head, e);
+    if (!rc) *ret = (image_rows){IMAGE_PNG, r, image_png_streams(r)};
+    return rc;
+}
+
+static err_code open_jpeg(str file, const image_options *o, arena *a, image_rows *ret, image *ret_head, err *e)
+{
+    image_jpeg *r;
+    err_code rc = image_jpeg_open(file, o, a, &r, ret_head, e);
+    if (!rc) *ret = (image_rows){IMAGE_JPEG, r, true};
+    return rc;
+}
+
+err_code image_rows_open(str file, const image_options *o, arena *a, image_rows *ret, image *ret_head, err *e)
 {
     image_options with = *o;
     if (!with.channels) with.channels = 3;
     INVARIANT(with.channels == 1 || with.channels == 3 || with.channels == 4);
     switch (image_sniff(file)) {
-    case IMAGE_JPEG: return image_jpeg_decode(file, &with, a, ret, e);
-    case IMAGE_PNG: return image_png_decode(file, &with, a, ret, e);
+    case IMAGE_JPEG: return open_jpeg(file, &with, a, ret, ret_head, e);
+    case IMAGE_PNG: return open_png(file, &with, a, ret, ret_head, e);
     case IMAGE_UNKNOWN: break;
     }
     const char *got = file.len ? image_kind_name(file) : "nothing";
     return err_set(e, ERR_INVALID, "image: expected JPEG or PNG, got %s", got ? got : "other bytes");
+}
+
+err_code image_rows_next(const image_rows *r, uint8_t *to, size_t row, uint32_t count, err *e)
+{
+    INVARIANT(r->streams);
+    return r->kind == IMAGE_JPEG ? image_jpeg_rows(r->reader, to, row, count, e)
+                                 : image_png_rows(r->reader, to, row, count, e);
+}
+
+err_code image_rows_whole(const image_rows *r, uint32_t channels, arena *a, image *ret, err *e)
+{
+    return r->kind == IMAGE_JPEG ? image_jpeg_whole(r->reader, channels, a, ret, e)
+                                 : image_png_whole(r->reader, a, ret, e);
+}
+
+void image_rows_close(image_rows *r)
+{
+    if (r->kind == IMAGE_JPEG) image_jpeg_close(r->reader);
+}
+
+err_code image_decode(str file, const image_options *o, arena *a, image *ret, err *e)
+{
+    image_rows r;
+    image head;
+    err_code rc = image_rows_open(file, o, a, &r, &head, e);
+    if (rc) return rc;
+    rc = image_rows_whole(&r, o->channels ? o->channels : 3, a, ret, e);
+    image_rows_close(&r);
+    return rc;
 }
 
 /* ---- turning ----------------------------------------------------------------------------------------------------- */

@@ -20,7 +20,7 @@ enum {
     IMAGE_PIXELS_MAX = 50000000,      /* unless the options say otherwise: 150 MB of RGB */
     IMAGE_BYTES_MAX = 256 << 20,      /* what libjpeg may take for itself: a progressive file's coefficients */
     IMAGE_SCANS_MAX = 100,            /* of a progressive JPEG: protects the time, each goes over all its pixels */
-    IMAGE_SLACK = 32                  /* readable bytes behind the last pixel: kernels load whole registers */
+    IMAGE_SLACK = 32                  /* zeros behind the last pixel: kernels load whole registers */
 };
 
 typedef enum { IMAGE_UNKNOWN, IMAGE_JPEG, IMAGE_PNG } image_kind;
@@ -42,6 +42,24 @@ typedef struct {
 image_kind image_sniff(str file);
 const char *image_kind_name(str file);   /* by the first bytes: "JPEG", "GIF", "PDF"; NULL = not known */
 err_code image_decode(str file, const image_options *o, arena *a, image *ret, err *e) MUST_USE;
+
+/* The same in steps, for who needs each row only once.  *ret_head has sizes, orientation and the channels that rows
+ * will have, which for JPEG are 3 where 1 was asked of a picture in colour, and 4 of inks; no pixels.
+ * image_rows_close() is due whenever open succeeded; after an error it is all that can be done.  The reader lives in
+ * the arena. */
+typedef struct {
+    image_kind kind;
+    void *reader;
+    bool streams;                       /* else only image_rows_whole(), which may find another orientation */
+} image_rows;
+err_code image_rows_open(str file, const image_options *o, arena *a, image_rows *ret, image *ret_head,
+                         err *e) MUST_USE;
+/* The next `count` rows, `row` bytes apart; with the last one it is known that the file is whole. */
+err_code image_rows_next(const image_rows *r, uint8_t *to, size_t row, uint32_t count, err *e) MUST_USE;
+/* All rows at once, in the channels that were asked for. */
+err_code image_rows_whole(const image_rows *r, uint32_t channels, arena *a, image *ret, err *e) MUST_USE;
+void image_rows_close(image_rows *r);
+
 /* As im->orientation asks: turned pixels are a new block in the arena.  Does nothing where it is 1. */
 err_code image_turn(image *im, arena *a, err *e) MUST_USE;
 

@@ -252,14 +252,3 @@ err_code image_jpeg_whole(image_jpeg *r, uint32_t channels, arena *a, image *ret
     *ret = im;
     return ERR_OK;
 }
-
-err_code image_jpeg_decode(str file, const image_options *o, arena *a, image *ret, err *e)
-{
-    image_jpeg *r;
-    image head;
-    err_code rc = image_jpeg_open(file, o, a, &r, &head, e);
-    if (rc) return rc;
-    rc = image_jpeg_whole(r, o->channels, a, ret, e);
-    image_jpeg_close(r);
-    return rc;
-}

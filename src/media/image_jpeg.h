@@ -21,7 +21,4 @@ err_code image_jpeg_rows(image_jpeg *r, uint8_t *to, size_t row, uint32_t count,
 err_code image_jpeg_whole(image_jpeg *r, uint32_t channels, arena *a, image *ret, err *e) MUST_USE;
 void image_jpeg_close(image_jpeg *r);
 
-/* All of the above. */
-err_code image_jpeg_decode(str file, const image_options *o, arena *a, image *ret, err *e) MUST_USE;
-
 #endif

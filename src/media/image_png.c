@@ -33,18 +33,24 @@ static lib png_lib = {.title = "PNG", .names = {"libpng16.so.16"}, .symbols = sy
  * holds a thumbnail of some 10 KB. */
 enum { CHUNK_BYTES_MAX = 1 << 20, CHUNKS_KEPT_MAX = 16 };
 
-typedef struct {
+struct image_png {
     png_structp png;
     png_infop info;
     jmp_buf out;
-    const image_options *with;
+    const image_options *with;   /* while it is opened */
     arena *memory;
     str left;                    /* of the file */
-    image im;
+    image head;
+    uint32_t done;               /* rows */
+    uint32_t passes;             /* 1 = not interlaced */
+    bool late;                   /* its orientation stands behind the pixels */
     bool full;                   /* the arena had no room for libpng */
     bool clip;                   /* 16-bit grey: rows are read whole and then held to 255 */
+    image raw;                   /* libpng's row, where that is not ours: width in bytes */
+    uint32_t channels;           /* of libpng's rows */
     err *e;
-} reader;
+};
+typedef image_png reader;
 
 static _Noreturn void leave(reader *r)
 {
@@ -117,15 +123,25 @@ static err_code read_header(reader *r)
     if (want == 4) lp.png_set_add_alpha(r->png, 0xffff, PNG_FILLER_AFTER);   /* where there is none */
     else lp.png_set_strip_alpha(r->png);
     if (want > 1) lp.png_set_gray_to_rgb(r->png);
-    r->im.width = width;
-    r->im.height = height;
+    r->head.width = width;
+    r->head.height = height;
+    r->head.channels = want;
     return ERR_OK;
 }
 
-static void read_rows(reader *r, uint8_t *rows, size_t row_bytes, int passes)
+/* Whether an eXIf stands behind the pixels: a header may come where it likes. */
+static bool exif_is_late(str file)
 {
-    for (int pass = 0; pass < passes; pass++)
-        for (size_t y = 0; y < r->im.height; y++) lp.png_read_row(r->png, rows + y * row_bytes, NULL);
+    bool pixels = false;
+    for (size_t at = 8; file.len >= 12 && at <= file.len - 12;) {
+        const uint8_t *p = (const uint8_t *)file.p + at;
+        size_t bytes = (size_t)p[0] << 24 | (size_t)p[1] << 16 | (size_t)p[2] << 8 | p[3];
+        if (memcmp(p + 4, "IDAT", 4) == 0) pixels = true;
+        if (pixels && memcmp(p + 4, "eXIf", 4) == 0) return true;
+        if (bytes > file.len - at - 12) break;
+        at += bytes + 12;
+    }
+    return false;
 }
 
 /* Pillow's grey of 16 bits becomes one of 8 so. */
@@ -143,50 +159,121 @@ static uint32_t orientation(const reader *r)
     return exif_orientation((str){(const char *)bytes, len});
 }
 
-static err_code read_all(reader *r)
+/* From libpng's values to ours, in place. */
+static void reduce(const reader *r, uint8_t *p, size_t n)
+{
+    if (r->clip) clip_16(p, n * r->channels);
+    if (r->channels != r->head.channels) luma_from_rgb(p, n);
+}
+
+static err_code start(reader *r, str file)
 {
     err_code rc = set_up(r);
     if (!rc) rc = read_header(r);
     if (rc) return rc;
-    int passes = lp.png_set_interlace_handling(r->png);
+    r->passes = (uint32_t)lp.png_set_interlace_handling(r->png);
     lp.png_read_update_info(r->png, r->info);
-    size_t channels = lp.png_get_channels(r->png, r->info), row_bytes = lp.png_get_rowbytes(r->png, r->info);
-    size_t n = (size_t)r->im.width * r->im.height;
-    INVARIANT(row_bytes == r->im.width * channels << r->clip);
-    INVARIANT(channels == r->with->channels || (channels == 3 && r->with->channels == 1));
-    image rows = r->im;
-    rows.channels = (uint32_t)channels;
+    r->channels = lp.png_get_channels(r->png, r->info);
+    size_t row_bytes = lp.png_get_rowbytes(r->png, r->info);
+    INVARIANT(row_bytes == (size_t)r->head.width * r->channels << r->clip);
+    INVARIANT(r->channels == r->head.channels || (r->channels == 3 && r->head.channels == 1));
+    r->head.orientation = orientation(r);
+    r->late = exif_is_late(file);
+    r->raw = (image){.width = (uint32_t)row_bytes, .height = 1, .channels = 1};
+    bool ours = !r->clip && r->channels == r->head.channels;
+    return r->passes > 1 || ours ? ERR_OK : image_alloc(&r->raw, r->memory, r->e);
+}
+
+static void read_rows(reader *r, uint8_t *to, size_t row, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++, to += row) {
+        lp.png_read_row(r->png, r->raw.pixels ? r->raw.pixels : to, NULL);
+        if (!r->raw.pixels) continue;
+        reduce(r, r->raw.pixels, r->head.width);
+        memcpy(to, r->raw.pixels, (size_t)r->head.width * r->head.channels);
+    }
+    r->done += count;
+    if (r->done == r->head.height) lp.png_read_end(r->png, r->info);
+}
+
+/* Each pass goes over all rows, in libpng's own values. */
+static err_code read_passes(reader *r, image *im)
+{
+    size_t row = r->raw.width;
+    image rows = r->head;
+    rows.channels = r->channels;
     if (r->clip) rows.height *= 2;           /* rows of two bytes for each channel; the sides were checked */
-    rc = image_alloc(&rows, r->memory, r->e);
+    err_code rc = image_alloc(&rows, r->memory, r->e);
     if (rc) return rc;
-    read_rows(r, rows.pixels, row_bytes, passes);
+    for (uint32_t pass = 0; pass < r->passes; pass++)
+        for (size_t y = 0; y < r->head.height; y++) lp.png_read_row(r->png, rows.pixels + y * row, NULL);
     lp.png_read_end(r->png, r->info);
-    if (r->clip) clip_16(rows.pixels, n * channels);
-    if (channels == 3 && r->with->channels == 1) luma_from_rgb(rows.pixels, n);
-    r->im.pixels = rows.pixels;
-    r->im.channels = r->with->channels;
-    r->im.orientation = orientation(r);
+    reduce(r, rows.pixels, (size_t)r->head.width * r->head.height);
+    im->pixels = rows.pixels;
     return ERR_OK;
 }
 
-/* In a frame of its own: nothing lives in it that longjmp() could leave stale. */
-static err_code guarded(reader *r)
+static err_code read_whole(reader *r, image *ret)
 {
-    return setjmp(r->out) ? r->e->code : read_all(r);
+    image im = r->head;
+    err_code rc = r->passes > 1 ? read_passes(r, &im) : image_alloc(&im, r->memory, r->e);
+    if (rc) return rc;
+    if (r->passes == 1) read_rows(r, im.pixels, (size_t)im.width * im.channels, im.height);
+    im.orientation = orientation(r);
+    *ret = im;
+    return ERR_OK;
 }
 
-err_code image_png_decode(str file, const image_options *o, arena *a, image *ret, err *e)
+/* The calls that libpng may leave, in frames of their own: nothing lives in them that longjmp() could leave stale. */
+static err_code guarded_start(reader *r, str file)
 {
-    reader r;
+    return setjmp(r->out) ? r->e->code : start(r, file);
+}
+
+static err_code guarded_whole(reader *r, image *ret)
+{
+    return setjmp(r->out) ? r->e->code : read_whole(r, ret);
+}
+
+static err_code guarded_rows(reader *r, uint8_t *to, size_t row, uint32_t count)
+{
+    if (setjmp(r->out)) return r->e->code;
+    read_rows(r, to, row, count);
+    return ERR_OK;
+}
+
+err_code image_png_open(str file, const image_options *o, arena *a, image_png **ret, image *ret_head, err *e)
+{
     err_code rc = lib_need(&png_lib, e);
     if (rc) return err_wrap(e, "image");
-    memset(&r, 0, sizeof r);
-    r.with = o;
-    r.memory = a;
-    r.left = file;
-    r.e = e;
-    rc = guarded(&r);
-    /* What libpng holds lives in the arena; its inflater's state, too. */
-    if (!rc) *ret = r.im;
-    return rc;
+    reader *r = arena_new(a, reader, 1);
+    if (!r) return err_set(e, a->starved ? ERR_NOMEM : ERR_LIMIT, "image: PNG: no memory");
+    r->with = o;
+    r->memory = a;
+    r->left = file;
+    r->e = e;
+    rc = guarded_start(r, file);
+    if (rc) return rc;
+    *ret = r;
+    *ret_head = r->head;
+    return ERR_OK;
+}
+
+bool image_png_streams(const image_png *r)
+{
+    return r->passes == 1 && !r->late;
+}
+
+err_code image_png_rows(image_png *r, uint8_t *to, size_t row, uint32_t count, err *e)
+{
+    INVARIANT(r->passes == 1 && count <= r->head.height - r->done);
+    r->e = e;
+    return guarded_rows(r, to, row, count);
+}
+
+err_code image_png_whole(image_png *r, arena *a, image *ret, err *e)
+{
+    INVARIANT(r->memory == a && r->done == 0);
+    r->e = e;
+    return guarded_whole(r, ret);
 }

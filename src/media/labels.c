@@ -83,8 +83,8 @@ err_code labels_parse(str text, const char *file, arena *a, labels *ret, err *e)
     yaml *top;
     size_t blank = 0;
     while (blank < text.len && (text.p[blank] == ' ' || text.p[blank] == '\n' || text.p[blank] == '\r')) blank++;
-    if (blank == text.len || text.p[blank] != '{')
-        return from_lines(blank == text.len ? (str){0} : text, file, a, ret, e);
+    if (blank == text.len) return from_lines((str){0}, file, a, ret, e);
+    if (text.p[blank] != '{') return from_lines(text, file, a, ret, e);
     err_code rc = yaml_parse(text, file, a, &top, e);
     if (rc) return rc;
     const yaml *by_id = yaml_get(top, "id2label"), *by_name = yaml_get(top, "label2id");

@@ -1,7 +1,5 @@
 #include "media/prepare.h"
 
-#include "media/image_jpeg.h"
-
 #include <math.h>
 #include <string.h>
 
@@ -134,13 +132,21 @@ static void allow_draft(const prepare *p, image_options *o)
     if (p->size == PREPARE_SHORTEST) o->width_enough = o->height_enough = 2 * p->shortest;
 }
 
-/* What a picture of these sides is resized to, and its place in the row. */
-static err_code place(const prepare *p, const image *im, resize_options *ret_resize, prepare_picture *ret, err *e)
+/* Turned pictures are resized as they lie there, and turned when they are small: for the passes it is the same. */
+static bool turns_late(const prepare *p)
 {
-    sides to = resized(p, (sides){im->width, im->height});
+    return p->turn && !p->aliased && p->filter != RESIZE_NEAREST;
+}
+
+/* What a picture is resized to, and its place in the row. */
+static err_code place(const prepare *p, const image *head, resize_options *ret_resize, prepare_picture *ret, err *e)
+{
+    bool lies = p->turn && head->orientation >= 5;
+    const sides seen = {lies ? head->height : head->width, lies ? head->width : head->height};
+    sides to = resized(p, seen);
     if (to.width > RESIZE_SIDE_MAX || to.height > RESIZE_SIDE_MAX)
-        return err_set(e, ERR_TOO_LARGE, "image: expected sides that resize to at most %d, got %ux%u pixels",
-                       RESIZE_SIDE_MAX, im->width, im->height);
+        return err_set(e, ERR_TOO_LARGE, "image: expected sides that resize to at most %d, got %llux%llu pixels",
+                       RESIZE_SIDE_MAX, (unsigned long long)seen.width, (unsigned long long)seen.height);
     fit x = cropped((uint32_t)to.width, p->crop_width), y = cropped((uint32_t)to.height, p->crop_height);
     err_code rc = padded(p, "width", p->pad_width, &x, e);
     if (!rc) rc = padded(p, "height", p->pad_height, &y, e);
@@ -148,66 +154,66 @@ static err_code place(const prepare *p, const image *im, resize_options *ret_res
     *ret_resize = (resize_options){
         .width = (uint32_t)to.width, .height = (uint32_t)to.height, .filter = p->filter,
         .aliased = p->aliased && p->size != PREPARE_AS_IT_IS, .window = {x.cut, y.cut, x.kept, y.kept},
-        .pixels_max = p->pixels_max};
-    double right = (double)im->width / (double)to.width, down = (double)im->height / (double)to.height;
+        .pixels_max = p->pixels_max, .turned = turns_late(p)};
+    double right = (double)seen.width / (double)to.width, down = (double)seen.height / (double)to.height;
     *ret = (prepare_picture){.width = x.to, .height = y.to, .left = x.before, .top = y.before,
-                             .place = {im->width, im->height, ((double)x.cut - x.before) * right, right,
+                             .place = {(uint32_t)seen.width, (uint32_t)seen.height,
+                                       ((double)x.cut - x.before) * right, right,
                                        ((double)y.cut - y.before) * down, down}};
     return ERR_OK;
 }
 
 /* Of a picture that is there, not yet turned. */
-static err_code make(const prepare *p, image *im, arena *a, prepare_picture *ret, err *e)
+static err_code make(const prepare *p, const image *im, arena *a, prepare_picture *ret, err *e)
 {
     resize_options o;
     prepare_picture made;
-    err_code rc = p->turn ? image_turn(im, a, e) : ERR_OK;
-    if (!rc) rc = place(p, im, &o, &made, e);
-    if (rc) return rc;
-    bool same = o.width == im->width && o.height == im->height && o.window.width == im->width &&
-                o.window.height == im->height;
+    err_code rc = place(p, im, &o, &made, e);
+    bool same = !rc && o.width == made.place.width && o.height == made.place.height && o.window.width == o.width &&
+                o.window.height == o.height;
     made.im = *im;
-    if (!same) rc = resize_image(im, &o, a, &made.im, e);
+    if (!rc && p->turn && !o.turned) rc = image_turn(&made.im, a, e);
+    if (!rc && !same) rc = resize_image(&made.im, &o, a, &made.im, e);
+    if (!rc && p->turn) rc = image_turn(&made.im, a, e);
     if (!rc) *ret = made;
     return rc;
 }
 
 static err_code pull(void *ctx, uint8_t *to, size_t row, uint32_t rows, err *e)
 {
-    return image_jpeg_rows(ctx, to, row, rows, e);
+    return image_rows_next(ctx, to, row, rows, e);
 }
 
-/* One that needs no turn is resized while it is decoded, where that gives the same. */
-static err_code read_opened(const prepare *p, image_jpeg *jpeg, const image *head, arena *a, prepare_picture *ret,
+/* Resized while it is decoded, where that gives the same. */
+static err_code read_opened(const prepare *p, image_rows *rows, const image *head, arena *a, prepare_picture *ret,
                             err *e)
 {
     image im;
     resize_options o;
     prepare_picture made;
-    bool upright = !p->turn || head->orientation == 1;
-    err_code rc = upright ? place(p, head, &o, &made, e) : ERR_OK;
+    bool streams = rows->streams && head->channels == p->channels;
+    err_code rc = streams ? place(p, head, &o, &made, e) : ERR_OK;
     if (rc) return rc;
-    if (upright && head->channels == p->channels && resize_can_stream(head, &o)) {
-        rc = resize_stream(head, &(resize_source){pull, jpeg}, &o, a, &made.im, e);
-        if (!rc) *ret = made;
-        return rc;
+    if (!streams || !resize_can_stream(head, &o)) {
+        rc = image_rows_whole(rows, p->channels, a, &im, e);
+        return rc ? rc : make(p, &im, a, ret, e);
     }
-    rc = image_jpeg_whole(jpeg, p->channels, a, &im, e);
-    return rc ? rc : make(p, &im, a, ret, e);
+    rc = resize_stream(head, &(resize_source){pull, rows}, &o, a, &made.im, e);
+    if (!rc && p->turn) rc = image_turn(&made.im, a, e);
+    if (!rc) *ret = made;
+    return rc;
 }
 
 err_code prepare_read(const prepare *p, str file, arena *a, prepare_picture *ret, err *e)
 {
-    image im;
-    image_jpeg *jpeg;
+    image head;
+    image_rows rows;
     image_options o = {.channels = p->channels, .pixels_max = p->pixels_max};
-    bool streamed = image_sniff(file) == IMAGE_JPEG;
     allow_draft(p, &o);
-    err_code rc = streamed ? image_jpeg_open(file, &o, a, &jpeg, &im, e) : image_decode(file, &o, a, &im, e);
+    err_code rc = image_rows_open(file, &o, a, &rows, &head, e);
     if (rc) return rc;
-    if (!streamed) return make(p, &im, a, ret, e);
-    rc = read_opened(p, jpeg, &im, a, ret, e);
-    image_jpeg_close(jpeg);
+    rc = read_opened(p, &rows, &head, a, ret, e);
+    image_rows_close(&rows);
     return rc;
 }
 

@@ -144,7 +144,8 @@ static err_code asked(const yaml *map, const char *key, const char *values, cons
 
 static err_code read_geometry(const yaml *map, prepare *p, err *e)
 {
-    const yaml *size, *crop, *pad, *resample = yaml_member(map, "resample"), *value = yaml_member(map, "pad_value");
+    const yaml *size = NULL, *crop = NULL, *pad = NULL;
+    const yaml *resample = yaml_member(map, "resample"), *value = yaml_member(map, "pad_value");
     double fill[PREPARE_CHANNELS] = {0};
     bool antialias = true;
     err_code rc = asked(map, "do_resize", "size", &size, e);
@@ -167,7 +168,7 @@ static err_code read_geometry(const yaml *map, prepare *p, err *e)
 
 static err_code read_numbers(const yaml *map, prepare *p, err *e)
 {
-    const yaml *mean, *std = yaml_member(map, "image_std"), *factor = yaml_member(map, "rescale_factor");
+    const yaml *mean = NULL, *std = yaml_member(map, "image_std"), *factor = yaml_member(map, "rescale_factor");
     p->rescale = p->type != DT_U8;
     p->factor = 1.0 / 255;
     err_code rc = yaml_member_bool(map, "do_rescale", &p->rescale, e);

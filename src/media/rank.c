@@ -16,7 +16,8 @@ bool rank_before(const float *x, uint32_t a, uint32_t b)
 {
     bool a_none = isnan(x[a]), b_none = isnan(x[b]);
     if (a_none || b_none) return a_none == b_none ? a < b : b_none;
-    return x[a] > x[b] || (x[a] == x[b] && a < b);
+    if (x[a] == x[b]) return a < b;
+    return x[a] > x[b];
 }
 
 /* Lets heap[at] sink to its place: the last in rank is on top. */

@@ -31,6 +31,9 @@ typedef struct {
     float box[4];                         /* of the source: left, top, right, bottom; all 0 = the whole */
     resize_window window;                 /* of the result; all 0 = the whole */
     uint64_t pixels_max;                  /* of the window; 0 = IMAGE_PIXELS_MAX */
+    /* All of the above speaks of the picture as its orientation turns it, and the result is still to be turned: as if
+     * it had been first, at the cost of few pixels.  For what can be streamed. */
+    bool turned;
 } resize_options;
 
 const char *resize_filter_name(resize_filter f);                    /* "bilinear" */
@@ -41,7 +44,7 @@ err_code resize_image(const image *from, const resize_options *o, arena *a, imag
 
 /* The same from rows that come one after the other, of which few are held at a time: `head` has sizes and no pixels,
  * and `pull` gives the next rows, `row` bytes apart and to the last one, and is called no more after an error.  Not
- * every resize can be made so: resize_can_stream() says. */
+ * every resize can be made so: nearest, aliased and RGBA cannot, nor what leaves a picture as it is. */
 typedef struct {
     err_code (*pull)(void *ctx, uint8_t *to, size_t row, uint32_t rows, err *e);
     void *ctx;

@@ -167,25 +167,33 @@ static void weigh(const sampler *s, uint32_t i, tap_run run, double *w)
     for (uint32_t k = 0; sum != 0.0 && k < run.count; k++) w[k] /= sum;
 }
 
-/* digits: of the first weight; the next digits lie `step` further. */
-static bool put_fixed(const double *w, uint32_t count, size_t step, int16_t *low, int16_t *high, int8_t *digits)
+/* What an axis looks like from its other end. */
+static tap_run mirrored_run(tap_run run, uint32_t source)
 {
-    bool fits = true;
+    return (tap_run){source - run.from - run.count, run.count};
+}
+
+static void mirror(double *w, uint32_t count)
+{
+    for (uint32_t k = 0; k < count / 2; k++) {
+        double last = w[count - 1 - k];
+        w[count - 1 - k] = w[k];
+        w[k] = last;
+    }
+}
+
+static void put_halves(const double *w, uint32_t count, int16_t *low, int16_t *high)
+{
     for (uint32_t k = 0; k < count; k++) {
         int32_t v = (int32_t)(w[k] * (1 << TAP_BITS) + (w[k] < 0 ? -0.5 : 0.5));
         low[k] = (int16_t)(v & ((1 << TAP_HALF_BITS) - 1));
         high[k] = (int16_t)(v >> TAP_HALF_BITS);
-        int8_t d[TAP_DIGITS];
-        fits = tap_digits(v, d) && fits;
-        for (size_t i = 0; i < TAP_DIGITS; i++) digits[i * step + k] = d[i];
     }
-    return fits;
 }
 
-static err_code no_memory(const resize_axis *x, const arena *a, err *e)
+static err_code no_memory(const arena *a, size_t count, err *e)
 {
-    return err_set(e, a->starved ? ERR_NOMEM : ERR_LIMIT, "resize: no memory for the weights of %u to %u pixels",
-                   x->source, x->result);
+    return err_set(e, a->starved ? ERR_NOMEM : ERR_LIMIT, "resize: no memory for the weights of %zu pixels", count);
 }
 
 err_code resize_taps(const resize_axis *x, resize_filter f, arena *a, tap_table *ret, err *e)
@@ -194,27 +202,90 @@ err_code resize_taps(const resize_axis *x, resize_filter f, arena *a, tap_table 
     sampler s = sampler_of(x, &filters[f]);
     size_t most = 0;
     tap_run *runs = arena_push_raw(a, x->count * sizeof *runs, _Alignof(tap_run));
-    if (!runs) return no_memory(x, a, e);
+    if (!runs) return no_memory(a, x->count, e);
     for (uint32_t i = 0; i < x->count; i++) {
-        runs[i] = run_of(&s, x->first + i);
-        if (runs[i].count > most) most = runs[i].count;
+        uint32_t count = run_of(&s, x->first + i).count;
+        if (count > most) most = count;
     }
     size_t step = (most + TAP_ZEROS + TAP_STEP - 1) / TAP_STEP * TAP_STEP;
     double *w = arena_push_raw(a, most * sizeof *w, _Alignof(double));
     int16_t *low = w ? arena_push(a, x->count * step, sizeof *low, 64) : NULL;
     int16_t *high = low ? arena_push(a, x->count * step, sizeof *high, 64) : NULL;
-    int8_t *digits = high ? arena_push(a, TAP_STEP + x->count * step * TAP_DIGITS, 1, 64) : NULL;
-    bool fits = true;
-    if (!digits || !steps_of(&s, most, a)) return no_memory(x, a, e);
-    digits += TAP_STEP;
+    if (!high || !steps_of(&s, most, a)) return no_memory(a, x->count, e);
     for (uint32_t i = 0; i < x->count; i++) {
-        weigh(&s, x->first + i, runs[i], w);
-        int8_t *d = digits + i * step * TAP_DIGITS;
-        fits = put_fixed(w, runs[i].count, step, low + i * step, high + i * step, d) && fits;
+        size_t at = x->mirrored ? x->count - 1 - i : i;
+        tap_run run = run_of(&s, x->first + i);
+        weigh(&s, x->first + i, run, w);
+        if (x->mirrored) mirror(w, run.count);
+        runs[at] = x->mirrored ? mirrored_run(run, x->source) : run;
+        put_halves(w, run.count, low + at * step, high + at * step);
     }
-    *ret = (tap_table){
-        .count = x->count, .step = step, .runs = runs, .low = low, .high = high, .digits = fits ? digits : NULL};
+    *ret = (tap_table){.count = x->count, .step = step, .runs = runs, .low = low, .high = high};
     return ERR_OK;
+}
+
+/* digits: of the first weight; the next digits lie `step` further. */
+static bool put_digits(const tap_table *t, size_t i, int8_t *digits)
+{
+    bool fits = true;
+    for (size_t k = 0; k < t->runs[i].count; k++) {
+        int8_t d[TAP_DIGITS];
+        fits = tap_digits(tap_weight(t, i, k), d) && fits;
+        for (size_t n = 0; n < TAP_DIGITS; n++) digits[n * t->step + k] = d[n];
+    }
+    return fits;
+}
+
+/* At from[i], where the run may begin earlier than its weights do, lest it end behind the row. */
+static bool put_floats(const tap_table *t, size_t i, uint32_t from, float *weights, float *beside)
+{
+    int32_t sum = 0;
+    uint32_t reach = 0;
+    for (size_t k = 0; k < t->runs[i].count; k++) {
+        int32_t v = tap_weight(t, i, k);
+        weights[t->runs[i].from - from + k] = tap_float(v);
+        sum += v;
+        reach += (uint32_t)(v < 0 ? -v : v);
+    }
+    *beside = tap_beside(sum);
+    return reach <= (uint32_t)(TAP_REACH * (1 << TAP_BITS));
+}
+
+static err_code add_digits(tap_table *t, arena *a, err *e)
+{
+    int8_t *digits = arena_push(a, TAP_STEP + t->count * t->step * TAP_DIGITS, 1, 64);
+    bool fit = true;
+    if (!digits) return no_memory(a, t->count, e);
+    digits += TAP_STEP;
+    for (size_t i = 0; i < t->count; i++) fit = put_digits(t, i, digits + i * t->step * TAP_DIGITS) && fit;
+    t->digits = fit ? digits : NULL;
+    return ERR_OK;
+}
+
+static err_code add_floats(tap_table *t, uint32_t source, arena *a, err *e)
+{
+    uint32_t most = 0;
+    bool near = true;
+    for (size_t i = 0; i < t->count; i++)
+        if (t->runs[i].count > most) most = t->runs[i].count;
+    most += most % 2;
+    if (most > source) return ERR_OK;
+    float *weights = arena_push(a, t->count * most, sizeof *weights, 64);
+    float *beside = weights ? arena_push_raw(a, t->count * sizeof *beside, _Alignof(float)) : NULL;
+    uint32_t *from = beside ? arena_push_raw(a, t->count * sizeof *from, _Alignof(uint32_t)) : NULL;
+    if (!from) return no_memory(a, t->count, e);
+    for (size_t i = 0; i < t->count; i++) {
+        from[i] = t->runs[i].from < source - most ? t->runs[i].from : source - most;
+        near = put_floats(t, i, from[i], weights + i * most, beside + i) && near;
+    }
+    if (near) t->floats = (tap_floats){.count = most, .from = from, .weights = weights, .beside = beside};
+    return ERR_OK;
+}
+
+err_code resize_taps_across(tap_table *t, uint32_t source, arena *a, err *e)
+{
+    err_code rc = add_digits(t, a, e);
+    return rc ? rc : add_floats(t, source, a, e);
 }
 
 /* Pillow adds the scale up from one pixel to the next, rounding each time: so do we, from the first. */
@@ -222,7 +293,7 @@ err_code resize_nearest(const resize_axis *x, arena *a, uint32_t **ret, err *e)
 {
     double scale = (double)(x->end - x->begin) / x->result, at = x->begin + scale * 0.5;
     uint32_t *from = arena_push_raw(a, x->count * sizeof *from, _Alignof(uint32_t));
-    if (!from) return no_memory(x, a, e);
+    if (!from) return no_memory(a, x->count, e);
     for (uint32_t i = 0; i < x->first; i++) at += scale;
     for (uint32_t i = 0; i < x->count; i++, at += scale) from[i] = at < x->source ? (uint32_t)at : UINT32_MAX;
     *ret = from;
@@ -250,7 +321,7 @@ err_code resize_neighbours(const resize_axis *x, resize_filter f, arena *a, resi
 {
     double scale = (double)(x->end - x->begin) / x->result;
     resize_few *few = arena_new(a, resize_few, x->count);
-    if (!few) return no_memory(x, a, e);
+    if (!few) return no_memory(a, x->count, e);
     for (uint32_t i = 0; i < x->count; i++) {
         double at = x->begin + (x->first + i + 0.5) * scale - 0.5, below = floor(at);
         if (f == RESIZE_BICUBIC) {

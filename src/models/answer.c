@@ -205,9 +205,10 @@ static size_t gather(const maker *m, const found *f, const candidates *to)
 static err_code picture_boxes(maker *m, const found *f, size_t row, const candidates *c, err *e)
 {
     uint32_t *kept;
-    size_t n = gather(m, f, c), count;
-    err_code rc = boxes_best(c->boxes, c->scores, m->p->across_classes ? NULL : c->kinds, n, &m->p->best, m->memory,
-                             &kept, &count, e);
+    size_t count;
+    const boxes_scored all = {.boxes = c->boxes, .scores = c->scores, .count = gather(m, f, c),
+                              .kinds = m->p->across_classes ? NULL : c->kinds};
+    err_code rc = boxes_best(&all, &m->p->best, m->memory, &kept, &count, e);
     if (rc) return rc;
     m->counts[row] = (int64_t)count;
     for (size_t i = 0; i < count; i++) {

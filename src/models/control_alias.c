@@ -25,7 +25,7 @@ static err_code alias_change(model_control *c, naming *n, err *e)
     }
     farewell_send_aliases(f, repository_aliases_swap(r, now));
     if (c->opts.changed) c->opts.changed(c->opts.ctx);
-    return ERR_OK;
+    return control_members_changed(c, e);
 }
 
 /* The model that it will stand for, where nothing is served under that name. */
@@ -61,6 +61,7 @@ err_code model_control_alias(model_control *c, const alias *a, bool granted, err
         if (rc == ERR_OK) rc = control_do(c, &n.task, alias_now, e);
     }
     if (rc) return rc;
+    control_orphans_return(c);
     if (a->model.p)
         log_write(LOG_INFO, NULL, "alias '" STR_FMT "' stands for model '" STR_FMT "'%s" STR_FMT, STR_ARG(a->name),
                   STR_ARG(a->model), a->version.len ? " version " : "", STR_ARG(a->version));

@@ -6,13 +6,13 @@
 typedef struct {
     compute_job job;
     model_control *of;
-    size_t index;
+    str name;
 } fetch;
 
 static void fetch_job(compute_job *j)
 {
     fetch *f = (fetch *)(void *)((char *)j - offsetof(fetch, job));
-    const model_wish w = {.name = repository_name_at(f->of->opts.models, f->index), .granted = true};
+    const model_wish w = {.name = f->name, .granted = true};
     task t = {.wish = &w, .on_demand = true};
     err e;
     (void)!control_load(f->of, &t, &e);   /* who waits is told by then */
@@ -24,7 +24,7 @@ static void fetch_begin(void *ctx, size_t i)
     model_control *c = ctx;
     fetch *f = mem_new0(fetch, 1);
     err e;
-    if (f) *f = (fetch){.job = {.run = fetch_job}, .of = c, .index = i};
+    if (f) *f = (fetch){.job = {.run = fetch_job}, .of = c, .name = repository_name_at(c->opts.models, i)};
     err_code rc = f ? crew_submit(c->readers, &f->job, &e) : err_set(&e, ERR_NOMEM, "models: no memory for a load");
     if (rc == ERR_OK) return;
     mem_free(f);

@@ -20,8 +20,7 @@ static err_code census_take(model_control *c, task *t, err *e)
     if (!s->names.all) return err_set(e, ERR_NOMEM, "models: no memory for %zu names", n);
     for (size_t i = 0; i < n; i++) {
         str path = repository_path(r, i), folder = s->folder, its = repository_name_at(r, i);
-        bool there = repository_lineup(r, i) || repository_on_demand(r, its);
-        if (!there || path.len != folder.len + 1 + its.len) continue;
+        if (!control_wanted(c, i) || path.len != folder.len + 1 + its.len) continue;
         if (!str_starts(path, folder) || !str_ends(path, its)) continue;
         str name = str_copy(s->memory, its);
         if (!name.p) return err_set(e, ERR_NOMEM, "models: no memory for a name");
@@ -49,21 +48,20 @@ static err_code unload_one(model_control *c, size_t i, err *e)
     m->pin[0] = '\0';
     mem_free(m->config);
     m->config = NULL;
+    control_no_orphan(c, i);
     return ERR_OK;
 }
 
-/* Calls `each` with the members of what is served under name i, more than once where versions share them; true = one
- * of the calls was. */
+/* Calls `each` with the members of name i, while it is wanted; true = one of the calls was. */
 static bool members_any(const model_control *c, size_t i, bool (*each)(void *ctx, size_t member), void *ctx)
 {
-    const lineup *l = repository_lineup(c->opts.models, i);
     bool any = false;
     str name;
-    for (size_t k = 0; l && k < l->count; k++)
-        for (size_t n = 0; (name = model_config_member(l->all[k]->config, n)).p; n++) {
-            int64_t member = repository_leads(c->opts.models, name);
-            if (member >= 0 && each(ctx, (size_t)member)) any = true;
-        }
+    if (!control_wanted(c, i)) return false;
+    for (size_t n = 0; (name = repository_member(c->opts.models, i, n)).p; n++) {
+        int64_t member = repository_leads(c->opts.models, name);
+        if (member >= 0 && each(ctx, (size_t)member)) any = true;
+    }
     return any;
 }
 
@@ -92,7 +90,7 @@ static err_code unload_with(model_control *c, size_t first, err *e)
     while (rc == ERR_OK && more) {
         more = false;
         for (size_t i = 0; rc == ERR_OK && i < c->name_count; i++) {
-            bool leaves = suspects[i] && repository_brought(c->opts.models, i) && repository_lineup(c->opts.models, i);
+            bool leaves = suspects[i] && repository_brought(c->opts.models, i) && control_wanted(c, i);
             if (!leaves || is_needed(c, i)) continue;
             (void)members_any(c, i, suspect, suspects);
             rc = unload_one(c, i, e);
@@ -106,8 +104,8 @@ static err_code unload_with(model_control *c, size_t first, err *e)
 static err_code unload_now(model_control *c, task *t, err *e)
 {
     err_code rc = control_known(c, t, e);
-    if (rc) return rc;
-    return t->wish->dependents ? unload_with(c, t->index, e) : unload_one(c, t->index, e);
+    if (rc == ERR_OK) rc = t->wish->dependents ? unload_with(c, t->index, e) : unload_one(c, t->index, e);
+    return rc ? rc : control_orphans_leave(c, e);
 }
 
 err_code model_control_unload(model_control *c, const model_wish *w, err *e)

@@ -48,8 +48,7 @@ err_code control_do(model_control *c, task *t, err_code (*run)(model_control *c,
     return t->failure.code;
 }
 
-/* Room for what is remembered of all names that there are. */
-static err_code names_fill(model_control *c, err *e)
+err_code control_names_fill(model_control *c, err *e)
 {
     size_t n = repository_count(c->opts.models);
     if (n <= c->name_count) return ERR_OK;
@@ -68,7 +67,7 @@ err_code control_known(model_control *c, task *t, err *e)
         return err_set(e, ERR_NOT_FOUND, "Model with name " STR_FMT " does not exist.", STR_ARG(t->wish->name));
     t->index = (size_t)i;
     t->known = true;
-    return names_fill(c, e);
+    return control_names_fill(c, e);
 }
 
 err_code control_known_or_added(model_control *c, task *t, err *e)

@@ -165,7 +165,7 @@ static err_code member_check(const ensemble *m, const ensemble_stage *st, int64_
     return rc ? rc : outputs_check(m, st, s, all, e);
 }
 
-static err_code members_check(const ensemble *m, const model_config *c, err *e)
+err_code ensemble_check(const ensemble *m, const model_config *c, err *e)
 {
     uint32_t steps = 0;
     knowledge *all = mem_new0(knowledge, m->flow_count + 1);
@@ -295,6 +295,7 @@ err_code ensemble_new(ensemble **ret, const model_config *c, const repository *m
     CLEANUP(ensemble) ensemble *m = mem_new0(ensemble, 1);
     if (!m) return no_memory(e);
     arena_init(&m->memory, NULL, 0, FLOWS_BYTES_MAX);
+    m->memory.snug = true;
     m->models = models;
     m->metrics = metrics;
     m->name = c->name;
@@ -304,7 +305,7 @@ err_code ensemble_new(ensemble **ret, const model_config *c, const repository *m
     bool ok = flows_make(m, c, &by_name);
     map_fini(&by_name);
     if (!ok) return no_memory(e);
-    err_code rc = members_check(m, c, e);
+    err_code rc = ensemble_check(m, c, e);
     if (rc == ERR_OK) *ret = TAKE(m);
     return rc;
 }

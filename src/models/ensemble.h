@@ -54,6 +54,8 @@ struct ensemble {
  * before loops run. */
 err_code ensemble_new(ensemble **ret, const model_config *c, const repository *models, metrics_model *metrics,
                       err *e) MUST_USE;
+/* Whether it still fits what is served under its members' names; on the same thread, with the same configuration. */
+err_code ensemble_check(const ensemble *m, const model_config *c, err *e) MUST_USE;
 void ensemble_free(ensemble *m);
 DEFINE_CLEANUP(ensemble)
 

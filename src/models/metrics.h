@@ -199,6 +199,8 @@ typedef struct {
       "Loads of a model's versions while the server runs, by how they ended.") \
     X(unloads, , counter, "proa_model_versions_unloaded_total", by_none, \
       "Versions that left: unloaded, or exchanged for another.") \
+    X(orphans, , gauge, "proa_ensembles_without_members", by_none, \
+      "Ensembles that are not served because a member is not: they come when it does.") \
     X(budget_bytes, , gauge, "proa_models_memory_max_bytes", by_none, "The budget models-memory-max; 0 = none.") \
     X(models_bytes, , gauge, "proa_models_memory_bytes", by_none, \
       "Memory of all models that are there, come or leave, as it was measured last; 0 without a budget.") \

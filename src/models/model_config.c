@@ -272,6 +272,7 @@ err_code model_config_read(model_config **ret, const model_config_from *from, er
     CLEANUP(model_config) model_config *c = mem_new0(model_config, 1);
     if (!c) return no_memory(e);
     arena_init(&c->memory, NULL, 0, CONFIG_MEMORY_MAX);
+    c->memory.snug = true;
     c->name = str_copy(&c->memory, from->name);
     c->folder = str_copy(&c->memory, str_of(from->path));
     c->tree = pbtree_new(&c->memory, &config_def);
@@ -470,6 +471,11 @@ str model_config_member(const model_config *c, size_t step)
     const pbtree *s = pbtree_get(pbtree_get(c->tree, "ensemble_scheduling"), "step");
     for (; s && step; step--) s = s->next;
     return s ? pbtree_text(s, "model_name") : (str){0};
+}
+
+queue_patience model_config_patience(const model_config *c)
+{
+    return c && c->given ? scheduling_patience(c->tree) : (queue_patience){.own_timeout = true};
 }
 
 str model_config_parameter(const model_config *c, const char *key)

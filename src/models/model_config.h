@@ -67,6 +67,7 @@ shape model_config_declared(const model_config *c, const model_ios *ios, bool in
 const attr *model_config_labels(const model_config *c, uint32_t i);
 /* The model of an ensemble's step; p NULL = it has no more.  Once read. */
 str model_config_member(const model_config *c, size_t step);
+queue_patience model_config_patience(const model_config *c);   /* once read; c may be NULL */
 str model_config_parameter(const model_config *c, const char *key);   /* p NULL = not there */
 
 void model_config_print(buf *out, const model_config *c);   /* JSON */

@@ -75,6 +75,7 @@ void model_control_stats_read(const model_control *c, model_control_stats *ret)
     ret->loaded = atomic_load(&c->loaded);
     ret->failed = atomic_load(&c->failed);
     ret->unloaded = atomic_load(&c->leavers.left);
+    ret->orphans = atomic_load(&c->orphans);
 }
 
 /* No other thread takes models out. */
@@ -138,7 +139,7 @@ static err_code load_begin(model_control *c, task *t, err *e)
     rc = recall(t, m, e);
     if (rc == ERR_OK && t->keeps) rc = keep(repository_lineup(c->opts.models, t->index), &t->load.kept, e);
     if (rc) return rc;
-    t->load.index = t->index;
+    repository_load_of(c->opts.models, t->index, &t->load);
     if (!t->number) t->number = ++m->begun;
     m->under_way++;
     return ERR_OK;
@@ -191,6 +192,39 @@ static bool failed_again(memory *m, const char *why)
     return false;
 }
 
+/* What was read is served from now on. */
+static err_code load_take(model_control *c, task *t, memory *m, err *e)
+{
+    repository *r = c->opts.models;
+    err_code rc = c->keeper ? keeper_check(c->keeper, t->index, t->load.got, e) : ERR_OK;
+    if (rc == ERR_OK && t->wish->path.p) rc = repository_move(r, t->index, t->load.path, e);
+    if (rc == ERR_OK) rc = remember(m, &t->load, e);
+    if (rc == ERR_OK) rc = repository_members_note(&t->load, e);
+    if (rc == ERR_OK) rc = control_change(c, t->index, t->load.got, control_unloaded, e);
+    if (rc) return rc;
+    t->load.got = NULL;
+    if (c->keeper) repository_demand(r, t->index, true);
+    m->done = t->number;
+    if (!t->returns) repository_brought_set(r, t->index, t->depth > 0);
+    control_no_orphan(c, t->index);
+    if (!t->on_demand && control_members_changed(c, e))
+        log_write(LOG_WARN, NULL, "models: %s", e->text);   /* it is served all the same */
+    return ERR_OK;
+}
+
+/* An ensemble that is not there in spite of a wish comes when its members do. */
+static void load_failed(model_control *c, const task *t, const err *why)
+{
+    err ignored;
+    repository *r = c->opts.models;
+    repository_failed(r, &t->load, why->text);
+    bool waits = !t->on_demand && why->code != ERR_NOMEM && !control_there(c, t->index);
+    if (!waits || !repository_load_member(&t->load, 0).p) return;
+    if (repository_members_note(&t->load, &ignored)) return;
+    if (!t->returns) repository_brought_set(r, t->index, t->depth > 0);
+    control_orphan(c, t->index);
+}
+
 /* With what was read, or with why it was not. */
 static err_code load_end(model_control *c, task *t, err *e)
 {
@@ -205,16 +239,39 @@ static err_code load_end(model_control *c, task *t, err *e)
     t->same = failed_again(m, rc ? t->result.text : NULL) ||
               (rc == ERR_OK && t->quiet && is_served(repository_lineup(c->opts.models, t->index), t->load.got));
     if (t->same && t->quiet) return rc;
-    if (rc == ERR_OK && c->keeper) rc = keeper_check(c->keeper, t->index, t->load.got, e);
-    if (rc == ERR_OK && t->wish->path.p) rc = repository_move(c->opts.models, t->index, t->load.path, e);
-    if (rc == ERR_OK) rc = remember(m, &t->load, e);
-    if (rc == ERR_OK) rc = control_change(c, t->index, t->load.got, control_unloaded, e);
-    if (rc == ERR_OK) t->load.got = NULL;
-    if (rc == ERR_OK && c->keeper) repository_demand(c->opts.models, t->index, true);
-    if (rc == ERR_OK) m->done = t->number;
-    if (rc == ERR_OK) repository_brought_set(c->opts.models, t->index, t->depth > 0);
-    else repository_failed(c->opts.models, &t->load, e->text);
+    if (rc == ERR_OK) rc = load_take(c, t, m, e);
+    if (rc) load_failed(c, t, e);
     atomic_fetch_add(rc == ERR_OK ? &c->loaded : &c->failed, 1);
+    return rc;
+}
+
+/* Nothing takes out what is found here. */
+static err_code tell_loaded(model_control *c, task *t, err *e)
+{
+    served *s = NULL;
+    t->told = true;
+    const err *failed = t->result.code ? &t->result : NULL;
+    if (c->keeper && t->known) keeper_ended(c->keeper, t->index, failed);
+    if (!c->opts.loaded) return ERR_OK;
+    bool found = failed || repository_find(c->opts.models, t->wish->name, STR(""), &s, e) == ERR_OK;
+    if (found) c->opts.loaded(c->opts.ctx, t->wish->name, s, failed);
+    return ERR_OK;
+}
+
+static bool is_to_be_told(const model_control *c, const task *t)
+{
+    return (c->opts.loaded || c->keeper) && !t->told && !(t->same && t->quiet);
+}
+
+/* In one go: a way to the thread and back is a wait behind all others for whoever waits for the model. */
+static err_code load_end_told(model_control *c, task *t, err *e)
+{
+    err ignored;
+    err_code rc = load_end(c, t, e);
+    if (t->again || !is_to_be_told(c, t)) return rc;
+    if (rc) t->result = *e;
+    t->result.code = rc;
+    (void)!tell_loaded(c, t, &ignored);
     return rc;
 }
 
@@ -260,7 +317,7 @@ static err_code members_load(model_control *c, const task *t, err *e)
     str member;
     for (size_t i = 0; rc == ERR_OK && (member = repository_load_member(&t->load, i)).p; i++) {
         const model_wish wish = {.name = member, .granted = t->wish->granted};
-        task its = {.wish = &wish, .depth = t->depth + 1};
+        task its = {.wish = &wish, .depth = t->depth + 1, .quiet = t->quiet};
         if (str_eq(member, t->wish->name) || its.depth > ENSEMBLE_DEPTH_MAX) continue;
         rc = control_do(c, &its, find_now, e);
         if (rc == ERR_NOT_FOUND) rc = control_load(c, &its, e);
@@ -274,23 +331,23 @@ static err_code load_once(model_control *c, task *t, err *e)
     t->again = false;
     err_code rc = control_do(c, t, load_begin, e);
     if (rc) return rc;
-    rc = repository_load_plan(r, &t->load, &t->result);
+    rc = repository_load_plan(&t->load, &t->result);
     bool grouped = rc == ERR_OK && c->keeper && repository_load_member(&t->load, 0).p;
     if (grouped) rc = control_do(c, t, members_tell, &t->result);
     if (t->parked) return control_do(c, t, load_park, e);
-    if (rc == ERR_OK && !t->on_demand) rc = members_load(c, t, &t->result);
+    if (rc == ERR_OK && !t->on_demand && !t->returns) rc = members_load(c, t, &t->result);
     if (rc == ERR_OK) rc = control_do(c, t, load_found, &t->result);
     bool alone = rc == ERR_OK && repository_load_member(&t->load, 0).p == NULL;
     if (alone) rc = repository_load_open(r, &t->load, &t->result);
     else if (rc == ERR_OK) rc = control_do(c, t, load_open, &t->result);
     t->result.code = rc;
-    return control_do(c, t, load_end, e);
+    return control_do(c, t, load_end_told, e);
 }
 
 static err_code load(model_control *c, task *t, err *e)
 {
     for (int i = 0; i < LOAD_AGAIN_MAX; i++) {
-        t->load = (repository_load){.index = 0};
+        t->load = (repository_load){0};
         repository_load_init(&t->load);
         err_code rc = load_once(c, t, e);
         repository_load_fini(&t->load);
@@ -298,18 +355,6 @@ static err_code load(model_control *c, task *t, err *e)
     }
     return err_set(e, ERR_UNAVAILABLE, "expected a model that stays as it is while it is loaded, got a change in each "
                    "of %d tries", LOAD_AGAIN_MAX);
-}
-
-/* Nothing takes out what is found here. */
-static err_code tell_loaded(model_control *c, task *t, err *e)
-{
-    served *s = NULL;
-    const err *failed = t->result.code ? &t->result : NULL;
-    if (c->keeper && t->known) keeper_ended(c->keeper, t->index, failed);
-    if (!c->opts.loaded) return ERR_OK;
-    bool found = failed || repository_find(c->opts.models, t->wish->name, STR(""), &s, e) == ERR_OK;
-    if (found) c->opts.loaded(c->opts.ctx, t->wish->name, s, failed);
-    return ERR_OK;
 }
 
 err_code control_load(model_control *c, task *t, err *e)
@@ -320,7 +365,8 @@ err_code control_load(model_control *c, task *t, err *e)
     if (rc) t->result = *e;
     t->result.code = rc;
     if (t->parked) return ERR_OK;
-    if ((c->opts.loaded || c->keeper) && !(t->same && t->quiet)) (void)!control_do(c, t, tell_loaded, &ignored);
+    if (is_to_be_told(c, t)) (void)!control_do(c, t, tell_loaded, &ignored);
+    if (!t->depth && !t->returns && !t->on_demand) control_orphans_return(c);
     if (rc == ERR_OK) return ERR_OK;
     if (t->same && t->quiet) return rc;
     log_write(LOG_WARN, NULL, "model '" STR_FMT "' is not loaded: %s", STR_ARG(name), e->text);
@@ -341,8 +387,11 @@ static err_code refresh_begin(model_control *c, task *t, err *e)
 {
     err_code rc = control_known_or_added(c, t, e);
     if (rc) return rc;
-    repository_demand(c->opts.models, t->index, true);   /* it may be new, or have been away */
-    t->again = repository_lineup(c->opts.models, t->index) || repository_pinned(c->opts.models, t->index);
+    bool lost = c->names[t->index].lost;   /* it may not need any more what it misses */
+    t->again = repository_lineup(c->opts.models, t->index) || repository_pinned(c->opts.models, t->index) || lost;
+    if (!lost && !control_there(c, t->index)) c->changes++;   /* it is new, or has been away */
+    if (!lost) repository_demand(c->opts.models, t->index, true);
+    if (!t->again) repository_versions_forget(c->opts.models, t->index);
     if (!t->again) (void)keeper_unload(c->keeper, t->index);   /* its size, and why it failed, may be others now */
     return ERR_OK;
 }
@@ -351,6 +400,10 @@ err_code model_control_refresh(model_control *c, const model_wish *w, err *e)
 {
     task t = {.wish = w, .keeps = true, .quiet = true};
     err_code rc = control_allowed(c, w, e);
-    if (rc == ERR_OK && c->keeper && (rc = control_do(c, &t, refresh_begin, e)) == ERR_OK && !t.again) return ERR_OK;
+    if (rc == ERR_OK && c->keeper) {
+        rc = control_do(c, &t, refresh_begin, e);
+        if (rc == ERR_OK && !t.again) control_orphans_return(c);
+        if (rc == ERR_OK && !t.again) return ERR_OK;
+    }
     return rc ? rc : control_load(c, &t, e);
 }

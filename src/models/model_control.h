@@ -47,6 +47,7 @@ typedef struct {
 
 typedef struct {
     uint64_t loaded, failed, unloaded;   /* loads of names that ended so, and versions that left */
+    uint64_t orphans;                    /* ensembles that wait for their members, now */
 } model_control_stats;
 
 err_code model_control_new(model_control **ret, const model_control_opts *opts, err *e) MUST_USE;

@@ -69,14 +69,18 @@ static void all_over(model_keeper *k, size_t i, const err *why)
 static uint64_t until(const model_keeper *k, const model_summons *s)
 {
     uint64_t most_us = s->since_us + k->opts.wait_us;
-    return s->deadline_us && s->deadline_us < most_us ? s->deadline_us : most_us;
+    if (s->deadline_us && s->deadline_us < most_us) most_us = s->deadline_us;
+    return s->timeout_us && s->timeout_us < most_us ? s->timeout_us : most_us;
 }
 
 static void time_is_up(model_keeper *k, const model_summons *s, err *e)
 {
     bool own = s->deadline_us && until(k, s) == s->deadline_us;
+    bool timeout = s->timeout_us && until(k, s) == s->timeout_us;
     atomic_fetch_add(&k->timeouts, 1);
-    if (own)
+    if (timeout)
+        err_set(e, ERR_UNAVAILABLE, "Request timeout expired");   /* as in the queue */
+    else if (own)
         err_set(e, ERR_TIMEOUT, "model '" STR_FMT "': the deadline passed before it was in memory", STR_ARG(s->name));
     else
         err_set(e, ERR_UNAVAILABLE, "model '" STR_FMT "': models-wait-ms: expected it in memory within %llu ms, it has "
@@ -86,10 +90,11 @@ static void time_is_up(model_keeper *k, const model_summons *s, err *e)
 /* Whose time is up is told so.  Returns when the next one's is, 0 = nobody waits. */
 static uint64_t expire(model_keeper *k, uint64_t now_us)
 {
-    uint64_t next_us = 0;
-    if (atomic_load(&k->waiting) == 0) return 0;
-    for (size_t i = 0; i < k->count; i++) {
+    uint64_t next_us = 0, left = atomic_load(&k->waiting);
+    for (size_t i = 0; left > 0; i++) {   /* of many names few are waited for */
         kept *of = &k->all[i];
+        INVARIANT(i < k->count && of->waiting <= left);
+        left -= of->waiting;
         for (model_summons **at = &of->first; *at;) {
             model_summons *s = *at;
             uint64_t its_us = until(k, s);
@@ -113,9 +118,12 @@ static err_code join(model_keeper *k, size_t i, model_summons *s, err *e)
     bool failed = of->failed_us && s->since_us < of->failed_us + KEEPER_FAILED_US;
     if (failed) *e = of->failure;
     if (failed) return e->code;
-    if (of->waiting >= k->opts.waiting_max)
-        return err_set(e, ERR_LIMIT, "model '" STR_FMT "': expected at most %u requests that wait for it to be loaded, "
-                       "got one more", STR_ARG(s->name), k->opts.waiting_max);
+    uint32_t own = repository_patience(k->opts.models, s->name).size_max, most = k->opts.waiting_max;
+    bool less = own && own < most;
+    if (of->waiting >= (less ? own : most))
+        return err_set(e, ERR_LIMIT, "model '" STR_FMT "': %s: expected at most %u requests that wait for it to be "
+                       "loaded, got one more", STR_ARG(s->name), less ? "max_queue_size" : "queue-max",
+                       less ? own : most);
     s->next = NULL;
     if (!of->first) of->last = &of->first;
     *of->last = s;

@@ -4,8 +4,9 @@
  *   control's thread:  the first starts a load, others join it --> loaded, or why not --> the loops of all are told
  * Decisions are sched/residency.h's, sizes are measured (served_held_bytes()), and model_control.h does what is decided
  * here: all but keeper_summon() and the numbers belongs to its thread.  Who asks waits until the model is there, or
- * wait_us or its own deadline passes, or the load fails; so many may wait for one model.  What failed is not tried
- * again for KEEPER_FAILED_US: a broken model costs its clients' errors and nobody's memory or CPU. */
+ * wait_us, its own deadline or timeout passes, or the load fails; so many may wait for one model, by the options and by
+ * its own max_queue_size.  What failed is not tried again for KEEPER_FAILED_US: a broken model costs its clients'
+ * errors and nobody's memory or CPU. */
 #ifndef MODELS_MODEL_KEEPER_H
 #define MODELS_MODEL_KEEPER_H
 #include "async/waker.h"
@@ -27,6 +28,7 @@ struct model_summons {
     str name;                    /* borrowed until it is over */
     uint64_t since_us;           /* on clock_now_us(): whoever asks began to; wait_us counts from there */
     uint64_t deadline_us;        /* its own; 0 = none */
+    uint64_t timeout_us;         /* the same, of Triton's parameter: when that passes */
     loop *on;                    /* where msg.run is called when it is over: with `failure`, or code ERR_OK */
     loop_msg msg;
     err failure;
@@ -59,7 +61,7 @@ void model_keeper_free(model_keeper *k);    /* stopped, or never used */
 DEFINE_CLEANUP(model_keeper)
 void keeper_stats_read(const model_keeper *k, model_keeper_stats *ret);
 
-void keeper_summon(model_keeper *k, model_summons *s);   /* any loop; s->name, deadline_us, on, msg.run are set */
+void keeper_summon(model_keeper *k, model_summons *s);   /* any loop; s->name, since_us, on, msg.run are set */
 
 /* ---- on the control's thread ---- */
 

@@ -209,14 +209,3 @@ err_code padding_find(padding *ret, model *m, str wish, err *e)
     if (rc == ERR_OK) *ret = p;
     return rc;
 }
-
-uint32_t padding_length(uint32_t longest)
-{
-    uint32_t size = 8;
-    while (size < longest && size < UINT32_MAX / 2) {
-        uint32_t half = size + size / 2;
-        if (half >= longest) return half;
-        size *= 2;
-    }
-    return size < longest ? longest : size;
-}

@@ -23,7 +23,5 @@ typedef struct {
 err_code padding_find(padding *ret, model *m, str wish, err *e) MUST_USE;
 
 static inline bool padding_has(const padding *p, uint32_t input) { return p->on && p->inputs >> input & 1; }
-/* Lengths that are run, so that plans are few: two per doubling from 8 on. */
-uint32_t padding_length(uint32_t longest);
 
 #endif

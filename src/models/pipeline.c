@@ -200,6 +200,7 @@ err_code pipeline_parse(pipeline **ret, str text, const char *name, const char *
     yaml *top;
     if (!p) return no_memory(e);
     arena_init(&p->memory, NULL, 0, PIPELINE_MEMORY_MAX);
+    p->memory.snug = true;
     p->input_count = from->ios->input_count;
     p->inputs = arena_new(&p->memory, pipeline_input, p->input_count + 1);
     if (!p->inputs) return no_memory(e);

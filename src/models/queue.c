@@ -7,6 +7,7 @@
 #include "os/clock.h"
 #include "os/lock.h"   /* style: loops, workers and the waker meet at a model's queue */
 #include "os/thread.h"
+#include "sched/batch_size.h"
 
 typedef struct worker worker;
 struct worker {
@@ -74,17 +75,18 @@ err_code queue_new(queue **ret, const queue_opts *opts, err *e)
 {
     INVARIANT(opts->model && opts->turns && opts->waker && opts->metrics);
     const uint32_t instances = opts->batching.instances ? opts->batching.instances : 1;
+    const uint32_t workers = instances + opts->batching.crowded;
     batcher *b = NULL;
     err_code rc = batcher_new(&b, &opts->batching, e);
     if (rc) return rc;
-    queue *q = mem_alloc0(1, sizeof *q + instances * sizeof(worker));
+    queue *q = mem_alloc0(1, sizeof *q + workers * sizeof(worker));
     uint32_t inputs = model_input_count(opts->model);
-    shape *shapes = mem_new0(shape, (size_t)instances * (inputs ? inputs : 1));
+    shape *shapes = mem_new0(shape, (size_t)workers * (inputs ? inputs : 1));
     if (!q || !shapes) {
         mem_free(shapes);
         mem_free(q);
         batcher_free(b);
-        return err_set(e, ERR_NOMEM, "queue: no memory for %u workers", instances);
+        return err_set(e, ERR_NOMEM, "queue: no memory for %u workers", workers);
     }
     q->opts = *opts;
     if (!opts->pad.on) q->opts.pad.inputs = 0;   /* lengths must be equal, then: kinds look at nothing else */
@@ -97,7 +99,7 @@ err_code queue_new(queue **ret, const queue_opts *opts, err *e)
     atomic_store(&q->together, opts->batching.max_batch > 1);
     queue_kinds_init(&q->kinds, inputs, q->opts.pad.inputs);
     lock_init(&q->lock);
-    workers_init(q, instances);
+    workers_init(q, workers);
     q->waker.ring = ring;
     waker_add(opts->waker, &q->waker);
     atomic_store_explicit(&opts->metrics->instances, instances, memory_order_relaxed);
@@ -208,9 +210,9 @@ static void run_each(const queue_run *r, const batch_run *b)
 /* Unequal lengths are rounded up to few sizes.  A model that takes no more than clients bring is asked for no more. */
 static err_code run_rows(queue *q, const queue_run *r, const batch_run *b, err *e)
 {
-    const uint32_t rows = queue_run_size(b->rows, q->opts.batching.max_batch);
+    const uint32_t rows = batch_size_rows(b->rows, q->opts.batching.max_batch);
     uint32_t length = b->extent;
-    if (b->padding && !atomic_load_explicit(&q->exactly, memory_order_relaxed)) length = padding_length(length);
+    if (b->unequal && !atomic_load_explicit(&q->exactly, memory_order_relaxed)) length = batch_size_length(length);
     err_code rc = queue_run_rows(r, b, rows, length, e);
     if (rc == ERR_OK || rc == ERR_TIMEOUT || length == b->extent) return rc;
     rc = queue_run_rows(r, b, rows, b->extent, e);
@@ -292,6 +294,7 @@ static void work(model_turn *m, uint64_t charged_ns)
         finish(q, w, NULL, 0, 0);
         return;
     }
+    INVARIANT(b->items);
     enter_soon(q);
     const uint64_t start_ns = b->start_ns;
     bool planned = run_batch(q, &w->run, b);

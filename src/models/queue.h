@@ -53,7 +53,7 @@ struct queue_item {
         str text;
         bool start, end;
     } sequence; /* set by the caller, where the model's requests belong to sequences */
-    sequence_turn *turn; /* such a request's own; NULL = none */
+    _Atomic(sequence_turn *) turn; /* such a request's own; NULL = none */
     /* One row of each input for those of a run that are nobody's; of data NULL, or without it: the last row again. */
     const tensor *empty;
     /* of whoever brought the outputs, before done() */

@@ -107,12 +107,17 @@ static err_code padding_apply(queue_opts *ret, const model_config *c, err *e)
     return ERR_OK;
 }
 
-/* Batches share a run's threads (compute_for); what runs alone uses them better side by side. */
-static uint32_t instances_of(const queue_opts *o, const model_config *c)
+/* Batches share a run's threads (compute_for) while they are few; what runs alone uses them better side by side. */
+static void instances_apply(queue_opts *ret, const model_config *c)
 {
-    uint32_t threads = compute_threads(turns_pool(o->turns));
-    if (c && c->instances_said) return c->instance_count < UINT32_MAX ? (uint32_t)c->instance_count : UINT32_MAX;
-    return o->batching.max_batch > 1 ? (threads + 1) / 2 : threads;
+    batcher_opts *b = &ret->batching;
+    const uint32_t threads = compute_threads(turns_pool(ret->turns));
+    ret->strict = c && c->instances_said;
+    b->instances = b->max_batch > 1 ? (threads + 1) / 2 : threads;
+    b->crowded = threads - b->instances;
+    if (!ret->strict) return;
+    b->instances = c->instance_count < UINT32_MAX ? (uint32_t)c->instance_count : UINT32_MAX;
+    b->crowded = 0;
 }
 
 err_code queue_rules_apply(queue_opts *ret, const queue_rules *r, const model_config *c, err *e)
@@ -134,8 +139,7 @@ err_code queue_rules_apply(queue_opts *ret, const queue_rules *r, const model_co
     if (rc == ERR_OK && given && c->scheduling.sequence.on) rc = sequence_apply(ret, c, why, e);
     if (rc) return rc;
     if ((rc = padding_apply(ret, c, e)) != ERR_OK) return rc;
-    b->instances = instances_of(ret, c);
-    ret->strict = c && c->instances_said;
+    instances_apply(ret, c);
     ret->inline_us = b->preserve_ordering ? 0 : r->inline_us;   /* it would overtake those that wait for their turn */
     return queue_limits_apply(ret, r->limits, r->limit_count, c, e);
 }

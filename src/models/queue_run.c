@@ -77,17 +77,6 @@ err_code queue_run_alone(const queue_run *r, queue_item *item, uint64_t start_ns
 
 /* ---- several together ------------------------------------------------------------------------------------------- */
 
-uint32_t queue_run_size(uint32_t rows, uint32_t most)
-{
-    uint32_t size = 1;
-    while (size < rows && size < most && size < UINT32_MAX / 2) {
-        uint32_t half = size + size / 2;   /* size is a power of two */
-        if (half >= rows && half < most) return half;
-        size *= 2;
-    }
-    return size < rows || size > most ? most : size;
-}
-
 /* `rows` of an input, each filled up with zeros to the length of the run's. */
 static void put_rows(char *at, size_t row, const tensor *from, uint32_t rows)
 {
@@ -105,11 +94,11 @@ static void put_rows(char *at, size_t row, const tensor *from, uint32_t rows)
 }
 
 /* An input of all items, in their order; then what is for rows that are nobody's, or its last row again.
- * Strings are copied as what they point to, which
- * lives as long as their requests. */
+ * Strings are copied as what they point to, which lives as long as their requests. */
 static void gather(tensor *to, uint32_t input, const batch_run *b, uint32_t rows)
 {
     const size_t row = row_bytes(to);
+    INVARIANT(b->items);
     const tensor *empty = queue_item_of(b->items)->empty;
     const bool fills = empty && empty[input].data;
     char *at = to->data;
@@ -181,9 +170,9 @@ static void split(const queue_run *r, const batch_run *b, uint32_t rows, uint32_
 err_code queue_run_rows(const queue_run *r, const batch_run *b, uint32_t rows, uint32_t length, err *e)
 {
     const uint32_t inputs = model_input_count(r->model);
+    INVARIANT(b->items && rows >= b->rows);
     const queue_item *first = queue_item_of(b->items);
     exec *x = NULL;
-    INVARIANT(rows >= b->rows);
     for (uint32_t i = 0; i < inputs; i++) {
         r->shapes[i] = first->inputs[i].shape;
         r->shapes[i].dim[0] = rows;

@@ -1,8 +1,8 @@
 /* queue_run.h - runs for items of a queue: one alone on its own memory, or several as rows of one execution.
  *
  * Rows are copied behind one another in, and seen as views on the way out; the last item to give its outputs back gives
- * the execution back.  So that few plans are made, the rows of a shared run are rounded up to a size of
- * queue_run_size(); what is too much repeats the last row, which was computed already: it cannot fail by itself; of
+ * the execution back.  So that few plans are made, the rows of a shared run are rounded up to one of
+ * batch_size.h; what is too much repeats the last row, which was computed already: it cannot fail by itself; of
  * inputs for which the items bring an empty row, as the controls of sequences, it is that.
  * Rows of unequal length are filled up with zeros, and what comes of them is cut to their own length where it lies.
  * Nothing here allocates once the plan has been run as often at a time. */
@@ -21,10 +21,6 @@ static inline queue_item *queue_item_of(batch_item *i)
 {
     return i ? (queue_item *)(void *)((char *)i - offsetof(queue_item, at)) : NULL;
 }
-
-/* Two sizes per doubling: 1 2 3 4 6 8 12 16 24 ... and `most`: at most half of the rows are added, an eighth of them
- * on average. */
-uint32_t queue_run_size(uint32_t rows, uint32_t most);
 
 /* In an execution for the item's shapes, from its start_ns on, whose outputs are then the item's. */
 err_code queue_run_taken(const queue_run *r, queue_item *item, exec *x, err *e) MUST_USE;

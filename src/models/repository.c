@@ -28,6 +28,8 @@ struct repository {
     turns *turns; /* at the workers */
 };
 
+const char repository_waits[] = "not loaded yet: on demand";
+
 static const repository_names *names_of(const repository *r) { return atomic_load(&r->names); }
 
 /* ---- a load ---- */
@@ -145,6 +147,9 @@ static err_code name_note(const repository *r, repository_name *l, const reposit
         if (file_identify(load->from.all[i].file.p, &id, &ignored) == ERR_OK && id.kind == FILE_REGULAR)
             l->file_bytes += id.bytes;
     }
+    queue_patience patience = model_config_patience(load->is);
+    atomic_store(&l->waiting_max, patience.size_max);
+    atomic_store(&l->keeps_timeout, !patience.own_timeout);
     atomic_store(&l->pinned, pinned);
     return ERR_OK;
 }
@@ -156,7 +161,8 @@ static err_code name_wait(repository_name *l, const repository_load *load, err *
     err_code rc = ERR_OK;
     for (size_t i = 0; rc == ERR_OK && i < load->from.count; i++) {
         rc = version_rows_get(&l->rows, load->from.all[i].name, &row, e);
-        if (rc == ERR_OK) note_set(&row->reason, "not loaded yet: on demand");
+        if (rc == ERR_OK) note_set(&row->reason, repository_waits);
+        if (rc == ERR_OK) atomic_store(&row->comes, true);
     }
     atomic_store(&l->on_demand, true);
     return rc;
@@ -170,6 +176,7 @@ static err_code name_fill(repository_name *l, repository *r, err *e)
     bool waits = r->opts.on_demand;
     err_code rc = load_plan(&load, l, &load.memory, &load.from, e);
     if (rc == ERR_OK) rc = name_note(r, l, &load, e);
+    if (rc == ERR_OK) rc = repository_name_members(l, load.is, e);
     if (rc == ERR_OK) rc = waits ? name_wait(l, &load, e) : load_whole(r, &load, l, e);
     if (rc == ERR_OK && !waits) rc = rows_for(l, load.got, e);
     for (size_t i = 0; rc == ERR_OK && load.got && i < load.got->count; i++)
@@ -313,11 +320,14 @@ bool repository_alias_entry(const repository *r, size_t i, repository_entry *ret
     const alias *a = aliases_at(t, i);
     bool there = repository_find(r, a->name, STR(""), &s, &e) == ERR_OK;
     ret->name = a->name;
-    ret->state = there || repository_on_demand(r, a->name) ? "READY" : "UNAVAILABLE";
-    snprintf(ret->version, sizeof ret->version, STR_FMT, STR_ARG(there ? s->version : a->version));
-    if (!there) snprintf(ret->reason, sizeof ret->reason, "%s", e.text);
+    alias led = {.version = a->version};
+    bool comes = !there && repository_comes(r, a->name, STR(""), &led);
+    if (there) led = (alias){.model = s->name, .version = s->version};
+    ret->state = there || comes ? "READY" : "UNAVAILABLE";
+    snprintf(ret->version, sizeof ret->version, STR_FMT, STR_ARG(led.version));
+    if (!there && !comes) snprintf(ret->reason, sizeof ret->reason, "%s", e.text);
     else snprintf(ret->reason, sizeof ret->reason, "%s of " STR_FMT, alias_model(a).p ? "label" : "alias",
-                  STR_ARG(s->name));
+                  STR_ARG(led.model));
     return true;
 }
 
@@ -326,10 +336,10 @@ err_code repository_find(const repository *r, str name, str version, served **re
     const repository_name *l = name_of(r, name);
     if (!l) return alias_find(r, name, version, ret, e);
     const lineup *now = atomic_load(&l->now);
-    if (!now)
+    if (!now && !(version.len && atomic_load(&l->on_demand)))
         return err_set(e, ERR_NOT_FOUND, "Request for unknown model: '" STR_FMT "' has no available versions",
                        STR_ARG(name));
-    served *s = version.len ? lineup_find(now, version) : now->all[now->first];
+    served *s = !now ? NULL : version.len ? lineup_find(now, version) : now->all[now->first];
     if (!s)
         return err_set(e, ERR_NOT_FOUND, "Model with name " STR_FMT " and version " STR_FMT " does not exist.",
                        STR_ARG(name), STR_ARG(version));
@@ -359,6 +369,27 @@ bool repository_on_demand(const repository *r, str name)
 {
     const repository_name *l = led_of(r, name);
     return l && atomic_load(&l->on_demand) && !atomic_load(&l->now);
+}
+
+bool repository_comes(const repository *r, str name, str version, alias *ret_led)
+{
+    err e;
+    const repository_name *l = name_of(r, name);
+    const alias asked = {.name = name, .version = version};
+    alias led = {.model = name, .version = version};
+    if (!l && aliases_lead(repository_aliases(r), &asked, &led, &e)) return false;
+    if (!l && !(l = name_of(r, led.model))) return false;
+    if (!atomic_load(&l->on_demand) || atomic_load(&l->now)) return false;
+    if (led.version.len && !version_rows_come(&l->rows, led.version)) return false;
+    *ret_led = led;
+    return true;
+}
+
+queue_patience repository_patience(const repository *r, str name)
+{
+    const repository_name *l = led_of(r, name);
+    if (!l) return (queue_patience){.own_timeout = true};
+    return (queue_patience){atomic_load(&l->waiting_max), !atomic_load(&l->keeps_timeout)};
 }
 
 trace_setting *repository_trace(const repository *r, str name)
@@ -457,17 +488,37 @@ err_code repository_move(repository *r, size_t i, str path, err *e)
     return ERR_OK;
 }
 
-err_code repository_load_plan(repository *r, repository_load *l, err *e)
+void repository_load_of(repository *r, size_t i, repository_load *l)
 {
-    err_code rc = path_check(l->path, e);
-    return rc ? rc : load_plan(l, at(r, l->index), &l->memory, &l->from, e);
+    l->index = i;
+    l->of = at(r, i);
 }
 
-str repository_load_member(const repository_load *l, size_t i) { return model_config_member(l->is, i); }
+err_code repository_load_plan(repository_load *l, err *e)
+{
+    err_code rc = path_check(l->path, e);
+    return rc ? rc : load_plan(l, l->of, &l->memory, &l->from, e);
+}
+
+str repository_load_member(const repository_load *l, size_t i)
+{
+    return l->is ? model_config_member(l->is, i) : (str){0};
+}
+
+str repository_member(const repository *r, size_t i, size_t member)
+{
+    const repository_name *l = at(r, i);
+    return member < l->member_count ? l->members[member] : (str){0};
+}
+
+err_code repository_members_note(const repository_load *l, err *e)
+{
+    return repository_name_members(l->of, l->is, e);
+}
 
 err_code repository_load_open(repository *r, repository_load *l, err *e)
 {
-    return load_whole(r, l, at(r, l->index), e);
+    return load_whole(r, l, l->of, e);
 }
 
 void repository_loading_end(repository_load *l)
@@ -478,7 +529,7 @@ void repository_loading_end(repository_load *l)
 
 err_code repository_loading(repository *r, repository_load *l, err *e)
 {
-    repository_name *of = at(r, l->index);
+    repository_name *of = l->of;
     err_code rc = name_note(r, of, l, e);
     if (rc) return rc;
     l->loading = arena_new(&l->memory, version_row *, l->from.count);
@@ -490,6 +541,19 @@ err_code repository_loading(repository *r, repository_load *l, err *e)
         l->loading_count++;
     }
     return ERR_OK;
+}
+
+void repository_versions_forget(repository *r, size_t i)
+{
+    version_row *v = NULL;
+    while ((v = version_rows_next(&at(r, i)->rows, v)) != NULL) atomic_store(&v->comes, false);
+}
+
+void repository_say(repository *r, size_t i, const char *why)
+{
+    version_row *v = NULL;
+    while ((v = version_rows_next(&at(r, i)->rows, v)) != NULL)
+        if (!atomic_load(&v->ready)) note_set(&v->reason, why);
 }
 
 void repository_failed(repository *r, const repository_load *l, const char *why)
@@ -555,11 +619,13 @@ lineup *repository_swap(repository *r, size_t i, lineup *now, const char *why)
         if (lineup_has(now, old->all[k])) continue;
         atomic_fetch_add(&row->leaving, 1);
         atomic_store(&row->ready, false);
+        atomic_store(&row->comes, !now);
         note_set(&row->reason, why);
     }
     for (size_t k = 0; now && k < now->count; k++) {
         note_set(&now->all[k]->row->reason, "");
         atomic_store(&now->all[k]->row->ready, true);
+        atomic_store(&now->all[k]->row->comes, true);
     }
     return old;
 }

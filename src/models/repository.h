@@ -92,8 +92,11 @@ DEFINE_CLEANUP(repository)
  * words, or in Triton's when it is there but not loaded. */
 err_code repository_find(const repository *r, str name, str version, served **ret, err *e) MUST_USE;
 bool repository_serves(const repository *r); /* any model at all */
-bool repository_knows(const repository *r, str name);   /* loaded or not */
 bool repository_on_demand(const repository *r, str name);   /* not loaded, but it is when somebody asks for it */
+/* The same of a version, as far as it is known which there are; "" = whichever serves who names none.  What it leads to
+ * is borrowed, as a served that was found. */
+bool repository_comes(const repository *r, str name, str version, alias *ret_led);
+queue_patience repository_patience(const repository *r, str name);   /* of those who wait for it to be loaded */
 trace_setting *repository_trace(const repository *r, str name);   /* loaded or not; NULL = no such name */
 bool repository_knows(const repository *r, str name);   /* loaded or not; no alias */
 const aliases *repository_aliases(const repository *r); /* NULL = none; lasts as a served that was found */
@@ -144,12 +147,13 @@ DEFINE_CLEANUP(repository_names)
 
 /* A load of a name: new, plan and open on any thread, for they read files and may take long, or for ever. */
 typedef struct {
-    size_t index;
+    size_t index; /* of the name: repository_load_of() */
     str path;     /* of its files; NUL-terminated */
     str config;   /* JSON, instead of its config.pbtxt; p NULL = none */
     str pin;      /* the version that serves who names none, whatever the configuration says; "" = the newest */
     lineup *kept; /* what need not be read again where its files have not changed, held; NULL = none */
     /* private */
+    struct repository_name *of;
     arena memory;
     source from;
     model_config *is;
@@ -161,14 +165,23 @@ typedef struct {
 
 /* Borrows path, config and pin; takes kept. */
 void repository_load_init(repository_load *l);
+/* On the thread of model_control.h: only there, and on loops, does a table of names stay while it is looked at. */
+void repository_load_of(repository *r, size_t i, repository_load *l);
 void repository_load_fini(repository_load *l);
-err_code repository_load_plan(repository *r, repository_load *l, err *e) MUST_USE;   /* which versions there are */
+err_code repository_load_plan(repository_load *l, err *e) MUST_USE;   /* which versions there are */
 /* Once it is planned: the ensemble's member i; p NULL = it has no more, or is no ensemble. */
 str repository_load_member(const repository_load *l, size_t i);
+/* The same of name i, as it was loaded last, or planned; and: from now on as the load has them. */
+str repository_member(const repository *r, size_t i, size_t member);
+err_code repository_members_note(const repository_load *l, err *e) MUST_USE;
 /* Of an ensemble on the thread of model_control.h, for it looks at its members. */
 err_code repository_load_open(repository *r, repository_load *l, err *e) MUST_USE;
 err_code repository_loading(repository *r, repository_load *l, err *e) MUST_USE;   /* its versions are shown to be */
 void repository_loading_end(repository_load *l);
+extern const char repository_waits[];   /* why a version is not served that comes when somebody asks for it */
+void repository_versions_forget(repository *r, size_t i);   /* of what is not loaded: its files may be others now */
+/* Shown beside all versions that are not served. */
+void repository_say(repository *r, size_t i, const char *why);
 /* Shown beside the version that failed. */
 void repository_failed(repository *r, const repository_load *l, const char *why);
 

@@ -31,9 +31,31 @@ err_code repository_name_new(repository_name **ret, str name, const char *path, 
     return ERR_OK;
 }
 
+/* One block: the texts, and behind them their characters. */
+err_code repository_name_members(repository_name *l, const model_config *c, err *e)
+{
+    str member, *all = NULL;
+    size_t count = 0, bytes = 0;
+    while ((member = model_config_member(c, count)).p) count++, bytes += member.len;
+    if (count && !(all = mem_alloc0(1, count * sizeof *all + bytes)))
+        return err_set(e, ERR_NOMEM, "model '" STR_FMT "': no memory for its members", STR_ARG(l->name));
+    char *text = (char *)(all + count);
+    for (size_t i = 0; i < count; i++) {
+        member = model_config_member(c, i);
+        memcpy(text, member.p, member.len);
+        all[i] = (str){text, member.len};
+        text += member.len;
+    }
+    mem_free(l->members);
+    l->members = all;
+    l->member_count = count;
+    return ERR_OK;
+}
+
 void repository_name_free(repository_name *l)
 {
     if (!l) return;
+    mem_free(l->members);
     lineup_close(atomic_load(&l->now), NULL);
     version_rows_fini(&l->rows);
     mem_free(l->text);
@@ -61,8 +83,8 @@ err_code repository_names_new(repository_names **ret, err *e)
 err_code repository_names_put(repository_names *n, repository_name *l, err *e)
 {
     if (n->count == n->room) {
-        size_t room = n->room ? 2 * n->room : 8;
-        repository_name **bigger = mem_grow(n->all, n->count * sizeof *bigger, room, sizeof *bigger);
+        const size_t room = n->room ? 2 * n->room : 8, one = sizeof(repository_name *);
+        repository_name **bigger = mem_grow(n->all, n->count * one, room, one);
         if (!bigger) return err_set(e, ERR_NOMEM, "models: no memory for %zu", n->count + 1);
         n->all = bigger;
         n->room = room;

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+enum { PATIENCE_LEVELS_MAX = 64 };   /* more than a queue may have */
+
 /* Arrays are at least one long, so that NULL only means that there is no memory. */
 #define ARRAY(a, type, n) arena_new(a, type, (n) ? (n) : 1)
 
@@ -40,6 +42,28 @@ static bool dynamic_read(dynamic_batching *d, const pbtree *b, arena *a)
     for (const pbtree *p = pbtree_get(b, "priority_queue_policy"); p; p = p->next)
         *to++ = (level_policy){pbtree_u64(p, "key"), policy_read(pbtree_get(p, "value"))};
     return numbers_read(&d->preferred, b, "preferred_batch_size", a);
+}
+
+static queue_policy policy_of(const pbtree *b, uint64_t level)
+{
+    for (const pbtree *p = pbtree_get(b, "priority_queue_policy"); p; p = p->next)
+        if (pbtree_u64(p, "key") == level) return policy_read(pbtree_get(p, "value"));
+    return policy_read(pbtree_get(b, "default_queue_policy"));
+}
+
+queue_patience scheduling_patience(const pbtree *c)
+{
+    const pbtree *b = pbtree_get(c, "dynamic_batching");
+    uint64_t levels = pbtree_u64(b, "priority_levels"), total = 0;
+    if (!b) return (queue_patience){.own_timeout = true};
+    queue_patience p = {.own_timeout = policy_of(b, pbtree_u64(b, "default_priority_level")).may_override};
+    for (uint64_t i = levels ? 1 : 0; i <= levels && i <= PATIENCE_LEVELS_MAX; i++) {
+        uint32_t most = policy_of(b, i).size_max;
+        if (!most) return p;
+        total += most;
+    }
+    p.size_max = levels > PATIENCE_LEVELS_MAX || total > UINT32_MAX ? 0 : (uint32_t)total;
+    return p;
 }
 
 /* ---- sequences ---- */

@@ -124,6 +124,13 @@ typedef struct {
     size_t warmup_count;
 } scheduling;
 
+/* What counts of the queue's policies while there is no queue: of a model that has to be loaded first. */
+typedef struct {
+    uint32_t size_max;            /* requests of all levels; 0 = no limit */
+    bool own_timeout;             /* a request may say its own */
+} queue_patience;
+queue_patience scheduling_patience(const pbtree *c);
+
 err_code scheduling_read(scheduling *ret, const pbtree *c, arena *a, err *e) MUST_USE;
 
 #endif

@@ -186,6 +186,7 @@ err_code sequence_io_new(sequence_io **ret, const model_config *c, const model *
     CLEANUP(sequence_io) sequence_io *io = mem_new0(sequence_io, 1);
     if (!io) return err_set(e, ERR_NOMEM, "sequences: no memory for the model");
     arena_init(&io->memory, NULL, 0, MEMORY_MAX);
+    io->memory.snug = true;
     if (c->scheduling.sequence.state_count > SEQUENCE_STATES_MAX)
         return err_set(e, ERR_LIMIT, "sequence_batching of model " STR_FMT ": expected at most %d states, got %zu",
                        STR_ARG(c->name), SEQUENCE_STATES_MAX, c->scheduling.sequence.state_count);

@@ -133,7 +133,7 @@ static const queue_source source = {turn_output, turn_release};
 
 void sequencer_end(queue_item *item)
 {
-    sequence_turn *t = TAKE(item->turn);
+    sequence_turn *t = atomic_exchange(&item->turn, NULL);
     if (!t) return;
     queue_release(&t->inner);
     sequence_block_release(t->states);
@@ -165,6 +165,7 @@ static void pushed(sequencer *q, sequence_turn *t)
     if (rc == ERR_OK) {
         ((sequence *)(void *)t->at.of)->back.kind = MAIL_BACK;
         if (c->deadline_us) waker_by(q->opts.waker, &q->timer, c->deadline_us);
+        if (atomic_load(&t->inner.cancelled)) poke(q);   /* before it was here: nobody else looks */
         return;
     }
     if (rc == ERR_INVALID) {   /* the words are Triton's */
@@ -338,15 +339,15 @@ err_code sequencer_push(sequencer *q, queue_item *item, err *e)
     t->client = item;
     t->at = (slot_item){.start = item->sequence.start, .end = item->sequence.end};
     t->pushed.kind = MAIL_PUSHED;
-    atomic_store(&t->inner.cancelled, atomic_load(&item->cancelled));
-    item->turn = t;
+    atomic_store(&item->turn, t);   /* whoever cancels just now sees it, or is seen here */
+    if (atomic_load(&item->cancelled)) atomic_store(&t->inner.cancelled, true);
     post(q, &t->pushed);
     return ERR_OK;
 }
 
 void sequencer_cancel(queue_item *item)
 {
-    sequence_turn *t = item->turn;
+    sequence_turn *t = atomic_load(&item->turn);
     queue_cancel(&t->inner);
     poke(t->of);
 }

@@ -181,6 +181,7 @@ err_code served_open(served **ret, const served_from *f, err *e)
     CLEANUP(served) served *s = mem_new0(served, 1);
     if (!s) return err_set(e, ERR_NOMEM, "model '" STR_FMT "': no memory", STR_ARG(f->name));
     arena_init(&s->memory, NULL, 0, TEXTS_BYTES);
+    s->memory.snug = true;
     err_code rc = find(s, f, e);
     if (rc) return rc;
     s->held = 1;

@@ -220,7 +220,7 @@ err_code trace_setting_read(const trace_settings *s, str body, err *e)
     if (rc == ERR_OK && (rc = json_obj(root, "request", e)) == ERR_OK) {
         yyjson_obj_foreach(root, i, n, key, v)
         {
-            str name = {yyjson_get_str(key), yyjson_get_len(key)};
+            str name = json_key(key);
             if ((rc = member_read(&change, name, v, e)) != ERR_OK) break;
         }
     }

@@ -46,8 +46,20 @@ static void take_over(version_row *v, str version)
     text[n] = '\0';
     (void)str_u64(version, &number);
     atomic_store(&v->number, number);
+    atomic_store(&v->comes, false);
     note_set(&v->version, text);
     note_set(&v->reason, "");
+}
+
+bool version_rows_come(const version_rows *r, str version)
+{
+    bool known = false;
+    for (version_row *v = atomic_load(&r->first); v; v = atomic_load(&v->next)) {
+        bool comes = atomic_load(&v->comes);
+        if (comes && is_of(v, version)) return true;
+        known = known || comes;
+    }
+    return !known;
 }
 
 err_code version_rows_get(version_rows *r, str version, version_row **ret, err *e)

@@ -17,6 +17,7 @@ typedef struct version_row version_row;
 struct version_row {
     note version, reason;
     _Atomic bool ready;
+    _Atomic bool comes;             /* it would be served, were its name loaded as it was last, or was planned to be */
     _Atomic int loading, leaving;   /* loads under way; models of this version that are still in use */
     /* private */
     _Atomic uint64_t number;
@@ -35,6 +36,7 @@ void version_rows_fini(version_rows *r);
 err_code version_rows_get(version_rows *r, str version, version_row **ret, err *e) MUST_USE;
 /* From the oldest version to the newest: after == NULL is the first; NULL = no more. */
 version_row *version_rows_next(const version_rows *r, const version_row *after);
+bool version_rows_come(const version_rows *r, str version);   /* that one would, or nothing is known of any */
 /* Triton's: READY, LOADING, UNLOADING, UNAVAILABLE. */
 const char *version_row_state(const version_row *v);
 

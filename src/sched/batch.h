@@ -74,8 +74,9 @@ typedef struct {
     batch_item *items;   /* linked by next, most urgent first */
     uint32_t count, rows;
     uint32_t extent;     /* the longest: all are padded to it; 0 = nothing is padded */
-    uint64_t work;       /* rows, times the extent where there is one */
-    uint64_t padding;    /* how much of the work is padding */
+    bool unequal;        /* some are padded */
+    uint64_t work;       /* rows, times the extent where there is one and then as batch_size.h rounds both up */
+    uint64_t wanted;     /* how much of the work was asked for: the rest is padding */
     uint64_t cost_ns;    /* expected; 0 = not known */
     uint64_t start_ns;
     struct lane *lane;   /* private */

@@ -1,5 +1,10 @@
 #include "sched/batch_rule.h"
 
+#include "sched/batch_size.h"
+
+#include <stdlib.h>
+#include <string.h>
+
 static bool preferred(const batch_rule *r, uint64_t rows)
 {
     for (uint32_t i = 0; i < r->preferred_count; i++)
@@ -55,60 +60,162 @@ static uint32_t target_rows(const batch_rule *r, const lane *l, uint64_t now_ns)
     return cap;
 }
 
-typedef enum { JOINS, SKIPPED, FULL } verdict;
-
-/* Would the batch, now for one more, still be worth it: within the waste that is allowed, and where the curve knows,
- * not dearer than running the newcomer alone. */
-static verdict judge(const batch_rule *r, const lane *l, const batch_run *b, const batch_item *i, uint32_t target)
-{
-    uint64_t rows = (uint64_t)b->rows + i->rows;
-    if (rows > target) return FULL;
-    if (!b->extent) return JOINS;
-    uint32_t extent = i->extent > b->extent ? i->extent : b->extent;
-    uint64_t work = lane_work((uint32_t)rows, extent), full = b->work - b->padding + lane_work(i->rows, i->extent);
-    if ((work - full) * 100 > work * r->waste_percent) return SKIPPED;
-    if (r->mode != BATCH_ADAPTIVE || (extent == b->extent && i->extent == extent)) return JOINS;
-    if (rows > lane_cap_rows(l, extent, r->max_batch)) return SKIPPED;
-    if (!cost_curve_sloped(&l->curve)) return JOINS;
-    uint64_t apart = cost_curve_mean(&l->curve, b->work) + cost_curve_mean(&l->curve, lane_work(i->rows, i->extent));
-    return cost_curve_mean(&l->curve, work) <= apart ? JOINS : SKIPPED;
-}
-
-static void join(batch_run *b, batch_item *i)
-{
-    uint64_t full = b->work - b->padding + lane_work(i->rows, i->extent);
-    if (i->extent > b->extent) b->extent = i->extent;
-    b->rows += i->rows;
-    b->count++;
-    b->work = lane_work(b->rows, b->extent);
-    b->padding = b->work - full;
-}
-
 static bool cancelled(const batch_item *i)
 {
     return i->cancelled && atomic_load_explicit(i->cancelled, memory_order_relaxed);
 }
 
-void batch_rule_choose(const batch_rule *r, const lane *l, uint64_t now_ns, batch_run *ret, batch_item **ret_cancelled)
+/* What was looked at of a lane, most urgent first. */
+typedef struct {
+    batch_item *items[BATCH_LOOK_MAX];
+    uint32_t count;
+} view;
+
+/* `rows` = how many are enough: more need not be seen. */
+static void look(view *v, const lane *l, uint64_t rows, batch_item **ret_cancelled)
 {
-    uint32_t target = target_rows(r, l, now_ns), looked = 0;
-    batch_item **end = &ret->items, **gone = ret_cancelled;
-    *ret = (batch_run){0};
+    batch_item **gone = ret_cancelled;
+    uint32_t looked = 0;
+    uint64_t seen = 0;
+    v->count = 0;
     *ret_cancelled = NULL;
-    for (batch_item *i = lane_first(l); i && looked < BATCH_LOOK_MAX; i = lane_after(i), looked++) {
+    for (batch_item *i = lane_first(l); i && looked < BATCH_LOOK_MAX && seen < rows; i = lane_after(i), looked++) {
         if (cancelled(i)) {
             i->next = NULL;
             *gone = i;
             gone = &i->next;
             continue;
         }
-        verdict v = ret->count ? judge(r, l, ret, i, target) : JOINS;
-        if (v == FULL) break;
-        if (v == SKIPPED) continue;
-        join(ret, i);
-        i->next = NULL;
-        *end = i;
-        end = &i->next;
-        if (r->mode == BATCH_OFF || ret->rows >= target) break;
+        v->items[v->count++] = i;
+        seen += i->rows;
     }
+}
+
+static void join(batch_run *b, const batch_item *i)
+{
+    b->unequal |= b->count && i->extent != b->extent;
+    if (i->extent > b->extent) b->extent = i->extent;
+    b->rows += i->rows;
+    b->count++;
+    b->wanted += lane_work(i->rows, i->extent);
+}
+
+/* ---- rows of one length ------------------------------------------------------------------------------------------ */
+
+static uint32_t in_order(const view *v, uint32_t target)
+{
+    uint32_t count = 1;
+    uint64_t rows = v->items[0]->rows;
+    while (count < v->count && rows < target && rows + v->items[count]->rows <= target)
+        rows += v->items[count++]->rows;
+    return count;
+}
+
+/* ---- rows of unequal lengths ------------------------------------------------------------------------------------- */
+
+/* As it is run: rounded up where it is several requests. */
+static uint64_t run_work(const batch_rule *r, const batch_run *b)
+{
+    if (!b->extent || b->count < 2) return lane_work(b->rows, b->extent);
+    return lane_work(batch_size_rows(b->rows, r->max_batch), b->unequal ? batch_size_length(b->extent) : b->extent);
+}
+
+static bool allowed(const batch_rule *r, const lane *l, const batch_run *b, uint32_t target)
+{
+    const uint64_t all = lane_work(b->rows, b->extent);
+    if (b->rows > target || (all - b->wanted) * 100 > all * r->waste_percent) return false;
+    return r->mode != BATCH_ADAPTIVE || run_work(r, b) <= l->cap_work;
+}
+
+static double cost_of(const batch_rule *r, const lane *l, const batch_run *b)
+{
+    return (double)cost_curve_mean(&l->curve, run_work(r, b)) + 1;
+}
+
+/* What a run brings beyond what its time brings otherwise, at the rate at which the lane does what is wanted of it:
+ * whoever makes the most of that in each run does the most in the long run (Dinkelbach, "On nonlinear fractional
+ * programming", 1967).  More at once counts as better where nobody knows. */
+static double merit(const batch_rule *r, const lane *l, const batch_run *b, double rate)
+{
+    if (r->mode != BATCH_ADAPTIVE || !cost_curve_sloped(&l->curve)) return b->count;
+    return (double)b->wanted - rate * cost_of(r, l, b);
+}
+
+/* The lane's, or that of who runs in any case, alone, where that is better. */
+static double rate_of(const batch_rule *r, const lane *l, const batch_run *alone)
+{
+    double rate = (double)alone->wanted / cost_of(r, l, alone);
+    return rate > lane_rate(l) ? rate : lane_rate(l);
+}
+
+static int shorter(const void *a, const void *b)
+{
+    const batch_item *x = *(batch_item *const *)a, *y = *(batch_item *const *)b;
+    if (x->extent != y->extent) return x->extent < y->extent ? -1 : 1;
+    return x->number < y->number ? -1 : x->number > y->number;
+}
+
+/* The most urgent and those whose lengths are nearest to its own, as many of them as make the best of the time.  Leaves
+ * them at the beginning of the view, in any order, and returns how many they are. */
+static uint32_t neighbours(const batch_rule *r, const lane *l, view *v, uint32_t target)
+{
+    batch_item *const anchor = v->items[0], *sorted[BATCH_LOOK_MAX];
+    const uint32_t count = v->count;
+    uint32_t up = 0, taken = 1, best = 1;
+    memcpy(sorted, v->items, count * sizeof(batch_item *));
+    qsort(sorted, count, sizeof(batch_item *), shorter);
+    while (sorted[up] != anchor) up++;
+    uint32_t down = up++;   /* what is next on either side: sorted[down - 1] and sorted[up] */
+    batch_run b = {0};
+    join(&b, anchor);
+    const double rate = rate_of(r, l, &b);
+    for (double most = merit(r, l, &b, rate); (down > 0 || up < count) && b.rows < target;) {
+        batch_run with[2] = {b, b};
+        if (down > 0) join(&with[0], sorted[down - 1]);
+        if (up < count) join(&with[1], sorted[up]);
+        const uint64_t padded[2] = {lane_work(with[0].rows, with[0].extent) - with[0].wanted,
+                                    lane_work(with[1].rows, with[1].extent) - with[1].wanted};
+        const bool upwards = down == 0 || (up < count && padded[1] < padded[0]);
+        batch_item *next = upwards ? sorted[up++] : sorted[--down];
+        if (!allowed(r, l, &with[upwards], target)) continue;
+        b = with[upwards];
+        v->items[taken++] = next;
+        double m = merit(r, l, &b, rate);
+        if (m < most) continue;
+        most = m;
+        best = taken;
+    }
+    return best;
+}
+
+static int more_urgent(const void *a, const void *b)
+{
+    const batch_item *x = *(batch_item *const *)a, *y = *(batch_item *const *)b;
+    return order_compare(x->place.key, y->place.key);
+}
+
+/* ---- the choice -------------------------------------------------------------------------------------------------- */
+
+void batch_rule_choose(const batch_rule *r, const lane *l, uint64_t now_ns, batch_run *ret, batch_item **ret_cancelled)
+{
+    view v;
+    const uint32_t target = target_rows(r, l, now_ns);
+    *ret = (batch_run){0};
+    look(&v, l, r->mode == BATCH_OFF ? 1 : l->extent_max ? UINT64_MAX : target, ret_cancelled);
+    if (v.count == 0) return;
+    uint32_t count = 1;
+    if (r->mode != BATCH_OFF && l->extent_max) {
+        count = neighbours(r, l, &v, target);
+        qsort(v.items, count, sizeof(batch_item *), more_urgent);
+    } else if (r->mode != BATCH_OFF) {
+        count = in_order(&v, target);
+    }
+    batch_item **end = &ret->items;
+    for (uint32_t i = 0; i < count; i++) {
+        join(ret, v.items[i]);
+        v.items[i]->next = NULL;
+        *end = v.items[i];
+        end = &v.items[i]->next;
+    }
+    ret->work = run_work(r, ret);
 }

@@ -3,7 +3,9 @@
  * FIXED follows Triton's dynamic batcher (core src/dynamic_batch_scheduler.cc, GetDynamicBatch): a batch runs when its
  * rows are a preferred size, when it cannot grow, or when its oldest member has waited max_delay; unlike there, other
  * shapes do not cut a batch short, they gather in lanes of their own.  ADAPTIVE takes what is there, up to the lane's
- * cap.  OFF runs every request alone.  Pure: nothing is taken out of the lane here. */
+ * cap.  OFF runs every request alone.  Of unequal lengths the most urgent runs with those that are nearest to its own,
+ * in ADAPTIVE as many as make the most of the time by the lane's cost curve.  Pure: nothing is taken out of the lane
+ * here. */
 #ifndef SCHED_BATCH_RULE_H
 #define SCHED_BATCH_RULE_H
 #include "sched/lane.h"

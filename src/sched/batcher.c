@@ -11,6 +11,10 @@
 
 #include <inttypes.h>
 
+enum {
+    UNSEEN = 120   /* thousandths of an objective: for a request's way here and its answer's way back */
+};
+
 typedef struct slot slot;
 struct slot {
     batch_run batch;      /* first: what take() gives is the slot */
@@ -30,6 +34,7 @@ struct batcher {
     uint64_t last_ns;      /* what the last batch took */
     uint64_t idle_ns;      /* since when at least one instance is free, while one is */
     slot *free;
+    uint32_t slot_count;
     slot slots[];
 };
 
@@ -37,8 +42,9 @@ struct batcher {
 
 static err_code opts_check(const batcher_opts *o, err *e)
 {
-    if (o->instances > BATCH_INSTANCES_MAX)
-        return err_set(e, ERR_INVALID, "instances: expected at most %d, got %u", BATCH_INSTANCES_MAX, o->instances);
+    const uint64_t instances = (uint64_t)o->instances + o->crowded;
+    if (instances > BATCH_INSTANCES_MAX)
+        return err_set(e, ERR_INVALID, "instances: expected at most %d, got %" PRIu64, BATCH_INSTANCES_MAX, instances);
     if (o->level_count > BATCH_LEVELS_MAX)
         return err_set(e, ERR_INVALID, "priority levels: expected at most %d, got %u", BATCH_LEVELS_MAX,
                        o->level_count);
@@ -61,6 +67,7 @@ static void set_defaults(batcher_opts *o)
 {
     if (!o->max_batch) o->max_batch = 1;
     if (!o->instances) o->instances = 1;
+    if (o->mode != BATCH_ADAPTIVE || o->objective_us) o->crowded = 0;
     if (!o->waste_percent) o->waste_percent = 50;
     if (!o->requests_max) o->requests_max = 1024;
     if (!o->kinds_max) o->kinds_max = 64;
@@ -73,9 +80,11 @@ err_code batcher_new(batcher **ret, const batcher_opts *opts, err *e)
     if (rc) return rc;
     batcher_opts o = *opts;
     set_defaults(&o);
-    batcher *b = mem_alloc0(1, sizeof *b + o.instances * sizeof(slot));
-    if (!b) return err_set(e, ERR_NOMEM, "no memory for a batcher of %u instances", o.instances);
+    const uint32_t slots = o.instances + o.crowded;
+    batcher *b = mem_alloc0(1, sizeof *b + slots * sizeof(slot));
+    if (!b) return err_set(e, ERR_NOMEM, "no memory for a batcher of %u instances", slots);
     b->opts = o;
+    b->slot_count = slots;
     b->rule = (batch_rule){.mode = o.mode,
                            .max_batch = o.max_batch,
                            .max_delay_ns = o.max_delay_us * 1000,
@@ -88,7 +97,7 @@ err_code batcher_new(batcher **ret, const batcher_opts *opts, err *e)
     arrival_init(&b->arrival);
     pace_init(&b->pace, o.mode == BATCH_ADAPTIVE ? o.objective_us * 1000 : 0);
     rate_limit_init(&b->rate, o.rate_per_s, o.rate_burst);
-    for (uint32_t i = o.instances; i-- > 0;) {
+    for (uint32_t i = slots; i-- > 0;) {
         b->slots[i].next = b->free;
         b->free = &b->slots[i];
     }
@@ -131,13 +140,16 @@ batch_item *batcher_answers(batcher *b) { return answers_collect(&b->answers); }
 
 /* ---- admission -------------------------------------------------------------------------------------------------- */
 
+static bool has_idle(const batcher *b) { return b->stats.running < b->opts.instances; }
+
 /* How long until an instance is free. */
 static uint64_t busy_ns(const batcher *b, uint64_t now_ns)
 {
-    if (b->free) return 0;
+    if (has_idle(b)) return 0;
     uint64_t least = UINT64_MAX;
-    for (uint32_t i = 0; i < b->opts.instances; i++) {
+    for (uint32_t i = 0; i < b->slot_count; i++) {
         const slot *s = &b->slots[i];
+        if (s->batch.count == 0) continue;
         /* One that is overdue may end any moment, or be stalled: a quarter of a run is between the two. */
         uint64_t left = s->end_ns > now_ns ? s->end_ns - now_ns : s->batch.cost_ns / 4;
         if (left < least) least = left;
@@ -155,10 +167,17 @@ static refusal late(batch_limit limit, uint64_t most_ns, uint64_t got_ns)
     return (refusal){limit, most_ns / 1000, got_ns / 1000 + 1, got_ns - most_ns};
 }
 
+/* It joins the next run, for which it hardly waits.  Where all of those are refused runs are of one request each, and
+ * on a machine that stalls they stay so: what is late by its stalls takes the plan away, and nothing brings it back. */
+static bool joins_soon(const forecast *f, uint64_t objective_ns)
+{
+    return 2 * f->start_ns <= f->likely_ns - f->start_ns && f->likely_ns <= objective_ns;
+}
+
 /* The promise that would be broken by taking it in. */
 static refusal too_late(const batcher *b, const batch_item *i, uint64_t now_ns)
 {
-    if (b->opts.mode != BATCH_ADAPTIVE || (b->free && b->waiting.ripe_count == 0)) return (refusal){0};
+    if (b->opts.mode != BATCH_ADAPTIVE || (has_idle(b) && b->waiting.ripe_count == 0)) return (refusal){0};
     const uint64_t objective_ns = pace_ns(&b->pace);
     if (!objective_ns && !i->deadline_ns && !i->timeout_ns) return (refusal){0};
     forecast f = forecast_make(&(forecast_facts){.waiting = &b->waiting,
@@ -167,7 +186,8 @@ static refusal too_late(const batcher *b, const batch_item *i, uint64_t now_ns)
                                                  .busy_ns = busy_ns(b, now_ns),
                                                  .rows_per_s = arrival_rows_per_s(&b->arrival)},
                                i);
-    if (objective_ns && f.end_ns > objective_ns) return late(BATCH_LIMIT_OBJECTIVE, objective_ns, f.end_ns);
+    if (objective_ns && f.end_ns > objective_ns && !joins_soon(&f, b->pace.objective_ns))
+        return late(BATCH_LIMIT_OBJECTIVE, objective_ns, f.end_ns);
     if (i->deadline_ns && f.end_ns > i->deadline_ns - now_ns)
         return late(BATCH_LIMIT_DEADLINE, i->deadline_ns - now_ns, f.end_ns);
     if (i->timeout_ns && !b->opts.levels[i->level].delay && f.start_ns > i->timeout_ns - now_ns)
@@ -303,13 +323,20 @@ static void start(batcher *b, slot *s, lane *l, uint64_t now_ns)
     b->stats.batches++;
     b->stats.rows += t->rows;
     b->stats.work += t->work;
-    b->stats.padding += t->padding;
+    b->stats.padding += t->work - t->wanted;
+}
+
+/* The most urgent lane, where it may run now; NULL = none does. */
+static lane *next_lane(batcher *b, uint64_t now_ns)
+{
+    lane *l = b->free ? waiting_ripe(&b->waiting, now_ns) : NULL;
+    return l && (has_idle(b) || lane_crowded(l)) ? l : NULL;
 }
 
 /* The first lane that may run and is worth running now. */
 static const batch_run *take_batch(batcher *b, uint64_t now_ns, uint64_t *again_ns)
 {
-    for (lane *l; (l = waiting_ripe(&b->waiting, now_ns));) {
+    for (lane *l; (l = next_lane(b, now_ns));) {
         uint64_t hold = hold_ns(b, l, now_ns);
         if (hold) {
             *again_ns = hold;
@@ -328,7 +355,7 @@ static const batch_run *take_batch(batcher *b, uint64_t now_ns, uint64_t *again_
             drop(b, i, BATCH_CANCELLED, now_ns);
         } while (cancelled);
     }
-    *again_ns = waiting_ripe_ns(&b->waiting);
+    *again_ns = has_idle(b) ? waiting_ripe_ns(&b->waiting) : BATCHER_NEVER;
     return NULL;
 }
 
@@ -336,9 +363,9 @@ bool batcher_ripe(batcher *b, uint64_t now_ns, uint64_t *ret_again_ns)
 {
     expire(b, now_ns);
     uint64_t again = BATCHER_NEVER;
-    lane *l = b->free ? waiting_ripe(&b->waiting, now_ns) : NULL;
+    lane *l = next_lane(b, now_ns);
     if (l) again = hold_ns(b, l, now_ns);
-    else if (b->free) again = waiting_ripe_ns(&b->waiting);
+    else if (has_idle(b)) again = waiting_ripe_ns(&b->waiting);
     uint64_t timer_ns = waiting_timer_ns(&b->waiting);
     *ret_again_ns = again && again < timer_ns ? again : timer_ns;
     return l && !again;
@@ -348,7 +375,7 @@ const batch_run *batcher_take(batcher *b, uint64_t now_ns, uint64_t *ret_again_n
 {
     expire(b, now_ns);
     uint64_t again = BATCHER_NEVER;
-    const batch_run *t = b->free ? take_batch(b, now_ns, &again) : NULL;
+    const batch_run *t = take_batch(b, now_ns, &again);
     uint64_t timer_ns = waiting_timer_ns(&b->waiting);
     *ret_again_ns = timer_ns < again ? timer_ns : again;
     return t;
@@ -369,9 +396,9 @@ static void learn_cost(batcher *b, const batch_run *t, uint64_t cost_ns, uint64_
 /* What the run says about costs, lateness and clients. */
 static void learn(batcher *b, const batch_run *t, uint64_t cost_ns, uint64_t now_ns)
 {
-    const uint64_t objective_ns = b->pace.objective_ns;
+    const uint64_t objective_ns = b->pace.objective_ns, seen_ns = objective_ns / 1000 * (1000 - UNSEEN);
     uint32_t late = 0;
-    for (const batch_item *i = t->items; i; i = i->next) late += now_ns - i->since_ns > objective_ns;
+    for (const batch_item *i = t->items; i; i = i->next) late += now_ns - i->since_ns > seen_ns;
     if (objective_ns) pace_note(&b->pace, late, t->count - late);
     learn_cost(b, t, cost_ns, now_ns);
     b->last_ns = cost_ns;
@@ -381,7 +408,8 @@ static void learn(batcher *b, const batch_run *t, uint64_t cost_ns, uint64_t now
 void batcher_teach(batcher *b, order_key kind, uint32_t rows, uint32_t extent, uint64_t cost_ns, uint64_t now_ns)
 {
     INVARIANT(rows > 0 && cost_ns > 0);
-    batch_run t = {.work = lane_work(rows, extent), .lane = lanes_pin(&b->waiting.lanes, kind)};
+    const uint64_t work = lane_work(rows, extent);
+    batch_run t = {.work = work, .wanted = work, .lane = lanes_pin(&b->waiting.lanes, kind)};
     if (!t.lane) return;
     if (extent > t.lane->extent_max) t.lane->extent_max = extent;
     learn_cost(b, &t, cost_ns, now_ns);
@@ -398,7 +426,7 @@ void batcher_done(batcher *b, const batch_run *ran, uint64_t cost_ns, uint64_t n
         waiting_let_go(&b->waiting, i, now_ns);
         answers_put(&b->answers, i);
     }
-    if (!b->free) b->idle_ns = now_ns;
+    if (b->stats.running == b->opts.instances) b->idle_ns = now_ns;
     *s = (slot){.next = b->free};
     b->free = s;
     b->stats.running--;

@@ -143,17 +143,29 @@ uint64_t cost_curve_tried(const cost_curve *c)
     return c->seen ? (uint64_t)llroundf(c->bands[top_of(c->seen)].work) : 0;
 }
 
-uint64_t cost_curve_within(const cost_curve *c, uint64_t limit_ns, uint64_t work_max)
+/* The curve does not fall, so halving finds the edge. */
+static uint64_t within(const cost_curve *c, double spreads, uint64_t limit_ns, uint64_t work_max)
 {
-    uint64_t fits = 0, not = work_max + 1;   /* the curve does not fall, so halving finds the edge */
+    uint64_t fits = 0, not = work_max + 1;
     while (not - fits > 1) {
         uint64_t middle = fits + (not - fits) / 2;
-        if (cost_curve_high(c, middle) <= limit_ns)
+        if (whole(cost_at(c, middle, spreads)) <= limit_ns)
             fits = middle;
         else
             not = middle;
     }
     return fits;
+}
+
+uint64_t cost_curve_within(const cost_curve *c, uint64_t limit_ns, uint64_t work_max)
+{
+    return within(c, HIGH_SPREADS, limit_ns, work_max);
+}
+
+uint64_t cost_curve_cheap(const cost_curve *c, uint64_t work_max)
+{
+    uint64_t least_ns = cost_curve_mean(c, 1);
+    return within(c, 0, least_ns + least_ns / 4, work_max);
 }
 
 uint64_t cost_curve_enough(const cost_curve *c)

@@ -34,6 +34,8 @@ uint64_t cost_curve_high(const cost_curve *c, uint64_t work);   /* what few runs
 uint64_t cost_curve_tried(const cost_curve *c);                 /* the largest work that ran, about; 0 = none */
 /* The most work, up to work_max, whose high cost is within limit_ns; 0 = not even 1. */
 uint64_t cost_curve_within(const cost_curve *c, uint64_t limit_ns, uint64_t work_max);
+/* The most work, up to work_max, whose mean cost is at most a quarter more than that of the least. */
+uint64_t cost_curve_cheap(const cost_curve *c, uint64_t work_max);
 /* The least work that already runs at 9/10 of the best rate seen; beyond it a batch only makes its members wait for
  * each other.  UINT64_MAX while the largest that was tried is the best: more may be better still. */
 uint64_t cost_curve_enough(const cost_curve *c);

@@ -29,5 +29,6 @@ forecast forecast_make(const forecast_facts *f, const batch_item *i)
     if (own < i->rows) own = i->rows;
     uint32_t extent = i->extent && own > i->rows ? l->extent_max : i->extent;   /* others may be longer */
     ret.end_ns = ret.start_ns + cost_curve_high(&l->curve, lane_work(own, extent));
+    ret.likely_ns = ret.start_ns + cost_curve_mean(&l->curve, lane_work(own, extent));
     return ret;
 }

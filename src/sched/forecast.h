@@ -15,6 +15,7 @@ typedef struct {
 
 typedef struct {
     uint64_t start_ns, end_ns;   /* from now; both 0 = nothing is known about its kind */
+    uint64_t likely_ns;          /* when it would end at mean costs; end_ns is what few exceed */
 } forecast;
 
 forecast forecast_make(const forecast_facts *f, const batch_item *i);

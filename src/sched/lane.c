@@ -79,14 +79,18 @@ static uint64_t budget_ns(const lane *l, const lane_plan *p)
     return least <= all || least >= p->objective_ns ? all : least + (p->objective_ns - least) / 2;
 }
 
-/* Two bounds.  A run takes at most the budget, and is at most twice what was ever tried while the budget matters: the
- * curve is not trusted far beyond what it saw.  And where larger batches bring little and the rate of arrivals can be
- * served without them, they only make their members wait for each other. */
+/* Two bounds.  A run takes at most the budget, or little more than the least run does: who is made so little later
+ * would else be refused, and where costs are too unsteady for any budget all would run alone.  And it is at most twice
+ * what was ever tried while the budget matters: the curve is not trusted far beyond what it saw.  And where larger
+ * batches bring little and the rate of arrivals can be served without them, they only make their members wait for each
+ * other. */
 static uint64_t cap_of(const lane *l, const lane_plan *p)
 {
     uint64_t most = lane_work(p->max_batch, l->extent_max), cap = most;
     if (p->objective_ns) {
         uint64_t tried = cost_curve_tried(&l->curve), within = cost_curve_within(&l->curve, budget_ns(l, p), most);
+        uint64_t cheap = cost_curve_cheap(&l->curve, most);
+        if (within < cheap) within = cheap;
         cap = tried * 2 < within ? tried * 2 : within;
     }
     uint64_t enough = cost_curve_enough(&l->curve);
@@ -98,7 +102,11 @@ static uint64_t cap_of(const lane *l, const lane_plan *p)
 
 void lane_learn(lane *l, const batch_run *b, uint64_t cost_ns, const lane_plan *p)
 {
+    const double kept = 15.0 / 16;
     cost_curve_add(&l->curve, b->work, cost_ns);
+    l->runs = l->runs * kept + 1;
+    l->wanted = l->wanted * kept + (double)b->wanted;
+    l->took_ns = l->took_ns * kept + (double)cost_ns;
     l->cap_work = cap_of(l, p);
     uint64_t most = lane_work(p->max_batch, l->extent_max);
     if (l->cap_work < most && l->rows > 0 && ++l->forbade >= FORBIDDEN_MAX) {
@@ -107,6 +115,10 @@ void lane_learn(lane *l, const batch_run *b, uint64_t cost_ns, const lane_plan *
         l->cap_work = cap_of(l, p);
     }
 }
+
+bool lane_crowded(const lane *l) { return l->runs > 0 && (double)l->work * l->runs > 2 * l->wanted; }
+
+double lane_rate(const lane *l) { return l->took_ns > 0 ? l->wanted / l->took_ns : 0; }
 
 void lane_set_backlog(lane *l, uint32_t max_batch)
 {

@@ -21,6 +21,7 @@ struct lane {
     uint64_t backlog_ns;   /* the time that one instance needs for what waits; 0 = not known */
     uint32_t forbade;   /* batches that ended at cap_work since larger ones were tried */
     cost_curve curve;
+    double runs, wanted, took_ns;   /* the last some sixteen runs: how many, what was asked for, and what it took */
     lane *newer, *staler;   /* among those without pins, by the time of their last use */
     /* private */
     order_tree line;
@@ -48,6 +49,8 @@ typedef struct {
 /* A batch of it cost that much: learns, and sets the cap anew. */
 void lane_learn(lane *l, const batch_run *b, uint64_t cost_ns, const lane_plan *p);
 void lane_set_backlog(lane *l, uint32_t max_batch);
+bool lane_crowded(const lane *l);  /* more waits than two runs of late took */
+double lane_rate(const lane *l);   /* of late, what was asked for per nanosecond of runs; 0 = nothing ran */
 
 static inline uint64_t lane_work(uint32_t rows, uint32_t extent) { return (uint64_t)rows * (extent ? extent : 1); }
 

@@ -66,6 +66,7 @@ static void seat(slots *s)
 {
     while (s->counts.seated < s->opts.count && s->counts.backlog) {
         slot_sequence *q = first_of(&s->backlog);
+        INVARIANT(q);
         leave(s, q);
         q->seated = true;
         s->counts.backlog--;

@@ -101,7 +101,8 @@ void waiting_delay(waiting *w, batch_item *i, uint64_t now_ns)
 
 lane *waiting_ripe(waiting *w, uint64_t now_ns)
 {
-    while (waiting_ripe_ns(w) <= now_ns) waiting_file(w, ORDER_OF(order_first(&w->unripe), lane, turn), now_ns);
+    for (order_node *n; (n = order_first(&w->unripe)) && n->key.hi <= now_ns;)
+        waiting_file(w, ORDER_OF(n, lane, turn), now_ns);
     return ORDER_OF(order_first(&w->ripe), lane, turn);
 }
 

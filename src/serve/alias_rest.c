@@ -63,9 +63,9 @@ bool alias_rest_one_version(endpoints *s, str name, str version)
     return aliases_lead(repository_aliases(s->models), &(alias){.name = name}, &led, &e) == ERR_OK && led.version.len;
 }
 
-void alias_rest_status(const served *m, buf *out)
+void alias_rest_status(str version, buf *out)
 {
     buf_put_z(out, "{\"model_version_status\":[{\"version\":");
-    json_text_put(out, m->version);
+    json_text_put(out, version);
     buf_put_z(out, ",\"state\":\"AVAILABLE\",\"status\":{\"error_code\":\"OK\",\"error_message\":\"\"}}]}");
 }

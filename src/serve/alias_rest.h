@@ -25,6 +25,6 @@ bool alias_rest_entry(endpoints *s, const api_key *who, alias_rest_cursor *at, r
 /* Does the name, or the request, mean one version, and not all that there are? */
 bool alias_rest_one_version(endpoints *s, str name, str version);
 /* As TensorFlow Serving answers of one version. */
-void alias_rest_status(const served *m, buf *out);
+void alias_rest_status(str version, buf *out);
 
 #endif

@@ -556,6 +556,7 @@ static err_code take_over(app *a, err *e)
 static void lane_main(void *ctx)
 {
     lane *l = ctx;
+    thread_prompt();
     if (loop_run(l->loop, &l->failure)) log_write(LOG_ERROR, NULL, "event loop: %s", l->failure.text);
 }
 
@@ -578,6 +579,7 @@ err_code app_run(app *a, err *e)
     if (rc == ERR_OK && a->endpoints.jobs) rc = jobs_start(a->endpoints.jobs, e);
     if (rc == ERR_OK) {
         say_ready(a);
+        thread_prompt();
         rc = loop_run(a->loops[0], e);
     } else {
         drained(a);

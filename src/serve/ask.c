@@ -97,6 +97,7 @@ ask *ask_take(ask_pool *p)
     a->id = (str){0};
     a->len = a->have = 0;
     a->request = NULL;
+    a->asked_us = 0;
     return a;
 }
 
@@ -208,49 +209,71 @@ static void come_again(ask *a)
     else message_answer(a, ask_message(a));
 }
 
-static bool summoned(ask *a, str name)
+/* The model that a message needs. */
+typedef struct {
+    ask *of;
+    const rpc_request *request;
+    model_id id;
+    served *found;
+} need;
+
+static bool summoned(const need *n, str message)
 {
+    ask *a = n->of;
     const summon_what what = {.endpoints = a->pool->opts.endpoints,
-                              .name = name,
+                              .name = n->id.name,
+                              .version = n->id.version,
                               .on = a->pool->opts.on,
+                              .message = message,
                               .since_us = a->what.since_us,
                               .deadline_us = a->what.deadline_us};
     return summon_ask(a, &what, come_again);
 }
 
-/* Of metadata and configuration; statistics and readiness have their say without it. */
-static bool answer_summoned(ask *a, str message)
+static err_code model_look(void *ctx, err *e)
 {
-    pb_fields q;
-    bool needs = a->what.answer == v2_rpc_model_metadata || a->what.answer == v2_rpc_model_config;
-    if (a->failure.code != ERR_NOT_FOUND || !needs) return false;
-    pb_fields_read(&q, message);
-    return summoned(a, pb_fields_text(&q, 1));
+    need *n = ctx;
+    return endpoints_find(n->of->pool->opts.endpoints, n->request->who, &n->id, &n->found, e);
+}
+
+static bool model_summoned(void *ctx)
+{
+    const need *n = ctx;
+    return summoned(n, n->request->bytes);
+}
+
+static bool is_kept(const ask *a) { return a->pool->opts.endpoints->keeper != NULL; }
+
+/* n->found NULL = it comes. */
+static err_code model_find(need *n, v2_pb_target *ret)
+{
+    ask *a = n->of;
+    err_code rc = v2_pb_target_read(n->request->bytes, ret, &a->failure);
+    if (rc) return rc;
+    a->id = ret->id;
+    n->id = (model_id){ret->name, ret->version};
+    const summon_way way = {model_look, is_kept(a) ? model_summoned : NULL, n};
+    return summon_find(&way, &a->failure) == SUMMON_FAILED ? a->failure.code : ERR_OK;
 }
 
 static err_code model_start(ask *a, const rpc_request *request)
 {
     const ask_opts *o = &a->pool->opts;
+    need n = {.of = a, .request = request};
     v2_pb_target t;
-    served *m;
-    err_code rc = v2_pb_target_read(request->bytes, &t, &a->failure);
-    if (rc == ERR_OK) a->id = t.id;
-    const model_id id = {t.name, t.version};
-    if (rc == ERR_OK) rc = endpoints_find(o->endpoints, request->who, &id, &m, &a->failure);
-    for (int looks = 1; rc == ERR_NOT_FOUND && o->endpoints->keeper && looks < SUMMON_LOOKS; looks++) {
-        if (summoned(a, t.name)) return ERR_OK;
-        rc = endpoints_find(o->endpoints, request->who, &id, &m, &a->failure);
-    }
+    err_code rc = model_find(&n, &t);
     if (rc) {
         metric_request(&o->counts->unknown, a->what.protocol->counted, rc);
         return rc;
     }
-    a->request = infer_take(o->requests, m, a->what.protocol);
+    if (!n.found) return ERR_OK;
+    a->request = infer_take(o->requests, n.found, a->what.protocol);
     if (!a->request) return err_set(&a->failure, ERR_NOMEM, "no memory for the request");
     a->request->on = o->on;
     a->request->request_id = a->what.request_id;
     a->request->trace_id = a->what.trace_id;
     a->request->deadline_us = a->what.deadline_us;
+    a->request->asked_us = a->asked_us;
     a->request->packing = a->what.packing;
     a->request->answered = infer_answered;
     a->request->asker = a;
@@ -259,18 +282,17 @@ static err_code model_start(ask *a, const rpc_request *request)
     return ERR_OK;
 }
 
-static void function_answer(ask *a, rpc_request request)
+static err_code function_answer(ask *a, rpc_request request, err *e)
 {
-    err_code rc = a->what.answer(a->pool->opts.endpoints, request, &a->reply, &a->failure);
+    err_code rc = a->what.answer(a->pool->opts.endpoints, request, &a->reply, e);
     if (rc == ERR_NOT_FOUND && a->what.not_found_too) rc = ERR_OK;
-    if (rc == ERR_OK) rc = buf_check(&a->reply, "answer", &a->failure);
-    a->failure.code = rc;
+    return rc ? rc : buf_check(&a->reply, "answer", e);
 }
 
 static void answer_on_control(compute_job *j)
 {
     ask *a = OF(job, j);
-    function_answer(a, (rpc_request){.bytes = a->message});
+    a->failure.code = function_answer(a, (rpc_request){.bytes = a->message}, &a->failure);
     loop_post(a->pool->opts.on, &a->msg);
 }
 
@@ -278,6 +300,30 @@ static void answered_on_loop(loop *on, loop_msg *m)
 {
     (void)on;
     end(OF(msg, m));
+}
+
+static err_code function_look(void *ctx, err *e)
+{
+    const need *n = ctx;
+    return function_answer(n->of, *n->request, e);
+}
+
+static bool function_summoned(void *ctx)
+{
+    need *n = ctx;
+    pb_fields q;
+    pb_fields_read(&q, n->request->bytes);
+    n->id = (model_id){pb_fields_text(&q, 1), pb_fields_text(&q, 2)};
+    return summoned(n, (str){0});
+}
+
+/* Metadata and configuration need the model; statistics and readiness have their say without it. */
+static void answer_at_once(ask *a, const rpc_request *request)
+{
+    need n = {.of = a, .request = request};
+    bool needs = a->what.answer == v2_rpc_model_metadata || a->what.answer == v2_rpc_model_config;
+    const summon_way way = {function_look, needs && is_kept(a) ? function_summoned : NULL, &n};
+    if (summon_find(&way, &a->failure) != SUMMON_COMES) end(a);
 }
 
 /* May give `a` back. */
@@ -294,13 +340,7 @@ static void message_answer(ask *a, str message)
     buf_clear(&a->reply);   /* of a first try */
     buf_put(&a->reply, room, sizeof room);
     if (!a->what.slow) {
-        function_answer(a, request);
-        for (int looks = 1; a->failure.code == ERR_NOT_FOUND && looks < SUMMON_LOOKS; looks++) {
-            if (answer_summoned(a, message)) return;
-            if (!a->pool->opts.endpoints->keeper) break;
-            function_answer(a, request);
-        }
-        end(a);
+        answer_at_once(a, &request);
         return;
     }
     /* It changes the server for all; and who asks is known in this turn only. */

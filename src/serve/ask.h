@@ -74,6 +74,7 @@ struct ask {
     infer *request;
     size_t waiting;                     /* of its answer, taken from the quota of replies */
     str message;                        /* what is answered off the loop */
+    uint64_t asked_us;                  /* when, of one that had to wait for its model; 0 = it did not */
     bool dropped;
     compute_job job;
     loop_msg msg;

@@ -95,7 +95,7 @@ static const row rows[] = {
     {"models-memory-max", NULL, BYTES, AT(models_memory_max), "0", 0, 1ull << 44, NULL,
      "memory of all models together, as it is measured: each is then loaded when it is asked for, and whoever was used "
      "longest ago leaves; 0 = all are loaded at the start, and stay"},
-    {"models-stay-ms", NULL, U64, AT(models_stay_ms), "50", 0, U32_MAX, NULL,
+    {"models-stay-ms", NULL, U64, AT(models_stay_ms), "10", 0, U32_MAX, NULL,
      "for models-memory-max: a model that was loaded stays at least so long"},
     {"models-wait-ms", NULL, U64, AT(models_wait_ms), "30000", 1, U32_MAX, NULL,
      "for models-memory-max: how long a request waits for its model to be in memory, where its own deadline is not "

@@ -103,7 +103,7 @@ err_code conf_share(conf *c, arena *memory, err *e)
     } lists[] = {{"model-weights", c->model_weights},
                  {"model-rates", c->model_rates},
                  {"rate-limit-resource", c->rate_limit_resource}};
-    size_t count[COUNTOF(lists)];
+    size_t count[COUNTOF(lists)] = {0};
     for (size_t i = 0; i < COUNTOF(lists); i++) {
         count[i] = entries(lists[i].list);
         if (count[i] > CONF_SHARES_MAX)

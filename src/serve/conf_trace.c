@@ -29,7 +29,7 @@ err_code conf_trace(const conf *c, int64_t ret[TRACE_SETTINGS], err *e)
     if (rc) return rc;
     if (change.value[TRACE_LEVEL] != TRACE_OFF && !c->trace_file.len)
         return err_set(e, ERR_INVALID, "trace-level: expected trace-file with it, got none");
-    if ((rc = trace_setting_apply(&settings, &change, e)) != ERR_OK) return err_wrap(e, "trace-level");
+    if (trace_setting_apply(&settings, &change, e)) return err_wrap(e, "trace-level");
     if (ret) memcpy(ret, change.value, sizeof change.value);
     return ERR_OK;
 }

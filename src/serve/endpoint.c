@@ -145,55 +145,84 @@ static err_code look(endpoints *s, const route_args *args, served **ret, err *e)
     return endpoints_find(s, args->who, &(model_id){args->model, args->version}, ret, e);
 }
 
-typedef enum { FOUND, COMES, MISSING } finding;
-
-/* COMES: the call is answered when the model is in memory. */
-static finding find_or_summon(endpoints *s, http_call *call, const http_request *req, const route_args *args,
-                              served **ret, err *e)
+/* It is not in memory, but is brought there for whoever asks: to clients it is as good as there. */
+static bool comes(endpoints *s, const route_args *args, alias *ret_led)
 {
-    for (int looks = 1; look(s, args, ret, e); looks++) {
-        if (summon_call(s, call, req, args)) return COMES;
-        if (!s->keeper || looks == SUMMON_LOOKS) return MISSING;
-    }
-    return FOUND;
+    char text[ALIASES_NAME_MAX];
+    if (!s->keeper || !guard_sees(args->who, args->model)) return false;
+    str name = alias_rest_asked(args, text);
+    return name.p && repository_comes(s->models, name, args->version, ret_led);
+}
+
+typedef struct {
+    endpoints *s;
+    http_call *call;
+    const http_request *req;
+    const route_args *args;
+    const infer_protocol *protocol; /* NULL = it is no inference */
+    served *found;
+} question;
+
+static err_code question_look(void *ctx, err *e)
+{
+    question *q = ctx;
+    return look(q->s, q->args, &q->found, e);
+}
+
+static bool question_summon(void *ctx)
+{
+    const question *q = ctx;
+    return summon_call(q->s, q->call, q->req, q->args, q->protocol);
+}
+
+/* SUMMON_COMES: the call is answered when the model is in memory. */
+static summon_end question_find(question *q, err *e)
+{
+    return summon_find(&(summon_way){question_look, q->s->keeper ? question_summon : NULL, q}, e);
 }
 
 /* The model of the path.  NULL = the call is answered, or will be when the model is in memory. */
 static served *find(endpoints *s, http_call *call, const http_request *req, const route_args *args)
 {
-    served *m = NULL;
     err e UNINIT;
-    finding got = find_or_summon(s, call, req, args, &m, &e);
-    if (got == MISSING) reply_err(call, &e);
-    return got == FOUND ? m : NULL;
+    question q = {.s = s, .call = call, .req = req, .args = args};
+    summon_end got = question_find(&q, &e);
+    if (got == SUMMON_FAILED) reply_err(call, &e);
+    return got == SUMMON_FOUND ? q.found : NULL;
 }
 
 static void infer_on(endpoints *s, http_call *call, const http_request *req, const route_args *args,
                      const infer_protocol *protocol)
 {
     endpoint_pools *pools = s->pools_of(s->ctx, http_call_loop(call));
-    served *m = NULL;
+    question q = {s, call, req, args, protocol, NULL};
+    alias led;
     err e UNINIT;
-    finding got = find_or_summon(s, call, req, args, &m, &e);
-    if (got == MISSING) {
+    bool whole = protocol != &generate_stream_protocol;
+    if (s->keeper && whole && !http_call_inner(call) && job_wanted(s, req) && comes(s, args, &led)) {
+        job_submit(s, call, req, args);   /* it is brought when the job runs */
+        return;
+    }
+    summon_end got = question_find(&q, &e);
+    if (got == SUMMON_FAILED) {
         metric_request(&pools->counts.unknown, protocol->counted, ERR_NOT_FOUND);
         reply_err(call, &e);
     }
-    if (got != FOUND) return;
-    bool whole = protocol != &generate_stream_protocol;
+    if (got != SUMMON_FOUND) return;
     if (whole && !http_call_inner(call) && job_wanted(s, req)) {
         job_submit(s, call, req, args);
         return;
     }
     if (whole && event_is(req)) {
-        event_infer(s, call, req, m->name);
+        event_infer(s, call, req, q.found->name);
         return;
     }
     rest_infer(&(rest_opts){.requests = pools->requests,
-                            .model = m,
+                            .model = q.found,
                             .protocol = protocol,
                             .traces = pools->traces,
-                            .coding = &s->coding},
+                            .coding = &s->coding,
+                            .asked_us = args->asked_us},
                call, req);
 }
 
@@ -204,7 +233,8 @@ static void v2_infer(endpoints *s, http_call *call, const http_request *req, con
 
 static void v2_job(endpoints *s, http_call *call, const http_request *req, const route_args *args)
 {
-    if (find(s, call, req, args)) job_submit(s, call, req, args);
+    alias led;
+    if (comes(s, args, &led) || find(s, call, req, args)) job_submit(s, call, req, args);
 }
 
 static void v2_generate(endpoints *s, http_call *call, const http_request *req, const route_args *args)
@@ -304,6 +334,16 @@ static void v2_model(endpoints *s, http_call *call, const http_request *req, con
     reply_buf(call, 200, &out);
 }
 
+static void v2_config(endpoints *s, http_call *call, const http_request *req, const route_args *args)
+{
+    served *m = find(s, call, req, args);
+    if (!m) return;
+    buf out;
+    buf_init(&out, LARGE_REPLY_MAX);
+    model_config_print(&out, m->config);
+    reply_buf(call, 200, &out);
+}
+
 /* What v2_rest.h answers. */
 static void small(endpoints *s, http_call *call, const http_request *req, const route_args *args, rest_answer *fn)
 {
@@ -311,13 +351,6 @@ static void small(endpoints *s, http_call *call, const http_request *req, const 
     err e;
     buf_init(&out, LARGE_REPLY_MAX);
     err_code rc = fn(s, args, req->body, &out, &e);
-    for (int looks = 1; rc && fn == v2_rest_config && s->keeper && looks < SUMMON_LOOKS; looks++) {
-        if (summon_call(s, call, req, args)) {
-            buf_fini(&out);
-            return;
-        }
-        rc = fn(s, args, req->body, &out, &e);
-    }
     if (rc == ERR_OK) {
         reply_buf(call, 200, &out);
         return;
@@ -332,7 +365,6 @@ static void small(endpoints *s, http_call *call, const http_request *req, const 
         small(s, call, req, args, v2_rest_##name); \
     }
 SMALL(statistics)
-SMALL(config)
 SMALL(index)
 SMALL(trace)
 SMALL(trace_set)
@@ -407,8 +439,8 @@ static void memory_remove(endpoints *s, http_call *call, const http_request *req
 /* What is not in memory is ready all the same: who asks for it is answered. */
 static void model_ready(endpoints *s, http_call *call, const http_request *req, const route_args *args)
 {
-    bool waits = args->version.len == 0 && repository_on_demand(s->models, args->model);
-    if (!waits && !find(s, call, req, args)) return;
+    alias led;
+    if (!comes(s, args, &led) && !find(s, call, req, args)) return;
     if (!endpoints_ready(s)) {
         err e;
         err_set(&e, ERR_UNAVAILABLE, "Model with name " STR_FMT " is not ready.", STR_ARG(args->model));
@@ -436,10 +468,12 @@ static void v1_model(endpoints *s, http_call *call, const http_request *req, con
 static void v1_version(endpoints *s, http_call *call, const http_request *req, const route_args *args)
 {
     buf out;
-    served *m = find(s, call, req, args);
-    if (!m) return;
+    alias led;
+    bool waits = comes(s, args, &led) && led.version.len;
+    const served *m = waits ? NULL : find(s, call, req, args);
+    if (!waits && !m) return;
     buf_init(&out, SMALL_REPLY_MAX);
-    alias_rest_status(m, &out);
+    alias_rest_status(waits ? led.version : m->version, &out);
     reply_buf(call, 200, &out);
 }
 
@@ -530,6 +564,7 @@ static void load_numbers(const endpoints *s, metrics_server *ret)
     ret->loads[METRIC_LOADS_OK] = (int64_t)loads.loaded;
     ret->loads[METRIC_LOADS_FAILED] = (int64_t)loads.failed;
     ret->unloads = (int64_t)loads.unloaded;
+    ret->orphans = (int64_t)loads.orphans;
 }
 
 static void budget_numbers(const endpoints *s, metrics_server *ret, metrics_page *page)

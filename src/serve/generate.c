@@ -106,7 +106,7 @@ static err_code nested_read(reader *rd, yyjson_val *v, err *e)
     if (!yyjson_is_obj(v)) return err_set(e, ERR_INVALID, "Expected JSON object for keyword: 'parameters'");
     yyjson_obj_foreach(v, i, n, key, member)
     {
-        err_code rc = member_take(rd, (str){yyjson_get_str(key), yyjson_get_len(key)}, member, e);
+        err_code rc = member_take(rd, json_key(key), member, e);
         if (rc) return err_wrap(e, "Converting keyword: 'parameters'");
     }
     return ERR_OK;
@@ -118,7 +118,7 @@ static err_code members_read(reader *rd, yyjson_val *root, err *e)
     size_t i, n;
     yyjson_obj_foreach(root, i, n, key, v)
     {
-        str name = {yyjson_get_str(key), yyjson_get_len(key)};
+        str name = json_key(key);
         err_code rc;
         if (str_is(name, "parameters")) rc = nested_read(rd, v, e);
         else if (!str_is(name, "id") || infer_input_index(rd->r, name) >= 0) rc = member_take(rd, name, v, e);

@@ -21,9 +21,10 @@ uint8_t health_rpc_status(const endpoints *s, str service)
 {
     served *m;
     err ignored;
+    alias led;
     bool all = service.len == 0 || is_service(service);
-    if (!all && !repository_knows(s->models, service)) return HEALTH_UNKNOWN;
-    bool serving = all || repository_on_demand(s->models, service) ||
+    if (!all && repository_leads(s->models, service) < 0) return HEALTH_UNKNOWN;
+    bool serving = all || repository_comes(s->models, service, STR(""), &led) ||
                    repository_find(s->models, service, STR(""), &m, &ignored) == ERR_OK;
     return serving && endpoints_ready(s) ? HEALTH_SERVING : HEALTH_NOT_SERVING;
 }

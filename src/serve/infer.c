@@ -398,6 +398,17 @@ static void item_done(queue_item *item, const err *e)
     write_and_settle(r, item->end_ns ? item->end_ns : clock_now_ns());
 }
 
+/* Its own timeout began when it was asked, not when its model was there. */
+static err_code timeout_shorten(infer *r)
+{
+    uint64_t now_us = r->item.since_ns / 1000, waited_us = now_us > r->asked_us ? now_us - r->asked_us : 0;
+    if (!model_config_patience(r->model->config).own_timeout) return ERR_OK;
+    r->expired = waited_us >= r->item.timeout_us;
+    if (r->expired) return err_set(&r->failure, ERR_UNAVAILABLE, "Request timeout expired");
+    r->item.timeout_us -= waited_us;
+    return ERR_OK;
+}
+
 static err_code read_body(infer *r)
 {
     if (atomic_load_explicit(&r->item.cancelled, memory_order_relaxed))
@@ -410,6 +421,7 @@ static err_code read_body(infer *r)
     r->times.read_until = r->item.since_ns = r->again ? 0 : clock_now_ns();
     buf_clear(&r->scratch);
     r->item.inputs = r->inputs;
+    if (rc == ERR_OK && r->asked_us && r->item.timeout_us) rc = timeout_shorten(r);
     return too_large(&r->failure, rc);
 }
 
@@ -487,7 +499,7 @@ infer *infer_take(infer_pool *p, served *of, const infer_protocol *protocol)
     r->on = NULL;
     r->request_id = r->trace_id = (str){0};
     r->traced = NULL;
-    r->deadline_us = 0;
+    r->deadline_us = r->asked_us = 0;
     r->expired = false;
     r->item.timeout_us = r->item.priority = 0;
     r->item.at.drop = BATCH_RAN;
@@ -509,7 +521,7 @@ infer *infer_take(infer_pool *p, served *of, const infer_protocol *protocol)
     r->variant = 0;
     r->outputs = NULL;
     r->item.source = NULL;
-    r->item.turn = NULL;
+    atomic_store_explicit(&r->item.turn, NULL, memory_order_relaxed);
     memset(&r->item.sequence, 0, sizeof r->item.sequence);
     r->on_loop = r->again = false;
     r->reply_head = 0;

@@ -89,6 +89,7 @@ struct infer {
     traced *traced; /* the asker's, who ends it; NULL = it is not traced */
     /* On the loop's clock: what has not run by then is dropped, ERR_TIMEOUT; 0 = none.  Reading may make it earlier. */
     uint64_t deadline_us;
+    uint64_t asked_us; /* on clock_now_us(): its model had to be loaded since; 0 = it was there */
     flate_kind packing; /* of the answer, where that makes it smaller, */
     size_t pack_bytes_min; /* and where it is so large */
     bool has_binary; /* REST: the header Inference-Header-Content-Length was there */

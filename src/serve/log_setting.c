@@ -88,7 +88,7 @@ err_code log_setting_read(str body, err *e)
         yyjson_obj_foreach(root, i, n, key, v)
         {
             parameter value = parameter_of_json(v);
-            str name = {yyjson_get_str(key), yyjson_get_len(key)};
+            str name = json_key(key);
             if ((rc = log_setting_take(&to, name, &value, e)) != ERR_OK) break;
         }
     }

@@ -229,7 +229,9 @@ const model_io *pictures_output(const infer *r, uint32_t i) { return &pipeline_o
 
 void pictures_want(const infer *r, bool *outputs)
 {
-    const pipeline_answer *p = &pipeline_of(r)->answer;
+    const pipeline *of = pipeline_of(r);
+    INVARIANT(of);
+    const pipeline_answer *p = &of->answer;
     outputs[p->scores] = true;
     if (p->kind == ANSWER_BOXES) outputs[p->boxes] = true;
 }
@@ -245,6 +247,7 @@ static bool is_asked(const infer *r)
 static err_code outputs_make(infer *r, tensor *ret, err *e)
 {
     const pipeline *p = pipeline_of(r);
+    INVARIANT(p);
     answer_from from = {.scores = &r->outputs[p->answer.scores], .boxes = &r->outputs[p->answer.boxes]};
     const shape *s = p->image >= 0 ? &r->inputs[p->image].shape : NULL;
     if (r->pictures) {

@@ -71,6 +71,7 @@ void rest_infer(const rest_opts *o, http_call *call, const http_request *req)
     r->request_id = http_call_request_id(call);
     r->answered = answered;
     r->asker = call;
+    r->asked_us = o->asked_us;
     http_header_span parents = http_headers_of(req, HTTP_FIELD_TRACEPARENT);
     trace_context_read(parents.at, parents.count, &from);
     r->trace_id = from.id;

@@ -15,6 +15,7 @@ typedef struct {
     const infer_protocol *protocol;
     tracer_lane *traces; /* of the loop; NULL = nothing is traced */
     const coding *coding;
+    uint64_t asked_us; /* as in infer.h */
 } rest_opts;
 
 void rest_infer(const rest_opts *o, http_call *call, const http_request *req);   /* takes over the call */

@@ -15,6 +15,7 @@ typedef struct {
     /* Not of the path: */
     const api_key *who; /* whose key it is, for whoever answers; NULL = may do everything */
     bool owner; /* it came by owner_door.h */
+    uint64_t asked_us; /* when its last byte came, of what had to wait for its model; 0 = it did not */
     int row; /* that matched */
 } route_args;
 

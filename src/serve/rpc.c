@@ -316,12 +316,14 @@ static void watch_begin(rpc *c, const ask *a, str frame)
 {
     str of = health_rpc_service(ask_message(a));
     err e;
+    err_code rc = ERR_OK;
     c->told = (uint8_t)frame.p[frame.len - 1];
     c->watched_len = of.len;
-    if (of.len > RPC_WATCHED_MAX) err_set(&e, ERR_TOO_LARGE, "service: expected at most %d bytes", RPC_WATCHED_MAX);
-    else if (!(c->watched = mem_alloc_raw(of.len + 1))) err_set(&e, ERR_NOMEM, "service: no memory for its name");
+    if (of.len > RPC_WATCHED_MAX)
+        rc = err_set(&e, ERR_TOO_LARGE, "service: expected at most %d bytes", RPC_WATCHED_MAX);
+    else if (!(c->watched = mem_alloc_raw(of.len + 1))) rc = err_set(&e, ERR_NOMEM, "service: no memory for its name");
     else if (of.len) memcpy(c->watched, of.p, of.len);
-    if (!c->watched) fail(c, &e);
+    if (rc) fail(c, &e);
 }
 
 /* A client that does not read is told when it does, and then only how it is by then. */

@@ -2,7 +2,11 @@
 
 #include "base/mem.h"
 #include "models/model_keeper.h"
+#include "os/clock.h"
+#include "serve/alias_rest.h"
 #include "serve/deadline.h"
+#include "serve/patience.h"
+#include "serve/v2.h"
 
 typedef struct {
     model_summons at;
@@ -18,6 +22,20 @@ typedef struct {
     void (*again)(ask *a);
 } ask_wait_for;
 
+summon_end summon_find(const summon_way *w, err *e)
+{
+    err why UNINIT;
+    for (int looks = 1;; looks++) {
+        err_code rc = w->look(w->ctx, &why);
+        if (rc == ERR_OK) return SUMMON_FOUND;
+        bool brings = rc == ERR_NOT_FOUND && w->summon;
+        if (brings && w->summon(w->ctx)) return SUMMON_COMES;
+        if (brings && looks < SUMMON_LOOKS) continue;
+        *e = why;
+        return SUMMON_FAILED;
+    }
+}
+
 static void call_over(loop *on, loop_msg *m)
 {
     (void)on;
@@ -28,11 +46,21 @@ static void call_over(loop *on, loop_msg *m)
     mem_free(w);
 }
 
-bool summon_call(endpoints *s, http_call *call, const http_request *req, const route_args *args)
+/* When its own timeout passes, where that counts; 0 = never. */
+static uint64_t patience_end(const endpoints *s, str name, uint64_t asked_us, uint64_t patience_us)
+{
+    if (!patience_us || !repository_patience(s->models, name).own_timeout) return 0;
+    return patience_us > UINT64_MAX - asked_us ? UINT64_MAX : asked_us + patience_us;
+}
+
+bool summon_call(endpoints *s, http_call *call, const http_request *req, const route_args *args,
+                 const infer_protocol *protocol)
 {
     err e;
+    alias led;
+    char text[ALIASES_NAME_MAX];
     uint64_t deadline_us;
-    if (!s->keeper || !repository_on_demand(s->models, args->model)) return false;
+    if (!s->keeper || !repository_comes(s->models, alias_rest_asked(args, text), args->version, &led)) return false;
     if (deadline_of(req, http_call_since_us(call), &deadline_us, &e)) {
         http_reply_failed(call, &e);
         return true;
@@ -44,6 +72,9 @@ bool summon_call(endpoints *s, http_call *call, const http_request *req, const r
     }
     *w = (call_wait){.endpoints = s, .call = call, .req = req, .args = *args};
     w->args.who = NULL;   /* it was let in, and keys may be others by then */
+    w->args.asked_us = http_call_since_us(call);
+    uint64_t patience_us = protocol == &v2_protocol ? patience_of_json(req) : 0;
+    w->at.timeout_us = patience_end(s, args->model, w->args.asked_us, patience_us);
     w->at.name = args->model;
     w->at.since_us = http_call_since_us(call);
     w->at.deadline_us = deadline_us;
@@ -67,10 +98,14 @@ static void ask_over(loop *on, loop_msg *m)
 bool summon_ask(ask *a, const summon_what *what, void (*again)(ask *a))
 {
     endpoints *s = what->endpoints;
-    if (!s->keeper || !repository_on_demand(s->models, what->name)) return false;
+    alias led;
+    if (!s->keeper || !repository_comes(s->models, what->name, what->version, &led)) return false;
     ask_wait_for *w = mem_new0(ask_wait_for, 1);
     if (!w) return false;   /* it is not found, then */
     *w = (ask_wait_for){.of = a, .again = again};
+    if (!a->asked_us) a->asked_us = clock_now_us();
+    uint64_t patience_us = what->message.p ? patience_of_message(what->message) : 0;
+    w->at.timeout_us = patience_end(s, what->name, a->asked_us, patience_us);
     w->at.name = what->name;
     w->at.since_us = what->since_us;
     w->at.deadline_us = what->deadline_us;

@@ -233,9 +233,13 @@ static void number_put(buf *out, const tensor *t, uint64_t i)
 {
     dtype_kind kind = dtype_kind_of(t->type);
     char text[DECIMAL_TEXT_MAX];
-    if (t->type == DT_U64) buf_put(out, text, decimal_print_u64(text, ELEMENT(uint64_t)));
-    else if (kind != KIND_FLOAT) buf_put(out, text, decimal_print_i64(text, tensor_int(t, i)));
-    else if (t->type == DT_F32) float_put(out, ELEMENT(uint32_t), &decimal_f32, tensor_f64(t, i));
+    if (kind != KIND_FLOAT) {
+        size_t len = t->type == DT_U64 ? decimal_print_u64(text, ELEMENT(uint64_t))
+                                       : decimal_print_i64(text, tensor_int(t, i));
+        buf_put(out, text, len);
+        return;
+    }
+    if (t->type == DT_F32) float_put(out, ELEMENT(uint32_t), &decimal_f32, tensor_f64(t, i));
     else if (t->type == DT_F16) float_put(out, ELEMENT(uint16_t), &decimal_f16, tensor_f64(t, i));
     else if (t->type == DT_BF16) float_put(out, ELEMENT(uint16_t), &decimal_bf16, tensor_f64(t, i));
     else {

@@ -61,6 +61,8 @@ void trace_file_spill(trace_file *f)
     if (text_write(f, &e)) f->failure = e;
 }
 
+uint64_t trace_file_bytes(const trace_file *f) { return f->fresh ? f->at + f->text.len + 1 : f->whole; }
+
 err_code trace_file_commit(trace_file *f, err *e)
 {
     err ignored;

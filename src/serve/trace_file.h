@@ -29,6 +29,7 @@ bool trace_file_gone(const trace_file *f);         /* somebody removed or moved 
 /* Where the next value goes; trace_file_spill() may empty it meanwhile. */
 buf *trace_file_value(trace_file *f);
 void trace_file_spill(trace_file *f);
+uint64_t trace_file_bytes(const trace_file *f);   /* as long as it is with what waits for commit */
 /* On error all values since the last commit are gone, and `fresh` is 0. */
 err_code trace_file_commit(trace_file *f, err *e) MUST_USE;
 void trace_file_remove(const trace_file *f);

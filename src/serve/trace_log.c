@@ -201,12 +201,18 @@ static trace_file *file_open(trace_log *l, err *e)
 
 /* ---- on the thread: entries ---- */
 
+static uint64_t gathered(const trace_file *f) { return trace_file_bytes(f) - f->whole; }
+
+/* What waits to be written counts, too: when the thread is late, that is many at once. */
 static bool has_room(trace_log *l)
 {
-    bool full = l->opts.bytes_max && l->bytes >= l->opts.bytes_max;
+    uint64_t bytes = l->bytes + (l->open ? gathered(&l->file) : 0);
+    for (size_t i = 0; l->opts.bytes_max && i < TRACE_LOG_PARTS_MAX; i++)
+        if (l->parts[i].open) bytes += gathered(&l->parts[i].file);
+    bool full = l->opts.bytes_max && bytes >= l->opts.bytes_max;
     if (full && !l->full)
         log_write(LOG_WARN, NULL, "traces: trace-bytes-max: %" PRIu64 " bytes are written, the rest is dropped",
-                  l->bytes);
+                  bytes);
     l->full = full;
     return !full;
 }

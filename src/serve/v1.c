@@ -164,7 +164,7 @@ static err_code names_check(const infer *r, yyjson_val *object, err *e)
     size_t i, n;
     yyjson_obj_foreach(object, i, n, key, v)
     {
-        str name = {yyjson_get_str(key), yyjson_get_len(key)};
+        str name = json_key(key);
         if (infer_input_index(r, name) < 0)
             return err_set(e, ERR_INVALID, "expected only inputs of the model, got '" STR_FMT "'", STR_ARG(name));
         (void)v;

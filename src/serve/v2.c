@@ -68,7 +68,7 @@ static err_code parameters_read(v2_parameters *ret, yyjson_val *parameters, bool
     if (rc) return rc;
     yyjson_obj_foreach(parameters, i, n, key, v)
     {
-        str name = {yyjson_get_str(key), yyjson_get_len(key)}, text = {yyjson_get_str(v), yyjson_get_len(v)};
+        str name = json_key(key), text = {yyjson_get_str(v), yyjson_get_len(v)};
         uint64_t number = yyjson_get_uint(v);
         rc = v2_parameter_add(ret, name, yyjson_is_str(v) ? &text : NULL, yyjson_is_uint(v) ? &number : NULL, output,
                               e);
@@ -173,7 +173,7 @@ static err_code schedule_read(infer *r, yyjson_val *root, err *e)
     yyjson_obj_foreach(parameters, i, n, key, v)
     {
         parameter p = parameter_of_json(v);
-        str name = {yyjson_get_str(key), yyjson_get_len(key)};
+        str name = json_key(key);
         if (rc == ERR_OK) rc = schedule_take(r, name, &p, e);
     }
     return rc;

@@ -38,7 +38,9 @@ err_code v2_rest_statistics(endpoints *s, const route_args *args, str body, buf 
 {
     (void)body;
     served *m = NULL;
-    bool waits = args->model.len && repository_on_demand(s->models, args->model);   /* it has none now */
+    alias led;
+    bool waits = args->model.len && guard_sees(args->who, args->model) &&
+                 repository_comes(s->models, args->model, args->version, &led);   /* it has none now */
     err_code rc = args->model.len && !waits ? find(s, args, &m, e) : ERR_OK;
     if (rc) return rc;
     buf_put_z(reply, "{\"model_stats\":[");
@@ -51,15 +53,6 @@ err_code v2_rest_statistics(endpoints *s, const route_args *args, str body, buf 
     }
     buf_put_z(reply, "]}");
     return ERR_OK;
-}
-
-err_code v2_rest_config(endpoints *s, const route_args *args, str body, buf *reply, err *e)
-{
-    (void)body;
-    served *m;
-    err_code rc = find(s, args, &m, e);
-    if (rc == ERR_OK) model_config_print(reply, m->config);
-    return rc;
 }
 
 /* {"ready": true}, all of which may be left out. */
@@ -152,7 +145,7 @@ static err_code control_read(bool unload, str body, arena *a, model_wish *ret, e
     yyjson_obj_foreach(parameters, i, n, key, v)
     {
         parameter p = parameter_of_json(v);
-        str name = {yyjson_get_str(key), yyjson_get_len(key)};
+        str name = json_key(key);
         if (rc == ERR_OK) rc = v2_control_parameter(unload, name, &p, ret, e);
     }
     return rc;

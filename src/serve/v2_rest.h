@@ -12,8 +12,8 @@
 /* On an error `reply` is worth nothing. */
 typedef err_code rest_answer(endpoints *s, const route_args *args, str body, buf *reply, err *e);
 
-rest_answer v2_rest_statistics, v2_rest_config, v2_rest_index, v2_rest_trace, v2_rest_trace_set, v2_rest_log,
-    v2_rest_log_set, v2_rest_cuda_status, v2_rest_cuda_register, v2_rest_cuda_unregister;
+rest_answer v2_rest_statistics, v2_rest_index, v2_rest_trace, v2_rest_trace_set, v2_rest_log, v2_rest_log_set,
+    v2_rest_cuda_status, v2_rest_cuda_register, v2_rest_cuda_unregister;
 /* These take long: later.h. */
 rest_answer v2_rest_load, v2_rest_unload, v2_rest_activate;
 

@@ -56,8 +56,9 @@ static bool model_waits(endpoints *s, rpc_request request)
 {
     pb_fields q;
     pb_fields_read(&q, request.bytes);
-    str name = pb_fields_text(&q, 1);
-    return guard_sees(request.who, name) && repository_on_demand(s->models, name);
+    str name = pb_fields_text(&q, 1), version = pb_fields_text(&q, 2);
+    alias led;
+    return guard_sees(request.who, name) && repository_comes(s->models, name, version, &led);
 }
 
 /* A model that is not there is not ready: clients ask until it is, so that is an answer and no error. */
@@ -168,7 +169,7 @@ err_code v2_rpc_model_statistics(endpoints *s, rpc_request request, buf *reply, 
     served *m;
     pb_fields_read(&q, request.bytes);
     if (pb_fields_text(&q, 1).len) {
-        if (repository_on_demand(s->models, pb_fields_text(&q, 1))) return ERR_OK;   /* it has none now */
+        if (model_waits(s, request)) return ERR_OK;   /* it has none now */
         err_code rc = model_read(s, request, "ModelStatisticsRequest", &m, e);
         if (rc == ERR_OK && version_asked(s, request)) model_statistics_put(reply, m);
         else if (rc == ERR_OK) lineup_statistics_put(reply, repository_lineup_of(s->models, m));

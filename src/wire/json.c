@@ -43,7 +43,7 @@ static size_t too_deep(str text, size_t depth_max)
 
 static err_code twice(yyjson_val *key, err *e)
 {
-    str s = {unsafe_yyjson_get_str(key), unsafe_yyjson_get_len(key)};
+    str s = json_key(key);
     return err_set(e, ERR_INVALID, "JSON: expected member '" STR_FMT "' once in its object, got it twice", STR_ARG(s));
 }
 
@@ -53,7 +53,7 @@ static err_code few_keys_check(yyjson_val *obj, err *e)
     size_t i, max, n = 0;
     yyjson_val *key, *val;
     yyjson_obj_foreach(obj, i, max, key, val) {
-        str s = {unsafe_yyjson_get_str(key), unsafe_yyjson_get_len(key)};
+        str s = json_key(key);
         for (size_t j = 0; j < n; j++) {
             if (str_eq(seen[j], s)) return twice(key, e);
         }
@@ -70,7 +70,7 @@ static err_code many_keys_check(yyjson_val *obj, err *e)
     err_code rc = ERR_OK;
     map_init(&seen);
     yyjson_obj_foreach(obj, i, max, key, val) {
-        str s = {unsafe_yyjson_get_str(key), unsafe_yyjson_get_len(key)};
+        str s = json_key(key);
         if (map_get(&seen, s)) rc = twice(key, e);
         else if (!map_put(&seen, s, key)) rc = err_set(e, ERR_NOMEM, "JSON: no memory for %zu member names", max);
         if (rc) break;

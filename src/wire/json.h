@@ -33,4 +33,7 @@ err_code json_obj(yyjson_val *v, const char *what, err *e) MUST_USE;            
 err_code json_list(yyjson_val *v, const char *what, err *e) MUST_USE;               /* is an array */
 err_code json_wrong(yyjson_val *v, const char *what, const char *expected, err *e); /* the refusal the others give */
 
+/* Of an object's member: the name's bytes, whatever they are. */
+static inline str json_key(yyjson_val *key) { return (str){unsafe_yyjson_get_str(key), unsafe_yyjson_get_len(key)}; }
+
 #endif

@@ -497,6 +497,7 @@ static bool nonfinite(const scan *s)
 static err_code report(const scan *s, err *e)
 {
     char got[44];
+    INVARIANT(s->bad_at);
     quote(s, s->bad_at, got);
     bool list = s->bad_at < s->end && *s->bad_at == '[';
     switch (s->bad) {

@@ -70,11 +70,10 @@ static bool real_of(yyjson_val *v, bool narrow, double *ret)
 {
     str s = text_of(v);
     if (yyjson_is_num(v)) *ret = yyjson_get_num(v);
-    else if (!yyjson_is_str(v)) return false;
     else if (str_is(s, "NaN")) *ret = NAN;
     else if (str_is(s, "Infinity")) *ret = INFINITY;
     else if (str_is(s, "-Infinity")) *ret = -INFINITY;
-    else if (!str_f64(s, ret)) return false;
+    else if (!yyjson_is_str(v) || !str_f64(s, ret)) return false;
     return !narrow || !isfinite(*ret) || fabs(*ret) <= (double)FLT_MAX;
 }
 
@@ -125,7 +124,7 @@ static bool key_read(reader *r, str name, pbtree *to)
 {
     if (to->field->kind == PBDEF_U64) return str_u64(name, &to->u64);
     to->text = str_copy(r->memory, name);
-    return to->field->kind == PBDEF_TEXT && to->text.p && !memchr(name.p, 0, name.len);
+    return to->field->kind == PBDEF_TEXT && to->text.p && !memchr(to->text.p, 0, name.len);
 }
 
 /* ---- messages ---- */

@@ -28,6 +28,7 @@ static err_code refuse_at(const reader *r, yaml_mark_t at, const char *what, err
 
 static err_code no_memory(const reader *r, err *e)
 {
+    if (r->memory->starved) return err_set(e, ERR_NOMEM, "%s: no memory for the document", r->file);
     return err_set(e, ERR_LIMIT, "%s: expected a document that fits %zu bytes of memory", r->file, r->memory->limit);
 }
 

@@ -31,6 +31,7 @@ static void random_batcher(batcher_opts *b, rng *r)
     b->mode = (batch_mode)ONE_OF(r, BATCH_ADAPTIVE, BATCH_ADAPTIVE, BATCH_FIXED, BATCH_FIXED, BATCH_OFF);
     b->max_batch = ONE_OF(r, 1, 2, 4, 8, 16, 32, 64);
     b->instances = ONE_OF(r, 1, 1, 2, 4);
+    b->crowded = ONE_OF(r, 0, 0, 1, 3);
     b->max_delay_us = ONE_OF(r, 0, 0, 100, 1000, 5000);
     b->objective_us = ONE_OF(r, 0, 0, 5000, 20000, 100000);
     for (uint32_t size = 1; size <= b->max_batch && rng_below(r, 3) == 0; size *= 2)

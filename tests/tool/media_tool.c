@@ -5,10 +5,13 @@
  *     resize W H CHANNELS FILTER ALIASED TO_W TO_H BOX*4 WINDOW*4 BYTES                 pixels
  *     prepare CONF_BYTES BYTES                                                          keys, then a file
  *
+ * PROA_CPU is obeyed; MEDIA_BYTES bounds what a command may take beside its bytes.
+ *
  * An answer is "ok WIDTH HEIGHT CHANNELS\n" and the pixels (of prepare: the row), or "error TEXT\n". */
 #include "media/image.h"
 #include "media/prepare.h"
 #include "media/resize.h"
+#include "tensor/kernel.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,10 +19,15 @@
 
 enum { LINE_MAX_BYTES = 500, ARENA_BYTES = 1 << 30 };
 
+static size_t work_bytes = ARENA_BYTES;
+
+/* Behind them the arena has room for the work. */
 static str take_bytes(size_t n, arena *a)
 {
+    a->limit = ARENA_BYTES;
     char *p = arena_push_raw(a, n + IMAGE_SLACK, 64);
     if (!p || fread(p, 1, n, stdin) != n) exit(2);
+    if (work_bytes < ARENA_BYTES - a->total) a->limit = a->total + work_bytes;
     return (str){p, n};
 }
 
@@ -81,6 +89,7 @@ static void prepare_one(const char *words, arena *a)
         return;
     }
     size_t row_bytes = prepare_bytes(&p, &v);
+    a->limit = ARENA_BYTES;
     void *row = arena_push_raw(a, row_bytes, 64);
     if (!row) exit(2);
     prepare_put(&p, &v, row);
@@ -92,7 +101,11 @@ static void prepare_one(const char *words, arena *a)
 int main(void)
 {
     char line[LINE_MAX_BYTES];
+    const char *bytes = getenv("MEDIA_BYTES");
     arena a;
+    err e;
+    if (kernel_init(getenv("PROA_CPU"), &e)) exit(2);
+    if (bytes) work_bytes = strtoull(bytes, NULL, 10);
     arena_init(&a, NULL, 0, ARENA_BYTES);
     while (fgets(line, sizeof line, stdin)) {
         if (strncmp(line, "decode ", 7) == 0) decode(line + 7, &a);

@@ -107,6 +107,26 @@ static const char *hear(int fd)
     return text;
 }
 
+/* Until the slow model runs, or has run. */
+static void await_slow(const running *r)
+{
+    static char got[1 << 17];
+    for (bool begun = false; !begun;) {
+        int fd = dial(r);
+        say(fd, "GET /metrics HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+        size_t n = 0;
+        for (ssize_t k = 1; k > 0; n += (size_t)k) {
+            k = recv(fd, got + n, sizeof got - 1 - n, 0);
+            if (k < 0) k = 0;
+        }
+        got[n] = 0;
+        close(fd);
+        begun = strstr(got, "proa_inference_running{model_name=\"slow\",model_version=\"1\"} 1") ||
+                !strstr(got, "proa_inference_success_total{model_name=\"slow\",model_version=\"1\"} 0");
+        if (!begun) usleep(1000);
+    }
+}
+
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: h\r\n\r\n"
 #define PREDICT "POST /v1/models/m:predict HTTP/1.1\r\nHost: h\r\nContent-Length: 21\r\n\r\n{\"instances\":[[1,2]]}"
 #define SLOW "POST /v1/models/slow:predict HTTP/1.1\r\nHost: h\r\nContent-Length: 17\r\n\r\n{\"instances\":[0]}"
@@ -147,7 +167,7 @@ static void what_was_accepted_is_answered(void)
     start(&r, config("0"));
     int fd = dial(&r);
     say(fd, SLOW);
-    usleep(30000);
+    await_slow(&r);
     CHECK(kill(getpid(), SIGTERM) == 0);
     CHECK_STR(hear(fd), "200 {\"predictions\":[0.0]} (close)");
     CHECK_STR(hear(fd), "end");
@@ -176,7 +196,7 @@ static void a_second_signal_waits_for_nobody(void)
         fds[i] = dial(&r);
         for (int k = 0; k < 8; k++) say(fds[i], SLOW);
     }
-    usleep(30000);
+    await_slow(&r);
     CHECK(kill(getpid(), SIGTERM) == 0);
     usleep(30000);
     CHECK(!atomic_load(&r.ended));

@@ -130,16 +130,16 @@ static void a_kind_waits_for_its_own(void)
 static void padding_stays_within_its_share(void)
 {
     batcher *b = fresh(&(batcher_opts){.max_batch = 8, .waste_percent = 25});
-    const uint32_t extents[] = {100, 40, 90, 95};
+    const uint32_t extents[] = {100, 10, 90, 95};
     for (size_t i = 0; i < 4; i++) {
         items[i].extent = extents[i];
         CHECK(push(b, &items[i], i) == BATCH_LIMIT_NONE);
     }
     const batch_run *t = take(b, 9);
-    CHECK(t && t->count == 3 && t->extent == 100 && t->work == 300 && t->padding == 15);
+    CHECK(t && t->count == 3 && t->extent == 100 && t->work == 3 * 112 && t->wanted == 285);
     batcher_done(b, t, MS, MS);
     t = take(b, MS);
-    CHECK(t && t->items == &items[1] && t->extent == 40 && t->padding == 0);
+    CHECK(t && t->items == &items[1] && t->extent == 10 && !t->unequal);
     batcher_done(b, t, MS, 2 * MS);
     CHECK_U64(answers(b), 4);
     batcher_free(b);
@@ -170,6 +170,58 @@ static void deadlines_and_timeouts_drop_before_the_start(void)
     CHECK_U64(answers(b), 3);
     items[1].deadline_ns = 3 * MS;
     CHECK(push(b, &items[1], 3 * MS) == BATCH_LIMIT_DEADLINE);
+    batcher_free(b);
+}
+
+/* While all instances run: whoever waits for it is woken at its deadline. */
+static void a_deadline_rings_though_nothing_can_run(void)
+{
+    batcher *b = fresh(&(batcher_opts){.max_batch = 1});
+    uint64_t ring_ns = 0;
+    items[1].deadline_ns = 20 * US;
+    for (size_t i = 0; i < 2; i++) CHECK(push(b, &items[i], 1) == BATCH_LIMIT_NONE);
+    CHECK(batcher_ripe(b, 2, &ring_ns));
+    const batch_run *t = take(b, 2);
+    CHECK(t && t->items == &items[0]);
+    CHECK(!batcher_ripe(b, 3, &ring_ns));
+    CHECK_U64(ring_ns, 20 * US);
+    CHECK(!batcher_ripe(b, 20 * US, &ring_ns) && answers(b) == 1 && items[1].drop == BATCH_DEADLINE);
+    CHECK_U64(ring_ns, BATCHER_NEVER);
+    batcher_done(b, t, MS, MS);
+    CHECK_U64(answers(b), 1);
+    batcher_free(b);
+}
+
+static void a_timeout_beyond_all_clocks_is_none(void)
+{
+    batcher *b = fresh(&(batcher_opts){.max_batch = 1});
+    const uint64_t far[] = {UINT64_MAX / 1000, UINT64_MAX / 1000 + 1, UINT64_MAX};
+    for (size_t i = 0; i < COUNTOF(far); i++) {
+        items[i].timeout_us = far[i];
+        CHECK(push(b, &items[i], MS) == BATCH_LIMIT_NONE);
+        const batch_run *t = take(b, MS);
+        CHECK(t && t->items == &items[i] && again == BATCHER_NEVER);
+        batcher_done(b, t, MS, MS);
+        CHECK_U64(answers(b), 1);
+    }
+    batcher_free(b);
+}
+
+/* One that would time out before its start is refused at once, but not where it is only delayed then. */
+static void a_timeout_that_delays_refuses_nobody(void)
+{
+    batcher *b = fresh(&(batcher_opts){.max_batch = 1, .level_count = 2, .levels = {{0}, {.delay = true}}});
+    batcher_teach(b, (order_key){0}, 1, 0, 8 * MS, 1);
+    CHECK(push(b, &items[0], MS) == BATCH_LIMIT_NONE);
+    const batch_run *t = take(b, MS);
+    for (uint32_t i = 1; i < 3; i++) {
+        items[i].level = i - 1;
+        items[i].timeout_us = 1000;
+        CHECK(push(b, &items[i], MS) == (i == 1 ? BATCH_LIMIT_DEADLINE : BATCH_LIMIT_NONE));
+    }
+    batcher_done(b, t, 8 * MS, 9 * MS);
+    CHECK(batcher_cancel(b, &items[2], 9 * MS));
+    CHECK_U64(answers(b), 2);
     batcher_free(b);
 }
 
@@ -291,6 +343,66 @@ static void one_that_is_overdue_may_end_any_moment(void)
     batcher_free(b);
 }
 
+static void instances_share_what_goes_before(void)
+{
+    batcher *b = fresh(&(batcher_opts){.max_batch = 1, .instances = 2, .requests_max = 1});
+    const batch_run *t[2];
+    batch_limit limit;
+    uint64_t retry_ns;
+    err e;
+    batcher_teach(b, (order_key){0}, 1, 0, 8 * MS, 1);
+    for (size_t i = 0; i < 2; i++) {
+        CHECK(push(b, &items[i], 10 * MS) == BATCH_LIMIT_NONE);
+        t[i] = take(b, 10 * MS);
+        CHECK(t[i] != NULL);
+    }
+    CHECK(push(b, &items[2], 10 * MS) == BATCH_LIMIT_NONE);
+    CHECK(batcher_push(b, &items[3], 10 * MS, &limit, &retry_ns, &e) == ERR_LIMIT && limit == BATCH_LIMIT_REQUESTS);
+    CHECK_U64(retry_ns, 12 * MS);
+    for (size_t i = 0; i < 2; i++) batcher_done(b, t[i], 8 * MS, 18 * MS);
+    CHECK(batcher_cancel(b, &items[2], 18 * MS));
+    CHECK_U64(answers(b), 3);
+    batcher_free(b);
+}
+
+/* After one run of one row three make a crowd: one instance more takes them, however many it may be. */
+static void in_a_crowded_lane_another_instance_runs(void)
+{
+    const batcher_opts cases[] = {
+        {.max_batch = 4, .crowded = 2},
+        {.max_batch = 4, .crowded = 2, .objective_us = 1000000},
+        {.max_batch = 4, .crowded = 2, .mode = BATCH_FIXED},
+    };
+    for (size_t c = 0; c < COUNTOF(cases); c++) {
+        batcher *b = fresh(&cases[c]);
+        const batch_run *t[2];
+        CHECK(push(b, &items[0], 1) == BATCH_LIMIT_NONE);
+        t[0] = take(b, 1);
+        for (size_t i = 1; i < 5; i++) CHECK(push(b, &items[i], 2) == BATCH_LIMIT_NONE);
+        CHECK(take(b, 2) == NULL);   /* nobody knows yet what a run takes */
+        for (size_t i = 2; i < 5; i++) CHECK(batcher_cancel(b, &items[i], 2));
+        batcher_done(b, t[0], MS, MS);
+        CHECK_U64(answers(b), 4);
+        t[0] = take(b, MS);
+        CHECK(t[0] && t[0]->items == &items[1]);
+        for (size_t i = 2; i < 4; i++) CHECK(push(b, &items[i], MS + 1) == BATCH_LIMIT_NONE);
+        CHECK(take(b, MS + 1) == NULL && again == BATCHER_NEVER);
+        CHECK(!batcher_ripe(b, MS + 1, &again) && again == BATCHER_NEVER);
+        CHECK(push(b, &items[4], MS + 2) == BATCH_LIMIT_NONE);
+        CHECK(batcher_ripe(b, MS + 2, &again) == (c == 0));
+        t[1] = take(b, MS + 2);
+        CHECK((t[1] != NULL) == (c == 0) && (c > 0 || t[1]->count == 3));
+        CHECK(take(b, MS + 2) == NULL);
+        if (t[1]) batcher_done(b, t[1], MS, 2 * MS);
+        CHECK(push(b, &items[5], 2 * MS) == BATCH_LIMIT_NONE);
+        CHECK(take(b, 2 * MS) == NULL);   /* what is free is not idle: the first run goes on */
+        batcher_done(b, t[0], 2 * MS, 3 * MS);
+        for (uint64_t at = 30 * MS; (t[0] = take(b, at)) != NULL; at += 30 * MS) batcher_done(b, t[0], MS, at + MS);
+        CHECK_U64(answers(b), 5);
+        batcher_free(b);
+    }
+}
+
 static void the_rate_refuses_until_a_token_is_there(void)
 {
     batcher *b = fresh(&(batcher_opts){.max_batch = 1, .instances = 4, .rate_per_s = 100, .rate_burst = 2});
@@ -326,11 +438,49 @@ static void what_would_be_late_is_refused_when_it_comes(void)
     for (uint32_t i = 1; i < accepted; i++) CHECK(batcher_cancel(b, &items[i], MS));
     items[40].deadline_ns = 3 * MS;
     CHECK(push(b, &items[40], 2 * MS) == BATCH_LIMIT_DEADLINE);   /* it would end 3 ms later */
+    items[41].deadline_ns = 7 * MS;
+    CHECK(push(b, &items[41], 2 * MS) == BATCH_LIMIT_DEADLINE);   /* and this one would only have begun */
     CHECK(take(b, 2 * MS) == NULL);
     CHECK_U64(answers(b), accepted - 1);
     batcher_done(b, t, 4 * MS, 5 * MS);
     CHECK_U64(answers(b), 1);
     batcher_free(b);
+}
+
+/* A twelfth of the objective is for a request's way here and its answer's way back. */
+/* Runs take 5 or 15 ms, so that one of 20 is always late by the worst that is foreseen. */
+static void whoever_joins_the_next_run_soon_is_not_refused(void)
+{
+    batcher *b = fresh(&(batcher_opts){.max_batch = 8, .objective_us = 20000});
+    for (uint32_t n = 0; n < 64; n++) batcher_teach(b, (order_key){0}, 1 + n % 2, 0, (5 + 10 * (n / 2 % 2)) * MS, 1);
+    CHECK(push(b, &items[0], MS) == BATCH_LIMIT_NONE);
+    const batch_run *t = take(b, MS);
+    CHECK(t && t->cost_ns > 8 * MS && t->cost_ns < 12 * MS);
+    CHECK(push(b, &items[1], MS + t->cost_ns / 4) == BATCH_LIMIT_OBJECTIVE);
+    CHECK(push(b, &items[1], MS + t->cost_ns * 3 / 4) == BATCH_LIMIT_NONE);
+    uint64_t now = MS + t->cost_ns;
+    batcher_done(b, t, t->cost_ns, now);
+    t = take(b, now + 20 * MS);
+    CHECK(t && t->count == 1);
+    batcher_done(b, t, 10 * MS, now + 30 * MS);
+    CHECK_U64(answers(b), 2);
+    batcher_free(b);
+}
+
+static void what_leaves_no_time_for_the_way_back_is_late(void)
+{
+    for (int late = 0; late < 2; late++) {
+        batcher *b = fresh(&(batcher_opts){.max_batch = 8, .objective_us = 20000});
+        const uint64_t end = late ? 18 * MS : 17 * MS;
+        batcher_stats s;
+        CHECK(push(b, &items[0], 1) == BATCH_LIMIT_NONE);
+        const batch_run *t = take(b, 1);
+        batcher_done(b, t, end - 1, end);
+        batcher_read(b, &s);
+        CHECK(late ? s.planned_ns < 20 * MS : s.planned_ns == 20 * MS);
+        CHECK_U64(answers(b), 1);
+        batcher_free(b);
+    }
 }
 
 static void nothing_is_lost_without_memory(void)
@@ -356,6 +506,8 @@ static void options_are_checked_by_name(void)
     err e;
     CHECK(batcher_new(&b, &(batcher_opts){.instances = 1000}, &e) == ERR_INVALID);
     CHECK_STR(e.text, "instances: expected at most 256, got 1000");
+    CHECK(batcher_new(&b, &(batcher_opts){.instances = 2, .crowded = UINT32_MAX}, &e) == ERR_INVALID);
+    CHECK_STR(e.text, "instances: expected at most 256, got 4294967297");
     CHECK(batcher_new(&b, &(batcher_opts){.level_count = 17}, &e) == ERR_INVALID);
     CHECK_STR(e.text, "priority levels: expected at most 16, got 17");
     CHECK(batcher_new(&b, &(batcher_opts){.max_batch = 4, .preferred = {4, 2}, .preferred_count = 2}, &e) != ERR_OK);
@@ -375,13 +527,20 @@ int main(void)
         TEST(a_kind_waits_for_its_own),
         TEST(padding_stays_within_its_share),
         TEST(deadlines_and_timeouts_drop_before_the_start),
+        TEST(a_deadline_rings_though_nothing_can_run),
+        TEST(a_timeout_beyond_all_clocks_is_none),
+        TEST(a_timeout_that_delays_refuses_nobody),
         TEST(the_cancelled_are_not_run),
         TEST(a_sequence_goes_one_at_a_time),
         TEST(answers_keep_the_order_of_arrival_where_asked),
         TEST(limits_name_themselves_and_say_when_to_retry),
         TEST(one_that_is_overdue_may_end_any_moment),
+        TEST(instances_share_what_goes_before),
+        TEST(in_a_crowded_lane_another_instance_runs),
         TEST(the_rate_refuses_until_a_token_is_there),
         TEST(what_would_be_late_is_refused_when_it_comes),
+        TEST(whoever_joins_the_next_run_soon_is_not_refused),
+        TEST(what_leaves_no_time_for_the_way_back_is_late),
         TEST(nothing_is_lost_without_memory),
         TEST(options_are_checked_by_name),
     };

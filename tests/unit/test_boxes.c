@@ -16,7 +16,7 @@ static void check_best(const box *b, const float *scores, const uint32_t *kinds,
     size_t count = 0, len = 0;
     char got[200] = "";
     arena_init(&a, NULL, 0, 1 << 20);
-    CHECK(boxes_best(b, scores, kinds, n, &o, &a, &kept, &count, &e) == ERR_OK);
+    CHECK(boxes_best(&(boxes_scored){b, scores, kinds, n}, &o, &a, &kept, &count, &e) == ERR_OK);
     for (size_t i = 0; i < count; i++)
         len += (size_t)snprintf(got + len, sizeof got - len, "%s%u", i ? " " : "", kept[i]);
     CHECK_STR(got, want);
@@ -25,6 +25,7 @@ static void check_best(const box *b, const float *scores, const uint32_t *kinds,
 
 static const box four[] = {{0, 0, 10, 10}, {1, 0, 11, 10}, {20, 20, 30, 30}, {0, 0, 10, 5}};
 static const float scores[] = {0.8f, 0.9f, 0.1f, 0.85f};
+static const boxes_scored scored = {.boxes = four, .scores = scores, .count = 4};
 
 static void overlap_is_intersection_over_union(void)
 {
@@ -81,7 +82,7 @@ static void random_boxes_keep_the_rule(void)
         }
         arena_init(&a, NULL, 0, 1 << 20);
         boxes_options o = {.overlap_max = 0.3f};
-        CHECK(boxes_best(b, s, NULL, N, &o, &a, &kept, &count, &e) == ERR_OK);
+        CHECK(boxes_best(&(boxes_scored){b, s, NULL, N}, &o, &a, &kept, &count, &e) == ERR_OK);
         for (size_t i = 0; i < count; i++) is_kept[kept[i]] = true;
         for (size_t i = 0; i < N; i++) {
             bool close = false;
@@ -102,7 +103,7 @@ static void without_memory_nothing_is_left(void)
         size_t count;
         boxes_options o = {.overlap_max = 1};
         arena_init(&a, NULL, 0, 1 << 20);
-        CHECK(boxes_best(four, scores, NULL, 4, &o, &a, &kept, &count, &e) == ERR_OK || e.text[0]);
+        CHECK(boxes_best(&scored, &o, &a, &kept, &count, &e) == ERR_OK || e.text[0]);
         arena_fini(&a);
     });
 }

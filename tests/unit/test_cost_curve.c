@@ -85,6 +85,17 @@ static void the_most_within_a_limit_is_found(void)
     CHECK_U64(cost_curve_within(&c, UINT64_MAX, 1000), 1000);
 }
 
+static void cheap_is_what_costs_a_quarter_more_than_the_least(void)
+{
+    cost_curve c;
+    cost_curve_init(&c);
+    CHECK_U64(cost_curve_cheap(&c, 9), 9);
+    for (uint64_t n = 0; n < 640; n++) cost_curve_add(&c, 1 + n % 64, 10000000 + 250000 * (1 + n % 64));
+    uint64_t cheap = cost_curve_cheap(&c, 64);   /* 10.25 ms and a quarter more is 12.8 ms: 11 */
+    CHECK(cheap >= 9 && cheap <= 13);
+    CHECK_U64(cost_curve_cheap(&c, 5), 5);
+}
+
 static void enough_is_where_more_does_not_pay(void)
 {
     cost_curve gains, not, worse;
@@ -100,6 +111,24 @@ static void enough_is_where_more_does_not_pay(void)
     CHECK(cost_curve_enough(&gains) == UINT64_MAX);
     CHECK_U64(cost_curve_enough(&not), 1);
     CHECK(cost_curve_enough(&worse) >= 6 && cost_curve_enough(&worse) <= 10);
+    cost_curve_add(&not, 100, 1000);   /* a clock that jumped: one run judges nobody */
+    CHECK_U64(cost_curve_enough(&not), 1);
+}
+
+static void what_is_forgotten_says_nothing_any_more(void)
+{
+    cost_curve c;
+    cost_curve_init(&c);
+    cost_curve_add(&c, 4, 1000000);
+    cost_curve_add(&c, 32, 100000000);
+    CHECK(cost_curve_sloped(&c) && cost_curve_mean(&c, 64) > 190000000);
+    cost_curve_forget(&c, 4);
+    CHECK(cost_curve_known(&c) && !cost_curve_sloped(&c));
+    CHECK_U64(cost_curve_tried(&c), 4);
+    CHECK_U64(cost_curve_mean(&c, 4), 1000000);
+    CHECK_U64(cost_curve_mean(&c, 8), 1000000);
+    cost_curve_forget(&c, 0);
+    CHECK(!cost_curve_known(&c));
 }
 
 static void a_cost_beyond_all_clocks_is_held_to_what_can_be_said(void)
@@ -117,7 +146,9 @@ int main(void)
         TEST(a_slower_machine_is_noticed_soon),
         TEST(it_never_falls_and_of_one_band_twice_the_work_is_hoped_for),
         TEST(the_most_within_a_limit_is_found),
+        TEST(cheap_is_what_costs_a_quarter_more_than_the_least),
         TEST(enough_is_where_more_does_not_pay),
+        TEST(what_is_forgotten_says_nothing_any_more),
         TEST(a_cost_beyond_all_clocks_is_held_to_what_can_be_said),
     };
     return test_main(cases, COUNTOF(cases));

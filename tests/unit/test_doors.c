@@ -161,7 +161,7 @@ static void an_old_servers_sockets_are_taken_by_name(void)
         CHECK(!rows[i].same_port || sock_addr_port(listeners_at(d.all, 0)) == port);
         CHECK(taker_check(d.from, &e) == ERR_OK && !atomic_load(&o.given));
         if (i % 2) CHECK(taker_ready(d.from, &e) == ERR_OK);
-        for (int turn = 0; turn < 20000 && i % 2 && !atomic_load(&o.given); turn++) usleep(100);
+        for (int turn = 0; turn < 500000 && i % 2 && !atomic_load(&o.given); turn++) usleep(100);
         CHECK(atomic_load(&o.given) == (i % 2 == 1));
         doors_close(&d);
         old_stop(&o);

@@ -125,6 +125,27 @@ static void ensembles_in_ensembles_are_no_circle_and_not_too_deep(void)
     }
 }
 
+/* 1,023 steps in one, four of which are 4,096 steps. */
+static void so_many_steps_are_in_all_its_ensembles(void)
+{
+    enum { STEPS = ENSEMBLE_STEPS_MAX / 4 - 1 };
+    static char text[STEPS * 160 + 400];
+    size_t n = 0;
+    n += (size_t)snprintf(text, sizeof text, "platform: \"ensemble\" max_batch_size: 4 input [ " IO("a") " ] "
+                          "output [ " IO("b") " ] ensemble_scheduling { step [ ");
+    for (int i = 0; i < STEPS; i++)
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s" STEP("m", IN("x", "%s%.0d") OUT("y", "%s%.0d")),
+                              i ? "," : "", i ? "t" : "a", i, i + 1 < STEPS ? "t" : "b", i + 1 < STEPS ? i + 1 : 0);
+    snprintf(text + n, sizeof text - n, " ] }");
+    model_folder_put("big", NULL, text);
+#define FOUR(last) STEP("big", IN("a", "a") OUT("b", "t")) "," STEP("big", IN("a", "t") OUT("b", "u")) "," \
+             STEP("big", IN("a", "u") OUT("b", "v")) "," STEP("big", IN("a", "v") OUT("b", last))
+    CHECK_STR(loads(ENSEMBLE("4", IO("a"), IO("b"), FOUR("b"))), "");
+    CHECK_STR(loads(ENSEMBLE("4", IO("a"), IO("b"), FOUR("w") "," STEP("m", IN("x", "w") OUT("y", "b")))),
+              "ensemble 'e': expected at most 4096 steps in all its ensembles, got more");
+    model_folder_remove("big");
+}
+
 static void what_a_step_writes_is_no_input(void)
 {
     CHECK_STR(strstr(loads(ENSEMBLE("4", IO("a"), IO("b"), STEP("m", IN("x", "a") OUT("y", "b")) ","
@@ -158,6 +179,7 @@ int main(void)
         TEST(members_must_be_there_and_have_the_tensors),
         TEST(types_and_shapes_must_agree),
         TEST(ensembles_in_ensembles_are_no_circle_and_not_too_deep),
+        TEST(so_many_steps_are_in_all_its_ensembles),
         TEST(what_a_step_writes_is_no_input),
         TEST(no_memory_at_any_point_leaves_nothing),
     };

@@ -68,6 +68,8 @@ static void a_bill_that_is_out_counts_already(void)
     fair_charge(&f, first, -2000);
     CHECK_U64(first->used_ns, 0);
     CHECK(pick(&f) == first || pick(&f)->used_ns == 0);
+    fair_charge(&f, first == &a ? &b : &a, 1);
+    CHECK(pick(&f) == first);   /* no time is less than none */
 }
 
 static void only_who_is_ready_is_picked(void)
@@ -136,6 +138,23 @@ static void who_may_not_go_keeps_his_place(void)
     CHECK_U64(fair_count(&f), 2);
     fair_ready(&f, &b, false);
     CHECK(fair_first(&f, is_not, &a) == NULL);
+}
+
+static void time_does_not_go_back_with_who_is_behind(void)
+{
+    fair f;
+    fair_share behind = {0}, ahead = {0}, fresh = {0};
+    fair_init(&f);
+    fair_ready(&f, &behind, true);
+    fair_ready(&f, &ahead, true);
+    for (int i = 0; i < 5; i++) {
+        fair_pick(&f, &ahead);   /* the other may not go */
+        fair_charge(&f, &ahead, 1000);
+    }
+    CHECK(pick(&f) == &behind);
+    fair_ready(&f, &fresh, true);
+    fair_charge(&f, &behind, 1000);
+    CHECK(pick(&f) == &behind);   /* it is owed the time, who joins now is not */
 }
 
 /* ---- models at workers, in simulated time ------------------------------------------------------------------------ */
@@ -247,6 +266,7 @@ int main(void)
         TEST(a_priority_divides_what_a_weight_gives),
         TEST(virtual_time_does_not_come_round),
         TEST(who_may_not_go_keeps_his_place),
+        TEST(time_does_not_go_back_with_who_is_behind),
         TEST(a_flood_delays_others_by_a_run_of_each),
     };
     return test_main(cases, COUNTOF(cases));

@@ -224,6 +224,21 @@ static void a_marker_beyond_the_end_is_refused(void)
     free(exact);
 }
 
+/* All pixels are there, and behind them something that does not end. */
+static void a_marker_behind_the_pixels_is_read_to_its_end(void)
+{
+    arena a;
+    buf b;
+    arena_init(&a, NULL, 0, 1 << 20);
+    buf_init(&b, 1 << 20);
+    str file = read_seed(&a, "jpeg-420");
+    buf_put(&b, file.p, file.len - 2);
+    buf_put(&b, "\xff\xfe\xff\xff" "abc", 7);
+    refuse(buf_str(&b), 0, ERR_INVALID, "image: JPEG: the file is cut off");
+    buf_fini(&b);
+    arena_fini(&a);
+}
+
 static void flipped_bits_are_refused_or_harmless(void)
 {
     for (size_t i = 0; i < COUNTOF(goldens); i += 3) {
@@ -363,7 +378,8 @@ int main(void)
         TEST(files_are_told_by_their_first_bytes), TEST(other_files_are_refused_by_name),
         TEST(bombs_are_refused_by_their_header), TEST(what_does_not_fit_the_arena_is_refused),
         TEST(what_is_cut_off_is_refused_at_every_byte),
-        TEST(a_marker_beyond_the_end_is_refused), TEST(flipped_bits_are_refused_or_harmless),
+        TEST(a_marker_beyond_the_end_is_refused), TEST(a_marker_behind_the_pixels_is_read_to_its_end),
+        TEST(flipped_bits_are_refused_or_harmless),
         TEST(a_jpeg_of_many_scans_is_refused), TEST(a_jpeg_may_be_decoded_at_a_fraction_of_its_size),
         TEST(all_eight_turns_are_those_of_exif), TEST(turns_of_a_larger_picture_come_back),
         TEST(without_memory_nothing_is_left)};

@@ -114,6 +114,19 @@ static void one_bad_byte_costs_at_most_one_record(void)
     buf_fini(&b);
 }
 
+/* Each stretch that is no record counts once, with whole records between them. */
+static void each_damaged_place_is_counted(void)
+{
+    buf b;
+    uint64_t ends[RECORDS + 1], damaged;
+    write_all(&b, ends);
+    b.p[ends[0]] ^= 1;
+    b.p[ends[2]] ^= 1;
+    CHECK_U64(found(buf_str(&b), ends, &damaged), (1u << RECORDS) - 1 - 1 - 4);
+    CHECK_U64(damaged, 2);
+    buf_fini(&b);
+}
+
 /* A torn record whose body is a copy of records, made without the segment's own number. */
 static void what_a_client_sends_is_no_record(void)
 {
@@ -161,6 +174,7 @@ int main(void)
 {
     static const test_case cases[] = {TEST(what_is_written_is_read), TEST(cut_anywhere_all_before_it_is_there),
                                       TEST(one_bad_byte_costs_at_most_one_record),
+                                      TEST(each_damaged_place_is_counted),
                                       TEST(what_a_client_sends_is_no_record),
                                       TEST(a_kind_that_nobody_knows_is_gone_over)};
     return test_main(cases, COUNTOF(cases));

@@ -1,6 +1,7 @@
 /* A job is accepted where it is asked for, and its answer is the one that would have been given at once; what cannot be
  * a job, or is no job, says so in one line; nothing that says who asked is kept. */
 #include "http_rig.h"
+#include "os/file.h"
 #include "serve/job_rest.h"
 #include "test.h"
 #include "test_folder.h"
@@ -40,24 +41,49 @@ static void location(const char *got, char ret[64])
     snprintf(ret, 64, "%.*s", at ? (int)strcspn(at + 10, "\r") : 0, at ? at + 10 : "");
 }
 
+static const char *ask(const char *method, const char *to, const char *headers)
+{
+    static char text[300];
+    int n = snprintf(text, sizeof text, "%s %s HTTP/1.1\r\nHost: h\r\n%s\r\n", method, to, headers);
+    return http_rig_ask(&r, text, (size_t)n);
+}
+
+static bool says(const char *got, const char *status) { return str_starts(str_of(got), str_of(status)); }
+
+static void wait_ended(const char *where, const char *headers)
+{
+    for (int k = 0; k < 2000 && !strstr(ask("GET", where, headers), "\"ended_at\""); k++) http_rig_turn(&r, 1);
+}
+
+static const char *result_of(const char *where, const char *headers)
+{
+    char result[80];
+    snprintf(result, sizeof result, "%s/result", where);
+    return ask("GET", result, headers);
+}
+
+#define SPLIT_LATE "Inference-Header-Content-Length: 1000000\r\n"
+
 static void its_answer_is_the_one_that_was_due(void)
 {
-    char where[64], result[80], wants[400];
-    static const char *const bodies[] = {QUESTION, "[]"};
-    for (size_t i = 0; i < COUNTOF(bodies); i++) {
-        snprintf(wants, sizeof wants, "%s", submit("/v1/models/m:predict", "", bodies[i]));
-        const char *got = submit("/v1/models/m:predict", ASYNC "Authorization: Bearer sesame\r\n", bodies[i]);
-        CHECK(str_starts(str_of(got), STR("202 Accepted\r\n")) && strstr(got, "Preference-Applied: respond-async\r\n"));
+    char where[64], wants[400];
+    static const struct {
+        const char *to, *headers, *body, *status;
+    } rows[] = {{"/v1/models/m:predict", "", QUESTION, "\"status\":\"done\""},
+                {"/v1/models/m:predict", "", "[]", "\"status\":\"failed\""},
+                {"/v2/models/m/infer", SPLIT_LATE, "{}", "\"status\":\"failed\""}};
+    for (size_t i = 0; i < COUNTOF(rows); i++) {
+        char headers[200];
+        snprintf(wants, sizeof wants, "%s", submit(rows[i].to, rows[i].headers, rows[i].body));
+        snprintf(headers, sizeof headers, "%s" ASYNC "Authorization: Bearer sesame\r\n", rows[i].headers);
+        const char *got = submit(rows[i].to, headers, rows[i].body);
+        CHECK(says(got, "202 Accepted\r\n") && strstr(got, "Preference-Applied: respond-async\r\n"));
         location(got, where);
         CHECK(strlen(where) == 38);
-        for (int k = 0; k < 2000 && !strstr(http_rig_get(&r, where), "\"ended_at\""); k++) http_rig_turn(&r, 1);
-        CHECK(strstr(http_rig_get(&r, where), i ? "\"status\":\"failed\"" : "\"status\":\"done\""));
-        snprintf(result, sizeof result, "%s/result", where);
-        CHECK_STR(http_rig_get(&r, result), wants);
-        static char gone[120];
-        snprintf(gone, sizeof gone, "DELETE %s HTTP/1.1\r\nHost: h\r\n\r\n", where);
-        CHECK(str_starts(str_of(http_rig_ask(&r, gone, strlen(gone))), STR("204 No Content")));
-        CHECK(str_starts(str_of(http_rig_get(&r, where)), STR("404 ")));
+        wait_ended(where, "");
+        CHECK(strstr(http_rig_get(&r, where), rows[i].status));
+        CHECK_STR(result_of(where, ""), wants);
+        CHECK(says(ask("DELETE", where, ""), "204 No Content") && says(http_rig_get(&r, where), "404 "));
     }
     DIR *d = opendir(test_folder);
     for (struct dirent *one; d && (one = readdir(d)) != NULL;) {
@@ -70,6 +96,72 @@ static void its_answer_is_the_one_that_was_due(void)
     if (d) closedir(d);
 }
 
+/* Its fields and the answer's are kept, whatever room they take beside a short body. */
+static void an_event_is_answered_by_one(void)
+{
+    char where[64];
+    location(submit("/v1/models/m:predict",
+                    ASYNC "ce-specversion: 1.0\r\nce-id: 1\r\nce-source: here\r\nce-type: t\r\n", QUESTION), where);
+    wait_ended(where, "");
+    const char *got = result_of(where, "");
+    CHECK(strstr(got, "ce-specversion: 1.0\r\n") && strstr(got, "ce-source: io.kserve.inference.m\r\n"));
+    CHECK(strstr(got, "ce-type: io.kserve.inference.response\r\n"));
+    CHECK(strstr(got, "Content-Type: application/json\r\n"));
+    CHECK(strstr(got, "\r\n\r\n{\"predictions\":[[2.0,4.0]]}"));
+    CHECK(says(ask("DELETE", where, ""), "204 "));
+}
+
+static void as_many_headers_belong_to_it_as_a_record_holds(void)
+{
+    char headers[1000], where[64];
+    for (size_t most = JOB_HEADERS_MAX; most <= JOB_HEADERS_MAX + 1; most++) {
+        size_t n = 0;
+        for (size_t i = 0; i < most; i++)
+            n += (size_t)snprintf(headers + n, sizeof headers - n, "ce-%zu: v\r\n", i);
+        const char *got = submit("/v2/models/m/jobs", headers, "{}");
+        CHECK(says(got, most == JOB_HEADERS_MAX ? "202 " : "400 "));
+        location(got, where);
+        if (where[0]) CHECK(says(ask("DELETE", where, ""), "204 "));
+        else CHECK(strstr(got, "job: headers: expected at most 32 that belong to it, got more"));
+    }
+}
+
+static void keys_write(const char *to)
+{
+    static const char *const of[] = {"m", "other"};
+    buf text;
+    err e;
+    buf_init(&text, 4096);
+    for (size_t i = 0; i < COUNTOF(of); i++) {
+        str name = str_of(of[i]);
+        api_key_line(&text, name, i ? STR("other-secret") : STR("own-secret"), &name, 1);
+        buf_put_byte(&text, '\n');
+    }
+    CHECK(file_write(to, text.p, text.len, &e) == ERR_OK);
+    buf_fini(&text);
+}
+
+#define OWN "X-API-Key: own-secret\r\n"
+#define OTHER "X-API-Key: other-secret\r\n"
+
+static void a_key_for_other_models_neither_reads_nor_forgets_it(void)
+{
+    char where[64];
+    err e;
+    const char *keys = test_folder_path("keys");
+    keys_write(keys);
+    CHECK(guard_open(&r.endpoints.guard, keys, &e) == ERR_OK);
+    location(submit("/v2/models/m/jobs", OWN, "{}"), where);
+    wait_ended(where, OWN);
+    CHECK(says(ask("GET", where, ""), "401 ") && says(ask("DELETE", where, ""), "401 "));
+    CHECK(says(ask("GET", where, OTHER), "403 ") && says(result_of(where, OTHER), "403 "));
+    CHECK(says(ask("DELETE", where, OTHER), "403 "));
+    CHECK(strstr(ask("GET", "/jobs", OTHER), "{\"jobs\":[]}"));
+    CHECK(strstr(ask("GET", "/jobs", OWN), "{\"jobs\":[{\"id\":"));
+    CHECK(says(ask("GET", where, OWN), "200 ") && says(ask("DELETE", where, OWN), "204 "));
+    guard_close(&r.endpoints.guard);
+}
+
 static void what_is_no_job_says_so(void)
 {
     static const struct {
@@ -78,6 +170,7 @@ static void what_is_no_job_says_so(void)
                 {"/jobs/00000000000000000000000000000000",
                  "Job with id 00000000000000000000000000000000 does not exist."},
                 {"/jobs?limit=x", "limit: expected an integer in 1..1000, got 'x'"},
+                {"/jobs?limit=1000", "{\"jobs\":[]}"},
                 {"/jobs?limit=1001", "limit: expected an integer in 1..1000, got '1001'"},
                 {"/jobs?limit", "limit: expected an integer in 1..1000, got ''"},
                 {"/jobs?limit=1&what", "jobs: expected limit=N and after=ID, got 'what'"},
@@ -122,7 +215,10 @@ static void without_a_folder_there_are_none(void)
 
 int main(void)
 {
-    static const test_case cases[] = {TEST(its_answer_is_the_one_that_was_due), TEST(what_is_no_job_says_so),
+    static const test_case cases[] = {TEST(its_answer_is_the_one_that_was_due), TEST(an_event_is_answered_by_one),
+                                      TEST(as_many_headers_belong_to_it_as_a_record_holds),
+                                      TEST(a_key_for_other_models_neither_reads_nor_forgets_it),
+                                      TEST(what_is_no_job_says_so),
                                       TEST(they_are_bounded_and_listed_by_pages),
                                       TEST(without_a_folder_there_are_none)};
     onnx_build b;

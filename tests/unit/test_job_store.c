@@ -187,6 +187,45 @@ static void files_go_oldest_first_and_one_by_one(void)
     clear_folder();
 }
 
+/* A file that is as long as the one before was when it was synced last. */
+static void each_file_is_synced_for_itself(void)
+{
+    job_store *s;
+    found_all f;
+    job_place at, before = {.segment = 0};
+    err e;
+    char body[SEGMENT] = {0};
+    const job_record r = {.kind = JOB_RECORD_ASK, .body = {body, sizeof body}};
+    CHECK(open_store(&s, &f, &e) == ERR_OK);
+    for (int i = 0; i < 3; i++) {
+        CHECK(job_store_put(s, &r, &at, &e) == ERR_OK && at.segment == before.segment + 1);
+        uint64_t syncs = sys_fake_calls(SYS_sync_data);
+        CHECK(job_store_sync(s, &e) == ERR_OK);
+        CHECK_U64(sys_fake_calls(SYS_sync_data) - syncs, 1);
+        before = at;
+    }
+    job_store_free(s);
+    clear_folder();
+}
+
+static void a_file_that_is_gone_already_is_dropped(void)
+{
+    job_store *s;
+    found_all f;
+    job_place at;
+    err e;
+    char path[200];
+    CHECK(open_store(&s, &f, &e) == ERR_OK);
+    for (int i = 0; i < 30; i++) CHECK(put(s, i, &at, &e) == ERR_OK && job_store_sync(s, &e) == ERR_OK);
+    uint32_t oldest = 0, next = 0;
+    CHECK(job_store_oldest(s, &oldest));
+    snprintf(path, sizeof path, "%s/%010u.jobs", test_folder, oldest);
+    CHECK(unlink(path) == 0);
+    CHECK(job_store_drop_oldest(s, &e) == ERR_OK && job_store_oldest(s, &next) && next > oldest);
+    job_store_free(s);
+    clear_folder();
+}
+
 static void damaged_bytes_are_told_and_the_rest_is_read(void)
 {
     job_store *s;
@@ -307,6 +346,8 @@ int main(void)
                                       TEST(a_full_disk_costs_the_record_that_it_refused),
                                       TEST(what_cannot_be_synced_is_taken_back_and_the_next_goes_to_a_new_file),
                                       TEST(files_go_oldest_first_and_one_by_one),
+                                      TEST(each_file_is_synced_for_itself),
+                                      TEST(a_file_that_is_gone_already_is_dropped),
                                       TEST(damaged_bytes_are_told_and_the_rest_is_read),
                                       TEST(no_loss_of_power_loses_what_was_synced),
                                       TEST(no_failure_leaks)};

@@ -26,6 +26,23 @@ static void a_line_is_a_name(void)
     check_names("a\n\xff", "l.txt:2: labels: expected UTF-8");
 }
 
+static void there_are_only_so_many(void)
+{
+    const size_t most = LABELS_MAX + 2;
+    arena a;
+    err e;
+    labels l;
+    arena_init(&a, NULL, 0, 64 << 20);
+    char *text = arena_push_raw(&a, most, 1);
+    INVARIANT(text);
+    memset(text, '\n', most);
+    text[0] = 'a';
+    CHECK(labels_parse((str){text, most - 1}, "l.txt", &a, &l, &e) == ERR_OK && l.count == LABELS_MAX);
+    CHECK(labels_parse((str){text, most}, "l.txt", &a, &l, &e) == ERR_LIMIT);
+    CHECK_STR(e.text, "l.txt: labels: expected at most 1048576, got 1048577");
+    arena_fini(&a);
+}
+
 static void tables_of_hugging_face_are_read(void)
 {
     check_names("{\"model_type\": \"vit\", \"id2label\": {\"0\": \"cat\", \"2\": \"dog\"}, \"label2id\": {\"x\": 0}}",
@@ -61,7 +78,8 @@ static void without_memory_nothing_is_left(void)
 
 int main(void)
 {
-    static const test_case cases[] = {TEST(a_line_is_a_name), TEST(tables_of_hugging_face_are_read),
+    static const test_case cases[] = {TEST(a_line_is_a_name), TEST(there_are_only_so_many),
+                                      TEST(tables_of_hugging_face_are_read),
                                       TEST(a_class_without_a_name_has_an_empty_one),
                                       TEST(without_memory_nothing_is_left)};
     return test_main(cases, COUNTOF(cases));

@@ -25,8 +25,21 @@ static void inks_darken_the_paper(void)
     CHECK(memcmp(p, want, sizeof want) == 0);
 }
 
+/* Of each ink and each black: what is taken from the black is rounded to the nearest. */
+static void every_ink_is_rounded_to_the_nearest(void)
+{
+    for (unsigned black = 0; black < 256; black++)
+        for (unsigned ink = 0; ink < 256; ink++) {
+            uint8_t p[4] = {(uint8_t)ink, 0, 255, (uint8_t)black};
+            luma_rgb_from_cmyk(p, 1);
+            CHECK_U64(p[0], black - (2 * (255 - ink) * black + 255) / 510);
+            CHECK(p[1] == 0 && p[2] == black);
+        }
+}
+
 int main(void)
 {
-    static const test_case cases[] = {TEST(grey_is_the_weighted_sum_rounded), TEST(inks_darken_the_paper)};
+    static const test_case cases[] = {TEST(grey_is_the_weighted_sum_rounded), TEST(inks_darken_the_paper),
+                                      TEST(every_ink_is_rounded_to_the_nearest)};
     return test_main(cases, COUNTOF(cases));
 }

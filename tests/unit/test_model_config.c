@@ -564,9 +564,39 @@ static void no_memory_at_any_point_leaves_nothing(void)
     })
 }
 
+/* Before the model is there to have a queue. */
+static void what_its_queue_will_allow_is_known_once_it_is_read(void)
+{
+    static const struct {
+        const char *text;
+        queue_patience want;
+    } rows[] = {
+        {"", {0, true}},
+        {"dynamic_batching { }", {0, false}},
+        {"dynamic_batching { default_queue_policy { max_queue_size: 3 allow_timeout_override: true } }", {3, true}},
+        {"dynamic_batching { priority_levels: 3 default_priority_level: 2 default_queue_policy { max_queue_size: 3 } "
+         "priority_queue_policy { key: 2 value { max_queue_size: 5 allow_timeout_override: true } } }", {11, true}},
+        {"dynamic_batching { priority_levels: 2 default_priority_level: 1 default_queue_policy { max_queue_size: 3 } "
+         "priority_queue_policy { key: 2 value { allow_timeout_override: true } } }", {0, false}},
+    };
+    for (size_t i = 0; i < COUNTOF(rows); i++) {
+        err e;
+        CLEANUP(model_config) model_config *c = NULL;
+        char whole[1000];
+        snprintf(whole, sizeof whole, "%s %s", BOTH, rows[i].text);
+        config_write(whole);
+        CHECK(model_config_read(&c, &(model_config_from){.name = STR("m"), .path = folder}, &e) == ERR_OK);
+        queue_patience got = model_config_patience(c);
+        CHECK_U64(got.size_max, rows[i].want.size_max);
+        CHECK(got.own_timeout == rows[i].want.own_timeout);
+    }
+    CHECK(model_config_patience(NULL).own_timeout && model_config_patience(NULL).size_max == 0);
+}
+
 int main(void)
 {
     static const test_case cases[] = {
+        TEST(what_its_queue_will_allow_is_known_once_it_is_read),
         TEST(what_is_absent_is_completed_from_the_model),
         TEST(without_a_file_the_model_alone_decides),
         TEST(a_clients_json_counts_instead_of_the_file),

@@ -202,19 +202,6 @@ static void member_make(const char *folder, const char *name, const char *config
     if (config) INVARIANT(f && fputs(config, f) >= 0 && fclose(f) == 0);
 }
 
-/* "a c e ": what is ready, in the order of the index. */
-static const char *ready(http_rig *r)
-{
-    static char names[80];
-    size_t len = 0;
-    const char *at = http_rig_post(r, "/v2/repository/index", "", "{\"ready\":true}", 14);
-    for (names[0] = 0; (at = strstr(at, "{\"name\":\"")) != NULL; len += 2) {
-        at += 9;
-        snprintf(names + len, sizeof names - len, "%c ", *at);
-    }
-    return names;
-}
-
 #define MODEL(name) "/v2/repository/models/" name
 #define WITH "{\"parameters\":{\"unload_dependents\":true}}"
 
@@ -237,20 +224,20 @@ static void an_unload_takes_along_what_an_ensemble_brought_and_nobody_else_needs
                                                    .load_model = "g"},
                                   (const char *const[]){NULL});
     INVARIANT(started);
-    CHECK_STR(ready(&r), "a b e g ");
+    CHECK_STR(http_rig_ready(&r), "a b e g ");
     CHECK(http_rig_answers(&r, MODEL("f") "/load", "", "200 OK"));
-    CHECK_STR(ready(&r), "a b e g c f ");
+    CHECK_STR(http_rig_ready(&r), "a b e g c f ");
     CHECK(http_rig_answers(&r, MODEL("g") "/unload", WITH, "200 OK"));   /* e and a; f needs b */
-    CHECK_STR(ready(&r), "b c f ");
+    CHECK_STR(http_rig_ready(&r), "b c f ");
     CHECK(http_rig_answers(&r, MODEL("c") "/load", "", "200 OK"));       /* asked for by its name from now on */
     CHECK(http_rig_answers(&r, MODEL("f") "/unload", WITH, "200 OK"));
-    CHECK_STR(ready(&r), "c ");
+    CHECK_STR(http_rig_ready(&r), "c ");
     CHECK(http_rig_answers(&r, MODEL("e") "/load", "", "200 OK"));
     CHECK(http_rig_answers(&r, MODEL("e") "/unload", "{\"parameters\":{\"unload_dependents\":false}}", "200 OK"));
-    CHECK_STR(ready(&r), "a b c ");
+    CHECK_STR(http_rig_ready(&r), "a b c ");
     CHECK(http_rig_answers(&r, MODEL("e") "/load", "", "200 OK"));
     CHECK(http_rig_answers(&r, MODEL("a") "/unload", WITH, "200 OK"));   /* a member brings nothing */
-    CHECK_STR(ready(&r), "b e c ");
+    CHECK_STR(http_rig_ready(&r), "b c ");   /* and e, without it, is none */
     http_rig_stop(&r);
     snprintf(command, sizeof command, "rm -r %s", folder);
     INVARIANT(system(command) == 0);

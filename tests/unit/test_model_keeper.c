@@ -2,6 +2,7 @@
  * was used longest ago makes room: nobody is refused because a model was not loaded, unless it never fits, cannot be
  * loaded, or does not come in time. */
 #include "http_rig.h"
+#include "model_folder.h"
 #include "models/model_control.h"
 #include "models/model_keeper.h"
 #include "os/clock.h"
@@ -66,6 +67,36 @@ static void a_model_is_loaded_when_it_is_asked_for(void)
     CHECK_U64(waited(&r), 2);
     CHECK(http_rig_gets(&r, "/v2/models/o/ready", "404") && http_rig_answers(&r, "/v2/models/o/infer", body, "404"));
     CHECK(http_rig_gets(&r, "/v2/models/m/versions/2", "404"));
+    http_rig_stop(&r);
+}
+
+/* Who asks whether it is ready, or for its statistics, does not load it; nor who asks for what there is not. */
+static void what_waits_is_ready_under_all_its_names(void)
+{
+    http_rig r;
+    static const char names[] = "prod=m,old=m:1,none=m:2,m:stable=m:1";
+    start(&r, &(http_rig_opts){.threads = "1", .models_memory_max = "1Gi", .alias = names});
+    static const char *const ready[] = {"/v2/models/m/versions/1/ready", "/v2/models/prod/ready", "/v1/models/prod",
+                                        "/v2/models/old/ready", "/v2/models/old/stats",
+                                        "/v2/models/m/versions/1/stats"};
+    static const char *const missing[] = {"/v2/models/m/versions/2/ready", "/v2/models/none/ready", "/v1/models/none",
+                                          "/v2/models/m/versions/2/stats", "/v2/models/m/versions/2",
+                                          "/v1/models/m/versions/2", "/v1/models/m/labels/nobody"};
+    for (size_t i = 0; i < COUNTOF(ready); i++) CHECK(http_rig_gets(&r, ready[i], "200 OK"));
+    for (size_t i = 0; i < COUNTOF(missing); i++) CHECK(http_rig_gets(&r, missing[i], "404 Not Found"));
+    CHECK(http_rig_gets(&r, "/v1/models/m/versions/1", "[{\"version\":\"1\",\"state\":\"AVAILABLE\""));
+    CHECK(http_rig_gets(&r, "/v1/models/m/labels/stable", "[{\"version\":\"1\",\"state\":\"AVAILABLE\""));
+    CHECK(http_rig_answers(&r, "/v2/models/m/versions/2/infer", body,
+                           "Model with name m and version 2 does not exist."));
+    CHECK(http_rig_answers(&r, "/v2/models/none/infer", body, "Model with name m and version 2 does not exist."));
+    CHECK(http_rig_index_says(&r, "{\"name\":\"m:stable\",\"version\":\"1\",\"state\":\"READY\",\"reason\":\"label "
+                                  "of m\"}"));
+    CHECK(http_rig_index_says(&r, "{\"name\":\"none\",\"version\":\"2\",\"state\":\"UNAVAILABLE\",\"reason\":\"Model "
+                                  "with name m and version 2 does not exist.\"}"));
+    CHECK(http_rig_gets(&r, "/v2/models", "{\"models\":[\"m\",\"n\",\"old\",\"prod\"]}"));
+    CHECK_U64(stats(&r).misses, 0);
+    CHECK(http_rig_answers(&r, "/v2/models/old/infer", body, "\"data\":[2.0,4.0]"));
+    CHECK_U64(stats(&r).misses, 1);
     http_rig_stop(&r);
 }
 
@@ -143,20 +174,28 @@ static void what_cannot_be_loaded_is_not_tried_for_each_request(void)
     http_rig_stop(&r);
 }
 
+/* Sooner or later: a machine under load may need longer than a request waits. */
+static bool comes(http_rig *r, const char *to)
+{
+    HTTP_RIG_UNTIL(r, strstr(http_rig_post(r, to, "", body, strlen(body)), "200 OK"));
+    return strstr(r->text, "200 OK") != NULL;
+}
+
 static void who_waits_too_long_is_told_so(void)
 {
     http_rig r;
     start(&r, &(http_rig_opts){.threads = "1", .models_memory_max = room_for_one(), .models_stay_ms = "0",
                                .models_wait_ms = "50"});
-    CHECK(http_rig_answers(&r, M, body, "200 OK"));
+    CHECK(comes(&r, M));
+    const uint64_t before = stats(&r).timeouts;
     served *held = http_rig_model(&r, "m");
     served_hold(held);   /* as a request does that takes long */
     CHECK(http_rig_answers(&r, N, body, "503 Service Unavailable") &&
           strstr(r.text, "{\"error\":\"model 'n': models-wait-ms: expected it in memory within 50 ms"));
-    CHECK_U64(stats(&r).timeouts, 1);
+    CHECK_U64(stats(&r).timeouts - before, 1);
     CHECK(http_rig_answers(&r, M, body, "200 OK"));   /* it goes on as if nothing were */
     served_release(held);
-    CHECK(http_rig_answers(&r, N, body, "200 OK"));
+    CHECK(comes(&r, N));
     http_rig_stop(&r);
 }
 
@@ -185,7 +224,7 @@ static void as_many_wait_for_a_model_as_may_wait_in_its_queue(void)
     HTTP_RIG_UNTIL(&r, told == 1);
     CHECK(all[2].failure.code == ERR_LIMIT);
     CHECK_STR(all[2].failure.text,
-              "model 'n': expected at most 2 requests that wait for it to be loaded, got one more");
+              "model 'n': queue-max: expected at most 2 requests that wait for it to be loaded, got one more");
     CHECK_U64(stats(&r).waiting, 2);
     CHECK_U64(stats(&r).joined, 1);
     served_release(held);
@@ -199,13 +238,13 @@ static void as_many_wait_for_a_model_as_may_wait_in_its_queue(void)
 static void a_deadline_is_its_own_requests(void)
 {
     http_rig r;
-    model_summons all[2];
+    model_summons all[3];
     start(&r, &(http_rig_opts){.threads = "1", .models_memory_max = room_for_one(), .models_stay_ms = "0"});
     CHECK(http_rig_answers(&r, M, body, "200 OK"));
     served *held = http_rig_model(&r, "m");
     served_hold(held);
     told = 0;
-    for (size_t i = 0; i < COUNTOF(all); i++) {
+    for (size_t i = 0; i < 2; i++) {
         uint64_t now_us = clock_now_us();
         all[i] = (model_summons){.name = STR("n"), .since_us = now_us, .on = r.loop, .msg = {.run = on_told}};
         if (i) all[i].deadline_us = now_us + 1000;
@@ -214,9 +253,101 @@ static void a_deadline_is_its_own_requests(void)
     HTTP_RIG_UNTIL(&r, told == 1);
     CHECK(all[1].failure.code == ERR_TIMEOUT);
     CHECK_STR(all[1].failure.text, "model 'n': the deadline passed before it was in memory");
+    all[2] = (model_summons){.name = STR("n"), .since_us = clock_now_us(), .on = r.loop, .msg = {.run = on_told}};
+    keeper_summon(r.endpoints.keeper, &all[2]);   /* behind the first, now that the last of them has gone */
+    HTTP_RIG_UNTIL(&r, stats(&r).waiting == 2);
     served_release(held);
-    HTTP_RIG_UNTIL(&r, told == 2);
-    CHECK(all[0].failure.code == ERR_OK);
+    HTTP_RIG_UNTIL(&r, told == 3);
+    CHECK(told == 3 && all[0].failure.code == ERR_OK && all[2].failure.code == ERR_OK);
+    http_rig_stop(&r);
+}
+
+/* n with a configuration of its own; m is held, so that n cannot come. */
+static served *start_with(http_rig *r, const char *config)
+{
+    onnx_build net;
+    char own[100];
+    serve_rig_twice(&net);
+    model_folder_remove("n");
+    model_folder_put("n", &net, config);
+    snprintf(own, sizeof own, "%s/n", model_folder);
+    const http_rig_opts o = {.threads = "1", .models_memory_max = room_for_one(), .models_stay_ms = "0"};
+    bool started = http_rig_start(r, &o, (const char *const[]){"m", path, "n", own, NULL});
+    INVARIANT(started);
+    CHECK(http_rig_answers(r, M, body, "200 OK"));
+    served *held = http_rig_model(r, "m");
+    served_hold(held);
+    return held;
+}
+
+static void as_many_wait_for_a_model_as_its_own_queue_takes(void)
+{
+    http_rig r;
+    model_summons all[3];
+    served *held = start_with(&r, "max_batch_size: 4 dynamic_batching { default_queue_policy { max_queue_size: 2 } }");
+    told = 0;
+    for (size_t i = 0; i < COUNTOF(all); i++) {
+        all[i] = (model_summons){.name = STR("n"), .since_us = clock_now_us(), .on = r.loop, .msg = {.run = on_told}};
+        keeper_summon(r.endpoints.keeper, &all[i]);
+    }
+    HTTP_RIG_UNTIL(&r, told == 1);
+    CHECK(all[2].failure.code == ERR_LIMIT);
+    CHECK_STR(all[2].failure.text,
+              "model 'n': max_queue_size: expected at most 2 requests that wait for it to be loaded, got one more");
+    served_release(held);
+    HTTP_RIG_UNTIL(&r, told == 3);
+    CHECK(all[0].failure.code == ERR_OK && all[1].failure.code == ERR_OK);
+    http_rig_stop(&r);
+}
+
+#define PATIENT "{\"parameters\":{\"timeout\":1},\"inputs\":[{\"name\":\"x\",\"datatype\":\"FP32\",\"shape\":[1,2]," \
+                "\"data\":[1,2]}]}"
+
+/* Triton's parameter, of a request that has to wait for its model: it ends the wait. */
+static void a_timeout_is_the_requests_own_before_its_model_is_there(void)
+{
+    http_rig r;
+    served *held = start_with(&r, NULL);
+    CHECK(http_rig_answers(&r, N, PATIENT, "503 Service Unavailable") &&
+          strstr(r.text, "{\"error\":\"Request timeout expired\"}"));
+    CHECK_U64(stats(&r).timeouts, 1);
+    served_release(held);
+    CHECK(http_rig_answers(&r, N, body, "200 OK"));
+    http_rig_stop(&r);
+}
+
+/* It is longer than what is looked at for that. */
+static void a_timeout_counts_the_wait_for_the_model(void)
+{
+    static char large[40 << 10], whole[50 << 10];
+    http_rig r;
+    served *held = start_with(&r, NULL);
+    static const char patient[] = "{\"parameters\":{\"timeout\":20000},\"inputs\":[{\"name\":\"x\",\"datatype\":"
+                                  "\"FP32\",\"shape\":[1,2],\"data\":[1,2]}]}";
+    memset(large, ' ', sizeof large);
+    memcpy(large, patient, sizeof patient - 1);
+    int len = snprintf(whole, sizeof whole, "POST " N " HTTP/1.1\r\nHost: h\r\nContent-Length: %zu\r\n\r\n%.*s",
+                       sizeof large, (int)sizeof large, large);
+    http_rig_send(&r, whole, (size_t)len);
+    HTTP_RIG_UNTIL(&r, stats(&r).waiting == 1);
+    http_rig_turn(&r, 30);   /* longer than it waits; its model then runs at once */
+    served_release(held);
+    HTTP_RIG_UNTIL(&r, http_rig_has(&r, "HTTP/1.1 "));
+    CHECK(http_rig_has(&r, "503 Service Unavailable") && http_rig_has(&r, "{\"error\":\"Request timeout expired\"}"));
+    CHECK_U64(stats(&r).timeouts, 0);
+    http_rig_stop(&r);
+}
+
+static void a_timeout_that_the_model_does_not_take_does_not_count(void)
+{
+    http_rig r;
+    served *held = start_with(&r, "max_batch_size: 4 dynamic_batching { }");
+    static const char all[] = "POST " N " HTTP/1.1\r\nHost: h\r\nContent-Length: 97\r\n\r\n" PATIENT;
+    http_rig_send(&r, all, sizeof all - 1);
+    HTTP_RIG_UNTIL(&r, stats(&r).waiting == 1);
+    served_release(held);
+    HTTP_RIG_UNTIL(&r, http_rig_has(&r, "\"data\":[2.0,4.0]"));
+    CHECK(http_rig_has(&r, "200 OK"));
     http_rig_stop(&r);
 }
 
@@ -281,6 +412,7 @@ int main(void)
 {
     static const test_case cases[] = {
         TEST(a_model_is_loaded_when_it_is_asked_for),
+        TEST(what_waits_is_ready_under_all_its_names),
         TEST(who_was_used_longest_ago_makes_room),
         TEST(one_load_is_for_all_who_ask),
         TEST(what_never_fits_is_refused_in_one_line),
@@ -288,10 +420,17 @@ int main(void)
         TEST(who_waits_too_long_is_told_so),
         TEST(as_many_wait_for_a_model_as_may_wait_in_its_queue),
         TEST(a_deadline_is_its_own_requests),
+        TEST(as_many_wait_for_a_model_as_its_own_queue_takes),
+        TEST(a_timeout_is_the_requests_own_before_its_model_is_there),
+        TEST(a_timeout_counts_the_wait_for_the_model),
+        TEST(a_timeout_that_the_model_does_not_take_does_not_count),
         TEST(who_waits_at_the_end_is_told),
         TEST(what_is_unloaded_by_its_user_does_not_come_on_demand),
         TEST(what_is_pinned_is_there_from_the_start_and_stays),
         TEST(without_memory_nothing_is_left),
     };
-    return serve_rig_main(cases, COUNTOF(cases), path);
+    INVARIANT(model_folder_open());
+    int status = serve_rig_main(cases, COUNTOF(cases), path);
+    model_folder_close();
+    return status;
 }

@@ -122,14 +122,6 @@ static void a_wish_that_cannot_be_is_refused(void)
     CHECK_STR(e.text, "parameters: padding: no input has an open length");
 }
 
-static void lengths_come_in_few_sizes(void)
-{
-    static const uint32_t rows[][2] = {{1, 8}, {8, 8}, {9, 12}, {12, 12}, {13, 16}, {17, 24}, {100, 128}, {385, 512},
-                                       {512, 512}, {513, 768}};
-    for (size_t i = 0; i < COUNTOF(rows); i++) CHECK_U64(padding_length(rows[i][0]), rows[i][1]);
-    CHECK_U64(padding_length(UINT32_MAX), UINT32_MAX);
-}
-
 static void finding_survives_every_failed_allocation(void)
 {
     onnx_build b;
@@ -149,7 +141,6 @@ int main(void)
     static const test_case cases[] = {
         TEST(what_keeps_its_promise_is_padded),
         TEST(a_wish_that_cannot_be_is_refused),
-        TEST(lengths_come_in_few_sizes),
         TEST(finding_survives_every_failed_allocation),
     };
     return test_main(cases, COUNTOF(cases));

@@ -8,7 +8,8 @@
 static model *net;
 static model_ios ios;
 
-/* x FP32 [N,3,4,6], u UINT8 [5,7,1], v FP32 [N,2] -> y FP32 [N,5], b FP32 [N,9,4], s FP32 [N,9,2], i INT64 [N,3]. */
+/* x FP32 [N,3,4,6], u UINT8 [5,7,1], v FP32 [N,2], w FP32 [N,3,5,1] ->
+ * y FP32 [N,5], b FP32 [N,9,4], s FP32 [N,9,2], i INT64 [N,3], o FP32 [N,9,5]. */
 static void model_make(onnx_build *b)
 {
     static const model_opts none;
@@ -21,8 +22,10 @@ static void model_make(onnx_build *b)
     onnx_build_input(b, "b0", DT_F32, "N,9,4");
     onnx_build_input(b, "s0", DT_F32, "N,9,2");
     onnx_build_input(b, "i0", DT_I64, "N,3");
-    static const char *const outs[] = {"y", "b", "s", "i"}, *const ins[] = {"y0", "b0", "s0", "i0"};
-    static const char *const dims[] = {"N,5", "N,9,4", "N,9,2", "N,3"};
+    onnx_build_input(b, "o0", DT_F32, "N,9,5");
+    onnx_build_input(b, "w", DT_F32, "N,3,5,1");
+    static const char *const outs[] = {"y", "b", "s", "i", "o"}, *const ins[] = {"y0", "b0", "s0", "i0", "o0"};
+    static const char *const dims[] = {"N,5", "N,9,4", "N,9,2", "N,3", "N,9,5"};
     for (size_t i = 0; i < COUNTOF(outs); i++) {
         onnx_build_node(b, "Identity", ins[i], outs[i], "");
         onnx_build_output(b, outs[i], i == 3 ? DT_I64 : DT_F32, dims[i]);
@@ -64,6 +67,21 @@ static void what_is_not_said_is_the_models(void)
     CHECK(!p->inputs[1].batch && pipeline_takes(p, 0) && pipeline_takes(p, 1) && !pipeline_takes(p, 2));
     CHECK(pipeline_image(p, STR("grey")) == 1 && pipeline_image(p, STR("image")) == -1 && p->image == -1);
     CHECK(!pipeline_takes(NULL, 0) && pipeline_image(NULL, STR("image")) == -1 && p->answer.kind == ANSWER_NONE);
+    pipeline_free(p);
+}
+
+/* Three rows, or three channels and one column: channels come first where both could be. */
+static void channels_come_first_where_they_may(void)
+{
+    err e;
+    pipeline *p = parse("inputs: {w: {image: {}, name: w}}", &e);   /* its own name will do */
+    CHECK_STR(e.text, "");
+    const prepare *w = p ? p->inputs[8].image : NULL;
+    CHECK(w && !w->channels_last && w->channels == 3 && w->height == 5 && w->width == 1);
+    CHECK(pipeline_image(p, STR("w")) == 8);
+    pipeline_free(p);
+    p = parse("inputs: {x: {image: {pad_size: {height: 4, width: 6}}}}", &e);
+    CHECK(p && p->inputs[0].image->size == PREPARE_AS_IT_IS);   /* a padded picture is not stretched */
     pipeline_free(p);
 }
 
@@ -131,6 +149,9 @@ static void an_answer_is_read(void)
     CHECK(p && p->answer.background == 1 && p->answer.best.keep_max == 100 && p->answer.output_count == 5);
     CHECK(p && str_is(p->answer.outputs[1].name, "my_box") && p->answer.outputs[1].shape.rank == 3);
     pipeline_free(p);
+    p = parse(IN "{boxes: {all: o}}", &e);
+    CHECK(p && p->answer.kind == ANSWER_BOXES && p->answer.boxes == 4 && p->answer.background == -1);
+    pipeline_free(p);
 }
 
 static void an_answer_that_does_not_fit_is_refused(void)
@@ -142,6 +163,10 @@ static void an_answer_that_does_not_fit_is_refused(void)
     refuse(IN "{classes: {output: y, top: 0}}", "p.yaml:2:36: top: expected 1 to 10000, got '0'");
     refuse(IN "{classes: {output: y, tpo: 0}}", "p.yaml:2:31: key 'tpo' is not supported, did you mean 'top'?");
     refuse(IN "{boxes: {boxes: b}}", "p.yaml:2:17: boxes: expected members 'boxes' and 'scores', or 'all', got a map");
+    refuse(IN "{boxes: {all: o, objectness: true}}",
+           "p.yaml:2:17: boxes: expected an output of [N, boxes, values], got '[-1,9,5]'");
+    refuse(IN "{boxes: {boxes: b, scores: s, background: 1048577}}",
+           "p.yaml:2:51: background: expected the index of a class, got '1048577'");
     refuse(IN "{boxes: {all: s}}", "p.yaml:2:17: boxes: expected an output of [N, boxes, values], got '[-1,9,2]'");
     refuse(IN "{boxes: {boxes: s, scores: b}}", "p.yaml:2:17: boxes: expected an output of [N, boxes, 4], got "
         "'[-1,9,2]'");
@@ -212,6 +237,7 @@ int main(void)
 {
     static const test_case cases[] = {
         TEST(what_is_not_said_is_the_models),
+        TEST(channels_come_first_where_they_may),
         TEST(the_only_one_is_called_image),
         TEST(an_input_that_does_not_fit_is_refused),
         TEST(keys_may_lie_in_a_file_beside_it),

@@ -133,6 +133,25 @@ static void a_mounted_volume_is_exchanged_as_a_whole(void)
     stop(&r, p);
 }
 
+/* Under the same name and version: nothing is kept of what was read before. */
+static void a_file_that_is_exchanged_in_place_is_read_anew(void)
+{
+    char other[64];
+    onnx_build made;
+    http_rig r;
+    poller *p = start(&r);
+    CHECK(http_rig_answers(&r, "/v2/models/a/infer", body, "\"data\":[2.0,4.0]"));
+    serve_rig_same(&made, DT_F32, "N,2");
+    serve_rig_save(&made, other);
+    INVARIANT(symlink(other, in_root("a/1/.new")) == 0);
+    INVARIANT(rename(in_root("a/1/.new"), in_root("a/1/model.onnx")) == 0);
+    HTTP_RIG_UNTIL(&r, strstr(http_rig_post(&r, "/v2/models/a/infer", "", body, strlen(body)), "\"data\":[1.0,2.0]"));
+    CHECK(strstr(r.text, "\"data\":[1.0,2.0]"));
+    stop(&r, p);
+    serve_rig_unsave(other);
+    onnx_build_end(&made);
+}
+
 static void making_one_survives_failed_allocations(void)
 {
     http_rig r;
@@ -154,6 +173,7 @@ int main(void)
         TEST(changes_are_followed),
         TEST(without_inotify_it_is_looked_now_and_then),
         TEST(a_mounted_volume_is_exchanged_as_a_whole),
+        TEST(a_file_that_is_exchanged_in_place_is_read_anew),
         TEST(making_one_survives_failed_allocations),
     };
     return serve_rig_main(cases, COUNTOF(cases), path);

@@ -3,6 +3,7 @@
  * stands.  (Bits against transformers' arithmetic: tests/e2e/test_media.py.) */
 #include "media/prepare.h"
 #include "test.h"
+#include "wire/crc32.h"
 
 #include <math.h>
 
@@ -70,6 +71,57 @@ static void sizes_follow_the_declaration(void)
     check_sizes("size: {max_height: 1, max_width: 1}", "jpeg-444", "row 1x1, picture 1x1 at 0,0");
 }
 
+/* What stands in a file about its orientation may stand behind its pixels. */
+static void pictures_are_turned_however_they_are_read(void)
+{
+    check_sizes("size: {shortest_edge: 6}", "png-exif", "row 6x7, picture 6x7 at 0,0");
+    check_sizes("size: {shortest_edge: 6}", "png-exif-late", "row 6x7, picture 6x7 at 0,0");
+    check_sizes("size: {shortest_edge: 6}\nresample: nearest", "png-exif", "row 6x7, picture 6x7 at 0,0");
+    check_sizes("size: {shortest_edge: 6}\nantialias: false", "png-exif-late", "row 6x7, picture 6x7 at 0,0");
+    check_sizes("size: {shortest_edge: 6}\nchannels: 1", "png-exif", "row 6x7, picture 6x7 at 0,0");
+    check_sizes("size: {shortest_edge: 6}\npad_size: {height: 7, width: 6}", "png-exif-late",
+                "row 6x7, picture 6x7 at 0,0");
+    check_sizes("size: {shortest_edge: 20}\nchannels: 1", "jpeg-exif6", "row 20x25, picture 20x25 at 0,0");
+    check_sizes("size: {shortest_edge: 6}", "png-0-16", "row 7x6, picture 7x6 at 0,0");
+    check_sizes("size: {shortest_edge: 6}\nchannels: 1", "png-2-8", "row 7x6, picture 7x6 at 0,0");
+}
+
+/* A row of bytes of a seed; files that say the same give the same, however they are read. */
+static uint32_t row_sum(const char *conf, const char *name)
+{
+    arena a;
+    prepare p;
+    prepare_picture v;
+    err e;
+    uint32_t sum = 0;
+    static uint8_t row[1 << 14];
+    arena_init(&a, NULL, 0, 8 << 20);
+    bool ok = parse(conf, &p, &e) && prepare_read(&p, seed(&a, name), &a, &v, &e) == ERR_OK;
+    CHECK(ok);
+    if (ok) {
+        prepare_put(&p, &v, row);
+        sum = crc32_of(0, (str){(const char *)row, prepare_bytes(&p, &v)});
+    }
+    arena_fini(&a);
+    return sum;
+}
+
+/* Interlaced files are decoded whole, the others row by row. */
+static void rows_give_what_the_whole_gives(void)
+{
+    static const char *const names[] = {"png-0-1", "png-0-16", "png-2-8", "png-2-16", "png-3-4", "png-4-8", "png-6-16"};
+    static const char *const confs[] = {
+        "size: 6\ndtype: uint8\ndo_rescale: false", "size: 7\ndtype: uint8\ndo_rescale: false\nchannels: 1",
+        "size: {height: 4, width: 10}\ndtype: uint8\ndo_rescale: false"};
+    for (size_t i = 0; i < COUNTOF(names); i++)
+        for (size_t k = 0; k < COUNTOF(confs); k++) {
+            char other[100];
+            snprintf(other, sizeof other, "%s-adam7", names[i]);
+            CHECK_U64(row_sum(confs[k], names[i]), row_sum(confs[k], other));
+        }
+    CHECK(row_sum(confs[0], "png-2-8") != row_sum(confs[0], "png-6-8"));
+}
+
 static void crops_and_padding_lie_in_the_middle(void)
 {
     check_sizes("crop_size: 20", "jpeg-444", "row 20x20, picture 20x20 at 0,0");
@@ -79,6 +131,7 @@ static void crops_and_padding_lie_in_the_middle(void)
     check_sizes("pad_size: 40", "jpeg-444", "row 40x40, picture 35x27 at 2,6");
     check_sizes("pad_size: 40\npad_position: top_left", "jpeg-444", "row 40x40, picture 35x27 at 0,0");
     check_sizes("crop_size: 20\npad_size: 40", "jpeg-444", "row 40x40, picture 20x20 at 10,10");
+    check_sizes("crop_size: {height: 30, width: 40}\npad_size: 50", "jpeg-444", "row 50x50, picture 35x27 at 8,12");
     check_sizes("pad_size: 35", "jpeg-444", "row 35x35, picture 35x27 at 0,4");
     check_sizes("pad_size: 34", "jpeg-444", "image: pad_size: expected at most 34 pixels of width, got 35");
     check_sizes("pad_size: 30", "jpeg-444", "image: pad_size: expected at most 30 pixels of width, got 35");
@@ -88,6 +141,23 @@ static void a_draft_is_smaller_and_has_the_same_shape(void)
 {
     check_sizes("draft: true\nsize: 4", "jpeg-444", "row 4x4, picture 4x4 at 0,0");
     check_sizes("draft: true\nsize: {shortest_edge: 4}\ncrop_size: 4", "jpeg-exif6", "row 4x4, picture 4x4 at 0,0");
+}
+
+/* Though a file of colours is resized row by row. */
+static void one_channel_is_the_grey_of_a_smaller_picture(void)
+{
+    arena a;
+    prepare p;
+    prepare_picture v;
+    err e;
+    uint8_t row[9 * 9];
+    arena_init(&a, NULL, 0, 8 << 20);
+    CHECK(parse("size: 9\nchannels: 1\ndtype: uint8\ndo_rescale: false", &p, &e));
+    CHECK(prepare_read(&p, seed(&a, "jpeg-420"), &a, &v, &e) == ERR_OK && v.im.channels == 1);
+    CHECK_U64(prepare_bytes(&p, &v), sizeof row);
+    prepare_put(&p, &v, row);
+    CHECK(memcmp(row, v.im.pixels, sizeof row) == 0);
+    arena_fini(&a);
 }
 
 /* Rows of a picture of 2 x 2 in 3 x 2, written by hand. */
@@ -151,6 +221,7 @@ static void the_shape_is_known_where_it_does_not_depend_on_the_picture(void)
     check_shape("size: {shortest_edge: 7}\nchannels: 1", "[1,-1,-1]");
     check_shape("size: {shortest_edge: 7}\ncrop_size: {height: 5, width: 6}\ndata_format: channels_last", "[5,6,3]");
     check_shape("size: {longest_edge: 7}\npad_size: 7", "[3,7,7]");
+    check_shape("crop_size: 7\npad_size: 9", "[3,9,9]");
 }
 
 static void what_is_declared_wrongly_is_refused_where_it_stands(void)
@@ -213,7 +284,7 @@ static void a_picture_that_resizes_beyond_all_bounds_is_refused(void)
     arena_fini(&a);
 }
 
-static void read_once(void)
+static void read_once(const char *name)
 {
     arena a, keep;
     prepare p;
@@ -221,7 +292,7 @@ static void read_once(void)
     err e = {.text = ""};
     static char bytes[1 << 14];
     arena_init(&keep, bytes, sizeof bytes, sizeof bytes);
-    str file = seed(&keep, "jpeg-exif6");
+    str file = seed(&keep, name);
     arena_init(&a, NULL, 0, 1 << 20);
     err_code rc = prepare_parse(STR("size: 8\nimage_mean: 0.5\nimage_std: 0.5"), "p.yaml", &a, &p, &e);
     if (!rc) rc = prepare_read(&p, file, &a, &v, &e);
@@ -231,7 +302,9 @@ static void read_once(void)
 
 static void without_memory_nothing_is_left(void)
 {
-    FAULT_SWEEP(read_once());
+    FAULT_SWEEP(read_once("jpeg-exif6"));
+    FAULT_SWEEP(read_once("png-exif"));
+    FAULT_SWEEP(read_once("png-0-16"));
 }
 
 /* A point of the row, as percentages of the picture's sides, a corner of the picture being 0 or 100. */
@@ -264,8 +337,10 @@ static void a_rows_points_lead_back_to_the_picture(void)
 int main(void)
 {
     static const test_case cases[] = {
-        TEST(sizes_follow_the_declaration), TEST(crops_and_padding_lie_in_the_middle),
+        TEST(sizes_follow_the_declaration), TEST(pictures_are_turned_however_they_are_read),
+        TEST(rows_give_what_the_whole_gives), TEST(crops_and_padding_lie_in_the_middle),
         TEST(a_draft_is_smaller_and_has_the_same_shape), TEST(rows_have_their_values_at_their_places),
+        TEST(one_channel_is_the_grey_of_a_smaller_picture),
         TEST(the_shape_is_known_where_it_does_not_depend_on_the_picture),
         TEST(what_is_declared_wrongly_is_refused_where_it_stands),
         TEST(switches_that_are_off_and_nulls_ask_for_nothing),

@@ -28,6 +28,7 @@ static void done(queue_item *item, const err *e)
     if (!e) {
         a->got = ((const float *)queue_output(item, 0).data)[1];
         queue_release(item);
+        queue_release(item);   /* once more does nothing */
     }
     atomic_fetch_add(&a->done, 1);
 }
@@ -43,8 +44,8 @@ static void ask_init(ask *a, float v)
 
 static void wait_done(ask *a)
 {
-    uint64_t until_us = clock_now_us() + 10000000;
-    while (!atomic_load(&a->done) && clock_now_us() < until_us) thread_pause();
+    uint64_t until_us = clock_now_us() + 60000000;
+    while (!atomic_load(&a->done) && clock_now_us() < until_us) thread_yield();
     CHECK_U64((uint64_t)atomic_load(&a->done), 1);
 }
 
@@ -209,6 +210,28 @@ static void a_full_queue_gives_the_item_back_and_cancelled_items_never_run(void)
     }
     CHECK(atomic_load(&a[3].done) == 0);
     stop(&b);
+}
+
+/* Whoever cancels does not know whether it was pushed yet. */
+static void who_was_cancelled_before_never_runs(void)
+{
+    for (uint32_t inline_us = 0; inline_us <= 1000000; inline_us += 1000000) {
+        bench b = {.level = 0};
+        ask a;
+        err e;
+        start(&b, 3, inline_us);
+        for (int i = 0; i < 2; i++) {   /* the second on this thread, where it may */
+            ask_init(&a, 1);
+            CHECK(queue_push(b.queue, &a.item, &e) == ERR_OK);
+            wait_done(&a);
+        }
+        ask_init(&a, 1);
+        queue_cancel(&a.item);
+        CHECK(queue_push(b.queue, &a.item, &e) == ERR_OK);
+        wait_done(&a);
+        CHECK(a.code == ERR_CANCELLED);
+        stop(&b);
+    }
 }
 
 static void only_what_may_pass_later_is_worth_another_try(void)
@@ -389,6 +412,11 @@ static void a_clock_that_was_read_early_does_no_harm(void)
         wait_done(&late);
         CHECK(a.code == ERR_OK && a.got == 2 && late.code == ERR_OK && late.got == 4);
     }
+    ask_init(&a, 1);   /* whose clock was read behind the worker's */
+    a.item.since_ns = clock_now_ns() + 20000000;
+    CHECK(queue_push(b.queue, &a.item, &e) == ERR_OK);
+    wait_done(&a);
+    CHECK(a.code == ERR_OK && a.item.start_ns >= a.item.since_ns);
     stop(&b);
 }
 
@@ -566,6 +594,7 @@ int main(void)
         TEST(a_run_gives_the_outputs_to_done),
         TEST(what_waited_past_its_deadline_is_not_run), TEST(a_cheap_model_runs_at_once_after_its_first_run),
         TEST(a_full_queue_gives_the_item_back_and_cancelled_items_never_run),
+        TEST(who_was_cancelled_before_never_runs),
         TEST(only_what_may_pass_later_is_worth_another_try),
         TEST(the_time_in_the_queue_is_counted_apart),
         TEST(a_cheap_model_waits_behind_those_who_wait),

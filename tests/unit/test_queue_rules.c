@@ -33,6 +33,7 @@ static void without_a_configuration_the_options_count(void)
     CHECK(o.batching.mode == BATCH_ADAPTIVE && o.batching.objective_us == 5000 && o.inline_us == 50);
     CHECK_U64(o.batching.max_batch, QUEUE_MAX_BATCH);
     CHECK_U64(o.batching.instances, 2);
+    CHECK_U64(o.batching.crowded, 1);
     r.max_batch = 7;
     r.mode = BATCH_FIXED;
     r.max_delay_us = 300;
@@ -42,6 +43,7 @@ static void without_a_configuration_the_options_count(void)
     o = applied(&r, NULL);
     CHECK(o.batching.mode == BATCH_OFF && o.batching.max_batch == 1);
     CHECK_U64(o.batching.instances, 3);
+    CHECK_U64(o.batching.crowded, 0);
 }
 
 /* y = x less the mean of all rows. */
@@ -71,6 +73,7 @@ static void a_configuration_without_dynamic_batching_means_none(void)
     const model_config said = {.given = true, .max_batch_size = 8, .instances_said = true, .instance_count = 5};
     o = applied(&server, &said);
     CHECK_U64(o.batching.instances, 5);
+    CHECK_U64(o.batching.crowded, 0);
     CHECK(o.strict && !applied(&server, &c).strict);
 }
 

@@ -141,22 +141,6 @@ static void twice(bench *b, const batcher_opts *o)
     start(b, &made, o);
 }
 
-static void sizes_are_few_and_no_smaller_than_the_rows(void)
-{
-    static const uint32_t want[] = {1, 2, 3, 4, 6, 6, 8, 8, 12, 12, 12, 12, 16, 16, 16, 16, 20, 20, 20, 20};
-    for (uint32_t rows = 1; rows <= COUNTOF(want); rows++) CHECK_U64(queue_run_size(rows, 20), want[rows - 1]);
-    for (uint32_t most = 1; most <= 300; most++) {
-        uint32_t count = 0, last = 0;
-        for (uint32_t rows = 1; rows <= most; rows++) {
-            uint32_t size = queue_run_size(rows, most);
-            CHECK(size >= rows && size <= most && size - rows <= rows / 2 && size >= last);
-            count += size != last;
-            last = size;
-        }
-        CHECK(last == most && count <= 18);
-    }
-}
-
 static void what_waited_shares_a_run_and_each_gets_its_rows(void)
 {
     static const uint32_t rows[] = {1, 2, 1, 3, 1, 5, 2, 40, 1};
@@ -173,6 +157,7 @@ static void what_waited_shares_a_run_and_each_gets_its_rows(void)
     let_workers_go(&h);
     for (uint32_t i = 0; i < COUNTOF(rows); i++) check_right(&a[i]);
     for (uint32_t i = 0; i < 7; i++) CHECK(a[i].shared);
+    for (uint32_t i = 0; i < 7; i++) CHECK(a[i].item.outputs.size == 8 && a[i].item.outputs.padding == 0);
     CHECK(!a[7].shared);   /* more rows than a run may have */
     CHECK(a[0].item.start_ns == a[1].item.start_ns && a[0].item.end_ns == a[1].item.end_ns && a[0].item.end_ns);
     stop(&b);
@@ -288,6 +273,7 @@ static void what_fails_in_a_shared_run_fails_alone(void)
             if (!wrong) check_right(&a[i]);
             wait_done(&a[i]);
             CHECK(!a[i].shared && (!wrong || a[i].code == ERR_INVALID));
+            CHECK(i == 0 || a[i].item.start_ns >= a[i - 1].item.end_ns);   /* one after the other */
         }
     }
     hold_workers(&b, &h);
@@ -494,7 +480,6 @@ static void a_steady_load_takes_nothing_from_the_heap(void)
 int main(void)
 {
     static const test_case cases[] = {
-        TEST(sizes_are_few_and_no_smaller_than_the_rows),
         TEST(what_waited_shares_a_run_and_each_gets_its_rows),
         TEST(rows_of_nobody_are_the_last_again_or_empty),
         TEST(a_client_alone_runs_on_its_own_memory),

@@ -1,6 +1,7 @@
 /* The configuration's models are all there under their names, or opening fails with one line that names the file. */
 #include "conf_rig.h"
 #include "models/repository.h"
+#include "os/file.h"
 #include "os/thread.h"
 #include "serve_rig.h"
 
@@ -100,7 +101,7 @@ static void duplicates_and_bad_files_name_the_file(void)
 /* A broken folder may be asked for as often as one likes. */
 static void a_load_that_fails_leaves_nothing(void)
 {
-    char folder[] = "/tmp/proa_repository_XXXXXX", broken[64], good[64], file[80];
+    char folder[] = "/tmp/proa_repository_XXXXXX", broken[64], good[64], file[80], hidden[64];
     CLEANUP(repository) repository *r = NULL;
     repository_names *old = NULL;
     err e;
@@ -117,18 +118,84 @@ static void a_load_that_fails_leaves_nothing(void)
     repository_names_free(old);
     long live = mem_live();
     for (int i = 0; i < 3000; i++) {
-        repository_load l = {.index = 1, .path = repository_path(r, 1)};
+        repository_load l = {.path = repository_path(r, 1)};
         repository_load_init(&l);
-        CHECK(repository_load_plan(r, &l, &e) != ERR_OK);
+        repository_load_of(r, 1, &l);
+        CHECK(repository_load_plan(&l, &e) != ERR_OK);
         repository_load_fini(&l);
     }
     CHECK_U64((uint64_t)mem_live(), (uint64_t)live);
     CHECK_U64(repository_count(r), 2);
     CHECK(repository_at(r, 1) == NULL && repository_add(r, STR("nowhere"), (str){0}, &old, &e) == ERR_NOT_FOUND);
+    snprintf(hidden, sizeof hidden, "%s/.hidden", folder);
+    CHECK(mkdir(hidden, 0700) == 0);
+    CHECK(repository_add(r, STR(".hidden"), (str){0}, &old, &e) == ERR_NOT_FOUND && rmdir(hidden) == 0);
     unlink(file);
     rmdir(good);
     rmdir(broken);
     rmdir(folder);
+}
+
+static void a_path_has_room_and_nothing_behind_it(void)
+{
+    static char longest[FILE_PATH_MAX + 1];
+    CLEANUP(repository) repository *r = NULL;
+    repository_names *old = NULL;
+    err e;
+    conf *c = config();
+    conf_rig_model(c, "m", path);
+    CHECK(conf_rig_open(&r, c, pool, 1, &e) == ERR_OK);
+    memset(longest, 'p', sizeof longest);
+    const str most = {longest, FILE_PATH_MAX - 1}, more = {longest, FILE_PATH_MAX};
+    CHECK(repository_add(r, STR("more"), more, &old, &e) == ERR_INVALID);
+    CHECK_STR(e.text, "path: expected 1..4095 bytes without a zero, got 4096 bytes");
+    CHECK(repository_add(r, STR("most"), most, &old, &e) == ERR_OK);
+    repository_names_free(old);
+    CHECK_U64(repository_path(r, 1).len, FILE_PATH_MAX - 1);
+}
+
+/* However often it is loaded. */
+static void its_files_are_counted_once(void)
+{
+    CLEANUP(repository) repository *r = NULL;
+    err e;
+    conf *c = config();
+    conf_rig_model(c, "m", path);
+    CHECK(conf_rig_open(&r, c, pool, 1, &e) == ERR_OK);
+    const uint64_t bytes = repository_file_bytes(r, 0);
+    for (int i = 0; i < 2; i++) {
+        repository_load l = {.path = repository_path(r, 0)};
+        repository_load_init(&l);
+        repository_load_of(r, 0, &l);
+        CHECK(repository_load_plan(&l, &e) == ERR_OK && repository_loading(r, &l, &e) == ERR_OK);
+        repository_loading_end(&l);
+        repository_load_fini(&l);
+    }
+    CHECK(bytes > 0);
+    CHECK_U64(repository_file_bytes(r, 0), bytes);
+}
+
+static void a_path_takes_the_place_of_another(void)
+{
+    CLEANUP(repository) repository *r = NULL;
+    err e;
+    conf *c = config();
+    conf_rig_model(c, "m", path);
+    CHECK(conf_rig_open(&r, c, pool, 1, &e) == ERR_OK);
+    const long live = mem_live();
+    CHECK(repository_move(r, 0, STR("/elsewhere"), &e) == ERR_OK && repository_move(r, 0, STR("/a"), &e) == ERR_OK);
+    CHECK(str_is(repository_path(r, 0), "/a") && mem_live() == live);
+}
+
+static void who_is_to_stay_in_memory_is_a_model(void)
+{
+    static const char *const lists[] = {"none", "m,none", "none,m"};
+    for (size_t i = 0; i < COUNTOF(lists); i++) {
+        conf *c = config();
+        conf_rig_model(c, "m", path);
+        c->pin_models = str_of(lists[i]);
+        CHECK_STR(refused(c), "pin-models: expected the name of a model, got 'none'");
+    }
 }
 
 static const char *changing;
@@ -148,7 +215,8 @@ static err_code load(repository *r, err *e)
 {
     repository_load l = {.path = repository_path(r, 0)};
     repository_load_init(&l);
-    err_code rc = repository_load_plan(r, &l, e);
+    repository_load_of(r, 0, &l);
+    err_code rc = repository_load_plan(&l, e);
     if (rc == ERR_OK) rc = repository_load_open(r, &l, e);
     repository_load_fini(&l);
     return rc;
@@ -169,7 +237,8 @@ static void a_load_reads_files_that_stay_as_they_are(void)
     CHECK(conf_rig_open(&r, c, pool, 1, &e) == ERR_OK);
     repository_load l = {.path = repository_path(r, 0)};
     repository_load_init(&l);
-    CHECK(repository_load_plan(r, &l, &e) == ERR_OK);
+    repository_load_of(r, 0, &l);
+    CHECK(repository_load_plan(&l, &e) == ERR_OK);
     CHECK(unlink(first) == 0);
     snprintf(first, sizeof first, "%s/other.onnx", folder);
     CHECK(symlink(path, first) == 0);   /* what was planned is not there any more, what is there is read instead */
@@ -204,9 +273,10 @@ static void who_is_not_chosen_waits_to_be_loaded_by_its_name(void)
     CHECK(repository_at(r, 1) == NULL && str_is(repository_path(r, 1), path));
     CHECK(repository_entry_next(r, 1, &at, &row) && str_is(row.name, "a") && row.version[0] == 0);
     CHECK_STR(row.state, "UNAVAILABLE");
-    repository_load l = {.index = 1, .path = repository_path(r, 1)};
+    repository_load l = {.path = repository_path(r, 1)};
     repository_load_init(&l);
-    CHECK(repository_load_plan(r, &l, &e) == ERR_OK && repository_load_open(r, &l, &e) == ERR_OK);
+    repository_load_of(r, 1, &l);
+    CHECK(repository_load_plan(&l, &e) == ERR_OK && repository_load_open(r, &l, &e) == ERR_OK);
     repository_load_fini(&l);
     c = config();
     conf_rig_model(c, "a", path);
@@ -237,6 +307,10 @@ int main(void)
         TEST(names_that_a_url_cannot_hold_are_refused),
         TEST(duplicates_and_bad_files_name_the_file),
         TEST(a_load_that_fails_leaves_nothing),
+        TEST(a_path_has_room_and_nothing_behind_it),
+        TEST(its_files_are_counted_once),
+        TEST(a_path_takes_the_place_of_another),
+        TEST(who_is_to_stay_in_memory_is_a_model),
         TEST(a_load_reads_files_that_stay_as_they_are),
         TEST(who_is_not_chosen_waits_to_be_loaded_by_its_name),
         TEST(opening_survives_every_failed_allocation),

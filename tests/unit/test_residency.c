@@ -118,6 +118,8 @@ static void what_never_fits_is_refused(void)
     residency_pin(r, 1, true);
     bring(r, 1, 60, 1);
     CHECK(want(r, 0, 41) && next_is(r, 2, RESIDENCY_REFUSE, 0));   /* beside what is pinned */
+    residency_pin(r, 2, true);
+    residency_guess(r, 2, 90);   /* and is there */
     /* What is larger than it looked is not let in, and known from then on. */
     CHECK(want(r, 0, 20) && next_is(r, 3, RESIDENCY_LOAD, 0) && !residency_fits(r, 0, 41));
     residency_failed(r, 0);
@@ -227,6 +229,80 @@ static void what_others_took_beyond_their_guess_is_expected_of_the_next(void)
     residency_came(r, 0, 26, 2);
     CHECK(want(r, 1, 10) && next_is(r, 3, RESIDENCY_LOAD, 1));
     CHECK_U64(used(r), 26 + 26);
+}
+
+/* A load that somebody asked for by name does not wait for what was there before. */
+static void what_was_taken_out_twice_counts_until_both_have_left(void)
+{
+    CLEANUP(residency) residency *r = made(100, 1, 4);
+    bring(r, 0, 10, 0);
+    CHECK(residency_drop(r, 0));
+    residency_came(r, 0, 12, 1);
+    CHECK_U64(used(r), 22);
+    CHECK(residency_drop(r, 0));
+    residency_left(r, 0);
+    CHECK(residency_of(r, 0) == RESIDENCY_LEAVING && used(r) == 22);
+    residency_left(r, 0);
+    CHECK(residency_of(r, 0) == RESIDENCY_OUT && used(r) == 0);
+}
+
+static void who_is_wanted_again_comes_when_it_has_left(void)
+{
+    CLEANUP(residency) residency *r = made(100, 1, 4);
+    bring(r, 0, 10, 0);
+    CHECK(residency_drop(r, 0) && want(r, 0, 10) && idles(r, 1));
+    residency_left(r, 0);
+    CHECK(next_is(r, 2, RESIDENCY_LOAD, 0));
+}
+
+/* What was measured is better than a guess, as long as the files are the same. */
+static void who_was_evicted_comes_back_as_large_as_it_was(void)
+{
+    CLEANUP(residency) residency *r = made(30, 2, 4);
+    CHECK(want(r, 0, 5) && next_is(r, 0, RESIDENCY_LOAD, 0) && residency_fits(r, 0, 26));
+    residency_came(r, 0, 26, 0);
+    CHECK(want(r, 1, 5) && next_is(r, STAY, RESIDENCY_EVICT, 0));
+    residency_left(r, 0);
+    CHECK_U64(residency_bytes(r, 0), 26);
+    CHECK(residency_of(r, 0) == RESIDENCY_OUT && !residency_drop(r, 0));
+    CHECK_U64(residency_bytes(r, 0), 5);   /* other files: a guess again */
+}
+
+static void a_load_that_nobody_was_told_to_begin_ends_none_of_the_others(void)
+{
+    err e;
+    const size_t member = 1;
+    CLEANUP(residency) residency *r = made(40, 3, 1);
+    CHECK(residency_need(r, 0, &member, 1, &e) == ERR_OK);
+    CHECK(want(r, 0, 1) && next_is(r, 0, RESIDENCY_LOAD, 1) && residency_of(r, 0) == RESIDENCY_LOADING);
+    residency_came(r, 0, 1, 1);   /* by name, while 1 is on its way */
+    CHECK(want(r, 2, 1) && idles(r, 2));
+    residency_came(r, 1, 1, 3);
+    CHECK(next_is(r, 3, RESIDENCY_LOAD, 2));
+}
+
+static void what_is_needed_no_more_may_leave(void)
+{
+    err e;
+    const size_t member = 1;
+    CLEANUP(residency) residency *r = made(20, 3, 4);
+    bring(r, 1, 10, 0);
+    CHECK(residency_need(r, 0, &member, 1, &e) == ERR_OK);
+    bring(r, 0, 5, 0);
+    residency_see(r, 0, 5, 100, false);
+    CHECK(want(r, 2, 10) && residency_need(r, 0, NULL, 0, &e) == ERR_OK);
+    CHECK(next_is(r, STAY + 100, RESIDENCY_EVICT, 1));
+    residency_left(r, 1);
+    CHECK(next_is(r, STAY + 100, RESIDENCY_LOAD, 2));
+}
+
+static void a_look_that_is_late_makes_nobody_older(void)
+{
+    CLEANUP(residency) residency *r = made(20, 3, 4);
+    bring(r, 0, 10, 50);
+    bring(r, 1, 10, 40);
+    residency_see(r, 0, 10, 10, false);   /* used last before it came */
+    CHECK(want(r, 2, 10) && next_is(r, 5000, RESIDENCY_EVICT, 1));
 }
 
 /* ---- any order of events ---- */
@@ -389,6 +465,12 @@ int main(void)
         TEST(a_failure_holds_nobody_up),
         TEST(what_is_taken_out_is_not_waited_for),
         TEST(what_others_took_beyond_their_guess_is_expected_of_the_next),
+        TEST(what_was_taken_out_twice_counts_until_both_have_left),
+        TEST(who_is_wanted_again_comes_when_it_has_left),
+        TEST(who_was_evicted_comes_back_as_large_as_it_was),
+        TEST(a_load_that_nobody_was_told_to_begin_ends_none_of_the_others),
+        TEST(what_is_needed_no_more_may_leave),
+        TEST(a_look_that_is_late_makes_nobody_older),
         TEST(any_order_of_events_keeps_the_rules),
         TEST(without_memory_nothing_is_left),
     };

@@ -93,6 +93,31 @@ static void every_filter_gives_pillows_bytes(void)
     CHECK(kernel_init(NULL, &e) == ERR_OK);
 }
 
+/* Larger than the goldens: many rows at once, runs of any length up to both edges. */
+static void every_isa_gives_the_bytes_of_the_reference(void)
+{
+    for (uint32_t turn = 0; turn < 48; turn++) {
+        arena a;
+        err e = {.text = ""};
+        image want, got;
+        arena_init(&a, NULL, 0, 8 << 20);
+        image im = pattern(&a, 60 + turn * 7, 33 + turn, turn % 4 ? 3 : 1);
+        resize_options o = {.width = 3 + turn % 13, .height = turn % 3 ? 30 : 16, .filter = RESIZE_LANCZOS + turn % 7};
+        if (turn % 3 == 0) o.width = im.width * 9 / 20, o.window = (resize_window){o.width / 3, 0, 7, 16};
+        if (turn % 6 == 0) im = pattern(&a, 60 + turn * 2, 180 + turn * 4, 3);
+        for (size_t isa = 0; isa < kernel_isa_count(); isa++) {
+            if (kernel_isa_at(isa)->needs & ~cpu_detect()) continue;
+            CHECK(kernel_init(kernel_isa_at(isa)->name, &e) == ERR_OK);
+            CHECK(resize_image(&im, &o, &a, &got, &e) == ERR_OK);
+            if (isa == 0) want = got;
+            CHECK_U64(sum_of(&got), sum_of(&want));
+        }
+        arena_fini(&a);
+    }
+    err e;
+    CHECK(kernel_init(NULL, &e) == ERR_OK);
+}
+
 /* Pillow's precompute_coeffs() and normalize_coeffs_8bpc() for bicubic, 7 pixels to 5, results 0 and 1. */
 static void weights_are_pillows_fixed_point_numbers(void)
 {
@@ -101,7 +126,7 @@ static void weights_are_pillows_fixed_point_numbers(void)
     err e;
     tap_table t;
     arena_init(&a, NULL, 0, 1 << 20);
-    CHECK(resize_taps(&(resize_axis){7, 0, 7, 5, 0, 2}, RESIZE_BICUBIC, &a, &t, &e) == ERR_OK);
+    CHECK(resize_taps(&(resize_axis){7, 0, 7, 5, 0, 2, false}, RESIZE_BICUBIC, &a, &t, &e) == ERR_OK);
     CHECK(t.count == 2 && t.step == TAP_STEP && t.runs[0].count == 4 && t.runs[1].count == 5 && t.runs[1].from == 0);
     for (size_t i = 0; i < 2; i++)
         for (size_t k = 0; k < t.step; k++) {
@@ -141,6 +166,21 @@ static void one_row_can_be_followed_by_hand(void)
               "0 64 191 255");
     check_row(row, 8, &(resize_options){.width = 2, .height = 1, .filter = RESIZE_BOX, .box = {4, 0, 8, 1}}, "15 35");
     check_row(row, 8, &(resize_options){.width = 8, .height = 1, .filter = RESIZE_LANCZOS}, "0 255 0 255 10 20 30 40");
+}
+
+/* White beside black, both half seen through: what a filter adds beside the edge stays within a byte. */
+static void a_colour_beyond_white_is_white(void)
+{
+    arena a;
+    err e;
+    arena_init(&a, NULL, 0, 1 << 20);
+    image im = pattern(&a, 8, 1, 4);
+    for (size_t x = 0; x < 8; x++) memcpy(im.pixels + 4 * x, x < 4 ? "\xff\xff\xff\x64" : "\0\0\0\x64", 4);
+    const resize_options o = {.width = 16, .height = 1, .filter = RESIZE_LANCZOS};
+    CHECK(resize_image(&im, &o, &a, &im, &e) == ERR_OK);
+    for (size_t x = 0; x < 7; x++) CHECK(im.pixels[4 * x] >= 240 && im.pixels[4 * x + 3] == 100);
+    for (size_t x = 9; x < 16; x++) CHECK(im.pixels[4 * x] <= 15 && im.pixels[4 * x + 3] == 100);
+    arena_fini(&a);
 }
 
 static void a_window_is_that_part_of_the_whole(void)
@@ -202,34 +242,88 @@ static err_code next_rows(void *ctx, uint8_t *to, size_t apart, uint32_t rows, e
     return ERR_OK;
 }
 
+/* What a picture gives that is whole, and turned first. */
+static image turned_and_resized(const image *im, const resize_options *o, arena *a)
+{
+    resize_options plain = *o;
+    image to = *im;
+    err e;
+    plain.turned = false;
+    if (o->turned) CHECK(image_turn(&to, a, &e) == ERR_OK);
+    CHECK(resize_image(&to, &plain, a, &to, &e) == ERR_OK);
+    return to;
+}
+
+static void check_stream(const image *im, const resize_options *o, uint32_t rows, arena *a)
+{
+    err e = {.text = ""};
+    image want = turned_and_resized(im, o, a), streamed, whole;
+    rows_of r = {im, 0, rows};
+    err_code rc = resize_stream(im, &(resize_source){next_rows, &r}, o, a, &streamed, &e);
+    CHECK(rc == (rows < im->height ? ERR_INVALID : ERR_OK));
+    if (rc) return;
+    CHECK(r.next == im->height);
+    CHECK(!resize_image(im, o, a, &whole, &e));
+    if (o->turned) CHECK(!image_turn(&streamed, a, &e) && !image_turn(&whole, a, &e));
+    CHECK(streamed.width == want.width && streamed.height == want.height);
+    CHECK_U64(sum_of(&streamed), sum_of(&want));
+    CHECK_U64(sum_of(&whole), sum_of(&want));
+}
+
+/* Larger and smaller, one way and both, columns first and rows first, parts of the source and of the result, cut off
+ * before the end. */
 static void rows_that_come_one_after_the_other_give_the_same(void)
 {
-    for (uint32_t turn = 0; turn < 60; turn++) {
+    for (uint32_t turn = 0; turn < 240; turn++) {
         arena a;
-        err e;
-        image whole, streamed;
-        arena_init(&a, NULL, 0, 4 << 20);
-        image im = pattern(&a, 30 + turn, 20 + turn % 37, turn % 2 ? 3 : 1);
-        resize_options o = {.width = 7 + turn % 11, .height = 9 + turn, .filter = RESIZE_LANCZOS + turn % 5};
+        arena_init(&a, NULL, 0, 8 << 20);
+        image im = pattern(&a, 30 + turn % 61, 20 + turn % 97, turn % 2 ? 3 : 1);
+        im.orientation = 1 + turn % 8;
+        bool turned = turn % 3, lies = turned && im.orientation >= 5;
+        uint32_t width = lies ? im.height : im.width, height = lies ? im.width : im.height;
+        resize_options o = {.width = 7 + turn % 11, .height = 9 + turn / 4, .filter = RESIZE_LANCZOS + turn % 7,
+                            .turned = turned};
+        if (turn % 5 == 0) o.width = width;
+        else if (turn % 5 == 1) o.height = height;
         if (turn % 4 == 0) o.window = (resize_window){2, 3, 5, 4};
-        rows_of r = {&im, 0, turn % 7 == 6 ? im.height - 1 : im.height};
-        CHECK(resize_image(&im, &o, &a, &whole, &e) == ERR_OK);
-        bool can = resize_can_stream(&im, &o);
-        CHECK(can == (o.height != im.height && (int)(im.height - o.height) <= 2 * (int)(im.width - o.width)));
-        err_code rc = can ? resize_stream(&im, &(resize_source){next_rows, &r}, &o, &a, &streamed, &e) : ERR_OK;
-        CHECK(rc == (can && turn % 7 == 6 ? ERR_INVALID : ERR_OK));
-        if (can && !rc) CHECK(r.next == im.height && sum_of(&streamed) == sum_of(&whole));
+        if (turn % 9 == 0) o.box[0] = 2.5f, o.box[1] = 1, o.box[2] = (float)width - 1, o.box[3] = (float)height - 3.25f;
+        bool still = o.width == width && o.height == height && turn % 4 && turn % 9;
+        CHECK(resize_can_stream(&im, &o) != still);
+        if (!still) check_stream(&im, &o, turn % 7 == 6 ? im.height - 1 : im.height, &a);
+        arena_fini(&a);
+    }
+}
+
+/* The belt moves up many times, and is as wide as the source where columns come first. */
+static void a_long_picture_is_streamed_in_little_memory(void)
+{
+    for (uint32_t turn = 1; turn <= 8; turn++) {
+        arena a, small;
+        err e;
+        image to;
+        arena_init(&a, NULL, 0, 32 << 20);
+        arena_init(&small, NULL, 0, 3 << 18);
+        image im = pattern(&a, 500, 3000, 3);
+        im.orientation = turn;
+        resize_options o = {.width = turn < 5 ? 64 : 90, .height = turn < 5 ? 90 : 64, .filter = RESIZE_BICUBIC,
+                            .turned = true};
+        image want = turned_and_resized(&im, &o, &a);
+        rows_of r = {&im, 0, im.height};
+        CHECK(resize_stream(&im, &(resize_source){next_rows, &r}, &o, &small, &to, &e) == ERR_OK);
+        CHECK(!image_turn(&to, &a, &e) && sum_of(&to) == sum_of(&want));
+        arena_fini(&small);
         arena_fini(&a);
     }
 }
 
 static void what_needs_all_rows_cannot_be_streamed(void)
 {
-    image im = {.width = 40, .height = 40, .channels = 3};
+    image im = {.width = 40, .height = 40, .channels = 3, .orientation = 1};
     CHECK(resize_can_stream(&im, &(resize_options){.width = 9, .height = 9, .filter = RESIZE_BOX}));
+    CHECK(resize_can_stream(&im, &(resize_options){.width = 9, .height = 40, .filter = RESIZE_BOX}));
+    CHECK(resize_can_stream(&im, &(resize_options){.width = 39, .height = 9, .filter = RESIZE_BOX}));
+    CHECK(!resize_can_stream(&im, &(resize_options){.width = 40, .height = 40, .filter = RESIZE_BOX}));
     CHECK(!resize_can_stream(&im, &(resize_options){.width = 9, .height = 9, .filter = RESIZE_NEAREST}));
-    CHECK(!resize_can_stream(&im, &(resize_options){.width = 9, .height = 40, .filter = RESIZE_BOX}));
-    CHECK(!resize_can_stream(&im, &(resize_options){.width = 39, .height = 9, .filter = RESIZE_BOX}));
     resize_options plain = {.width = 9, .height = 9, .filter = RESIZE_BICUBIC, .aliased = true};
     CHECK(!resize_can_stream(&im, &plain));
     CHECK(!resize_can_stream(&im, &(resize_options){.width = 0, .height = 9, .filter = RESIZE_BOX}));
@@ -281,8 +375,24 @@ static void resize_once(resize_filter f, bool aliased)
     arena_fini(&a);
 }
 
+static void stream_once(uint32_t turn)
+{
+    static uint8_t source[16 * 40 * 3];
+    arena a;
+    err e = {.text = ""};
+    image im = {.width = 16, .height = 40, .channels = 3, .orientation = turn, .pixels = source};
+    rows_of r = {&im, 0, im.height};
+    resize_options o = {.width = 15, .height = 9, .filter = RESIZE_BICUBIC, .turned = true};
+    arena_init(&a, NULL, 0, 1 << 20);
+    err_code rc = resize_stream(&im, &(resize_source){next_rows, &r}, &o, &a, &im, &e);
+    CHECK(rc == ERR_OK || (rc == ERR_NOMEM && e.text[0]));
+    arena_fini(&a);
+}
+
 static void without_memory_nothing_is_left(void)
 {
+    FAULT_SWEEP(stream_once(1));
+    FAULT_SWEEP(stream_once(6));
     for (resize_filter f = 0; f < RESIZE_FILTERS; f++) {
         FAULT_SWEEP(resize_once(f, false));
         if (f == RESIZE_BILINEAR || f == RESIZE_BICUBIC) FAULT_SWEEP(resize_once(f, true));
@@ -292,11 +402,13 @@ static void without_memory_nothing_is_left(void)
 int main(void)
 {
     static const test_case cases[] = {
-        TEST(every_filter_gives_pillows_bytes), TEST(weights_are_pillows_fixed_point_numbers),
+        TEST(every_filter_gives_pillows_bytes), TEST(every_isa_gives_the_bytes_of_the_reference),
+        TEST(weights_are_pillows_fixed_point_numbers),
         TEST(one_row_can_be_followed_by_hand),
-        TEST(a_window_is_that_part_of_the_whole), TEST(a_window_of_a_huge_result_costs_no_more_than_itself),
+        TEST(a_colour_beyond_white_is_white), TEST(a_window_is_that_part_of_the_whole),
+        TEST(a_window_of_a_huge_result_costs_no_more_than_itself),
         TEST(rows_that_come_one_after_the_other_give_the_same), TEST(what_needs_all_rows_cannot_be_streamed),
         TEST(sizes_that_make_no_sense_are_refused), TEST(filters_have_names_and_pillows_numbers),
-        TEST(without_memory_nothing_is_left)};
+        TEST(without_memory_nothing_is_left), TEST(a_long_picture_is_streamed_in_little_memory)};
     return test_main(cases, COUNTOF(cases));
 }

@@ -108,6 +108,26 @@ static void who_is_behind_may_not_take_what_others_wait_for(void)
     resources_leave(&r, &else_where);
 }
 
+/* What anybody claims ends with it, in whichever order they leave. */
+static void who_has_left_claims_nothing(void)
+{
+    static const size_t orders[][2] = {{0, 1}, {1, 0}, {1, 2}, {2, 1}};
+    for (size_t i = 0; i < COUNTOF(orders); i++) {
+        resources r;
+        resource_claim all[4];
+        err e;
+        resources_init(&r);
+        for (size_t k = 0; k < COUNTOF(all); k++) {
+            bool leaves = k == orders[i][0] || k == orders[i][1];
+            CHECK(join(&r, &all[k], "R", leaves ? 3 : 1, false, &e) == ERR_OK);
+        }
+        for (size_t k = 0; k < 2; k++) resources_leave(&r, &all[orders[i][k]]);
+        resources_take(&r, &all[3]);
+        CHECK(!fits(&r, &all[3]));
+        resources_give(&r, &all[3]);
+    }
+}
+
 static void names_are_bounded_and_come_back(void)
 {
     resources r;
@@ -139,6 +159,7 @@ int main(void)
         TEST(what_is_said_is_what_there_is),
         TEST(all_of_a_claim_or_nothing),
         TEST(who_is_behind_may_not_take_what_others_wait_for),
+        TEST(who_has_left_claims_nothing),
         TEST(names_are_bounded_and_come_back),
     };
     return test_main(cases, COUNTOF(cases));

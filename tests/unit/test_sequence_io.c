@@ -133,6 +133,51 @@ static void what_was_written_is_kept_apart(void)
     net_close();
 }
 
+enum { MANY = 9 };   /* more than a call keeps on its stack */
+
+static float many_outputs[MANY];
+static tensor one_of_many(const queue_item *item, uint32_t i)
+{
+    (void)item;
+    return tensor_make(DT_F32, &(shape){.rank = 1, .dim = {1}}, &many_outputs[i]);
+}
+
+static void any_number_of_states_is_kept(void)
+{
+    static const queue_source source = {one_of_many, NULL};
+    char name[2][8], json[2000];
+    err e;
+    size_t n = (size_t)snprintf(json, sizeof json, "{\"sequence_batching\":{\"state\":[");
+    onnx_build_start(&build, 17);
+    for (int i = 0; i < MANY; i++) {
+        snprintf(name[0], sizeof name[0], "in%d", i);
+        snprintf(name[1], sizeof name[1], "out%d", i);
+        onnx_build_input(&build, name[0], DT_F32, "1");
+        onnx_build_node(&build, "Identity", name[0], name[1], "");
+        onnx_build_output(&build, name[1], DT_F32, "1");
+        n += (size_t)snprintf(json + n, sizeof json - n, "%s{\"input_name\":\"in%d\",\"output_name\":\"out%d\","
+                              "\"data_type\":\"TYPE_FP32\",\"dims\":[1]}", i ? "," : "", i, i);
+        many_outputs[i] = (float)i;
+    }
+    snprintf(json + n, sizeof json - n, "]}}");
+    CHECK(model_open_bytes(&net, onnx_build_bytes(&build), "m.onnx", NULL, &(model_opts){.pool = NULL}, &e) == ERR_OK);
+    CLEANUP(model_config) model_config *c = config(json, &e);
+    CLEANUP(sequence_io) sequence_io *io = NULL;
+    CHECK(c && sequence_io_new(&io, c, net, &e) == ERR_OK);
+    queue_item ran = {.source = &source}, item = {.sequence = {.number = 1}};
+    sequence_values values;
+    tensor to[MANY];
+    FAULT_SWEEP({
+        sequence_block *b = NULL;
+        err_code rc = sequence_io_keep(io, &ran, &b, &e);
+        CHECK(rc == ERR_OK || rc == ERR_NOMEM);
+        if (rc == ERR_OK) CHECK(sequence_io_fill(io, &item, b, &values, to, &e) == ERR_OK);
+        for (int i = 0; rc == ERR_OK && i < MANY; i++) CHECK(*(float *)to[i].data == (float)i);
+        sequence_block_release(b);
+    })
+    net_close();
+}
+
 /* The CORRID as the model takes it, or the error. */
 static const char *id(dtype t, const char *type, uint64_t number, const char *text)
 {
@@ -196,6 +241,8 @@ static void a_file_begins_a_sequence_or_says_why_not(void)
     CHECK(strstr(opens(CONFIG("UINT64", INITIAL("none"))), "/initial_state/none"));
     CHECK_STR(opens(CONFIG("UINT64", INITIAL("../f"))),
               "initial_state of model m: data_file: expected the name of a file, got '../f'");
+    CHECK_STR(opens(CONFIG("UINT64", INITIAL(".f"))),
+              "initial_state of model m: data_file: expected the name of a file, got '.f'");
     net_close();
 }
 
@@ -253,6 +300,7 @@ int main(void)
         TEST(clients_bring_the_rest),
         TEST(an_empty_slot_has_its_controls_off),
         TEST(what_was_written_is_kept_apart),
+        TEST(any_number_of_states_is_kept),
         TEST(an_id_comes_in_the_models_type_or_is_refused),
         TEST(a_file_begins_a_sequence_or_says_why_not),
         TEST(a_state_of_bools_begins_with_0_and_1),

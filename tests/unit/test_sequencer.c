@@ -29,7 +29,7 @@ static bench bench_open(const char *name, const char *inline_us)
     err e;
     conf_rig_fresh(&c);
     c.model_repository = str_of(model_folder);
-    snprintf(line, sizeof line, "--inline-us %s --queue-max 64", inline_us);
+    snprintf(line, sizeof line, "--inline-us %s --queue-max 64 --queue-bytes-max 1000000", inline_us);
     CHECK(conf_rig_flags(&c, line, &e) == ERR_OK);
     if (conf_rig_open(&b.models, &c, pool, 1, &e)) printf("# %s\n", e.text);
     INVARIANT(b.models && repository_find(b.models, str_of(name), STR(""), &b.of, &e) == ERR_OK);
@@ -160,6 +160,81 @@ static void what_is_no_sequence_is_refused_in_tritons_words(void)
     CHECK(served_push(b.of, &item, &e) == ERR_INVALID);
     CHECK_STR(e.text, "inference request to model 'four' must specify batch-size 1 due to requirements of sequence "
                       "batcher");
+    a = (ask){.item = {.done = done, .sequence = {.text = {longer, 128}, .start = true, .end = true}}, .x = 5};
+    a.in = tensor_make(DT_F32, &(shape){.rank = 2, .dim = {1, 1}}, &a.x);
+    a.item.inputs = &a.in;
+    CHECK(served_push(b.of, &a.item, &e) == ERR_OK && ask_end(&a) == 5);
+    bench_close(&b);
+}
+
+/* The next three: a request asks of the model's queue what its client asked for. */
+static void push_one(bench *b, ask *a)
+{
+    err e = {0};
+    a->item.done = done;
+    a->item.sequence.number = 1;
+    a->item.sequence.start = a->item.sequence.end = true;
+    a->in = tensor_make(DT_F32, &(shape){.rank = 2, .dim = {1, 1}}, &a->x);
+    a->item.inputs = &a->in;
+    served_begin(b->of, &a->item);
+    CHECK(served_push(b->of, &a->item, &e) == ERR_OK);
+}
+
+static void who_was_cancelled_before_does_not_run(void)
+{
+    bench b = bench_open("four", "0");
+    ask a = {.item = {.cancelled = true}};
+    push_one(&b, &a);
+    (void)ask_end(&a);
+    CHECK(a.code == ERR_CANCELLED && a.item.end_ns == 0);
+    bench_close(&b);
+}
+
+/* Nor does it wait for a slot. */
+static void who_was_cancelled_before_waits_for_nobody(void)
+{
+    bench b = bench_open("one", "0");
+    ask first, a = {.item = {.cancelled = true}};
+    CHECK(ask_start(&first, b.of, 2, 1, true, false) == ERR_OK && ask_end(&first) == 1);
+    push_one(&b, &a);
+    (void)ask_end(&a);
+    CHECK(a.code == ERR_CANCELLED);
+    CHECK(ask_start(&first, b.of, 2, 1, false, true) == ERR_OK && ask_end(&first) == 2);
+    bench_close(&b);
+}
+
+static void who_waits_longer_than_it_said_is_told_so(void)
+{
+    bench b = bench_open("most", "0");
+    ask a = {.item = {.timeout_us = 2000}};
+    push_one(&b, &a);
+    (void)ask_end(&a);
+    CHECK(a.code == ERR_UNAVAILABLE);
+    CHECK_STR(a.why, "Request timeout expired");
+    bench_close(&b);
+}
+
+static void its_bytes_are_counted(void)
+{
+    bench b = bench_open("four", "0");
+    ask a = {.item = {.bytes = 2000000}};
+    push_one(&b, &a);
+    (void)ask_end(&a);
+    CHECK(a.code == ERR_LIMIT);
+    CHECK_STR(a.why, "queue: waiting bytes: the limit is 1000000, got 2000000");
+    bench_close(&b);
+}
+
+static void each_instance_brings_its_slots(void)
+{
+    bench b = bench_open("pair", "0");
+    ask a[3];
+    for (uint64_t i = 0; i < 2; i++) CHECK(ask_start(&a[i], b.of, i + 1, 3, true, false) == ERR_OK);
+    for (uint64_t i = 0; i < 2; i++) CHECK(ask_end(&a[i]) == 3);
+    CHECK(ask_start(&a[2], b.of, 3, 1, true, true) == ERR_OK);
+    backlog_wait(&b, 1);
+    CHECK(ask_start(&a[0], b.of, 1, 1, false, true) == ERR_OK && ask_end(&a[0]) == 4 && ask_end(&a[2]) == 1);
+    CHECK(ask_start(&a[1], b.of, 2, 1, false, true) == ERR_OK && ask_end(&a[1]) == 4);
     bench_close(&b);
 }
 
@@ -322,6 +397,11 @@ int main(void)
         TEST(an_answer_stays_while_the_sequence_goes_on),
         TEST(a_start_within_a_sequence_begins_it_anew),
         TEST(what_is_no_sequence_is_refused_in_tritons_words),
+        TEST(who_was_cancelled_before_does_not_run),
+        TEST(who_was_cancelled_before_waits_for_nobody),
+        TEST(who_waits_longer_than_it_said_is_told_so),
+        TEST(its_bytes_are_counted),
+        TEST(each_instance_brings_its_slots),
         TEST(who_waits_for_a_slot_may_leave),
         TEST(the_slot_of_what_the_queue_refuses_comes_back),
         TEST(a_number_is_not_the_text_of_the_same_bytes),
@@ -336,6 +416,8 @@ int main(void)
     put("most", CONFIG("4", "direct { minimum_slot_utilization: 0.75 max_queue_delay_microseconds: 60000000 } "
                             "max_sequence_idle_microseconds: 60000000"));
     put("one", CONFIG("4", "oldest { max_candidate_sequences: 1 } max_sequence_idle_microseconds: 60000000"));
+    put("pair", CONFIG("4", "oldest { max_candidate_sequences: 1 } max_sequence_idle_microseconds: 60000000")
+                " instance_group { count: 2 }");
     put("short", CONFIG("4", "oldest { max_candidate_sequences: 1 } max_sequence_idle_microseconds: 20000"));
     int rc = test_main(cases, COUNTOF(cases));
     compute_free(pool);

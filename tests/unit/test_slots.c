@@ -129,6 +129,50 @@ static void what_is_dropped_leaves_its_slot(void)
     done(s, &r[4], 2);
 }
 
+static void a_run_that_ends_late_leaves_the_next_sequence_of_that_id(void)
+{
+    req old, next, more;
+    CLEANUP(slots) slots *s = slots_of(2, 0);
+    CHECK(push(s, &old, 1, true, true, 0) == ERR_OK && take(s, 0) == &old);
+    CHECK(push(s, &next, 1, true, false, 1) == ERR_OK && take(s, 1) == &next);
+    done(s, &old, 2);
+    done(s, &next, 3);
+    CHECK(push(s, &more, 1, false, true, 4) == ERR_OK && take(s, 4) == &more);
+    done(s, &more, 5);
+}
+
+/* In the backlog, and among those that may run. */
+static void who_loses_one_of_several_requests_keeps_its_turn(void)
+{
+    for (uint32_t count = 1; count <= 3; count += 2) {
+        req first, r[4];
+        CLEANUP(slots) slots *s = slots_of(count, 0);
+        CHECK(push(s, &first, 0, true, true, 0) == ERR_OK && take(s, 0) == &first);
+        CHECK(push(s, &r[0], 1, true, false, 0) == ERR_OK && push(s, &r[1], 1, false, true, 0) == ERR_OK);
+        CHECK(push(s, &r[2], 2, true, true, 0) == ERR_OK);
+        r[0].gone = true;
+        CHECK(slots_drop(s, gone, 1) == &r[0].at);
+        done(s, &first, 1);
+        CHECK(take(s, 1) == &r[1]);
+        done(s, &r[1], 1);
+        CHECK(take(s, 1) == &r[2]);
+        done(s, &r[2], 1);
+    }
+}
+
+static void what_is_dropped_was_a_sign_of_life(void)
+{
+    req a, b;
+    CLEANUP(slots) slots *s = slots_of(1, 0);
+    CHECK(push(s, &a, 1, true, false, 0) == ERR_OK && take(s, 0) == &a);
+    done(s, &a, 0);
+    CHECK(push(s, &b, 1, false, false, 10) == ERR_OK);
+    b.gone = true;
+    CHECK(slots_drop(s, gone, 50) == &b.at);
+    CHECK_U64(slots_expire(s, 149), 150);
+    CHECK_U64(slots_expire(s, 150), SLOTS_NEVER);
+}
+
 static void waiting_requests_are_bounded(void)
 {
     req r[3];
@@ -233,6 +277,9 @@ int main(void)
         TEST(another_request_keeps_a_sequence),
         TEST(the_longest_ready_goes_first),
         TEST(what_is_dropped_leaves_its_slot),
+        TEST(a_run_that_ends_late_leaves_the_next_sequence_of_that_id),
+        TEST(who_loses_one_of_several_requests_keeps_its_turn),
+        TEST(what_is_dropped_was_a_sign_of_life),
         TEST(waiting_requests_are_bounded),
         TEST(any_order_of_events_keeps_the_rules),
         TEST(no_memory_at_any_point_leaves_nothing),

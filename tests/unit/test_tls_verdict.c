@@ -302,6 +302,22 @@ static void wrong_files_are_named(void)
     CHECK(unlink("ca.key") == 0);
 }
 
+/* 42 to 46, 48 and 116 are: RFC 8446, 6.2. */
+static void alerts_about_our_certificate_are_told_apart(void)
+{
+    tls_verdict v;
+    err e;
+    tls_verdict_init(&v, "localhost", "ca.pem");
+    for (int alert = 40; alert <= 116; alert++) {
+        if (alert == SSL_AD_PROTOCOL_VERSION) continue;
+        bool ours = (alert >= 42 && alert <= 46) || alert == 48 || alert == 116;
+        err_code rc = tls_verdict_say(&v, ERR_PACK(ERR_LIB_SSL, 0, SSL_AD_REASON_OFFSET + alert), "here", &e);
+        CHECK(rc == (ours ? ERR_UNAUTHENTICATED : ERR_UNSUPPORTED));
+        CHECK(strstr(e.text, ours ? "here: TLS: expected the server to take our certificate" :
+                                    "here: TLS: expected the server to go on"));
+    }
+}
+
 static void garbage_ends_the_handshake(void)
 {
     identity id = identity_new_for("server", &ca, 0, 30, "DNS:h");
@@ -407,6 +423,7 @@ int main(void)
         TEST(trust_is_what_the_flags_say),
         TEST(a_server_may_demand_a_certificate),
         TEST(wrong_files_are_named),
+        TEST(alerts_about_our_certificate_are_told_apart),
         TEST(garbage_ends_the_handshake),
         TEST(our_own_memory_may_fail_anywhere),
         TEST(openssl_may_lack_memory_anywhere),

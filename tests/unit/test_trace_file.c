@@ -35,11 +35,15 @@ static void it_is_whole_behind_each_commit(void)
     CHECK_STR(holds(), "[1]");
     CHECK(put(&f, "2", "3", &e) == ERR_OK && f.count == 3);
     CHECK_STR(holds(), "[1,2,3]");
+    CHECK_U64(trace_file_bytes(&f), 7);
     buf_put_z(trace_file_value(&f), "4");
+    CHECK_U64(trace_file_bytes(&f), 9);   /* what waits counts, gathered or spilled */
     trace_file_spill(&f);
+    CHECK_U64(trace_file_bytes(&f), 9);
     buf_put_z(trace_file_value(&f), "5");
     trace_file_spill(&f);
     CHECK(trace_file_commit(&f, &e) == ERR_OK);
+    CHECK_U64(trace_file_bytes(&f), 11);
     CHECK_STR(holds(), "[1,2,3,4,5]");
     trace_file_close(&f);
 }

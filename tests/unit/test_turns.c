@@ -78,7 +78,7 @@ static player *join(uint32_t i, uint64_t took_ns, uint32_t left, const turn_opts
 
 static void wait_for(const _Atomic uint32_t *what, uint32_t count)
 {
-    uint64_t until_us = clock_now_us() + 10000000;
+    uint64_t until_us = clock_now_us() + 60000000;
     while (atomic_load(what) < count && clock_now_us() < until_us) thread_yield();
     CHECK_U64(atomic_load(what), count);
 }
@@ -179,6 +179,28 @@ static void runs_wait_for_resources(void)
     stop(4);
 }
 
+/* There is as much as anybody claims who is still there: one after the other, where another claimed two. */
+static void what_was_claimed_goes_with_who_claimed_it(void)
+{
+    const resource_need one = {STR("R"), 1, false}, two = {STR("R"), 2, false};
+    start(4, true);
+    model_turn gone = {.run = run};
+    err e;
+    CHECK(turns_join(all, &gone, &(turn_opts){.instances = 1, .needs = &two, .need_count = 1}, &e) == ERR_OK);
+    turns_leave(all, &gone);
+    for (uint32_t i = 0; i < 2; i++)
+        join(i, 1000, 0, &(turn_opts){.instances = 1, .needs = &one, .need_count = 1})->stays = 1;
+    player *free = join(2, 1000, 9, &(turn_opts){.instances = 1});
+    hold_at(1);
+    for (uint32_t i = 0; i < 2; i++) turns_ask(all, &players[i].turn, 1000);
+    turns_ask(all, &free->turn, 1000);
+    wait_ended(10);
+    CHECK_U64(atomic_load(&ran), 11);
+    hold_at(0);
+    wait_ended(12);
+    stop(3);
+}
+
 static void all_who_were_waiting_for_what_comes_back_go_at_once(void)
 {
     const resource_need one = {STR("R"), 1, false}, two = {STR("R"), 2, false};
@@ -247,6 +269,7 @@ int main(void)
         TEST(runs_are_shared_by_instances_and_priority),
         TEST(a_turn_without_a_run_costs_nothing),
         TEST(runs_wait_for_resources),
+        TEST(what_was_claimed_goes_with_who_claimed_it),
         TEST(all_who_were_waiting_for_what_comes_back_go_at_once),
         TEST(resources_of_nobody_bound_nothing_by_time),
         TEST(nobody_is_forgotten),

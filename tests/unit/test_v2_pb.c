@@ -300,6 +300,31 @@ static void aligned_bytes_are_borrowed(void)
     serve_rig_stop(&r);
 }
 
+/* In one list they may be borrowed, in two they are not in one piece; wherever they lie. */
+static void typed_bytes_are_borrowed_where_they_may_be(void)
+{
+    serve_rig r;
+    start(&r, serve_rig_twice);
+    for (size_t lists = 1; lists <= 2; lists++) {
+        size_t borrowed = 0;
+        for (size_t pad = 1; pad <= 4; pad++) {
+            begin();
+            pb_put_bytes(&message, 3, "abcd", pad);
+            size_t in = input_open("x", "FP32", (int64_t[]){1, 2}, 2), contents = pb_open(&message, 5);
+            for (size_t i = 0; i < lists; i++) pb_put_bytes(&message, 6, one_two + i, sizeof one_two / lists);
+            pb_close(&message, contents);
+            pb_close(&message, in);
+            err e;
+            CHECK(serve_rig_read(&r, &v2_pb_protocol, buf_str(&message), (str){0}, &e) == ERR_OK);
+            const uint8_t *p = r.request.inputs[0].data;
+            CHECK((uintptr_t)p % 4 == 0 && memcmp(p, one_two, sizeof one_two) == 0);
+            borrowed += p >= r.body && p < r.body + message.len;
+        }
+        CHECK_U64(borrowed, lists == 1);
+    }
+    serve_rig_stop(&r);
+}
+
 static void wanted_outputs_come_in_their_order(void)
 {
     serve_rig r;
@@ -625,6 +650,7 @@ static int run(void)
         TEST(what_has_no_typed_form_comes_back_raw), TEST(labels_stand_in_the_parameters_unless_classes_do),
         TEST(every_type_has_its_form_both_ways), TEST(numbers_that_do_not_fit_are_refused),
         TEST(long_lists_of_numbers_come_back), TEST(aligned_bytes_are_borrowed),
+        TEST(typed_bytes_are_borrowed_where_they_may_be),
         TEST(wanted_outputs_come_in_their_order), TEST(each_wrong_request_is_refused_in_one_line),
         TEST(strings_and_booleans_are_checked), TEST(tensors_may_lie_in_shared_memory),
         TEST(the_best_classes_come_as_strings), TEST(a_lie_about_a_shape_costs_nothing),

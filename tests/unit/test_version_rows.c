@@ -50,6 +50,25 @@ static void a_name_without_a_version_gives_its_row_to_the_first(void)
     version_rows_fini(&r);
 }
 
+static void a_version_comes_where_it_is_known_to_or_nothing_is(void)
+{
+    version_rows r = {0};
+    CHECK(version_rows_come(&r, STR("1")));
+    version_row *none = row(&r, "");
+    CHECK(version_rows_come(&r, STR("1")));
+    (void)row(&r, "1");
+    atomic_store(&row(&r, "2")->comes, true);
+    CHECK(version_rows_come(&r, STR("2")) && !version_rows_come(&r, STR("1")) && !version_rows_come(&r, STR("3")));
+    atomic_store(&none->comes, true);   /* which is version 1's by now */
+    CHECK(version_rows_come(&r, STR("1")));
+    version_rows_fini(&r);
+    r = (version_rows){0};
+    atomic_store(&row(&r, "")->comes, true);
+    (void)row(&r, "7");                 /* takes its place, and nothing else */
+    CHECK(version_rows_come(&r, STR("1")));
+    version_rows_fini(&r);
+}
+
 static void the_state_is_the_best_that_is_true(void)
 {
     version_rows r = {0};
@@ -99,6 +118,7 @@ int main(void)
     static const test_case cases[] = {
         TEST(rows_come_out_by_number),
         TEST(a_name_without_a_version_gives_its_row_to_the_first),
+        TEST(a_version_comes_where_it_is_known_to_or_nothing_is),
         TEST(the_state_is_the_best_that_is_true),
         TEST(what_is_in_use_keeps_its_row_at_the_limit),
         TEST(no_memory_leaves_the_rows_as_they_were),
