@@ -210,7 +210,7 @@ def gain_of_lengths(folder, seconds):
 
 def cost_of_serving(folder, seconds):
     x = weight(1, 64, 56, 56)
-    onnx.save(convolutions(6, 64, 56), f"{folder}/conv.onnx")
+    onnx.save(convolutions(16, 64, 56), f"{folder}/conv.onnx")
     lua = script(folder, "conv", [binary([("x", x)])])
     np.savez(f"{folder}/x.npz", x=x)
     server, served, bare = Server(f"conv={folder}/conv.onnx"), [], []

@@ -197,7 +197,7 @@ static void take(line *l, const uint8_t *data, size_t len, uint64_t now_us)
         bool over = grpc_caller_over(l->caller);
         check(grpc_caller_feed(l->caller, data, len, &e), "gRPC", &e);
         if (!over && grpc_caller_over(l->caller)) answered(l, grpc_status(l->caller), now_us);
-        if (!grpc_caller_usable(l->caller)) fail("gRPC", "the server said goodbye");
+        if (grpc_caller_over(l->caller) && !grpc_caller_usable(l->caller)) fail("gRPC", "the server said goodbye");
         flush(l);
         return;
     }

@@ -4,33 +4,104 @@ The tests drive the program from outside, as its users do: a process, a port, by
 documents, not from the server's source. PROA names the program (default build/proa), PROA_SHARED the folder with other
 people's models and goldens (default ../shared beside the project); a test that needs it skips where it is absent.
 """
-import http.client, json, os, pathlib, re, select, signal, socket, subprocess, sys, time
+import http.client, http.server, json, os, pathlib, random, re, select, signal, socket, subprocess, sys, tempfile, threading, time
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")                     # of numpy: its threads spin where a server needs the cores
 import models                                                          # noqa: E402  (tests/e2e/models.py)
 
 PROA = os.path.abspath(os.environ.get("PROA") or ROOT / "build" / "proa")
 SHARED = pathlib.Path(os.environ.get("PROA_SHARED") or ROOT.parent / "shared")
 DIGITS = ROOT / "examples" / "digits" / "digits.onnx"
-START_S_MAX, STOP_S_MAX, ANSWER_S_MAX = 20, 15, 20
+START_S_MAX, STOP_S_MAX, ANSWER_S_MAX = 60, 25, 20                    # a drain that holds on takes 30 s
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "apart: runs in a process of its own, for packages that cannot share one")
+    config.addinivalue_line("markers", "apart: runs in another process than tests without the mark, for packages that cannot share one")
     if not os.access(PROA, os.X_OK):
         pytest.exit(f"{PROA}: no such program: run 'make' first, or name it in PROA", returncode=2)
+    if APART:
+        config.pluginmanager.register(Teller(config))
+
+
+# ---- several processes that run the tests together ---------------------------------------------------------------
+# They share the folder CLAIMS: who makes a file there first runs the file of tests that has its name, the others pass it over.
+
+CLAIMS = os.environ.get("PROA_TEST_CLAIMS")
+claimed = {}
+
+
+def ours(item):
+    name = item.path.name
+    if CLAIMS and name not in claimed:
+        try:
+            open(os.path.join(CLAIMS, name), "x").close()
+            claimed[name] = True
+        except FileExistsError:
+            claimed[name] = False
+    return claimed.get(name, True)
+
+
+# ---- tests in a process of their own -----------------------------------------------------------------------------
+# tritonclient.grpc and kserve register the same protobuf names: what imports the one in the test itself is marked `apart`.  All such
+# tests of a file run in one further process, which sets up what they need, and tells of each in APART; here they are only reported.
+
+APART = os.environ.get("PROA_TEST_APART")
+
+
+class Teller:
+    """In that process: its reports, a line each."""
+
+    def __init__(self, config):
+        self.config, self.file = config, open(APART, "a")
+
+    def pytest_runtest_logreport(self, report):
+        self.file.write(json.dumps(self.config.hook.pytest_report_to_serializable(config=self.config, report=report)) + "\n")
+        self.file.flush()
+
+
+def told(item, mates):
+    """{nodeid: reports} of the tests of item's file that are apart."""
+    with tempfile.NamedTemporaryFile("r", prefix="proa-apart-") as reports, tempfile.TemporaryFile("w+", errors="replace") as output:
+        limit, most = item.config.getoption("maxfail") or 0, 120 + 60 * len(mates)
+        try:
+            status = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={item.config.rootpath}", f"--maxfail={limit}",
+                                     *(m.nodeid for m in mates)], cwd=item.config.rootpath, env=os.environ | {"PROA_TEST_APART": reports.name},
+                                    stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, timeout=most).returncode
+        except subprocess.TimeoutExpired:
+            status = f"none within {most} s"
+        output.seek(0)
+        text = f"the process of its own ended with status {status} before this test had; it wrote:\n{output.read()[-8000:]}"
+        found = {m.nodeid: [] for m in mates}
+        for line in reports:
+            report = item.config.hook.pytest_report_from_serializable(config=item.config, data=json.loads(line))
+            found[report.nodeid].append(report)
+        for m in mates:
+            if [r.when for r in found[m.nodeid]][-1:] != ["teardown"] and not (limit and status == 1):
+                found[m.nodeid].append(pytest.TestReport(m.nodeid, m.location, {}, "failed", text, "call"))
+        return found
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_pyfunc_call(pyfuncitem):
-    """tritonclient.grpc and kserve register the same protobuf names: what imports the one in the test itself is marked `apart`."""
-    if not pyfuncitem.get_closest_marker("apart") or os.environ.get("PROA_TEST_APART"):
+def pytest_runtest_protocol(item, nextitem):
+    if APART:
         return None
-    run = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", pyfuncitem.nodeid], cwd=pyfuncitem.config.rootpath,
-                         env=os.environ | {"PROA_TEST_APART": "1"}, capture_output=True, text=True, timeout=300)
-    assert run.returncode == 0, run.stdout + run.stderr
+    if not ours(item):
+        return True
+    if not item.get_closest_marker("apart"):
+        return None
+    apart = item.session.__dict__.setdefault("proa_apart", {})
+    if item.nodeid not in apart:
+        apart.update(told(item, [i for i in item.session.items if i.path == item.path and i.get_closest_marker("apart")]))
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    for report in apart[item.nodeid]:
+        item.ihook.pytest_runtest_logreport(report=report)
+    end = pytest.CallInfo.from_call(lambda: item.session._setupstate.teardown_exact(nextitem), "teardown")   # what the tests before it left set up
+    if end.excinfo:
+        item.ihook.pytest_runtest_logreport(report=item.ihook.pytest_runtest_makereport(item=item, call=end))
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
     return True
 
 
@@ -90,10 +161,11 @@ class Server:
     def wait(self, seconds=STOP_S_MAX):
         return self.process.wait(seconds)
 
-    def stop(self):
-        """SIGTERM, then SIGKILL for the whole group. Returns the exit status."""
+    def stop(self, number=signal.SIGTERM):
+        """The signal, then SIGKILL for the whole group. Returns the exit status."""
         if self.alive():
-            self.terminate()
+            if number:
+                self.process.send_signal(number)
             try:
                 self.process.wait(STOP_S_MAX)
             except subprocess.TimeoutExpired:
@@ -146,8 +218,11 @@ def serve(tmp_path, request):
         servers.append(Server(tmp_path, *args, **kw))
         return servers[-1]
     yield start
+    for s in servers:                                       # all at once, and without SIGTERM's notice to load balancers
+        if s.alive():
+            s.process.send_signal(signal.SIGINT)
     for s in servers:
-        s.stop()
+        s.stop(None)
         show_log(request, s)
 
 
@@ -207,6 +282,93 @@ def run_proa(*args, timeout=60, env=None, cwd=None):
     """The program as a command that ends: CompletedProcess with text output."""
     return subprocess.run([PROA] + [str(a) for a in args], capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL,
                           env=dict(os.environ, **(env or {})), cwd=cwd)
+
+
+# ---- what happens in its own time --------------------------------------------------------------------------------
+# A test's verdict follows from what has happened, never from how long it took: the machine may be as slow as it likes.
+
+def until(check, seconds=60, what="it"):
+    """What check() gives, as soon as that is true."""
+    end = time.monotonic() + seconds
+    while True:
+        got = check()
+        if got:
+            return got
+        assert time.monotonic() < end, f"{what} does not come to pass within {seconds} s"
+        time.sleep(0.01)
+
+
+def logged(server, text, seconds=60):
+    """The log, once it holds the text: a thread of its own writes it."""
+    return until(lambda: text in server.log() and server.log(), seconds, f"{text!r} in the log")
+
+
+def doings(pid):
+    """(how often the threads of a process were switched, all together, its processor time in ticks)."""
+    proc = pathlib.Path(f"/proc/{pid}")
+    texts = [(task / "status").read_text() for task in (proc / "task").iterdir()]
+    fields = (proc / "stat").read_text().rsplit(")", 1)[1].split()
+    return sum(int(n) for text in texts for n in re.findall(r"ctxt_switches:\s+(\d+)", text)), int(fields[11]) + int(fields[12])
+
+
+def rests(pid, seconds=3):
+    """Sooner or later - a second after its last work a server wakes once more - it sleeps for so long without a break."""
+    end, since, seen = time.monotonic() + 60, time.monotonic(), doings(pid)
+    while time.monotonic() - since < seconds:
+        time.sleep(0.05)
+        now = doings(pid)
+        if now != seen:
+            since, seen = time.monotonic(), now
+        assert time.monotonic() < end, "it does something all the time"
+
+
+class Heard:
+    """What a server has read since now, in bytes. looks: gives the text of /metrics; that costs bytes, too, each time as many."""
+
+    def __init__(self, server, looks=None):
+        self.looks = looks or (lambda: server.get("/metrics").body.decode())
+        self.first = self.look()
+        self.price, self.count = self.look() - self.first, 1
+
+    def look(self):
+        return int(re.search(r"^proa_http_received_bytes_total (\d+)", self.looks(), re.M)[1])
+
+    def all_of(self, count):
+        """Waits until it has read so many."""
+        def heard():
+            self.count += 1
+            return self.look() - self.first - self.count * self.price >= count
+        until(heard, what=f"that the server reads {count} bytes")
+
+
+def lasting_port():
+    """A free port that no connection gets for its own end: who leaves it can have it again."""
+    lowest = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        port = random.randrange(min(10000, lowest - 1000), lowest)
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass
+
+
+class Answerer(http.server.ThreadingHTTPServer):
+    """An HTTP server of the test's own at a free port, until end(). A client that goes away in the middle is no error."""
+    daemon_threads = True
+
+    def __init__(self, handler):
+        super().__init__(("127.0.0.1", 0), handler)
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
+
+    def handle_error(self, request, client_address):
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
+
+    def end(self):
+        self.shutdown()
+        self.server_close()
 
 
 # ---- HTTP by hand ------------------------------------------------------------------------------------------------
@@ -278,8 +440,8 @@ class Wire:
             body += self._exactly(n)
             assert self._line() == b""
 
-    def closed(self, timeout=5):
-        """Whether the server closes within the time, sending nothing more."""
+    def closed(self, timeout=ANSWER_S_MAX):
+        """Whether the server closes, sending nothing more."""
         self.socket.settimeout(timeout)
         try:
             return self.got == b"" and self.socket.recv(1) == b""

@@ -4,6 +4,7 @@ import concurrent.futures
 import numpy as np
 import pytest
 import tritonclient.http as th
+from test_shares import Flood
 
 pytestmark = pytest.mark.apart   # tritonclient.grpc is used in the test itself
 
@@ -36,9 +37,10 @@ def ask(address, client, count):
 
 @pytest.mark.parametrize("mode", ["adaptive", "fixed"])
 def test_everybody_gets_their_own_rows(serve, zoo, mode):
-    server = serve(f"tiny={zoo['tiny']}", "--batch-mode", mode, "--max-delay-us", "2000" if mode == "fixed" else "0", "--inline-us", "0")
+    server = serve(f"tiny={zoo['tiny']}", f"slow={zoo['slow']}", "--batch-mode", mode, "--max-delay-us", "2000" if mode == "fixed" else "0", "--inline-us", "0",
+                   "--threads", "1")
     address = f"127.0.0.1:{server.port}"
-    with concurrent.futures.ThreadPoolExecutor(64) as pool:
+    with concurrent.futures.ThreadPoolExecutor(64) as pool, Flood(server, "slow", 2):   # while its run lasts, others come together
         done = [pool.submit(ask, address, client, 12) for client in range(64)]
         assert sum(d.result() for d in done) == 64 * 12
     with th.InferenceServerClient(address) as c:

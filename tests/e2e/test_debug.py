@@ -146,6 +146,7 @@ def test_its_script_draws_what_the_server_says(serve, tmp_path):
 @pytest.mark.skipif(not BROWSER, reason="no browser is installed")
 def test_a_browser_draws_it(serve):
     server = serve(f"digits={DIGITS}")
-    done = subprocess.run([BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=8000", "--dump-dom", f"{server.url}/debug/models"],
-                          capture_output=True, text=True, timeout=120)
+    done = subprocess.run([BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=8000", "--enable-logging=stderr", "--dump-dom",
+                           f"{server.url}/debug/models"], capture_output=True, text=True, timeout=120)
     assert "digits / 1" in done.stdout and "queue depth" in done.stdout and "polyline" in done.stdout
+    assert "CONSOLE" not in done.stderr, done.stderr   # what the policy stops, and errors of the script, are said there

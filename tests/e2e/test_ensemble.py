@@ -1,8 +1,9 @@
 """test_ensemble.py - Triton's ensembles: models joined by a configuration, as unmodified tritonclient sees them over REST and gRPC."""
-import json, threading
+import json, shutil, threading, time
 import numpy as np
 import onnx
 import pytest
+from conftest import until
 from models import model
 from test_tracing import attributes, collector  # noqa: F401
 from onnx import TensorProto as T, helper as h
@@ -115,13 +116,69 @@ def test_members_count_what_an_ensemble_asks_of_them(repository):
 @pytest.mark.apart
 def test_what_is_wrong_names_the_step(repository):
     from tritonclient.utils import InferenceServerException
-    http, lib = clients(repository[1])[0]
-    http.unload_model("neg")
-    with pytest.raises(InferenceServerException) as e:
-        ask(http, lib, "a_pipe", {"a": np.ones((1, 4), np.float32), "b": np.ones((1, 4), np.float32)})
-    assert e.value.message() == "in ensemble 'a_pipe', step 2 'neg': Request for unknown model: 'neg' has no available versions"
+    folder, server = repository
+    put(folder, "wide", op("Add", ["x", "w"], dims=("n", "k")), BATCHED)
+    put(folder, "loose", None, ensemble([io("a", "-1"), io("b", "-1")], [io("c", "-1")], [
+        ("neg", {"x": "a"}, {"y": "d"}), ("wide", {"x": "d", "w": "b"}, {"y": "c"})]))
+    for client, lib in clients(server):
+        client.load_model("loose")
+        with pytest.raises(InferenceServerException) as e:
+            ask(client, lib, "loose", {"a": np.ones((1, 4), np.float32), "b": np.ones((1, 3), np.float32)})
+        assert e.value.message().startswith("in ensemble 'loose', step 1 'wide': ")
+        ask(client, lib, "loose", {"a": np.ones((1, 4), np.float32), "b": np.ones((1, 4), np.float32)})
+
+
+@pytest.mark.apart
+def test_an_ensemble_leaves_with_its_member_and_comes_back_with_it(repository):
+    from tritonclient.utils import InferenceServerException
+    folder, server = repository
+    one = np.ones((1, 4), np.float32)
+    (http, http_lib), (grpc, grpc_lib) = clients(server)
+    reason = {"a_pipe": "unloaded: ensemble a_pipe contains models that are not available: neg",
+              "a_nest": "unloaded: ensemble a_nest contains models that are not available: a_pipe", "neg": "unloaded"}
+    for client, lib in clients(server):
+        client.unload_model("neg")
+        assert [n for n in ("add", "neg", "zsame", "a_pipe", "a_nest") if client.is_model_ready(n)] == ["add", "zsame"]
+        until(lambda: {m["name"]: m.get("reason") for m in http.get_model_repository_index() if m["state"] == "UNAVAILABLE"} == reason)   # UNLOADING before
+        assert {m.name: m.reason for m in grpc.get_model_repository_index().models if m.state == "UNAVAILABLE"} == reason
+        with pytest.raises(InferenceServerException, match="Request for unknown model: 'a_nest' has no available versions"):
+            ask(client, lib, "a_nest", {"p": one})
+        assert "proa_ensembles_without_members 2" in server.get("/metrics").body.decode()
+        assert 'model="a_pipe"' not in server.get("/metrics").body.decode()
+        client.load_model("neg")
+        assert all(client.is_model_ready(n) for n in ("a_pipe", "a_nest"))
+        assert np.array_equal(ask(client, lib, "a_nest", {"p": one}).as_numpy("q"), 2 * one)
+    http.unload_model("neg", unload_dependents=True)      # which is what the member brought: nothing
+    http.unload_model("a_nest")                           # while it waits
     http.load_model("neg")
-    ask(http, lib, "a_pipe", {"a": np.ones((1, 4), np.float32), "b": np.ones((1, 4), np.float32)})
+    assert http.is_model_ready("a_pipe") and not grpc.is_model_ready("a_nest")
+
+
+@pytest.mark.apart
+def test_members_that_come_and_go_in_the_folder_take_their_ensemble_along(repository, serve):
+    folder = repository[0]
+    repository[1].stop()
+    server = serve("--model-repository", folder, "--model-control", "poll")
+    (http, lib), _ = clients(server)
+    one = np.ones((1, 4), np.float32)
+
+    ready = lambda: [n for n in ("a_nest", "a_pipe", "add", "neg", "zsame") if http.is_model_ready(n)]
+    assert len(ready()) == 5
+    shutil.move(folder / "neg", folder.parent / "neg")
+    until(lambda: ready() == ["add", "zsame"])
+    shutil.move(folder.parent / "neg", folder / "neg")
+    until(lambda: len(ready()) == 5)
+    assert np.array_equal(ask(http, lib, "a_nest", {"p": one}).as_numpy("q"), 2 * one)
+    shutil.move(folder / "neg", folder.parent / "neg")
+    shutil.rmtree(folder / "a_nest")
+    until(lambda: ready() == ["add", "zsame"])
+    time.sleep(1)                                         # the folder is quiet by then
+    shutil.move(folder.parent / "neg", folder / "neg")
+    until(lambda: ready() == ["a_pipe", "add", "neg", "zsame"])
+    put(folder, "b_early", None, ensemble([io("a")], [io("b")], [("late", {"x": "a"}, {"y": "b"})]))
+    time.sleep(1)
+    put(folder, "late", op("Neg", ["x"]), BATCHED)        # its member comes behind it
+    until(lambda: http.is_model_ready("b_early"))
 
 
 @pytest.mark.apart

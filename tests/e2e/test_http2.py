@@ -3,11 +3,13 @@
 Properties: every client gets the answer that HTTP/1 gets; the first bytes or an Upgrade choose the protocol; big tensors pass in
 both directions; SIGTERM loses no stream; what no honest client sends ends that connection alone, with its reason.
 """
-import json, os, shutil, socket, struct, subprocess, time
+import json, os, shutil, socket, struct, subprocess
 import h2.config, h2.connection, h2.errors, h2.events, h2.settings
 import numpy as np
 import pytest
+from conftest import until
 from models import X, Y
+from test_metrics import value
 
 INFER = "/v2/models/tiny/infer"
 BODY = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": X}]}).encode()
@@ -214,7 +216,7 @@ def test_sigterm_loses_no_stream(serve, zoo):
     for stream in range(1, 21, 2):
         c.post(stream, "/v2/models/slow/infer", slow)
     c.post(21, INFER, BODY[:20], end=False)
-    time.sleep(0.1)
+    until(lambda: value(s, "proa_http_streams_total", protocol="http2") == 11 and value(s, "proa_http_connections_total", protocol="http2") == 2)
     s.terminate()
     goodbyes, ended = [], []
     for kind, flags, stream, payload in c.frames():
@@ -331,7 +333,4 @@ def test_clients_that_vanish_leave_nothing_behind(server):
             c.ask("POST", INFER, BODY[:30 + i % 100], end=i % 2 == 0)
         c.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)) if i % 3 else None
         c.socket.close()
-    until = time.monotonic() + 5
-    while fds() > before + 2 and time.monotonic() < until:
-        time.sleep(0.05)
-    assert fds() <= before + 2
+    until(lambda: fds() <= before + 2)

@@ -1,9 +1,9 @@
 """test_infer_cli.py - `proa infer`: one inference from the command line, on this server and on others that speak V2."""
-import concurrent.futures, http.server, json, socket, struct, threading, time, zlib
+import concurrent.futures, http.server, json, socket, struct, zlib
 import grpc
 import numpy as np
 import pytest
-from conftest import DIGITS, run_proa
+from conftest import Answerer, DIGITS, run_proa
 from models import TYPES, X, Y
 
 PROTOCOLS = ["rest", "grpc"]
@@ -106,9 +106,8 @@ def test_what_the_server_refuses_has_status_one(infer):
 def test_no_answer_has_status_three(infer):
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         port = deaf.getsockname()[1]
-        start = time.monotonic()
         done = run_proa("infer", f"127.0.0.1:{port}", "m", *infer.how, "--timeout", "1", "--input", "x=1")
-        assert done.returncode == 3 and done.stderr == f"proa infer: 127.0.0.1:{port}: answer: expected it within 1000 ms\n" and time.monotonic() - start < 15
+        assert done.returncode == 3 and done.stderr == f"proa infer: 127.0.0.1:{port}: answer: expected it within 1000 ms\n"
     done = run_proa("infer", f"127.0.0.1:{port}", "m", *infer.how, "--input", "x=1")
     assert done.returncode == 3 and done.stderr == f"proa infer: 127.0.0.1:{port}: cannot connect: Connection refused\n"
 
@@ -147,12 +146,10 @@ class Foreign(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def foreign():
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Foreign)
-    server.seen, server.daemon_threads = [], True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    server = Answerer(Foreign)
+    server.seen = []
     yield server
-    server.shutdown()
-    server.server_close()
+    server.end()
 
 
 def test_another_server_is_asked_in_plain_json(foreign):

@@ -5,7 +5,7 @@ socket's file is there while somebody answers there and no longer.
 """
 import http.client, json, os, re, select, shutil, signal, socket, stat, subprocess, sys, time
 import grpc, pytest
-from conftest import PROA, ROOT, START_S_MAX, STOP_S_MAX, run_proa
+from conftest import PROA, ROOT, START_S_MAX, STOP_S_MAX, Heard, run_proa
 from models import X, Y
 from test_grpc import SERVICE
 
@@ -80,6 +80,10 @@ def request(at, method="GET", path="/v2/health/ready", body=None):
     got = r.status, r.read()
     c.close()
     return got
+
+
+def heard_at(process):
+    return Heard(process, lambda: request(process.at[0], path="/metrics")[1].decode())
 
 
 def works(at):
@@ -174,17 +178,17 @@ def test_a_path_that_cannot_be_listened_at_is_said(zoo, tmp_path):
 def test_requests_in_flight_on_a_unix_socket_are_answered_at_sigterm(start, zoo, tmp_path):
     p = start(1, f"slow={zoo['slow']}", "--listen", f"unix:{tmp_path / 's'}")
     body = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [256, 384], "data": [0.5] * (256 * 384)}]}).encode()
-    clients = []
+    clients, heard = [], heard_at(p)
     for _ in range(8):
         c = http.client.HTTPConnection("localhost")
         c.sock = dial(p.at[0])
         c.request("POST", "/v2/models/slow/infer", body)
         clients.append(c)
-    time.sleep(0.1)
+    heard.all_of(8 * len(body))
     p.process.terminate()
     for c in clients:
         assert c.getresponse().status == 200
-    assert p.process.wait(10) == 0
+    assert p.process.wait(60) == 0
 
 
 # ---- systemd -----------------------------------------------------------------------------------------------------
@@ -222,7 +226,7 @@ def manager(tmp_path):
             self.socket.bind(at)
             self.env = {"NOTIFY_SOCKET": str(at).replace("\0", "@")}
 
-        def next(self, seconds=10):
+        def next(self, seconds=60):
             self.socket.settimeout(seconds)
             try:
                 return self.socket.recv(4096).decode()
@@ -283,13 +287,14 @@ def test_the_service_manager_hears_of_readiness_and_of_the_end(start, manager, z
     assert m.next() == f"READY=1\nSTATUS=serving at {p.at[0]}"
     works_slowly = http.client.HTTPConnection("localhost")
     works_slowly.sock = dial(p.at[0])
-    body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [256, 384], "data": [0.5] * (256 * 384)}]}
-    works_slowly.request("POST", "/v2/models/slow/infer", json.dumps(body))
-    time.sleep(0.1)
+    body = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [256, 384], "data": [0.5] * (256 * 384)}]})
+    heard = heard_at(p)
+    works_slowly.request("POST", "/v2/models/slow/infer", body)
+    heard.all_of(len(body))
     p.process.terminate()
     assert m.next() == "STOPPING=1\nSTATUS=answering what was accepted"
     assert works_slowly.getresponse().status == 200
-    assert p.process.wait(10) == 0 and m.next(0.1) is None
+    assert p.process.wait(60) == 0 and m.next(0.1) is None
 
 
 def test_the_service_manager_hears_of_a_reload(start, manager, zoo, tmp_path):
@@ -306,11 +311,11 @@ def test_the_service_manager_hears_of_a_reload(start, manager, zoo, tmp_path):
 
 def test_the_watchdog_is_fed_only_when_it_watches(start, manager, zoo, tmp_path):
     m = manager(str(tmp_path / "notify"))
+    since = time.monotonic()
     p = start(1, f"tiny={zoo['tiny']}", "--port", 0, env={**m.env, "WATCHDOG_USEC": "200000"})
     assert m.next().startswith("READY=1")
-    since = time.monotonic()
     assert [m.next() for _ in range(10)] == ["WATCHDOG=1"] * 10
-    assert 0.5 < time.monotonic() - since < 10
+    assert time.monotonic() - since > 0.5
     p.process.send_signal(signal.SIGSTOP)
     while m.next(0.5):
         pass

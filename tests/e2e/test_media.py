@@ -1,7 +1,7 @@
 """test_media.py - pictures against Pillow, the pipeline that users have today: files to pixels, pixels resized.
 
 src/media is called through tests/tool/media_tool.c, a program of the tests. Every comparison is of all bytes."""
-import io, json, pathlib, struct, subprocess
+import io, json, os, pathlib, struct, subprocess
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
@@ -14,8 +14,13 @@ SIZES = 200
 
 
 class Tool:
-    def __init__(self):
-        self.process = subprocess.Popen([TOOL], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    def __init__(self, **env):
+        assert TOOL.exists(), f"{TOOL}: no such program: run 'make e2e', which builds it"
+        self.process = subprocess.Popen([TOOL], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ | env)
+
+    def close(self):
+        self.process.stdin.close()
+        assert self.process.wait(60) == 0
 
     def ask(self, words, data, kind=np.uint8, planes=False):
         """The answer's pixels as an array [height, width, channels], or [channels, height, width]; an error's text."""
@@ -44,11 +49,17 @@ class Tool:
 
 @pytest.fixture(scope="module")
 def tool():
-    assert TOOL.exists(), f"{TOOL}: no such program: run 'make e2e', which builds it"
     t = Tool()
     yield t
-    t.process.stdin.close()
-    assert t.process.wait(10) == 0
+    t.close()
+
+
+@pytest.fixture(scope="module", params=["scalar", "avx2", "avx512"])
+def each_cpu(request):
+    """With the instructions of less than this machine, too; what it lacks is left out by the program."""
+    t = Tool(PROA_CPU=request.param)
+    yield t
+    t.close()
 
 
 def noise(rng, w, h, c):
@@ -72,8 +83,8 @@ def same(got, want, what):
 
 
 @pytest.mark.parametrize("f", FILTERS, ids=lambda f: f.name.lower())
-def test_each_filter_gives_pillows_bytes_for_random_sizes(tool, f):
-    rng = np.random.default_rng(int(f))
+def test_each_filter_gives_pillows_bytes_for_random_sizes(each_cpu, f):
+    tool, rng = each_cpu, np.random.default_rng(int(f))
     for turn in range(SIZES):
         w, h, to_w, to_h = (int(v) for v in np.exp(rng.uniform(0, 6, 4)))
         c = (1, 3, 4)[turn % 3]
@@ -132,6 +143,37 @@ def test_without_antialias_pixels_are_onnx_resize_rounded(tool, f):
         exact = np.clip(np.dstack(planes), 0, 255)
         off = np.abs(got - exact)
         assert off.max() <= 0.5 + 0.02, f"{w}x{h}x{c} to {to_w}x{to_h}: {off.max()}"
+
+
+def exif(orientation):
+    return b"Exif\0\0" + struct.pack("<2sHIHHHIHHI", b"II", 42, 8, 1, 0x112, 3, 1, orientation, 0, 0)
+
+
+@pytest.mark.parametrize("f", FILTERS, ids=lambda f: f.name.lower())
+def test_files_turned_by_their_exif_give_pillows_bytes_for_random_sizes(each_cpu, f):
+    """JPEG and PNG, resized while they are decoded, before they are turned; Pillow turns them first."""
+    rng = np.random.default_rng(400 + int(f))
+    for turn in range(SIZES):
+        w, h, to_w, to_h = (int(v) for v in np.exp(rng.uniform(0, 6, 4)))
+        b, orientation = io.BytesIO(), turn % 8 + 1
+        im = Image.fromarray(noise(rng, w, h, 3)).convert(("RGB", "L", "RGB")[turn % 3])
+        if turn % 2:
+            im.save(b, "PNG", exif=exif(orientation), compress_level=1)
+        else:
+            im.save(b, "JPEG", exif=exif(orientation), progressive=turn % 4 == 2)
+        conf = f"size: {{width: {to_w}, height: {to_h}}}\nresample: {int(f)}\ndo_rescale: false\ndtype: uint8\ndata_format: channels_last\n"
+        want = ImageOps.exif_transpose(Image.open(io.BytesIO(b.getvalue()))).convert("RGB").resize((to_w, to_h), f)
+        same(each_cpu.prepare(conf, b.getvalue(), np.uint8, planes=False), array(want), f"{w}x{h} turned by {orientation} to {to_w}x{to_h}")
+
+
+@pytest.mark.parametrize("kind,orientation", [("JPEG", 1), ("JPEG", 3), ("JPEG", 6), ("PNG", 1), ("PNG", 8)])
+def test_a_large_picture_is_prepared_in_the_memory_of_some_of_its_rows(kind, orientation):
+    b = io.BytesIO()
+    Image.fromarray(np.tile(noise(np.random.default_rng(7), 100, 50, 3), (40, 30, 1))).save(b, kind, exif=exif(orientation))
+    t = Tool(MEDIA_BYTES=str(3 << 20))
+    got = t.prepare("size: 224\nresample: 3\ndo_rescale: false\ndtype: uint8\ndata_format: channels_last\n", b.getvalue(), np.uint8, planes=False)
+    t.close()
+    same(got, array(ImageOps.exif_transpose(Image.open(b)).convert("RGB").resize((224, 224), 3)), f"3000x2000 turned by {orientation}")
 
 
 def jpeg(rng, w, h, **options):

@@ -1,26 +1,16 @@
 """test_seen.py - what a server under load shows of itself: the same figure in /metrics, in `proa top`, in /debug/models.json and,
 where Triton has it, in its statistics and under its names."""
-import json, shutil, threading, time
+import json, shutil, threading
 import numpy as np
 import onnx
 import pytest
-from conftest import run_proa
+from conftest import run_proa, until
 from models import model
 from onnx import TensorProto as T, helper as h
 from test_jobs import ASYNC
 from test_sequence import accumulator, config
 
 WIDE = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [384, 384], "data": [0.5] * (384 * 384)}]}
-
-
-def until(check, seconds=20):
-    end = time.monotonic() + seconds
-    while True:
-        got = check()
-        if got:
-            return got
-        assert time.monotonic() < end, "it does not come to pass"
-        time.sleep(0.01)
 
 
 def metrics(server):
@@ -63,10 +53,10 @@ def repository(tmp_path, zoo):
             (folder / name / "config.pbtxt").write_text(text)
     put("slow", zoo["slow"])
     double = model([h.make_node("Add", ["x", "x"], ["y"])], [("x", T.FLOAT, ["n", 4])], [("y", T.FLOAT, ["n", 4])])
-    put("batched", double, "max_batch_size: 16\ndynamic_batching { preferred_batch_size: 5 max_queue_delay_microseconds: 5000000 }\n")
+    put("batched", double, "max_batch_size: 16\ndynamic_batching { preferred_batch_size: 5 max_queue_delay_microseconds: 60000000 }\n")
     open_length = model([h.make_node("Add", ["x", "x"], ["y"])], [("x", T.FLOAT, ["n", "m"])], [("y", T.FLOAT, ["n", "m"])])
     put("unequal", open_length, 'max_batch_size: 16\nparameters { key: "padding" value { string_value: "on" } }\n'
-        "dynamic_batching { preferred_batch_size: 5 max_queue_delay_microseconds: 5000000 }\n")
+        "dynamic_batching { preferred_batch_size: 5 max_queue_delay_microseconds: 60000000 }\n")
     put("sequence", accumulator(), config("oldest { max_candidate_sequences: 1 }", batch=1, idle_us=60000000))
     return folder
 

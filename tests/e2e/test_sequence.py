@@ -1,10 +1,10 @@
 """test_sequence.py - sequences with state in the server, as Triton's example clients for them do: unmodified tritonclient over REST, gRPC and its stream."""
 import queue
 import threading
-import time
 import numpy as np
 import onnx
 import pytest
+from conftest import until
 from models import model
 from onnx import TensorProto as T, helper as h
 
@@ -24,7 +24,7 @@ def accumulator(corrid=T.UINT64, batched=True):
     return model(nodes, ins, outs)
 
 
-def config(strategy, corrid="UINT64", batch=4, idle_us=5000000, initial="", corrid_kind=None):
+def config(strategy, corrid="UINT64", batch=4, idle_us=60000000, initial="", corrid_kind=None):
     return f"""
 max_batch_size: {batch}
 input {{ name: "INPUT" data_type: TYPE_INT32 dims: 1 }}
@@ -57,7 +57,7 @@ def server(tmp_path, serve):
     put("oldest", accumulator(), config("oldest { max_candidate_sequences: 4 }"))
     put("plain", accumulator(batched=False), config("direct { }", batch=0))
     put("text", accumulator(T.STRING), config("direct { }", corrid="STRING"))
-    put("short", accumulator(), config("oldest { max_candidate_sequences: 1 }", idle_us=300000))
+    put("short", accumulator(), config("oldest { max_candidate_sequences: 1 }", idle_us=2000000))
     put("hundred", accumulator(), config("direct { }", initial='initial_state { name: "i" data_type: TYPE_INT32 dims: 1 data_file: "hundred" }'))
     (folder / "hundred" / "initial_state").mkdir()
     (folder / "hundred" / "initial_state" / "hundred").write_bytes(np.array([100], np.int32).tobytes())
@@ -165,10 +165,7 @@ def test_the_slot_of_a_client_that_is_gone_comes_back(server):
     from tritonclient.utils import InferenceServerException
     client, lib = clients(server)[0]
     def active(n):
-        until = time.monotonic() + 10
-        while f'proa_sequences_active{{model_name="short",model_version="1"}} {n}' not in server.get("/metrics").body.decode():
-            assert time.monotonic() < until
-            time.sleep(0.02)
+        until(lambda: f'proa_sequences_active{{model_name="short",model_version="1"}} {n}\n' in server.get("/metrics").body.decode())
     client.infer("short", tensor(lib, 1), sequence_id=1, sequence_start=True)           # and no more of it
     active(1)
     assert run(client, lib, "short", 2, [4, 5]) == [4, 9]                                # waited for the only slot
@@ -184,7 +181,7 @@ def test_clients_do_not_see_what_the_server_brings(server):
     assert [i["name"] for i in meta["inputs"]] == ["INPUT"]
     assert [o["name"] for o in meta["outputs"]] == ["OUTPUT", "WAS_START", "WAS_READY", "WAS_END", "WAS_CORRID"]
     assert [i.name for i in grpc.get_model_metadata("direct").inputs] == ["INPUT"]
-    assert http.get_model_config("direct")["sequence_batching"]["max_sequence_idle_microseconds"] == 5000000
+    assert http.get_model_config("direct")["sequence_batching"]["max_sequence_idle_microseconds"] == 60000000
 
 
 def test_direct_waits_for_a_part_of_its_slots(serve, tmp_path):
@@ -213,9 +210,7 @@ def test_direct_waits_for_a_part_of_its_slots(serve, tmp_path):
         assert not answers
         threads.append(threading.Thread(target=ask, args=(sequence, answers)))
         threads[-1].start()
-        until = time.monotonic() + 30
-        while sequence < 3 and waiting() < sequence and time.monotonic() < until:
-            time.sleep(0.01)
+        until(lambda: sequence == 3 or waiting() >= sequence)
     for t in threads:
         t.join(30)
     assert sorted(answers) == [(1, 7), (2, 7), (3, 7)]

@@ -1,7 +1,7 @@
 """test_top.py - `proa top`: what it says of a server, on a terminal and in a pipe, while the server comes and goes."""
 import fcntl, json, os, pty, select, signal, struct, subprocess, termios, threading, time
 import pytest
-from conftest import PROA, run_proa
+from conftest import PROA, lasting_port, run_proa, until
 from models import X
 
 
@@ -10,14 +10,16 @@ class Load:
 
     def __init__(self, server, model, value):
         self.server, self.model, self.value, self.stop = server, model, value, threading.Event()
-        self.thread = threading.Thread(target=self.run)
+        self.thread, self.answered = threading.Thread(target=self.run), 0
 
     def run(self):
         while not self.stop.wait(0.005):
             self.server.infer(self.model, [self.value])
+            self.answered += 1
 
     def __enter__(self):
         self.thread.start()
+        until(lambda: self.answered)
 
     def __exit__(self, *_):
         self.stop.set()
@@ -27,7 +29,6 @@ class Load:
 def test_once_as_json_is_for_scripts(serve, zoo):
     server = serve(f"tiny={zoo['tiny']}", f"id_int64={zoo['id_int64']}")
     with Load(server, "tiny", ["x", "FP32", [1, 4], X]):
-        time.sleep(0.2)
         done = run_proa("top", server.url, "--once", "--json")
     assert done.returncode == 0 and not done.stderr and done.stdout.count("\n") == 1, done
     got = json.loads(done.stdout)
@@ -39,10 +40,14 @@ def test_once_as_json_is_for_scripts(serve, zoo):
 
 
 def test_a_pipe_gets_plain_lines(server):
-    top = subprocess.Popen([PROA, "top", server.url], stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
-    time.sleep(2.5)
+    top, out = subprocess.Popen([PROA, "top", server.url], stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL), b""
+    while out.count(b"proa top  ") < 2 or out.count(b"answers/s") < 2:
+        part = os.read(top.stdout.fileno(), 65536) if select.select([top.stdout], [], [], 60)[0] else b""
+        assert part, (out, top.kill())
+        out += part
     top.send_signal(signal.SIGINT)
-    out, err = top.communicate(timeout=10)
+    rest, err = top.communicate(timeout=60)
+    out += rest
     assert top.returncode == 0 and err == b"" and b"\x1b" not in out
     assert out.count(b"proa top  ") >= 2 and out.count(b"answers/s") >= 2 and b"digits/1" in out
 
@@ -70,7 +75,7 @@ class Terminal:
     def resize(self, rows, columns):
         fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
-    def until(self, *words, seconds=15):
+    def until(self, *words, seconds=60):
         """Reads until all words have been seen since the last call; gives what was read."""
         end, got = time.monotonic() + seconds, b""
         while not all(w in got for w in words):
@@ -82,7 +87,7 @@ class Terminal:
         return got
 
     def ends(self, status=0):
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while self.process.poll() is None and time.monotonic() < deadline:
             if select.select([self.master], [], [], 0.1)[0]:
                 self.seen += os.read(self.master, 65536)
@@ -138,7 +143,7 @@ def test_another_size_of_the_window_draws_anew(server, terminal):
 
 
 def test_a_server_may_go_and_come_back(serve, zoo, terminal):
-    server = serve(f"tiny={zoo['tiny']}")
+    server = serve(f"tiny={zoo['tiny']}", "--port", lasting_port())
     t = terminal(server.url)
     t.until(b"tiny/1")
     server.stop()

@@ -1,7 +1,8 @@
 """test_trace_file.py - Triton's trace extension, driven by unmodified tritonclient: what lands in the file is read as Triton's tools read it."""
-import json, re, stat, subprocess, sys, threading, time
+import json, re, stat, subprocess, sys, threading
 import numpy as np
 import pytest
+from conftest import until
 from models import X, Y
 from test_metrics import value
 from test_triton import fails, x_input
@@ -42,11 +43,8 @@ def array(tensor):
     return np.array([float(v) for v in tensor["data"].split(",")], NUMPY[tensor["dtype"]]).reshape(shape)
 
 
-def until(path, seconds=20):
-    end = time.monotonic() + seconds
-    while not path.exists():
-        assert time.monotonic() < end, f"{path} does not appear"
-        time.sleep(0.02)
+def there(path):
+    until(path.exists, what=str(path))
     return path
 
 
@@ -119,11 +117,11 @@ def test_a_rate_samples_and_a_frequency_makes_numbered_files(traced, tmp_path):
     client.update_trace_settings("tiny", {"trace_rate": "2", "log_frequency": "2"})
     for _ in range(11):
         client.infer("tiny", x_input(http))
-    first, second = (read(until(tmp_path / f"trace.json.{i}")) for i in (0, 1))
+    first, second = (read(there(tmp_path / f"trace.json.{i}")) for i in (0, 1))
     assert list(first) == [1, 2] and list(second) == [3, 4]
     assert not (tmp_path / "trace.json.2").exists(), "it appears when it is whole"
     client.update_trace_settings("tiny", {"trace_rate": None, "log_frequency": None})     # the server's again; what is there is written
-    assert list(read(until(tmp_path / "trace.json.2"))) == [5]
+    assert list(read(there(tmp_path / "trace.json.2"))) == [5]
     for _ in range(6):
         client.infer("tiny", x_input(http))
     server.stop()
@@ -139,7 +137,7 @@ def test_a_count_counts_down_and_ends_with_a_numbered_file(traced, tmp_path):
     for i in range(8):
         client.infer("tiny", x_input(http))
         assert client.get_trace_settings("tiny")["trace_count"] == str(max(4 - i, 0))
-    assert len(read(until(tmp_path / "trace.json.0"))) == 5
+    assert len(read(there(tmp_path / "trace.json.0"))) == 5
     assert len(read(file)) == 4, "JSON while the server runs, too"
     server.stop()
     assert len(read(file)) == 4 and not (tmp_path / "trace.json.1").exists()
@@ -182,10 +180,7 @@ def test_a_file_that_cannot_be_written_costs_traces_and_nothing_else(traced, tmp
             assert np.allclose(client.infer("tiny", x_input(http)).as_numpy("y"), [Y])
 
     def count(result, least):
-        end = time.monotonic() + 20
-        while value(server, "proa_trace_file_requests_total", result=result) < least:
-            assert time.monotonic() < end
-            time.sleep(0.02)
+        until(lambda: value(server, "proa_trace_file_requests_total", result=result) >= least)
     ask(5)
     count("failed", 5)
     place.mkdir()
@@ -201,6 +196,7 @@ def test_a_file_that_cannot_be_written_costs_traces_and_nothing_else(traced, tmp
     ask(2)
     count("failed", 7)
     assert not (tmp_path / "elsewhere").exists()
+    assert server.stop() == 0
     lines = [line for line in server.log().splitlines() if "traces:" in line]
     assert [re.search("cannot open|takes them again|begins anew", line)[0] for line in lines] == \
         ["cannot open", "takes them again", "begins anew", "begins anew", "cannot open"], lines

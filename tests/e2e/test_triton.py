@@ -2,6 +2,7 @@
 import asyncio, json, pathlib, shutil, subprocess, sys, threading, time
 import numpy as np
 import pytest
+from conftest import until
 from models import X, Y
 
 
@@ -81,22 +82,17 @@ def test_log_settings(serve, zoo):
     client = http.InferenceServerClient(f"{server.host}:{server.port}")
     first = {"log_file": "", "log_info": True, "log_warning": True, "log_error": True, "log_verbose_level": 0, "log_format": "default"}
     assert client.get_log_settings() == first
-    written = lambda: len(server.log().splitlines())
+    asked = lambda: server.log().count("/v2/health/live")
     client.is_server_live()
-    time.sleep(0.3)
-    loud = written()
+    until(lambda: asked() == 1)
     assert client.update_log_settings({"log_info": False, "log_verbose_level": 2}) == {**first, "log_info": False, "log_verbose_level": 2}
     assert client.update_log_settings({"log_verbose_level": 0})["log_verbose_level"] == 0
-    time.sleep(0.3)
-    quiet = written()
     for _ in range(5):
         client.is_server_live()
-    time.sleep(0.3)
-    assert loud > 1 and written() == quiet
     assert client.update_log_settings({"log_info": True, "log_format": "ISO8601"})["log_format"] == "ISO8601"
     client.is_server_live()
-    time.sleep(0.3)
-    assert written() > quiet
+    until(lambda: asked() > 1)
+    assert asked() == 2, "lines come in order: those five were not written"
     fails(lambda: client.update_log_settings({"log_file": "x.log"}), 501, "log file location can not be updated through network protocol")
     fails(lambda: client.update_log_settings({"log_format": "x"}), 503, "invalid argument for --log_format, got: x")
     fails(lambda: client.update_log_settings({"log_info": 5}), 400, "expect boolean for 'log_info'")
@@ -169,13 +165,6 @@ def explicit(serve, zoo, tmp_path):
         (folder / name / "1").mkdir(parents=True)
         shutil.copy(zoo[name], folder / name / "1" / "model.onnx")
     return serve("--model-repository", folder, "--model-control", "explicit"), folder
-
-
-def until(check, seconds=10):
-    end = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def test_unload_and_load(explicit):
@@ -262,16 +251,18 @@ def test_a_model_that_is_loaded_again_under_load_loses_no_request(explicit):
     try:
         for _ in range(40):
             assert server.post("/v2/repository/models/tiny/load").status == 200
+        until(lambda: errors or all(n > 20 for n in seen))
         assert errors == []
         for _ in range(10):
+            before = len(errors)
             assert server.post("/v2/repository/models/tiny/unload").status == 200
-            time.sleep(0.02)
+            until(lambda: len(errors) > before)
             assert server.post("/v2/repository/models/tiny/load").status == 200
     finally:
         stop.append(1)
         for t in threads:
             t.join()
-    assert all(n > 20 for n in seen) and set(errors) <= {"Request for unknown model: 'tiny' has no available versions"}, set(errors)
+    assert set(errors) <= {"Request for unknown model: 'tiny' has no available versions"}, set(errors)
     until(lambda: server.log().count(": unloaded") == 50)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from test_triton import until
+from conftest import until
 
 pytestmark = pytest.mark.apart   # tritonclient.grpc is used in the test itself
 
@@ -104,6 +104,7 @@ def test_versions_come_go_and_come_back_under_load_without_a_lost_request(versio
             assert r.status == 400 and "failed to load 'm'" in r.body.decode()
             shutil.rmtree(folder / "99")
             assert server.post("/v2/repository/models/m/versions/latest/activate").status == 200
+        until(lambda: wrong or all(n > 20 for n in seen))
     finally:
         stop.append(1)
         for t in threads:

@@ -2,7 +2,7 @@
 
 Shared by the soak_*.py. Python's standard library only.
 """
-import argparse, collections, multiprocessing, os, pathlib, select, signal, subprocess, sys, time
+import argparse, collections, http.client, multiprocessing, os, pathlib, re, select, signal, subprocess, sys, time
 
 EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "examples" / "digits"
 # Its answers are compared byte by byte: in a shared run the sums of a row are added up in another order.
@@ -15,7 +15,9 @@ START_S_MAX, REST_S_MAX = 20, 15
 RESTS_S = 2                         # a second without a request, then it gives memory back
 QUEUE_MAX = 8192                    # more than all clients ask at a time
 
-Reading = collections.namedtuple("Reading", "rss_kb descriptors threads")
+LOADERS, LOADERS_MAX = "load-", 16  # threads that read models: they come as they are needed, up to so many
+
+Reading = collections.namedtuple("Reading", "rss_kb descriptors threads loaders")
 
 
 class Server:
@@ -35,13 +37,34 @@ class Server:
         host, port = line.split("://")[1].strip().rsplit(":", 1)
         self.address = (host, int(port))
 
+    def call(self, path, expected=200, method="POST"):
+        c = http.client.HTTPConnection(*self.address, timeout=30)
+        c.request(method, path)
+        r = c.getresponse()
+        body = r.read()
+        c.close()
+        if r.status != expected:
+            raise ValueError(f"{path}: expected {expected}, got {r.status} {body!r}")
+        return body.decode()
+
+    def metrics(self):
+        return self.call("/metrics", method="GET")
+
+    def metric(self, name):
+        return float(re.search(rf"^{name} (\S+)$", self.metrics(), re.M)[1])
+
     def reading(self):
         pid = self.process.pid
         try:
             fields = dict(line.split(":", 1) for line in open(f"/proc/{pid}/status"))
-            return Reading(int(fields["VmRSS"].split()[0]), len(os.listdir(f"/proc/{pid}/fd")), int(fields["Threads"]))
+            names = [pathlib.Path(task, "comm").read_text() for task in pathlib.Path(f"/proc/{pid}/task").iterdir()]
+            loaders = len([n for n in names if n.startswith(LOADERS)])
+            reading = Reading(int(fields["VmRSS"].split()[0]), len(os.listdir(f"/proc/{pid}/fd")), len(names) - loaders, loaders)
         except (FileNotFoundError, KeyError):       # a dead process has no VmRSS, or is gone
             raise ValueError(f"the server died with status {self.process.poll()}") from None
+        if loaders > LOADERS_MAX:
+            raise ValueError(f"threads that read models: expected at most {LOADERS_MAX}, got {loaders}")
+        return reading
 
     def at_rest(self):
         """The reading once the server has come to rest and the figures do not move any more."""
@@ -86,7 +109,7 @@ class Growth:
         """Reads behind round k, and prints."""
         self.all.append(self.server.at_rest())
         print(f"[{'#' * (k + 1)}{'.' * (ROUNDS - k - 1)}] {tally['sent']} sent, {tally['answered']} answered, "
-              f"RSS {self.grown(0)[-1]:+} kB, descriptors {self.grown(1)[-1]:+}, threads {self.grown(2)[-1]:+}", flush=True)
+              f"RSS {self.grown(0)[-1]:+} kB, descriptors {self.grown(1)[-1]:+}, threads {self.grown(2)[-1]:+} and {self.all[-1].loaders}", flush=True)
 
     def grown(self, field):
         return [r[field] - self.all[0][field] for r in self.all[1:]]
@@ -120,9 +143,10 @@ def run(pipe, work, args):
         pipe.send(f"{type(e).__name__}: {e}")
 
 
-def crowd(work, jobs, progress=None, events=()):
+def crowd(work, jobs, progress=None, events=(), watch=None):
     """work(*job) of every job in a process of its own; the sum of the Counters that they return. A text instead of one is an
-    error: ValueError. events = (goal, call), goals ascending: the call is made here once progress.value says so much, or at the end."""
+    error: ValueError. events = (goal, call), goals ascending: the call is made here once progress.value says so much, or at the end.
+    watch() is called some times a second."""
     ends, events = [], list(events)
     for job in jobs:
         ours, theirs = multiprocessing.Pipe(False)
@@ -133,6 +157,8 @@ def crowd(work, jobs, progress=None, events=()):
     results = []
     for p, ours in ends:
         while not ours.poll(0.1):
+            if watch:
+                watch()
             if events and progress.value >= events[0][0]:
                 events.pop(0)[1]()
         try:

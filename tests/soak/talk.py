@@ -219,13 +219,26 @@ class Http1Talk(Talk):
         super().__init__(link)
         self.due, self.closing, self.fresh = collections.deque(), False, False
 
+    def form(self, ask):
+        return ask.http1
+
+    def length(self, ask, head):
+        """Of the body behind that head, once its answer is the one that is due as far as that shows."""
+        if not head.startswith(ask.status) or ask.counted not in head:
+            raise Wrong(f"expected '{ask.status.decode()}' and '{ask.counted.strip().decode()}', got {head!r}")
+        return len(ask.body)
+
+    def check(self, ask, head, body):
+        if body != ask.body:
+            raise Wrong(f"expected {ask.body!r}, got {body!r}")
+
     def bytes_of(self, asks, r=None):
         self.fresh = not self.due
         self.due.extend(asks)
         self.sent += len(asks)
         if r and r.random() < 0.08:
-            return b"".join(a.http1_chunked for a in asks)
-        return b"".join(a.http1 for a in asks)
+            return b"".join([a.http1_chunked for a in asks])
+        return b"".join([self.form(a) for a in asks])
 
     def send(self, asks, r=None):
         self.link.send(self.bytes_of(asks, r))
@@ -242,14 +255,11 @@ class Http1Talk(Talk):
             end = data.find(b"\r\n\r\n", at)
             if end < 0:
                 break
-            ask, head = due[0], data[at:end + 2]
-            if not head.startswith(ask.status) or ask.counted not in head:
-                raise Wrong(f"expected '{ask.status.decode()}' and '{ask.counted.strip().decode()}', got {head!r}")
-            stop = end + 4 + len(ask.body)
+            head = data[at:end + 2]
+            stop = end + 4 + self.length(due[0], head)
             if len(data) < stop:
                 break
-            if data[end + 4:stop] != ask.body:
-                raise Wrong(f"expected {ask.body!r}, got {data[end + 4:stop]!r}")
+            self.check(due[0], head, data[end + 4:stop])
             if b"\r\nConnection: close" in head:
                 self.closing = self.leaving = True
             due.popleft()

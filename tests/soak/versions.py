@@ -1,4 +1,4 @@
-"""versions.py - the model of soak_models.py in any version, written without ONNX's package, and what it answers.
+"""versions.py - the model of rows.py in any version, written without ONNX's package, and what it answers.
 
 Version V computes y = V * relu(x W) U for any number of rows: an answer shows by its numbers which version gave it. Python's standard
 library only.
