@@ -12,7 +12,7 @@
 #include <inttypes.h>
 
 enum {
-    UNSEEN = 120   /* thousandths of an objective: for a request's way here and its answer's way back */
+    UNSEEN = 100   /* thousandths of an objective: for a request's way here and its answer's way back */
 };
 
 typedef struct slot slot;
@@ -67,6 +67,7 @@ static void set_defaults(batcher_opts *o)
 {
     if (!o->max_batch) o->max_batch = 1;
     if (!o->instances) o->instances = 1;
+    if (o->mode != BATCH_ADAPTIVE) o->objective_us = 0;
     if (o->mode != BATCH_ADAPTIVE || o->objective_us) o->crowded = 0;
     if (!o->waste_percent) o->waste_percent = 50;
     if (!o->requests_max) o->requests_max = 1024;
@@ -95,7 +96,7 @@ err_code batcher_new(batcher **ret, const batcher_opts *opts, err *e)
     waiting_init(&b->waiting, &b->rule, o.kinds_max);
     answers_init(&b->answers, o.preserve_ordering);
     arrival_init(&b->arrival);
-    pace_init(&b->pace, o.mode == BATCH_ADAPTIVE ? o.objective_us * 1000 : 0);
+    pace_init(&b->pace, o.objective_us * (1000 - UNSEEN));
     rate_limit_init(&b->rate, o.rate_per_s, o.rate_burst);
     for (uint32_t i = slots; i-- > 0;) {
         b->slots[i].next = b->free;
@@ -186,7 +187,7 @@ static refusal too_late(const batcher *b, const batch_item *i, uint64_t now_ns)
                                                  .busy_ns = busy_ns(b, now_ns),
                                                  .rows_per_s = arrival_rows_per_s(&b->arrival)},
                                i);
-    if (objective_ns && f.end_ns > objective_ns && !joins_soon(&f, b->pace.objective_ns))
+    if (objective_ns && f.end_ns > objective_ns && !joins_soon(&f, b->opts.objective_us * 1000))
         return late(BATCH_LIMIT_OBJECTIVE, objective_ns, f.end_ns);
     if (i->deadline_ns && f.end_ns > i->deadline_ns - now_ns)
         return late(BATCH_LIMIT_DEADLINE, i->deadline_ns - now_ns, f.end_ns);
@@ -385,7 +386,7 @@ const batch_run *batcher_take(batcher *b, uint64_t now_ns, uint64_t *ret_again_n
 
 static void learn_cost(batcher *b, const batch_run *t, uint64_t cost_ns, uint64_t now_ns)
 {
-    lane_plan p = {.objective_ns = b->pace.objective_ns,
+    lane_plan p = {.objective_ns = b->opts.objective_us * 1000,
                    .max_batch = b->opts.max_batch,
                    .instances = b->opts.instances,
                    .rows_per_s = arrival_rows_per_s(&b->arrival)};
@@ -396,10 +397,10 @@ static void learn_cost(batcher *b, const batch_run *t, uint64_t cost_ns, uint64_
 /* What the run says about costs, lateness and clients. */
 static void learn(batcher *b, const batch_run *t, uint64_t cost_ns, uint64_t now_ns)
 {
-    const uint64_t objective_ns = b->pace.objective_ns, seen_ns = objective_ns / 1000 * (1000 - UNSEEN);
+    const uint64_t most_ns = b->pace.objective_ns;
     uint32_t late = 0;
-    for (const batch_item *i = t->items; i; i = i->next) late += now_ns - i->since_ns > seen_ns;
-    if (objective_ns) pace_note(&b->pace, late, t->count - late);
+    for (const batch_item *i = t->items; i; i = i->next) late += now_ns - i->since_ns > most_ns;
+    if (most_ns) pace_note(&b->pace, late, t->count - late);
     learn_cost(b, t, cost_ns, now_ns);
     b->last_ns = cost_ns;
     arrival_answered(&b->arrival, t->count, cost_ns / 2, now_ns);

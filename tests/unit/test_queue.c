@@ -177,6 +177,13 @@ static void a_cheap_model_runs_at_once_after_its_first_run(void)
 }
 
 /* Holds both workers, so that items wait. */
+static bool await_waiting(const metrics_model *m, int64_t count)
+{
+    uint64_t until_us = clock_now_us() + 60000000;
+    while (atomic_load(&m->waiting) != count && clock_now_us() < until_us) thread_yield();
+    return atomic_load(&m->waiting) == count;
+}
+
 typedef struct {
     compute_job job;
     _Atomic bool *held;
@@ -501,6 +508,39 @@ static void instances_bound_the_runs_on_loops_too(void)
     }
 }
 
+/* While something else holds the only run that may be, workers stand before it with what they took: one for the
+ * instance, and one more for the crowd that came meanwhile. */
+static void for_a_crowded_lane_there_is_a_worker_more(void)
+{
+    enum { CROWD = 3 };
+    for (uint32_t crowded = 0; crowded < 2; crowded++) {
+        bench b = {.level = 0, .strict = true};
+        ask first, crowd[CROWD];
+        err e;
+        onnx_build made;
+        serve_rig_twice(&made);
+        start_with(&b, &made, &(batcher_opts){.max_batch = 4, .instances = 1, .crowded = crowded}, 0);
+        metrics_model *m = &b.rig.served.metrics;
+        ask_init(&first, 1);
+        CHECK(queue_push(b.queue, &first.item, &e) == ERR_OK);   /* what a run takes is known from here on */
+        wait_done(&first);
+        while (!queue_quiet(b.queue)) thread_pause();
+        atomic_fetch_add(&m->running, 1);
+        ask_init(&first, 2);
+        CHECK(queue_push(b.queue, &first.item, &e) == ERR_OK);
+        CHECK(await_waiting(m, 0));
+        for (int i = 0; i < CROWD; i++) ask_init(&crowd[i], (float)i);
+        for (int i = 0; i < CROWD; i++) CHECK(queue_push(b.queue, &crowd[i].item, &e) == ERR_OK);
+        if (crowded) CHECK(await_waiting(m, 0));
+        CHECK_U64((uint64_t)atomic_load(&m->waiting), crowded ? 0 : CROWD);
+        CHECK(atomic_load(&first.done) == 0);
+        atomic_fetch_sub(&m->running, 1);
+        wait_done(&first);
+        for (int i = 0; i < CROWD; i++) wait_done(&crowd[i]);
+        stop(&b);
+    }
+}
+
 static void whoever_waits_as_long_as_was_said_is_not_told_to_wait_again(void)
 {
     bench b = {.level = 0};
@@ -605,6 +645,7 @@ int main(void)
         TEST(a_full_queue_says_when_to_come_again),
         TEST(requests_per_second_are_bounded_and_told_when_to_come_again),
         TEST(instances_bound_the_runs_on_loops_too),
+        TEST(for_a_crowded_lane_there_is_a_worker_more),
         TEST(whoever_waits_as_long_as_was_said_is_not_told_to_wait_again),
         TEST(a_model_may_have_more_inputs_than_usual),
         TEST(a_wrong_shape_is_the_items_error),
