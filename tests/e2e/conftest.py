@@ -305,8 +305,12 @@ def logged(server, text, seconds=60):
 
 def doings(pid):
     """(how often the threads of a process were switched, all together, its processor time in ticks)."""
-    proc = pathlib.Path(f"/proc/{pid}")
-    texts = [(task / "status").read_text() for task in (proc / "task").iterdir()]
+    proc, texts = pathlib.Path(f"/proc/{pid}"), []
+    for task in (proc / "task").iterdir():
+        try:
+            texts.append((task / "status").read_text())
+        except (FileNotFoundError, ProcessLookupError):                # a thread that has just ended
+            pass
     fields = (proc / "stat").read_text().rsplit(")", 1)[1].split()
     return sum(int(n) for text in texts for n in re.findall(r"ctxt_switches:\s+(\d+)", text)), int(fields[11]) + int(fields[12])
 
@@ -327,8 +331,9 @@ class Heard:
 
     def __init__(self, server, looks=None):
         self.looks = looks or (lambda: server.get("/metrics").body.decode())
-        self.first = self.look()
-        self.price, self.count = self.look() - self.first, 1
+        seen = [self.look() for _ in range(5)]
+        self.price = min(b - a for a, b in zip(seen, seen[1:]))        # what was sent before may come in between
+        self.first, self.count = seen[-1], 0
 
     def look(self):
         return int(re.search(r"^proa_http_received_bytes_total (\d+)", self.looks(), re.M)[1])

@@ -6,7 +6,7 @@ import concurrent.futures
 import numpy as np
 import onnx
 import pytest
-from conftest import run_proa
+from conftest import logged, run_proa
 from models import model
 from onnx import TensorProto as T, helper as h
 
@@ -99,7 +99,7 @@ def test_without_memory_nothing_is_kept_and_one_line_says_so(serve, repository):
     http, _ = clients(server)
     x = np.ones((1, 1), np.float32)
     assert not np.array_equal(ask(http, "kept", x), ask(http, "kept", x))
-    assert "model 'kept': response_cache: expected --cache-bytes-max with it, got 0: nothing is kept" in server.log()
+    logged(server, "model 'kept': response_cache: expected --cache-bytes-max with it, got 0: nothing is kept")
 
 
 @pytest.mark.parametrize("args, text", [

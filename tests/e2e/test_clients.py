@@ -230,7 +230,7 @@ def test_requests(server):
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
 def test_curl(server, tmp_path):
     def curl(*args):
-        return subprocess.run(["curl", "-sS", "--max-time", "20", *args], capture_output=True, text=True, check=True).stdout
+        return subprocess.run(["curl", "-sS", "--max-time", "60", *args], capture_output=True, text=True, check=True).stdout
     body = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": X}]})
     for more in ([], ["-H", "Expect: 100-continue"], ["-H", "Transfer-Encoding: chunked"], ["--http1.0"], ["-H", "Content-Type: application/json"]):
         close(json.loads(curl(f"{server.url}/v2/models/tiny/infer", "-d", body, *more))["outputs"][0]["data"])

@@ -76,7 +76,7 @@ def test_requests_and_kserve_unpack_what_they_asked_for(server):
 def test_curl(server, version, tmp_path):
     (tmp_path / "body").write_bytes(gzip.compress(json.dumps(MANY).encode()))
     out = subprocess.run(["curl", "-sS", "-i", version, "--compressed", "-H", "Content-Encoding: gzip", "-H", "Content-Type: application/json", "--data-binary",
-                          f"@{tmp_path / 'body'}", f"{server.url}/v2/models/tiny/infer"], capture_output=True, timeout=20, check=True).stdout
+                          f"@{tmp_path / 'body'}", f"{server.url}/v2/models/tiny/infer"], capture_output=True, timeout=60, check=True).stdout
     head, body = out.split(b"\r\n\r\n", 1)
     assert b"content-encoding: gzip" in head.lower() and np.allclose(json.loads(body)["outputs"][0]["data"], want(server, WIDE))
 

@@ -54,7 +54,7 @@ def test_preflights_over_http2(serve, zoo):
     s = serve(f"tiny={zoo['tiny']}", "--cors-origins", PAGE, "--cors-credentials")
     asks = [x for k, v in {"Origin": PAGE, **PREFLIGHT}.items() for x in ("-H", f"{k}: {v}")]
     out = subprocess.run(["curl", "-sS", "-i", "--http2-prior-knowledge", "-X", "OPTIONS", *asks, f"{s.url}/v2/models/tiny/infer"], capture_output=True, text=True,
-                         timeout=20, check=True).stdout
+                         timeout=60, check=True).stdout
     assert out.startswith("HTTP/2 204") and f"access-control-allow-origin: {PAGE}" in out and "access-control-allow-headers: authorization,content-type" in out
 
 

@@ -5,7 +5,7 @@ browser is installed, it is opened in it.
 """
 import html.parser, json, re, shutil, subprocess
 import pytest
-from conftest import DIGITS
+from conftest import DIGITS, until
 from test_keys import guarded  # noqa: F401  (a fixture)
 
 VOID = {"meta", "input", "link", "br"}
@@ -133,8 +133,9 @@ globalThis.setTimeout = (f, ms, ...more) => {   // fetch has timers of its own
 def test_its_script_draws_what_the_server_says(serve, tmp_path):
     server = serve(f"digits={DIGITS}", f"other={DIGITS}", "--model-control", "explicit")
     assert server.post("/v2/repository/models/other/unload", b"").status == 200
+    until(lambda: "UNAVAILABLE" in [m["state"] for m in server.post("/v2/repository/index", b"").json()])        # UNLOADING before
     (tmp_path / "page.js").write_text(DOCUMENT + Page(server.get("/debug/models").body.decode()).inside["script"].replace("'use strict';", ""))
-    done = subprocess.run([NODE, tmp_path / "page.js", server.url], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([NODE, tmp_path / "page.js", server.url], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     drawn = json.loads(done.stdout)
     assert drawn["note"].startswith("at ")

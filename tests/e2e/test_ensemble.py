@@ -228,11 +228,13 @@ def test_an_ensemble_brings_its_members_and_keeps_what_it_began_with(repository)
                 bad.append(1)
     threads = [threading.Thread(target=go) for _ in range(4)]
     [t.start() for t in threads]
-    for _ in range(10):
-        for name in ("add", "a_pipe", "neg"):
-            http.load_model(name)                       # exchanged under the requests
-    stop.set()
-    [t.join() for t in threads]
+    try:
+        for _ in range(10):
+            for name in ("add", "a_pipe", "neg"):
+                http.load_model(name)                   # exchanged under the requests
+    finally:
+        stop.set()
+        [t.join() for t in threads]
     assert not bad
 
 

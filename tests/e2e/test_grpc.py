@@ -100,7 +100,7 @@ def request(pb, model="tiny", values=X, typed=False):
 
 def unary(channel, method, message, **kw):
     raw = lambda m: m if isinstance(m, bytes) else m.SerializeToString()
-    return channel.unary_unary(method, request_serializer=raw, response_deserializer=lambda b: b)(message, timeout=20, **kw)
+    return channel.unary_unary(method, request_serializer=raw, response_deserializer=lambda b: b)(message, timeout=60, **kw)
 
 
 def fails(call, code, text):
@@ -166,7 +166,7 @@ def test_a_message_over_the_limit_is_resource_exhausted(serve, zoo, pb):
         fails(lambda: unary(channel, SERVICE + "ModelInfer", r), grpc.StatusCode.RESOURCE_EXHAUSTED, "expected at most 1048576 bytes")
         r.raw_input_contents[0] = bytes(64 << 20)      # packs to 64 KB
         call = channel.unary_unary(SERVICE + "ModelInfer", request_serializer=lambda m: m.SerializeToString())
-        fails(lambda: call(r, timeout=20, compression=grpc.Compression.Gzip), grpc.StatusCode.RESOURCE_EXHAUSTED, "unpacked")
+        fails(lambda: call(r, timeout=60, compression=grpc.Compression.Gzip), grpc.StatusCode.RESOURCE_EXHAUSTED, "unpacked")
         assert struct.unpack("<4f", pb.ModelInferResponse.FromString(unary(channel, SERVICE + "ModelInfer", request(pb))).raw_output_contents[0])
 
 
@@ -177,8 +177,12 @@ def test_a_full_queue_is_resource_exhausted_and_everybody_is_answered(serve, zoo
         r.inputs.add(name="x", datatype="FP32", shape=[384, 384])
         r.raw_input_contents.append(bytes(4 * 384 * 384))
         call = channel.unary_unary(SERVICE + "ModelInfer", request_serializer=lambda m: m.SerializeToString())
-        codes = [f.code() for f in [call.future(r, timeout=60) for _ in range(12)]]
-    assert set(codes) == {grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED}, codes
+        codes = set()
+        for _ in range(20):                                # twelve that come as slowly as they are computed fill no queue
+            codes |= {f.code() for f in [call.future(r, timeout=60) for _ in range(12)]}
+            if len(codes) > 1:
+                break
+    assert codes == {grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED}, codes
 
 
 def test_work_whose_deadline_passed_is_not_computed(serve, zoo, pb):
@@ -198,11 +202,11 @@ def test_work_whose_deadline_passed_is_not_computed(serve, zoo, pb):
 
 def test_where_the_time_went_is_told_in_a_trailer(channel, pb):
     call = channel.unary_unary(SERVICE + "ModelInfer", request_serializer=lambda m: m.SerializeToString())
-    _, told = call.with_call(request(pb), timeout=20, metadata=[("x-proa-timing", "1")])
+    _, told = call.with_call(request(pb), timeout=60, metadata=[("x-proa-timing", "1")])
     timing = dict(told.trailing_metadata())["server-timing"]
     parts = {k: float(v) for k, v in re.findall(r"(\w+);dur=([\d.]+)", timing)}
     assert list(parts) == ["read", "queue", "compute", "write", "total"] and max(parts.values()) == parts["total"] > 0
-    assert "server-timing" not in dict(call.with_call(request(pb), timeout=20)[1].trailing_metadata())
+    assert "server-timing" not in dict(call.with_call(request(pb), timeout=60)[1].trailing_metadata())
 
 
 def test_health(server, channel):
@@ -241,7 +245,7 @@ def test_health_is_watched_while_models_come_and_go(serve, zoo, pb, tmp_path):
         unary(channels[0], f"/inference.GRPCInferenceService/RepositoryModel{what}", getattr(pb, f"RepositoryModel{what}Request")(model_name=name))
 
     def watch(name):
-        return [health_pb2_grpc.HealthStub(c).Watch(health_pb2.HealthCheckRequest(service=name), timeout=60) for c in channels]
+        return [health_pb2_grpc.HealthStub(c).Watch(health_pb2.HealthCheckRequest(service=name), timeout=600) for c in channels]
     one, late = watch("one"), watch("late")
     expect = lambda watches, want: [next(w).status for w in watches] == [want] * len(channels)
     assert expect(one, status.SERVING) and expect(late, status.SERVICE_UNKNOWN)
@@ -270,7 +274,7 @@ def test_an_idle_stream_does_not_hold_the_drain(serve, zoo, pb):
 
         def asks():
             yield message
-            done.wait(30)
+            done.wait(60)
         call = channel.stream_stream(SERVICE + "ModelStreamInfer", request_serializer=lambda m: m.SerializeToString(),
                                      response_deserializer=answer.FromString)(asks())
         assert not next(call).error_message
@@ -290,7 +294,7 @@ def test_reflection(server, channel, version):
                                  response_deserializer=reflection_pb2.ServerReflectionResponse.FromString)
     ask = lambda **kw: reflection_pb2.ServerReflectionRequest(**kw)
     services, file, by_name, missing = call(iter([ask(list_services="*"), ask(file_containing_symbol="inference.GRPCInferenceService.ModelInfer"),
-                                                  ask(file_by_filename="health.proto"), ask(file_containing_symbol="no.Such")]), timeout=20)
+                                                  ask(file_by_filename="health.proto"), ask(file_containing_symbol="no.Such")]), timeout=60)
     assert {s.name for s in services.list_services_response.service} == {"grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection",
                                                                          "grpc.reflection.v1alpha.ServerReflection", "inference.GRPCInferenceService"}
     assert missing.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0] and "no.Such" in missing.error_response.error_message
@@ -336,13 +340,13 @@ def test_many_threads_on_one_channel(server, channel, pb):
 
 
 def test_calls_in_flight_at_sigterm_are_answered(serve, zoo, pb):
-    server = serve(f"slow={zoo['slow']}", "--threads", "1")
+    server = serve(f"slow={zoo['slow']}", "--threads", "1", "--drain-wait-ms", "600000")
     with grpc.insecure_channel(f"{server.host}:{server.port}") as channel:
         r = pb.ModelInferRequest(model_name="slow")
         r.inputs.add(name="x", datatype="FP32", shape=[384, 384])
         r.raw_input_contents.append(bytes(4 * 384 * 384))
         call = channel.unary_unary(SERVICE + "ModelInfer", request_serializer=lambda m: m.SerializeToString())
-        call(r, timeout=20)
+        call(r, timeout=60)
         heard = Heard(server)
         futures = [call.future(r, timeout=60) for _ in range(8)]
         heard.all_of(8 * len(r.raw_input_contents[0]))

@@ -122,7 +122,7 @@ def test_who_speaks_no_tls_is_told(serve, secure, zoo, pki):
     assert done.returncode == 3 and done.stderr.splitlines()[-1].endswith("got plain HTTP: no https there")
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         port = deaf.getsockname()[1]
-        check_refused(infer(f"https://127.0.0.1:{port}", "--timeout", "1"), f"127.0.0.1:{port}: TLS handshake: expected it within 1000 ms")
+        check_refused(infer(f"https://127.0.0.1:{port}", "--timeout", "3"), f"127.0.0.1:{port}: TLS handshake: expected it within 3000 ms")
 
 
 def test_flags_that_do_not_fit_have_status_two(pki, tmp_path):

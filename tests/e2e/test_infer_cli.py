@@ -3,7 +3,7 @@ import concurrent.futures, http.server, json, socket, struct, zlib
 import grpc
 import numpy as np
 import pytest
-from conftest import Answerer, DIGITS, run_proa
+from conftest import Answerer, DIGITS, lasting_port, run_proa
 from models import TYPES, X, Y
 
 PROTOCOLS = ["rest", "grpc"]
@@ -104,10 +104,10 @@ def test_what_the_server_refuses_has_status_one(infer):
 
 
 def test_no_answer_has_status_three(infer):
-    with socket.create_server(("127.0.0.1", 0)) as deaf:
+    with socket.create_server(("127.0.0.1", lasting_port())) as deaf:
         port = deaf.getsockname()[1]
-        done = run_proa("infer", f"127.0.0.1:{port}", "m", *infer.how, "--timeout", "1", "--input", "x=1")
-        assert done.returncode == 3 and done.stderr == f"proa infer: 127.0.0.1:{port}: answer: expected it within 1000 ms\n"
+        done = run_proa("infer", f"127.0.0.1:{port}", "m", *infer.how, "--timeout", "3", "--input", "x=1")
+        assert done.returncode == 3 and done.stderr == f"proa infer: 127.0.0.1:{port}: answer: expected it within 3000 ms\n"
     done = run_proa("infer", f"127.0.0.1:{port}", "m", *infer.how, "--input", "x=1")
     assert done.returncode == 3 and done.stderr == f"proa infer: 127.0.0.1:{port}: cannot connect: Connection refused\n"
 

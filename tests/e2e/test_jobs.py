@@ -254,9 +254,9 @@ def test_over_grpc_a_job_is_answered_at_once_and_its_webhook_refused(jobs):
     ask = field(1, b"tiny") + field(5, field(1, b"x") + field(2, b"FP32") + field(3, bytes([1, 4]))) + field(7, struct.pack("<4f", 1, 2, 3, 4))
     with grpc.insecure_channel(f"{server.host}:{server.port}") as channel:
         infer = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
-        assert b"tiny" in infer(ask, metadata=(("prefer", "respond-async"),), timeout=20)
+        assert b"tiny" in infer(ask, metadata=(("prefer", "respond-async"),), timeout=60)
         with pytest.raises(grpc.RpcError) as e:
-            infer(ask, metadata=(("prefer", "respond-async"), ("proa-webhook", "https://a.example/")), timeout=20)
+            infer(ask, metadata=(("prefer", "respond-async"), ("proa-webhook", "https://a.example/")), timeout=60)
     assert e.value.code() == grpc.StatusCode.UNIMPLEMENTED
     assert e.value.details() == "jobs: expected Proa-Webhook with a REST request, got it over gRPC"
     assert server.get("/jobs").json()["jobs"] == []

@@ -90,7 +90,7 @@ def test_grpc(guarded):
         with grpc.insecure_channel(f"{s.host}:{s.port}") as channel:
             metadata = [(name, f"Bearer {key}" if name == "authorization" else key)] if key else []
             try:
-                return channel.unary_unary(method)(message, metadata=metadata, timeout=20)
+                return channel.unary_unary(method)(message, metadata=metadata, timeout=60)
             except grpc.RpcError as e:
                 return e.code(), e.details()
     service = "/inference.GRPCInferenceService/"
@@ -147,7 +147,7 @@ def test_a_wrong_file_is_one_line_at_start(tmp_path, zoo):
         path.unlink(missing_ok=True)
         if text is not None:
             path.write_text(text)
-        done = subprocess.run([PROA, "serve", f"tiny={zoo['tiny']}", "--port", "0", "--api-keys", path], capture_output=True, text=True, timeout=20)
+        done = subprocess.run([PROA, "serve", f"tiny={zoo['tiny']}", "--port", "0", "--api-keys", path], capture_output=True, text=True, timeout=60)
         assert done.returncode == 1 and want in done.stderr.splitlines()[-1] and "proa_key" not in done.stderr, done.stderr
 
 

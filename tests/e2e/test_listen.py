@@ -5,7 +5,7 @@ socket's file is there while somebody answers there and no longer.
 """
 import http.client, json, os, re, select, shutil, signal, socket, stat, subprocess, sys, time
 import grpc, pytest
-from conftest import PROA, ROOT, START_S_MAX, STOP_S_MAX, Heard, run_proa
+from conftest import PROA, ROOT, START_S_MAX, STOP_S_MAX, Heard, lasting_port, run_proa
 from models import X, Y
 from test_grpc import SERVICE
 
@@ -92,11 +92,11 @@ def works(at):
     assert status == 200 and json.loads(body)["outputs"][0]["data"] == pytest.approx(Y, rel=1e-6)
     target = at.replace("unix:@", "unix-abstract:")
     with grpc.insecure_channel(target) as channel:
-        channel.unary_unary(SERVICE + "ServerReady")(b"", timeout=20)
+        channel.unary_unary(SERVICE + "ServerReady")(b"", timeout=60)
 
 
 def refused(*args, status=1, **kw):
-    done = run_proa("serve", *args, timeout=20, **kw)
+    done = run_proa("serve", *args, timeout=60, **kw)
     assert done.returncode == status and done.stdout == "", (done.returncode, done.stdout, done.stderr)
     assert len(done.stderr.splitlines()) == 1, done.stderr
     return done.stderr
@@ -119,9 +119,7 @@ def test_every_address_serves_everything(start, zoo, tmp_path):
 
 
 def test_kserves_ports_name_one_address_each_and_one_port_may_be_named_twice(start, zoo):
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
+    port = lasting_port()
     p = start(1, "--model_name=tiny", f"--model_dir={zoo['tiny']}", f"--http_port={port}", f"--grpc_port={port}", "--metrics-port", port, "--loops", 2)
     assert p.at == [f"127.0.0.1:{port}"]
     works(p.at[0])
@@ -176,7 +174,7 @@ def test_a_path_that_cannot_be_listened_at_is_said(zoo, tmp_path):
 
 
 def test_requests_in_flight_on_a_unix_socket_are_answered_at_sigterm(start, zoo, tmp_path):
-    p = start(1, f"slow={zoo['slow']}", "--listen", f"unix:{tmp_path / 's'}")
+    p = start(1, f"slow={zoo['slow']}", "--listen", f"unix:{tmp_path / 's'}", "--drain-wait-ms", "600000")
     body = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [256, 384], "data": [0.5] * (256 * 384)}]}).encode()
     clients, heard = [], heard_at(p)
     for _ in range(8):
@@ -273,7 +271,7 @@ def test_what_is_given_and_does_not_listen_is_refused(zoo, tmp_path):
     bound.bind(("127.0.0.1", 0))
     datagram = listening(socket.AF_INET, ("127.0.0.1", 0), socket.SOCK_DGRAM)
     for s, words in ((bound, "got one that does not"), (datagram, "got another kind"), (open(os.devnull), "got no socket")):
-        done = subprocess.run(activated("web", [s], f"tiny={zoo['tiny']}"), pass_fds=[s.fileno()], capture_output=True, text=True, timeout=20)
+        done = subprocess.run(activated("web", [s], f"tiny={zoo['tiny']}"), pass_fds=[s.fileno()], capture_output=True, text=True, timeout=60)
         assert done.returncode == 1 and words in done.stderr and "LISTEN_FDS: 'web': descriptor 3" in done.stderr, done.stderr
         s.close()
     assert "LISTEN_PID: expected a number" in refused(f"tiny={zoo['tiny']}", status=2, env={"LISTEN_PID": "me", "LISTEN_FDS": "1"})
