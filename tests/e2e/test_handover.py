@@ -16,7 +16,7 @@ class Load:
 
     def __init__(self, addresses):
         self.addresses, self.stop, self.problems, self.answered = addresses, threading.Event(), [], {}
-        self.threads = [threading.Thread(target=self.guard, args=(kind, at)) for at in addresses for kind in (self.kept, self.fresh, self.rpc)]
+        self.threads = [threading.Thread(target=self.guard, args=(kind, at), daemon=True) for at in addresses for kind in (self.kept, self.fresh, self.rpc)]
         for t in self.threads:
             t.start()
 
@@ -243,7 +243,7 @@ def test_an_old_server_that_hangs_or_is_none_is_said(zoo, tmp_path):
         for text, fds, why in ((b"who are you?", [0, 1], "no server of this version"), (b"proa 1 sockets 1", [bound.fileno()], "got one that does not"),
                                (b"proa 1 sockets 2", [0], "something else than its listeners"), (b"proa 1 control 0", [], "something else"),
                                (b"proa 1 end 3", [], "something else"), (b"proa 1 busy 0", [], "another hand-over is under way")):
-            t = threading.Thread(target=answer, args=(text, fds))
+            t = threading.Thread(target=answer, args=(text, fds), daemon=True)
             s.settimeout(20)
             t.start()
             assert why in refused(tiny, "--port", 0, "--handover", path), text
@@ -271,7 +271,7 @@ def old_half(path, end):
         s.close()
         listener.close()   # before the connection: when the new server hears the end, the address is free, as behind a process that died
         c.close()
-    threading.Thread(target=go).start()
+    threading.Thread(target=go, daemon=True).start()
     return listener.getsockname()[1]
 
 

@@ -25,7 +25,7 @@ class Clients:
         self.server, self.hook_at = server, hook_at
         self.stop, self.accepted, self.refused, self.problems = threading.Event(), {}, [], []
         self.lock = threading.Lock()
-        self.threads = [threading.Thread(target=self.guard, args=(f, k)) for k, f in enumerate((self.hand_in, self.hand_in, self.hand_in, self.look))]
+        self.threads = [threading.Thread(target=self.guard, args=(f, k), daemon=True) for k, f in enumerate((self.hand_in, self.hand_in, self.hand_in, self.look))]
         for t in self.threads:
             t.start()
 

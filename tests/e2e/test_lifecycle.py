@@ -105,7 +105,7 @@ def test_sigterm_under_load_breaks_no_answer(serve, zoo, wire):
                 if not told.is_set():
                     problems.append(f"before SIGTERM: {e}")
                 return
-    threads = [threading.Thread(target=client, args=(k,)) for k in range(16)]
+    threads = [threading.Thread(target=client, args=(k,), daemon=True) for k in range(16)]
     for t in threads:
         t.start()
     until(lambda: answered[0] > 500 or problems)
