@@ -526,7 +526,7 @@ def test_a_client_that_takes_no_answer_is_dropped(serve, zoo, wire):
     with wire(s) as w:
         w.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         w.send(post(head + values, extra=b"Inference-Header-Content-Length: %d\r\n" % len(head), path=b"/v2/models/id_fp32/infer"))
-        assert settles(lambda: fds(s), lambda n: n <= before), "16 MB that nobody reads must not be held for ever"
+        assert settles(lambda: fds(s), lambda n: n <= before, 25), "16 MB that nobody reads must not be held for ever"
     with wire(s) as w:
         good(w.send(post()).reply())
 
