@@ -91,11 +91,11 @@ def right(n, x, y):
 
 
 class Caller(threading.Thread):
-    """One connection that asks models by chance."""
+    """One connection that asks models by chance, so many times."""
 
-    def __init__(self, server, seed, kind, until, models):
+    def __init__(self, server, seed, kind, times, models):
         super().__init__(daemon=True)
-        self.random, self.kind, self.until, self.models = random.Random(seed), kind, until, models
+        self.random, self.kind, self.times, self.models = random.Random(seed), kind, times, models
         self.at, self.count, self.failure, self.slowest = f"{server.host}:{server.port}", 0, None, []
 
     def run(self):
@@ -104,7 +104,7 @@ class Caller(threading.Thread):
         lib = t if self.kind == "rest" else g
         try:
             with lib.InferenceServerClient(self.at) as client:
-                while time.monotonic() < self.until:
+                for _ in range(self.times):
                     n = self.random.randrange(self.models)
                     x = np.full([1, WIDTH], self.random.randrange(1000), np.float32)
                     i = lib.InferInput("x", [1, WIDTH], "FP32")
@@ -118,10 +118,10 @@ class Caller(threading.Thread):
             self.failure = e
 
 
-def answered(server, seconds, threads, kinds=("rest", "grpc")):
-    """(the callers, most memory meanwhile) of so many connections that ask models by chance."""
-    until, most = time.monotonic() + seconds, 0
-    callers = [Caller(server, seed, kinds[seed % len(kinds)], until, 1000) for seed in range(threads)]
+def answered(server, times, threads, kinds=("rest", "grpc")):
+    """(the callers, most memory meanwhile) of so many connections that ask models by chance, each so many times."""
+    most = 0
+    callers = [Caller(server, seed, kinds[seed % len(kinds)], times, 1000) for seed in range(threads)]
     for c in callers:
         c.start()
     while any(c.is_alive() for c in callers):
@@ -134,14 +134,14 @@ def answered(server, seconds, threads, kinds=("rest", "grpc")):
 def test_a_thousand_models_in_the_memory_of_a_hundred(thousand, serve):
     budget = int(100 * size_of_one(thousand, serve))
     server = serve("--model-repository", thousand, "--models-memory-max", budget)
-    callers, _ = answered(server, 10, 32)
+    callers, _ = answered(server, 200, 32)
     asked, waits = sum(c.count for c in callers), sorted(w for c in callers for w in c.slowest)
     buckets = [line for line in server.get("/metrics").body.decode().splitlines() if line.startswith("proa_model_miss_seconds_bucket")]
     misses = figure(server, "proa_model_miss_seconds_count")
     p99 = next(line.split('le="')[1].split('"')[0] for line in buckets if float(line.split()[-1]) >= 0.99 * misses)
     print(f"\n{asked} answers, {misses:.0f} misses, {figure(server, 'proa_model_evictions_total'):.0f} evictions; a miss waits p99 <= {p99} s; "
           f"32 Python clients see p50 {waits[len(waits) // 2] * 1e3:.1f} ms, p99 {waits[int(0.99 * len(waits))] * 1e3:.1f} ms")
-    assert asked > 500 and misses > asked / 2
+    assert asked == 6400 and misses > asked / 2
     assert 80 <= figure(server, "proa_models_in_memory") <= 101
     assert figure(server, "proa_models_memory_bytes") <= budget
     states = {}
@@ -156,8 +156,8 @@ def test_memory_is_within_the_budget(thousand, serve):
     size, taken = size_of_one(thousand, serve), {}
     for room in (10, 100):
         server = serve("--model-repository", thousand, "--models-memory-max", int(room * size))
-        _, most = answered(server, 4, 8, ["rest"])
-        time.sleep(2)   # at rest: free memory has gone back to the kernel
+        _, most = answered(server, 500, 8, ["rest"])
+        rests(server.pid)   # free memory has gone back to the kernel
         taken[room] = pss(server), most
         assert figure(server, "proa_models_memory_bytes") <= room * size
         server.stop()
@@ -233,7 +233,7 @@ def test_bad_budgets_say_so(few, tmp_path, serve):
     from conftest import PROA
 
     def refused(*args):
-        run = subprocess.run([PROA, "serve", "--port", "0", "--model-repository", str(few), *args], capture_output=True, text=True, timeout=20)
+        run = subprocess.run([PROA, "serve", "--port", "0", "--model-repository", str(few), *args], capture_output=True, text=True, timeout=60)
         assert run.returncode != 0
         return run.stderr.strip().splitlines()[-1]
     assert "pin-models: expected models-memory-max with it, got none" in refused("--pin-models", "m1")
@@ -294,6 +294,7 @@ def test_models_come_into_the_folder_and_go_from_it(few, serve):
     import shutil
     server = serve("--model-repository", few, "--models-memory-max", "1Gi", "--model-control", "poll", "--poll-secs", 1)
     ask(server, "m1", 2)
+    until(lambda: figure(server, "proa_models_in_memory") == 1)      # who waited is told before it is counted
     put(few, "late", times(20))
     until(lambda: server.get("/v2/models/late/ready").status == 200)
     assert figure(server, "proa_models_in_memory") == 1   # it was not read for that
@@ -425,7 +426,8 @@ def test_a_model_with_a_live_sequence_stays(thousand, few, serve):
                 assert "seq" in in_memory(server)
             assert send(lib, client, 2) == 3
             assert send(lib, client, 3, sequence_end=True) == 6
-        for n in (0, 1, 2, 3):
+        for n in (0, 1, 2, 3):   # now they find room, even if others take longer to leave than who asks may wait
+            until(lambda: server.infer(f"m{n}", [["x", "FP32", [1, WIDTH], X]]).status == 200)
             ask(server, f"m{n}", n + 1)
         assert "seq" not in in_memory(server)
 

@@ -3,7 +3,7 @@ import subprocess
 import numpy as np
 import onnx
 import pytest
-from conftest import PROA
+from conftest import PROA, logged
 from models import model
 from onnx import TensorProto as T, helper as h
 
@@ -204,7 +204,7 @@ IO = 'input [{ name: "x" data_type: TYPE_FP32 dims: 4 }, { name: "w" data_type: 
 ])
 def test_a_bad_configuration_is_refused_with_one_line(tmp_path, config, why):
     put(tmp_path / "r", "m", config)
-    done = subprocess.run([PROA, "serve", "--model-repository", tmp_path / "r", "--port", "0"], capture_output=True, text=True, timeout=20)
+    done = subprocess.run([PROA, "serve", "--model-repository", tmp_path / "r", "--port", "0"], capture_output=True, text=True, timeout=60)
     assert done.returncode != 0 and why in done.stderr, done.stderr
     assert len([line for line in done.stderr.splitlines() if why in line]) == 1
 
@@ -245,5 +245,5 @@ def test_a_sample_that_fails_keeps_the_server_from_starting(tmp_path):
 def test_zeros_warm_what_has_no_samples(tmp_path, serve):
     put(tmp_path / "repository", "open", None)
     server = serve("--model-repository", tmp_path / "repository", "--warm-up", "2")
-    assert "model 'open': no warm-up with zeros: expected fixed shapes, or model_warmup in its config.pbtxt" in server.log()
+    logged(server, "model 'open': no warm-up with zeros: expected fixed shapes, or model_warmup in its config.pbtxt")
     assert server.get("/v2/models/open/ready").status == 200

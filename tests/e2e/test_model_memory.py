@@ -3,7 +3,7 @@ import concurrent.futures
 import numpy as np
 import onnx
 import pytest
-from conftest import run_proa
+from conftest import run_proa, until
 from models import model
 from onnx import TensorProto as T, helper as h
 
@@ -47,7 +47,7 @@ def test_many_at_once_stay_within_it(serve, repository):
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         codes = list(pool.map(lambda i: ask(server, "hungry", 1 << 20).status, range(60)))
     assert set(codes) <= {200, 413, 429} and 200 in codes
-    assert ask(server, "hungry", 1 << 20).status == 200
+    until(lambda: ask(server, "hungry", 1 << 20).status == 200)   # an answer's memory comes back behind it
 
 
 def test_a_bound_that_is_none_is_refused(tmp_path, repository):

@@ -91,7 +91,7 @@ def same(got, file):
 
 
 def curl(*args):
-    run = subprocess.run(["curl", "-sS", *map(str, args)], capture_output=True, text=True, timeout=30)
+    run = subprocess.run(["curl", "-sS", *map(str, args)], capture_output=True, text=True, timeout=60)
     assert run.returncode == 0, run.stderr
     return json.loads(run.stdout)
 
@@ -215,7 +215,7 @@ def test_a_wrong_declaration_is_refused_where_it_stands(tmp_path):
             ("inputs: [", ":2:1: did not find expected node content"))
     for text, want in rows:
         (tmp_path / "model.proa.yaml").write_text(text)
-        run = subprocess.run([PROA, "serve", f"m={tmp_path}/model.onnx", "--port", "0"], capture_output=True, text=True, timeout=20)
+        run = subprocess.run([PROA, "serve", f"m={tmp_path}/model.onnx", "--port", "0"], capture_output=True, text=True, timeout=60)
         assert run.returncode != 0 and f"{tmp_path}/model.proa.yaml{want}" in run.stderr, run.stderr
 
 

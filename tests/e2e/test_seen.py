@@ -73,7 +73,7 @@ class Crowd:
 
     def __init__(self, server, m, bodies):
         self.statuses = []
-        ask = lambda body: self.statuses.append(server.post(f"/v2/models/{m}/infer", body).status)
+        ask = lambda body: self.statuses.append(server.post(f"/v2/models/{m}/infer", body, timeout=200).status)
         self.threads = [threading.Thread(target=ask, args=(b,)) for b in bodies]
 
     def __enter__(self):
@@ -92,7 +92,7 @@ def test_the_depth_of_a_queue(server):
 
     def ask():
         while not stop.is_set():
-            statuses.append(server.post("/v2/models/slow/infer", WIDE).status)
+            statuses.append(server.post("/v2/models/slow/infer", WIDE, timeout=200).status)
     threads = [threading.Thread(target=ask) for _ in range(12)]
     for t in threads:
         t.start()
@@ -155,17 +155,19 @@ def test_the_slots_of_sequences(server):
 
 
 def test_the_ages_of_jobs(server):
-    wide = json.dumps(WIDE).encode()
+    wide, count = json.dumps(WIDE).encode(), 10
 
     def old():
-        for _ in range(20):
+        nonlocal count
+        count *= 2                                          # in the end they are more than are done in the seconds that it takes to look
+        for _ in range(count):
             assert server.post("/v2/models/slow/infer", wide, headers=ASYNC).status == 202
         now, said = metrics(server), top(server)[0]
         [drawn] = [r["value"] for r in server.get("/debug/models.json").json()["server"] if r["name"] == "proa_jobs_oldest_seconds"]
         assert said["jobs_queued"] + said["jobs_running"] + said["jobs_kept"] > 0
         return now['proa_jobs{state="queued"}'] > 0 and now['proa_jobs{state="running"}'] == 1 and \
             min(now["proa_jobs_oldest_seconds"], said["jobs_oldest_seconds"], drawn) >= 1
-    until(old, 60)
+    until(old, 200)
     assert "\njobs queued " in run_proa("top", server.url, "--once").stdout
 
 

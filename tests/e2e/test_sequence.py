@@ -57,7 +57,7 @@ def server(tmp_path, serve):
     put("oldest", accumulator(), config("oldest { max_candidate_sequences: 4 }"))
     put("plain", accumulator(batched=False), config("direct { }", batch=0))
     put("text", accumulator(T.STRING), config("direct { }", corrid="STRING"))
-    put("short", accumulator(), config("oldest { max_candidate_sequences: 1 }", idle_us=2000000))
+    put("short", accumulator(), config("oldest { max_candidate_sequences: 1 }", idle_us=6000000))
     put("hundred", accumulator(), config("direct { }", initial='initial_state { name: "i" data_type: TYPE_INT32 dims: 1 data_file: "hundred" }'))
     (folder / "hundred" / "initial_state").mkdir()
     (folder / "hundred" / "initial_state" / "hundred").write_bytes(np.array([100], np.int32).tobytes())

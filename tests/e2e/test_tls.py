@@ -88,7 +88,7 @@ def secure(serve, zoo, pki):
     return start
 
 
-def s_client(server, *args, say="", timeout=20):
+def s_client(server, *args, say="", timeout=60):
     """openssl s_client: its exit status and all that it said."""
     if not OPENSSL:
         pytest.skip("no openssl")
@@ -104,6 +104,12 @@ def works(answer):
 def metric(server, name):
     found = re.search(rf"^{re.escape(name)} (\d+)$", server.get("/metrics").body.decode(), re.M)
     return int(found[1])
+
+
+def counted(server, name, wanted):
+    """Neither less nor more: who is refused may know it before it is counted."""
+    until(lambda: metric(server, name) >= wanted, what=f"{name} {wanted}")
+    assert metric(server, name) == wanted
 
 
 # ---- versions, suites, ALPN --------------------------------------------------------------------------------------
@@ -129,8 +135,9 @@ def test_versions_suites_and_alpn(secure, pki):
     assert not works(s_client(s, "-alpn", "spdy/3"))
     answer = s_client(s, "-tls1_2")[1]
     assert "Compression: NONE" in answer
-    assert metric(s, 'proa_tls_failures_total{reason="version"}') == 2 and metric(s, 'proa_tls_failures_total{reason="cipher"}') >= 1
-    assert metric(s, 'proa_tls_handshakes_total{version="1.2"}') >= 4 and metric(s, 'proa_tls_handshakes_total{version="1.3"}') >= 4
+    counted(s, 'proa_tls_failures_total{reason="version"}', 2)
+    for name in ('failures_total{reason="cipher"}', 'handshakes_total{version="1.2"}', 'handshakes_total{version="1.3"}'):
+        until(lambda: metric(s, "proa_tls_" + name) >= (1 if "cipher" in name else 4), what=name)
 
 
 def test_ssl3_is_refused(secure):
@@ -184,7 +191,7 @@ def test_clients_see_a_wrong_certificate(secure, pki):
             s.get("/v2/health/live")
         assert text in str(e.value).lower()
         if name == "expired":
-            assert "the certificate has expired" in s.log()
+            logged(s, "the certificate has expired")
         s.tls = ssl._create_unverified_context()
         assert s.get("/v2/health/live").status == 200
 
@@ -200,7 +207,7 @@ def test_client_certificates(secure, pki):
             assert welcome or re.search("alert (certificate|handshake|unknown|bad)", answer[1]), answer
     s.tls = trusting(pki, "client")
     assert s.get("/v2/health/live").status == 200
-    assert metric(s, 'proa_tls_failures_total{reason="client_certificate"}') == 6
+    counted(s, 'proa_tls_failures_total{reason="client_certificate"}', 6)
 
 
 def test_a_wrong_file_is_one_line_and_status_2(pki, tmp_path, zoo):
@@ -236,7 +243,7 @@ def test_a_wrong_file_is_one_line_and_status_2(pki, tmp_path, zoo):
 def test_curl(secure, pki, version, want):
     s = secure()
     done = subprocess.run(["curl", "-sS", version, "--cacert", pki.path("ca.pem"), "-w", "%{http_version}", f"https://localhost:{s.port}/v2/models/tiny",
-                           "--resolve", f"localhost:{s.port}:127.0.0.1"], capture_output=True, text=True, timeout=20)
+                           "--resolve", f"localhost:{s.port}:127.0.0.1"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0 and done.stdout.endswith("}" + want) and '"name":"tiny"' in done.stdout, done
 
 
@@ -285,10 +292,10 @@ def test_grpcio_with_client_certificates(secure, pki):
         with grpc.secure_channel(f"localhost:{s.port}", grpc.ssl_channel_credentials(read(pki.path("ca.pem")), *pair)) as channel:
             call = channel.unary_unary(live)
             if welcome:
-                assert call(b"", timeout=10) == b"\x08\x01"
+                assert call(b"", timeout=60) == b"\x08\x01"
             else:
                 with pytest.raises(grpc.RpcError) as e:
-                    call(b"", timeout=10)
+                    call(b"", timeout=60)
                 assert e.value.code() == grpc.StatusCode.UNAVAILABLE
 
 
@@ -315,7 +322,7 @@ def test_cleartext_is_refused_in_one_line(secure):
         while part := c.recv(1000):
             answer += part
     assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n") and answer.endswith(b'{"error":"client sent an HTTP request to an HTTPS server"}')
-    assert metric(s, 'proa_tls_failures_total{reason="cleartext"}') == 1
+    counted(s, 'proa_tls_failures_total{reason="cleartext"}', 1)
 
 
 def test_cleartext_may_share_the_port(secure):
@@ -339,7 +346,7 @@ def test_unix_sockets_and_further_ports(secure, pki, tmp_path):
 
 
 def test_garbage_and_half_handshakes(secure):
-    s = secure("--header-wait-ms", "400")
+    s = secure()
     for junk in (b"\x16\x03\x01\xff\xff" + bytes(70000), b"\x16\x03\x01\x00\x05hello", b"\x16" * 5000, b"\x16\x00", b"\x80\x2e\x01\x03\x01" + bytes(50)):
         with s.connect() as c:
             try:
@@ -349,6 +356,8 @@ def test_garbage_and_half_handshakes(secure):
                     pass
             except (ConnectionResetError, BrokenPipeError):
                 pass
+    assert s.get("/v2/health/live").status == 200
+    s = secure("--header-wait-ms", "3000")                  # so long that who asks for the figures is never late himself
     slow = s.connect()
     slow.sendall(b"\x16\x03\x01\x02")
     slow.settimeout(9)                                      # without the option it would have 10 s
@@ -358,7 +367,7 @@ def test_garbage_and_half_handshakes(secure):
         pass
     slow.close()
     assert s.get("/v2/health/live").status == 200
-    assert metric(s, 'proa_tls_failures_total{reason="timeout"}') == 1
+    counted(s, 'proa_tls_failures_total{reason="timeout"}', 1)
 
 
 # ---- SIGHUP ------------------------------------------------------------------------------------------------------
@@ -370,8 +379,13 @@ def put(source, target):
 
 
 def serial_seen(s, pki):
-    with socket.create_connection((s.host, s.port), 10) as raw, trusting(pki).wrap_socket(raw, server_hostname="localhost") as c:
+    with socket.create_connection((s.host, s.port), 60) as raw, trusting(pki).wrap_socket(raw, server_hostname="localhost") as c:
         return int(c.getpeercert()["serialNumber"], 16)
+
+
+def everywhere(s, check):
+    """Each loop takes what was read as soon as it can, and a connection comes to whichever: many in a row have it."""
+    until(lambda: all(check() for _ in range(12)))
 
 
 def test_sighup_takes_a_new_certificate_and_drops_nobody(serve, zoo, pki, tmp_path):
@@ -404,7 +418,7 @@ def test_sighup_takes_a_new_certificate_and_drops_nobody(serve, zoo, pki, tmp_pa
             put(pki.path(f"{name}.key"), key)
             put(pki.path(f"{name}.pem"), cert)
             s.process.send_signal(signal.SIGHUP)
-            until(lambda: serial_seen(s, pki) == pki.serial(name))
+            everywhere(s, lambda: serial_seen(s, pki) == pki.serial(name))
         # Wrong files: the old certificate stays, and one line says why.
         put(pki.path("server2.key"), key)
         s.process.send_signal(signal.SIGHUP)
@@ -444,6 +458,7 @@ def test_sighup_takes_another_client_authority(serve, zoo, pki, tmp_path):
             return True
     until(refused)                                          # each loop takes it as soon as it can
     s.tls = trusting(pki, "stranger")
+    everywhere(s, lambda: not refused())
     assert s.get("/v2/health/live").status == 200
     kept.request("GET", "/v2/health/live")
     assert kept.getresponse().status == 200

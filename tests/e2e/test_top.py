@@ -10,16 +10,19 @@ class Load:
 
     def __init__(self, server, model, value):
         self.server, self.model, self.value, self.stop = server, model, value, threading.Event()
-        self.thread, self.answered = threading.Thread(target=self.run), 0
+        self.thread, self.answered, self.slowest_s = threading.Thread(target=self.run), 0, 0
 
     def run(self):
         while not self.stop.wait(0.005):
+            since = time.monotonic()
             self.server.infer(self.model, [self.value])
+            self.slowest_s = max(self.slowest_s, time.monotonic() - since)
             self.answered += 1
 
     def __enter__(self):
         self.thread.start()
         until(lambda: self.answered)
+        return self
 
     def __exit__(self, *_):
         self.stop.set()
@@ -28,14 +31,19 @@ class Load:
 
 def test_once_as_json_is_for_scripts(serve, zoo):
     server = serve(f"tiny={zoo['tiny']}", f"id_int64={zoo['id_int64']}")
-    with Load(server, "tiny", ["x", "FP32", [1, 4], X]):
+
+    def busy():
+        """What it says of a second, once that is one in which requests came."""
         done = run_proa("top", server.url, "--once", "--json")
-    assert done.returncode == 0 and not done.stderr and done.stdout.count("\n") == 1, done
-    got = json.loads(done.stdout)
-    assert got["up"] is True and got["requests_per_second"] > 1 and got["memory_bytes"] > 1 << 20 and got["descriptors"] > 5
+        assert done.returncode == 0 and not done.stderr and done.stdout.count("\n") == 1, done
+        got = json.loads(done.stdout)
+        return got if got["requests_per_second"] > 1 and got["models"][0]["answers_per_second"] > 1 else None
+    with Load(server, "tiny", ["x", "FP32", [1, 4], X]) as load:
+        got = until(busy)
+    assert got["up"] is True and got["memory_bytes"] > 1 << 20 and got["descriptors"] > 5
     assert [m["name"] for m in got["models"]] == ["tiny", "id_int64"], "busiest first"
     tiny, other = got["models"]
-    assert tiny["answers_per_second"] > 1 and 0 < tiny["p50_seconds"] <= tiny["p99_seconds"] < 10 and tiny["failed_per_second"] == 0
+    assert 0 < tiny["p50_seconds"] <= tiny["p99_seconds"] < 10 + 2 * load.slowest_s and tiny["failed_per_second"] == 0
     assert other["answers_per_second"] == 0 and other["p50_seconds"] is None
 
 
@@ -86,13 +94,15 @@ class Terminal:
         self.seen += got
         return got
 
-    def ends(self, status=0):
+    def ends(self, last=b""):
+        """It has ended well, the terminal is as it was, and `last` is what it wrote last."""
         deadline = time.monotonic() + 60
         while self.process.poll() is None and time.monotonic() < deadline:
             if select.select([self.master], [], [], 0.1)[0]:
                 self.seen += os.read(self.master, 65536)
-        assert self.process.wait(1) == status
-        while select.select([self.master], [], [], 0.1)[0]:
+        assert self.process.wait(1) == 0
+        while not self.seen.endswith(last):                 # a thread of the kernel's brings it from there to here
+            assert select.select([self.master], [], [], 60)[0], self.seen[-200:]
             self.seen += os.read(self.master, 65536)
         assert termios.tcgetattr(self.slave) == self.before, "the terminal's state was not given back"
 
@@ -126,8 +136,7 @@ def test_a_terminal_is_drawn_on_and_given_back(server, terminal, how):
         t.process.terminate()
     else:
         os.write(t.master, b"q" if how == "q" else b"\x03")
-    t.ends()
-    assert t.seen.endswith(b"\x1b[?25h\x1b[?1049l")
+    t.ends(last=b"\x1b[?25h\x1b[?1049l")
 
 
 def test_another_size_of_the_window_draws_anew(server, terminal):

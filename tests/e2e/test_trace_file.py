@@ -238,4 +238,4 @@ def test_wrong_options(run_wrong):
 @pytest.fixture
 def run_wrong(zoo):
     from conftest import PROA
-    return lambda *options: subprocess.run([PROA, "serve", *options, f"tiny={zoo['tiny']}"], capture_output=True, text=True, timeout=20).stderr
+    return lambda *options: subprocess.run([PROA, "serve", *options, f"tiny={zoo['tiny']}"], capture_output=True, text=True, timeout=60).stderr

@@ -133,7 +133,7 @@ def test_aio(server):
 
 
 def curl(server, path, body):
-    done = subprocess.run(["curl", "-s", "-i", "-d", json.dumps(body), f"{server.url}{path}"], capture_output=True, timeout=30, check=True)
+    done = subprocess.run(["curl", "-s", "-i", "-d", json.dumps(body), f"{server.url}{path}"], capture_output=True, timeout=60, check=True)
     head, body = done.stdout.split(b"\r\n\r\n", 1)
     return int(head.split()[1]), head.decode().lower(), body.decode()
 

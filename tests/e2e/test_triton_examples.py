@@ -130,7 +130,7 @@ def test_infer(server):
         with lib.InferenceServerClient(at(server)) as client:
             packings = [{}, {"headers": {"test": "1"}}]
             packings += [{"request_compression_algorithm": p, "response_compression_algorithm": p} for p in ("gzip", "deflate")] if is_http(lib) else \
-                [{"compression_algorithm": p} for p in ("gzip", "deflate")] + [{"client_timeout": 10.0}]
+                [{"compression_algorithm": p} for p in ("gzip", "deflate")] + [{"client_timeout": 60.0}]
             for more in packings:
                 if is_http(lib):
                     more = {**more, "query_params": {"test_1": 1, "test_2": 2}}

@@ -1,5 +1,5 @@
 """test_versions.py - several versions of a model, exchanged under the requests of unmodified tritonclient."""
-import os, shutil, threading, time
+import os, pathlib, shutil, threading, time
 import numpy as np
 import onnx
 import pytest
@@ -132,6 +132,8 @@ def test_a_load_that_does_not_end_does_not_keep_the_server(versions):
     pipe = os.open(folder / "config.pbtxt", os.O_RDWR)
     hung = threading.Thread(target=lambda: gone(lambda: server.post("/v2/repository/models/m/load")))
     hung.start()
+    fds = pathlib.Path(f"/proc/{server.pid}/fd")
+    until(lambda: any(os.path.realpath(fd) == str(folder / "config.pbtxt") for fd in fds.iterdir()), what="that the load reads the pipe")
     assert server.post("/v2/repository/models/n/load").status == 200
     assert server.post("/v2/repository/models/m/unload").status == 200
     assert server.post("/v2/repository/models/m/versions/1/infer").status == 404
@@ -254,7 +256,7 @@ def test_a_name_is_switched_under_load_without_a_lost_request(serve, tmp_path):
         client.close()
     threads = [threading.Thread(target=run, args=(k,)) for k in range(6)]
     [t.start() for t in threads]
-    late, i = time.monotonic() + 30, 0
+    late, i = time.monotonic() + 200, 0
     while i < 60 or (seen != {1.0, 2.0} and not wrong and time.monotonic() < late):   # until clients have come, too
         assert server.post(f"/v2/repository/models/m/versions/{1 + i % 2}/aliases/prod", {}).status == 200
         i += 1
