@@ -485,6 +485,7 @@ static void slow_streams_meet_their_deadlines(void)
     rig r;
     h2c c;
     int fd;
+    sys_fake_clock_hold(CLOCK_START_NS);
     rig_start(&r, &(http_limits){.header_wait_us = 60000, .body_wait_us = 60000, .idle_wait_us = 500000,
                                  .write_wait_us = 60000}, 1);
     dial_h2(&r, &c, &fd, 0);
@@ -492,6 +493,8 @@ static void slow_streams_meet_their_deadlines(void)
     c.hold = true;
     int32_t id = h2c_post(&c, "/echo", "some");
     h2c_stream *s = h2c_of(&c, id);
+    (void)h2c_say(&c, fd);
+    for (int i = 0; i < 4; i++) pass_time(&r, 30000);
     while (!s->closed && h2c_turn(&c, fd)) {}
     CHECK_U64((uint64_t)s->status, 408);
     CHECK(strstr((const char *)s->body.p, "body: expected more of it within 60 ms"));
@@ -506,6 +509,8 @@ static void slow_streams_meet_their_deadlines(void)
     CHECK(nghttp2_submit_settings(c.session, 0, &shut, 1) == 0);
     h2c_pump(&c);
     id = h2c_get(&c, "/big");
+    (void)h2c_say(&c, fd);
+    for (int i = 0; i < 4; i++) pass_time(&r, 30000);
     s = h2c_wait(&c, fd, id);
     CHECK(s->status == 200 && s->closed && s->body.len == 0);
     CHECK_U64(s->code, NGHTTP2_CANCEL);
@@ -513,14 +518,19 @@ static void slow_streams_meet_their_deadlines(void)
 
     dial_h2(&r, &c, &fd, 0);   /* a head that does not end */
     h2c_frame(&c, NGHTTP2_HEADERS, 0, 1, "\x82", 1);
+    (void)h2c_say(&c, fd);
+    for (int i = 0; i < 4; i++) pass_time(&r, 30000);
     h2c_end(&c, fd);
     hang_up_h2(&c, fd);
     dial_h2(&r, &c, &fd, 0);   /* nothing at all: a goodbye, then the end */
+    (void)h2c_say(&c, fd);
+    for (int i = 0; i < 4; i++) pass_time(&r, 250000);
     h2c_end(&c, fd);
     CHECK(c.gone && c.gone_code == NGHTTP2_NO_ERROR);
     CHECK_U64(c.goaways, 2);
     hang_up_h2(&c, fd);
     rig_stop(&r);
+    sys_fake_clock_set(0);
 }
 
 static void a_head_and_a_body_have_their_own_deadlines(void)
@@ -554,16 +564,19 @@ static void a_client_that_does_not_read_is_cut_off(void)
     rig r;
     h2c c;
     int fd;
+    sys_fake_clock_hold(CLOCK_START_NS);
     rig_start(&r, &(http_limits){.write_wait_us = 100000}, 1);
     dial_h2(&r, &c, &fd, 1 << 30);
     for (int i = 0; i < 20; i++) h2c_get(&c, "/big");
     size_t before = heap_bytes();
     (void)h2c_say(&c, fd);
     wait_open(&r, 1);
+    for (int i = 0; i < 8; i++) pass_time(&r, 50000);
     wait_open(&r, 0);   /* by itself */
     CHECK(heap_bytes() < before + 2 * (size_t)BIG);
     hang_up_h2(&c, fd);
     rig_stop(&r);
+    sys_fake_clock_set(0);
 }
 
 static void requests_wait_while_replies_do(void)
