@@ -245,7 +245,7 @@ static void new_keys_count_at_once(void)
         CHECK(guard_renew(&r->endpoints.guard, keys_path, &r->loop, 1, &e) == ERR_OK);
         grpc_rig_turn(&g, 2);
     }
-    for (int i = 0; i < 1000 && mem_live() > live; i++) grpc_rig_turn(&g, 1);   /* each loop lets go in its own time */
+    for (int i = 0; i < 60000 && mem_live() > live; i++) grpc_rig_turn(&g, 1);   /* each loop lets go in its own time */
     CHECK(mem_live() <= live);   /* the old ones are gone */
     size_t bytes = stream->in.len;
     grpc_rig_message(&g, stream, STR("\x3a\1*"), false, false);

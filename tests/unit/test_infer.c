@@ -282,14 +282,14 @@ static void a_full_queue_is_429_and_keeps_what_it_has(void)
 static void a_run_has_so_much_time(void)
 {
     http_rig r;
-    start(&r, &(http_rig_opts){.threads = "1", .inline_us = "500", .compute_wait_ms = "250"});
+    start(&r, &(http_rig_opts){.threads = "1", .inline_us = "500", .compute_wait_ms = "2500"});
     const served *m = http_rig_model(&r, "turns");
     for (int i = 0; i < 2; i++) {
         const char *got = post(&r, "/v1/models/turns:predict", "", "{\"instances\":[3]}");
         CHECK_STR(got, OK "19\r\n\r\n{\"predictions\":[3]}");
         got = post(&r, "/v1/models/turns:predict", "", "{\"instances\":[2000000000]}");
         CHECK(strncmp(got, "504 Gateway Timeout\r\n", 21) == 0);
-        CHECK(strstr(got, "{\"error\":\"run: expected its end within 250 ms\"}"));
+        CHECK(strstr(got, "{\"error\":\"run: expected its end within 2500 ms\"}"));
         CHECK_U64(COUNT(m, expired), (uint64_t)i + 1);
     }
     http_rig_stop(&r);

@@ -131,7 +131,7 @@ static void one_load_is_for_all_who_ask(void)
                               "POST " M " HTTP/1.1\r\nHost: h\r\nContent-Length: %zu\r\n\r\n%s", strlen(body), body);
     http_rig_send(&r, all, n);
     int good = 0;
-    for (int i = 0; i < 400 && good < 10; i++) {
+    for (int i = 0; i < 12000 && good < 10; i++) {
         const char *at = r.got;
         http_rig_turn(&r, 5);
         for (at = r.got, good = 0; (at = strstr(at, "HTTP/1.1 200 OK")) != NULL; at++) good++;
@@ -169,7 +169,7 @@ static void what_cannot_be_loaded_is_not_tried_for_each_request(void)
     model_control_stats_read(r.endpoints.control, &loads);
     CHECK(loads.failed >= 1 && loads.failed < 5);   /* about one in KEEPER_FAILED_US */
     INVARIANT(rename(moved, path) == 0);
-    for (int i = 0; i < 400 && strstr(http_rig_post(&r, M, "", body, strlen(body)), "503"); i++) http_rig_turn(&r, 5);
+    for (int i = 0; i < 12000 && strstr(http_rig_post(&r, M, "", body, strlen(body)), "503"); i++) http_rig_turn(&r, 5);
     CHECK(strstr(r.text, "200 OK"));
     http_rig_stop(&r);
 }

@@ -156,7 +156,7 @@ static void a_cheap_model_runs_at_once_after_its_first_run(void)
     long before = 0;
     bool at_once = false;
     /* A run that was interrupted looks expensive for a while, and the worker may still hold the first execution. */
-    for (int i = 0; i < 50 && !(at_once && mem_allocs() == before); i++) {
+    for (int i = 0; i < 5000 && !(at_once && mem_allocs() == before); i++) {
         ask_init(&a, 2);
         before = mem_allocs();
         CHECK(queue_push(b.queue, &a.item, &e) == ERR_OK);
@@ -293,7 +293,7 @@ static void a_cheap_model_waits_behind_those_who_wait(void)
     static const float four[4] = {1, 2, 3, 4};
     start(&b, 8, 500);
     exec *cheap = NULL;
-    for (int i = 0; i < 50 && !cheap; i++) {   /* a run that was interrupted looks expensive for a while */
+    for (int i = 0; i < 5000 && !cheap; i++) {   /* a run that was interrupted looks expensive for a while */
         ask_init(&warm, 1);
         CHECK(queue_push(b.queue, &warm.item, &e) == ERR_OK);
         wait_done(&warm);
@@ -486,7 +486,7 @@ static void instances_bound_the_runs_on_loops_too(void)
         metrics_model *m = &b.rig.served.metrics;
         CHECK_U64((uint64_t)atomic_load(&m->instances), 1);
         exec *cheap = NULL;
-        for (int i = 0; i < 50 && !cheap; i++) {   /* a run that was interrupted looks expensive for a while */
+        for (int i = 0; i < 5000 && !cheap; i++) {   /* a run that was interrupted looks expensive for a while */
             ask_init(&a, 1);
             CHECK(queue_push(b.queue, &a.item, &e) == ERR_OK);
             wait_done(&a);

@@ -10,6 +10,7 @@
 static char twice_path[64], slow_path[64];
 static const char *const models[] = {"m", twice_path, NULL},
                         *const slow_too[] = {"m", twice_path, "slow", slow_path, NULL};
+enum { SLOW_ROWS = 2048 };   /* take the slow model a second: it is at work even when its loop comes late */
 static grpc_rig g;
 static buf message, text;
 
@@ -212,14 +213,14 @@ static void the_memory_of_all_messages_together_is_bounded(void)
         grpc_rig_send(&g, calls[i], BYTES("\0\0\x0f\0\0"), false);   /* 960 KB to come, of which 300 do */
         grpc_rig_send(&g, calls[i], (str){zeros, sizeof zeros}, false);
     }
-    for (int i = 0; i < 200 && refused == 0; i++) {
+    for (int i = 0; i < 30000 && refused == 0; i++) {
         grpc_rig_turn(&g, 2);
         for (size_t k = 0; k < COUNTOF(calls); k++) refused += str_is(str_of(calls[k]->status), "14");
     }
     CHECK(refused > 0 && quota_used(q) > 0 && quota_used(q) <= q->max);
     for (size_t i = 0; i < COUNTOF(calls); i++)
         if (!calls[i]->closed) grpc_rig_reset(&g, calls[i]);
-    for (int i = 0; i < 1000 && quota_used(q) > q->max / ASK_KEEP_SHARE; i++) grpc_rig_turn(&g, 2);
+    for (int i = 0; i < 30000 && quota_used(q) > q->max / ASK_KEEP_SHARE; i++) grpc_rig_turn(&g, 2);
     CHECK(quota_used(q) <= q->max / ASK_KEEP_SHARE);
     CHECK(strncmp(grpc_rig_unary(&g, INFER, "", request("m", "a", 1), &(str){0}), "0 ", 2) == 0);
     grpc_rig_stop(&g);
@@ -344,11 +345,11 @@ static void a_client_that_does_not_read_holds_its_own_stream_only(void)
     g.hold_windows = true;
     grpc_call *c = grpc_rig_call(&g, STREAM, "");
     for (int i = 0; i < N; i++) grpc_rig_message(&g, c, request("m", "a", ROWS), false, i == N - 1);
-    grpc_rig_turn(&g, 30);
-    grpc_rig_turn(&g, 30);
+    for (int i = 0; i < 2000 && COUNT(http_rig_model(&g.rig, "m"), success) == 0; i++) grpc_rig_turn(&g, 30);
+    grpc_rig_turn(&g, 60);
     uint64_t done = COUNT(http_rig_model(&g.rig, "m"), success);
     CHECK(done > 0 && done < N);
-    for (int i = 0; i < 2000 && !c->closed; i++) {
+    for (int i = 0; i < 60000 && !c->closed; i++) {
         grpc_rig_take(&g, c);
         grpc_rig_turn(&g, 1);
     }
@@ -399,14 +400,14 @@ static void a_deadline_ends_what_runs_and_drops_what_waits(void)
     start_slow(&(http_rig_opts){.threads = "1", .inline_us = "0"});
     served *slow = http_rig_model(&g.rig, "slow");
     grpc_call *first = grpc_rig_call(&g, INFER, "grpc-timeout: 60m\n");
-    grpc_rig_message(&g, first, request("slow", "a", 256), false, true);
+    grpc_rig_message(&g, first, request("slow", "a", SLOW_ROWS), false, true);
     grpc_call *second = grpc_rig_call(&g, INFER, "grpc-timeout: 30m\n");
-    grpc_rig_message(&g, second, request("slow", "b", 256), false, true);
+    grpc_rig_message(&g, second, request("slow", "b", SLOW_ROWS), false, true);
     CHECK(grpc_rig_until(&g, second, 0) && grpc_rig_until(&g, first, 0));
     CHECK_STR(second->status, "4");
     CHECK(strncmp(second->message, "the deadline passed", 19) == 0);   /* the call saw it first, or the queue */
     CHECK_STR(first->status, "4");
-    for (int i = 0; i < 200 && COUNT(slow, cancelled) + COUNT(slow, expired) < 2; i++)
+    for (int i = 0; i < 6000 && COUNT(slow, cancelled) + COUNT(slow, expired) < 2; i++)
         grpc_rig_turn(&g, 10);
     CHECK_U64(COUNT(slow, cancelled) + COUNT(slow, expired), 2);
     CHECK_U64(COUNT(slow, success), 0);
@@ -416,7 +417,8 @@ static void a_deadline_ends_what_runs_and_drops_what_waits(void)
 static void a_run_has_so_much_time(void)
 {
     start_slow(&(http_rig_opts){.threads = "1", .inline_us = "0", .compute_wait_ms = "1"});
-    CHECK_STR(grpc_rig_unary(&g, INFER, "", request("slow", "a", 256), NULL), "4 run: expected its end within 1 ms");
+    CHECK_STR(grpc_rig_unary(&g, INFER, "", request("slow", "a", SLOW_ROWS), NULL),
+              "4 run: expected its end within 1 ms");
     CHECK_U64(COUNT(http_rig_model(&g.rig, "slow"), expired), 1);
     grpc_rig_stop(&g);
 }
@@ -426,16 +428,16 @@ static void a_call_that_is_reset_is_cancelled(void)
     start_slow(&(http_rig_opts){.threads = "1", .inline_us = "0"});
     served *slow = http_rig_model(&g.rig, "slow");
     grpc_call *c = grpc_rig_call(&g, INFER, "");
-    grpc_rig_message(&g, c, request("slow", "a", 256), false, true);
+    grpc_rig_message(&g, c, request("slow", "a", SLOW_ROWS), false, true);
     grpc_call *stream = grpc_rig_call(&g, STREAM, "");
-    for (int i = 0; i < 5; i++) grpc_rig_message(&g, stream, request("slow", "a", 256), false, false);
+    for (int i = 0; i < 5; i++) grpc_rig_message(&g, stream, request("slow", "a", SLOW_ROWS), false, false);
     grpc_call *half = grpc_rig_call(&g, INFER, "");
     grpc_rig_send(&g, half, STR("\0\0"), false);
-    grpc_rig_turn(&g, 5);
+    for (int i = 0; i < 20; i++) grpc_rig_turn(&g, 1);   /* all has come, whatever one of them was kept from */
     grpc_rig_reset(&g, c);
     grpc_rig_reset(&g, stream);
     grpc_rig_reset(&g, half);
-    for (int i = 0; i < 200 && COUNT(slow, cancelled) < 6; i++) grpc_rig_turn(&g, 10);
+    for (int i = 0; i < 6000 && COUNT(slow, cancelled) < 6; i++) grpc_rig_turn(&g, 10);
     CHECK_U64(COUNT(slow, cancelled), 6);
     grpc_rig_stop(&g);
 }
@@ -445,7 +447,7 @@ static void the_connection_may_go_while_models_run(void)
     start_slow(&(http_rig_opts){.threads = "1", .inline_us = "0"});
     for (int i = 0; i < 3; i++) {
         grpc_call *c = grpc_rig_call(&g, i == 1 ? STREAM : INFER, "grpc-timeout: 10S\n");
-        grpc_rig_message(&g, c, request("slow", "a", 256), false, true);
+        grpc_rig_message(&g, c, request("slow", "a", SLOW_ROWS), false, true);
     }
     grpc_rig_turn(&g, 5);
     http_rig_hang_up(&g.rig, true);
@@ -462,7 +464,7 @@ static void a_full_queue_is_resource_exhausted(void)
         calls[i] = grpc_rig_call(&g, INFER, "");
         grpc_rig_message(&g, calls[i], request("slow", "a", 256), false, true);
     }
-    for (int i = 0; i < 100 && refused < 2; i++) {
+    for (int i = 0; i < 30000 && refused < 2; i++) {
         grpc_rig_turn(&g, 2);
         refused = 0;
         for (size_t k = 0; k < COUNTOF(calls); k++) refused += str_is(str_of(calls[k]->status), "8");
