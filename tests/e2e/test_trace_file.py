@@ -138,7 +138,7 @@ def test_a_count_counts_down_and_ends_with_a_numbered_file(traced, tmp_path):
         client.infer("tiny", x_input(http))
         assert client.get_trace_settings("tiny")["trace_count"] == str(max(4 - i, 0))
     assert len(read(there(tmp_path / "trace.json.0"))) == 5
-    assert len(read(file)) == 4, "JSON while the server runs, too"
+    until(lambda: file.exists() and len(read(file)) == 4, what="JSON while the server runs, too")
     server.stop()
     assert len(read(file)) == 4 and not (tmp_path / "trace.json.1").exists()
     assert "proa_trace_file_requests_total" not in server.log()
