@@ -4,11 +4,12 @@ import json, shutil, threading
 import numpy as np
 import onnx
 import pytest
-from conftest import run_proa, until
+from conftest import until
 from models import model
 from onnx import TensorProto as T, helper as h
 from test_jobs import ASYNC
 from test_sequence import accumulator, config
+from test_top import once
 
 WIDE = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [384, 384], "data": [0.5] * (384 * 384)}]}
 
@@ -24,7 +25,7 @@ def of(name, m, version="1"):
 
 
 def top(server):
-    done = run_proa("top", server.url, "--once", "--json")
+    done = once(server, "--json")
     assert done.returncode == 0, done
     got = json.loads(done.stdout)
     return got, {m["name"]: m for m in got["models"]}
@@ -147,7 +148,7 @@ def test_the_slots_of_sequences(server):
         assert metrics(server)[of("proa_sequences_active", "sequence")] == 1
         shown, said = page(server, "sequence"), top(server)[1]["sequence"]
         assert (shown["proa_sequences_active"], shown["proa_sequences_backlog"]) == (said["sequences"], said["sequences_waiting"]) == (1, 1)
-        assert "sequences  backlog" in run_proa("top", server.url, "--once").stdout
+        assert "sequences  backlog" in once(server).stdout
         client.infer("sequence", [i], sequence_id=1, sequence_end=True)
         waits.get_result()
         until(lambda: metrics(server)[of("proa_sequences_active", "sequence")] == 0)
@@ -168,7 +169,7 @@ def test_the_ages_of_jobs(server):
         return now['proa_jobs{state="queued"}'] > 0 and now['proa_jobs{state="running"}'] == 1 and \
             min(now["proa_jobs_oldest_seconds"], said["jobs_oldest_seconds"], drawn) >= 1
     until(old, 200)
-    assert "\njobs queued " in run_proa("top", server.url, "--once").stdout
+    assert "\njobs queued " in once(server).stdout
 
 
 def test_loads_and_what_became_of_them(server, repository):
