@@ -7,6 +7,7 @@ from conftest import Answerer, logged, run_proa
 from models import X, Y
 from test_infer_cli import Foreign, field
 from test_tls import Pki, flags, pki, secure  # noqa: F401  (fixtures)
+from test_top import once
 from test_tracing import Collector
 
 INPUT = ["--input", f"x={X}"]
@@ -59,9 +60,9 @@ def test_grpcs_says_the_protocol_itself(secure, serve, zoo, pki):
 
 def test_top_over_https(secure, pki):
     s = secure()
-    done = run_proa("top", f"https://localhost:{s.port}", "--once", "--json", *trust(pki))
+    done = once(f"https://localhost:{s.port}", "--json", *trust(pki))
     assert done.returncode == 0 and not done.stderr and json.loads(done.stdout)["up"] is True, done
-    done = run_proa("top", f"https://localhost:{s.port}", "--once", "--json", env=SYSTEM)
+    done = once(f"https://localhost:{s.port}", "--json", env=SYSTEM)
     why = f"localhost:{s.port}: certificate: expected one of an authority in the system's trust store, got one signed by '/CN=ca'"
     assert done.returncode == 3 and json.loads(done.stdout)["error"] == why and done.stderr == f"proa top: {why}\n", done
 

@@ -25,7 +25,7 @@ def of(name, m, version="1"):
 
 
 def top(server):
-    done = once(server, "--json")
+    done = once(server.url, "--json")
     assert done.returncode == 0, done
     got = json.loads(done.stdout)
     return got, {m["name"]: m for m in got["models"]}
@@ -148,7 +148,7 @@ def test_the_slots_of_sequences(server):
         assert metrics(server)[of("proa_sequences_active", "sequence")] == 1
         shown, said = page(server, "sequence"), top(server)[1]["sequence"]
         assert (shown["proa_sequences_active"], shown["proa_sequences_backlog"]) == (said["sequences"], said["sequences_waiting"]) == (1, 1)
-        assert "sequences  backlog" in once(server).stdout
+        assert "sequences  backlog" in once(server.url).stdout
         client.infer("sequence", [i], sequence_id=1, sequence_end=True)
         waits.get_result()
         until(lambda: metrics(server)[of("proa_sequences_active", "sequence")] == 0)
@@ -169,7 +169,7 @@ def test_the_ages_of_jobs(server):
         return now['proa_jobs{state="queued"}'] > 0 and now['proa_jobs{state="running"}'] == 1 and \
             min(now["proa_jobs_oldest_seconds"], said["jobs_oldest_seconds"], drawn) >= 1
     until(old, 200)
-    assert "\njobs queued " in once(server).stdout
+    assert "\njobs queued " in once(server.url).stdout
 
 
 def test_loads_and_what_became_of_them(server, repository):

@@ -5,10 +5,10 @@ from conftest import PROA, lasting_port, run_proa, until
 from models import X
 
 
-def once(server, *more):
+def once(url, *more, **how):
     """It waits a second for an answer: a server that is held up for longer is asked again."""
     def done():
-        run = run_proa("top", server.url, "--once", *more)
+        run = run_proa("top", url, "--once", *more, **how)
         return run if run.returncode != 3 or "expected it within" not in run.stderr else None
     return until(done)
 
@@ -42,7 +42,7 @@ def test_once_as_json_is_for_scripts(serve, zoo):
 
     def busy():
         """What it says of a second, once that is one in which requests came."""
-        done = once(server, "--json")
+        done = once(server.url, "--json")
         assert done.returncode == 0 and not done.stderr and done.stdout.count("\n") == 1, done
         got = json.loads(done.stdout)
         return got if got["requests_per_second"] > 1 and got["models"][0]["answers_per_second"] > 1 else None
