@@ -207,7 +207,7 @@ err_code resize_taps(const resize_axis *x, resize_filter f, arena *a, tap_table 
         uint32_t count = run_of(&s, x->first + i).count;
         if (count > most) most = count;
     }
-    size_t step = (most + TAP_ZEROS + TAP_STEP - 1) / TAP_STEP * TAP_STEP;
+    size_t step = (most + x->even + TAP_ZEROS + TAP_STEP - 1) / TAP_STEP * TAP_STEP;
     double *w = arena_push_raw(a, most * sizeof *w, _Alignof(double));
     int16_t *low = w ? arena_push(a, x->count * step, sizeof *low, 64) : NULL;
     int16_t *high = low ? arena_push(a, x->count * step, sizeof *high, 64) : NULL;
@@ -217,10 +217,12 @@ err_code resize_taps(const resize_axis *x, resize_filter f, arena *a, tap_table 
         tap_run run = run_of(&s, x->first + i);
         weigh(&s, x->first + i, run, w);
         if (x->mirrored) mirror(w, run.count);
-        runs[at] = x->mirrored ? mirrored_run(run, x->source) : run;
-        put_halves(w, run.count, low + at * step, high + at * step);
+        if (x->mirrored) run = mirrored_run(run, x->source);
+        uint32_t early = x->even ? run.from % 2 : 0;
+        put_halves(w, run.count, low + at * step + early, high + at * step + early);
+        runs[at] = (tap_run){run.from - early, run.count + early};
     }
-    *ret = (tap_table){.count = x->count, .step = step, .runs = runs, .low = low, .high = high};
+    *ret = (tap_table){.count = x->count, .step = step, .runs = runs, .low = low, .high = high, .even = x->even};
     return ERR_OK;
 }
 
@@ -236,22 +238,7 @@ static bool put_digits(const tap_table *t, size_t i, int8_t *digits)
     return fits;
 }
 
-/* At from[i], where the run may begin earlier than its weights do, lest it end behind the row. */
-static bool put_floats(const tap_table *t, size_t i, uint32_t from, float *weights, float *beside)
-{
-    int32_t sum = 0;
-    uint32_t reach = 0;
-    for (size_t k = 0; k < t->runs[i].count; k++) {
-        int32_t v = tap_weight(t, i, k);
-        weights[t->runs[i].from - from + k] = tap_float(v);
-        sum += v;
-        reach += (uint32_t)(v < 0 ? -v : v);
-    }
-    *beside = tap_beside(sum);
-    return reach <= (uint32_t)(TAP_REACH * (1 << TAP_BITS));
-}
-
-static err_code add_digits(tap_table *t, arena *a, err *e)
+err_code resize_taps_digits(tap_table *t, arena *a, err *e)
 {
     int8_t *digits = arena_push(a, TAP_STEP + t->count * t->step * TAP_DIGITS, 1, 64);
     bool fit = true;
@@ -260,32 +247,6 @@ static err_code add_digits(tap_table *t, arena *a, err *e)
     for (size_t i = 0; i < t->count; i++) fit = put_digits(t, i, digits + i * t->step * TAP_DIGITS) && fit;
     t->digits = fit ? digits : NULL;
     return ERR_OK;
-}
-
-static err_code add_floats(tap_table *t, uint32_t source, arena *a, err *e)
-{
-    uint32_t most = 0;
-    bool near = true;
-    for (size_t i = 0; i < t->count; i++)
-        if (t->runs[i].count > most) most = t->runs[i].count;
-    most += most % 2;
-    if (most > source) return ERR_OK;
-    float *weights = arena_push(a, t->count * most, sizeof *weights, 64);
-    float *beside = weights ? arena_push_raw(a, t->count * sizeof *beside, _Alignof(float)) : NULL;
-    uint32_t *from = beside ? arena_push_raw(a, t->count * sizeof *from, _Alignof(uint32_t)) : NULL;
-    if (!from) return no_memory(a, t->count, e);
-    for (size_t i = 0; i < t->count; i++) {
-        from[i] = t->runs[i].from < source - most ? t->runs[i].from : source - most;
-        near = put_floats(t, i, from[i], weights + i * most, beside + i) && near;
-    }
-    if (near) t->floats = (tap_floats){.count = most, .from = from, .weights = weights, .beside = beside};
-    return ERR_OK;
-}
-
-err_code resize_taps_across(tap_table *t, uint32_t source, arena *a, err *e)
-{
-    err_code rc = add_digits(t, a, e);
-    return rc ? rc : add_floats(t, source, a, e);
 }
 
 /* Pillow adds the scale up from one pixel to the next, rounding each time: so do we, from the first. */

@@ -13,11 +13,12 @@ typedef struct {
     uint32_t result;          /* pixels of the whole result */
     uint32_t first, count;    /* of the result: what the table is for */
     bool mirrored;            /* the source lies the other way round, and so will the result */
+    bool even;                /* runs begin at even pixels: for rows */
 } resize_axis;
 
 err_code resize_taps(const resize_axis *x, resize_filter f, arena *a, tap_table *ret, err *e) MUST_USE;
-/* Adds, for rows of `source` pixels, digits and floats, where the weights have them. */
-err_code resize_taps_across(tap_table *t, uint32_t source, arena *a, err *e) MUST_USE;
+/* Adds digits, where the weights have them. */
+err_code resize_taps_digits(tap_table *t, arena *a, err *e) MUST_USE;
 /* For RESIZE_NEAREST: the source pixel of each result; UINT32_MAX = none, rounding led out of the picture. */
 err_code resize_nearest(const resize_axis *x, arena *a, uint32_t **ret, err *e) MUST_USE;
 

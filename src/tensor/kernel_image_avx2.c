@@ -3,10 +3,10 @@
  * Both kernels multiply 16-bit numbers in pairs (vpmaddwd): pixels, widened from bytes so that neighbours lie side by
  * side, by the low and by the high halves of their weights.  The halves' sums may wrap around; together they do not.
  *
- * Long runs of RGB are summed in floats, where a tap of eight rows is one instruction: sixteen rows at a time are
- * turned once, so that a register holds a channel of eight of them, and no result shuffles anything.  n
- * taps are rounded n + 1 times, by at most half of a last place below 256 each: a sum that lies farther than that from
- * a half rounds to the same byte.  The others, one of some hundred, are made again in halves. */
+ * Of long runs of RGB sixteen rows at a time are turned once, so that a register holds two neighbours of a channel of
+ * eight of them, and no result shuffles anything.  What is turned stays in a ring, as results ask for it from left to
+ * right.  Floats with what they are off by would be one multiplication instead of two, and one half alone, too: but
+ * which sums must then be made again nobody can predict, and processors lose more by that than they save. */
 #include "base/base.h"
 #include "tensor/kernel_decl.h"
 #if defined(__x86_64__)
@@ -18,9 +18,8 @@
 enum {
     ROWS = 4, COLUMNS = 32, WHOLE = 16,   /* rows that share the weights in registers; bytes per step */
     EIGHT = 8, BLOCK = 16, RGB = 3, FOUR = 4,
-    HELD = 128,                           /* pixels of a block's rows: 24 KB of the first cache's 32 */
-    RUN_MOST = HELD - 2 * FOUR,
-    /* Shorter runs may add up to halves exactly, as two times smaller pictures do, and would all be made again. */
+    RING = 64,                            /* pairs of pixels of a block's rows: 12 KB of the first cache's 32 */
+    RUN_MOST = 2 * (RING - 2),
     RUN_LEAST = 14
 };
 
@@ -164,136 +163,152 @@ ALWAYS_INLINE void all_rows(const tap_table *t, uint8_t *y, size_t y_row, const 
     for (; rows; rows--, y += y_row, x += x_row) rows_of(t, y, y_row, x, x_row, channels, 1);
 }
 
-/* ---- rows in floats ---------------------------------------------------------------------------------------------- */
+/* ---- rows in pairs ----------------------------------------------------------------------------------------------- */
 
-/* A window on a block of rows, which moves to the right. */
+/* Pairs of pixels of a block of rows, turned: of each channel a register for its first and for its last eight rows,
+ * which holds both pixels of a row side by side. */
 typedef struct {
     const uint8_t *x;         /* of the first row */
     size_t x_row;
-    size_t from, to;          /* pixels that are there: multiples of FOUR */
-    float at[HELD][RGB][BLOCK];
-} window;
+    size_t from, to;          /* pairs that are there: even numbers */
+    __m256i at[RING][RGB][2];
+} ring;
 
-/* Four pixels of a row and of the fourth below it, less 128: in each half the four values of a channel side by side. */
+/* Four pixels of a row and of the fourth below it: in each half the four values of a channel side by side. */
 ALWAYS_INLINE __m256i two_rows(const uint8_t *x, size_t x_row)
 {
     const __m256i order = _mm256_broadcastsi128_si256(
         _mm_setr_epi8(0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11, -1, -1, -1, -1));
     __m256i both = _mm256_castsi128_si256(_mm_loadu_si128((const void *)x));
     both = _mm256_inserti128_si256(both, _mm_loadu_si128((const void *)(x + FOUR * x_row)), 1);
-    return _mm256_xor_si256(_mm256_shuffle_epi8(both, order), _mm256_set1_epi8(INT8_MIN));
+    return _mm256_shuffle_epi8(both, order);
 }
 
-/* A channel of eight rows, four pixels in each 32 bits, the highest byte of which is the number that counts. */
-ALWAYS_INLINE void put_channel(float (*to)[RGB][BLOCK], size_t channel, size_t row, __m256i rows)
+/* A channel of eight rows, four pixels in each 32 bits. */
+ALWAYS_INLINE void put_channel(__m256i (*to)[RGB][2], size_t channel, size_t half, __m256i rows)
 {
-    EACH(k, FOUR) {
-        const __m256i highest = _mm256_broadcastsi128_si256(_mm_setr_epi8(
-            -1, -1, -1, (char)k, -1, -1, -1, (char)(4 + k), -1, -1, -1, (char)(8 + k), -1, -1, -1, (char)(12 + k)));
-        __m256i one = _mm256_shuffle_epi8(rows, highest);
-        _mm256_store_ps(&to[k][channel][row], _mm256_cvtepi32_ps(one));
-    }
+    const __m256i first = _mm256_broadcastsi128_si256(
+        _mm_setr_epi8(0, -1, 1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13, -1));
+    const __m256i last = _mm256_broadcastsi128_si256(
+        _mm_setr_epi8(2, -1, 3, -1, 6, -1, 7, -1, 10, -1, 11, -1, 14, -1, 15, -1));
+    to[0][channel][half] = _mm256_shuffle_epi8(rows, first);
+    to[1][channel][half] = _mm256_shuffle_epi8(rows, last);
 }
 
-ALWAYS_INLINE void turn(window *v, size_t row)
+ALWAYS_INLINE void turn(ring *r, size_t half)
 {
-    const uint8_t *x = v->x + row * v->x_row + v->to * RGB;
-    __m256i a = two_rows(x, v->x_row), b = two_rows(x + v->x_row, v->x_row);
-    __m256i c = two_rows(x + 2 * v->x_row, v->x_row), d = two_rows(x + 3 * v->x_row, v->x_row);
+    const uint8_t *x = r->x + half * EIGHT * r->x_row + r->to * 2 * RGB;
+    __m256i a = two_rows(x, r->x_row), b = two_rows(x + r->x_row, r->x_row);
+    __m256i c = two_rows(x + 2 * r->x_row, r->x_row), d = two_rows(x + 3 * r->x_row, r->x_row);
     __m256i ab = _mm256_unpacklo_epi32(a, b), cd = _mm256_unpacklo_epi32(c, d);
     __m256i blue = _mm256_unpacklo_epi64(_mm256_unpackhi_epi32(a, b), _mm256_unpackhi_epi32(c, d));
-    float (*to)[RGB][BLOCK] = v->at + (v->to - v->from);
-    put_channel(to, 0, row, _mm256_unpacklo_epi64(ab, cd));
-    put_channel(to, 1, row, _mm256_unpackhi_epi64(ab, cd));
-    put_channel(to, 2, row, blue);
+    __m256i (*to)[RGB][2] = r->at + r->to % RING;
+    put_channel(to, 0, half, _mm256_unpacklo_epi64(ab, cd));
+    put_channel(to, 1, half, _mm256_unpackhi_epi64(ab, cd));
+    put_channel(to, 2, half, blue);
 }
 
-/* Drops what lies before `from`; one that begins elsewhere begins anew. */
-static __attribute__((noinline)) void move_window(window *v, size_t from)
+/* Runs may begin anywhere; those of a filter go on where the last one was. */
+ALWAYS_INLINE void need(ring *r, size_t from, size_t to)
 {
-    bool goes_on = from >= v->from && from < v->to;
-    size_t kept = goes_on ? v->to - from : 0;
-    if (kept) memmove(v->at, v->at + (from - v->from), kept * sizeof v->at[0]);
-    v->from = from;
-    v->to = from + kept;
-}
-
-/* The first of `count` pixels from `from` on. */
-ALWAYS_INLINE float (*look(window *v, size_t from, size_t count))[RGB][BLOCK]
-{
-    size_t to = from + count;
-    if (from < v->from || from > v->to || to + FOUR > v->from + HELD) move_window(v, from / FOUR * FOUR);
-    for (; v->to < to; v->to += FOUR) {
-        turn(v, 0);
-        turn(v, EIGHT);
+    if (from < r->from || from > r->to) r->from = r->to = from / 2 * 2;
+    for (; r->to < to; r->to += 2) {
+        turn(r, 0);
+        turn(r, 1);
     }
-    return v->at + (from - v->from);
+    if (r->to - r->from > RING) r->from = r->to - RING;
 }
 
-/* Of eight rows, the first or the last of a block. */
 typedef struct {
-    __m256 red, green, blue;
-} colours;
+    size_t from, to;
+} pairs;
 
+ALWAYS_INLINE pairs pairs_of(tap_run run)
+{
+    return (pairs){run.from / 2, (run.from + run.count + 1) / 2};
+}
+
+/* The pairs that lie behind p without a gap, p being one of them. */
+ALWAYS_INLINE size_t together(size_t p, size_t to)
+{
+    size_t end = p / RING * RING + RING;
+    return end < to ? end : to;
+}
+
+ALWAYS_INLINE __m256i pair_at(const int16_t *w)
+{
+    int32_t pair;
+    memcpy(&pair, w, sizeof pair);
+    return _mm256_set1_epi32(pair);
+}
+
+/* With the twelve sums of a block all registers are taken: gcc 12 keeps four of them in memory around its own
+ * builtins. */
+ALWAYS_INLINE __m256i add_product(__m256i sum, __m256i pixels, __m256i weights)
+{
+    __m256i product;
+    __asm__("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0" : "+x"(sum), "=&x"(product) : "x"(pixels), "x"(weights));
+    return sum;
+}
+
+/* A channel of eight rows, the first or the last of a block. */
+ALWAYS_INLINE void add_rows(sums *s, const __m256i *pixels, __m256i low, __m256i high)
+{
+    __m256i all = _mm256_load_si256(pixels);
+    s->low = add_product(s->low, all, low);
+    s->high = add_product(s->high, all, high);
+}
+
+/* Of sixteen rows; no arrays, which would live in memory. */
 typedef struct {
-    colours first, last;
+    sums red[2], green[2], blue[2];
 } block_sums;
 
-ALWAYS_INLINE void add_pixel(block_sums *s, float (*at)[BLOCK], const float *weight)
+ALWAYS_INLINE block_sums block_run(const ring *r, const tap_table *t, size_t i, pairs run)
 {
-    __m256 w = _mm256_broadcast_ss(weight);
-    s->first.red = _mm256_fmadd_ps(_mm256_load_ps(at[0]), w, s->first.red);
-    s->last.red = _mm256_fmadd_ps(_mm256_load_ps(at[0] + EIGHT), w, s->last.red);
-    s->first.green = _mm256_fmadd_ps(_mm256_load_ps(at[1]), w, s->first.green);
-    s->last.green = _mm256_fmadd_ps(_mm256_load_ps(at[1] + EIGHT), w, s->last.green);
-    s->first.blue = _mm256_fmadd_ps(_mm256_load_ps(at[2]), w, s->first.blue);
-    s->last.blue = _mm256_fmadd_ps(_mm256_load_ps(at[2] + EIGHT), w, s->last.blue);
+    const int16_t *low = t->low + i * t->step, *high = t->high + i * t->step;
+    const sums none = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+    block_sums s = {{none, none}, {none, none}, {none, none}};
+    for (size_t p = run.from; p < run.to;) {
+        const __m256i (*at)[RGB][2] = r->at + p % RING;
+        for (size_t end = together(p, run.to); p < end; p++, at++, low += 2, high += 2) {
+            __m256i wl = pair_at(low), wh = pair_at(high);
+            add_rows(&s.red[0], &at[0][0][0], wl, wh);
+            add_rows(&s.red[1], &at[0][0][1], wl, wh);
+            add_rows(&s.green[0], &at[0][1][0], wl, wh);
+            add_rows(&s.green[1], &at[0][1][1], wl, wh);
+            add_rows(&s.blue[0], &at[0][2][0], wl, wh);
+            add_rows(&s.blue[1], &at[0][2][1], wl, wh);
+        }
+    }
+    return s;
 }
 
-/* The nearest whole number; `open` gets a sign where the sum may lie on the other side of a half. */
-ALWAYS_INLINE __m256i nearest(__m256 sum, __m256 sure, __m256 *open)
+ALWAYS_INLINE __m256i rounded(sums s)
 {
-    __m256i whole = _mm256_cvtps_epi32(sum);
-    __m256 off = _mm256_andnot_ps(_mm256_set1_ps(-0.0f), _mm256_sub_ps(sum, _mm256_cvtepi32_ps(whole)));
-    *open = _mm256_or_ps(*open, _mm256_cmp_ps(off, sure, _CMP_GT_OQ));
-    return whole;
+    return _mm256_srai_epi32(_mm256_add_epi32(joined(s), _mm256_set1_epi32(1 << (TAP_BITS - 1))), TAP_BITS);
 }
 
-/* Eight pixels of 32 bits; whether some of them are open. */
-ALWAYS_INLINE __m256i eight_pixels(colours even, colours odd, __m256 sure, bool *ret_open)
+/* Eight pixels of 32 bits. */
+ALWAYS_INLINE __m256i eight_pixels(sums red, sums green, sums blue)
 {
     const __m256i pixel = _mm256_broadcastsi128_si256(
         _mm_setr_epi8(0, 4, 8, -1, 1, 5, 9, -1, 2, 6, 10, -1, 3, 7, 11, -1));
-    __m256 open = _mm256_setzero_ps();
-    __m256i red = nearest(_mm256_add_ps(even.red, odd.red), sure, &open);
-    __m256i green = nearest(_mm256_add_ps(even.green, odd.green), sure, &open);
-    __m256i blue = nearest(_mm256_add_ps(even.blue, odd.blue), sure, &open);
-    __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(red, green), _mm256_packs_epi32(blue, blue));
-    *ret_open = _mm256_movemask_ps(open);
-    return _mm256_shuffle_epi8(_mm256_xor_si256(bytes, _mm256_set1_epi8(INT8_MIN)), pixel);
+    __m256i rg = _mm256_packs_epi32(rounded(red), rounded(green)), b = rounded(blue);
+    return _mm256_shuffle_epi8(_mm256_packus_epi16(rg, _mm256_packs_epi32(b, b)), pixel);
 }
 
 typedef struct {
     __m256i first, last;      /* a pixel of every row */
-    bool open[2];             /* some of the first, of the last rows */
 } block_pixels;
 
-/* Two sums, in turns: an addition waits for the last one to be done. */
-ALWAYS_INLINE block_pixels block_result(window *v, const tap_floats *t, size_t i, __m256 sure)
+static __attribute__((noinline)) block_pixels block_result(ring *r, const tap_table *t, size_t i)
 {
-    float (*at)[RGB][BLOCK] = look(v, t->from[i], t->count);
-    const float *w = t->weights + i * t->count;
-    __m256 beside = _mm256_broadcast_ss(t->beside + i);
-    colours zero = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps()};
-    block_sums even = {{beside, beside, beside}, {beside, beside, beside}}, odd = {zero, zero};
-    block_pixels ret UNINIT;
-    for (size_t k = 0; k < t->count; k += 2) {
-        add_pixel(&even, at[k], w + k);
-        add_pixel(&odd, at[k + 1], w + k + 1);
-    }
-    ret.first = eight_pixels(even.first, odd.first, sure, &ret.open[0]);
-    ret.last = eight_pixels(even.last, odd.last, sure, &ret.open[1]);
-    return ret;
+    pairs run = pairs_of(t->runs[i]);
+    need(r, run.from, run.to);
+    block_sums s = block_run(r, t, i, run);
+    return (block_pixels){eight_pixels(s.red[0], s.green[0], s.blue[0]),
+                          eight_pixels(s.red[1], s.green[1], s.blue[1])};
 }
 
 ALWAYS_INLINE void put_bytes(uint8_t *y, __m128i v, size_t bytes)
@@ -320,47 +335,26 @@ ALWAYS_INLINE void put_eight(uint8_t *y, size_t y_row, const __m256i of[FOUR], s
     }
 }
 
-/* Result i of eight rows, in halves. */
-static __attribute__((noinline)) void again(const tap_table *t, size_t i, uint8_t *y, size_t y_row, const uint8_t *x,
-                                            size_t x_row)
-{
-    tap_table one = *t;
-    one.count = 1;
-    one.runs += i;
-    one.low += i * t->step;
-    one.high += i * t->step;
-    all_rows(&one, y + i * RGB, y_row, x, x_row, RGB, EIGHT);
-}
-
 static void block_rows(const tap_table *t, uint8_t *y, size_t y_row, const uint8_t *x, size_t x_row)
 {
-    const float half_place = 1.0f / (1 << 17);      /* of a number below 256 */
-    const __m256 sure = _mm256_set1_ps(0.5f - (float)(t->floats.count + 1) * half_place);
-    window v UNINIT;
-    v.x = x, v.x_row = x_row, v.from = v.to = 0;
+    ring r UNINIT;
+    r.x = x, r.x_row = x_row, r.from = r.to = 0;
     for (size_t i = 0; i < t->count; i += FOUR) {
-        size_t now = t->count - i < FOUR ? t->count - i : FOUR;
-        /* Zeros, for gcc's analyzer loses that the loop writes all of them. */
-        __m256i first[FOUR] = {_mm256_setzero_si256()}, last[FOUR] = {_mm256_setzero_si256()};
-        bool open[FOUR][2] UNINIT;
-        for (size_t k = 0; k < FOUR; k++) {
-            block_pixels p = block_result(&v, &t->floats, i + (k < now ? k : now - 1), sure);
-            first[k] = p.first, last[k] = p.last;
-            open[k][0] = p.open[0], open[k][1] = p.open[1];
-        }
+        size_t now = t->count - i < FOUR ? t->count - i : FOUR, end = i + now - 1;
+        block_pixels a = block_result(&r, t, i), b = block_result(&r, t, i + 1 < end ? i + 1 : end);
+        block_pixels c = block_result(&r, t, i + 2 < end ? i + 2 : end), d = block_result(&r, t, end);
+        const __m256i first[FOUR] = {a.first, b.first, c.first, d.first};
+        const __m256i last[FOUR] = {a.last, b.last, c.last, d.last};
         put_eight(y + i * RGB, y_row, first, now * RGB);
         put_eight(y + i * RGB + EIGHT * y_row, y_row, last, now * RGB);
-        for (size_t k = 0; k < now; k++)
-            for (size_t half = 0; half < 2; half++)
-                if (open[k][half]) again(t, i + k, y + half * EIGHT * y_row, y_row, x + half * EIGHT * x_row, x_row);
     }
 }
 
 void taps_across_u8_avx2(const tap_table *t, uint8_t *y, size_t y_row, const uint8_t *x, size_t x_row,
                          size_t channels, size_t rows)
 {
-    bool floats = channels == RGB && t->floats.count >= RUN_LEAST && t->floats.count <= RUN_MOST;
-    for (; floats && rows >= BLOCK; rows -= BLOCK, y += BLOCK * y_row, x += BLOCK * x_row)
+    bool turned = channels == RGB && t->even && t->step <= RUN_MOST && t->runs[t->count / 2].count >= RUN_LEAST;
+    for (; turned && rows >= BLOCK; rows -= BLOCK, y += BLOCK * y_row, x += BLOCK * x_row)
         block_rows(t, y, y_row, x, x_row);
     if (channels == 3) all_rows(t, y, y_row, x, x_row, 3, rows);
     else if (channels == 4) all_rows(t, y, y_row, x, x_row, 4, rows);

@@ -5,10 +5,7 @@
  * out, and the result is held to 0..255: every ISA gives the same bytes.
  *
  * Beside that a weight may lie there as three digits of 8 bits, signed, the lowest first: processors that multiply four
- * bytes at a time want it so, in fours that begin at any multiple of four pixels: around a run's digits are zeros.
- *
- * And it may lie there as a float: one that adds products of those eight at a time is faster than 16-bit halves, and
- * knows how far it may be off.  Where that leaves the nearest byte open, halves decide. */
+ * bytes at a time want it so, in fours that begin at any multiple of four pixels: around a run's digits are zeros. */
 #ifndef TENSOR_KERNEL_LIST_IMAGE_H
 #define TENSOR_KERNEL_LIST_IMAGE_H
 #include <stdbool.h>
@@ -17,23 +14,10 @@
 
 enum { TAP_BITS = 22, TAP_HALF_BITS = 15, TAP_STEP = 16, TAP_DIGITS = 3, TAP_ZEROS = 3 };
 
-/* What the weights of a run, none of them negative, may add up to where they lie there as floats. */
-#define TAP_REACH 1.9
-
 /* Sources of one result: count >= 1 neighbours. */
 typedef struct {
     uint32_t from, count;
 } tap_run;
-
-/* Runs that are equally long: an even number of pixels, all of them in the row.  Weights are times 2^-24, for pixels
- * less 128 in the highest of four bytes; `beside` is what 128 times the weights of a run is beside 128.  All sums lie
- * below 256. */
-typedef struct {
-    size_t count;                 /* pixels of a run; 0 = there are no floats */
-    const uint32_t *from;         /* [results] */
-    const float *weights;         /* [results, count] */
-    const float *beside;          /* [results] */
-} tap_floats;
 
 typedef struct {
     size_t count;                 /* results */
@@ -43,19 +27,8 @@ typedef struct {
     /* [count, TAP_DIGITS, step], where at least TAP_ZEROS of a step are behind any run's count; as many zeros stand
      * before the first.  NULL = some weight has more digits. */
     const int8_t *digits;
-    tap_floats floats;
+    bool even;                    /* every run begins at an even pixel, its first weight being 0 where need be */
 } tap_table;
-
-/* Exact for every weight below 4. */
-static inline float tap_float(int32_t weight)
-{
-    return (float)weight / (1 << TAP_BITS) / (1 << 24);
-}
-
-static inline float tap_beside(int32_t sum)
-{
-    return (float)(sum - (1 << TAP_BITS)) / (1 << (TAP_BITS - 7));
-}
 
 /* * 2^TAP_BITS */
 static inline int32_t tap_weight(const tap_table *t, size_t result, size_t k)

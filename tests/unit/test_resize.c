@@ -126,13 +126,41 @@ static void weights_are_pillows_fixed_point_numbers(void)
     err e;
     tap_table t;
     arena_init(&a, NULL, 0, 1 << 20);
-    CHECK(resize_taps(&(resize_axis){7, 0, 7, 5, 0, 2, false}, RESIZE_BICUBIC, &a, &t, &e) == ERR_OK);
+    CHECK(resize_taps(&(resize_axis){7, 0, 7, 5, 0, 2, false, false}, RESIZE_BICUBIC, &a, &t, &e) == ERR_OK);
     CHECK(t.count == 2 && t.step == TAP_STEP && t.runs[0].count == 4 && t.runs[1].count == 5 && t.runs[1].from == 0);
     for (size_t i = 0; i < 2; i++)
         for (size_t k = 0; k < t.step; k++) {
             int32_t w = t.high[i * t.step + k] * (1 << TAP_HALF_BITS) + t.low[i * t.step + k];
             CHECK(w == (k < 5 ? want[i][k] : 0));
         }
+    arena_fini(&a);
+}
+
+/* The same weights from an even pixel on, whichever way round the source lies: those of runs that begin at an odd one
+ * have a 0 in front of them. */
+static void runs_of_rows_begin_at_even_pixels(void)
+{
+    arena a;
+    err e;
+    tap_table any, even;
+    size_t odd = 0;
+    arena_init(&a, NULL, 0, 1 << 20);
+    for (int mirrored = 0; mirrored < 2; mirrored++) {
+        resize_axis x = {50, 0, 50, 9, 0, 9, mirrored, false};
+        CHECK(resize_taps(&x, RESIZE_LANCZOS, &a, &any, &e) == ERR_OK);
+        x.even = true;
+        CHECK(resize_taps(&x, RESIZE_LANCZOS, &a, &even, &e) == ERR_OK);
+        CHECK(!any.even && even.even && even.count == 9);
+        for (size_t i = 0; i < 9; i++) {
+            size_t early = any.runs[i].from % 2;
+            odd += early;
+            CHECK(even.runs[i].from == any.runs[i].from - early && even.runs[i].count == any.runs[i].count + early);
+            CHECK(even.runs[i].count + TAP_ZEROS <= even.step && (!early || tap_weight(&even, i, 0) == 0));
+            for (size_t k = 0; k < any.runs[i].count; k++)
+                CHECK(tap_weight(&even, i, k + early) == tap_weight(&any, i, k));
+        }
+    }
+    CHECK(odd > 0);
     arena_fini(&a);
 }
 
@@ -404,6 +432,7 @@ int main(void)
     static const test_case cases[] = {
         TEST(every_filter_gives_pillows_bytes), TEST(every_isa_gives_the_bytes_of_the_reference),
         TEST(weights_are_pillows_fixed_point_numbers),
+        TEST(runs_of_rows_begin_at_even_pixels),
         TEST(one_row_can_be_followed_by_hand),
         TEST(a_colour_beyond_white_is_white), TEST(a_window_is_that_part_of_the_whole),
         TEST(a_window_of_a_huge_result_costs_no_more_than_itself),
