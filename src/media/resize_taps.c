@@ -145,14 +145,17 @@ static bool steps_of(sampler *s, size_t count, arena *a)
     return true;
 }
 
-/* sin(a + b) and cos(a + b) from those of the first weight and of k steps. */
-static void weigh_turned(const sampler *s, double center, tap_run run, double narrow, double *w)
+/* sin(a + b) and cos(a + b) from those of the first weight and of k steps.  weight_of is a constant where this is used:
+ * a call for each weight takes longer than the weight. */
+static inline __attribute__((always_inline)) void weigh_turned(const sampler *s, double center, tap_run run,
+                                                               double narrow, double *w,
+                                                               double (*weight_of)(double, double, double))
 {
     struct turned first = turned_by((run.from - center + 0.5) * narrow * s->f->turn);
     for (uint32_t k = 0; k < run.count; k++) {
         struct turned by = s->steps[k];
-        w[k] = s->f->weight_of((k + run.from - center + 0.5) * narrow, first.sine * by.cosine + first.cosine * by.sine,
-                               first.cosine * by.cosine - first.sine * by.sine);
+        w[k] = weight_of((k + run.from - center + 0.5) * narrow, first.sine * by.cosine + first.cosine * by.sine,
+                         first.cosine * by.cosine - first.sine * by.sine);
     }
 }
 
@@ -160,7 +163,8 @@ static void weigh_turned(const sampler *s, double center, tap_run run, double na
 static void weigh(const sampler *s, uint32_t i, tap_run run, double *w)
 {
     double center = center_of(s, i), sum = 0, narrow = 1.0 / s->stretch;
-    if (s->steps) weigh_turned(s, center, run, narrow, w);
+    if (s->steps && s->f->weight_of == lanczos_of) weigh_turned(s, center, run, narrow, w, lanczos_of);
+    else if (s->steps) weigh_turned(s, center, run, narrow, w, hamming_of);
     else
         for (uint32_t k = 0; k < run.count; k++) w[k] = s->f->weight((k + run.from - center + 0.5) * narrow);
     for (uint32_t k = 0; k < run.count; k++) sum += w[k];
@@ -185,7 +189,7 @@ static void mirror(double *w, uint32_t count)
 static void put_halves(const double *w, uint32_t count, int16_t *low, int16_t *high)
 {
     for (uint32_t k = 0; k < count; k++) {
-        int32_t v = (int32_t)(w[k] * (1 << TAP_BITS) + (w[k] < 0 ? -0.5 : 0.5));
+        int32_t v = (int32_t)(w[k] * (1 << TAP_BITS) + copysign(0.5, w[k]));
         low[k] = (int16_t)(v & ((1 << TAP_HALF_BITS) - 1));
         high[k] = (int16_t)(v >> TAP_HALF_BITS);
     }
