@@ -20,7 +20,7 @@ enum {
     EIGHT = 8, BLOCK = 16, RGB = 3, FOUR = 4,
     RING = 64,                            /* pairs of pixels of a block's rows: 12 KB of the first cache's 32 */
     RUN_MOST = 2 * (RING - 2),
-    RUN_LEAST = 14
+    RUN_LEAST = 8
 };
 
 ALWAYS_INLINE __m256i load(const void *p)

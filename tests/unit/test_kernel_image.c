@@ -62,7 +62,7 @@ static void every_isa_sums_rows_as_the_reference_does(void)
             runs[i].count = (uint32_t)(1 + rng_below(&r, t.step - TAP_ZEROS));
             uint32_t room = WIDTH - runs[i].count;
             if (turn % 4 < 2) runs[i].from = (uint32_t)rng_below(&r, room + 1);
-            else runs[i].from = i + 1 < t.count ? (uint32_t)(i * room / t.count) : 0;   /* to the right, and back */
+            else runs[i].from = (uint32_t)(i + 1 < t.count ? i * (WIDTH - TAPS) / t.count : 0);   /* right, and back */
             if (t.even) runs[i].from -= runs[i].from % 2;
             random_weights(low + i * t.step, high + i * t.step, runs[i].count, t.step, &r);
             same_weights(&t, i);
@@ -74,6 +74,29 @@ static void every_isa_sums_rows_as_the_reference_does(void)
             if (isa == 0) memcpy(want, got, sizeof got);
             CHECK(memcmp(got, want, sizeof got) == 0);
         }
+    }
+}
+
+/* Runs that go on without a gap to the row's end, and one where they began: what was turned for them lies there no
+ * more. */
+static void the_last_run_may_lie_where_the_first_did(void)
+{
+    enum { LENGTH = 24, STEP = 8, COUNT = (WIDTH - LENGTH) / STEP };
+    const tap_table t = {.count = COUNT + 1, .step = TAPS, .runs = runs, .low = low, .high = high, .digits = digits,
+                         .even = true};
+    rng r;
+    rng_init(&r, 6);
+    for (size_t i = 0; i < sizeof x_data; i++) x_data[i] = (uint8_t)rng_below(&r, 256);
+    for (size_t i = 0; i <= COUNT; i++) {
+        runs[i] = (tap_run){(uint32_t)(i < COUNT ? i * STEP : 0), LENGTH};
+        random_weights(low + i * TAPS, high + i * TAPS, LENGTH, TAPS, &r);
+        same_weights(&t, i);
+    }
+    for (size_t isa = 0; isa < kernel_isa_count(); isa++) {
+        if (!runnable(isa)) continue;
+        runnable(isa)->taps_across_u8(&t, got, (COUNT + 1) * 3, x_data, WIDTH * 3, 3, ROWS_MOST);
+        if (isa == 0) memcpy(want, got, sizeof got);
+        CHECK(memcmp(got, want, (COUNT + 1) * 3 * ROWS_MOST) == 0);
     }
 }
 
@@ -129,6 +152,7 @@ int main(void)
 {
     static const test_case cases[] = {TEST(digits_say_what_the_weight_says),
                                       TEST(every_isa_sums_rows_as_the_reference_does),
+                                      TEST(the_last_run_may_lie_where_the_first_did),
                                       TEST(sums_that_lie_at_a_half_are_rounded_up),
                                       TEST(every_isa_sums_columns_as_the_reference_does)};
     return test_main(cases, COUNTOF(cases));
