@@ -13,7 +13,6 @@ pytestmark = pytest.mark.apart   # tritonclient.grpc is used in a test itself
 TINY = ["x", "FP32", [1, 4], [1, 2, 3, 4]]
 
 
-
 def slow_body(rows):
     """(head, all) of a request for the slow model; made once: clients should not be what is slow."""
     head = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [rows, 384], "parameters": {"binary_data_size": 4 * rows * 384}}]}).encode()
