@@ -12,7 +12,7 @@
 #include <inttypes.h>
 
 enum {
-    UNSEEN = 100   /* thousandths of an objective: for a request's way here and its answer's way back */
+    UNSEEN = 125   /* thousandths of an objective: for a request's way here and its answer's way back */
 };
 
 typedef struct slot slot;
