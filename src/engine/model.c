@@ -518,6 +518,45 @@ static exec *entered(exec *x, cached *c)
     return x;
 }
 
+/* With the lock held: the executions of a plan that nobody uses, where `keep` but one of the plan that was used last;
+ * the caller is its user until they are freed, because they need it for that.  NULL = there are none. */
+static cached *idle_out(model *m, bool keep, exec **ret)
+{
+    cached *last = keep ? m->plans : NULL, *c = m->plans;
+    for (cached *i = last; i; i = i->next)
+        if (i->used_at > last->used_at) last = i;
+    while (c && !(c == last ? c->idle && c->idle->next : c->idle != NULL)) c = c->next;
+    if (!c) return NULL;
+    exec **from = c == last ? &c->idle->next : &c->idle;
+    *ret = *from;
+    *from = NULL;
+    for (const exec *x = *ret; x; x = x->next) m->idle_bytes -= x->held;
+    m->busy++;
+    c->users++;
+    return c;
+}
+
+static void idle_free(model *m, bool keep)
+{
+    for (int i = 0; i < MODEL_PLANS_MAX; i++) {   /* others may go on giving execs back */
+        exec *x = NULL;
+        lock_take(&m->guard);
+        cached *c = idle_out(m, keep, &x);
+        lock_give(&m->guard);
+        if (!c) return;
+        for (exec *next; x; x = next) {
+            next = x->next;
+            exec_free(x);
+        }
+        lock_take(&m->guard);
+        cached *done = user_leaves(c);
+        lock_give(&m->guard);
+        if (done) cached_free(done);
+    }
+}
+
+void model_trim(model *m) { idle_free(m, true); }
+
 /* Of what all executions may have nothing is left.  Where others have some, that may change. */
 static err_code shared_out(model *m, bool others, err *e)
 {
@@ -534,7 +573,7 @@ static err_code exec_make(exec **ret, model *m, const plan *p, err *e)
                    .share = m->opts.share_max ? &m->share : NULL};
     err_code rc = exec_new(ret, p, &o, e);
     if (rc != ERR_LIMIT) return rc;
-    model_trim(m);
+    idle_free(m, false);
     rc = exec_new(ret, p, &o, e);
     return rc == ERR_LIMIT ? shared_out(m, quota_used(&m->share) > 0, e) : rc;
 }
@@ -603,43 +642,6 @@ void exec_give(exec *x)
     if (done) cached_free(done);
 }
 
-/* With the lock held: the executions of a plan that nobody uses, but one where it was used last; the caller is its
- * user until they are freed, because they need it for that.  NULL = there are none. */
-static cached *idle_out(model *m, exec **ret)
-{
-    cached *last = m->plans, *c = m->plans;
-    for (cached *i = m->plans; i; i = i->next)
-        if (i->used_at > last->used_at) last = i;
-    while (c && !(c == last ? c->idle && c->idle->next : c->idle != NULL)) c = c->next;
-    if (!c) return NULL;
-    exec **from = c == last ? &c->idle->next : &c->idle;
-    *ret = *from;
-    *from = NULL;
-    for (const exec *x = *ret; x; x = x->next) m->idle_bytes -= x->held;
-    m->busy++;
-    c->users++;
-    return c;
-}
-
-void model_trim(model *m)
-{
-    for (int i = 0; i < MODEL_PLANS_MAX; i++) {   /* others may go on giving execs back */
-        exec *x = NULL;
-        lock_take(&m->guard);
-        cached *c = idle_out(m, &x);
-        lock_give(&m->guard);
-        if (!c) return;
-        for (exec *next; x; x = next) {
-            next = x->next;
-            exec_free(x);
-        }
-        lock_take(&m->guard);
-        cached *done = user_leaves(c);
-        lock_give(&m->guard);
-        if (done) cached_free(done);
-    }
-}
-
 model_share model_share_read(const model *m)
 {
     return (model_share){.bytes = quota_used(&m->share),
@@ -660,14 +662,15 @@ static void cost_learn(cached *c, uint64_t ns)
     atomic_store_explicit(&c->cost_ns, next, memory_order_relaxed);
 }
 
-/* A run that grew until there was no more: it cannot begin anew, as it may have written where its inputs were. */
+/* A run that grew until there was no more: it cannot begin anew, as it may have written where its inputs were.  All
+ * that rest make room for the next one: where one stayed that has what this one lacks, each would fail like this. */
 static err_code run_shared_out(exec *x, err *e)
 {
     model *m = ((cached *)x->owner)->of;
     lock_take(&m->guard);
     bool others = m->busy > 1 || m->idle_bytes > 0;
     lock_give(&m->guard);
-    model_trim(m);
+    idle_free(m, false);
     err_set(e, ERR_LIMIT, "memory of the model's executions: expected at most %zu bytes in all, got more",
             m->share.max);
     return shared_out(m, others, e);

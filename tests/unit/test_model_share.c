@@ -116,6 +116,27 @@ static void what_a_run_turns_out_to_need_counts(void)
     onnx_build_end(&b);
 }
 
+/* Of two that rest the one with the memory lies below: the next run does not take it, and must not lack what it has. */
+static void what_rests_with_all_the_memory_makes_room(void)
+{
+    onnx_build b;
+    exec *x[2];
+    err e;
+    late(&b);
+    model *m = opened(&b, 8 * MANY);
+    const int64_t rows = MANY * 2 / 5;   /* 8 bytes each, and 4 more for the input */
+    CHECK(take(&x[0], m, rows, &e) == ERR_OK && take(&x[1], m, rows, &e) == ERR_OK);
+    float *in = exec_input(x[0], 0)->data;
+    for (int64_t k = 0; k < rows; k++) in[k] = 1;
+    CHECK(exec_run(x[0], NULL, &e) == ERR_OK);
+    exec_give(x[0]);
+    exec_give(x[1]);
+    CHECK(run_ones(m, rows, &e) == ERR_LIMIT);
+    CHECK(run_ones(m, rows, &e) == ERR_OK);
+    model_free(m);
+    onnx_build_end(&b);
+}
+
 /* A loop that doubles its value n times: what it holds between two turns is of the subgraph. */
 static void subgraphs_have_no_share_of_their_own(void)
 {
@@ -203,6 +224,7 @@ int main(void)
         TEST(executions_share_what_there_is),
         TEST(without_a_share_there_is_no_bound),
         TEST(what_a_run_turns_out_to_need_counts),
+        TEST(what_rests_with_all_the_memory_makes_room),
         TEST(subgraphs_have_no_share_of_their_own),
         TEST(threads_stay_within_it),
         TEST(no_memory_leaves_the_share_whole),
