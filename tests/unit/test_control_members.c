@@ -1,5 +1,6 @@
 /* An ensemble is served while its members are, and fit it: it leaves with the first that does not, with the reason in
  * the index, and comes back with it, as it was, unless somebody unloaded it meanwhile. */
+#include "ensemble_text.h"
 #include "http_rig.h"
 #include "model_folder.h"
 #include "models/model_control.h"
@@ -7,13 +8,6 @@
 
 static const char body[] = "{\"inputs\":[{\"name\":\"i\",\"datatype\":\"FP32\",\"shape\":[1,2],\"data\":[1,2]}]}";
 
-#define STEP(model, in, i, out, o)                                                                              \
-    "step { model_name: \"" model "\" model_version: -1 input_map { key: \"" in "\" value: \"" i "\" } "        \
-    "output_map { key: \"" out "\" value: \"" o "\" } }"
-#define ENSEMBLE(first, second)                                                                                 \
-    "platform: \"ensemble\" input { name: \"i\" data_type: TYPE_FP32 dims: [ -1, 2 ] } output { name: \"o\" "     \
-    "data_type: TYPE_FP32 dims: [ -1, 2 ] } ensemble_scheduling { " first " " second " }"
-#define OF(a, b) ENSEMBLE(STEP(a, "x", "i", "y", "t"), STEP(b, "x", "t", "y", "o"))
 #define MODEL(name) "/v2/repository/models/" name
 #define WITH "{\"parameters\":{\"unload_dependents\":true}}"
 

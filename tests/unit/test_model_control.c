@@ -1,5 +1,6 @@
 /* A model is exchanged under requests: each is answered by the one that it found, what failed to load changes nothing
  * but the reason in the index, and what is out of the repository is freed when nobody has it any more. */
+#include "ensemble_text.h"
 #include "http_rig.h"
 #include "models/model_control.h"
 #include "os/clock.h"
@@ -182,14 +183,6 @@ static void further_models_come_from_the_model_repository(void)
 }
 
 /* ---- members of ensembles ---- */
-
-#define STEP(model, in, i, out, o)                                                                              \
-    "step { model_name: \"" model "\" model_version: -1 input_map { key: \"" in "\" value: \"" i "\" } "        \
-    "output_map { key: \"" out "\" value: \"" o "\" } }"
-#define ENSEMBLE(first, second)                                                                                 \
-    "platform: \"ensemble\" input { name: \"i\" data_type: TYPE_FP32 dims: [ -1, 2 ] } output { name: \"o\" "     \
-    "data_type: TYPE_FP32 dims: [ -1, 2 ] } ensemble_scheduling { " first " " second " }"
-#define OF(a, b) ENSEMBLE(STEP(a, "x", "i", "y", "t"), STEP(b, "x", "t", "y", "o"))
 
 static void member_make(const char *folder, const char *name, const char *config)
 {

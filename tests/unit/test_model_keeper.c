@@ -207,6 +207,15 @@ static void on_told(loop *on, loop_msg *m)
     told++;
 }
 
+static void summon_all(http_rig *r, model_summons *all, size_t count)
+{
+    told = 0;
+    for (size_t i = 0; i < count; i++) {
+        all[i] = (model_summons){.name = STR("n"), .since_us = clock_now_us(), .on = r->loop, .msg = {.run = on_told}};
+        keeper_summon(r->endpoints.keeper, &all[i]);
+    }
+}
+
 static void as_many_wait_for_a_model_as_may_wait_in_its_queue(void)
 {
     http_rig r;
@@ -216,11 +225,7 @@ static void as_many_wait_for_a_model_as_may_wait_in_its_queue(void)
     CHECK(http_rig_answers(&r, M, body, "200 OK"));
     served *held = http_rig_model(&r, "m");
     served_hold(held);
-    told = 0;
-    for (size_t i = 0; i < COUNTOF(all); i++) {
-        all[i] = (model_summons){.name = STR("n"), .since_us = clock_now_us(), .on = r.loop, .msg = {.run = on_told}};
-        keeper_summon(r.endpoints.keeper, &all[i]);
-    }
+    summon_all(&r, all, COUNTOF(all));
     HTTP_RIG_UNTIL(&r, told == 1);
     CHECK(all[2].failure.code == ERR_LIMIT);
     CHECK_STR(all[2].failure.text,
@@ -285,11 +290,7 @@ static void as_many_wait_for_a_model_as_its_own_queue_takes(void)
     http_rig r;
     model_summons all[3];
     served *held = start_with(&r, "max_batch_size: 4 dynamic_batching { default_queue_policy { max_queue_size: 2 } }");
-    told = 0;
-    for (size_t i = 0; i < COUNTOF(all); i++) {
-        all[i] = (model_summons){.name = STR("n"), .since_us = clock_now_us(), .on = r.loop, .msg = {.run = on_told}};
-        keeper_summon(r.endpoints.keeper, &all[i]);
-    }
+    summon_all(&r, all, COUNTOF(all));
     HTTP_RIG_UNTIL(&r, told == 1);
     CHECK(all[2].failure.code == ERR_LIMIT);
     CHECK_STR(all[2].failure.text,
