@@ -135,6 +135,10 @@ static err_code io_check(const value *v, const char *what, err *e)
     if (v->other)
         return err_set(e, ERR_UNSUPPORTED, "%s '" STR_FMT "': expected a tensor, got a %s: not implemented", what,
                        STR_ARG(v->name), v->other);
+    char text[SHAPE_TEXT_MAX];
+    if (v->ranked && !shape_bounded(&v->declared))
+        return err_set(e, ERR_TOO_LARGE, "%s '" STR_FMT "': shape %s is too large", what, STR_ARG(v->name),
+                       shape_text(&v->declared, text));
     return ERR_OK;
 }
 
@@ -393,7 +397,7 @@ static err_code shapes_check(const model *m, const shape *inputs, err *e)
         if (!fits)
             return err_set(e, ERR_INVALID, "input '" STR_FMT "': expected shape %s, got %s", STR_ARG(io->name),
                            shape_text(&io->shape, want), shape_text(s, got));
-        if (s->rank > TENSOR_RANK_MAX || shape_count(s) == UINT64_MAX ||
+        if (s->rank > TENSOR_RANK_MAX || !shape_bounded(s) ||
             dtype_bytes(io->type, shape_count(s)) > OP_BYTES_MAX)
             return err_set(e, ERR_TOO_LARGE, "input '" STR_FMT "': shape %s is too large", STR_ARG(io->name),
                            shape_text(s, got));

@@ -222,7 +222,7 @@ static err_code read(tensor *ret, parts *p, pb message, const onnx_tensor_opts *
     tensor t = tensor_make((dtype)p->type, &p->shape, NULL);
     uint64_t count = shape_count(&p->shape);
     char text[SHAPE_TEXT_MAX];
-    if (count == UINT64_MAX || dtype_bytes(t.type, count) == SIZE_MAX)
+    if (!shape_bounded(&p->shape) || count == UINT64_MAX || dtype_bytes(t.type, count) == SIZE_MAX)
         return err_set(e, ERR_INVALID, "shape %s: too large", shape_text(&p->shape, text));
     if (p->external) rc = external_map(&t, p, count, o, e);
     else if (p->has_raw && !p->typed_count) rc = raw_read(&t, p->raw, count, o, e);
@@ -293,7 +293,7 @@ static err_code densify(tensor *ret, const tensor *values, const tensor *indices
         indices->shape.rank == 2 && (uint64_t)indices->shape.dim[0] == n && indices->shape.dim[1] == s->rank;
     if (values->type == DT_STRING || bits < 8)
         return err_set(e, ERR_UNSUPPORTED, "sparse %s: not implemented", dtype_name(values->type));
-    if (count == UINT64_MAX || bytes > o->dense_max)
+    if (!shape_bounded(s) || count == UINT64_MAX || bytes > o->dense_max)
         return err_set(e, ERR_LIMIT, "shape %s: more than %llu bytes", shape_text(s, text),
                        (unsigned long long)o->dense_max);
     if (indices->type != DT_I64 || values->shape.rank != 1 || (!linear && !coordinates))

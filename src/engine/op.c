@@ -178,8 +178,7 @@ err_code op_set(op_call *c, uint32_t output, dtype type, const shape *s, err *e)
             return op_err(c, e, ERR_INVALID, "output %u: expected dimensions of 0 or more, got %s", output,
                           shape_text(s, text));
     }
-    uint64_t count = shape_count(s);
-    if (count == UINT64_MAX || dtype_bytes(type, count) > OP_BYTES_MAX)
+    if (!shape_bounded(s) || dtype_bytes(type, shape_count(s)) > OP_BYTES_MAX)
         return op_err(c, e, ERR_LIMIT, "output %u: shape %s is too large", output, shape_text(s, text));
     *c->out[output] = tensor_make(type, s, NULL);
     return ERR_OK;

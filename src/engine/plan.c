@@ -253,7 +253,12 @@ static err_code values_start(planner *w, err *e)
         }
     }
     for (uint32_t i = 0; i < g->input_count && !rc; i++) {
-        w->p->values[g->inputs[i]].t = w->o->inputs[i];
+        const tensor *in = &w->o->inputs[i];
+        char text[SHAPE_TEXT_MAX];
+        if (!shape_bounded(&in->shape))
+            return err_set(e, ERR_LIMIT, "input '" STR_FMT "': shape %s is too large",
+                           STR_ARG(g->values[g->inputs[i]].name), shape_text(&in->shape, text));
+        w->p->values[g->inputs[i]].t = *in;
         w->p->values[g->inputs[i]].t.data = NULL;
         rc = buffer_take(w, g->inputs[i], PLACE_INPUT, e);
     }

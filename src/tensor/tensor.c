@@ -40,6 +40,16 @@ uint64_t shape_count(const shape *s)
     return shape_count_range(s, 0, s->rank);
 }
 
+bool shape_bounded(const shape *s)
+{
+    uint64_t left = SHAPE_ELEMENTS_MAX;
+    for (uint32_t i = 0; i < s->rank; i++) {
+        if (s->dim[i] > 0)
+            left /= (uint64_t)s->dim[i];
+    }
+    return left > 0;
+}
+
 const char *shape_text(const shape *s, char text[SHAPE_TEXT_MAX])
 {
     size_t at = 0;

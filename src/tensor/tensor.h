@@ -34,10 +34,15 @@ typedef struct {
 } view;
 
 #define SHAPE_TEXT_MAX 128
+#define SHAPE_ELEMENTS_MAX (UINT64_C(1) << 40)   /* more than any machine has room for */
 shape shape_make(uint32_t rank, const int64_t *dim);
 bool shape_eq(const shape *a, const shape *b);
 uint64_t shape_count(const shape *s);   /* elements; 1 for a scalar; UINT64_MAX on overflow or unknown */
 uint64_t shape_count_range(const shape *s, uint32_t from, uint32_t to);   /* product of dim[from..to-1] */
+/* Whether sizes of this shape and of any part of it, times a small number, stay far from overflow: its dimensions,
+ * each that is 0 or not known taken for 1, give at most SHAPE_ELEMENTS_MAX.  [2^60,0] has no element, but what counts
+ * its rows meets the 2^60. */
+bool shape_bounded(const shape *s);
 const char *shape_text(const shape *s, char text[SHAPE_TEXT_MAX]);        /* "[1,3,-1]"; returns text */
 /* NumPy's rule; ERR_INVALID names both shapes. */
 err_code shape_broadcast(shape *ret, const shape *a, const shape *b, err *e) MUST_USE;

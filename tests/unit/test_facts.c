@@ -176,7 +176,7 @@ static void what_is_computed_from_symbols_is_no_symbol(void)
 /* An input without a type or a rank leaves everything open, and so do dimensions that no machine holds. */
 static void nothing_is_claimed_of_a_graph_that_cannot_be_planned(void)
 {
-    static const char *const dims[] = {NULL, "N,9223372036854775807", "N,4611686018427387904", "N,36028797018963968"};
+    static const char *const dims[] = {NULL, "N,1099511627776", "N,1048576,1048576", "N,0,1099511627776"};
     for (size_t i = 0; i < COUNTOF(dims); i++) {
         onnx_build b;
         known k;

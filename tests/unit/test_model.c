@@ -156,6 +156,8 @@ static void shapes_that_do_not_fit_are_refused(void)
     s = shape_make(2, (const int64_t[]){INT64_MAX / 4, 3});
     CHECK(exec_take(&x, m, &s, &e) == ERR_TOO_LARGE);
     CHECK_STR(e.text, "input 'x': shape [2305843009213693951,3] is too large");
+    s = shape_make(2, (const int64_t[]){-1, 3});
+    CHECK(exec_take(&x, m, &s, &e) == ERR_TOO_LARGE);
     onnx_build_end(&b);
 }
 
@@ -228,18 +230,28 @@ static void memory_over_the_limit_is_refused(void)
 /* Of one value or of a product of dimensions, in elements or only in bytes. */
 static void shapes_that_no_machine_holds_are_refused_at_load(void)
 {
-    static const struct { dtype type; const char *dims; } rows[] = {
-        {DT_F32, "9223372036854775807,9223372036854775807"}, {DT_F32, "4611686018427387904"},
-        {DT_U8, "9223372036854775807"}, {DT_F64, "2305843009213693952"}, {DT_U8, "9223372036854775807,2"},
-        {DT_U8, "1099511627777"}, {DT_STRING, "1152921504606846976"}};
+    static const char memory[] = "t.onnx: one execution needs more than the 4294967296 bytes it may use";
+    static const struct { dtype type; const char *dims, *text; } rows[] = {
+        {DT_F32, "9223372036854775807,9223372036854775807",
+         "t.onnx: input 'x': shape [9223372036854775807,9223372036854775807] is too large"},
+        {DT_F64, "2305843009213693952", "t.onnx: input 'x': shape [2305843009213693952] is too large"},
+        {DT_U8, "1099511627777", "t.onnx: input 'x': shape [1099511627777] is too large"},
+        {DT_U8, "N,0,1099511627777", "t.onnx: input 'x': shape [-1,0,1099511627777] is too large"},
+        {DT_U8, "1099511627776", memory}, {DT_STRING, "1099511627776", memory}};
     for (size_t i = 0; i < COUNTOF(rows); i++) {
         onnx_build b;
         onnx_build_start(&b, 13);
         onnx_build_input(&b, "x", rows[i].type, rows[i].dims);
         onnx_build_node(&b, "Shape", "x", "y", "");
         onnx_build_output(&b, "y", DT_I64, NULL);
-        refused(&b, "t.onnx: one execution needs more than the 4294967296 bytes it may use");
+        refused(&b, rows[i].text);
     }
+    onnx_build b;
+    onnx_build_start(&b, 13);
+    onnx_build_input(&b, "x", DT_F32, "N");
+    onnx_build_node(&b, "Relu", "x", "y", "");
+    onnx_build_output(&b, "y", DT_F32, "2199023255552");
+    refused(&b, "t.onnx: output 'y': shape [2199023255552] is too large");
 }
 
 static model *opened_with(onnx_build *b, size_t memory_max)

@@ -191,6 +191,8 @@ static void sizes_are_held_against_the_bytes(void)
     refuse(&b, ERR_INVALID, "tensor 'w': shape [4611686018427387904]: too large");
     head_put(&b, DT_U8, (const int64_t[]){1ll << 62, 1ll << 62}, 2);
     refuse(&b, ERR_INVALID, "tensor 'w': shape [4611686018427387904,4611686018427387904]: too large");
+    head_put(&b, DT_U8, (const int64_t[]){0, 1ll << 41}, 2);
+    refuse(&b, ERR_INVALID, "tensor 'w': shape [0,2199023255552]: too large");
     head_put(&b, DT_U8, (const int64_t[]){2, -1}, 2);
     refuse(&b, ERR_INVALID, "tensor 'w': dimensions: expected 0 or more, got -1");
     head_put(&b, DT_U8, (const int64_t[]){1, 1, 1, 1, 1, 1, 1, 1, 1}, 9);
@@ -407,6 +409,7 @@ static void indices_outside_of_a_sparse_tensor_are_refused(void)
         {{0, 0, 0, 0}, 2, {0, 3}, 2, "sparse tensor 's': indices: expected 0..-1, got 0"},
         {{0, 0}, 0, {1ll << 40, 1ll << 40}, 2,
          "sparse tensor 's': shape [1099511627776,1099511627776]: more than 1000 bytes"},
+        {{0, 0}, 0, {0, 1ll << 41}, 2, "sparse tensor 's': shape [0,2199023255552]: more than 1000 bytes"},
         {{0, 0}, 0, {-1, 3}, 2, "sparse tensor 's': dimensions: expected 0 or more, got -1"}};
     buf b;
     arena a;

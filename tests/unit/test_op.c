@@ -71,6 +71,7 @@ static void node_refused(const char *op, const char *ins, const char *attrs, con
     onnx_build_start(&g, 13);
     onnx_build_input(&g, "x", DT_F32, "2");
     onnx_build_ints(&g, "huge", "2", (const int64_t[]){1ll << 40, 2});
+    onnx_build_ints(&g, "long", "3", (const int64_t[]){1ll << 40, 2, 0});
     onnx_build_node(&g, op, ins, "y", attrs);
     onnx_build_output(&g, "y", DT_F32, NULL);
     CHECK(model_open_bytes(&m, onnx_build_bytes(&g), "t.onnx", NULL, &(model_opts){0}, &e) != ERR_OK);
@@ -95,6 +96,9 @@ static void outputs_of_no_sane_size_are_refused(void)
                  "[1099511627776,2] is too large");
     node_refused("Expand", "x,huge", "",
                  "t.onnx: node that makes 'y' (Expand, ai.onnx 13): output 0: shape [1099511627776,2] is too large");
+    node_refused("ConstantOfShape", "long", "",
+                 "t.onnx: pass fold: node that makes 'y' (ConstantOfShape, ai.onnx 13): output 0: shape "
+                 "[1099511627776,2,0] is too large");
 }
 
 int main(void)

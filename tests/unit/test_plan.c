@@ -367,6 +367,28 @@ static void shapes_without_elements_cost_nothing_however_long(void)
     }
 }
 
+/* Longer than that, sizes beside the 0 could overflow: no plan is made. */
+static void inputs_of_no_sane_length_have_no_plan(void)
+{
+    onnx_build b;
+    err e = {0};
+    plan *p = NULL;
+    CLEANUP(model) model *m = NULL;
+    shape s = shape_make(2, (const int64_t[]){INT64_C(1) << 41, 0});
+    tensor in = tensor_make(DT_F32, &s, NULL);
+    onnx_build_start(&b, 14);
+    onnx_build_input(&b, "x", DT_F32, "N,M");
+    onnx_build_node(&b, "Relu", "x", "y", "");
+    onnx_build_output(&b, "y", DT_F32, NULL);
+    CHECK(model_open_bytes(&m, onnx_build_bytes(&b), "t.onnx", NULL, &(model_opts){0}, &e) == ERR_OK);
+    plan_opts o = {.inputs = &in, .kernels = &kernel_active()->set, .memory_max = SIZE_MAX / 4, .probe = true};
+    CHECK(plan_new(&p, model_graph(m), &o, &e) == ERR_LIMIT);
+    CHECK_STR(e.text, "input 'x': shape [2199023255552,0] is too large");
+    in.shape.dim[0] = -1;
+    CHECK(plan_new(&p, model_graph(m), &o, &e) == ERR_LIMIT);
+    onnx_build_end(&b);
+}
+
 int main(void)
 {
     static const test_case cases[] = {
@@ -376,7 +398,7 @@ int main(void)
         TEST(random_numbers_are_drawn_in_each_run), TEST(only_small_things_are_computed_before_the_run),
         TEST(memory_under_a_late_view_lives_as_long_as_the_view), TEST(what_a_run_made_does_not_pile_up),
         TEST(every_failed_allocation_is_survived),
-        TEST(shapes_without_elements_cost_nothing_however_long),
+        TEST(shapes_without_elements_cost_nothing_however_long), TEST(inputs_of_no_sane_length_have_no_plan),
     };
     return test_main(cases, COUNTOF(cases));
 }

@@ -27,6 +27,17 @@ static void counts_are_exact_or_say_overflow(void)
     CHECK_U64(tensor_bytes(&t), SIZE_MAX);
 }
 
+static void a_zero_hides_no_dimension_from_the_bound(void)
+{
+    const struct { shape s; bool bounded; } rows[] = {
+        {(shape){0}, true}, {SHAPE(0), true}, {SHAPE(-1, -1), true},
+        {SHAPE(INT64_C(1) << 40), true}, {SHAPE((INT64_C(1) << 40) + 1), false},
+        {SHAPE(INT64_C(1) << 20, INT64_C(1) << 20), true}, {SHAPE((INT64_C(1) << 20) + 1, INT64_C(1) << 20), false},
+        {SHAPE(INT64_C(1) << 40, 0), true}, {SHAPE(0, INT64_C(1) << 41), false},
+        {SHAPE(INT64_C(1) << 40, -1, 2), false}, {SHAPE(INT64_MAX, INT64_MAX, 0), false}};
+    for (size_t i = 0; i < COUNTOF(rows); i++) CHECK(shape_bounded(&rows[i].s) == rows[i].bounded);
+}
+
 static void text_is_cut_to_its_room(void)
 {
     char text[SHAPE_TEXT_MAX];
@@ -213,7 +224,8 @@ static void collapsing_keeps_the_walk(void)
 int main(void)
 {
     static const test_case cases[] = {
-        TEST(counts_are_exact_or_say_overflow), TEST(text_is_cut_to_its_room),      TEST(broadcasting_is_that_of_numpy),
+        TEST(counts_are_exact_or_say_overflow), TEST(a_zero_hides_no_dimension_from_the_bound),
+        TEST(text_is_cut_to_its_room),          TEST(broadcasting_is_that_of_numpy),
         TEST(an_axis_counts_from_either_end),   TEST(elements_keep_their_bits),     TEST(floats_are_stored_rounded),
         TEST(a_view_collapses_where_it_can),    TEST(collapsing_keeps_the_walk),   TEST(bools_from_outside_are_0_or_1),
     };
