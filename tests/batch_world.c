@@ -282,7 +282,7 @@ static void start(world *w, const batch_run *b)
     }
     double work = (double)b->work, cost = o->base_ns + work * (o->row_ns + o->bend_ns * work);
     cost *= 1 + o->noise * (2 * rng_unit(&w->r) - 1);
-    if (o->stalls && rng_below(&w->r, o->stalls) == 0) cost *= 10;
+    if (o->stalls && rng_below(&w->r, o->stalls) == 0) cost *= o->stall_times > 0 ? o->stall_times : 10;
     w->runs[w->running++] = (run){.b = b, .cost_ns = (uint64_t)cost + 1, .end_ns = w->now + (uint64_t)cost + 1};
     if ((uint64_t)cost + 1 > w->cost_max_ns) w->cost_max_ns = (uint64_t)cost + 1;
 }

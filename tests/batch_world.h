@@ -13,6 +13,7 @@ typedef struct {
     /* what a batch takes: base + row * work + bend * work^2, times 1 +- noise, and ten times that once in `stalls` */
     double base_ns, row_ns, bend_ns, noise;
     uint32_t stalls;             /* 0 = never */
+    double stall_times;          /* 0 = ten */
     uint32_t failures;           /* one run in so many says nothing about its cost; 0 = none */
     /* how requests come: by `gap`, or from `clients` that ask again `think_ns` after their answer */
     double (*gap)(void *ctx, rng *r, uint32_t number, uint64_t now_ns);

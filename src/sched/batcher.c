@@ -313,6 +313,7 @@ static void start(batcher *b, slot *s, lane *l, uint64_t now_ns)
     t->start_ns = now_ns;
     t->cost_ns = cost_curve_mean(&l->curve, t->work);
     s->end_ns = now_ns + t->cost_ns;
+    pace_started(&b->pace, now_ns - t->items->since_ns, t->cost_ns, now_ns);
     for (batch_item *i = t->items; i; i = i->next) {
         waiting_take(&b->waiting, i);
         i->state = BATCH_RUNS;

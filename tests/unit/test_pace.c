@@ -47,11 +47,50 @@ static void what_is_in_time_gives_the_plan_back(void)
     CHECK_U64(pace_ns(&p), OBJECTIVE);
 }
 
+/* Batches of 1 ms start one after the other for `intervals` of four objectives; in each one head waits for `least`. */
+static uint64_t heads_wait(pace *p, uint64_t now_ns, uint32_t intervals, uint64_t most_ns, uint64_t least_ns)
+{
+    enum { RUN = 1000000, RUNS = 4 * OBJECTIVE / RUN };
+    for (uint32_t i = 0; i < intervals * RUNS; i++)
+        pace_started(p, i % RUNS == RUNS / 2 ? least_ns : most_ns, RUN, now_ns += RUN);
+    return now_ns;
+}
+
+static void a_queue_that_stands_is_made_shorter_and_one_that_drains_is_not(void)
+{
+    pace p;
+    pace_init(&p, OBJECTIVE);
+    uint64_t now = heads_wait(&p, 0, 20, 15000000, 1000000);   /* a run's length: the next batch was not yet full */
+    CHECK_U64(pace_ns(&p), OBJECTIVE);
+    now = heads_wait(&p, now, 2, 15000000, 1000001);
+    CHECK(p.room > 0.80 && p.room < 0.91);
+    now = heads_wait(&p, now, 20, 15000000, 1000001);
+    CHECK_U64(pace_ns(&p), OBJECTIVE * 0.4);                   /* never less, and the lateness has no part in it */
+    pace_note(&p, 64, 0);
+    CHECK_U64(pace_ns(&p), OBJECTIVE * 0.4);
+    now = heads_wait(&p, now, 2, 15000000, 0);
+    CHECK(pace_ns(&p) > OBJECTIVE * 0.43 && pace_ns(&p) < OBJECTIVE * 0.49);
+    now = heads_wait(&p, now, 20, 15000000, 0);
+    CHECK_U64(pace_ns(&p), (uint64_t)(OBJECTIVE * p.part));
+}
+
+/* After a pause the first start tells nothing of the time between: one step at most is taken on what was before. */
+static void a_pause_is_no_queue(void)
+{
+    pace p;
+    pace_init(&p, OBJECTIVE);
+    uint64_t now = heads_wait(&p, 0, 20, 15000000, 2000000) + 60 * UINT64_C(1000000000);
+    for (int i = 0; i < 15; i++) pace_started(&p, 0, 1000000, now += 5 * OBJECTIVE);
+    CHECK_U64(pace_ns(&p), OBJECTIVE);
+}
+
 static void no_objective_stays_none(void)
 {
     pace p;
     pace_init(&p, 0);
     pace_note(&p, 5, 5);
+    pace_started(&p, 10, 5, 0);
+    pace_started(&p, 10, 5, 1);
     CHECK_U64(pace_ns(&p), 0);
 }
 
@@ -60,6 +99,8 @@ int main(void)
     const test_case cases[] = {
         TEST(one_in_a_hundred_is_late_in_the_end),
         TEST(what_is_in_time_gives_the_plan_back),
+        TEST(a_queue_that_stands_is_made_shorter_and_one_that_drains_is_not),
+        TEST(a_pause_is_no_queue),
         TEST(no_objective_stays_none),
     };
     return test_main(cases, COUNTOF(cases));
