@@ -1,8 +1,8 @@
 /* batch_size.h - the sizes that runs of several requests have: few, so that few plans are made.
  *
- * Rows in two per doubling, 1 2 3 4 6 8 12 16 24 ..., lengths in four, 8 10 12 14 16 20 24 ...: an eighth and a
- * sixteenth are added on average.  Who chooses a batch counts its work by these sizes, and who runs it runs them: both
- * ask here.  Pure. */
+ * Four per doubling from 8 on, 8 10 12 14 16 20 24 ..., of which a sixteenth is added on average; fewer rows in 1 2
+ * 3 4 6, lengths in no less than 8.  Who chooses a batch counts its work by these sizes, and who runs it runs them:
+ * both ask here. Pure. */
 #ifndef SCHED_BATCH_SIZE_H
 #define SCHED_BATCH_SIZE_H
 #include "base/base.h"
