@@ -3,6 +3,7 @@
 #
 #   T=20 tools/fuzz.sh PROGRAM...        (PROGRAM ends in fuzz_NAME)
 #
+# FUZZ_SEED: of the random numbers; 0, the default, draws one. The same seed, build and empty build/fuzz/corpus give the same inputs again.
 # What a run learns stays in build/fuzz/corpus/NAME for the next one; an input that crashes is kept as build/fuzz/crash-NAME-*:
 # mend the bug, put the input into tests/fuzz/corpus/NAME, where every `make check` replays it.
 # The last line is `N passed, N failed`, one for each target.
@@ -18,7 +19,7 @@ one() {
     log=build/fuzz/logs/$name
     mkdir -p "build/fuzz/corpus/$name"
     [ -d "$seeds" ] || { echo "FAILED  $name: no seeds: expected a folder $seeds"; echo bad >"$log.status"; return; }
-    if "$1" -max_total_time="$T" -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 -artifact_prefix="build/fuzz/crash-$name-" \
+    if "$1" -seed="${FUZZ_SEED:-0}" -max_total_time="$T" -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 -artifact_prefix="build/fuzz/crash-$name-" \
         "build/fuzz/corpus/$name" "$seeds" >"$log.log" 2>&1 </dev/null; then
         printf 'ok      %-20s %s s, %s inputs, %s inputs/s\n' "$name" "$T" \
             "$(sed -n 's/^stat::number_of_executed_units: *//p' "$log.log")" "$(sed -n 's/^stat::average_exec_per_sec: *//p' "$log.log")"
