@@ -261,6 +261,7 @@ err_code batcher_push(batcher *b, batch_item *i, uint64_t now_ns, batch_limit *r
         waiting_enter(&b->waiting, i, now_ns);
         return ERR_OK;
     }
+    if (r.limit == BATCH_LIMIT_OBJECTIVE) pace_refused(&b->pace);
     b->stats.refused[r.limit]++;
     *reterr_limit = r.limit;
     if (r.limit == BATCH_LIMIT_ROWS)

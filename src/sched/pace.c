@@ -21,13 +21,16 @@ void pace_note(pace *p, uint32_t late, uint32_t in_time)
     p->part = p->part > 1 ? 1 : p->part < PART_MIN ? PART_MIN : p->part;
 }
 
+void pace_refused(pace *p) { p->refused = true; }
+
 void pace_started(pace *p, uint64_t waited_ns, uint64_t run_ns, uint64_t now_ns)
 {
     if (waited_ns < p->least_ns) p->least_ns = waited_ns;
     if (now_ns < p->until_ns) return;
-    p->room *= p->least_ns > run_ns ? 1 - ROOM_STEP : 1 + ROOM_STEP;
+    p->room *= p->refused && p->least_ns > run_ns ? 1 - ROOM_STEP : 1 + ROOM_STEP;
     p->room = p->room > 1 ? 1 : p->room < ROOM_MIN ? ROOM_MIN : p->room;
     p->least_ns = UINT64_MAX;
+    p->refused = false;
     p->until_ns = now_ns + INTERVAL * p->objective_ns;
 }
 

@@ -121,6 +121,22 @@ static void in_overload_the_queue_leaves_room_for_stalls(void)
     }
 }
 
+/* Clients who ask again after their answer wait for three runs of others, in time: none of them is refused. */
+static void a_closed_loop_that_finds_room_is_not_refused(void)
+{
+    for (uint32_t instances = 1; instances <= 2; instances++) {
+        world_opts o = {.requests = REQUESTS, .base_ns = 3e6, .row_ns = 0.35e6, .noise = 0.1, .think_ns = 40e3};
+        world_result r;
+        o.clients = 64 * instances;
+        o.batcher = (batcher_opts){.max_batch = 16, .instances = instances, .objective_us = 60000};
+        CHECK(world_run(&o, 3, UINT64_C(66000000), &r) == 0);
+        printf("# closed loop, %u instances: p50 %.1f, p99 %.1f ms, %u refused\n", instances,
+               world_percentile(&r, 0.5) / 1e6, world_percentile(&r, 0.99) / 1e6, r.refused);
+        CHECK(r.refused == 0 && r.good == REQUESTS && world_percentile(&r, 0.5) > 25e6);
+        world_result_fini(&r);
+    }
+}
+
 /* A run of one row takes more than half the objective, so that of two in a row the second is late, and each row more is
  * cheap: batches are found, though the cost of none is known, and answer in time many times what single rows could. */
 static void an_objective_of_less_than_two_runs_still_finds_batches(void)
@@ -237,6 +253,7 @@ int main(void)
         TEST(stalls_do_not_ruin_what_is_answered_in_time),
         TEST(stalls_do_not_end_in_runs_of_one),
         TEST(in_overload_the_queue_leaves_room_for_stalls),
+        TEST(a_closed_loop_that_finds_room_is_not_refused),
         TEST(an_objective_of_less_than_two_runs_still_finds_batches),
         TEST(closed_loops_fill_their_batches),
         TEST(a_client_alone_waits_for_nobody),

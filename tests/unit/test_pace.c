@@ -47,12 +47,15 @@ static void what_is_in_time_gives_the_plan_back(void)
     CHECK_U64(pace_ns(&p), OBJECTIVE);
 }
 
-/* Batches of 1 ms start one after the other for `intervals` of four objectives; in each one head waits for `least`. */
+/* Batches of 1 ms start one after the other for `intervals` of four objectives; in each one head waits for `least`, and
+ * somebody is refused. */
 static uint64_t heads_wait(pace *p, uint64_t now_ns, uint32_t intervals, uint64_t most_ns, uint64_t least_ns)
 {
     enum { RUN = 1000000, RUNS = 4 * OBJECTIVE / RUN };
-    for (uint32_t i = 0; i < intervals * RUNS; i++)
+    for (uint32_t i = 0; i < intervals * RUNS; i++) {
         pace_started(p, i % RUNS == RUNS / 2 ? least_ns : most_ns, RUN, now_ns += RUN);
+        if (i % RUNS == RUNS / 3) pace_refused(p);
+    }
     return now_ns;
 }
 
@@ -72,6 +75,20 @@ static void a_queue_that_stands_is_made_shorter_and_one_that_drains_is_not(void)
     CHECK(pace_ns(&p) > OBJECTIVE * 0.43 && pace_ns(&p) < OBJECTIVE * 0.49);
     now = heads_wait(&p, now, 20, 15000000, 0);
     CHECK_U64(pace_ns(&p), (uint64_t)(OBJECTIVE * p.part));
+}
+
+/* A closed loop of clients: everybody waits, and nobody in vain. */
+static void a_queue_in_which_all_find_room_is_left_alone(void)
+{
+    pace p;
+    pace_init(&p, OBJECTIVE);
+    uint64_t now = 0;
+    for (int i = 0; i < 1000; i++) pace_started(&p, 15000000, 1000000, now += 1000000);
+    CHECK_U64(pace_ns(&p), OBJECTIVE);
+    now = heads_wait(&p, now, 20, 15000000, 15000000);
+    CHECK_U64(pace_ns(&p), OBJECTIVE * 0.4);
+    for (int i = 0; i < 1000; i++) pace_started(&p, 15000000, 1000000, now += 1000000);
+    CHECK_U64(pace_ns(&p), OBJECTIVE);
 }
 
 /* After a pause the first start tells nothing of the time between: one step at most is taken on what was before. */
@@ -100,6 +117,7 @@ int main(void)
         TEST(one_in_a_hundred_is_late_in_the_end),
         TEST(what_is_in_time_gives_the_plan_back),
         TEST(a_queue_that_stands_is_made_shorter_and_one_that_drains_is_not),
+        TEST(a_queue_in_which_all_find_room_is_left_alone),
         TEST(a_pause_is_no_queue),
         TEST(no_objective_stays_none),
     };
