@@ -133,8 +133,8 @@ static double shrink(double a, double bias, double lambd)
 }
 EACH_1(shrink_f32, float, float, shrink((double)a, p[0], p[1]))
 EACH_1(shrink_f64, double, double, shrink(a, p[0], p[1]))
-EACH_1(shrink_i64, int64_t, int64_t, shrink((double)a, p[0], p[1]))
-EACH_1(shrink_u64, uint64_t, uint64_t, shrink((double)a, p[0], p[1]))
+EACH_1(shrink_i64, int64_t, int64_t, dtype_i64_held(shrink((double)a, p[0], p[1])))
+EACH_1(shrink_u64, uint64_t, uint64_t, dtype_u64_held(shrink((double)a, p[0], p[1])))
 static const each_op each_Shrink = {.types = T_NUMBER, .f32 = shrink_f32, .f64 = shrink_f64, .i64 = shrink_i64,
                                     .u64 = shrink_u64,
                                     .setup = shrink_setup};

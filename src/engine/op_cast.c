@@ -87,18 +87,8 @@ static err_code to_strings(const cast *x, err *e)
     return ERR_OK;
 }
 
-/* Toward zero and held in the range of 64 bits; a NaN gives 0.  Narrower types then keep the low bits, as they do of a
- * whole number: ONNX leaves this open, and NumPy and the node tests have it so. */
-static int64_t held_i64(double v)
-{
-    return v >= 0x1p63 ? INT64_MAX : v > -0x1p63 ? (int64_t)v : isnan(v) ? 0 : INT64_MIN;
-}
-
-static uint64_t held_u64(double v)
-{
-    return v >= 0x1p64 ? UINT64_MAX : v > 0 ? (uint64_t)v : 0;
-}
-
+/* Narrower types than 64 bits keep the low bits of what dtype_i64_held() gives, as they do of a whole number: ONNX
+ * leaves this open, and NumPy and the node tests have it so. */
 static void put_float(const cast *x, uint64_t i, double v)
 {
     dtype type = x->to->type;
@@ -109,7 +99,7 @@ static void put_float(const cast *x, uint64_t i, double v)
     else if (dtype_kind_of(type) == KIND_FLOAT || type == DT_BOOL)
         tensor_put_f64(x->to, i, v);
     else
-        tensor_put_int(x->to, i, type == DT_U64 ? (int64_t)held_u64(v) : held_i64(v));
+        tensor_put_int(x->to, i, type == DT_U64 ? (int64_t)dtype_u64_held(v) : dtype_i64_held(v));
 }
 
 static bool float_of_text(str s, double *ret)
@@ -209,13 +199,13 @@ static void tile_convert(void *to, dtype type, const void *from, tile_as as, siz
     else if (want == AS_F32 || want == AS_F64)
         to_real(to, want == AS_F32, from, as, n);
     else if (want == AS_I64 && as == AS_F32)
-        LOOP(int64_t, float, held_i64((double)x[i]));
+        LOOP(int64_t, float, dtype_i64_held((double)x[i]));
     else if (want == AS_I64)
-        LOOP(int64_t, double, held_i64(x[i]));
+        LOOP(int64_t, double, dtype_i64_held(x[i]));
     else if (as == AS_F32)
-        LOOP(uint64_t, float, held_u64((double)x[i]));
+        LOOP(uint64_t, float, dtype_u64_held((double)x[i]));
     else
-        LOOP(uint64_t, double, held_u64(x[i]));
+        LOOP(uint64_t, double, dtype_u64_held(x[i]));
 }
 
 /* Tiles would round twice, or do not know one of the types. */

@@ -226,11 +226,6 @@ static int64_t pow_whole(int64_t a, int64_t b)
     return (int64_t)r;
 }
 
-static int64_t cut(double v)
-{
-    return v >= 0x1p63 ? INT64_MAX : v > -0x1p63 ? (int64_t)v : isnan(v) ? 0 : INT64_MIN;
-}
-
 EACH_2(pow_f64, double, double, pow(a, b))
 EACH_2(pow_i64, int64_t, int64_t, pow_whole(a, b))
 
@@ -241,7 +236,7 @@ static void pow_i64_f64(const each *x, void *y_, const void *const *in, size_t n
     const double *b = in[1];
     int64_t *y = y_;
     for (size_t i = 0; i < n; i++)
-        y[i] = cut(pow((double)a[i], b[i]));
+        y[i] = dtype_i64_held(pow((double)a[i], b[i]));
 }
 
 static err_code pow_setup(const op_call *c, each *x, err *e)

@@ -69,4 +69,15 @@ uint32_t dtype_encode(dtype t, double v, bool saturate);              /* to near
 typedef enum { ROUND_UP, ROUND_DOWN, ROUND_NEAREST } dtype_round;     /* Cast's round_mode; NEAREST: ties go up */
 uint32_t dtype_encode_e8m0(double v, dtype_round round, bool saturate);
 
+/* Toward zero and held in the range of 64 bits, which C leaves undefined; a NaN gives 0. */
+static inline int64_t dtype_i64_held(double v)
+{
+    return v >= 0x1p63 ? INT64_MAX : v > -0x1p63 ? (int64_t)v : v != v ? 0 : INT64_MIN;
+}
+
+static inline uint64_t dtype_u64_held(double v)
+{
+    return v >= 0x1p64 ? UINT64_MAX : v > 0 ? (uint64_t)v : 0;
+}
+
 #endif

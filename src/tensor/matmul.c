@@ -1,8 +1,9 @@
 #include "tensor/matmul.h"
 
 /* Row i of the product: b's rows are added, scaled, so that the inner loop runs over neighbours.
- * Signed integers are summed as unsigned ones, where wrapping is defined. */
-#define DEFINE_ROW(name, type, sum) \
+ * Signed integers are summed as unsigned ones, where wrapping is defined; what alpha and beta make of them is cut. */
+#define AS_IT_IS(v) (v)
+#define DEFINE_ROW(name, type, sum, cut) \
     static void row_##name(const matmul_call *m, size_t batch, size_t i) \
     { \
         const type *a = (const type *)m->a + (m->a_at ? m->a_at[batch] : 0) + i * m->a_row; \
@@ -15,19 +16,19 @@
             for (size_t j = 0; j < m->n; j++) y[j] = (type)((sum)y[j] + s * (sum)from[j * m->b_column]); \
         } \
         if (m->alpha != 1) \
-            for (size_t j = 0; j < m->n; j++) y[j] = (type)(m->alpha * (double)y[j]); \
+            for (size_t j = 0; j < m->n; j++) y[j] = (type)cut(m->alpha * (double)y[j]); \
         if (c && m->beta == 1) \
             for (size_t j = 0; j < m->n; j++) y[j] = (type)((sum)y[j] + (sum)c[i * m->c_row + j * m->c_column]); \
         else if (c) \
             for (size_t j = 0; j < m->n; j++) \
-                y[j] = (type)((double)y[j] + m->beta * (double)c[i * m->c_row + j * m->c_column]); \
+                y[j] = (type)cut((double)y[j] + m->beta * (double)c[i * m->c_row + j * m->c_column]); \
     }
 
-DEFINE_ROW(f64, double, double)
-DEFINE_ROW(i32, int32_t, uint32_t)
-DEFINE_ROW(i64, int64_t, uint64_t)
-DEFINE_ROW(u32, uint32_t, uint32_t)
-DEFINE_ROW(u64, uint64_t, uint64_t)
+DEFINE_ROW(f64, double, double, AS_IT_IS)
+DEFINE_ROW(i32, int32_t, uint32_t, dtype_i64_held)
+DEFINE_ROW(i64, int64_t, uint64_t, dtype_i64_held)
+DEFINE_ROW(u32, uint32_t, uint32_t, dtype_i64_held)
+DEFINE_ROW(u64, uint64_t, uint64_t, dtype_u64_held)
 
 static void run_row(void *ctx, uint32_t index)
 {

@@ -145,11 +145,35 @@ static void clip_takes_attributes_then_inputs(void)
     op_case_fini(&t);
 }
 
+static void shrunk_integers_are_held_in_range(void)
+{
+    static const dtype types[] = {DT_I64, DT_U64, DT_I8, DT_U32};
+    static const float bias[] = {1e30f, -1e30f, INFINITY, NAN};
+    for (size_t i = 0; i < COUNTOF(types) * COUNTOF(bias); i++) {
+        op_case t;
+        op_case_init(&t, "Shrink", 9);
+        op_case_float(&t, "bias", bias[i % COUNTOF(bias)]);
+        op_case_float(&t, "lambd", 1);
+        IN(&t, types[i / COUNTOF(bias)], SHAPE(3), 0, 1, 2);
+        CHECK(op_case_run(&t) == ERR_OK);
+        op_case_fini(&t);
+    }
+    op_case t;
+    op_case_init(&t, "Shrink", 9);
+    op_case_float(&t, "bias", 1e30f);
+    op_case_float(&t, "lambd", 1);
+    IN(&t, DT_I64, SHAPE(3), -2, 0, 2);
+    CHECK(op_case_run(&t) == ERR_OK);
+    WANT(&t, 0, DT_I64, SHAPE(3), 0, 0x1p63, 0, -0x1p63);
+    op_case_fini(&t);
+}
+
 int main(void)
 {
     static const test_case cases[] = {
         TEST(each_activation_has_its_values), TEST(gelu_has_two_forms_and_no_third), TEST(far_out_the_limits_hold),
         TEST(prelu_sees_its_slope_with_the_shape_of_its_input), TEST(clip_takes_attributes_then_inputs),
+        TEST(shrunk_integers_are_held_in_range),
     };
     return test_main(cases, COUNTOF(cases));
 }

@@ -1,6 +1,8 @@
 /* Gemm and MatMul through the table: transposes, every shape of C, vectors, broadcast batches, all types; values are
  * worked out by hand.  What does not fit is refused with both shapes. */
 #include "op_harness.h"
+
+#include <math.h>
 #include "test.h"
 
 static void gemm_takes_every_shape_of_c(void)
@@ -107,9 +109,35 @@ static void shapes_that_do_not_fit_are_refused(void)
     op_case_fini(&t);
 }
 
+static void scaled_integers_are_held_in_range(void)
+{
+    static const dtype types[] = {DT_I32, DT_U32, DT_I64, DT_U64};
+    static const float factors[] = {1e30f, -1e30f, INFINITY, NAN};
+    for (size_t i = 0; i < COUNTOF(types) * COUNTOF(factors); i++) {
+        op_case t;
+        op_case_init(&t, "Gemm", 13);
+        op_case_float(&t, "alpha", factors[i % COUNTOF(factors)]);
+        op_case_float(&t, "beta", factors[i % COUNTOF(factors)]);
+        IN(&t, types[i / COUNTOF(factors)], SHAPE(1, 1), 3);
+        IN(&t, types[i / COUNTOF(factors)], SHAPE(1, 1), 5);
+        IN(&t, types[i / COUNTOF(factors)], SHAPE(1, 1), 7);
+        CHECK(op_case_run(&t) == ERR_OK);
+        op_case_fini(&t);
+    }
+    op_case t;
+    op_case_init(&t, "Gemm", 13);
+    op_case_float(&t, "alpha", 1e30f);
+    IN(&t, DT_I64, SHAPE(1, 2), 1, 1);
+    IN(&t, DT_I64, SHAPE(2, 1), 1, 1);
+    CHECK(op_case_run(&t) == ERR_OK);
+    WANT(&t, 0, DT_I64, SHAPE(1, 1), 0, 0x1p63);
+    op_case_fini(&t);
+}
+
 int main(void)
 {
     static const test_case cases[] = {TEST(gemm_takes_every_shape_of_c), TEST(integers_are_multiplied_exactly),
-                                      TEST(matmul_follows_numpy), TEST(shapes_that_do_not_fit_are_refused)};
+                                      TEST(matmul_follows_numpy), TEST(shapes_that_do_not_fit_are_refused),
+                                      TEST(scaled_integers_are_held_in_range)};
     return test_main(cases, COUNTOF(cases));
 }
