@@ -266,7 +266,7 @@ static err_code slice_run(op_call *c, err *e)
     view from = view_of(&c->in[0]->shape), to = view_of(&c->out[0]->shape);
     for (uint32_t i = 0; i < from.rank; i++) {
         from.offset += s.start[i] * from.stride[i];
-        from.stride[i] = from.dim[i] > 1 || s.out.dim[i] > 1 ? from.stride[i] * s.step[i] : 0;
+        from.stride[i] = s.out.dim[i] > 1 ? from.stride[i] * s.step[i] : 0;   /* else of any size, and never walked */
         from.dim[i] = s.out.dim[i];
     }
     move_copy(m.to, &to, m.from, &from, m.size);
@@ -331,7 +331,8 @@ static err_code blocks_shape(op_call *c, bool to_space, err *e)
         return op_err(c, e, ERR_INVALID, "blocksize: expected a divisor of the input's dimensions, got %lld",
                       (long long)b);
     shape s = *x;
-    s.dim[1] = to_space ? x->dim[1] / (b * b) : x->dim[1] * b * b;
+    s.dim[1] = to_space ? x->dim[1] / (b * b) : x->dim[1];
+    if (!to_space && __builtin_mul_overflow(x->dim[1], b * b, &s.dim[1])) s.dim[1] = INT64_MAX;
     s.dim[2] = to_space ? x->dim[2] * b : x->dim[2] / b;
     s.dim[3] = to_space ? x->dim[3] * b : x->dim[3] / b;
     return op_set(c, 0, c->in[0]->type, &s, e);
@@ -413,7 +414,11 @@ static err_code reverse_run(op_call *c, err *e)
 static err_code trilu_infer(op_call *c, err *e)
 {
     err_code rc = op_rank(c, 0, 2, TENSOR_RANK_MAX, e);
-    return rc ? rc : op_same(c, e);
+    if (rc) return rc;
+    if (c->in_count > 1 && c->in[1] && tensor_count(c->in[1]) != 1)
+        return op_err(c, e, ERR_INVALID, "k: expected one number, got %llu",
+                      (unsigned long long)tensor_count(c->in[1]));
+    return op_same(c, e);
 }
 
 static err_code trilu_run(op_call *c, err *e)

@@ -25,6 +25,8 @@ static err_code mode_of(const op_call *c, pad_mode *ret, err *e)
                   STR_ARG(mode));
 }
 
+#define PAD_MOST ((int64_t)SHAPE_ELEMENTS_MAX)   /* what can be cut off, far from what cannot be turned round */
+
 static err_code pad_find(const op_call *c, pad *ret, err *e)
 {
     const shape *x = &c->in[0]->shape;
@@ -40,7 +42,8 @@ static err_code pad_find(const op_call *c, pad *ret, err *e)
     for (uint32_t i = 0; i < n; i++) {
         uint32_t axis = some ? (uint32_t)axes.at[i] : i;
         int64_t length = x->dim[axis], before = pads.at[i], after = pads.at[n + i], to;
-        if (__builtin_add_overflow(length, before, &to) || __builtin_add_overflow(to, after, &to) || to < 0)
+        if (before < -PAD_MOST || after < -PAD_MOST || __builtin_add_overflow(length, before, &to) ||
+            __builtin_add_overflow(to, after, &to) || to < 0)
             return op_err(c, e, ERR_INVALID, "pads: axis %u of %lld cannot take %lld and %lld", axis, (long long)length,
                           (long long)before, (long long)after);
         if (p.mode != PAD_CONSTANT && length == 0 && to > 0)

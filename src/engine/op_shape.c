@@ -223,7 +223,7 @@ static err_code range_count(const op_call *c, int64_t *ret, err *e)
     }
     int64_t start = tensor_int(c->in[0], 0), limit = tensor_int(c->in[1], 0), delta = tensor_int(c->in[2], 0), span;
     if (delta == 0) return op_err(c, e, ERR_INVALID, "delta: expected a step, got 0");
-    if (__builtin_sub_overflow(limit, start, &span) || delta == INT64_MIN)
+    if (__builtin_sub_overflow(limit, start, &span) || span == INT64_MIN || delta == INT64_MIN)
         return op_err(c, e, ERR_INVALID, "expected a range of fewer than 2^63 steps");
     bool empty = span == 0 || (span < 0) != (delta < 0);
     *ret = empty ? 0 : span / delta + (span % delta != 0);

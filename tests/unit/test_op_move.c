@@ -142,12 +142,42 @@ static void sequences_turn_round_and_triangles_stay(void)
     op_case_fini(&t);
 }
 
+/* A step past the end takes one element; a multiple of it, which is never walked, must not be computed either. */
+static void numbers_far_outside_stay_numbers(void)
+{
+    static const double steps[] = {0x1p63, -0x1p63};
+    for (size_t i = 0; i < COUNTOF(steps); i++) {
+        op_case t;
+        op_case_init(&t, "Slice", 13);
+        IN(&t, DT_F32, SHAPE(2, 3), 1, 2, 3, 4, 5, 6);
+        IN(&t, DT_I64, SHAPE(1), (double)i);
+        IN(&t, DT_I64, SHAPE(1), i == 0 ? 2 : -0x1p63);
+        IN(&t, DT_I64, SHAPE(1), 0);
+        IN(&t, DT_I64, SHAPE(1), steps[i]);
+        CHECK(op_case_run(&t) == ERR_OK);
+        WANT(&t, 0, DT_F32, SHAPE(1, 3), 0, i ? 4 : 1, i ? 5 : 2, i ? 6 : 3);
+        op_case_fini(&t);
+    }
+    op_case t;
+    op_case_init(&t, "SpaceToDepth", 13);
+    op_case_int(&t, "blocksize", 1 << 14);
+    op_case_in(&t, DT_F32, SHAPE(1, INT64_C(1) << 40, 0, 0), NULL, 0);
+    REFUSED(&t, "node 'case' (SpaceToDepth, ai.onnx 13): output 0: shape [1,9223372036854775807,0,0] is too large");
+    op_case_fini(&t);
+    op_case_init(&t, "Trilu", 14);
+    IN(&t, DT_F32, SHAPE(2, 2), 1);
+    op_case_in(&t, DT_I64, SHAPE(0), NULL, 0);
+    REFUSED(&t, "node 'case' (Trilu, ai.onnx 14): k: expected one number, got 0");
+    op_case_fini(&t);
+}
+
 int main(void)
 {
     static const test_case cases[] = {
         TEST(transposes_permute),           TEST(parts_join_and_come_apart),
         TEST(slices_follow_numpy),          TEST(tiles_repeat_every_axis),
         TEST(depth_and_space_are_inverses), TEST(sequences_turn_round_and_triangles_stay),
+        TEST(numbers_far_outside_stay_numbers),
     };
     return test_main(cases, COUNTOF(cases));
 }

@@ -67,6 +67,18 @@ static void what_cannot_be_is_refused(void)
     op_case_fini(&t);
 }
 
+/* The two undo each other, and either alone is no number to turn round. */
+static void pads_are_no_larger_than_shapes(void)
+{
+    op_case t;
+    op_case_init(&t, "Pad", 13);
+    IN(&t, DT_F32, SHAPE(2), 1, 2);
+    IN(&t, DT_I64, SHAPE(2), -0x1p63, 0x1p63);
+    REFUSED(&t, "node 'case' (Pad, ai.onnx 13): pads: axis 0 of 2 cannot take -9223372036854775808 and "
+                "9223372036854775807");
+    op_case_fini(&t);
+}
+
 int main(void)
 {
     static const test_case cases[] = {
@@ -74,6 +86,7 @@ int main(void)
         TEST(chosen_axes_are_padded_and_cut),
         TEST(rows_outside_are_constant),
         TEST(what_cannot_be_is_refused),
+        TEST(pads_are_no_larger_than_shapes),
     };
     return test_main(cases, COUNTOF(cases));
 }

@@ -150,6 +150,18 @@ static void ranges_count_up_and_down(void)
     op_case_fini(&t);
 }
 
+static void a_range_too_long_for_its_count_is_refused(void)
+{
+    static const double ends[][3] = {{0, -0x1p63, -1}, {-1, 0x1p63, 1}, {0, -0x1p63, -0x1p63}};
+    for (size_t i = 0; i < COUNTOF(ends); i++) {
+        op_case t;
+        op_case_init(&t, "Range", 11);
+        for (size_t k = 0; k < 3; k++) IN(&t, DT_I64, SCALAR, ends[i][k]);
+        REFUSED(&t, "node 'case' (Range, ai.onnx 11): expected a range of fewer than 2^63 steps");
+        op_case_fini(&t);
+    }
+}
+
 int main(void)
 {
     static const test_case cases[] = {
@@ -159,6 +171,7 @@ int main(void)
         TEST(unsqueeze_puts_them_back),
         TEST(expand_and_constants_fill_a_shape),
         TEST(ranges_count_up_and_down),
+        TEST(a_range_too_long_for_its_count_is_refused),
     };
     return test_main(cases, COUNTOF(cases));
 }
