@@ -284,8 +284,9 @@ static err_code scatter_nd_infer(op_call *c, err *e)
     err_code rc = nd_find(c, &n, e);
     if (rc == ERR_OK) rc = reduction_of(c, &how, e);
     if (rc) return rc;
-    uint64_t rows = shape_count_range(&c->in[1]->shape, 0, c->in[1]->shape.rank - 1);
-    if (c->in[2]->type != c->in[0]->type || tensor_bytes(c->in[2]) != rows * n.run)
+    uint64_t rows = shape_count_range(&c->in[1]->shape, 0, c->in[1]->shape.rank - 1), bytes;
+    if (c->in[2]->type != c->in[0]->type || __builtin_mul_overflow(rows, n.run, &bytes) ||
+        tensor_bytes(c->in[2]) != bytes)
         return op_err(c, e, ERR_INVALID, "updates: expected the data's type and %llu slices", (unsigned long long)rows);
     return op_same(c, e);
 }
@@ -421,7 +422,7 @@ static err_code one_hot_run(op_call *c, err *e)
     const char *off = c->in[2]->data, *on = off + size;
     for (uint64_t i = 0; i < tensor_count(y); i++) memcpy((char *)y->data + i * size, off, size);
     for (uint64_t i = 0; i < tensor_count(c->in[0]); i++) {
-        double at = tensor_f64(c->in[0], i);
+        double at = trunc(tensor_f64(c->in[0], i));
         if (!(at >= (double)-depth && at < (double)depth)) continue; /* out of range: all off */
         uint64_t k = (uint64_t)((int64_t)at + (at < 0 ? depth : 0));
         memcpy((char *)y->data + ((i / inner * (uint64_t)depth + k) * inner + i % inner) * size, on, size);
@@ -433,7 +434,7 @@ static err_code one_hot_run(op_call *c, err *e)
 
 typedef struct {
     double value;
-    int64_t exact; /* of integer types, whose 64 bits a double cannot hold */
+    int64_t exact; /* of integer types, whose 64 bits a double cannot hold; of floats 1 = a NaN, the largest of all */
     int64_t index;
 } ranked;
 
@@ -487,7 +488,8 @@ static err_code top_k_run(op_call *c, err *e)
         uint64_t first = lane / inner * length * inner + lane % inner, to = lane / inner * k * inner + lane % inner;
         for (uint64_t i = 0; i < length; i++) {
             double v = is_float ? tensor_f64(x, first + i * inner) : 0;
-            int64_t n = is_float ? 0 : tensor_int(x, first + i * inner);
+            int64_t n = is_float ? isnan(v) : tensor_int(x, first + i * inner);
+            v = isnan(v) ? (double)INFINITY : v;      /* and `exact` says that it is larger */
             all[i] = (ranked){largest ? v : -v, largest ? n : ~n, (int64_t)i};
         }
         qsort(all, length, sizeof *all, by_rank);
@@ -516,6 +518,7 @@ static int compare_one(const tensor *x, uint64_t i, uint64_t k)
     }
     if (dtype_kind_of(x->type) == KIND_FLOAT) {
         double a = tensor_f64(x, i), b = tensor_f64(x, k);
+        if (isnan(a) || isnan(b)) return isnan(a) - isnan(b);
         return a < b ? -1 : a > b;
     }
     int64_t a = tensor_int(x, i), b = tensor_int(x, k);

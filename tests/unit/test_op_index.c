@@ -2,6 +2,8 @@
  * outside refused. */
 #include "op_harness.h"
 
+#include <math.h>
+
 static void gather_takes_whole_slices(void)
 {
     op_case t;
@@ -144,6 +146,52 @@ static void unique_sorts_or_keeps_the_order(void)
     }
 }
 
+static void what_rounds_to_class_0_is_class_0(void)
+{
+    op_case t;
+    op_case_init(&t, "OneHot", 11);
+    IN(&t, DT_F32, SHAPE(4), 1.9, -1.5, NAN, -0.5);
+    IN(&t, DT_I64, SHAPE(1), 2);
+    IN(&t, DT_F32, SHAPE(2), 0, 1);
+    CHECK(op_case_run(&t) == ERR_OK);
+    WANT(&t, 0, DT_F32, SHAPE(4, 2), 0, 0, 1, 0, 1, 0, 0, 1, 0);
+    op_case_fini(&t);
+}
+
+/* Rows of no index name the whole of the data: 2^40 of them times 2^24 bytes are no number of 64 bits. */
+static void updates_must_be_there_for_every_row(void)
+{
+    op_case t;
+    op_case_init(&t, "ScatterND", 18);
+    IN(&t, DT_F64, SHAPE(1 << 21), 1);
+    op_case_in(&t, DT_I64, SHAPE(INT64_C(1) << 40, 0), NULL, 0);
+    op_case_in(&t, DT_F64, SHAPE(0), NULL, 0);
+    REFUSED(&t, "node 'case' (ScatterND, ai.onnx 18): updates: expected the data's type and 1099511627776 slices");
+    op_case_fini(&t);
+}
+
+static void a_nan_is_larger_than_all_numbers(void)
+{
+    for (int64_t largest = 0; largest < 2; largest++) {
+        op_case t;
+        op_case_init(&t, "TopK", 11);
+        op_case_outputs(&t, 2);
+        op_case_int(&t, "largest", largest);
+        IN(&t, DT_F32, SHAPE(6), 5, NAN, INFINITY, 1, NAN, -INFINITY);
+        IN(&t, DT_I64, SHAPE(1), 6);
+        CHECK(op_case_run(&t) == ERR_OK);
+        if (largest) WANT(&t, 1, DT_I64, SHAPE(6), 0, 1, 4, 2, 0, 3, 5);
+        else WANT(&t, 1, DT_I64, SHAPE(6), 0, 5, 3, 0, 2, 1, 4);
+        op_case_fini(&t);
+    }
+    op_case t;
+    op_case_init(&t, "Unique", 11);
+    IN(&t, DT_F64, SHAPE(6), 3, NAN, 1, NAN, 2, 1);
+    CHECK(op_case_run(&t) == ERR_OK);
+    WANT(&t, 0, DT_F64, SHAPE(4), 0, 1, 2, 3, NAN);
+    op_case_fini(&t);
+}
+
 int main(void)
 {
     static const test_case cases[] = {
@@ -154,6 +202,9 @@ int main(void)
         TEST(nonzero_and_compress_keep_what_counts),
         TEST(top_k_ranks_with_ties_by_index),
         TEST(unique_sorts_or_keeps_the_order),
+        TEST(what_rounds_to_class_0_is_class_0),
+        TEST(updates_must_be_there_for_every_row),
+        TEST(a_nan_is_larger_than_all_numbers),
     };
     return test_main(cases, COUNTOF(cases));
 }
