@@ -23,7 +23,11 @@ static err_code deconv_out(const op_call *c, const spatial *s, spatial_fit *f, u
     uint32_t d = SPATIAL_MAX - f->count + i;
     int64_t in = (int64_t)f->in[d], stride = (int64_t)f->stride[d],
             span = (int64_t)((f->kernel[d] - 1) * f->dilation[d] + 1);
-    int64_t full = stride * (in - 1) + extra + span, out = asked;
+    int64_t full, out = asked;
+    if (__builtin_mul_overflow(stride, in, &full))
+        return op_err(c, e, ERR_LIMIT, "an input of %lld with strides of %lld is too large", (long long)in,
+                      (long long)stride);
+    full += extra + span - stride;
     if (asked < 0 && s->mode != PAD_SAME_UPPER && s->mode != PAD_SAME_LOWER) {
         out = full - (int64_t)(f->pad[d] + f->pad_end[d]);
     } else {
@@ -146,7 +150,11 @@ static err_code col2im_fit(const op_call *c, conv_shape *ret, err *e)
     fill_shape(ret, &f);
     memcpy(ret->in, f.out, sizeof ret->in);
     memcpy(ret->out, f.in, sizeof ret->out);
-    size_t taps = f.kernel[0] * f.kernel[1] * f.kernel[2], positions = f.out[0] * f.out[1] * f.out[2];
+    size_t taps, positions;
+    if (__builtin_mul_overflow(f.kernel[0] * f.kernel[1], f.kernel[2], &taps) ||
+        __builtin_mul_overflow(f.out[0], f.out[1], &positions) ||
+        __builtin_mul_overflow(positions, f.out[2], &positions))
+        return op_err(c, e, ERR_LIMIT, "image_shape and block_shape: expected fewer than 2^64 elements");
     if (x->rank != 3 || (size_t)x->dim[1] % taps != 0 || (size_t)x->dim[2] != positions) {
         char text[SHAPE_TEXT_MAX];
         return op_err(c, e, ERR_INVALID, "input 0: expected [batch, channels * %zu, %zu], got %s", taps, positions,

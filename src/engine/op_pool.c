@@ -61,6 +61,7 @@ static err_code run(op_call *c, pool_call call, const spatial_fit *f, err *e)
     call.x = c->in[0]->data;
     call.y = c->out[0]->data;
     if (tensor_count(c->out[0]) == 0) return ERR_OK;
+    if (tensor_count(c->in[0]) == 0) return op_err(c, e, ERR_INVALID, "input 0: expected elements to pool, got none");
     bool half = call.type == DT_F16 || call.type == DT_BF16;
     const float *wide;
     float *y = NULL;
@@ -220,8 +221,11 @@ static err_code unpooled(op_call *c, shape *ret, err *e)
     *ret = *x;
     for (uint32_t i = 2; i < x->rank; i++) {
         uint32_t d = SPATIAL_MAX - x->rank + i;
-        ret->dim[i] =
-            (x->dim[i] - 1) * (int64_t)f.stride[d] + (int64_t)f.kernel[d] - (int64_t)(f.pad[d] + f.pad_end[d]);
+        int64_t reach, window = (int64_t)f.kernel[d] - (int64_t)(f.pad[d] + f.pad_end[d]);
+        if (__builtin_mul_overflow(x->dim[i] - 1, (int64_t)f.stride[d], &reach) ||
+            __builtin_add_overflow(reach, window, &ret->dim[i]))
+            return op_err(c, e, ERR_LIMIT, "an input of %lld with strides of %zu is too large", (long long)x->dim[i],
+                          f.stride[d]);
         if (ret->dim[i] < 0) return op_err(c, e, ERR_INVALID, "pads are larger than the result");
     }
     return ERR_OK;

@@ -221,10 +221,11 @@ static err_code deform_of(const op_call *c, deform *ret, err *e)
     err_code rc = spatial_read(&s, c->graph, c->node, e);
     if (!rc) rc = spatial_of(&d.f, &s, c, 2, x + 2, w + 2, e);
     if (rc) return rc;
-    int64_t taps = (int64_t)(d.f.kernel[1] * d.f.kernel[2]);
-    bool ok =
-        groups > 0 && offset_groups > 0 && w[0] % groups == 0 && x[1] == w[1] * groups && x[1] % offset_groups == 0;
-    shape offset = shape_make(4, (int64_t[]){x[0], 2 * taps * offset_groups, (int64_t)d.f.out[1], (int64_t)d.f.out[2]});
+    int64_t taps = (int64_t)(d.f.kernel[1] * d.f.kernel[2]), channels, offsets = 0;
+    bool ok = groups > 0 && offset_groups > 0 && w[0] % groups == 0 && x[1] % offset_groups == 0 &&
+              !__builtin_mul_overflow(w[1], groups, &channels) && x[1] == channels &&
+              !__builtin_mul_overflow(2 * taps, offset_groups, &offsets);
+    shape offset = shape_make(4, (int64_t[]){x[0], offsets, (int64_t)d.f.out[1], (int64_t)d.f.out[2]});
     shape mask = offset;
     mask.dim[1] /= 2;
     const tensor *m = c->in_count > D_MASK ? c->in[D_MASK] : NULL, *b = c->in_count > D_BIAS ? c->in[D_BIAS] : NULL;

@@ -137,10 +137,32 @@ static void columns_add_up_to_an_image(void)
     op_case_fini(&t);
 }
 
+static void sizes_of_64_bits_are_refused(void)
+{
+    static const int64_t strides[] = {1 << 24}, pads[] = {1 << 23, 1 << 23, 1 << 23, 1 << 23, 1 << 23, 1 << 23};
+    op_case t;
+    op_case_init(&t, "ConvTranspose", 11);
+    op_case_ints(&t, "strides", strides, 1);
+    op_case_in(&t, DT_F32, SHAPE(0, 1, INT64_C(1) << 40), NULL, 0);
+    IN(&t, DT_F32, SHAPE(1, 1, 1), 1);
+    REFUSED(&t, "node 'case' (ConvTranspose, ai.onnx 11): an input of 1099511627776 with strides of 16777216 is too "
+                "large");
+    op_case_fini(&t);
+
+    op_case_init(&t, "Col2Im", 18);                  /* 2^24 * 2^24 * 2^24 taps are 0 in 64 bits */
+    op_case_ints(&t, "pads", pads, 6);
+    IN(&t, DT_F32, SHAPE(1, 1, 1), 1);
+    IN(&t, DT_I64, SHAPE(3), 1, 1, 1);
+    IN(&t, DT_I64, SHAPE(3), 1 << 24, 1 << 24, 1 << 24);
+    REFUSED(&t, "node 'case' (Col2Im, ai.onnx 18): image_shape and block_shape: expected fewer than 2^64 elements");
+    op_case_fini(&t);
+}
+
 int main(void)
 {
     static const test_case cases[] = {TEST(float_equals_the_plain_loops_in_double),
                                       TEST(one_element_spreads_the_kernel), TEST(the_operator_finds_its_shape),
-                                      TEST(columns_add_up_to_an_image)};
+                                      TEST(columns_add_up_to_an_image),
+                                      TEST(sizes_of_64_bits_are_refused)};
     return test_main(cases, COUNTOF(cases));
 }

@@ -115,11 +115,42 @@ static void unpooling_puts_values_back(void)
     op_case_fini(&t);
 }
 
+static void planes_without_elements_are_not_walked(void)
+{
+    static const char *const ops[] = {"MaxPool", "AveragePool", "LpPool"};
+    static const int64_t kernel[] = {1 << 22, 1 << 16, 1}, pads[] = {0, 0, 1, 0, 0, 0};
+    for (size_t i = 0; i < COUNTOF(ops); i++) {
+        op_case t;
+        op_case_init(&t, ops[i], 19);
+        op_case_ints(&t, "kernel_shape", kernel, 3);
+        op_case_ints(&t, "pads", pads, 6);
+        op_case_in(&t, DT_F32, SHAPE(1, 1, 1 << 22, 1 << 16, 0), NULL, 0);
+        CHECK(op_case_run(&t) == ERR_INVALID);
+        CHECK(strstr(t.e.text, "input 0: expected elements to pool, got none") != NULL);
+        op_case_fini(&t);
+    }
+}
+
+static void an_unpooled_size_does_not_overflow(void)
+{
+    static const int64_t kernel[] = {1}, strides[] = {1 << 24};
+    op_case t;
+    op_case_init(&t, "MaxUnpool", 11);
+    op_case_ints(&t, "kernel_shape", kernel, 1);
+    op_case_ints(&t, "strides", strides, 1);
+    op_case_in(&t, DT_F32, SHAPE(0, 1, INT64_C(1) << 40), NULL, 0);
+    op_case_in(&t, DT_I64, SHAPE(0, 1, INT64_C(1) << 40), NULL, 0);
+    REFUSED(&t, "node 'case' (MaxUnpool, ai.onnx 11): an input of 1099511627776 with strides of 16777216 is too large");
+    op_case_fini(&t);
+}
+
 int main(void)
 {
     static const test_case cases[] = {
         TEST(sizes_are_rounded_up_on_request),   TEST(a_window_in_the_padding_does_not_count),
         TEST(maxima_of_every_type_with_indices), TEST(averages_and_norms),
-        TEST(global_pools_see_the_whole_plane),  TEST(unpooling_puts_values_back)};
+        TEST(global_pools_see_the_whole_plane),  TEST(unpooling_puts_values_back),
+        TEST(planes_without_elements_are_not_walked),
+        TEST(an_unpooled_size_does_not_overflow)};
     return test_main(cases, COUNTOF(cases));
 }

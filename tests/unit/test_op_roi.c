@@ -69,9 +69,26 @@ static void an_offset_moves_the_sample(void)
     op_case_fini(&t);
 }
 
+static void groups_of_any_number_are_refused(void)
+{
+    static const char *const names[] = {"group", "offset_group"};
+    for (size_t i = 0; i < COUNTOF(names); i++) {
+        op_case t;
+        op_case_init(&t, "DeformConv", 19);
+        op_case_int(&t, names[i], INT64_MAX);
+        op_case_in(&t, DT_F32, SHAPE(1, i ? 0 : 2, 2, 2), (const double[]){1}, 1);
+        op_case_in(&t, DT_F32, SHAPE(0, i ? 0 : 2, 1, 1), NULL, 0);
+        op_case_in(&t, DT_F32, SHAPE(1, 0, 2, 2), NULL, 0);
+        REFUSED(&t, "node 'case' (DeformConv, ai.onnx 19): groups, offsets, mask or bias do not fit the input and the "
+                    "weights");
+        op_case_fini(&t);
+    }
+}
+
 int main(void)
 {
     static const test_case cases[] = {TEST(a_region_of_a_linear_plane_averages_to_its_centre),
-                                      TEST(a_pooled_region_has_bins), TEST(an_offset_moves_the_sample)};
+                                      TEST(a_pooled_region_has_bins), TEST(an_offset_moves_the_sample),
+                                      TEST(groups_of_any_number_are_refused)};
     return test_main(cases, COUNTOF(cases));
 }
