@@ -275,6 +275,12 @@ static err_code linear_of(const op_call *c, linear *ret, err *e)
     if (!rc) rc = want_shape(c, L_DECAY, 3, (int64_t[]){q[0], q[1], (int64_t)l.decays}, e);
     if (!rc) rc = want_shape(c, L_BETA, 3, (int64_t[]){q[0], q[1], (int64_t)l.betas}, e);
     if (rc) return rc;
+    size_t state, width;                 /* 0 numbers make any number of heads */
+    if (__builtin_mul_overflow((size_t)heads, (size_t)v_size, &width) || width > SHAPE_ELEMENTS_MAX ||
+        __builtin_mul_overflow((size_t)(kv_heads * k_size), (size_t)v_size, &state) || state > SHAPE_ELEMENTS_MAX ||
+        __builtin_mul_overflow((size_t)q[0], state, &state) || state > SHAPE_ELEMENTS_MAX)
+        return op_err(c, e, ERR_LIMIT, "%lld and %lld heads of %lld x %lld numbers are too many", (long long)heads,
+                      (long long)kv_heads, (long long)k_size, (long long)v_size);
     float scale = node_float(c->node, "scale", 0);
     l.batch = (size_t)q[0];
     l.length = (size_t)q[1];

@@ -344,8 +344,9 @@ static err_code contract(op_call *c, const equation *q, const part *a, const par
     if (!rc && count > 0) rc = multiply(c, &s, q->type, e);
     if (rc) return rc;
     *ret = (part){.data = s.y, .has = both | left | right};
-    int64_t stride = 1;
-    for (uint32_t d = oy.count; d-- > 0; stride *= q->all.size[oy.label[d]]) ret->stride[oy.label[d]] = stride;
+    int64_t stride = 1;      /* where there is no element, some dimensions alone may have more than 2^63 */
+    for (uint32_t d = oy.count; count > 0 && d-- > 0; stride *= q->all.size[oy.label[d]])
+        ret->stride[oy.label[d]] = stride;
     return ERR_OK;
 }
 

@@ -124,12 +124,31 @@ static void keys_of_no_number_leave_no_state(void)
     op_case_fini(&t);
 }
 
+/* 0 divides by any number of heads: 2^62 + 1 of them with 4 values each are no 4 values. */
+static void heads_of_no_number_are_counted_too(void)
+{
+    static const int64_t heads[] = {INT64_MAX, (INT64_C(1) << 62) + 1};
+    for (size_t i = 0; i < COUNTOF(heads); i++) {
+        op_case t;
+        op_case_init(&t, "LinearAttention", 27);
+        op_case_int(&t, "q_num_heads", heads[i]);
+        op_case_int(&t, "kv_num_heads", 1);
+        op_case_str(&t, "update_rule", "linear");
+        op_case_in(&t, DT_F32, SHAPE(1, 1, 0), NULL, 0);
+        op_case_in(&t, DT_F32, SHAPE(1, 1, 0), NULL, 0);
+        IN(&t, DT_F32, SHAPE(1, 1, 4), 1);
+        CHECK(op_case_run(&t) != ERR_OK);
+        op_case_fini(&t);
+    }
+}
+
 int main(void)
 {
     static const test_case cases[] = {
         TEST(a_quarter_turn_swaps_the_pair),           TEST(rows_are_written_where_the_indices_say),
         TEST(a_causal_convolution_looks_back_only),    TEST(a_state_carried_over_equals_one_run),
         TEST(keys_of_no_number_leave_no_state),
+        TEST(heads_of_no_number_are_counted_too),
     };
     return test_main(cases, COUNTOF(cases));
 }

@@ -116,10 +116,27 @@ static void determinants_pivot(void)
     op_case_fini(&t);
 }
 
+/* The product of all dimensions that are kept for later terms is 0, and the one of some of them is 2^80. */
+static void what_has_no_element_has_no_strides(void)
+{
+    const int64_t most = INT64_C(1) << 40;
+    op_case t;
+    op_case_init(&t, "Einsum", 12);
+    op_case_str(&t, "equation", "ab,cd,ba,da->");
+    op_case_in(&t, DT_F32, SHAPE(0, most), NULL, 0);
+    op_case_in(&t, DT_F32, SHAPE(0, most), NULL, 0);
+    op_case_in(&t, DT_F32, SHAPE(most, 0), NULL, 0);
+    op_case_in(&t, DT_F32, SHAPE(most, 0), NULL, 0);
+    CHECK(op_case_run(&t) == ERR_OK);
+    WANT(&t, 0, DT_F32, SCALAR, 0, 0);
+    op_case_fini(&t);
+}
+
 int main(void)
 {
     static const test_case cases[] = {TEST(two_operands_are_contracted), TEST(one_operand_is_turned_summed_or_cut),
                                       TEST(dots_broadcast_and_three_operands_chain),
-                                      TEST(equations_that_do_not_fit_are_refused), TEST(determinants_pivot)};
+                                      TEST(equations_that_do_not_fit_are_refused), TEST(determinants_pivot),
+                                      TEST(what_has_no_element_has_no_strides)};
     return test_main(cases, COUNTOF(cases));
 }
