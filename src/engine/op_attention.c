@@ -51,6 +51,7 @@ static err_code attention_of(const op_call *c, attention *ret, err *e)
     int64_t q_heads = node_int(c->node, "q_num_heads", 0), kv_heads = node_int(c->node, "kv_num_heads", 0);
     attention a = {.flat = q->rank == 3, .batch = (size_t)q->dim[0]};
     size_t k_size, v_heads, v_length;
+    int64_t width;                       /* of a flat result: 0 numbers make any number of heads */
     err_code rc = op_rank(c, A_Q, 3, 4, e);
     if (!rc) rc = op_rank(c, A_K, q->rank, q->rank, e);
     if (!rc) rc = op_rank(c, A_V, q->rank, q->rank, e);
@@ -60,7 +61,7 @@ static err_code attention_of(const op_call *c, attention *ret, err *e)
         a.kv_heads == 0 || a.heads % a.kv_heads != 0)
         return shape_error(c, A_K, e);
     if (!split(v, a.flat, kv_heads, &v_heads, &v_length, &a.v_size) || v->dim[0] != q->dim[0] ||
-        v_heads != a.kv_heads || v_length != a.fresh)
+        v_heads != a.kv_heads || v_length != a.fresh || __builtin_mul_overflow((int64_t)a.heads, a.v_size, &width))
         return shape_error(c, A_V, e);
     if (given(c, A_PAST_KEY) != given(c, A_PAST_VALUE) || (given(c, A_PAST_KEY) && given(c, A_LENGTHS)))
         return op_err(c, e, ERR_INVALID, "past_key and past_value go together, and not with nonpad_kv_seqlen");
@@ -342,7 +343,8 @@ static err_code attention_run(op_call *c, err *e)
     if (!rc && wanted(c, 3)) rc = half_out(c, 3, &exposed, e);
     if (!rc) rc = work_of(c, &a, &w, e);
     if (!rc) rc = packing_of(c, &a, &f.packing, e);
-    if (rc || tensor_count(c->out[0]) == 0) return rc;
+    bool seen = exposed && tensor_count(c->out[3]);      /* of values of no number there are scores all the same */
+    if (rc || (tensor_count(c->out[0]) == 0 && !seen)) return rc;
     size_t *lists = arena_new(c->scratch, size_t, 3 * a.heads);
     w.scores = push(c, a.heads * a.length, a.kv_length);
     if (!lists || !w.scores) return no_room(c, a.heads * a.length, e);

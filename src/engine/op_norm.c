@@ -318,12 +318,24 @@ static err_code layer_param(const slabs *s, uint32_t input, uint32_t axis, const
     return real_broadcast(&s->r, input, x, ret, e);
 }
 
+/* Rows of no element have statistics all the same: those of a variance of 0. */
+static void layer_nothing(op_call *c, double epsilon)
+{
+    for (uint32_t k = 1; k < c->out_count; k++) {
+        uint64_t count = c->out[k] ? tensor_count(c->out[k]) : 0;
+        for (uint64_t i = 0; i < count; i++)
+            tensor_put_f64(c->out[k], i, k == 1 ? 0 : 1 / sqrt(epsilon));
+    }
+}
+
 static err_code layer_run(op_call *c, err *e)
 {
     slabs s = {.r = real_of(c), .epsilon = (double)node_float(c->node, "epsilon", 1e-5f)};
     uint32_t axis = 0;
     uint64_t total = tensor_count(c->in[0]);
     err_code rc = op_axis(c, -1, c->in[0]->shape.rank, &axis, e);
+    if (!rc && total == 0)
+        layer_nothing(c, s.epsilon);
     if (rc || total == 0)
         return rc;
     s.slab = shape_count_range(&c->in[0]->shape, axis, c->in[0]->shape.rank);

@@ -208,10 +208,41 @@ static void keys_of_no_number_weigh_all_values_alike(void)
     op_case_fini(&t);
 }
 
+/* 0 divides by any number of heads. */
+static void heads_of_no_number_are_counted_too(void)
+{
+    op_case t;
+    op_case_init(&t, "Attention", 23);
+    op_case_int(&t, "q_num_heads", INT64_MAX);
+    op_case_int(&t, "kv_num_heads", 1);
+    op_case_in(&t, DT_F32, SHAPE(1, 1, 0), NULL, 0);
+    op_case_in(&t, DT_F32, SHAPE(1, 1, 0), NULL, 0);
+    IN(&t, DT_F32, SHAPE(1, 1, 2), 1);
+    CHECK(op_case_run(&t) == ERR_INVALID);
+    op_case_fini(&t);
+}
+
+static void values_of_no_number_leave_the_scores(void)
+{
+    op_case t;
+    op_case_init(&t, "Attention", 24);
+    op_case_float(&t, "scale", 1);
+    op_case_int(&t, "qk_matmul_output_mode", 3);
+    IN(&t, DT_F32, SHAPE(1, 1, 1, 2), 1);
+    IN(&t, DT_F32, SHAPE(1, 1, 2, 2), 3);
+    op_case_in(&t, DT_F32, SHAPE(1, 1, 2, 0), NULL, 0);
+    op_case_outputs(&t, 4);
+    CHECK(op_case_run(&t) == ERR_OK);
+    WANT(&t, 3, DT_F32, SHAPE(1, 1, 1, 2), 1e-6, 0.5, 0.5);
+    op_case_fini(&t);
+}
+
 int main(void)
 {
     static const test_case cases[] = {TEST(attention_equals_its_definition),
                                       TEST(keys_of_no_number_weigh_all_values_alike),
-                                      TEST(the_scores_can_be_seen_at_every_stage), TEST(what_does_not_fit_is_refused)};
+                                      TEST(the_scores_can_be_seen_at_every_stage), TEST(what_does_not_fit_is_refused),
+                                      TEST(heads_of_no_number_are_counted_too),
+                                      TEST(values_of_no_number_leave_the_scores)};
     return test_main(cases, COUNTOF(cases));
 }

@@ -315,6 +315,20 @@ static void image_scaler_scales_and_shifts(void)
     op_case_fini(&t);
 }
 
+static void rows_of_no_element_have_statistics(void)
+{
+    op_case t;
+    op_case_init(&t, "LayerNormalization", 17);
+    op_case_float(&t, "epsilon", 0.25f);
+    op_case_in(&t, DT_F32, SHAPE(2, 0), NULL, 0);
+    op_case_in(&t, DT_F32, SHAPE(0), NULL, 0);
+    op_case_outputs(&t, 3);
+    CHECK(op_case_run(&t) == ERR_OK);
+    WANT(&t, 1, DT_F32, SHAPE(2, 1), 0, 0, 0);
+    WANT(&t, 2, DT_F32, SHAPE(2, 1), 0, 2, 2);
+    op_case_fini(&t);
+}
+
 int main(void)
 {
     static const test_case cases[] = {
@@ -327,6 +341,7 @@ int main(void)
         TEST(along_an_axis),
         TEST(lrn_weighs_its_neighbours),
         TEST(image_scaler_scales_and_shifts),
+        TEST(rows_of_no_element_have_statistics),
     };
     return test_main(cases, COUNTOF(cases));
 }
