@@ -39,7 +39,7 @@ static err_code slice(const op_call *c, slices *ret, err *e)
     shape want = shape_make(1, &x->dim[axis]);
     if (block > 0) {
         want = *x;
-        want.dim[axis] = (x->dim[axis] + block - 1) / block;
+        want.dim[axis] = x->dim[axis] / block + (x->dim[axis] % block != 0);
     }
     if (block < 0 || !shape_eq(s, &want))
         return op_err(c, e, ERR_INVALID, "input 1: expected scales %s, got %s", shape_text(&want, text[0]),

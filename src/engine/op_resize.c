@@ -29,6 +29,8 @@ typedef struct {
     double scale[TENSOR_RANK_MAX], roi_start[TENSOR_RANK_MAX], roi_end[TENSOR_RANK_MAX];
 } resize;
 
+#define LENGTH_MAX 0x1p53   /* of a dimension: exact in double, and more than any output may have */
+
 typedef struct {
     int64_t in, out; /* the axis before and after */
     int64_t width; /* taps per output place */
@@ -85,7 +87,7 @@ static err_code scales_apply(const op_call *c, const tensor *scales, const op_in
         uint32_t axis = (uint32_t)axes->at[i];
         double scale = scales ? tensor_f64(scales, i) : (double)a->floats[i],
                length = floor((double)r->out.dim[axis] * scale);
-        if (!(scale > 0) || !(length < 9e15))
+        if (!(scale > 0) || !(length < LENGTH_MAX))
             return op_err(c, e, ERR_INVALID, "scales[%u]: expected more than 0, got %g", i, scale);
         r->scale[axis] = scale;
         r->out.dim[axis] = (int64_t)length;
@@ -113,8 +115,11 @@ static err_code sizes_apply(const op_call *c, const tensor *sizes, const op_ints
     }
     for (uint32_t i = 0; i < axes->count && !stretch; i++) {
         uint32_t axis = (uint32_t)axes->at[i];
+        double length = floor(common * (double)r->out.dim[axis] + 0.5);
+        if (!(length < LENGTH_MAX))
+            return op_err(c, e, ERR_INVALID, "sizes[%u]: expected fewer than 2^53 elements, got %g", i, length);
         r->scale[axis] = common;
-        r->out.dim[axis] = (int64_t)floor(common * (double)r->out.dim[axis] + 0.5);
+        r->out.dim[axis] = (int64_t)length;
     }
     return ERR_OK;
 }
@@ -144,7 +149,10 @@ static err_code resize_find(const op_call *c, resize *ret, err *e)
             r.roi_start[axes.at[i]] = tensor_f64(roi, i);
             r.roi_end[axes.at[i]] = tensor_f64(roi, axes.count + i);
             double part = r.roi_end[axes.at[i]] - r.roi_start[axes.at[i]];
-            if (scales) r.out.dim[axes.at[i]] = (int64_t)floor((double)x->dim[axes.at[i]] * part);
+            double length = floor((double)x->dim[axes.at[i]] * part);
+            if (scales && !(fabs(length) < LENGTH_MAX))
+                return op_err(c, e, ERR_INVALID, "roi: expected fewer than 2^53 elements, got %g", length);
+            if (scales) r.out.dim[axes.at[i]] = (int64_t)length;
         }
     }
     rc = sizes ? sizes_apply(c, sizes, &axes, &r, e) : scales_apply(c, scales, &axes, &r, e);
@@ -165,7 +173,7 @@ static err_code resize_infer(op_call *c, err *e)
 
 /* ---- where an output place lies in the input (ONNX Resize, coordinate_transformation_mode) ---- */
 
-static double coordinate(const resize *r, uint32_t axis, int64_t i, int64_t in, int64_t out)
+static double place_of(const resize *r, uint32_t axis, int64_t i, int64_t in, int64_t out)
 {
     double x = (double)i, scale = r->scale[axis], start = r->roi_start[axis], end = r->roi_end[axis],
            length = (double)in;
@@ -188,6 +196,13 @@ static double coordinate(const resize *r, uint32_t axis, int64_t i, int64_t in, 
         return 0.5 * (start + end) * (length - 1);
     }
     return 0;
+}
+
+/* The same, held where places still are whole numbers; a NaN, which only a region can give, lies outside. */
+static double coordinate(const resize *r, uint32_t axis, int64_t i, int64_t in, int64_t out)
+{
+    double x = place_of(r, axis, i, in, out);
+    return x > -LENGTH_MAX ? fmin(x, LENGTH_MAX) : -LENGTH_MAX;
 }
 
 static int64_t nearest(rounding how, double x)
@@ -303,7 +318,9 @@ static err_code axes_run(op_call *c, const resize *r, bool pick, const void *fro
         if (rc) return rc;
         uint64_t outer = shape_count_range(&now, 0, axis), inner = shape_count_range(&now, axis + 1, now.rank);
         now.dim[axis] = out;
-        void *to = arena_push_raw(c->scratch, (size_t)shape_count(&now) * size, 64);
+        size_t bytes;
+        bool fits = !__builtin_mul_overflow((size_t)shape_count(&now), size, &bytes);
+        void *to = fits ? arena_push_raw(c->scratch, bytes, 64) : NULL;
         if (!to) return op_err(c, e, ERR_LIMIT, "no memory for %llu elements", (unsigned long long)shape_count(&now));
         if (pick)
             axis_pick(to, from, &t, outer, (size_t)inner * size);

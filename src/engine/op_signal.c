@@ -250,14 +250,15 @@ static err_code mel_infer(op_call *c, err *e)
     return op_set(c, 0, (dtype)type, &y, e);
 }
 
-/* The spectrogram bin of edge i of bins + 2, which are evenly spaced on the mel scale. */
+/* The spectrogram bin of edge i of bins + 2, which are evenly spaced on the mel scale; -1 = none of any number. */
 static int64_t mel_edge(const op_call *c, int64_t i)
 {
     double bins = (double)tensor_int(c->in[0], 0), length = (double)tensor_int(c->in[1], 0);
     double low = 2595 * log10(1 + tensor_f64(c->in[3], 0) / 700),
            high = 2595 * log10(1 + tensor_f64(c->in[4], 0) / 700);
     double mel = low + (double)i * (high - low) / (bins + 2), hertz = 700 * (pow(10, mel / 2595) - 1);
-    return (int64_t)floor((length + 1) * hertz / tensor_f64(c->in[2], 0));
+    double bin = floor((length + 1) * hertz / tensor_f64(c->in[2], 0));
+    return bin >= 0 ? (int64_t)fmin(bin, 0x1p62) : -1;
 }
 
 static err_code mel_run(op_call *c, err *e)

@@ -7,6 +7,7 @@
 #include "test.h"
 
 #include <math.h>
+#include <string.h>
 
 static const double pi = 3.14159265358979323846;
 
@@ -134,10 +135,28 @@ static void windows_and_mel_filters(void)
     op_case_fini(&t);
 }
 
+static void a_mel_filter_at_no_rate_is_refused(void)
+{
+    static const double rates[] = {0, 1, 16000}, highest[] = {4000, 1e30, NAN};
+    for (size_t i = 0; i < COUNTOF(rates); i++) {
+        op_case t;
+        op_case_init(&t, "MelWeightMatrix", 17);
+        IN(&t, DT_I64, SCALAR, 2);
+        IN(&t, DT_I64, SCALAR, 8);
+        IN(&t, DT_I64, SCALAR, rates[i]);
+        IN(&t, DT_F32, SCALAR, 0);
+        IN(&t, DT_F32, SCALAR, highest[i]);
+        CHECK(op_case_run(&t) == ERR_INVALID);
+        CHECK(strstr(t.e.text, "is outside the 5 bins") != NULL);
+        op_case_fini(&t);
+    }
+}
+
 int main(void)
 {
     static const test_case cases[] = {TEST(every_length_equals_the_sum), TEST(a_full_arena_is_noticed),
                                       TEST(a_real_signal_has_half_a_spectrum_and_comes_back),
-                                      TEST(frames_are_cut_weighted_and_transformed), TEST(windows_and_mel_filters)};
+                                      TEST(frames_are_cut_weighted_and_transformed), TEST(windows_and_mel_filters),
+                                      TEST(a_mel_filter_at_no_rate_is_refused)};
     return test_main(cases, COUNTOF(cases));
 }

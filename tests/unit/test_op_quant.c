@@ -129,11 +129,25 @@ static void integer_convolutions_pad_with_the_zero_point(void)
     op_case_fini(&t);
 }
 
+static void blocks_larger_than_the_axis_are_one(void)
+{
+    op_case t;
+    op_case_init(&t, "QuantizeLinear", 21);
+    op_case_int(&t, "axis", 0);
+    op_case_int(&t, "block_size", INT64_MAX);
+    IN(&t, DT_F32, SHAPE(3), 1, 2, 3);
+    IN(&t, DT_F32, SHAPE(1), 0.5);
+    CHECK(op_case_run(&t) == ERR_OK);
+    WANT(&t, 0, DT_U8, SHAPE(3), 0, 2, 4, 6);
+    op_case_fini(&t);
+}
+
 int main(void)
 {
     static const test_case cases[] = {
         TEST(quantising_rounds_to_even_and_saturates), TEST(an_axis_and_a_block_have_scales_of_their_own),
         TEST(output_dtype_chooses_the_type),           TEST(a_dynamic_scale_covers_zero),
-        TEST(integer_products_take_zero_points_off),   TEST(integer_convolutions_pad_with_the_zero_point)};
+        TEST(integer_products_take_zero_points_off),   TEST(integer_convolutions_pad_with_the_zero_point),
+        TEST(blocks_larger_than_the_axis_are_one)};
     return test_main(cases, COUNTOF(cases));
 }
