@@ -21,7 +21,7 @@ static err_code lists_check(const encoder *x, err *e)
     if (x->map.values.type == DT_NONE) return err_set(e, ERR_INVALID, "values: expected a list, got none");
     if (!(T1(x->map.keys.type) & T_LABEL))
         return err_set(e, ERR_UNSUPPORTED, "keys: %s is not supported", dtype_name(x->map.keys.type));
-    if (dtype_bits(x->map.values.type) < 8)
+    if (dtype_bits(x->map.values.type) < 8 || T1(x->map.values.type) & (T1(DT_C64) | T1(DT_C128)))
         return err_set(e, ERR_UNSUPPORTED, "values: %s is not supported", dtype_name(x->map.values.type));
     if (keys == values) return ERR_OK;
     return err_set(e, ERR_INVALID, "expected as many keys as values, got %llu and %llu", (unsigned long long)keys,

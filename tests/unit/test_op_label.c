@@ -173,6 +173,23 @@ static void many_keys_are_all_found(void)
     op_case_fini(&t);
 }
 
+static void complex_values_need_a_default(void)
+{
+    static const int64_t keys[] = {1};
+    static const double number[] = {1};
+    const shape scalar = SCALAR;
+    tensor one = tensor_make(DT_C64, &scalar, (void *)(uintptr_t)number);
+    op_case t;
+    op_case_init(&t, "LabelEncoder", 4);
+    t.node.domain = STR("ai.onnx.ml");
+    op_case_ints(&t, "keys_int64s", keys, 1);
+    op_case_tensor(&t, "values_tensor", &one);
+    IN(&t, DT_I64, SHAPE(1), 1);
+    CHECK(op_case_run(&t) == ERR_UNSUPPORTED);
+    CHECK(strstr(t.e.text, "values: complex64 is not supported") != NULL);
+    op_case_fini(&t);
+}
+
 int main(void)
 {
     static const test_case cases[] = {
@@ -184,6 +201,7 @@ int main(void)
         TEST(category_mapper_goes_both_ways),
         TEST(one_hot_encoder_sets_the_column_of_the_category),
         TEST(many_keys_are_all_found),
+        TEST(complex_values_need_a_default),
     };
     return test_main(cases, COUNTOF(cases));
 }
