@@ -90,6 +90,9 @@ static err_code declared_give(op_call *c, uint32_t out, const graph *g, value_id
     return op_alloc(c, out, d->type, &s, e);
 }
 
+/* A loop whose condition never fails, or a scan of [2^40, 0], ends by the request's cancellation, or here. */
+enum { TRIPS_MAX = INT32_MAX };
+
 /* ---- Loop ------------------------------------------------------------------------------------------------------- */
 
 typedef struct {
@@ -180,9 +183,6 @@ static err_code rows_give(op_call *c, const loop_state *l, uint32_t i, int64_t c
     return rc;
 }
 
-/* A loop whose condition never fails ends by the request's cancellation, or here. */
-enum { TRIPS_MAX = INT32_MAX };
-
 static err_code loop_all(op_call *c, err *e)
 {
     loop_state l;
@@ -258,6 +258,9 @@ static err_code scan_start(op_call *c, scan_state *s, err *e)
         s->length = t->shape.dim[axis];
     }
     if (rc) return rc;
+    if (s->length > TRIPS_MAX)
+        return op_err(c, e, ERR_LIMIT, "scan inputs: expected at most %d iterations, got %lld", TRIPS_MAX,
+                      (long long)s->length);
     s->in = arena_new(c->scratch, tensor, c->in_count);
     if (!s->in) return op_err(c, e, ERR_NOMEM, "no memory for %u values", c->in_count);
     for (uint32_t i = 0; i < s->states; i++) {

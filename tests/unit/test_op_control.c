@@ -483,6 +483,24 @@ static void every_failed_allocation_is_survived(void)
     onnx_build_end(&b);
 }
 
+/* [2^40, 0] costs its client nothing. */
+static void slices_without_elements_are_not_scanned_for_ever(void)
+{
+    const scan_case k = {.length = INT64_C(1) << 40};
+    onnx_build b;
+    exec *x = NULL;
+    err e = {0};
+    scan_build(&b, &k);
+    CLEANUP(model) model *m = opened(&b);
+    const shape s[3] = {shape_make(1, &k.width), shape_make(2, (const int64_t[]){k.length, k.width}),
+                        shape_make(2, (const int64_t[]){k.length, k.width})};
+    CHECK(exec_take(&x, m, s, &e) == ERR_OK);
+    CHECK(exec_run(x, NULL, &e) != ERR_OK);
+    CHECK(strstr(e.text, "scan inputs: expected at most 2147483647 iterations, got 1099511627776") != NULL);
+    exec_give(x);
+    onnx_build_end(&b);
+}
+
 int main(void)
 {
     static const test_case cases[] = {
@@ -496,6 +514,7 @@ int main(void)
         TEST(conditions_and_counts_have_their_types),
         TEST(wrong_subgraphs_are_refused_by_name),
         TEST(every_failed_allocation_is_survived),
+        TEST(slices_without_elements_are_not_scanned_for_ever),
     };
     return test_main(cases, COUNTOF(cases));
 }
