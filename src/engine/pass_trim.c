@@ -14,7 +14,7 @@ static bool drops_nothing(const pass *p, const node *n)
     }
     if (n->in_count < 3 || n->in[2] == VALUE_NONE) return node_int(n, "training_mode", 0) == 0;
     const tensor *training = pass_constant(p, n->in[2]);
-    return training && tensor_count(training) == 1 && !tensor_int(training, 0);
+    return training && training->type == DT_BOOL && tensor_count(training) == 1 && !tensor_int(training, 0);
 }
 
 static bool is_identity(const pass *p, const node *n)
@@ -141,11 +141,13 @@ static const int64_t *zero_pads(const pass *p, const node *n, uint32_t *ret_rank
 {
     const tensor *t = n->in_count > 1 ? pass_constant(p, n->in[1]) : NULL,
                  *v = n->in_count > 2 ? pass_constant(p, n->in[2]) : NULL;
+    bool zero = n->in_count <= 2 || n->in[2] == VALUE_NONE ||
+                (v && T1(v->type) & T_FLOAT && tensor_count(v) == 1 && tensor_f64(v, 0) == 0);
     uint32_t count;
     const int64_t *pads = node_ints(n, "pads", &count);
     if (!str_is(node_str(n, "mode", STR("constant")), "constant") || node_float(n, "value", 0) != 0 || n->in_count > 3)
         return NULL;
-    if (n->in_count > 2 && n->in[2] != VALUE_NONE && (!v || tensor_count(v) != 1 || tensor_f64(v, 0) != 0)) return NULL;
+    if (!zero) return NULL;
     if (!pads && t && t->type == DT_I64) {
         pads = t->data;
         count = (uint32_t)tensor_count(t);

@@ -517,6 +517,36 @@ static void a_zipmap_becomes_its_tensor_with_labels(void)
     onnx_build_end(&b);
 }
 
+/* Passes come before the check of types: they must not read what is no number. */
+static void constants_of_another_type_are_left_alone(void)
+{
+    static const struct { const char *op, *ins; } cases[] = {{"Pad", "x,p,s"}, {"Dropout", "x,,s"}};
+    str word = STR("a");
+    const shape one = {.rank = 1, .dim = {1}};
+    const tensor text = tensor_make(DT_STRING, &one, &word);
+    for (size_t i = 0; i < COUNTOF(cases); i++) {
+        onnx_build b;
+        model *m = NULL;
+        err e = {0};
+        model_opts o = {.memory_max = 1 << 20};
+        onnx_build_start(&b, 13);
+        onnx_build_input(&b, "x", DT_F32, "1,1,4");
+        onnx_build_ints(&b, "p", "6", (const int64_t[]){0, 0, 1, 0, 0, 1});
+        onnx_build_tensor(&b, "s", &text);
+        onnx_build_floats(&b, "w", "1,1,1", (const float[]){1});
+        onnx_build_node(&b, cases[i].op, cases[i].ins, "c", "");
+        onnx_build_node(&b, "Conv", "c,w", "y", "");
+        onnx_build_output(&b, "y", DT_F32, NULL);
+        exec *x = NULL;
+        const shape s = shape_make(3, (const int64_t[]){1, 1, 4});
+        err_code rc = model_open_bytes(&m, onnx_build_bytes(&b), "t.onnx", NULL, &o, &e);
+        if (!rc) rc = exec_take(&x, m, &s, &e);
+        CHECK(rc != ERR_OK && strstr(e.text, "got string") != NULL);
+        model_free(m);
+        onnx_build_end(&b);
+    }
+}
+
 int main(void)
 {
     static const test_case cases[] = {
@@ -539,6 +569,7 @@ int main(void)
         TEST(paddings_join_a_convolution_when_they_are_zeros),
         TEST(dropout_and_casts_to_the_same_type_vanish),
         TEST(random_nets_give_the_same_with_and_without_passes),
+        TEST(constants_of_another_type_are_left_alone),
     };
     return test_main(cases, COUNTOF(cases));
 }
