@@ -270,6 +270,8 @@ static err_code node_read(loader *l, scope *s, const onnx_node *raw, err *e)
     while (n.in_count && n.in[n.in_count - 1] == VALUE_NONE) n.in_count--;   /* left out at the end = not written */
     while (n.out_count > 1 && n.out[n.out_count - 1] == VALUE_NONE) n.out_count--;
     rc = row_find(s, g, &n, e);
+    /* Rows whose outputs are not all optional count on the first one: it gets a value that nobody reads. */
+    if (!rc && n.row->out_min && n.out[0] == VALUE_NONE) rc = graph_value_add(g, &n.out[0], e);
     if (rc) return rc;
     node *made;
     rc = graph_node_add(g, &made, e);

@@ -553,6 +553,31 @@ static void every_failed_allocation_is_survived(void)
     onnx_build_end(&body);
 }
 
+static void a_first_output_may_be_left_out(void)
+{
+    static const struct { const char *op, *ins, *outs, *attrs; dtype type; } cases[] = {
+        {"MaxPool", "x", ",y", "kernel_shape=[1]", DT_I64},
+        {"LayerNormalization", "x,w", ",y", "", DT_F32},
+        {"BatchNormalization", "x,w,w,w,w", ",y", "training_mode=1", DT_F32},
+        {"LSTM", "x,r,r", ",y", "hidden_size=1", DT_F32},
+        {"TopK", "x,one", ",y", "", DT_I64},
+    };
+    for (size_t i = 0; i < COUNTOF(cases); i++) {
+        onnx_build b;
+        err e = {0};
+        onnx_build_start(&b, 18);
+        onnx_build_input(&b, "x", DT_F32, "2,1,1");
+        onnx_build_floats(&b, "w", "1", (const float[]){1});
+        onnx_build_floats(&b, "r", "1,4,1", (const float[]){1, 1, 1, 1});
+        onnx_build_ints(&b, "one", "1", (const int64_t[]){1});
+        onnx_build_node(&b, cases[i].op, cases[i].ins, cases[i].outs, cases[i].attrs);
+        onnx_build_output(&b, "y", cases[i].type, NULL);
+        CHECK(try_bytes(onnx_build_bytes(&b), &e) == ERR_OK);
+        CHECK_STR(e.text, "");
+        onnx_build_end(&b);
+    }
+}
+
 int main(void)
 {
     static const test_case cases[] = {
@@ -567,6 +592,7 @@ int main(void)
         TEST(external_data_stays_in_the_models_folder), TEST(values_that_are_no_tensors_are_refused),
         TEST(sparse_tensors_are_filled_in_only_where_they_are), TEST(typed_data_has_as_many_items_as_the_shape),
         TEST(every_failed_allocation_is_survived),
+        TEST(a_first_output_may_be_left_out),
     };
     return test_main(cases, COUNTOF(cases));
 }
