@@ -85,7 +85,54 @@ def structure():
     save("strings", [h.make_node("Identity", ["x"], ["y"])], [value("x", T.STRING, 2)], [value("y", T.STRING, 2)])
 
 
+def one(name, op, ins, outs=("y",), opset=21, most=None, **attrs):
+    """A node whose inputs are constants, but for those that are (kind, dims): these are the graph's."""
+    names, graph_ins, weights = [], [], []
+    for i, x in enumerate(ins):
+        names.append(f"i{i}")
+        if isinstance(x, tuple):
+            graph_ins.append(value(names[i], x[0], *x[1]))
+        else:
+            weights.append((names[i], x))
+    results = [h.make_tensor_value_info(o, most or T.FLOAT, None) for o in outs if o]
+    save(name, [h.make_node(op, names, list(outs), **attrs)], graph_ins, results, weights, opset=opset, ir=10)
+
+
+def numbers():
+    """What once overflowed, trapped or left its tensor: attributes and constants at the ends of their types."""
+    least, largest, no = -2**63, 2**63 - 1, np.zeros
+    one("range_ends", "Range", [np.int64(0), np.int64(least), np.int64(-1)], most=T.INT64)
+    one("slice_step", "Slice", [floats(2, 3), np.array([0]), np.array([2]), np.array([0]), np.array([largest])])
+    one("pad_ends", "Pad", [floats(2), np.array([least, largest])])
+    one("trilu_no_k", "Trilu", [floats(2, 2), no(0, np.int64)])
+    one("one_hot_half", "OneHot", [np.array([-0.5], np.float32), np.array([2]), floats(2)])
+    one("col2im_taps", "Col2Im", [floats(1, 1, 1), np.array([1] * 3), np.array([2**24] * 3)], pads=[2**23] * 6)
+    one("deconv_stride", "ConvTranspose", [(T.FLOAT, (0, 1, 2**40)), floats(1, 1, 1)], strides=[2**24])
+    one("unpool_stride", "MaxUnpool", [(T.FLOAT, (0, 1, 2**40)), (T.INT64, (0, 1, 2**40))], kernel_shape=[1], strides=[2**24])
+    one("pool_nothing", "MaxPool", [(T.FLOAT, (1, 1, 2**22, 2**16, 0))], kernel_shape=[2**22, 2**16, 1], pads=[0, 0, 1, 0, 0, 0])
+    one("blocks", "SpaceToDepth", [(T.FLOAT, (1, 2**40, 0, 0))], blocksize=2**14)
+    one("deform_groups", "DeformConv", [floats(1, 2, 2, 2), (T.FLOAT, (0, 2, 1, 1)), (T.FLOAT, (1, 0, 2, 2))], group=largest)
+    one("heads", "Attention", [(T.FLOAT, (1, 1, 0)), (T.FLOAT, (1, 1, 0)), floats(1, 1, 2)], opset=23, q_num_heads=largest, kv_num_heads=1)
+    one("linear_heads", "LinearAttention", [(T.FLOAT, (1, 1, 0)), (T.FLOAT, (1, 1, 0)), floats(1, 1, 4)], opset=27,
+        q_num_heads=2**62 + 1, kv_num_heads=1, update_rule="linear")
+    one("einsum_nothing", "Einsum", [(T.FLOAT, (0, 2**40))] * 2 + [(T.FLOAT, (2**40, 0))] * 2, equation="ab,cd,ba,da->")
+    one("gemm_alpha", "Gemm", [np.array([[3]]), np.array([[5]])], most=T.INT64, alpha=1e30)
+    one("shrink_bias", "Shrink", [np.array([-2, 2])], most=T.INT64, bias=float("inf"))
+    one("quant_block", "QuantizeLinear", [floats(3), np.array([0.5], np.float32)], most=T.UINT8, axis=0, block_size=largest)
+    one("mel_no_rate", "MelWeightMatrix", [np.int64(2), np.int64(8), np.int64(0), np.float32(0), np.float32(4000)])
+    one("crop_far", "Resize", [floats(1, 4), np.array([0, 0, 1, 1e30], np.float32), np.ones(2, np.float32)],
+        coordinate_transformation_mode="tf_crop_and_resize")
+    one("resize_keeps", "Resize", [floats(1, 4), no(0, np.float32), no(0, np.float32), np.array([largest, 1])],
+        keep_aspect_ratio_policy="not_smaller")
+    one("layer_nothing", "LayerNormalization", [(T.FLOAT, (2, 0)), (T.FLOAT, (0,))], outs=("y", "mean"))
+    one("first_left_out", "MaxPool", [(T.FLOAT, (1, 1, 4))], outs=("", "i"), most=T.INT64, kernel_shape=[2])
+    save("pad_string", [h.make_node("Pad", ["x", "p", "v"], ["q"]), h.make_node("Conv", ["q", "w"], ["y"])],
+         [value("x", T.FLOAT, 1, 1, 4)], [h.make_tensor_value_info("y", T.FLOAT, None)],
+         [("p", np.array([0, 0, 1, 0, 0, 1])), ("v", np.array(["ab"], object)), ("w", floats(1, 1, 1))])
+
+
 out.mkdir(parents=True, exist_ok=True)
 nets()
 shapes()
 structure()
+numbers()
