@@ -33,12 +33,13 @@ static void fill_row(float *y, float v, size_t n)
     for (size_t i = 0; i < n; i++) y[i] = v;
 }
 
-/* True when some tap falls into this phase. */
-static bool phase_used(const window_shape *s, int d, size_t phase)
+/* The phase of tap i, where no earlier tap has the same. */
+static bool phase_of(const window_shape *s, int d, size_t i, size_t *ret)
 {
-    for (size_t i = 0; i < s->kernel[d]; i++)
-        if (i * s->dilation[d] % s->stride[d] == phase) return true;
-    return false;
+    *ret = i * s->dilation[d] % s->stride[d];
+    for (size_t k = 0; k < i; k++)
+        if (k * s->dilation[d] % s->stride[d] == *ret) return false;
+    return true;
 }
 
 static void load_phase(const window *w, float *to, const float *plane, size_t first, size_t phase_x, float fill,
@@ -67,12 +68,16 @@ static void load_phase(const window *w, float *to, const float *plane, size_t fi
                  down * s->in[1], step, r1 - r0, n);
 }
 
+/* The phases of the taps, not all: of a large stride there are more than anyone has time for. */
 void window_load(const window *w, float *buffer, const float *plane, size_t row, float fill, const kernel_set *k)
 {
     const window_shape *s = &w->s;
-    for (size_t y = 0; y < s->stride[0]; y++)
-        for (size_t x = 0; x < s->stride[1]; x++)
-            if (phase_used(s, 0, y) && phase_used(s, 1, x))
+    size_t y, x;
+    for (size_t i = 0; i < s->kernel[0]; i++) {
+        if (!phase_of(s, 0, i, &y)) continue;
+        for (size_t j = 0; j < s->kernel[1]; j++)
+            if (phase_of(s, 1, j, &x))
                 load_phase(w, buffer + (y * s->stride[1] + x) * w->rows * w->pitch, plane, row * s->stride[0] + y, x,
                            fill, k);
+    }
 }

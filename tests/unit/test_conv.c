@@ -204,9 +204,36 @@ static void no_memory_is_an_error(void)
     arena_fini(&scratch);
 }
 
+/* Of 2^24 phases four have a tap: only these are loaded, for each of the 4096 planes. */
+static void strides_far_larger_than_the_kernel(void)
+{
+    enum { CHANNELS = 1 << 12, STRIDE = 1 << 12 };
+    const kernel_set *k = &kernel_active()->set;
+    err e = {0};
+    arena scratch;
+    conv_shape s = {.spatial = 2,
+                    .batch = 1,
+                    .groups = CHANNELS,
+                    .in_channels = CHANNELS,
+                    .out_channels = CHANNELS,
+                    .in = {1, 3, 3},
+                    .out = {1, 1, 1},
+                    .kernel = {1, 2, 2},
+                    .stride = {1, STRIDE, STRIDE},
+                    .dilation = {1, 1, 2},
+                    .pad = {0, 0, 0}};
+    conv_call c = {.shape = &s, .x = x_data, .w = packed, .y = y_data};
+    arena_init(&scratch, NULL, 0, SIZE_MAX / 2);
+    conv_pack(packed, w_data, &s, k);
+    CHECK(conv_f32(&c, k, NULL, &scratch, &e) == ERR_OK);
+    CHECK(right(&c));
+    arena_fini(&scratch);
+}
+
 int main(void)
 {
     static const test_case cases[] = {TEST(a_convolution_equals_the_naive_loop), TEST(threads_change_no_bit),
-                                      TEST(weights_too_large_for_memory_are_recognised), TEST(no_memory_is_an_error)};
+                                      TEST(weights_too_large_for_memory_are_recognised), TEST(no_memory_is_an_error),
+                                      TEST(strides_far_larger_than_the_kernel)};
     return test_main(cases, COUNTOF(cases));
 }
