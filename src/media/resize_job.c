@@ -1,5 +1,7 @@
 #include "media/resize_job.h"
 
+#include "tensor/kernel.h"
+
 err_code resize_no_memory(const arena *a, const char *what, size_t count, err *e)
 {
     return err_set(e, a->starved ? ERR_NOMEM : ERR_LIMIT, "resize: no memory for %zu %s", count, what);
@@ -59,7 +61,7 @@ err_code resize_job_make(resize_job *j, const image *from, const resize_options 
     if (boxed) x.begin = b[0], y.begin = b[1], x.end = b[2], y.end = b[3];
     *j = (resize_job){.from = from, .filter = o->filter, .memory = a, .e = e, .x = lies ? y : x, .y = lies ? x : y};
     j->columns_first = columns_first(&x, &y) != lies;
-    j->x.even = true;
+    j->x.fours = true;
     j->x.mirrored = columns_mirrored(turn);
     j->y.mirrored = rows_mirrored(turn);
     j->across = resize_changes(&j->x) || j->x.count != j->x.source;
@@ -82,7 +84,7 @@ static err_code taps_of(const resize_job *j, const resize_axis *x, tap_table *re
     return resize_taps(x, resize_changes(x) ? j->filter : RESIZE_BOX, j->memory, ret, j->e);
 }
 
-/* Counts from `columns` on, which begin at an even pixel as runs do. */
+/* Counts from `columns` on, which begin at a multiple of four pixels as runs do. */
 static err_code cut(const resize_job *j, tap_table *t, tap_run columns)
 {
     tap_run *runs = arena_copy(j->memory, t->runs, t->count * sizeof *runs, _Alignof(tap_run));
@@ -101,7 +103,9 @@ err_code resize_job_tables(const resize_job *j, resize_tables *ret)
         t.columns = span(&t.xs);
         rc = cut(j, &t.xs, t.columns);
     }
-    if (!rc && j->across) rc = resize_taps_digits(&t.xs, j->memory, j->e);
+    if (!rc && j->across)
+        rc = kernel_active()->set.taps_by_digits() ? resize_taps_digits(&t.xs, j->memory, j->e)
+                                                   : resize_taps_tops(&t.xs, j->memory, j->e);
     if (!rc && j->down) rc = taps_of(j, &j->y, &t.ys);
     if (rc) return rc;
     if (j->down) t.rows = span(&t.ys);

@@ -1,8 +1,11 @@
 #include "media/resize_taps.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 #define NEAR 0.05
+
+enum { FOUR = 4 };
 
 /* ---- filters ----------------------------------------------------------------------------------------------------- */
 
@@ -190,8 +193,8 @@ static void put_halves(const double *w, uint32_t count, int16_t *low, int16_t *h
 {
     for (uint32_t k = 0; k < count; k++) {
         int32_t v = (int32_t)(w[k] * (1 << TAP_BITS) + copysign(0.5, w[k]));
-        low[k] = (int16_t)(v & ((1 << TAP_HALF_BITS) - 1));
-        high[k] = (int16_t)(v >> TAP_HALF_BITS);
+        low[k] = (int16_t)v;
+        high[k] = (int16_t)((v - low[k]) >> TAP_HALF_BITS);
     }
 }
 
@@ -211,7 +214,7 @@ err_code resize_taps(const resize_axis *x, resize_filter f, arena *a, tap_table 
         uint32_t count = run_of(&s, x->first + i).count;
         if (count > most) most = count;
     }
-    size_t step = (most + x->even + TAP_ZEROS + TAP_STEP - 1) / TAP_STEP * TAP_STEP;
+    size_t step = (most + (x->fours ? FOUR - 1 : 0) + TAP_ZEROS + TAP_STEP - 1) / TAP_STEP * TAP_STEP;
     double *w = arena_push_raw(a, most * sizeof *w, _Alignof(double));
     int16_t *low = w ? arena_push(a, x->count * step, sizeof *low, 64) : NULL;
     int16_t *high = low ? arena_push(a, x->count * step, sizeof *high, 64) : NULL;
@@ -222,11 +225,11 @@ err_code resize_taps(const resize_axis *x, resize_filter f, arena *a, tap_table 
         weigh(&s, x->first + i, run, w);
         if (x->mirrored) mirror(w, run.count);
         if (x->mirrored) run = mirrored_run(run, x->source);
-        uint32_t early = x->even ? run.from % 2 : 0;
+        uint32_t early = x->fours ? run.from % FOUR : 0;
         put_halves(w, run.count, low + at * step + early, high + at * step + early);
         runs[at] = (tap_run){run.from - early, run.count + early};
     }
-    *ret = (tap_table){.count = x->count, .step = step, .runs = runs, .low = low, .high = high, .even = x->even};
+    *ret = (tap_table){.count = x->count, .step = step, .runs = runs, .low = low, .high = high, .fours = x->fours};
     return ERR_OK;
 }
 
@@ -250,6 +253,34 @@ err_code resize_taps_digits(tap_table *t, arena *a, err *e)
     digits += TAP_STEP;
     for (size_t i = 0; i < t->count; i++) fit = put_digits(t, i, digits + i * t->step * TAP_DIGITS) && fit;
     t->digits = fit ? digits : NULL;
+    return ERR_OK;
+}
+
+/* tops: of the first weight. */
+static bool put_tops(const tap_table *t, size_t i, int8_t *tops, tap_run *ret)
+{
+    const int16_t *high = t->high + i * t->step;
+    uint32_t sum = 0, begin = 0, end = t->runs[i].count;
+    while (end && !high[end - 1]) end--;
+    while (begin < end && !high[begin]) begin++;
+    for (uint32_t k = begin; k < end; k++) {
+        tops[tap_top_at(k)] = (int8_t)high[k];
+        sum += (uint32_t)abs(high[k]);
+    }
+    *ret = (tap_run){t->runs[i].from + begin, end - begin};
+    return sum <= TAP_TOPS_MOST;
+}
+
+err_code resize_taps_tops(tap_table *t, arena *a, err *e)
+{
+    int8_t *tops = arena_push(a, TAP_STEP + t->count * t->step, 1, 64);
+    tap_run *runs = tops ? arena_push_raw(a, t->count * sizeof *runs, _Alignof(tap_run)) : NULL;
+    bool fit = true;
+    if (!runs) return no_memory(a, t->count, e);
+    tops += TAP_STEP;
+    for (size_t i = 0; i < t->count; i++) fit = put_tops(t, i, tops + i * t->step, &runs[i]) && fit;
+    t->tops = fit ? tops : NULL;
+    t->top_runs = runs;
     return ERR_OK;
 }
 

@@ -13,12 +13,13 @@ typedef struct {
     uint32_t result;          /* pixels of the whole result */
     uint32_t first, count;    /* of the result: what the table is for */
     bool mirrored;            /* the source lies the other way round, and so will the result */
-    bool even;                /* runs begin at even pixels: for rows */
+    bool fours;               /* runs begin at multiples of four pixels: for rows */
 } resize_axis;
 
 err_code resize_taps(const resize_axis *x, resize_filter f, arena *a, tap_table *ret, err *e) MUST_USE;
-/* Adds digits, where the weights have them. */
+/* Adds digits or tops, where the weights have them: which of them taps_by_digits says. */
 err_code resize_taps_digits(tap_table *t, arena *a, err *e) MUST_USE;
+err_code resize_taps_tops(tap_table *t, arena *a, err *e) MUST_USE;
 /* For RESIZE_NEAREST: the source pixel of each result; UINT32_MAX = none, rounding led out of the picture. */
 err_code resize_nearest(const resize_axis *x, arena *a, uint32_t **ret, err *e) MUST_USE;
 

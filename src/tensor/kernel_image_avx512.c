@@ -183,6 +183,11 @@ void taps_across_u8_avx512(const tap_table *t, uint8_t *y, size_t y_row, const u
     taps_across_u8_avx2(t, y, y_row, x, x_row, channels, rows);
 }
 
+bool taps_by_digits_avx512(void)
+{
+    return has_vnni();
+}
+
 /* ---- columns ----------------------------------------------------------------------------------------------------- */
 
 typedef struct {

@@ -37,3 +37,8 @@ void taps_down_u8_scalar(uint8_t *y, const uint8_t *x, size_t x_row, const int16
         y[i] = pixel_of(sum);
     }
 }
+
+bool taps_by_digits_scalar(void)
+{
+    return false;
+}

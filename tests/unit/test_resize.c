@@ -136,31 +136,62 @@ static void weights_are_pillows_fixed_point_numbers(void)
     arena_fini(&a);
 }
 
-/* The same weights from an even pixel on, whichever way round the source lies: those of runs that begin at an odd one
- * have a 0 in front of them. */
-static void runs_of_rows_begin_at_even_pixels(void)
+/* The same weights from a multiple of four pixels on, whichever way round the source lies: those of runs that begin
+ * elsewhere have zeros in front of them. */
+static void runs_of_rows_begin_at_multiples_of_four(void)
 {
     arena a;
     err e;
-    tap_table any, even;
+    tap_table any, fours;
     size_t odd = 0;
     arena_init(&a, NULL, 0, 1 << 20);
     for (int mirrored = 0; mirrored < 2; mirrored++) {
         resize_axis x = {50, 0, 50, 9, 0, 9, mirrored, false};
         CHECK(resize_taps(&x, RESIZE_LANCZOS, &a, &any, &e) == ERR_OK);
-        x.even = true;
-        CHECK(resize_taps(&x, RESIZE_LANCZOS, &a, &even, &e) == ERR_OK);
-        CHECK(!any.even && even.even && even.count == 9);
+        x.fours = true;
+        CHECK(resize_taps(&x, RESIZE_LANCZOS, &a, &fours, &e) == ERR_OK);
+        CHECK(!any.fours && fours.fours && fours.count == 9);
         for (size_t i = 0; i < 9; i++) {
-            size_t early = any.runs[i].from % 2;
+            size_t early = any.runs[i].from % 4;
             odd += early;
-            CHECK(even.runs[i].from == any.runs[i].from - early && even.runs[i].count == any.runs[i].count + early);
-            CHECK(even.runs[i].count + TAP_ZEROS <= even.step && (!early || tap_weight(&even, i, 0) == 0));
+            CHECK(fours.runs[i].from == any.runs[i].from - early && fours.runs[i].count == any.runs[i].count + early);
+            CHECK(fours.runs[i].count + TAP_ZEROS <= fours.step && (!early || tap_weight(&fours, i, 0) == 0));
             for (size_t k = 0; k < any.runs[i].count; k++)
-                CHECK(tap_weight(&even, i, k + early) == tap_weight(&any, i, k));
+                CHECK(tap_weight(&fours, i, k + early) == tap_weight(&any, i, k));
         }
     }
     CHECK(odd > 0);
+    arena_fini(&a);
+}
+
+/* The high halves again, the middle two of four having changed places, and where they are not 0; none where they add up
+ * to too much. */
+static void tops_are_the_high_halves_that_are_there(void)
+{
+    arena a;
+    err e;
+    resize_axis x = {500, 0, 500, 9, 0, 9, false, true};
+    tap_table t;
+    arena_init(&a, NULL, 0, 1 << 20);
+    CHECK(resize_taps(&x, RESIZE_LANCZOS, &a, &t, &e) == ERR_OK && resize_taps_tops(&t, &a, &e) == ERR_OK && t.tops);
+    for (size_t i = 0; i < t.count; i++) {
+        const tap_run run = t.runs[i], top = t.top_runs[i];
+        CHECK(top.count && top.from >= run.from && top.from + top.count <= run.from + run.count);
+        CHECK(t.high[i * t.step + top.from - run.from] && t.high[i * t.step + top.from + top.count - 1 - run.from]);
+        for (size_t k = 0; k < t.step; k++) {
+            CHECK(t.tops[i * t.step + tap_top_at(k)] == t.high[i * t.step + k]);
+            CHECK(!t.high[i * t.step + k] || (run.from + k >= top.from && run.from + k < top.from + top.count));
+        }
+    }
+    CHECK(t.tops[-1] == 0 && t.tops[-TAP_ZEROS] == 0);
+    int16_t low[TAP_STEP] = {0}, high[TAP_STEP] = {-64, 63};
+    const tap_run run = {0, 2};
+    t = (tap_table){.count = 1, .step = TAP_STEP, .runs = &run, .low = low, .high = high, .fours = true};
+    CHECK(resize_taps_tops(&t, &a, &e) == ERR_OK && t.tops && t.tops[0] == -64 && t.tops[2] == 63);
+    high[1] = 64;
+    CHECK(resize_taps_tops(&t, &a, &e) == ERR_OK && !t.tops);
+    high[0] = high[1] = 0;
+    CHECK(resize_taps_tops(&t, &a, &e) == ERR_OK && t.tops && t.top_runs[0].count == 0);
     arena_fini(&a);
 }
 
@@ -432,7 +463,7 @@ int main(void)
     static const test_case cases[] = {
         TEST(every_filter_gives_pillows_bytes), TEST(every_isa_gives_the_bytes_of_the_reference),
         TEST(weights_are_pillows_fixed_point_numbers),
-        TEST(runs_of_rows_begin_at_even_pixels),
+        TEST(runs_of_rows_begin_at_multiples_of_four), TEST(tops_are_the_high_halves_that_are_there),
         TEST(one_row_can_be_followed_by_hand),
         TEST(a_colour_beyond_white_is_white), TEST(a_window_is_that_part_of_the_whole),
         TEST(a_window_of_a_huge_result_costs_no_more_than_itself),
