@@ -397,10 +397,6 @@ static err_code shapes_check(const model *m, const shape *inputs, err *e)
         if (!fits)
             return err_set(e, ERR_INVALID, "input '" STR_FMT "': expected shape %s, got %s", STR_ARG(io->name),
                            shape_text(&io->shape, want), shape_text(s, got));
-        if (s->rank > TENSOR_RANK_MAX || !shape_bounded(s) ||
-            dtype_bytes(io->type, shape_count(s)) > OP_BYTES_MAX)
-            return err_set(e, ERR_TOO_LARGE, "input '" STR_FMT "': shape %s is too large", STR_ARG(io->name),
-                           shape_text(s, got));
     }
     return ERR_OK;
 }

@@ -7,7 +7,8 @@
  * channel of eight of them, and no result shuffles anything.  What is turned stays in a ring, as results ask for it
  * from left to right.  The high halves, of four or five bits, are multiplied by four bytes at once (vpmaddubsw) and
  * added up in 16 bits, and only where there are any: a filter's outer lobes have none.  Floats, or one half alone,
- * would be fewer multiplications still: but some sums must then be made again, each after a branch that nobody predicts. */
+ * would be fewer multiplications still: but some sums must then be made again, each after a branch that nobody
+ * predicts. */
 #include "base/base.h"
 #include "tensor/kernel_decl.h"
 #if defined(__x86_64__)
