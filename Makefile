@@ -122,7 +122,7 @@ $(BUILD)/bench/%: $(BUILD)/bench/%.o $(BUILD)/libproa.a $(BUILD)/.links
 # is off everywhere (above), because it does not follow error codes; -fanalyzer and clang do.
 NOISE   := $(if $(CLANG),,-Wno-format-truncation -Wno-stringop-overflow -Wno-conversion -Wno-sign-conversion)
 
-ASAN     = BUILD=build/asan LDFLAGS= KERNEL= CFLAGS="-O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=all $(NOISE)"
+ASAN     = BUILD=build/asan LDFLAGS= KERNEL= CFLAGS="-O1 -g1 -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all $(NOISE)"
 TSAN     = BUILD=build/tsan LDFLAGS= KERNEL= CFLAGS="-O1 -g1 -fsanitize=thread $(NOISE)"
 
 # ---- tests -------------------------------------------------------------------------------------------------------
@@ -182,7 +182,7 @@ $(patsubst tests/fuzz/%.c,build/fuzz/%,$(FUZZSRC)): fuzz-build ;
 fuzz-build:
 	@tools/deps.sh build fuzz
 	+@$(MAKE) fuzzers BUILD=build/fuzz CC=clang LDFLAGS= KERNEL= \
-		CFLAGS="-O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize=pointer-overflow -fno-sanitize-recover=all"
+		CFLAGS="-O1 -g -fsanitize=fuzzer-no-link,address,undefined,float-cast-overflow -fno-sanitize=pointer-overflow -fno-sanitize-recover=all"
 else
 fuzzers: $(patsubst tests/fuzz/%.c,build/fuzz/%,$(FUZZSRC))
 build/fuzz/fuzz_%: build/fuzz/tests/fuzz/fuzz_%.o $(patsubst $(BUILD)/%,build/fuzz/%,$(TESTOBJ)) build/fuzz/libproa.a build/fuzz/.links
