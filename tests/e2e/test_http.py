@@ -382,10 +382,12 @@ def test_the_memory_of_all_bodies_together_is_bounded(serve, zoo, wire):
         reply = w.reply()
         assert reply is None or reply.status == 503, reply
         assert w.closed()
+    assert settles(lambda: metric(s, "proa_http_bodies_bytes"), lambda n: n <= 900000)
     with wire(s) as w:
         good(w.send(post()).reply())
     good(held[0].send(long[-1:]).reply())
     held[1].socket.close()
+    assert settles(lambda: metric(s, "proa_http_bodies_bytes"), lambda n: n <= 250000)
     for w in held[2:]:                                      # their memory is free again
         good(w.send(long).reply())
     assert settles(lambda: metric(s, "proa_http_bodies_bytes"), lambda n: n <= 250000)
