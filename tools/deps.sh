@@ -91,7 +91,8 @@ missing_cross() {
         want gcc-aarch64-linux-gnu libc6-dev-arm64-cross
     have qemu-aarch64-static || want qemu-user-static
     [ -e build/deps-arm64/root/usr/include/nghttp2/nghttp2.h ] && [ -e build/deps-arm64/root/usr/include/openssl/ssl.h ] &&
-        [ -e build/deps-arm64/root/usr/include/jpeglib.h ] && [ -e build/deps-arm64/root/usr/include/png.h ] || cross=1
+        [ -e build/deps-arm64/root/usr/include/jpeglib.h ] && [ -e build/deps-arm64/root/usr/include/png.h ] &&
+        [ -e build/deps-arm64/root/usr/lib/aarch64-linux-gnu/libz.so.1 ] || cross=1
 }
 
 install_packages() {
@@ -191,5 +192,5 @@ install_packages
 # OpenSSL of Debian 13 needs that release's libc: Debian 12 takes its own.
 openssl=(libssl-dev libssl3t64)
 [ "$suite" != debian-12 ] || openssl=(libssl-dev/bookworm libssl3/bookworm)
-[ -z "$cross" ] || fetch_packages build/deps-arm64 arm64 libllhttp-dev libyyjson-dev libyyjson0 libyaml-dev libnghttp2-dev zlib1g-dev \
+[ -z "$cross" ] || fetch_packages build/deps-arm64 arm64 libllhttp-dev libyyjson-dev libyyjson0 libyaml-dev libnghttp2-dev zlib1g-dev zlib1g \
     libjpeg62-turbo-dev libpng-dev libjpeg62-turbo libpng16-16t64 "${openssl[@]}"
