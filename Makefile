@@ -251,7 +251,7 @@ deep:   ## everything longer; writes date, commit and figures to docs/deep.md
 cross:  ## build for aarch64 and pass the unit tests under qemu
 	@tools/deps.sh build cross
 	+@CHECK_TIMEOUT=900 $(MAKE) all check BUILD=build/aarch64 ROOT=build/deps-arm64/root CC=aarch64-linux-gnu-gcc AR=aarch64-linux-gnu-ar \
-		RUN="qemu-aarch64-static -L /usr/aarch64-linux-gnu"
+		RUN="qemu-aarch64-static -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PATH=build/deps-arm64/root/usr/lib/aarch64-linux-gnu"
 
 # Where yyjson is not the system's it goes to lib/proa, and the program is linked anew to look there.
 $(BUILD)/install/proa: RPATH = $(if $(HERE),-Wl$(,)-rpath$(,)'$$ORIGIN/../lib/proa')
