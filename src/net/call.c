@@ -272,6 +272,8 @@ void http_call_on_drain(http_call *call, void (*fn)(void *ctx), void *ctx)
     call->drained_ctx = ctx;
 }
 
+void http_call_await(http_call *call, size_t bytes) { call->stream.awaited = bytes; }
+
 void http_call_took(http_call *call, size_t bytes)
 {
     conn *c = call->from;

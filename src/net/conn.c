@@ -134,6 +134,7 @@ size_t conn_read(conn *c)
         c->more = false;
         conn_uncork(c);
     }
+    low_water_note(&c->of->low_water, c, total, c->broken || c->lingering ? 0 : c->speaks->due(c));
     return total;
 }
 
@@ -188,6 +189,7 @@ void conn_break(conn *c)
     c->speaks->end(c);
     conn_tls_free(c);
     if (c->out) shard_box_give(s, c->out);
+    low_water_leave(&s->low_water, c);
     loop_fd_del(&c->fd);
     sock_close(c->fd.fd);
     shard_gone(s, c);

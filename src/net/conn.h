@@ -16,6 +16,7 @@
 #include "net/call.h"
 #include "net/conn_http1.h"
 #include "net/conn_http2.h"
+#include "net/low_water.h"
 #include "os/sock.h"
 
 enum {
@@ -35,6 +36,7 @@ typedef enum {
 typedef struct {
     void (*feed)(conn *c, const uint8_t *data, size_t len);
     uint8_t *(*room)(conn *c, size_t *ret_room);   /* where the next bytes may be read to; NULL, of both = anywhere */
+    size_t (*due)(const conn *c);                  /* bytes that must come before it can go on; 0 = nobody knows */
     bool (*reads)(const conn *c);                  /* it wants more bytes now */
     bool (*owes)(const conn *c);                   /* replies are still to come */
     conn_wait (*waits_for)(const conn *c);         /* with nothing blocked: whose turn it is */
@@ -54,6 +56,7 @@ struct conn {
     shard *of;
     conn *prev, *next;               /* neighbours in its wait list; next alone in the pool */
     conn *resume_next;
+    low_water_mark low_water;
     uint64_t since_us;
     const conn_protocol *speaks;
     conn_tls *tls;                   /* NULL = none */

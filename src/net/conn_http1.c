@@ -164,6 +164,8 @@ static uint8_t *room(conn *c, size_t *ret_room)
     return c->http1.reading ? http1_body_room(&c->http1.reader, ret_room) : NULL;
 }
 
+static size_t due(const conn *c) { return c->http1.reading ? http1_due(&c->http1.reader) : 0; }
+
 static bool begin_request(conn *c)
 {
     conn_http1 *h = &c->http1;
@@ -398,6 +400,7 @@ void conn_http1_start(conn *c)
     static const conn_protocol row = {
         .feed = feed,
         .room = room,
+        .due = due,
         .reads = reads,
         .owes = owes,
         .waits_for = waits_for,

@@ -250,6 +250,8 @@ static void feed(conn *c, const uint8_t *data, size_t len)
 /* Also while nothing can be written: who stops reading our replies may still open the window for others. */
 static bool reads(const conn *c) { return !c->shut; }
 
+static size_t due(const conn *c) { return http2_due(c->http2->session); }
+
 static bool owes(const conn *c)
 {
     const conn_http2 *h = c->http2;
@@ -437,6 +439,7 @@ static void take_over(conn *c)
 {
     static const conn_protocol row = {
         .feed = feed,
+        .due = due,
         .reads = reads,
         .owes = owes,
         .waits_for = waits_for,

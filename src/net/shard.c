@@ -589,6 +589,7 @@ static err_code set_up(shard *s, _Atomic size_t *awake, err *e)
     err_code rc = loop_timer_set(s->on, &s->tick, far, e);
     if (rc == ERR_OK) rc = loop_timer_set(s->on, &s->unpause, far, e);
     if (rc == ERR_OK) rc = loop_timer_set(s->on, &s->grace, far, e);
+    if (rc == ERR_OK) rc = low_water_init(&s->low_water, s->on, e);
     const lull_opts lo = {.on = s->on, .wait_us = SERVER_REST_US, .awake = awake, .rests = on_lull};
     if (rc == ERR_OK && s->rested) rc = lull_init(&s->lull, &lo, e);
     if (rc == ERR_OK) rc = poll_open(&s->reserve, e);
@@ -645,6 +646,7 @@ void shard_free(shard *s)
         if (s->live->inner) s->live->inner(s->live->inner_ctx, NULL);
         shard_call_give(s, s->live);
     }
+    low_water_fini(&s->low_water);
     lull_fini(&s->lull);
     for (http_call *call = s->calls, *next; call; call = next) {
         next = call->next;

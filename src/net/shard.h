@@ -65,6 +65,7 @@ struct shard {
     wait_list waits[CONN_WAITS];
     size_t open, refusing;
     bool draining, reported;
+    low_water low_water;
     lull lull;                            /* unused where nobody wants to know */
     void (*rested)(void *ctx, loop *on, bool last);
 

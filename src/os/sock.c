@@ -297,6 +297,11 @@ err_code sock_connected(int fd, const sock_addr *to, err *e)
     return rc < 0 ? fail(e, rc, to, "cannot connect") : ERR_OK;
 }
 
+bool sock_low_water(int fd, uint32_t bytes)
+{
+    return sys_option_set(fd, SOL_SOCKET, SO_RCVLOWAT, (int)bytes) == 0;
+}
+
 sock_io sock_read(int fd, void *p, size_t room, size_t *ret_n)
 {
     INVARIANT(room > 0);

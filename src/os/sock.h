@@ -57,6 +57,9 @@ sock_io sock_accept(int listener, int *ret_fd, sock_addr *ret_peer);   /* ret_pe
 err_code sock_connect(const sock_addr *to, int *ret_fd, err *e) MUST_USE;   /* begins; writable when it is over */
 err_code sock_connected(int fd, const sock_addr *to, err *e) MUST_USE;      /* after that: did it work? */
 
+/* Readable when so many bytes are there, the peer sends no more, or the kernel has room for none; 1 = any.  false = it
+ * stays as it was. */
+bool sock_low_water(int fd, uint32_t bytes);
 sock_io sock_read(int fd, void *p, size_t room, size_t *ret_n);        /* room > 0 */
 sock_io sock_write(int fd, const struct iovec *v, size_t count, size_t *ret_n);   /* <= SOCK_VEC_MAX; may be short */
 void sock_end(int fd);         /* no more will be written: sends FIN, reading goes on */

@@ -575,7 +575,10 @@ static size_t bytes_read(rpc *c, str bytes)
     size_t given = bytes.len;
     while (!c->ended && c->under_way < RPC_ASKS_MAX) {
         grpc_event event = grpc_reader_feed(&c->reader, &bytes, &piece, &e);
-        if (event == GRPC_MORE) break;
+        if (event == GRPC_MORE) {
+            http_call_await(c->call, grpc_reader_rest(&c->reader));
+            break;
+        }
         if (event == GRPC_REFUSED && e.code == ERR_TOO_LARGE)
             metric_add(&c->pool->opts.counts->limits[METRIC_LIMIT_body]);
         if (event == GRPC_REFUSED) fail(c, &e);

@@ -60,6 +60,11 @@ grpc_event grpc_reader_feed(grpc_reader *r, str *in, str *ret_piece, err *e)
     return GRPC_MESSAGE;
 }
 
+size_t grpc_reader_rest(const grpc_reader *r)
+{
+    return r->prefix_len == GRPC_PREFIX_BYTES ? r->len - r->seen : 0;
+}
+
 err_code grpc_reader_end(const grpc_reader *r, err *e)
 {
     if (r->prefix_len == 0) return ERR_OK;

@@ -38,6 +38,7 @@ typedef struct {
 void grpc_reader_init(grpc_reader *r, size_t message_bytes_max, bool encoded);
 /* Takes what it reads off the front of *in. */
 grpc_event grpc_reader_feed(grpc_reader *r, str *in, str *ret_piece, err *e);
+size_t grpc_reader_rest(const grpc_reader *r);   /* bytes of the message still to come; 0 = its prefix has not */
 /* The stream ended: an error when that is inside a message. */
 err_code grpc_reader_end(const grpc_reader *r, err *e) MUST_USE;
 

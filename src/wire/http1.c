@@ -126,6 +126,12 @@ static int body_reserve(http1 *r, size_t need)
     return said(r, http_message_reserve(r->into, need, &plan, r->refusal));
 }
 
+size_t http1_due(const http1 *r)
+{
+    bool known = r->state == BODY && !r->chunked && !r->streamed;
+    return known ? (size_t)(r->expected - r->into->len) : 0;
+}
+
 uint8_t *http1_body_room(http1 *r, size_t *ret_room)
 {
     http_message *q = r->into;

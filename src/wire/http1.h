@@ -60,6 +60,7 @@ http1_event http1_feed(http1 *r, const uint8_t *data, size_t len, size_t *ret_us
 void http1_stream(http1 *r);
 str http1_part(const http1 *r);             /* behind HTTP1_PART: a view into what was fed */
 /* Where the rest of a body of known length may be read to, then fed from; NULL when that does not apply. */
+size_t http1_due(const http1 *r);   /* bytes of a body that must come before it is whole; 0 = nobody knows */
 uint8_t *http1_body_room(http1 *r, size_t *ret_room);
 bool http1_idle(const http1 *r);            /* no request has begun (blank lines do not count): a clean place to end */
 bool http1_in_body(const http1 *r);         /* the head is complete, the body is not */

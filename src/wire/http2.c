@@ -29,6 +29,7 @@ struct http2 {
     void *ctx;
     slab *memory;
     http2_stream *reading;      /* whose header block is being read */
+    http2_stream *filling;      /* whose body came last, and is not whole */
     http2_stream *sending;      /* whose reply http2_send() is about; NULL = it was closed */
     size_t kept;
     uint64_t now_us, refilled_us, body_bytes;
@@ -329,6 +330,7 @@ static void head_complete(http2 *h, http2_stream *s, bool last)
 static void request_complete(http2 *h, http2_stream *s)
 {
     s->whole = true;
+    if (h->filling == s) h->filling = NULL;
     if (s->why.status || s->ending || s->reset) return;
     if (!s->streamed) http_message_whole(s->into);
     h->events->whole(h->ctx, s);
@@ -340,8 +342,10 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
     http2_stream *s = stream_of(h, id);
     (void)flags;
     earn_bytes(h, len);
+    h->filling = s;
     if (s && s->streamed && !s->ending && !s->reset) {
         s->untaken += len;
+        s->awaited = 0;
         h->events->part(h->ctx, s, (str){(const char *)data, len});
         return 0;
     }
@@ -385,6 +389,7 @@ static int on_close(nghttp2_session *session, int32_t id, uint32_t code, void *c
     nghttp2_session_set_stream_user_data(session, id, NULL);
     if (h->sending == s) h->sending = NULL;
     if (h->reading == s) h->reading = NULL;
+    if (h->filling == s) h->filling = NULL;
     h->kept -= s->kept.len - s->used;
     size_t untaken = s->untaken;
     s->id = 0;
@@ -401,6 +406,14 @@ void http2_feed(http2 *h, const uint8_t *data, size_t len, uint64_t now_us)
     h->feeding = true;
     for (size_t at = 0; at < len && !h->failed;) at += walk(h, data + at, len - at);
     h->feeding = false;
+}
+
+size_t http2_due(const http2 *h)
+{
+    const http2_stream *s = h->filling;
+    if (!s) return 0;
+    if (s->streamed) return s->awaited;
+    return s->announced > s->into->len ? s->announced - s->into->len : 0;
 }
 
 /* ---- replies ---- */

@@ -45,6 +45,7 @@ typedef enum {   /* RFC 9113 7 */
 typedef struct {
     int32_t id;                 /* 0 = closed */
     http_message *into;         /* set by the owner; clear when it opens */
+    size_t awaited;             /* and this, in part(): bytes that must come before it can go on; see http2_due() */
     /* private */
     http_refusal why;
     size_t untaken;             /* bytes of parts, see http2_took() */
@@ -91,6 +92,7 @@ void http2_free(http2 *h);                                 /* tells no events: i
 bool http2_upgrade(http2 *h, http2_stream *s, str settings) MUST_USE;
 void http2_feed(http2 *h, const uint8_t *data, size_t len, uint64_t now_us);
 void http2_flush(http2 *h);                                /* out with all that windows and room() allow */
+size_t http2_due(const http2 *h);                          /* of the body that came last; 0 = nobody knows */
 bool http2_over(const http2 *h);                           /* nothing more will be read or sent, once the rest is out */
 bool http2_failed(const http2 *h);                         /* over, because of the peer or of memory */
 bool http2_calm(const http2 *h);                           /* over, because the peer overdrew the budget of frames */

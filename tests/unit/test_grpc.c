@@ -58,6 +58,20 @@ static void messages_are_the_same_at_every_cut(void)
     CHECK_STR(read_all(BYTES(""), 1, 3, false), "");
 }
 
+static void the_rest_of_a_message_is_known_behind_its_prefix(void)
+{
+    static const size_t want[] = {0, 0, 0, 0, 0, 3, 2, 1, 0};   /* behind so many bytes */
+    for (size_t n = 0; n < COUNTOF(want); n++) {
+        grpc_reader r;
+        err e;
+        str in = {"\0\0\0\0\3abc", n}, piece;
+        grpc_reader_init(&r, 100, false);
+        CHECK_U64(grpc_reader_rest(&r), 0);
+        while (in.len) (void)grpc_reader_feed(&r, &in, &piece, &e);
+        CHECK_U64(grpc_reader_rest(&r), want[n]);
+    }
+}
+
 static void a_stream_that_lies_is_refused_the_same_at_every_cut(void)
 {
     check_cuts(BYTES("\0\0\0\0\1a\2\0\0\0\1b"), 100, true, "[a]!13 message: compressed flag: expected 0 or 1, got 2");
@@ -162,6 +176,7 @@ int main(void)
 {
     static const test_case cases[] = {
         TEST(messages_are_the_same_at_every_cut), TEST(a_stream_that_lies_is_refused_the_same_at_every_cut),
+        TEST(the_rest_of_a_message_is_known_behind_its_prefix),
         TEST(a_prefix_is_read_as_it_was_written), TEST(deadlines_have_six_units),
         TEST(http_statuses_have_their_grpc_twin), TEST(texts_are_percent_encoded),
         TEST(details_are_a_status_in_base64),

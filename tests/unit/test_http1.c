@@ -573,6 +573,30 @@ static void a_declared_length_alone_takes_little_memory(void)
     http_message_fini(&q);
 }
 
+static void what_is_due_is_not_known_of_chunks_and_streams(void)
+{
+    static const char *const heads[] = {"Transfer-Encoding: chunked\r\n\r\nffff\r\nabc",
+                                        "Content-Length: 60000\r\n\r\nabc"};
+    for (size_t i = 0; i < COUNTOF(heads); i++) {
+        http1 r;
+        http_message q;
+        http_message_init(&q);
+        http1_init(&r, &wide, true);
+        http1_next(&r, &q);
+        char text[200];
+        http_refusal why;
+        size_t used, at = 0, n = (size_t)snprintf(text, sizeof text, "POST / HTTP/1.1\r\nHost: h\r\n%s", heads[i]);
+        CHECK_U64(http1_due(&r), 0);
+        http1_event got = http1_feed(&r, (const uint8_t *)text, n, &used, &why);
+        if (got == HTTP1_HEAD && i) http1_stream(&r);
+        for (at = used; got != HTTP1_MORE && at <= n; at += used)
+            got = http1_feed(&r, (const uint8_t *)text + at, n - at, &used, &why);
+        CHECK(http1_in_body(&r));
+        CHECK_U64(http1_due(&r), 0);
+        http_message_fini(&q);
+    }
+}
+
 static void the_room_for_a_body_ends_with_it(void)
 {
     http1 r;
@@ -592,8 +616,12 @@ static void the_room_for_a_body_ends_with_it(void)
     CHECK_U64(http1_feed(&r, (const uint8_t *)head, sizeof head - 1, &used, &why), HTTP1_MORE);
     CHECK(http1_body_room(&r, &room) == q.bytes + 1);
     CHECK_U64(room, 8999);
+    CHECK_U64(http1_due(&r), 8999);
     CHECK_U64(http1_feed(&r, b.p, 6000, &used, &why), HTTP1_MORE);
     CHECK(!http1_body_room(&r, &room));   /* too little for a read of its own */
+    CHECK_U64(http1_due(&r), 2999);
+    CHECK_U64(http1_feed(&r, b.p, 2999, &used, &why), HTTP1_REQUEST);
+    CHECK_U64(http1_due(&r), 0);
     buf_fini(&b);
     http_message_fini(&q);
 }
@@ -899,6 +927,7 @@ int main(void)
         TEST(framing_that_is_only_skipped_is_bounded),
         TEST(a_body_read_in_place_is_aligned_and_never_copied),
         TEST(a_declared_length_alone_takes_little_memory),
+        TEST(what_is_due_is_not_known_of_chunks_and_streams),
         TEST(the_room_for_a_body_ends_with_it),
         TEST(chunked_bodies_and_trailers_take_no_more_memory_than_they_may),
         TEST(views_survive_the_growth_of_the_head),

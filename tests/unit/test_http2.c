@@ -25,6 +25,7 @@ typedef struct {
     hosted streams[HOSTED];
     buf log, out;
     size_t open, room;       /* room: bytes that `out` may hold, 0 = any */
+    size_t awaits;           /* what a handler of parts waits for */
     bool no_memory;
     size_t largest_piece;
 } host;
@@ -78,6 +79,7 @@ static void on_part(void *ctx, http2_stream *stream, str bytes)
 {
     host *h = ctx;
     buf_put_str(&hosted_of(stream)->parts, bytes);
+    if (h->awaits) stream->awaited = h->awaits;
     if (!str_is(hosted_of(stream)->message.path, "/parts/slow")) http2_took(h->session, stream, bytes.len);
 }
 
@@ -616,6 +618,75 @@ static void windows_open_as_bodies_are_taken(void)
     h2c_fini(&c);
 }
 
+/* All but the last bytes of a body have come. */
+static size_t due_of(const char *path, const char *const *fields, size_t awaits, size_t *ret_behind)
+{
+    h2c c;
+    host h;
+    h2c_init(&c, 0);
+    CHECK(host_init(&h, false));
+    h.awaits = awaits;
+    (void)h2c_ask(&c, "POST", path, fields, large, 50000);
+    str s = said(&c);
+    CHECK_U64(http2_due(h.session), 0);
+    host_feed(&h, s.p, s.len - 500);
+    size_t due = http2_due(h.session);
+    host_feed(&h, s.p + s.len - 500, 500);
+    *ret_behind = http2_due(h.session);
+    host_fini(&h);
+    h2c_fini(&c);
+    return due;
+}
+
+static void what_a_body_still_lacks_is_known(void)
+{
+    static const char *const fields[] = {"content-length", "50000", NULL},
+                      *const too_long[] = {"content-length", "70000000", NULL};
+    size_t behind = 1;
+    CHECK_U64(due_of("/", fields, 0, &behind), 500);
+    CHECK_U64(behind, 0);
+    CHECK_U64(due_of("/", NULL, 0, &behind), 0);
+    CHECK_U64(due_of("/parts", fields, 0, &behind), 0);   /* its handler knows */
+    CHECK_U64(due_of("/parts", NULL, 1234, &behind), 1234);
+    CHECK_U64(behind, 0);
+    CHECK_U64(due_of("/parts/early", fields, 1234, &behind), 0);   /* answered already, */
+    CHECK_U64(due_of("/", too_long, 0, &behind), 0);               /* or refused */
+}
+
+static void a_body_that_is_cancelled_lacks_nothing(void)
+{
+    h2c c;
+    host h;
+    h2c_init(&c, 0);
+    CHECK(host_init(&h, false));
+    h.awaits = 777;
+    c.hold = true;
+    int32_t id = h2c_post(&c, "/parts", "some");
+    talk(&c, &h);
+    CHECK_U64(http2_due(h.session), 777);
+    h.awaits = 0;
+    c.upload = "more";
+    c.upload_len = 4;
+    c.upload_at = 0;
+    CHECK(nghttp2_session_resume_data(c.session, id) == 0);
+    h2c_pump(&c);
+    talk(&c, &h);
+    CHECK(str_eq(buf_str(&h.streams[0].parts), STR("somemore")));
+    CHECK_U64(http2_due(h.session), 0);   /* what was said of one part holds until the next */
+    CHECK(nghttp2_submit_rst_stream(c.session, 0, id, NGHTTP2_CANCEL) == 0);
+    h2c_pump(&c);
+    talk(&c, &h);
+    CHECK_U64(http2_due(h.session), 0);
+    c.hold = false;   /* the next one, in the same place, has said its length, and no more */
+    (void)h2c_ask(&c, "POST", "/", (const char *const[]){"content-length", "50000", NULL}, large, 50000);
+    const uint8_t *head = c.out.p;
+    host_feed(&h, head, 9 + ((size_t)head[0] << 16 | (size_t)head[1] << 8 | head[2]));
+    CHECK(h.streams[0].taken);
+    CHECK_U64(http2_due(h.session), 0);
+    host_fini(&h);
+    h2c_fini(&c);
+}
+
 static void what_a_closed_stream_had_not_taken_opens_the_window_again(void)
 {
     h2c c;
@@ -863,6 +934,8 @@ int main(void)
         TEST(an_answer_to_a_ping_that_nobody_sent_means_nothing),
         TEST(malformed_heads_never_become_requests),
         TEST(windows_open_as_bodies_are_taken),
+        TEST(what_a_body_still_lacks_is_known),
+        TEST(a_body_that_is_cancelled_lacks_nothing),
         TEST(what_a_closed_stream_had_not_taken_opens_the_window_again),
         TEST(large_bodies_are_not_copied_on_their_way_out),
         TEST(frames_wait_for_room),

@@ -1,6 +1,7 @@
 /* A gRPC call ends exactly once, with its answers in the order of its messages and a status that says why, however its
  * bytes are cut, whoever runs it, and whether its client waits or not; a steady load takes nothing from the heap. */
 #include "base/slab.h"
+#include "fake/sys_fake.h"
 #include "grpc_rig.h"
 #include "serve/rpc.h"
 #include "test.h"
@@ -196,6 +197,23 @@ static void a_stream_that_ends_inside_a_message_is_refused(void)
         CHECK_STR(c->message, want);
         buf_fini(&all);
     }
+    grpc_rig_stop(&g);
+}
+
+/* See net/low_water.h: the connection is told how much of the message is still to come. */
+static void the_rest_of_a_long_message_is_waited_for_at_once(void)
+{
+    static char zeros[200 << 10];
+    start(&(http_rig_opts){.threads = "1"});
+    (void)grpc_rig_unary(&g, INFER, "", request("m", "a", 1), &(str){0});
+    uint64_t before = sys_fake_calls(SYS_option_set);
+    grpc_call *c = grpc_rig_call(&g, INFER, "");
+    grpc_rig_send(&g, c, BYTES("\0\0\x0f\0\0"), false);
+    grpc_rig_send(&g, c, (str){zeros, sizeof zeros}, false);
+    for (int i = 0; i < 30000 && sys_fake_calls(SYS_option_set) == before; i++) grpc_rig_turn(&g, 2);
+    CHECK(sys_fake_calls(SYS_option_set) > before);
+    grpc_rig_reset(&g, c);
+    CHECK(strncmp(grpc_rig_unary(&g, INFER, "", request("m", "a", 1), &(str){0}), "0 ", 2) == 0);
     grpc_rig_stop(&g);
 }
 
@@ -757,6 +775,7 @@ int main(void)
         TEST(a_model_answers_inline_and_from_the_queue), TEST(every_cut_of_a_call_is_answered_the_same),
         TEST(large_tensors_come_and_go), TEST(what_is_wrong_with_a_call_has_its_status),
         TEST(bodies_that_lie_are_refused), TEST(messages_are_compressed_both_ways),
+        TEST(the_rest_of_a_long_message_is_waited_for_at_once),
         TEST(the_memory_of_all_messages_together_is_bounded), TEST(a_stream_that_ends_inside_a_message_is_refused),
         TEST(a_bomb_is_refused_at_the_limit),
         TEST(a_stream_answers_in_order_and_goes_on_after_errors),
