@@ -1,5 +1,7 @@
 #include "op_harness.h"
 
+#include "engine/exec.h"
+
 #include <math.h>
 
 void op_case_init(op_case *t, const char *op, int64_t opset)
@@ -137,7 +139,7 @@ err_code op_case_run(op_case *t)
     op_call c = {.node = &t->node, .graph = &t->graph, .in_count = t->node.in_count, .out_count = t->node.out_count,
                  .in = t->in_list,
                  .out = t->out_list, .pool = t->pool, .k = t->k ? t->k : &kernel_active()->set, .scratch = &t->memory,
-                 .lasting = &t->memory};
+                 .lasting = &t->memory, .within = t->within};
     if (!rc && row->prepare) {
         op_prep p = {.graph = &t->graph, .node = &t->node, .in = t->in_list, .memory = &t->memory, .k = c.k};
         rc = row->prepare(&p, &c.state, &t->e);
@@ -155,6 +157,16 @@ err_code op_case_run(op_case *t)
     if (bytes)
         memcpy(t->out[0].data, t->in[0].data, bytes);
     return ERR_OK;
+}
+
+err_code op_case_run_cancelled(op_case *t, const _Atomic bool *cancelled)
+{
+    exec_stop stop = {.cancelled = cancelled};
+    exec around = {.stop = &stop};
+    t->within = &around;
+    err_code rc = op_case_run(t);
+    t->within = NULL;
+    return rc;
 }
 
 static bool near(double got, double want, double within)

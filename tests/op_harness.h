@@ -22,6 +22,7 @@ typedef struct {
     const kernel_set *k;           /* NULL = the active ones */
     compute *pool;
     bool inplace;                  /* output 0 in the memory of input 0 */
+    struct exec *within;           /* NULL, as at plan time */
     err e;
 } op_case;
 
@@ -45,6 +46,8 @@ void op_case_floats(op_case *t, const char *name, const float *v, uint32_t count
 void op_case_texts(op_case *t, const char *name, const str *v, uint32_t count);
 void op_case_tensor(op_case *t, const char *name, const tensor *v);
 err_code op_case_run(op_case *t);
+/* The same within a run that is to end at its next look: ERR_CANCELLED where the node itself looks. */
+err_code op_case_run_cancelled(op_case *t, const _Atomic bool *cancelled);
 /* The run is refused, with this text. */
 void op_case_refused(op_case *t, const char *text, int line);
 #define REFUSED(t, text) op_case_refused(t, text, __LINE__)

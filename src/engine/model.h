@@ -71,7 +71,8 @@ err_code exec_take(exec **ret, model *m, const shape *inputs, err *e) MUST_USE;
 exec *exec_take_cheap(model *m, const shape *inputs, uint32_t cost_us_max) MUST_USE;
 /* Input i: write into ->data before exec_run(), or point ->data at your own buffer, which lives until exec_give(). */
 tensor *exec_input(exec *x, uint32_t i);
-/* When a run shall end before its last node: looked at between nodes, and before each iteration of a loop. */
+/* When a run shall end before its last node: looked at between nodes, before each iteration of a loop, and inside nodes
+ * whose work is a product of counts (op_watch.h). */
 typedef struct {
     const _Atomic bool *cancelled;   /* ERR_CANCELLED; NULL = nobody will */
     uint64_t since_ns;               /* on clock_now_ns(): it begins, and the clock was just read; 0 = it was not */

@@ -1,8 +1,10 @@
 /* Normalisation: by given statistics, by those of a channel, a group or a row, and along an axis. */
 #include "engine/op_lanes.h"
 #include "engine/op_real.h"
+#include "engine/op_watch.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <string.h>
 
 /* Slabs: `count` dense stretches of `length` elements each; the unit of work of everything here. */
@@ -465,6 +467,8 @@ typedef struct {
     void *y;
     uint64_t channels, inner, before, after;     /* neighbours on either side */
     double factor, beta, bias;
+    _Atomic bool stopped;                        /* by the first thread that saw to it, which wrote `why` */
+    err why;
 } lrn;
 
 static err_code lrn_infer(op_call *c, err *e)
@@ -492,14 +496,16 @@ static void lrn_power(const kernel_set *k, float *base, double beta, size_t n)
 }
 
 /* Elements at..at+n-1 of one channel of one image. */
-static void lrn_tile(const lrn *l, uint64_t image, uint64_t channel, uint64_t at, size_t n)
+static err_code lrn_tile(const lrn *l, uint64_t image, uint64_t channel, uint64_t at, size_t n, op_watch *w, err *e)
 {
     uint64_t first = channel < l->before ? 0 : channel - l->before;
     uint64_t last = l->channels - 1 - channel < l->after ? l->channels - 1 : channel + l->after;
     uint64_t here = (image * l->channels + channel) * l->inner + at;
     UNINIT tile sum, square;
+    err_code rc = ERR_OK;
     memset(&sum, 0, sizeof sum);
-    for (uint64_t k = first; k <= last; k++) {
+    for (uint64_t k = first; k <= last && !rc; k++) {
+        rc = op_watch_add(w, n, e);
         const void *x = real_at(&l->r, l->x, (image * l->channels + k) * l->inner + at);
         if (l->r.wide) {
             for (size_t i = 0; i < n; i++)
@@ -514,19 +520,27 @@ static void lrn_tile(const lrn *l, uint64_t image, uint64_t channel, uint64_t at
             double factor = pow(l->bias + l->factor * sum.f64[i], -l->beta);
             real_put(&l->r, l->y, here + i, real_get(&l->r, l->x, here + i) * factor);
         }
-        return;
+        return rc;
     }
     l->r.k->scale_shift_f32(sum.f32, sum.f32, (float)l->factor, (float)l->bias, n);
     lrn_power(l->r.k, sum.f32, l->beta, n);
     l->r.k->mul_f32((float *)l->y + here, (const float *)l->x + here, sum.f32, n);
+    return rc;
 }
 
+/* Looks when it begins, too: one job alone may never have done enough. */
 static void lrn_channels(void *ctx, uint64_t first, uint64_t count)
 {
-    const lrn *l = ctx;
-    for (uint64_t i = first; i < first + count; i++)
-        for (uint64_t at = 0; at < l->inner; at += TILE)
-            lrn_tile(l, i / l->channels, i % l->channels, at, l->inner - at < TILE ? (size_t)(l->inner - at) : TILE);
+    lrn *l = ctx;
+    op_watch watch = {.call = l->r.call, .work = OP_WATCH_WORK};
+    err e;
+    err_code rc = ERR_OK;
+    for (uint64_t i = first; i < first + count && !rc; i++)
+        for (uint64_t at = 0; at < l->inner && !rc; at += TILE)
+            rc = lrn_tile(l, i / l->channels, i % l->channels, at,
+                          l->inner - at < TILE ? (size_t)(l->inner - at) : TILE, &watch, &e);
+    if (rc && !atomic_exchange(&l->stopped, true))
+        l->why = e;
 }
 
 static err_code lrn_run(op_call *c, err *e)
@@ -544,6 +558,10 @@ static err_code lrn_run(op_call *c, err *e)
         return rc;
     lanes work = {.count = (uint64_t)s->dim[0] * l.channels, .length = l.inner};
     lanes_for(c->pool, &work, lrn_channels, &l);
+    if (l.stopped) {
+        *e = l.why;
+        return e->code;
+    }
     real_done(&l.r, 0, l.y);
     return ERR_OK;
 }

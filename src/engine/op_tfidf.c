@@ -3,6 +3,7 @@
  * Tokens become the numbers of equal items in the pool; n-grams are paths in a trie whose edges lie in one hash table.
  * Both are made when the model is loaded. */
 #include "engine/label_map.h"
+#include "engine/op_watch.h"
 
 #include <string.h>
 
@@ -182,23 +183,31 @@ static void items_of(const vectorizer *v, const tensor *t, size_t r, size_t n, u
     }
 }
 
-/* Single tokens are counted once; longer n-grams once for each distance between their tokens.  IDF asks only whether
- * an n-gram is there. */
-static void count(const vectorizer *v, const uint32_t *items, size_t n, float *y)
+/* Counts the n-grams that begin with the first of n items and have `skip` others between two of theirs; single tokens
+ * only where skip is 0.  IDF asks only whether an n-gram is there.  Returns how many items it saw, or one more. */
+static uint64_t count_from(const vectorizer *v, const uint32_t *items, size_t n, size_t skip, float *y)
 {
-    for (int64_t skip = 0; skip <= v->skip_max && (size_t)skip < n; skip++) {
-        for (size_t start = 0; start < n; start++) {
-            uint32_t at = 0;
-            size_t i = start;
-            for (int64_t length = 1; length <= v->length_max && i < n; length++, i += (size_t)skip + 1) {
-                at = follow(v, at, items[i]);
-                if (!at) break;
-                if (v->column[at] == NO_GRAM || (length == 1 && skip > 0)) continue;
-                float *cell = &y[v->column[at]];
-                *cell = v->weight[at] + (v->mode == MODE_IDF ? 0 : *cell);
-            }
-        }
+    uint32_t at = 0;
+    int64_t length = 1;
+    for (size_t i = 0; length <= v->length_max && i < n; length++, i += skip + 1) {
+        at = follow(v, at, items[i]);
+        if (!at) break;
+        if (v->column[at] == NO_GRAM || (length == 1 && skip > 0)) continue;
+        float *cell = &y[v->column[at]];
+        *cell = v->weight[at] + (v->mode == MODE_IDF ? 0 : *cell);
     }
+    return (uint64_t)length;
+}
+
+/* Single tokens are counted once; longer n-grams once for each distance between their tokens. */
+static err_code count(const vectorizer *v, const uint32_t *items, size_t n, float *y, op_watch *w, err *e)
+{
+    size_t skip_max = v->length_max > 1 ? (size_t)v->skip_max : 0;
+    err_code rc = ERR_OK;
+    for (size_t skip = 0; skip <= skip_max && skip < n && !rc; skip++)
+        for (size_t start = 0; start < n && !rc; start++)
+            rc = op_watch_add(w, count_from(v, items + start, n - start, skip, y), e);
+    return rc;
 }
 
 static err_code tfidf_run(op_call *c, err *e)
@@ -211,12 +220,13 @@ static err_code tfidf_run(op_call *c, err *e)
     uint32_t *items = arena_push_raw(c->scratch, n * sizeof *items, _Alignof(uint32_t));
     if (!items) return op_err(c, e, ERR_LIMIT, "no memory for %zu tokens", n);
     memset(c->out[0]->data, 0, tensor_bytes(c->out[0]));
-    for (size_t r = 0; r < rows; r++) {
+    op_watch watch = {.call = c};
+    for (size_t r = 0; r < rows && !rc; r++) {
         float *y = (float *)c->out[0]->data + r * v->width;
         items_of(v, c->in[0], r, n, items);
-        count(v, items, n, y);
+        rc = count(v, items, n, y, &watch, e);
     }
-    return ERR_OK;
+    return rc;
 }
 
 const op_row op_rows_tfidf[] = {

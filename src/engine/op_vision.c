@@ -1,5 +1,5 @@
 /* NonMaxSuppression and CenterCropPad. */
-#include "engine/op.h"
+#include "engine/op_watch.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -98,22 +98,35 @@ static int compare_candidates(const void *pa, const void *pb)
     return a->index < b->index ? -1 : a->index > b->index;
 }
 
-/* The boxes of one class that stay, into `kept`; `work` is [boxes] for each. */
-static size_t suppress(const nms *n, const box *boxes, const float *scores, candidate *work, uint32_t *kept)
+typedef struct {
+    box *boxes; /* of one batch */
+    candidate *work;
+    uint32_t *kept; /* these three: [boxes] */
+    op_watch watch;
+} nms_room;
+
+/* The boxes of one class that stay, into `kept`. */
+static err_code suppress(const nms *n, nms_room *r, const float *scores, size_t *ret_count, err *e)
 {
+    candidate *work = r->work;
     size_t count = 0, kept_count = 0;
+    err_code rc = op_watch_add(&r->watch, n->boxes, e);
+    if (rc) return rc;
     for (size_t i = 0; i < n->boxes; i++) {
         if (n->has_score_min ? scores[i] > n->score_min : !isnan(scores[i]))
             work[count++] = (candidate){scores[i], (uint32_t)i};
     }
     qsort(work, count, sizeof *work, compare_candidates);
-    for (size_t i = 0; i < count && kept_count < (uint64_t)n->count_max; i++) {
+    for (size_t i = 0; i < count && kept_count < (uint64_t)n->count_max && !rc; i++) {
         bool free = true;
-        for (size_t k = 0; k < kept_count && free; k++)
-            free = !overlap(&boxes[work[i].index], &boxes[kept[k]], n->overlap_max);
-        if (free) kept[kept_count++] = work[i].index;
+        size_t k = 0;
+        for (; k < kept_count && free; k++)
+            free = !overlap(&r->boxes[work[i].index], &r->boxes[r->kept[k]], n->overlap_max);
+        if (free) r->kept[kept_count++] = work[i].index;
+        rc = op_watch_add(&r->watch, k, e);
     }
-    return kept_count;
+    *ret_count = kept_count;
+    return rc;
 }
 
 static err_code no_room(op_call *c, const nms *n, err *e)
@@ -123,26 +136,28 @@ static err_code no_room(op_call *c, const nms *n, err *e)
 
 static err_code nms_all(op_call *c, const nms *n, int64_t **ret, size_t *ret_count, err *e)
 {
-    box *boxes = arena_new(c->scratch, box, n->boxes);
-    candidate *work = arena_new(c->scratch, candidate, n->boxes);
-    uint32_t *kept = arena_new(c->scratch, uint32_t, n->boxes);
+    nms_room r = {.boxes = arena_new(c->scratch, box, n->boxes),
+                  .work = arena_new(c->scratch, candidate, n->boxes),
+                  .kept = arena_new(c->scratch, uint32_t, n->boxes),
+                  .watch = {.call = c}};
     /* The largest result is all boxes of all classes, or the limit for each class. */
     uint64_t each = n->count_max < 0 ? 0 : (uint64_t)n->count_max < n->boxes ? (uint64_t)n->count_max : n->boxes, room;
     if (__builtin_mul_overflow(each, n->batches * n->classes, &room) || room > OP_BYTES_MAX / 24)
         return no_room(c, n, e);
     int64_t(*found)[3] = arena_push_raw(c->scratch, room * sizeof *found, _Alignof(int64_t));
-    size_t at = 0;
-    if (!boxes || !work || !kept || !found) return no_room(c, n, e);
+    size_t at = 0, count;
+    if (!r.boxes || !r.work || !r.kept || !found) return no_room(c, n, e);
     for (size_t b = 0; b < n->batches && each; b++) {
         const float *from = (const float *)c->in[IN_BOXES]->data + b * n->boxes * 4;
-        for (size_t i = 0; i < n->boxes; i++) boxes[i] = box_read(n, from + 4 * i);
+        for (size_t i = 0; i < n->boxes; i++) r.boxes[i] = box_read(n, from + 4 * i);
         for (size_t k = 0; k < n->classes; k++) {
             const float *scores = (const float *)c->in[IN_SCORES]->data + (b * n->classes + k) * n->boxes;
-            size_t count = suppress(n, boxes, scores, work, kept);
+            err_code rc = suppress(n, &r, scores, &count, e);
+            if (rc) return rc;
             for (size_t i = 0; i < count; i++, at++) {
                 found[at][0] = (int64_t)b;
                 found[at][1] = (int64_t)k;
-                found[at][2] = kept[i];
+                found[at][2] = r.kept[i];
             }
         }
     }

@@ -3,6 +3,7 @@
 #include "op_harness.h"
 
 #include <math.h>
+#include <stdatomic.h>
 
 static const dtype float_types[] = {DT_F32, DT_F64, DT_F16, DT_BF16};
 
@@ -297,6 +298,37 @@ static void lrn_weighs_its_neighbours(void)
     }
 }
 
+static _Atomic bool lrn_cancelled;
+static uint64_t lrn_products;
+
+static void multiply_and_cancel(float *y, const float *a, const float *b, size_t n)
+{
+    atomic_store(&lrn_cancelled, true);
+    lrn_products++;
+    for (size_t i = 0; i < n; i++)
+        y[i] = a[i] * b[i];
+}
+
+/* Where all of 100 channels are neighbours, 10,000 rows are multiplied by themselves if nothing ends it. */
+static void a_run_can_end_between_two_channels_of_lrn(void)
+{
+    for (int64_t size = 1; size <= 200; size += 199) {
+        kernel_set k = kernel_active()->set;
+        op_case t;
+        k.mul_f32 = multiply_and_cancel;
+        op_case_init(&t, "LRN", 13);
+        op_case_int(&t, "size", size);
+        IN(&t, DT_F32, SHAPE(1, 100, 512), 1);
+        t.k = &k;
+        atomic_store(&lrn_cancelled, false);
+        lrn_products = 0;
+        CHECK(op_case_run_cancelled(&t, &lrn_cancelled) == ERR_CANCELLED);
+        CHECK_STR(t.e.text, "node 'case' (LRN, ai.onnx 13): cancelled before the last node");
+        CHECK(lrn_products > 0 && lrn_products < 1000);
+        op_case_fini(&t);
+    }
+}
+
 static void image_scaler_scales_and_shifts(void)
 {
     op_case t;
@@ -340,6 +372,7 @@ int main(void)
         TEST(groups_divide_the_channels),
         TEST(along_an_axis),
         TEST(lrn_weighs_its_neighbours),
+        TEST(a_run_can_end_between_two_channels_of_lrn),
         TEST(image_scaler_scales_and_shifts),
         TEST(rows_of_no_element_have_statistics),
     };

@@ -107,6 +107,38 @@ static void pools_that_do_not_hang_together_are_refused(void)
     op_case_fini(&t);
 }
 
+/* With n tokens and any gap between two of them there are n * n / 2 pairs. */
+static void a_run_can_end_between_two_ngrams(void)
+{
+    static const _Atomic bool yes = true, no = false;
+    op_case t;
+    init(&t, "TF", 2, 2, INT32_MAX);
+    IN(&t, DT_I64, SHAPE(400), 7);
+    CHECK(op_case_run_cancelled(&t, &yes) == ERR_CANCELLED);
+    CHECK_STR(t.e.text, "node 'case' (TfIdfVectorizer, ai.onnx 9): cancelled before the last node");
+    op_case_fini(&t);
+    init(&t, "TF", 2, 2, INT32_MAX);
+    IN(&t, DT_I64, SHAPE(400), 7, 8);   /* each 7 with each 8 behind it */
+    CHECK(op_case_run_cancelled(&t, &no) == ERR_OK);
+    WANT(&t, 0, DT_F32, SHAPE(7), 0, 0, 0, 0, 0, 0, 200 * 201 / 2, 0);
+    op_case_fini(&t);
+    init(&t, "TF", 2, 2, 0);
+    IN(&t, DT_I64, SHAPE(400, 200), 7);   /* rows add up */
+    CHECK(op_case_run_cancelled(&t, &yes) == ERR_CANCELLED);
+    op_case_fini(&t);
+}
+
+static void single_tokens_are_walked_once_whatever_the_gap(void)
+{
+    static const _Atomic bool yes = true;
+    op_case t;
+    init(&t, "TF", 1, 1, INT32_MAX);
+    IN(&t, DT_I64, SHAPE(20000), 5);
+    CHECK(op_case_run_cancelled(&t, &yes) == ERR_OK);   /* too little work for a look */
+    WANT(&t, 0, DT_F32, SHAPE(7), 0, 0, 0, 20000, 0, 0, 0, 0);
+    op_case_fini(&t);
+}
+
 int main(void)
 {
     static const test_case cases[] = {
@@ -114,6 +146,8 @@ int main(void)
         TEST(weights_are_those_of_the_ngrams),
         TEST(strings_are_tokens_too),
         TEST(pools_that_do_not_hang_together_are_refused),
+        TEST(a_run_can_end_between_two_ngrams),
+        TEST(single_tokens_are_walked_once_whatever_the_gap),
     };
     return test_main(cases, COUNTOF(cases));
 }

@@ -74,6 +74,40 @@ static void boxes_that_do_not_fit_their_scores_are_refused(void)
     op_case_fini(&t);
 }
 
+/* `boxes` that do not touch, so that each is compared with all that stay before it. */
+static void apart(op_case *t, int64_t boxes, int64_t classes, int64_t count, double score)
+{
+    double corners[4 * 512];
+    INVARIANT(boxes <= 512);
+    for (int i = 0; i < boxes; i++) memcpy(corners + 4 * i, (double[]){2 * i, 0, 2 * i + 1, 1}, 4 * sizeof *corners);
+    op_case_init(t, "NonMaxSuppression", 11);
+    op_case_in(t, DT_F32, SHAPE(1, boxes, 4), corners, (size_t)(4 * boxes));
+    IN(t, DT_F32, SHAPE(1, classes, boxes), score);
+    IN(t, DT_I64, SHAPE(1), (double)count);
+    IN(t, DT_F32, SHAPE(1), 0.5);
+    IN(t, DT_F32, SHAPE(1), 0.25);
+}
+
+static void a_run_can_end_between_two_boxes_or_classes(void)
+{
+    static const _Atomic bool yes = true, no = false;
+    op_case t;
+    apart(&t, 400, 1, 400, 1);   /* 79,800 pairs */
+    CHECK(op_case_run_cancelled(&t, &yes) == ERR_CANCELLED);
+    CHECK_STR(t.e.text, "node 'case' (NonMaxSuppression, ai.onnx 11): cancelled before the last node");
+    op_case_fini(&t);
+    apart(&t, 400, 1, 400, 1);
+    CHECK(op_case_run_cancelled(&t, &no) == ERR_OK);
+    CHECK_U64((uint64_t)t.out[0].shape.dim[0], 400);
+    op_case_fini(&t);
+    apart(&t, 50, 1400, 1, 0);   /* none is compared: 70,000 scores */
+    CHECK(op_case_run_cancelled(&t, &yes) == ERR_CANCELLED);
+    op_case_fini(&t);
+    apart(&t, 20, 1, 20, 1);
+    CHECK(op_case_run_cancelled(&t, &yes) == ERR_OK);   /* over before it was worth a look */
+    op_case_fini(&t);
+}
+
 static void crops_and_pads_keep_the_centre(void)
 {
     op_case t;
@@ -112,6 +146,7 @@ int main(void)
         TEST(no_count_and_negative_ones_select_nothing),
         TEST(low_scores_and_nans_are_left_out),
         TEST(boxes_that_do_not_fit_their_scores_are_refused),
+        TEST(a_run_can_end_between_two_boxes_or_classes),
         TEST(crops_and_pads_keep_the_centre),
     };
     return test_main(cases, COUNTOF(cases));
