@@ -1,6 +1,6 @@
 /* RoiAlign, MaxRoiPool and DeformConv: samples taken between the elements of planes. */
 #include "engine/half.h"
-#include "engine/op.h"
+#include "engine/op_watch.h"
 #include "engine/spatial.h"
 #include "tensor/gemm.h"
 
@@ -10,19 +10,17 @@
 #include <string.h>
 
 #define T_REAL (T1(DT_F32) | T1(DT_F16) | T1(DT_BF16))
-enum { GRID_MAX = 1 << 12 }; /* samples along one side of one bin */
-
-/* Four neighbours and their weights; all 0 outside the plane. */
-typedef struct {
-    size_t at[4];
-    float w[4];
-} sample;
 
 /* ---- RoiAlign ----------------------------------------------------------------------------------------------- */
+
+/* Samples along one side of one bin.  SAMPLING_MAX: where the model says how many, whatever the region.  GRID_MAX:
+ * where the region does, one for each element that it covers; beyond it i + 0.5 is no float32. */
+enum { SAMPLING_MAX = 1 << 12, GRID_MAX = 1 << 23 };
 
 static err_code align_infer(op_call *c, err *e)
 {
     int64_t height = node_int(c->node, "output_height", 1), width = node_int(c->node, "output_width", 1);
+    int64_t sampling = node_int(c->node, "sampling_ratio", 0);
     const shape *x = &c->in[0]->shape, *rois = &c->in[1]->shape, *batch = &c->in[2]->shape;
     err_code rc = op_type(c, 0, T_REAL, e);
     if (!rc) rc = op_type(c, 1, T1(c->in[0]->type), e);
@@ -33,15 +31,94 @@ static err_code align_infer(op_call *c, err *e)
     if (rc) return rc;
     if (rois->dim[1] != 4 || batch->dim[0] != rois->dim[0] || height < 1 || width < 1)
         return op_err(c, e, ERR_INVALID, "expected regions [n, 4], n batch indices and an output of at least 1 x 1");
+    if (sampling > SAMPLING_MAX)
+        return op_err(c, e, ERR_LIMIT, "sampling_ratio: expected at most %d, got %lld", SAMPLING_MAX,
+                      (long long)sampling);
     shape y = shape_make(4, (int64_t[]){rois->dim[0], x->dim[1], height, width});
     return op_set(c, 0, c->in[0]->type, &y, e);
 }
 
-/* Outside by more than one element there is nothing; nearer, the edge counts. */
+/* Samples from..to-1 of a bin, along one side. */
+typedef struct {
+    uint32_t from, to;
+} span;
+
+/* One side of a region: bins of `grid` samples each, beside a plane of `size` elements. */
+typedef struct {
+    size_t size, bins, grid;
+    float start, bin; /* of the first bin, and of each; in elements */
+    span *inside; /* [bins] the samples at most one element outside the plane; the others are 0 */
+} side;
+
+typedef struct {
+    side y, x;
+    bool average;
+    op_watch watch;
+} region;
+
+static float side_at(const side *s, size_t bin, size_t i)
+{
+    return s->start + (float)bin * s->bin + ((float)i + 0.5f) * s->bin / (float)s->grid;
+}
+
+/* The first sample of a bin that has reached the plane, or that has left it: they stand in order, from high to low
+ * where a region's corners are exchanged. */
+static uint32_t side_first(const side *s, size_t bin, bool left)
+{
+    uint32_t from = 0, to = (uint32_t)s->grid;
+    while (from < to) {
+        uint32_t i = from + (to - from) / 2;
+        float at = side_at(s, bin, i);
+        bool low = at < -1, high = at > (float)s->size, down = s->bin < 0;
+        bool before = down ? high : low, behind = down ? low : high;
+        if (left ? behind : !before) to = i;
+        else from = i + 1;
+    }
+    return from;
+}
+
+/* A region of millions of elements has few samples in any plane: they are found by halving, and the others are not
+ * visited, so that no region costs more than one that covers the plane. */
+static err_code side_of(const op_call *c, side *s, int64_t number, float start, float length, err *e)
+{
+    int64_t sampling = node_int(c->node, "sampling_ratio", 0);
+    s->start = start;
+    s->bin = length / (float)s->bins;
+    float grid = sampling > 0 ? (float)sampling : ceilf(s->bin);
+    if (!(grid <= GRID_MAX))
+        return op_err(c, e, ERR_INVALID,
+                      "input 1: region %lld: expected at most %d samples along a side of a bin, got %g",
+                      (long long)number, GRID_MAX, (double)grid);
+    s->grid = grid > 0 ? (size_t)grid : 0;
+    for (size_t i = 0; i < s->bins; i++) s->inside[i] = (span){side_first(s, i, false), side_first(s, i, true)};
+    return ERR_OK;
+}
+
+static err_code region_of(const op_call *c, const float *roi, int64_t number, bool half_pixel, region *r, err *e)
+{
+    float scale = node_float(c->node, "spatial_scale", 1), offset = half_pixel ? 0.5f : 0;
+    float height = (roi[3] - roi[1]) * scale, width = (roi[2] - roi[0]) * scale;
+    for (int i = 0; i < 4; i++)
+        if (!isfinite(roi[i]))
+            return op_err(c, e, ERR_INVALID, "input 1: region %lld: expected finite numbers, got %g", (long long)number,
+                          (double)roi[i]);
+    if (!half_pixel) {
+        height = fmaxf(height, 1);
+        width = fmaxf(width, 1);
+    }
+    err_code rc = side_of(c, &r->y, number, roi[1] * scale - offset, height, e);
+    return rc ? rc : side_of(c, &r->x, number, roi[0] * scale - offset, width, e);
+}
+
+/* Four neighbours and their weights. */
+typedef struct {
+    size_t at[4];
+    float w[4];
+} sample;
+
+/* Up to one element outside the plane its edge counts. */
 static sample align_sample(float y, float x, size_t height, size_t width)
 {
-    sample s = {{0}, {0}};
-    if (!(y >= -1 && y <= (float)height && x >= -1 && x <= (float)width)) return s;
     y = fmaxf(y, 0);
     x = fmaxf(x, 0);
     size_t y0 = (size_t)y, x0 = (size_t)x, y1 = y0 + 1, x1 = x0 + 1;
@@ -52,53 +129,45 @@ static sample align_sample(float y, float x, size_t height, size_t width)
                     .w = {(1 - ly) * (1 - lx), (1 - ly) * lx, ly * (1 - lx), ly * lx}};
 }
 
-typedef struct {
-    size_t height, width; /* of a plane */
-    size_t out_height, out_width;
-    float top, left, bin_height, bin_width;
-    size_t grid_height, grid_width;
-    bool average;
-} region;
-
-static float align_bin(const region *r, const float *plane, size_t ph, size_t pw)
+static err_code align_bin(region *r, const float *plane, size_t ph, size_t pw, float *ret, err *e)
 {
+    span rows = r->y.inside[ph], columns = r->x.inside[pw];
+    size_t count = r->y.grid * r->x.grid, width = columns.to - columns.from;
+    bool first = (rows.to - rows.from) * width == count; /* else the greatest is at least the 0 of a sample outside */
     float sum = 0;
-    bool first = true;
-    for (size_t iy = 0; iy < r->grid_height; iy++)
-        for (size_t ix = 0; ix < r->grid_width; ix++) {
-            float y = r->top + (float)ph * r->bin_height + ((float)iy + 0.5f) * r->bin_height / (float)r->grid_height;
-            float x = r->left + (float)pw * r->bin_width + ((float)ix + 0.5f) * r->bin_width / (float)r->grid_width;
-            sample s = align_sample(y, x, r->height, r->width);
+    err_code rc = op_watch_add(&r->watch, 1, e);
+    for (uint32_t iy = rows.from; iy < rows.to && !rc; iy++) {
+        float y = side_at(&r->y, ph, iy);
+        for (uint32_t ix = columns.from; ix < columns.to; ix++) {
+            sample s = align_sample(y, side_at(&r->x, pw, ix), r->y.size, r->x.size);
             float part[4];
             for (int q = 0; q < 4; q++) part[q] = s.w[q] * plane[s.at[q]];
             float most = fmaxf(fmaxf(part[0], part[1]), fmaxf(part[2], part[3]));
             sum = r->average ? sum + part[0] + part[1] + part[2] + part[3] : first ? most : fmaxf(sum, most);
             first = false;
         }
-    size_t count = r->grid_height * r->grid_width;
-    return r->average && count ? sum / (float)count : sum;
+        rc = op_watch_add(&r->watch, width, e);
+    }
+    *ret = r->average && count ? sum / (float)count : sum;
+    return rc;
 }
 
-static err_code region_of(const op_call *c, const float *roi, bool half_pixel, region *r, err *e)
+static err_code region_init(op_call *c, region *r, err *e)
 {
-    float scale = node_float(c->node, "spatial_scale", 1), offset = half_pixel ? 0.5f : 0;
-    int64_t sampling = node_int(c->node, "sampling_ratio", 0);
-    float height = (roi[3] - roi[1]) * scale, width = (roi[2] - roi[0]) * scale;
-    if (!half_pixel) {
-        height = fmaxf(height, 1);
-        width = fmaxf(width, 1);
-    }
-    r->left = roi[0] * scale - offset;
-    r->top = roi[1] * scale - offset;
-    r->bin_height = height / (float)r->out_height;
-    r->bin_width = width / (float)r->out_width;
-    float grid_height = sampling > 0 ? (float)sampling : ceilf(r->bin_height);
-    float grid_width = sampling > 0 ? (float)sampling : ceilf(r->bin_width);
-    if (!(grid_height <= GRID_MAX && grid_width <= GRID_MAX))
-        return op_err(c, e, ERR_LIMIT, "a bin of %g x %g samples: expected at most %d a side", (double)grid_height,
-                      (double)grid_width, GRID_MAX);
-    r->grid_height = grid_height > 0 ? (size_t)grid_height : 0;
-    r->grid_width = grid_width > 0 ? (size_t)grid_width : 0;
+    const int64_t *x = c->in[0]->shape.dim, *y = c->out[0]->shape.dim;
+    str mode = node_str(c->node, "mode", str_of("avg"));
+    *r = (region){.y = {.size = (size_t)x[2], .bins = (size_t)y[2]},
+                  .x = {.size = (size_t)x[3], .bins = (size_t)y[3]},
+                  .average = str_is(mode, "avg"),
+                  .watch = {.call = c}};
+    if (!r->average && !str_is(mode, "max"))
+        return op_err(c, e, ERR_INVALID, "attribute 'mode': expected avg or max, got '" STR_FMT "'", STR_ARG(mode));
+    if (r->y.size == 0 || r->x.size == 0)
+        return op_err(c, e, ERR_INVALID, "input 0: expected planes with elements");
+    r->y.inside = arena_new(c->scratch, span, r->y.bins);
+    r->x.inside = arena_new(c->scratch, span, r->x.bins);
+    if (!r->y.inside || !r->x.inside)
+        return op_err(c, e, ERR_LIMIT, "no memory for %zu x %zu bins", r->y.bins, r->x.bins);
     return ERR_OK;
 }
 
@@ -107,19 +176,12 @@ static err_code align_run(op_call *c, err *e)
     const int64_t *dim = c->in[0]->shape.dim, *batch = c->in[2]->data;
     const float *x, *rois;
     float *out;
-    str mode = node_str(c->node, "mode", str_of("avg"));
+    region r;
     str pixel = node_str(c->node, "coordinate_transformation_mode",
                          str_of(c->node->row->since >= 16 ? "half_pixel" : "output_half_pixel"));
     if (tensor_count(c->out[0]) == 0) return ERR_OK;
-    region r = {.height = (size_t)dim[2],
-                .width = (size_t)dim[3],
-                .out_height = (size_t)c->out[0]->shape.dim[2],
-                .out_width = (size_t)c->out[0]->shape.dim[3],
-                .average = str_is(mode, "avg")};
-    if (!r.average && !str_is(mode, "max"))
-        return op_err(c, e, ERR_INVALID, "attribute 'mode': expected avg or max, got '" STR_FMT "'", STR_ARG(mode));
-    if (r.height == 0 || r.width == 0) return op_err(c, e, ERR_INVALID, "input 0: expected planes with elements");
-    err_code rc = half_in(c, 0, &x, e);
+    err_code rc = region_init(c, &r, e);
+    if (!rc) rc = half_in(c, 0, &x, e);
     if (!rc) rc = half_in(c, 1, &rois, e);
     if (!rc) rc = half_out(c, 0, &out, e);
     if (rc) return rc;
@@ -128,13 +190,13 @@ static err_code align_run(op_call *c, err *e)
         if (batch[n] < 0 || batch[n] >= dim[0])
             return op_err(c, e, ERR_INVALID, "input 2: expected indices below %lld, got %lld", (long long)dim[0],
                           (long long)batch[n]);
-        rc = region_of(c, rois + 4 * n, str_is(pixel, "half_pixel"), &r, e);
-        if (rc) return rc;
-        for (int64_t channel = 0; channel < dim[1]; channel++) {
-            const float *plane = x + (size_t)(batch[n] * dim[1] + channel) * r.height * r.width;
-            for (size_t i = 0; i < r.out_height * r.out_width; i++)
-                *y++ = align_bin(&r, plane, i / r.out_width, i % r.out_width);
+        rc = region_of(c, rois + 4 * n, n, str_is(pixel, "half_pixel"), &r, e);
+        for (int64_t channel = 0; channel < dim[1] && !rc; channel++) {
+            const float *plane = x + (size_t)(batch[n] * dim[1] + channel) * r.y.size * r.x.size;
+            for (size_t i = 0; i < r.y.bins * r.x.bins && !rc; i++)
+                rc = align_bin(&r, plane, i / r.x.bins, i % r.x.bins, y++, e);
         }
+        if (rc) return rc;
     }
     half_done(c, 0, out);
     return ERR_OK;
@@ -178,6 +240,7 @@ static err_code max_run(op_call *c, err *e)
     if (!rc) rc = half_out(c, 0, &y, e);
     if (rc) return rc;
     size_t at = 0;
+    op_watch watch = {.call = c};
     for (int64_t n = 0; n < out[0]; n++, roi += 5) {
         int64_t edge[4];
         for (int i = 0; i < 4; i++) {
@@ -196,6 +259,8 @@ static err_code max_run(op_call *c, err *e)
             float most = top < bottom && left < right ? -INFINITY : 0;
             for (int64_t h = top; h < bottom; h++)
                 for (int64_t w = left; w < right; w++) most = fmaxf(most, plane[h * dim[3] + w]);
+            rc = op_watch_add(&watch, (uint64_t)((bottom - top) * (right - left)) + 1, e);
+            if (rc) return rc;
             y[at++] = most;
         }
     }
