@@ -610,7 +610,7 @@ exec *exec_take_cheap(model *m, const shape *inputs, uint32_t cost_us_max)
     cached *c = cached_find(m, inputs);
     uint32_t cost_us = c ? cost_us_of(c) : 0;
     bool cheap = cost_us > 0 && cost_us <= cost_us_max && c->idle && m->busy < MODEL_EXECS_MAX;
-    cheap = cheap && c->plan->late_count == 0;
+    cheap = cheap && !c->plan->uneven;
     exec *x = cheap ? user_enters(c) : NULL;
     lock_give(&m->guard);
     return x ? entered(x, c) : NULL;

@@ -67,7 +67,8 @@ model_share model_share_read(const model *m);
  * ERR_LIMIT when MODEL_EXECS_MAX are in use, ERR_TOO_LARGE when the plan needs more than memory_max. */
 err_code exec_take(exec **ret, model *m, const shape *inputs, err *e) MUST_USE;
 /* The same only where it needs neither planning nor memory and ran in at most cost_us_max so far; else NULL.  Never
- * where values of the inputs decide on shapes or how often a loop runs: their cost is no other run's. */
+ * where values of the inputs decide on shapes, how often a loop runs or how far a region reaches: their cost is no
+ * other run's. */
 exec *exec_take_cheap(model *m, const shape *inputs, uint32_t cost_us_max) MUST_USE;
 /* Input i: write into ->data before exec_run(), or point ->data at your own buffer, which lives until exec_give(). */
 tensor *exec_input(exec *x, uint32_t i);

@@ -57,6 +57,7 @@ enum {
     OP_RANDOM = 1 << 5, /* not folded: another result each time */
     OP_GRAPH = 1 << 6, /* has subgraph attributes */
     OP_SHAPE = 1 << 7, /* run reads only the shapes of its inputs: run at plan time though their data is not known */
+    OP_UNEVEN = 1 << 8, /* what it costs hangs on its inputs' values by whole orders, not on their shapes alone */
 };
 
 enum { OP_ANY = 255 };           /* in_max, out_max: variadic */

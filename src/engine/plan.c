@@ -164,6 +164,7 @@ static void step_add(planner *w, const node *n, step_kind kind)
     w->p->steps[w->p->step_count++] = (plan_step){n, kind};
     w->p->arg_count += n->in_count + n->out_count;
     w->p->late_count += kind == STEP_LATE;
+    w->p->uneven |= kind == STEP_LATE || n->row->flags & OP_UNEVEN;
 }
 
 static void late_place(planner *w, const node *n)

@@ -49,6 +49,7 @@ struct plan {
     plan_value *values;               /* [graph->value_count] */
     plan_step *steps;
     uint32_t step_count, late_count;
+    bool uneven;                      /* values of the inputs decide on the cost of a run: late steps, or OP_UNEVEN */
     uint32_t arg_count;               /* inputs and outputs of all steps */
     size_t bytes;                     /* of one execution's memory */
     arena memory;                     /* all of the above, and what was computed at plan time */

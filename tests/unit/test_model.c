@@ -344,6 +344,31 @@ static void only_what_is_cheap_runs_cheaply(void)
     onnx_build_end(&b);
 }
 
+/* A region of one element says nothing about the next, which may cover the plane. */
+static void a_model_of_regions_is_never_cheap(void)
+{
+    onnx_build b;
+    onnx_build_start(&b, 16);
+    onnx_build_input(&b, "x", DT_F32, "1,1,4,4");
+    onnx_build_input(&b, "r", DT_F32, "1,4");
+    onnx_build_ints(&b, "batch", "1", (const int64_t[]){0});
+    onnx_build_node(&b, "RoiAlign", "x,r,batch", "y", "");
+    onnx_build_output(&b, "y", DT_F32, NULL);
+    CLEANUP(model) model *m = opened(&b);
+    shape s[2] = {shape_make(4, (const int64_t[]){1, 1, 4, 4}), shape_make(2, (const int64_t[]){1, 4})};
+    exec *x = NULL;
+    err e = {0};
+    CHECK(exec_take(&x, m, s, &e) == ERR_OK);
+    memset(exec_input(x, 0)->data, 0, 16 * sizeof(float));
+    memset(exec_input(x, 1)->data, 0, 4 * sizeof(float));
+    CHECK(exec_run(x, NULL, &e) == ERR_OK && exec_cost_us(x) > 0);
+    exec_give(x);
+    x = exec_take_cheap(m, s, UINT32_MAX);
+    CHECK(!x);
+    if (x) exec_give(x);
+    onnx_build_end(&b);
+}
+
 /* Runs once, for so long on the test's own clock; what a run costs then. */
 static uint32_t cost_behind(exec *x, uint64_t us)
 {
@@ -571,7 +596,9 @@ int main(void)
         TEST(idle_executions_hold_no_more_than_one_run_may),
         TEST(plans_that_go_leave_room_for_others),
         TEST(the_plans_that_were_used_last_are_kept),
-        TEST(only_what_is_cheap_runs_cheaply), TEST(a_run_that_was_held_up_leaves_a_cheap_model_cheap),
+        TEST(only_what_is_cheap_runs_cheaply),
+        TEST(a_model_of_regions_is_never_cheap),
+        TEST(a_run_that_was_held_up_leaves_a_cheap_model_cheap),
 
         TEST(idle_executions_keep_no_more_than_one_run_may_use),
         TEST(one_broadcasts_whatever_its_symbol),
