@@ -96,18 +96,21 @@ static err_code side_of(const op_call *c, side *s, int64_t number, float start, 
 
 static err_code region_of(const op_call *c, const float *roi, int64_t number, bool half_pixel, region *r, err *e)
 {
-    float scale = node_float(c->node, "spatial_scale", 1), offset = half_pixel ? 0.5f : 0;
-    float height = (roi[3] - roi[1]) * scale, width = (roi[2] - roi[0]) * scale;
-    for (int i = 0; i < 4; i++)
+    float scale = node_float(c->node, "spatial_scale", 1), offset = half_pixel ? 0.5f : 0, at[4];
+    for (int i = 0; i < 4; i++) {
         if (!isfinite(roi[i]))
             return op_err(c, e, ERR_INVALID, "input 1: region %lld: expected finite numbers, got %g", (long long)number,
                           (double)roi[i]);
+        at[i] = roi[i] * scale - offset;
+    }
+    /* Of the scaled corners, as the standard has it: a last bit decides between two and three samples. */
+    float height = at[3] - at[1], width = at[2] - at[0];
     if (!half_pixel) {
         height = fmaxf(height, 1);
         width = fmaxf(width, 1);
     }
-    err_code rc = side_of(c, &r->y, number, roi[1] * scale - offset, height, e);
-    return rc ? rc : side_of(c, &r->x, number, roi[0] * scale - offset, width, e);
+    err_code rc = side_of(c, &r->y, number, at[1], height, e);
+    return rc ? rc : side_of(c, &r->x, number, at[0], width, e);
 }
 
 /* Four neighbours and their weights. */

@@ -119,6 +119,21 @@ static void region(op_case *t, int64_t plane, double x0, double y0, double x1, d
     IN(t, DT_I64, SHAPE(1), 0);
 }
 
+/* 7/3 - 1/3 is a last bit more than 2 in float32, so that there are three samples, as in ONNX Runtime. */
+static void a_side_is_the_difference_of_its_scaled_ends(void)
+{
+    op_case t;
+    op_case_init(&t, "RoiAlign", 16);
+    op_case_str(&t, "mode", "max");
+    op_case_float(&t, "spatial_scale", 1.0f / 3);
+    IN(&t, DT_F32, SHAPE(1, 1, 1, 4), 0, 0, 9, 0);
+    IN(&t, DT_F32, SHAPE(1, 4), 1, 0, 7, 3);
+    IN(&t, DT_I64, SHAPE(1), 0);
+    CHECK(op_case_run(&t) == ERR_OK);
+    WANT(&t, 0, DT_F32, SHAPE(1, 1, 1, 1), 1e-5, 4.5);   /* the third stands at 1.5; of two the second would at 4/3 */
+    op_case_fini(&t);
+}
+
 /* Only the samples in the plane are visited: two of each side's millions, which is too little work for a look. */
 static void a_huge_region_costs_no_more_than_the_plane(void)
 {
@@ -246,6 +261,7 @@ int main(void)
 {
     static const test_case cases[] = {TEST(a_region_of_a_linear_plane_averages_to_its_centre),
                                       TEST(regions_inside_across_and_outside_are_as_the_plain_loop_has_them),
+                                      TEST(a_side_is_the_difference_of_its_scaled_ends),
                                       TEST(a_huge_region_costs_no_more_than_the_plane),
                                       TEST(regions_that_no_grid_can_cover_are_refused),
                                       TEST(a_run_can_end_between_two_rows_of_samples),
