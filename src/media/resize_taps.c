@@ -1,11 +1,24 @@
 #include "media/resize_taps.h"
 
+#include "tensor/unroll.h"
+
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
-#define NEAR 0.05
+enum { FOUR = 4, TWO = 2 };
 
-enum { FOUR = 4 };
+/* Weights of two neighbours, computed at once. */
+typedef double pair __attribute__((vector_size(16)));
+
+static inline pair load_pair(const double *x)
+{
+    pair v;
+    memcpy(&v, x, sizeof v);
+    return v;
+}
+
+static inline void put_pair(double *to, pair v) { memcpy(to, &v, sizeof v); }
 
 /* ---- filters ----------------------------------------------------------------------------------------------------- */
 
@@ -20,16 +33,6 @@ static double bilinear(double x)
     return x < 1.0 ? 1.0 - x : 0.0;
 }
 
-/* The coefficients are floats in Pillow, whose bits these are. */
-static double hamming(double x)
-{
-    x = fabs(x);
-    if (x == 0.0) return 1.0;
-    if (x >= 1.0) return 0.0;
-    x *= M_PI;
-    return sin(x) / x * (0.54f + 0.46f * cos(x));
-}
-
 /* Keys' cubic with a = -0.5, multiplied out. */
 static double bicubic(double x)
 {
@@ -39,35 +42,21 @@ static double bicubic(double x)
     return x < 2.0 ? (((x - 5) * x + 8) * x - 4) * a : 0.0;
 }
 
-static double sinc(double x)
+/* Two that are made of sines, from the sine and the cosine of x * turn, which neighbours have at the cost of a
+ * multiplication: a sine for each of 20,000 weights is a twentieth of the time that the picture takes to be decoded.
+ * They are right to some 1e-16, of which the 22 bits that are kept see nothing; x is not 0, and no further away than
+ * runs reach.  The coefficients are floats in Pillow, whose bits these are. */
+static inline pair hamming(pair x, pair sine, pair cosine)
 {
-    if (x == 0.0) return 1.0;
-    x *= M_PI;
-    return sin(x) / x;
-}
-
-static double lanczos(double x)
-{
-    return -3.0 <= x && x < 3.0 ? sinc(x) * sinc(x / 3) : 0.0;
-}
-
-/* The same two from the sine and the cosine of x * turn, which neighbours have at the cost of a multiplication: a sine
- * for each of 20,000 weights is a twentieth of the time that the picture takes to be decoded.  Near 0 their quotient is
- * too coarse; elsewhere it is right to some 1e-16, of which the 22 bits that are kept see nothing. */
-static double hamming_of(double x, double sine, double cosine)
-{
-    x = fabs(x);
-    if (x >= 1.0) return 0.0;
-    return x < NEAR ? hamming(x) : fabs(sine) / (x * M_PI) * (0.54f + 0.46f * cosine);
+    return sine / (x * M_PI) * (0.54f + 0.46f * cosine);
 }
 
 /* sin(3y) sin(y) / 3y^2 at y = x * turn, and sin(3y) is (3 - 4 sin^2 y) sin(y). */
-static double lanczos_of(double x, double sine, double cosine)
+static inline pair lanczos(pair x, pair sine, pair cosine)
 {
     (void)cosine;
-    if (x < -3.0 || x >= 3.0) return 0.0;
-    double y = x * (M_PI / 3), square = sine * sine;
-    return fabs(x) < NEAR ? lanczos(x) : square * (3 - 4 * square) / (3 * y * y);
+    pair y = x * (M_PI / 3), square = sine * sine;
+    return square * (3 - 4 * square) / (3 * y * y);
 }
 
 /* Costella's "magic kernel" of 2013 and of 2021, each with its sharpening folded in. */
@@ -92,17 +81,18 @@ static double mks2021(double x)
 }
 
 typedef struct {
-    double (*weight)(double x);
     double reach;
-    double turn;                                             /* of those that are made of sines; else 0 */
-    double (*weight_of)(double x, double sine, double cosine);
+    double (*weight)(double x);                              /* or: */
+    double turn;
+    pair (*weights)(pair x, pair sine, pair cosine);
 } filter;
 
 static const filter filters[RESIZE_FILTERS] = {
-    [RESIZE_BOX] = {box, 0.5, 0, NULL}, [RESIZE_BILINEAR] = {bilinear, 1, 0, NULL},
-    [RESIZE_HAMMING] = {hamming, 1, M_PI, hamming_of},
-    [RESIZE_BICUBIC] = {bicubic, 2, 0, NULL}, [RESIZE_LANCZOS] = {lanczos, 3, M_PI / 3, lanczos_of},
-    [RESIZE_MKS2013] = {mks2013, 2.5, 0, NULL}, [RESIZE_MKS2021] = {mks2021, 4.5, 0, NULL}};
+    [RESIZE_BOX] = {.reach = 0.5, .weight = box}, [RESIZE_BILINEAR] = {.reach = 1, .weight = bilinear},
+    [RESIZE_HAMMING] = {.reach = 1, .turn = M_PI, .weights = hamming},
+    [RESIZE_BICUBIC] = {.reach = 2, .weight = bicubic},
+    [RESIZE_LANCZOS] = {.reach = 3, .turn = M_PI / 3, .weights = lanczos},
+    [RESIZE_MKS2013] = {.reach = 2.5, .weight = mks2013}, [RESIZE_MKS2021] = {.reach = 4.5, .weight = mks2021}};
 
 /* ---- weights of one result --------------------------------------------------------------------------------------- */
 
@@ -110,17 +100,13 @@ typedef struct {
     const filter *f;
     double begin, scale, stretch, reach;   /* stretch: scale, at least 1; reach: in source pixels */
     uint32_t source;
-    const struct turned *steps;            /* k steps of 1 / stretch, turned; NULL = the filter has no sines */
+    const double *sines, *cosines;         /* of steps of 1 / stretch, turned, as many back as forth */
 } sampler;
-
-struct turned {
-    double sine, cosine;
-};
 
 static sampler sampler_of(const resize_axis *x, const filter *f)
 {
     double scale = (double)(x->end - x->begin) / x->result, stretch = scale < 1.0 ? 1.0 : scale;
-    return (sampler){f, x->begin, scale, stretch, f->reach * stretch, x->source, NULL};
+    return (sampler){f, x->begin, scale, stretch, f->reach * stretch, x->source, NULL, NULL};
 }
 
 static double center_of(const sampler *s, uint32_t i)
@@ -136,42 +122,68 @@ static tap_run run_of(const sampler *s, uint32_t i)
     return (tap_run){from, to - from};
 }
 
-static struct turned turned_by(double angle) { return (struct turned){sin(angle), cos(angle)}; }
-
+/* count: the most pixels of a run. */
 static bool steps_of(sampler *s, size_t count, arena *a)
 {
-    if (!s->f->weight_of) return true;
-    struct turned *steps = arena_push_raw(a, count * sizeof *steps, _Alignof(struct turned));
-    if (!steps) return false;
-    for (size_t k = 0; k < count; k++) steps[k] = turned_by((double)k / s->stretch * s->f->turn);
-    s->steps = steps;
+    if (!s->f->weights) return true;
+    size_t all = 2 * count + 1;
+    double *sines = arena_push_raw(a, 2 * all * sizeof *sines, _Alignof(double)), *cosines = sines + all;
+    if (!sines) return false;
+    sines += count, cosines += count;
+    for (size_t k = 0; k <= count; k++) {
+        double angle = (double)k / s->stretch * s->f->turn;
+        sines[k] = sin(angle), cosines[k] = cos(angle);
+        *(sines - k) = -sines[k], *(cosines - k) = cosines[k];
+    }
+    s->sines = sines, s->cosines = cosines;
     return true;
 }
 
-/* sin(a + b) and cos(a + b) from those of the first weight and of k steps.  weight_of is a constant where this is used:
- * a call for each weight takes longer than the weight. */
-static inline __attribute__((always_inline)) void weigh_turned(const sampler *s, double center, tap_run run,
-                                                               double narrow, double *w,
-                                                               double (*weight_of)(double, double, double))
+/* sin(a + b) and cos(a + b) from those of the pixel that is nearest to the center and of steps from there: so are those
+ * of small angles as good as those of large ones.  `weights` is a constant where this is used: a call for each weight
+ * takes longer than the weight. */
+ALWAYS_INLINE void weigh_turned(const sampler *s, double center, tap_run run, double *w,
+                                pair (*weights)(pair, pair, pair))
 {
-    struct turned first = turned_by((run.from - center + 0.5) * narrow * s->f->turn);
-    for (uint32_t k = 0; k < run.count; k++) {
-        struct turned by = s->steps[k];
-        w[k] = weight_of((k + run.from - center + 0.5) * narrow, first.sine * by.cosine + first.cosine * by.sine,
-                         first.cosine * by.cosine - first.sine * by.sine);
+    double narrow = 1.0 / s->stretch;
+    uint32_t near = (uint32_t)center - run.from;
+    INVARIANT(near < run.count);
+    double x = (near + run.from - center + 0.5) * narrow, sine = sin(x * s->f->turn), cosine = cos(x * s->f->turn);
+    const double *sines = s->sines - near, *cosines = s->cosines - near;
+    const pair first = {run.from, run.from + 1.0};
+    for (uint32_t k = 0; k < run.count; k += TWO) {
+        pair by_sine = load_pair(sines + k), by_cosine = load_pair(cosines + k);
+        put_pair(w + k, weights((first + k - center + 0.5) * narrow, sine * by_cosine + cosine * by_sine,
+                                cosine * by_cosine - sine * by_sine));
     }
+    if (x == 0.0) w[near] = 1.0;
 }
 
-/* Weights in the run of result i, their sum 1 where that is possible. */
+/* To a sum of 1, with one division, where Pillow divides each: as right as they were.  w has room for one more. */
+static void even_out(double *w, uint32_t count)
+{
+    pair sum = {0, 0};
+    w[count] = 0;
+    for (uint32_t k = 0; k < count; k += TWO) sum += load_pair(w + k);
+    double by = 1.0 / (sum[0] + sum[1]);
+    for (uint32_t k = 0; k < count; k += TWO) put_pair(w + k, load_pair(w + k) * by);
+}
+
+/* Weights in the run of result i, their sum 1 where that is possible; w has room for one more. */
 static void weigh(const sampler *s, uint32_t i, tap_run run, double *w)
 {
     double center = center_of(s, i), sum = 0, narrow = 1.0 / s->stretch;
-    if (s->steps && s->f->weight_of == lanczos_of) weigh_turned(s, center, run, narrow, w, lanczos_of);
-    else if (s->steps) weigh_turned(s, center, run, narrow, w, hamming_of);
-    else
-        for (uint32_t k = 0; k < run.count; k++) w[k] = s->f->weight((k + run.from - center + 0.5) * narrow);
+    if (s->f->weights) {
+        if (s->f->weights == lanczos) weigh_turned(s, center, run, w, lanczos);
+        else weigh_turned(s, center, run, w, hamming);
+        even_out(w, run.count);
+        return;
+    }
+    for (uint32_t k = 0; k < run.count; k++) w[k] = s->f->weight((k + run.from - center + 0.5) * narrow);
     for (uint32_t k = 0; k < run.count; k++) sum += w[k];
-    for (uint32_t k = 0; sum != 0.0 && k < run.count; k++) w[k] /= sum;
+    if (sum == 0.0) return;
+    w[run.count] = 0;
+    for (uint32_t k = 0; k < run.count; k += TWO) put_pair(w + k, load_pair(w + k) / sum);
 }
 
 /* What an axis looks like from its other end. */
@@ -205,7 +217,7 @@ static err_code no_memory(const arena *a, size_t count, err *e)
 
 err_code resize_taps(const resize_axis *x, resize_filter f, arena *a, tap_table *ret, err *e)
 {
-    INVARIANT(f < RESIZE_FILTERS && filters[f].weight);
+    INVARIANT(f < RESIZE_FILTERS && (filters[f].weight || filters[f].weights));
     sampler s = sampler_of(x, &filters[f]);
     size_t most = 0;
     tap_run *runs = arena_push_raw(a, x->count * sizeof *runs, _Alignof(tap_run));
@@ -215,7 +227,7 @@ err_code resize_taps(const resize_axis *x, resize_filter f, arena *a, tap_table 
         if (count > most) most = count;
     }
     size_t step = (most + (x->fours ? FOUR - 1 : 0) + TAP_ZEROS + TAP_STEP - 1) / TAP_STEP * TAP_STEP;
-    double *w = arena_push_raw(a, most * sizeof *w, _Alignof(double));
+    double *w = arena_push_raw(a, (most + 1) * sizeof *w, _Alignof(double));
     int16_t *low = w ? arena_push(a, x->count * step, sizeof *low, 64) : NULL;
     int16_t *high = low ? arena_push(a, x->count * step, sizeof *high, 64) : NULL;
     if (!high || !steps_of(&s, most, a)) return no_memory(a, x->count, e);
@@ -256,17 +268,18 @@ err_code resize_taps_digits(tap_table *t, arena *a, err *e)
     return ERR_OK;
 }
 
-/* tops: of the first weight. */
+/* tops: of the first weight.  A step is whole fours, and so is what lies in it where there is any. */
 static bool put_tops(const tap_table *t, size_t i, int8_t *tops, tap_run *ret)
 {
     const int16_t *high = t->high + i * t->step;
     uint32_t sum = 0, begin = 0, end = t->runs[i].count;
     while (end && !high[end - 1]) end--;
     while (begin < end && !high[begin]) begin++;
-    for (uint32_t k = begin; k < end; k++) {
-        tops[tap_top_at(k)] = (int8_t)high[k];
-        sum += (uint32_t)abs(high[k]);
-    }
+    for (uint32_t k = begin / FOUR * FOUR; k < end; k += FOUR)
+        UNROLL for (uint32_t n = 0; n < FOUR; n++) {
+            tops[k + tap_top_at(n)] = (int8_t)high[k + n];
+            sum += (uint32_t)abs(high[k + n]);
+        }
     *ret = (tap_run){t->runs[i].from + begin, end - begin};
     return sum <= TAP_TOPS_MOST;
 }

@@ -136,6 +136,51 @@ static void weights_are_pillows_fixed_point_numbers(void)
     arena_fini(&a);
 }
 
+static double sinc(double x)
+{
+    return x == 0 ? 1 : sin(x * M_PI) / (x * M_PI);
+}
+
+/* As Pillow says it: a sine or two for each. */
+static double weight_of(resize_filter f, double x)
+{
+    if (f == RESIZE_LANCZOS) return x >= -3 && x < 3 ? sinc(x) * sinc(x / 3) : 0;
+    return fabs(x) < 1 ? sinc(x) * (0.54f + 0.46f * cos(x * M_PI)) : 0;
+}
+
+/* Of both filters that are made of sines: pixels at a result's very middle and next to it, runs of an odd and of an
+ * even number of them, cut off at either end, parts of a source, and results that are more than the pixels. */
+static void weights_made_of_sines_are_pillows(void)
+{
+    static const resize_axis axes[] = {
+        {9, 0, 9, 3, 0, 3, false, false},        {1920, 0, 1920, 224, 0, 224, false, false},
+        {1080, 0, 1080, 224, 0, 224, false, false}, {224, 0, 224, 225, 0, 225, false, false},
+        {7, 0, 7, 31, 0, 31, false, false},      {640, 10.5f, 600.25f, 100, 0, 100, false, false},
+        {4000, 0, 4000, 3, 0, 3, false, false},  {5, 0, 5, 5000, 4990, 10, false, false},
+        {1, 0, 1, 4, 0, 4, false, false}};
+    arena a;
+    err e;
+    arena_init(&a, NULL, 0, 8 << 20);
+    for (size_t n = 0; n < 2 * COUNTOF(axes); n++) {
+        resize_filter f = n % 2 ? RESIZE_HAMMING : RESIZE_LANCZOS;
+        const resize_axis *x = &axes[n / 2];
+        double scale = (double)(x->end - x->begin) / x->result, stretch = scale < 1 ? 1 : scale;
+        tap_table t;
+        CHECK(resize_taps(x, f, &a, &t, &e) == ERR_OK && t.count == x->count);
+        for (size_t i = 0; i < t.count; i++) {
+            double center = x->begin + ((double)(x->first + i) + 0.5) * scale, sum = 0;
+            const tap_run run = t.runs[i];
+            for (uint32_t k = 0; k < run.count; k++) sum += weight_of(f, (k + run.from - center + 0.5) / stretch);
+            for (uint32_t k = 0; k < run.count; k++) {
+                double w = weight_of(f, (k + run.from - center + 0.5) / stretch) / sum * (1 << TAP_BITS);
+                CHECK_U64((uint32_t)tap_weight(&t, i, k), (uint32_t)(int32_t)(w + copysign(0.5, w)));
+            }
+        }
+        arena_reset(&a);
+    }
+    arena_fini(&a);
+}
+
 /* The same weights from a multiple of four pixels on, whichever way round the source lies: those of runs that begin
  * elsewhere have zeros in front of them. */
 static void runs_of_rows_begin_at_multiples_of_four(void)
@@ -462,7 +507,7 @@ int main(void)
 {
     static const test_case cases[] = {
         TEST(every_filter_gives_pillows_bytes), TEST(every_isa_gives_the_bytes_of_the_reference),
-        TEST(weights_are_pillows_fixed_point_numbers),
+        TEST(weights_are_pillows_fixed_point_numbers), TEST(weights_made_of_sines_are_pillows),
         TEST(runs_of_rows_begin_at_multiples_of_four), TEST(tops_are_the_high_halves_that_are_there),
         TEST(one_row_can_be_followed_by_hand),
         TEST(a_colour_beyond_white_is_white), TEST(a_window_is_that_part_of_the_whole),
