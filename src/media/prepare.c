@@ -1,5 +1,7 @@
 #include "media/prepare.h"
 
+#include "tensor/unroll.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -234,8 +236,21 @@ size_t prepare_bytes(const prepare *p, const prepare_picture *picture)
 
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
 
-/* One channel: `to` is its first element, `step` how far its elements lie apart. */
+enum { FOUR = 4 };
+
+/* One channel: `to` is its first element, `step` how far its elements lie apart.  Of a plane four are stored at once,
+ * and a picture's channels are a constant there: else addresses take longer than pixels. */
 #define DEFINE_PUT(type, member)                                                                                       \
+    ALWAYS_INLINE size_t fours_##member(const type *table, const uint8_t *from, size_t in, size_t count, type *to)     \
+    {                                                                                                                  \
+        size_t x = 0;                                                                                                  \
+        for (; x + FOUR <= count; x += FOUR, from += FOUR * in) {                                                      \
+            const type four[] = {table[from[0]], table[from[in]], table[from[2 * in]], table[from[3 * in]]};           \
+            memcpy(to + x, four, sizeof four);                                                                         \
+        }                                                                                                              \
+        return x;                                                                                                      \
+    }                                                                                                                  \
+                                                                                                                       \
     static void put_##member(const prepare *p, const prepare_picture *v, size_t channel, type *to, size_t step)        \
     {                                                                                                                  \
         const type *table = p->table[channel].member;                                                                  \
@@ -244,9 +259,12 @@ size_t prepare_bytes(const prepare *p, const prepare_picture *picture)
         const uint8_t *from = v->im.pixels + channel;                                                                  \
         for (size_t y = 0; y < v->height; y++) {                                                                       \
             bool inside = y >= v->top && y < bottom;                                                                   \
-            size_t begin = inside ? v->left : v->width, end = inside ? right : v->width;                               \
+            size_t begin = inside ? v->left : v->width, end = inside ? right : v->width, done = 0;                     \
             for (size_t x = 0; x < begin; x++, to += step) *to = fill;                                                 \
-            for (size_t x = begin; x < end; x++, to += step, from += in) *to = table[*from];                           \
+            if (step == 1 && in == 3) done = fours_##member(table, from, 3, end - begin, to);                          \
+            if (step == 1 && in == 1) done = fours_##member(table, from, 1, end - begin, to);                          \
+            to += done, from += done * in;                                                                             \
+            for (size_t x = begin + done; x < end; x++, to += step, from += in) *to = table[*from];                    \
             for (size_t x = end; x < v->width; x++, to += step) *to = fill;                                            \
         }                                                                                                              \
     }

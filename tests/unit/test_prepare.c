@@ -6,6 +6,7 @@
 #include "wire/crc32.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 static bool parse(const char *text, prepare *p, err *e)
 {
@@ -204,6 +205,44 @@ static void rows_have_their_values_at_their_places(void)
     check_row(&p, "-1 12 12.125 -0.5 0 0.125 1 0.75 0.5 -1 12 12.125 2.5 1.5 0.875 4 2.25 1.25");
 }
 
+/* The element of a row that is made of a picture's byte, or of what is filled around it. */
+static double want_at(const prepare *p, const prepare_picture *v, size_t channel, size_t y, size_t x)
+{
+    bool inside = x >= v->left && x < v->left + v->im.width && y >= v->top && y < v->top + v->im.height;
+    uint8_t byte = p->fill[channel];
+    if (inside) byte = image_pixel(&v->im, (uint32_t)(x - v->left), (uint32_t)(y - v->top))[channel];
+    return p->rescale ? byte * p->factor : byte;
+}
+
+/* Of any width, as some elements are written together: into a block of the row's own size, so that the sanitizer sees
+ * what is written past it. */
+static void rows_of_any_width_have_every_value(void)
+{
+    static const dtype types[] = {DT_F32, DT_F16, DT_U8};
+    uint8_t pixels[3 * 3 * 13];
+    for (size_t i = 0; i < sizeof pixels; i++) pixels[i] = (uint8_t)(i * 37 + 5);
+    for (uint32_t n = 0; n < 13 * 12; n++) {
+        uint32_t width = 1 + n % 13, channels = n / 13 % 2 ? 1 : 3;
+        bool last = n / 26 % 2;
+        prepare p = {.channels = channels, .channels_last = last, .type = types[n / 52], .fill = {7, 8, 9}};
+        if (p.type != DT_U8) p.rescale = true, p.factor = 0.25;
+        err e;
+        CHECK(prepare_finish(&p, &e) == ERR_OK);
+        prepare_picture v = {.im = {.width = width, .height = 3, .channels = channels, .pixels = pixels},
+                             .width = width + n % 3, .height = 4, .left = n % 2 ? n % 3 : 0, .top = 1};
+        void *row = malloc(prepare_bytes(&p, &v));
+        prepare_put(&p, &v, row);
+        for (size_t i = 0, c, at, plane = v.width * v.height; i < plane * channels; i++) {
+            c = last ? i % channels : i / plane, at = last ? i / channels : i % plane;
+            double got = p.type == DT_F32   ? (double)((float *)row)[i]
+                         : p.type == DT_F16 ? (double)dtype_f16_to_f32(((uint16_t *)row)[i])
+                                            : ((uint8_t *)row)[i];
+            CHECK(got == want_at(&p, &v, c, at / v.width, at % v.width));
+        }
+        free(row);
+    }
+}
+
 static void check_shape(const char *conf, const char *want)
 {
     prepare p;
@@ -340,6 +379,7 @@ int main(void)
         TEST(sizes_follow_the_declaration), TEST(pictures_are_turned_however_they_are_read),
         TEST(rows_give_what_the_whole_gives), TEST(crops_and_padding_lie_in_the_middle),
         TEST(a_draft_is_smaller_and_has_the_same_shape), TEST(rows_have_their_values_at_their_places),
+        TEST(rows_of_any_width_have_every_value),
         TEST(one_channel_is_the_grey_of_a_smaller_picture),
         TEST(the_shape_is_known_where_it_does_not_depend_on_the_picture),
         TEST(what_is_declared_wrongly_is_refused_where_it_stands),
