@@ -69,11 +69,12 @@ static err_code smooth(const resize_job *j)
     resize_tables t;
     err_code rc = resize_job_tables(j, &t);
     if (rc) return rc;
-    if (j->across && j->down) return both_ways(j, &t);
-    if (j->across) across(&t.xs, j->from, 0, &j->to);
+    if (j->across && j->down) rc = both_ways(j, &t);
+    else if (j->across) across(&t.xs, j->from, 0, &j->to);
     else if (j->down) down(&t.ys, j->from, 0, 0, &j->to);
     else memcpy(j->to.pixels, j->from->pixels, resize_row(&j->to) * j->to.height);
-    return ERR_OK;
+    resize_job_give(&t);
+    return rc;
 }
 
 /* ---- alpha ------------------------------------------------------------------------------------------------------- */

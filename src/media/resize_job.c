@@ -79,18 +79,25 @@ static tap_run span(const tap_table *t)
 }
 
 /* A window on an axis that stays as it is is cut out by the box filter, whose only weight is then 1. */
-static err_code taps_of(const resize_job *j, const resize_axis *x, tap_table *ret)
+static err_code taps_of(const resize_job *j, const resize_axis *x, resize_kind kind, tap_table *ret,
+                        resize_slot **ret_slot)
 {
-    return resize_taps(x, resize_changes(x) ? j->filter : RESIZE_BOX, j->memory, ret, j->e);
+    resize_key k = {.x = *x, .filter = resize_changes(x) ? j->filter : RESIZE_BOX, .kind = kind};
+    return resize_cache_take(&k, j->memory, ret, ret_slot, j->e);
 }
 
 /* Counts from `columns` on, which begin at a multiple of four pixels as runs do. */
 static err_code cut(const resize_job *j, tap_table *t, tap_run columns)
 {
     tap_run *runs = arena_copy(j->memory, t->runs, t->count * sizeof *runs, _Alignof(tap_run));
-    if (!runs) return resize_no_memory(j->memory, "runs", t->count, j->e);
-    for (size_t i = 0; i < t->count; i++) runs[i].from -= columns.from;
+    tap_run *tops = t->tops ? arena_copy(j->memory, t->top_runs, t->count * sizeof *tops, _Alignof(tap_run)) : NULL;
+    if (!runs || (t->tops && !tops)) return resize_no_memory(j->memory, "runs", t->count, j->e);
+    for (size_t i = 0; i < t->count; i++) {
+        runs[i].from -= columns.from;
+        if (tops) tops[i].from -= columns.from;
+    }
     t->runs = runs;
+    t->top_runs = tops;
     return ERR_OK;
 }
 
@@ -98,17 +105,25 @@ err_code resize_job_tables(const resize_job *j, resize_tables *ret)
 {
     resize_tables t = {.columns = {0, j->from->width}, .rows = {0, j->from->height}};
     bool behind = j->across && j->down && j->columns_first;
-    err_code rc = j->across ? taps_of(j, &j->x, &t.xs) : ERR_OK;
+    resize_kind kind = kernel_active()->set.taps_by_digits() ? RESIZE_DIGITS : RESIZE_TOPS;
+    err_code rc = j->across ? taps_of(j, &j->x, kind, &t.xs, &t.x_slot) : ERR_OK;
     if (!rc && behind) {
         t.columns = span(&t.xs);
         rc = cut(j, &t.xs, t.columns);
     }
-    if (!rc && j->across)
-        rc = kernel_active()->set.taps_by_digits() ? resize_taps_digits(&t.xs, j->memory, j->e)
-                                                   : resize_taps_tops(&t.xs, j->memory, j->e);
-    if (!rc && j->down) rc = taps_of(j, &j->y, &t.ys);
-    if (rc) return rc;
+    if (!rc && j->down) rc = taps_of(j, &j->y, RESIZE_HALVES, &t.ys, &t.y_slot);
+    if (rc) {
+        resize_job_give(&t);
+        return rc;
+    }
     if (j->down) t.rows = span(&t.ys);
     *ret = t;
     return ERR_OK;
+}
+
+void resize_job_give(resize_tables *t)
+{
+    resize_cache_give(t->x_slot);
+    resize_cache_give(t->y_slot);
+    t->x_slot = t->y_slot = NULL;
 }

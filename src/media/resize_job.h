@@ -5,7 +5,7 @@
  * order and with the roundings that the turned picture would see. */
 #ifndef MEDIA_RESIZE_JOB_H
 #define MEDIA_RESIZE_JOB_H
-#include "media/resize_taps.h"
+#include "media/resize_cache.h"
 
 typedef struct {
     const image *from;            /* its pixels are for resize.c */
@@ -25,8 +25,10 @@ err_code resize_job_make(resize_job *j, const image *from, const resize_options 
 typedef struct {
     tap_table xs, ys;
     tap_run columns, rows;        /* rows: what the results ask for */
+    resize_slot *x_slot, *y_slot; /* private */
 } resize_tables;
 err_code resize_job_tables(const resize_job *j, resize_tables *ret) MUST_USE;
+void resize_job_give(resize_tables *t);         /* once they were made */
 
 bool resize_changes(const resize_axis *x);      /* else no filter is applied along it: some would blur */
 err_code resize_no_memory(const arena *a, const char *what, size_t count, err *e);

@@ -193,8 +193,9 @@ err_code resize_stream(const image *head, const resize_source *from, const resiz
     if (!rc) rc = resize_job_tables(&j, &s.t);
     if (!rc) rc = stream_open(&s);
     if (!rc) rc = stream_run(&s, from);
+    INVARIANT(rc || (s.made == s.t.ys.count && !s.waiting));
+    resize_job_give(&s.t);
     if (rc) return rc;
-    INVARIANT(s.made == s.t.ys.count && !s.waiting);
     *ret = j.to;
     return ERR_OK;
 }
