@@ -1,6 +1,6 @@
 /* low_water.h - in the middle of a long body a loop is woken for many bytes at a time, not for each packet.
  *
- *   body of 600 kB    |---- 256 kB ----|---- 256 kB ----|-- rest --|      three wake-ups instead of one for each write
+ *   body of 1200 kB    |---- 512 kB ----|---- 512 kB ----|-- rest --|      three wake-ups instead of one for each write
  *
  * A sender on the same machine makes the wake-up itself, which costs it about as much as 10 kB of copying, in a virtual
  * machine more.  While a body comes quickly and it is known how much of it is still to come, the socket's low-water
@@ -15,7 +15,7 @@
 
 enum {
     LOW_WATER_MIN = 16 << 10,      /* less is not waited for, nor is a client that sent less than that in one read */
-    LOW_WATER_MAX = 256 << 10,     /* so that copying goes on while more comes; less than half of HTTP/2's window */
+    LOW_WATER_MAX = 512 << 10,     /* so that copying goes on while more comes; half of HTTP/2's window */
     LOW_WATER_WAIT_US = 1000,
     LOW_WATER_TURN_MAX = 64        /* marks taken back in one turn */
 };

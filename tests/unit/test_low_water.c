@@ -7,7 +7,7 @@
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
 
-enum { BODY = 600 << 10, FIRST = 64 << 10, LITTLE = 3000 };
+enum { BODY = 1200 << 10, FIRST = 64 << 10, LITTLE = 3000 };
 
 static void start(rig *r)
 {
@@ -58,8 +58,8 @@ static size_t begin_body(const rig *r, int fd, const char *length, size_t first)
     return (size_t)n + first;
 }
 
-#define LENGTH "Content-Length: 614400"
-_Static_assert(BODY == 614400, "LENGTH says it");
+#define LENGTH "Content-Length: 1228800"
+_Static_assert(BODY == 1228800, "LENGTH says it");
 
 static void packets_of_a_long_body_wake_nobody(void)
 {
