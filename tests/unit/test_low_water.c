@@ -96,7 +96,7 @@ static void packets_of_a_long_body_wake_nobody(void)
     static const struct {
         const char *head;
         size_t length, mark;
-    } rows[] = {{LENGTH, BODY, LOW_WATER_MAX}, {"Content-Length: 60000", 60000, 60000 - FIRST}};   /* the rest, no more */
+    } rows[] = {{LENGTH, BODY, LOW_WATER_MAX}, {"Content-Length: 60000", 60000, 60000 - FIRST}};   /* the rest */
     rig r;
     size_t mark;
     start(&r);
