@@ -68,8 +68,10 @@ static void follow(cost_band *b, float work, float cost_ns, double slope)
         return;
     }
     float step = far ? copysignf(most, off) : off;
+    float least = fminf(b->cost_ns, cost_ns), greatest = fmaxf(b->cost_ns, cost_ns);
     b->work += (work - b->work) * gain;
-    b->cost_ns += (step + along) * gain;
+    /* One stalled run elsewhere may make the slope as steep as it likes: the mean stays between itself and the run. */
+    b->cost_ns = fminf(fmaxf(b->cost_ns + (step + along) * gain, least), greatest);
     b->spread_ns *= fabsf(off) > b->spread_ns ? 1.125f : 0.875f;   /* to where as many are above as below */
     if (b->spread_ns < b->cost_ns / 256) b->spread_ns = b->cost_ns / 256;
 }

@@ -139,6 +139,23 @@ static void a_cost_beyond_all_clocks_is_held_to_what_can_be_said(void)
     CHECK_U64(cost_curve_mean(&c, UINT64_C(1) << 40), UINT64_C(1) << 63);
 }
 
+/* A stalled run of the next size makes the slope a thousand times too steep; runs of a size that has many widths then
+ * say what they cost, not less. */
+static void a_slope_that_a_stall_made_takes_no_mean_below_its_runs(void)
+{
+    for (uint64_t stall = 1000000; stall <= 10000000000; stall *= 10) {
+        cost_curve c;
+        cost_curve_init(&c);
+        for (int i = 0; i < 20; i++) cost_curve_add(&c, 6 * 256 + 200, 10000);
+        cost_curve_add(&c, 8 * 256, stall);
+        for (int i = 0; i < 20; i++) {
+            cost_curve_add(&c, i % 2 ? 6 * 256 : 6 * 256 + 400, 10000);
+            uint64_t mean = cost_curve_mean(&c, 6 * 256);   /* below the mean work: a quarter of its cost at least */
+            CHECK(mean >= 2500 && mean <= 10000);
+        }
+    }
+}
+
 int main(void)
 {
     const test_case cases[] = {
@@ -150,6 +167,7 @@ int main(void)
         TEST(enough_is_where_more_does_not_pay),
         TEST(what_is_forgotten_says_nothing_any_more),
         TEST(a_cost_beyond_all_clocks_is_held_to_what_can_be_said),
+        TEST(a_slope_that_a_stall_made_takes_no_mean_below_its_runs),
     };
     return test_main(cases, COUNTOF(cases));
 }
