@@ -256,6 +256,13 @@ void loop_trim(loop *l)
     l->timer_room = room;
 }
 
+void loop_timer_move(loop *l, loop_timer *t, uint64_t at_us)
+{
+    err e;
+    err_code rc = loop_timer_set(l, t, at_us, &e);
+    INVARIANT(rc == ERR_OK);
+}
+
 void loop_timer_cancel(loop *l, loop_timer *t)
 {
     if (t->index == 0) return;

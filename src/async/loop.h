@@ -20,6 +20,9 @@
 
 enum { LOOP_SLICE_US = 500, LOOP_TURN_MAX = 256, LOOP_TIMERS_MAX = 1 << 20 };
 
+/* For loop_timer_move(): a timer that is set once, and has nothing to wait for, wakes nobody this far away. */
+#define LOOP_FAR_US UINT64_C(31536000000000)
+
 typedef struct loop loop;
 
 /* A descriptor that the loop watches, level-triggered.  Embedded in its owner; the owner closes fd after
@@ -65,6 +68,7 @@ void loop_fd_del(loop_fd *f);                   /* safe inside any callback; no 
 
 /* Moves it when it is set already.  That cannot fail, nor can setting it again in its own callback. */
 err_code loop_timer_set(loop *l, loop_timer *t, uint64_t at_us, err *e) MUST_USE;
+void loop_timer_move(loop *l, loop_timer *t, uint64_t at_us);   /* one that is set, or runs its callback: cannot fail */
 void loop_timer_cancel(loop *l, loop_timer *t);                                     /* no-op when not set */
 
 void loop_post(loop *to, loop_msg *m);  /* any thread; never fails: the caller already owns the memory */

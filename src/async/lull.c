@@ -1,25 +1,15 @@
 #include "async/lull.h"
 
-/* The timer is set once and moved from then on, which cannot fail; this far away it wakes nobody. */
-#define FAR_US UINT64_C(31536000000000)
-
-static void move(lull *l, uint64_t at_us)
-{
-    err e;
-    err_code rc = loop_timer_set(l->on, &l->timer, at_us, &e);
-    INVARIANT(rc == ERR_OK);   /* it is set already, or in its own callback */
-}
-
 static void on_timer(loop_timer *t)
 {
     lull *l = (lull *)(void *)((char *)t - offsetof(lull, timer));
     uint64_t now = loop_now_us(l->on);
     if (!l->awake || now < l->busy_us + l->wait_us) {
-        move(l, l->awake ? l->busy_us + l->wait_us : now + FAR_US);
+        loop_timer_move(l->on, &l->timer, l->awake ? l->busy_us + l->wait_us : now + LOOP_FAR_US);
         return;
     }
     l->awake = false;
-    move(l, now + FAR_US);
+    loop_timer_move(l->on, &l->timer, now + LOOP_FAR_US);
     l->rests(l, atomic_fetch_sub(l->all_awake, 1) == 1);
 }
 
@@ -31,7 +21,7 @@ err_code lull_init(lull *l, const lull_opts *opts, err *e)
                 .wait_us = opts->wait_us,
                 .all_awake = opts->awake,
                 .rests = opts->rests};
-    return loop_timer_set(l->on, &l->timer, loop_now_us(l->on) + FAR_US, e);
+    return loop_timer_set(l->on, &l->timer, loop_now_us(l->on) + LOOP_FAR_US, e);
 }
 
 void lull_fini(lull *l)
@@ -46,5 +36,5 @@ void lull_wake(lull *l)
 {
     l->awake = true;
     atomic_fetch_add(l->all_awake, 1);
-    move(l, l->busy_us + l->wait_us);
+    loop_timer_move(l->on, &l->timer, l->busy_us + l->wait_us);
 }

@@ -3,16 +3,6 @@
 #include "net/conn.h"
 #include "os/sock.h"
 
-/* The timer is set once and moved from then on, which cannot fail; this far away it wakes nobody. */
-#define FAR_US UINT64_C(31536000000000)
-
-static void move(low_water *l, uint64_t at_us)
-{
-    err e;
-    err_code rc = loop_timer_set(l->on, &l->timer, at_us, &e);
-    INVARIANT(rc == ERR_OK);   /* it is set already, or in its own callback */
-}
-
 static void enter(low_water *l, conn *c, uint32_t bytes)
 {
     c->low_water = (low_water_mark){.prev = l->last, .since_us = loop_now_us(l->on), .bytes = bytes};
@@ -20,7 +10,7 @@ static void enter(low_water *l, conn *c, uint32_t bytes)
     l->last = c;
     if (l->set) return;
     l->set = true;
-    move(l, c->low_water.since_us + LOW_WATER_WAIT_US);
+    loop_timer_move(l->on, &l->timer, c->low_water.since_us + LOW_WATER_WAIT_US);
 }
 
 void low_water_leave(low_water *l, conn *c)
@@ -56,15 +46,15 @@ static void on_timer(loop_timer *t)
         if (!l->first || l->first->low_water.since_us + LOW_WATER_WAIT_US > now) break;
         put(l, l->first, 0);
     }
-    uint64_t next = l->first ? l->first->low_water.since_us + LOW_WATER_WAIT_US : now + FAR_US;
+    uint64_t next = l->first ? l->first->low_water.since_us + LOW_WATER_WAIT_US : now + LOOP_FAR_US;
     l->set = l->first != NULL;
-    move(l, next > now ? next : now + 1);
+    loop_timer_move(l->on, &l->timer, next > now ? next : now + 1);
 }
 
 err_code low_water_init(low_water *l, loop *on, err *e)
 {
     *l = (low_water){.on = on, .timer.fire = on_timer};
-    return loop_timer_set(on, &l->timer, loop_now_us(on) + FAR_US, e);
+    return loop_timer_set(on, &l->timer, loop_now_us(on) + LOOP_FAR_US, e);
 }
 
 void low_water_fini(low_water *l)

@@ -7,9 +7,6 @@
 #include "os/poll.h"
 #include "os/sock.h"
 
-/* Timers are set once and moved from then on, which cannot fail; this far away they wake nobody. */
-#define FAR_US UINT64_C(31536000000000)
-
 #define OWNER(p, member) ((shard *)(void *)((char *)(p) - offsetof(shard, member)))
 
 struct shard_mail {
@@ -41,20 +38,13 @@ static shard *arrived(shard_mail *from)
     return s;
 }
 
-static void move_timer(shard *s, loop_timer *t, uint64_t at_us)
-{
-    err e;
-    err_code rc = loop_timer_set(s->on, t, at_us, &e);
-    INVARIANT(rc == ERR_OK);   /* it is set already: see FAR_US */
-}
-
 /* ---- waits ---- */
 
 static void arm_tick(shard *s, uint64_t at_us)
 {
     if (at_us == s->tick_at_us) return;
     s->tick_at_us = at_us;
-    move_timer(s, &s->tick, at_us);
+    loop_timer_move(s->on, &s->tick, at_us);
 }
 
 void shard_unwait(shard *s, conn *c)
@@ -88,7 +78,7 @@ void shard_wait(shard *s, conn *c, conn_wait kind, bool again)
 static void on_tick(loop_timer *t)
 {
     shard *s = OWNER(t, tick);
-    uint64_t now = loop_now_us(s->on), next = now + FAR_US;
+    uint64_t now = loop_now_us(s->on), next = now + LOOP_FAR_US;
     size_t left = SHARD_EXPIRE_MAX;
     for (size_t kind = WAIT_CALLS + 1; kind < CONN_WAITS; kind++) {
         wait_list *list = &s->waits[kind];
@@ -298,7 +288,7 @@ static void report(shard *s)
 {
     if (!s->draining || s->reported || s->open) return;
     s->reported = true;
-    move_timer(s, &s->grace, loop_now_us(s->on) + FAR_US);
+    loop_timer_move(s->on, &s->grace, loop_now_us(s->on) + LOOP_FAR_US);
     post(s->mail, server_first_loop(s->of), &s->mail->done);
 }
 
@@ -318,7 +308,7 @@ void shard_gone(shard *s, conn *c)
     conn_give(s, c);
     s->open--;
     if (s->open == 0) {
-        arm_tick(s, loop_now_us(s->on) + FAR_US);
+        arm_tick(s, loop_now_us(s->on) + LOOP_FAR_US);
         pools_trim(s, SHARD_REST_BYTES_MAX);   /* what a burst left behind, at once */
     }
     report(s);
@@ -377,7 +367,7 @@ static void out_of_descriptors(shard *s, const listener *full)
     }
     for (size_t i = 0; i < s->listener_count; i++)
         if (s->listeners[i].fd.on) loop_fd_del(&s->listeners[i].fd);
-    move_timer(s, &s->unpause, loop_now_us(s->on) + SERVER_PAUSE_US);
+    loop_timer_move(s->on, &s->unpause, loop_now_us(s->on) + SERVER_PAUSE_US);
 }
 
 static bool accept_one(shard *s, const listener *from)
@@ -413,8 +403,8 @@ static void on_unpause(loop_timer *t)
     err e;
     shard *s = OWNER(t, unpause);
     reserve_open(s);
-    uint64_t wait_us = watch(s, &e) ? SERVER_PAUSE_US : FAR_US;   /* the kernel is short of memory: later */
-    move_timer(s, t, loop_now_us(s->on) + wait_us);
+    uint64_t wait_us = watch(s, &e) ? SERVER_PAUSE_US : LOOP_FAR_US;   /* the kernel is short of memory: later */
+    loop_timer_move(s->on, t, loop_now_us(s->on) + wait_us);
 }
 
 /* ---- life ---- */
@@ -471,7 +461,7 @@ static void break_all(shard *s)
 static void on_grace(loop_timer *t)
 {
     shard *s = OWNER(t, grace);
-    move_timer(s, t, loop_now_us(s->on) + FAR_US);
+    loop_timer_move(s->on, t, loop_now_us(s->on) + LOOP_FAR_US);
     if (s->draining) break_all(s);
 }
 
@@ -490,7 +480,7 @@ static void on_drain(loop *on, loop_msg *m)
             if (c->http2) shard_resume_later(s, c);
     }
     arm_tick(s, now + 1);
-    move_timer(s, &s->grace, now + server_grace_us(s->of));
+    loop_timer_move(s->on, &s->grace, now + server_grace_us(s->of));
     report(s);
 }
 
@@ -584,7 +574,7 @@ static err_code set_up(shard *s, _Atomic size_t *awake, err *e)
     if (!s->scratch || !s->mail) return err_set(e, ERR_NOMEM, "server: no memory for its share of a loop");
     *s->mail = (shard_mail){.drain.run = on_drain, .resume.run = on_resume, .done.run = on_done,
                             .renew.run = on_renew, .spare.run = on_spare, .of = s};
-    uint64_t far = loop_now_us(s->on) + FAR_US;
+    uint64_t far = loop_now_us(s->on) + LOOP_FAR_US;
     s->tick_at_us = far;
     err_code rc = loop_timer_set(s->on, &s->tick, far, e);
     if (rc == ERR_OK) rc = loop_timer_set(s->on, &s->unpause, far, e);
