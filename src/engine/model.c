@@ -67,15 +67,29 @@ size_t model_bytes(const model *m)
 /* As it is mapped. */
 static size_t pages(size_t bytes) { return (bytes + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES; }
 
+static size_t idle_cost(const cached *c)
+{
+    size_t bytes = 0;
+    for (const exec *x = c->idle; x; x = x->next) bytes += sizeof *x + mem_cost(x->held) + arena_held(&x->tables);
+    return bytes;
+}
+
 size_t model_held_bytes(model *m)
 {
     size_t bytes = sizeof *m + pages(m->file.len) + arena_held(&m->memory);
     for (const external *x = m->externals; x; x = x->next) bytes += pages(x->map.len);
     lock_take(&m->guard);
-    for (const cached *c = m->plans; c; c = c->next) {
-        bytes += sizeof *c + sizeof *c->plan + arena_held(&c->plan->memory);
-        for (const exec *x = c->idle; x; x = x->next) bytes += sizeof *x + mem_cost(x->held) + arena_held(&x->tables);
-    }
+    for (const cached *c = m->plans; c; c = c->next)
+        bytes += sizeof *c + sizeof *c->plan + arena_held(&c->plan->memory) + idle_cost(c);
+    lock_give(&m->guard);
+    return bytes;
+}
+
+size_t model_resting_bytes(model *m)
+{
+    size_t bytes = 0;
+    lock_take(&m->guard);
+    for (const cached *c = m->plans; c; c = c->next) bytes += idle_cost(c);
     lock_give(&m->guard);
     return bytes;
 }
@@ -555,7 +569,7 @@ static void idle_free(model *m, bool keep)
     }
 }
 
-void model_trim(model *m) { idle_free(m, true); }
+void model_trim(model *m, bool keep) { idle_free(m, keep); }
 
 /* Of what all executions may have nothing is left.  Where others have some, that may change. */
 static err_code shared_out(model *m, bool others, err *e)

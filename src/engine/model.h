@@ -33,7 +33,8 @@ err_code model_open(model **ret, const char *path, const model_opts *opts, err *
 err_code model_open_bytes(model **ret, str bytes, const char *name, const char *folder, const model_opts *opts,
                           err *e) MUST_USE;
 void model_free(model *m);       /* every exec was given back */
-void model_trim(model *m);       /* any thread: frees execs that nobody uses, but one for the shapes used last */
+/* Any thread: frees execs that nobody uses; keep = but one for the shapes that were used last. */
+void model_trim(model *m, bool keep);
 DEFINE_CLEANUP(model)
 
 typedef struct {
@@ -55,6 +56,7 @@ const batch_axis *model_batch(const model *m);   /* whether requests may share a
 size_t model_bytes(const model *m);
 /* The same as the process pays for it, with what its arenas have not used yet, and with the executions at rest. */
 size_t model_held_bytes(model *m);
+size_t model_resting_bytes(model *m);   /* of that, the executions at rest: what model_trim() would free */
 
 /* What its executions have taken, in use or at rest, and how many were refused for it; 0 without share_max. */
 typedef struct {

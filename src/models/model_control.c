@@ -86,7 +86,7 @@ static void rest_job(compute_job *j)
     for (size_t i = 0; i < repository_count(c->opts.models); i++) {
         const lineup *l = repository_lineup(c->opts.models, i);
         for (size_t k = 0; l && k < l->count; k++)
-            if (l->all[k]->model) model_trim(l->all[k]->model);
+            if (l->all[k]->model) model_trim(l->all[k]->model, true);
     }
     mem_trim();
     if (c->keeper) keeper_look(c->keeper);

@@ -180,9 +180,39 @@ static void see(model_keeper *k, size_t i)
     residency_see(k->core, i, bytes, used_us, busy);
 }
 
+static uint64_t resting_bytes(const model_keeper *k, size_t i)
+{
+    const lineup *l = repository_lineup(k->opts.models, i);
+    uint64_t bytes = 0;
+    for (size_t v = 0; l && v < l->count; v++) bytes += served_resting_bytes(l->all[v]);
+    return bytes;
+}
+
+static void spare(model_keeper *k, size_t i)
+{
+    const lineup *l = repository_lineup(k->opts.models, i);
+    for (size_t v = 0; l && v < l->count; v++) served_spare(l->all[v]);
+    see(k, i);
+}
+
+/* Executions at rest make room before anybody is refused for want of it, where that helps. */
+static bool room_spared(model_keeper *k, size_t i)
+{
+    uint64_t bytes = residency_needed_bytes(k->core, i), resting = 0;
+    for (size_t n = 0; n < k->count; n++) resting += residency_counts_in(k->core, n) ? resting_bytes(k, n) : 0;
+    if (resting > bytes || bytes - resting > k->opts.bytes_max) return false;
+    for (size_t n = 0; n < k->count; n++)
+        if (residency_counts_in(k->core, n)) spare(k, n);
+    return residency_needed_bytes(k->core, i) <= k->opts.bytes_max;
+}
+
 static void refuse(model_keeper *k, size_t i, uint64_t bytes)
 {
     err e;
+    if (room_spared(k, i)) {
+        residency_readmit(k->core, i);
+        return;
+    }
     err_set(&e, ERR_TOO_LARGE, "model '" STR_FMT "': models-memory-max: expected at most %llu bytes with what it needs "
             "and what is pinned, got %llu", STR_ARG(repository_name_at(k->opts.models, i)),
             (unsigned long long)k->opts.bytes_max, (unsigned long long)bytes);
@@ -378,6 +408,10 @@ err_code keeper_need(model_keeper *k, const keeper_group *g, bool *ret_there, er
 err_code keeper_check(model_keeper *k, size_t i, const lineup *got, err *e)
 {
     if (residency_fits(k->core, i, lineup_bytes(got))) return ERR_OK;
+    if (room_spared(k, i)) {
+        residency_readmit(k->core, i);
+        if (residency_fits(k->core, i, lineup_bytes(got))) return ERR_OK;
+    }
     return err_set(e, ERR_LIMIT, "models-memory-max: expected at most %llu bytes with what it needs and what is "
                    "pinned, got %llu", (unsigned long long)k->opts.bytes_max,
                    (unsigned long long)residency_needed_bytes(k->core, i));

@@ -189,7 +189,7 @@ static err_code judge(padding *p, model *m, bool told, err *e)
     if (!why) {
         rc = try_lengths(p, m, SHORT_A, LONG_A, !told, &why, e);
         if (rc == ERR_OK && !why) rc = try_lengths(p, m, SHORT_B, LONG_B, !told, &why, e);
-        model_trim(m);
+        model_trim(m, true);
     }
     if (rc == ERR_NOMEM) return rc;
     if (rc) return off(p, e->text);

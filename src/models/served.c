@@ -71,6 +71,13 @@ size_t served_held_bytes(const served *s)
     return s->model ? bytes + model_held_bytes(s->model) : bytes;
 }
 
+size_t served_resting_bytes(const served *s) { return s->model ? model_resting_bytes(s->model) : 0; }
+
+void served_spare(const served *s)
+{
+    if (s->model) model_trim(s->model, false);
+}
+
 bool served_busy(const served *s)
 {
     return atomic_load(&s->held) > 1 || atomic_load(&s->metrics.sequences) > 0 || atomic_load(&s->metrics.backlog) > 0;

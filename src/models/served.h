@@ -40,6 +40,8 @@ bool served_next_step(const queue_item *item, uint32_t *at, served_asked *ret);
 bool served_quiet(served *s); /* as queue_quiet() */
 /* What its memory is, as the process pays for it: with the executions that rest, and what requests are counted by. */
 size_t served_held_bytes(const served *s);
+size_t served_resting_bytes(const served *s);   /* of that, what served_spare() would give back */
+void served_spare(const served *s);
 /* Requests have it, or sequences: it is not to go. */
 bool served_busy(const served *s);
 uint64_t served_used_us(const served *s);   /* on clock_now_us(): its last result; 0 = none yet */

@@ -148,13 +148,16 @@ static uint64_t size_expected(const residency *r, const item *m)
     return m->sized || is_there(m) ? m->bytes : m->guess + r->extra;
 }
 
+bool residency_counts_in(const residency *r, size_t k)
+{
+    const item *m = at(r, k);
+    return m->marked || (m->pinned && is_there(m));
+}
+
 static uint64_t group_bytes(const residency *r)
 {
     uint64_t bytes = 0;
-    for (size_t i = 0; i < r->count; i++) {
-        const item *m = &r->all[i];
-        if (m->marked || (m->pinned && is_there(m))) bytes += size_of(m);
-    }
+    for (size_t i = 0; i < r->count; i++) bytes += residency_counts_in(r, i) ? size_of(&r->all[i]) : 0;
     return bytes;
 }
 
@@ -189,6 +192,14 @@ bool residency_fits(residency *r, size_t i, uint64_t bytes)
     bool fits = residency_needed_bytes(r, i) <= r->opts.bytes_max;
     if (!fits) r->refused++;
     return fits;
+}
+
+void residency_readmit(residency *r, size_t i)
+{
+    item *m = at(r, i);
+    INVARIANT(r->refused > 0);
+    r->refused--;
+    m->wanted |= !is_there(m);
 }
 
 /* It does not load any more, if it did. */

@@ -7,7 +7,7 @@
  * there, and they stay as long as it does.  What waits gets room in its turn: nobody behind overtakes, so the largest
  * is not starved.  Who leaves is the one that was used longest ago, is not busy, pinned or needed, and has been there
  * for stay_us; only a budget that is exceeded, by what has grown or came larger than was guessed, takes one earlier.
- * What can never fit is refused.
+ * What can never fit is refused; if then others shrink, it may wait once more.
  * Knows neither clocks nor threads: the caller says what it sees, asks for steps until there are none, and does
  * them. */
 #ifndef SCHED_RESIDENCY_H
@@ -71,6 +71,10 @@ void residency_guess(residency *r, size_t i, uint64_t bytes);   /* its size, as 
 bool residency_want(residency *r, size_t i);
 /* What is LOADING turned out to take so much: false = that never fits, and it is to fail. */
 bool residency_fits(residency *r, size_t i, uint64_t bytes);
+/* Whether model k is one of those without which i cannot be, behind residency_needed_bytes(r, i). */
+bool residency_counts_in(const residency *r, size_t k);
+/* It was refused, or did not fit, but since then others have shrunk: it goes on, in its old place. */
+void residency_readmit(residency *r, size_t i);
 void residency_came(residency *r, size_t i, uint64_t bytes, uint64_t now_us);   /* wanted, or not: it is there */
 void residency_failed(residency *r, size_t i);   /* what was LOADING is not there; else nothing happens */
 void residency_again(residency *r, size_t i);    /* the same, and it waits once more, where it waited before */

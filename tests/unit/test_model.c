@@ -200,13 +200,18 @@ static void executions_that_nobody_uses_go_back(void)
         for (int i = 0; i < EACH; i++) exec_give(x[k][i]);
     shape s = shape_make(2, (const int64_t[]){2, 3});
     CHECK(exec_take(&used, m, &s, &e) == ERR_OK);
-    model_trim(m);
+    model_trim(m, true);
     CHECK_U64((uint64_t)(all - mem_live()), (uint64_t)one * (SHAPES * EACH - 2));
-    model_trim(m);
+    model_trim(m, true);
     CHECK_U64((uint64_t)(all - mem_live()), (uint64_t)one * (SHAPES * EACH - 2));
     exec_give(used);
-    model_trim(m);
+    model_trim(m, true);
     CHECK_U64((uint64_t)(all - mem_live()), (uint64_t)one * (SHAPES * EACH - 1));
+    size_t held = model_held_bytes(m), resting = model_resting_bytes(m);
+    CHECK(resting > 0);
+    model_trim(m, false);
+    CHECK_U64((uint64_t)(all - mem_live()), (uint64_t)one * SHAPES * EACH);
+    CHECK(model_resting_bytes(m) == 0 && model_held_bytes(m) == held - resting);
     for (int k = 1; k <= SHAPES; k++) run_chain(m, k);
     onnx_build_end(&b);
 }

@@ -400,6 +400,65 @@ static void what_is_pinned_is_there_from_the_start_and_stays(void)
     http_rig_stop(&r);
 }
 
+/* Rows enough that an execution of them, at rest, takes far more than its plan. */
+static void ask_m_for_rows(http_rig *r, size_t rows)
+{
+    static char text[64 << 10];
+    size_t n = (size_t)snprintf(text, sizeof text, "{\"inputs\":[{\"name\":\"x\",\"datatype\":\"FP32\",\"shape\":"
+                                "[%zu,2],\"data\":[1", rows);
+    for (size_t i = 1; i < 2 * rows; i++) n += (size_t)snprintf(text + n, sizeof text - n, ",1");
+    snprintf(text + n, sizeof text - n, "]}]}");
+    CHECK(http_rig_answers(r, M, text, "200 OK"));
+}
+
+/* `beside` = what n takes; the budget has room for it once `spared` of the bytes of m's executions at rest are given
+ * back. */
+typedef struct {
+    size_t held, resting, beside;
+} grown;
+
+static void grow_m(http_rig *r, grown *ret)
+{
+    for (size_t rows = 4000; rows < 7000; rows += 1000) ask_m_for_rows(r, rows);
+    ret->held = served_held_bytes(http_rig_model(r, "m"));
+    ret->resting = served_resting_bytes(http_rig_model(r, "m"));
+}
+
+static bool n_comes_beside_m(const grown *want, size_t spared)
+{
+    char budget[24];
+    http_rig r;
+    grown now;
+    snprintf(budget, sizeof budget, "%zu", want->held - spared + want->beside);
+    start(&r, &(http_rig_opts){.threads = "1", .models_memory_max = budget, .models_stay_ms = "0", .pin_models = "m"});
+    grow_m(&r, &now);
+    CHECK_U64(now.held, want->held);
+    HTTP_RIG_UNTIL(&r, stats(&r).bytes == now.held);   /* it is looked at once a second */
+    bool came = strncmp(http_rig_post(&r, N, "", body, strlen(body)), "200 OK", 6) == 0;
+    CHECK_U64(served_resting_bytes(http_rig_model(&r, "m")), came && spared ? 0 : now.resting);
+    HTTP_RIG_UNTIL(&r, stats(&r).refused == !came);
+    CHECK_U64(stats(&r).refused, !came);
+    CHECK(http_rig_answers(&r, M, body, "200 OK"));
+    http_rig_stop(&r);
+    return came;
+}
+
+static void executions_at_rest_make_room_before_anybody_is_refused(void)
+{
+    http_rig r;
+    grown g;
+    start(&r, &(http_rig_opts){.threads = "1", .models_memory_max = "1Gi", .pin_models = "m"});
+    grow_m(&r, &g);
+    CHECK(http_rig_answers(&r, N, body, "200 OK"));
+    g.beside = served_held_bytes(http_rig_model(&r, "n"));
+    http_rig_stop(&r);
+    CHECK(g.resting > 3 * 4000 * 2 * sizeof(float) && g.resting < g.held);
+    CHECK(n_comes_beside_m(&g, 0));
+    CHECK(n_comes_beside_m(&g, g.beside / 2));    /* which is known when it is read, */
+    CHECK(n_comes_beside_m(&g, g.resting / 2));   /* and before */
+    CHECK(!n_comes_beside_m(&g, g.resting + g.beside));
+}
+
 static void a_short_life(void)
 {
     http_rig r;
@@ -428,6 +487,7 @@ int main(void)
         TEST(who_waits_at_the_end_is_told),
         TEST(what_is_unloaded_by_its_user_does_not_come_on_demand),
         TEST(what_is_pinned_is_there_from_the_start_and_stays),
+        TEST(executions_at_rest_make_room_before_anybody_is_refused),
         TEST(without_memory_nothing_is_left),
     };
     INVARIANT(model_folder_open());

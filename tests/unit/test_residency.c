@@ -129,6 +129,34 @@ static void what_never_fits_is_refused(void)
     CHECK(want(r, 0, 20) && next_is(r, 5, RESIDENCY_LOAD, 0) && residency_fits(r, 0, 40));
 }
 
+static void who_was_refused_goes_on_where_it_was_when_others_shrink(void)
+{
+    residency_counts c;
+    const size_t member = 1;
+    err e;
+    CLEANUP(residency) residency *r = made(100, 4, 4);
+    residency_pin(r, 0, true);
+    bring(r, 0, 60, 1);
+    bring(r, 3, 10, 1);
+    CHECK(residency_need(r, 2, &member, 1, &e) == ERR_OK);
+    residency_guess(r, 1, 20);
+    CHECK(want(r, 2, 21) && next_is(r, 2, RESIDENCY_REFUSE, 2));
+    CHECK_U64(residency_needed_bytes(r, 2), 101);
+    for (size_t i = 0; i < 4; i++) CHECK(residency_counts_in(r, i) == (i < 3));
+    residency_see(r, 0, 59, 1, false);
+    residency_readmit(r, 2);
+    residency_read(r, &c);
+    CHECK(residency_of(r, 2) == RESIDENCY_WAITING && c.refused == 0 && c.waiting == 1);
+    CHECK(next_is(r, 2 + STAY, RESIDENCY_EVICT, 3));
+    residency_left(r, 3);
+    CHECK(next_is(r, 2 + STAY, RESIDENCY_LOAD, 1) && !residency_fits(r, 1, 42));
+    residency_see(r, 0, 50, 1, false);
+    residency_readmit(r, 1);   /* it goes on loading */
+    CHECK(residency_of(r, 1) == RESIDENCY_LOADING && residency_fits(r, 1, 29));
+    residency_came(r, 1, 29, 3 + STAY);
+    CHECK(next_is(r, 3 + STAY, RESIDENCY_LOAD, 2) && idles(r, 3 + STAY));
+}
+
 static void a_budget_that_is_exceeded_takes_one_before_its_time(void)
 {
     CLEANUP(residency) residency *r = made(30, 3, 4);
@@ -458,6 +486,7 @@ int main(void)
         TEST(a_model_stays_for_its_time),
         TEST(what_is_busy_pinned_or_needed_stays),
         TEST(what_never_fits_is_refused),
+        TEST(who_was_refused_goes_on_where_it_was_when_others_shrink),
         TEST(a_budget_that_is_exceeded_takes_one_before_its_time),
         TEST(nobody_overtakes_who_waits_for_more_room),
         TEST(a_group_gets_room_at_once_and_is_loaded_after_what_it_needs),
