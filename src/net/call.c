@@ -272,7 +272,12 @@ void http_call_on_drain(http_call *call, void (*fn)(void *ctx), void *ctx)
     call->drained_ctx = ctx;
 }
 
-void http_call_await(http_call *call, size_t bytes) { call->stream.awaited = bytes; }
+void http_call_await(http_call *call, size_t bytes, mem_span place)
+{
+    INVARIANT(place.len <= bytes);
+    call->stream.awaited = bytes;
+    call->stream.place = place;
+}
 
 void http_call_took(http_call *call, size_t bytes)
 {

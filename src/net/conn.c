@@ -98,7 +98,6 @@ void conn_feed(conn *c, const uint8_t *data, size_t len)
 
 static void take_in(conn *c, const uint8_t *data, size_t len)
 {
-    shard_count(&c->of->bytes_in, len);
     if (c->lingering) {
         c->lingered += (uint32_t)len;
         if (c->lingered > CONN_LINGER_BYTES_MAX) c->broken = true;
@@ -110,18 +109,30 @@ static void take_in(conn *c, const uint8_t *data, size_t len)
         conn_feed(c, data, len);
 }
 
+/* Where the next read goes: to the scratch, unless the protocol knows better. */
+static size_t places(conn *c, struct iovec ret[CONN_PLACES_MAX])
+{
+    bool plain = !c->lingering && !c->wrapped && c->speaks->room;
+    size_t count = plain ? c->speaks->room(c, ret) : 0;
+    if (count) return count;
+    ret[0] = (struct iovec){.iov_base = c->of->scratch, .iov_len = SHARD_READ_BYTES};
+    return 1;
+}
+
 /* Until the socket is empty, the connection paused, or it had its share.  Returns how much came. */
 size_t conn_read(conn *c)
 {
     size_t total = 0;
     while (total < CONN_READ_MAX && !c->broken && !c->eof && (c->lingering || c->speaks->reads(c))) {
-        size_t room = SHARD_SCRATCH_BYTES, n = 0;
-        uint8_t *place = c->lingering || c->wrapped || !c->speaks->room ? NULL : c->speaks->room(c, &room);
-        if (!place) place = c->of->scratch;
-        switch (sock_read(c->fd.fd, place, room, &n)) {
+        struct iovec v[CONN_PLACES_MAX] UNINIT;
+        size_t room = 0, n = 0, count = places(c, v);
+        for (size_t i = 0; i < count; i++) room += v[i].iov_len;
+        switch (sock_read_v(c->fd.fd, v, count, &n)) {
         case SOCK_DONE:
             c->more = n == room;
-            take_in(c, place, n);
+            shard_count(&c->of->bytes_in, n);
+            if (count > 1) c->speaks->placed(c, n);
+            else take_in(c, v[0].iov_base, n);
             break;
         case SOCK_EOF: c->eof = c->shut = true; break;
         case SOCK_GONE: c->broken = true; break;

@@ -23,6 +23,7 @@ enum {
     CONN_READ_MAX = 1 << 20,         /* bytes read in one turn; then the other connections have theirs */
     CONN_CORK_MAX = 64 << 10,        /* replies to one read are gathered up to here, then sent */
     CONN_PIECES_MAX = SOCK_VEC_MAX - 1,   /* sent at once, behind what waits */
+    CONN_PLACES_MAX = HTTP2_PLACES_MAX,   /* read to at once */
     CONN_LINGER_BYTES_MAX = 32 << 20,
     CONN_LINGER_US = 2000000
 };
@@ -35,7 +36,10 @@ typedef enum {
  * each of them unless its own code runs. */
 typedef struct {
     void (*feed)(conn *c, const uint8_t *data, size_t len);
-    uint8_t *(*room)(conn *c, size_t *ret_room);   /* where the next bytes may be read to; NULL, of both = anywhere */
+    /* Where the next bytes may be read to, in so many pieces; 0, or NULL = anywhere.  What came is fed, or told to
+     * `placed` where there is more than one of them. */
+    size_t (*room)(conn *c, struct iovec ret[CONN_PLACES_MAX]);
+    void (*placed)(conn *c, size_t len);
     size_t (*due)(const conn *c);                  /* bytes that must come before it can go on; 0 = nobody knows */
     bool (*reads)(const conn *c);                  /* it wants more bytes now */
     bool (*owes)(const conn *c);                   /* replies are still to come */

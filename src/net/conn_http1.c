@@ -159,9 +159,11 @@ static bool in_request(const conn *c) { return c->http1.reading && !http1_idle(&
 static bool reads(const conn *c) { return !(c->shut || c->http1.rest || paused(c)); }
 static bool owes(const conn *c) { return c->http1.first != NULL; }
 
-static uint8_t *room(conn *c, size_t *ret_room)
+static size_t room(conn *c, struct iovec ret[CONN_PLACES_MAX])
 {
-    return c->http1.reading ? http1_body_room(&c->http1.reader, ret_room) : NULL;
+    uint8_t *at = c->http1.reading ? http1_body_room(&c->http1.reader, &ret->iov_len) : NULL;
+    ret->iov_base = at;
+    return at ? 1 : 0;
 }
 
 static size_t due(const conn *c) { return c->http1.reading ? http1_due(&c->http1.reader) : 0; }

@@ -247,6 +247,22 @@ static void feed(conn *c, const uint8_t *data, size_t len)
     hand_over(c);
 }
 
+static size_t place(conn *c, struct iovec ret[CONN_PLACES_MAX])
+{
+    http2_places *p = &c->of->http2_places;
+    if (!http2_lay(c->http2->session, p, SHARD_SCRATCH_BYTES)) return 0;
+    for (size_t i = 0; i < p->count; i++) ret[i] = (struct iovec){.iov_base = p->v[i].p, .iov_len = p->v[i].len};
+    return p->count;
+}
+
+static void placed(conn *c, size_t len)
+{
+    shard *s = c->of;
+    c->corked = true;
+    http2_feed_laid(c->http2->session, &s->http2_places, len, s->scratch, loop_now_us(s->on));
+    hand_over(c);
+}
+
 /* Also while nothing can be written: who stops reading our replies may still open the window for others. */
 static bool reads(const conn *c) { return !c->shut; }
 
@@ -439,6 +455,8 @@ static void take_over(conn *c)
 {
     static const conn_protocol row = {
         .feed = feed,
+        .room = place,
+        .placed = placed,
         .due = due,
         .reads = reads,
         .owes = owes,

@@ -163,16 +163,17 @@ static bool reads(const conn *c) { return !c->broken && !c->shut && c->speaks->r
 
 static tls_event open_one(conn *c)
 {
-    size_t room = 0, n = 0;
+    size_t n = 0;
     conn_tls *t = c->tls;
-    uint8_t *place = c->speaks->room && tls_ready(t->session) ? c->speaks->room(c, &room) : NULL;
+    struct iovec v[CONN_PLACES_MAX] UNINIT;
+    size_t places = c->speaks->room && tls_ready(t->session) ? c->speaks->room(c, v) : 0;
+    if (places != 1) *v = (struct iovec){.iov_base = c->of->tls_plain, .iov_len = TLS_RECORD_BYTES_MAX};
     if (!sealed_box(c)) return TLS_MORE;
-    tls_event got = place && room ? tls_read(t->session, place, room, &n, t->sealed)
-                                  : tls_read(t->session, place = c->of->tls_plain, TLS_RECORD_BYTES_MAX, &n, t->sealed);
+    tls_event got = tls_read(t->session, v->iov_base, v->iov_len, &n, t->sealed);
     switch (got) {
     case TLS_MORE: break;
     case TLS_READY: on_ready(c); break;
-    case TLS_DATA: conn_feed(c, place, n); break;
+    case TLS_DATA: conn_feed(c, v->iov_base, n); break;
     case TLS_END: c->eof = c->shut = true; break;
     case TLS_FAILED: on_failure(c); break;
     }

@@ -95,8 +95,9 @@ void http_call_add_header(http_call *call, str name, str value);
 void http_call_take_body(http_call *call, http_message *from);
 bool http_call_in_parts(const http_call *call);   /* begin() was asked and said yes: a body is to come */
 void http_call_on_part(http_call *call, http_part *fn, void *ctx);
-/* In a part: nothing can be done before so many more bytes came.  A hint: the next part may be shorter. */
-void http_call_await(http_call *call, size_t bytes);
+/* In a part: nothing can be done before so many more bytes came, which may be read to `place`, as far as it goes, until
+ * the next part or the answer.  A hint: the next part may be shorter, and lie elsewhere. */
+void http_call_await(http_call *call, size_t bytes, mem_span place);
 void http_call_took(http_call *call, size_t bytes);   /* of parts: so many more may come */
 /* fn(ctx) runs on the call's loop, once, when http_reply_part() said false and half of what waited is gone. */
 void http_call_on_drain(http_call *call, void (*fn)(void *ctx), void *ctx);

@@ -16,7 +16,8 @@
 #include <stdatomic.h>
 
 enum {
-    SHARD_SCRATCH_BYTES = 64 << 10,       /* one read; a request that fits needs no memory of its own but its views */
+    SHARD_READ_BYTES = 64 << 10,          /* one read; a request that fits needs no memory of its own but its views */
+    SHARD_SCRATCH_BYTES = 256 << 10,      /* the same where bodies are read to their places: see conn_protocol.room */
     SHARD_CALLS_KEPT_MAX = 1024,          /* unused calls kept for later, */
     SHARD_BYTES_KEPT_MAX = 32 << 20,      /* and the memory that they may hold on to, or less: shard_opts */
     SHARD_CONNS_KEPT_MAX = 1024,
@@ -83,6 +84,7 @@ struct shard {
     quota *replies;                       /* memory for what waits for clients */
     buf head;                             /* head of the reply being sent */
     conn_http2_out http2_out;
+    http2_places http2_places;            /* of the read at hand */
     slab http2_memory;                    /* of all its sessions */
     char date[HTTP_HEADER_DATE_BYTES];
     uint64_t date_until_us;

@@ -304,8 +304,14 @@ bool sock_low_water(int fd, uint32_t bytes)
 
 sock_io sock_read(int fd, void *p, size_t room, size_t *ret_n)
 {
-    INVARIANT(room > 0);
-    int64_t n = SYS_RETRY(sys_recv(fd, p, room));
+    const struct iovec v = {.iov_base = p, .iov_len = room};
+    return sock_read_v(fd, &v, 1, ret_n);
+}
+
+sock_io sock_read_v(int fd, const struct iovec *v, size_t count, size_t *ret_n)
+{
+    INVARIANT(count > 0 && count <= SOCK_VEC_MAX && v[0].iov_len > 0);
+    int64_t n = SYS_RETRY(sys_recv(fd, v, count));
     if (n == -EAGAIN) return SOCK_AGAIN;
     if (n < 0) return SOCK_GONE;
     *ret_n = (size_t)n;

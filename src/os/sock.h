@@ -61,6 +61,7 @@ err_code sock_connected(int fd, const sock_addr *to, err *e) MUST_USE;      /* a
  * stays as it was. */
 bool sock_low_water(int fd, uint32_t bytes);
 sock_io sock_read(int fd, void *p, size_t room, size_t *ret_n);        /* room > 0 */
+sock_io sock_read_v(int fd, const struct iovec *v, size_t count, size_t *ret_n);   /* one after the other */
 sock_io sock_write(int fd, const struct iovec *v, size_t count, size_t *ret_n);   /* <= SOCK_VEC_MAX; may be short */
 void sock_end(int fd);         /* no more will be written: sends FIN, reading goes on */
 void sock_abort_on_close(int fd);   /* close will send RST and drop what is unsent */

@@ -26,7 +26,7 @@ struct termios;   /* its header has macros of short names */
     X(read, (int fd, void *p, size_t n), (fd, p, n))                                                             \
     X(write, (int fd, const void *p, size_t n), (fd, p, n))                                                      \
     X(write_at, (int fd, const void *p, size_t n, uint64_t at), (fd, p, n, at))                                  \
-    X(recv, (int fd, void *p, size_t n), (fd, p, n))                                                             \
+    X(recv, (int fd, const struct iovec *v, size_t count), (fd, v, count))                                       \
     X(send, (int fd, const struct iovec *v, size_t count), (fd, v, count))
 /* They read a clock or wait for it: a test may own the time. */
 #define SYS_TIMES(X)                                                                                             \

@@ -131,7 +131,12 @@ int64_t sys_real_connect(int fd, const void *addr, uint32_t len) { return result
 
 /* Receiving and sending go to the kernel directly: the C library makes each a point where a thread may be cancelled,
  * two atomic exchanges for what nobody does here. */
-int64_t sys_real_recv(int fd, void *p, size_t n) { return result(syscall(SYS_recvfrom, fd, p, n, 0, NULL, NULL)); }
+int64_t sys_real_recv(int fd, const struct iovec *v, size_t count)
+{
+    struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)v, .msg_iovlen = count};
+    if (count == 1) return result(syscall(SYS_recvfrom, fd, v->iov_base, v->iov_len, 0, NULL, NULL));
+    return result(syscall(SYS_recvmsg, fd, &m, 0));
+}
 
 int64_t sys_real_shutdown(int fd, int how) { return result(shutdown(fd, how)); }
 int64_t sys_real_local_addr(int fd, void *ret_addr, uint32_t *len) { return result(getsockname(fd, ret_addr, len)); }

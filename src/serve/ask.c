@@ -172,9 +172,17 @@ err_code ask_put(ask *a, str piece, err *e)
     INVARIANT(piece.len <= a->len - a->have);
     err_code rc = room_grow(a, a->start + a->have + piece.len, a->start + a->len, e);
     if (rc) return rc;
-    if (piece.len) memcpy(a->bytes + a->start + a->have, piece.p, piece.len);
+    uint8_t *to = a->bytes + a->start + a->have;
+    if (piece.len && (const uint8_t *)piece.p != to) memcpy(to, piece.p, piece.len);
     a->have += piece.len;
     return ERR_OK;
+}
+
+mem_span ask_place(const ask *a)
+{
+    size_t at = a->start + a->have, end = a->start + a->len;
+    if (end > a->room) end = a->room;
+    return at < end ? (mem_span){.p = a->bytes + at, .len = end - at} : (mem_span){.len = 0};
 }
 
 /* ---- and is answered ---- */

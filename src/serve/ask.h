@@ -92,6 +92,7 @@ void ask_drop(ask *a);                  /* nobody waits any more: cancelled; giv
  * their bodies as they may. */
 err_code ask_expect(ask *a, size_t len, err *e) MUST_USE;
 err_code ask_put(ask *a, str piece, err *e) MUST_USE;
+mem_span ask_place(const ask *a);   /* where the next piece may lie already; empty = there is no memory for it yet */
 /* The message is whole.  done() is called, possibly before this returns. */
 void ask_start(ask *a, const ask_what *what);
 /* Its answer has to wait for others, or for the client: it counts among what waits, or becomes ERR_UNAVAILABLE when

@@ -576,7 +576,8 @@ static size_t bytes_read(rpc *c, str bytes)
     while (!c->ended && c->under_way < RPC_ASKS_MAX) {
         grpc_event event = grpc_reader_feed(&c->reader, &bytes, &piece, &e);
         if (event == GRPC_MORE) {
-            http_call_await(c->call, grpc_reader_rest(&c->reader));
+            http_call_await(c->call, grpc_reader_rest(&c->reader),
+                            c->reading ? ask_place(c->reading) : (mem_span){.len = 0});
             break;
         }
         if (event == GRPC_REFUSED && e.code == ERR_TOO_LARGE)

@@ -11,16 +11,9 @@ enum {
     NAMES_ROOM = 1024,          /* their names */
     SETTINGS_BYTES_MAX = 6 * 32,   /* in an upgrade */
     SETTINGS_TEXT_MAX = SETTINGS_BYTES_MAX / 3 * 4,
-    FRAME_HEAD_BYTES = 9,
     RESETS_KNOWN = 256,         /* a client cannot have more streams on their way than it may open at once */
     KEPT_MEMORY_MAX = 256 << 10 /* of a stream that is cleared */
 };
-
-typedef struct {
-    size_t len;
-    uint8_t type, flags;
-    int32_t stream;
-} frame_head;
 
 struct http2 {
     nghttp2_session *session;
@@ -35,8 +28,9 @@ struct http2 {
     uint64_t now_us, refilled_us, body_bytes;
     int64_t budget;
     bool feeding, flushing, failed, calm, crowded, noticed, gone;
-    size_t frame_left, head_len;   /* of the frame that is being read; bytes of its head, between frames */
-    uint8_t head[FRAME_HEAD_BYTES];
+    http2_head frame;           /* that is being read, or was read last */
+    size_t frame_left, head_len;   /* of it; bytes of the next one's head */
+    uint8_t head[HTTP2_HEAD_BYTES];
     int32_t last_id;            /* the newest stream */
     size_t reset_next;
     int32_t reset[RESETS_KNOWN];   /* those that we reset: frames for them may still be on their way */
@@ -104,7 +98,7 @@ static void refill(http2 *h, uint64_t now_us)
 }
 
 /* How many others of its kind a frame counts for. */
-static int64_t cost_of(const frame_head *f)
+static int64_t cost_of(const http2_head *f)
 {
     switch (f->type) {
     case NGHTTP2_DATA:   /* without content, or hardly any in much padding */
@@ -115,7 +109,7 @@ static int64_t cost_of(const frame_head *f)
 }
 
 /* nghttp2 forgets closed streams and would pass over a frame for one of them (RFC 9113 5.1). */
-static bool comes_too_late(http2 *h, const frame_head *f)
+static bool comes_too_late(http2 *h, const http2_head *f)
 {
     if (f->type != NGHTTP2_HEADERS && f->type != NGHTTP2_DATA) return false;
     if (f->stream % 2 == 0 || f->stream > h->last_id || stream_of(h, f->stream)) return false;
@@ -134,18 +128,11 @@ static void overdraw(http2 *h)
     if (rc || nghttp2_session_get_outbound_queue_size(h->session) > queued) h->calm = h->failed = true;
 }
 
-static void charge(http2 *h, const frame_head *f)
+static void charge(http2 *h, const http2_head *f)
 {
     h->budget -= cost_of(f);
     if (h->budget < 0) overdraw(h);
     if (comes_too_late(h, f) && nghttp2_session_terminate_session(h->session, NGHTTP2_STREAM_CLOSED)) h->failed = true;
-}
-
-static frame_head head_of(const uint8_t p[FRAME_HEAD_BYTES])
-{
-    uint32_t stream = (uint32_t)p[5] << 24 | (uint32_t)p[6] << 16 | (uint32_t)p[7] << 8 | p[8];
-    return (frame_head){.len = (size_t)p[0] << 16 | (size_t)p[1] << 8 | p[2], .type = p[3], .flags = p[4],
-                        .stream = (int32_t)(stream & INT32_MAX)};
 }
 
 static void pass_on(http2 *h, const uint8_t *data, size_t len)
@@ -164,16 +151,16 @@ static size_t walk(http2 *h, const uint8_t *data, size_t len)
 {
     size_t n = 0, passed = 0;
     if (h->frame_left == 0) {
-        n = FRAME_HEAD_BYTES - h->head_len < len ? FRAME_HEAD_BYTES - h->head_len : len;
+        n = HTTP2_HEAD_BYTES - h->head_len < len ? HTTP2_HEAD_BYTES - h->head_len : len;
         memcpy(h->head + h->head_len, data, n);
         h->head_len += n;
-        if (h->head_len < FRAME_HEAD_BYTES) return n;
-        const frame_head f = head_of(h->head);
+        if (h->head_len < HTTP2_HEAD_BYTES) return n;
+        h->frame = http2_head_of(h->head);
         h->head_len = 0;
-        h->frame_left = f.len;
-        charge(h, &f);
-        if (n < FRAME_HEAD_BYTES) {
-            pass_on(h, h->head, FRAME_HEAD_BYTES);
+        h->frame_left = h->frame.len;
+        charge(h, &h->frame);
+        if (n < HTTP2_HEAD_BYTES) {
+            pass_on(h, h->head, HTTP2_HEAD_BYTES);
             passed = n;
         }
     }
@@ -346,6 +333,7 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
     if (s && s->streamed && !s->ending && !s->reset) {
         s->untaken += len;
         s->awaited = 0;
+        s->place = (mem_span){.len = 0};
         h->events->part(h->ctx, s, (str){(const char *)data, len});
         return 0;
     }
@@ -354,6 +342,8 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
         http_body_plan plan = plan_of(h, s);
         if (len > plan.most - m->len) {
             http_refuse(&s->why, 413, "body: expected at most %zu bytes, got more", plan.most);
+        } else if (m->room - m->len >= len && data == m->bytes + m->len) {
+            m->len += len;   /* read to its place */
         } else if (http_message_reserve(m, m->len + len, &plan, &s->why)) {
             memcpy(m->bytes + m->len, data, len);
             m->len += len;
@@ -398,13 +388,57 @@ static int on_close(nghttp2_session *session, int32_t id, uint32_t code, void *c
     return nghttp2_session_consume_connection(session, untaken) ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
-void http2_feed(http2 *h, const uint8_t *data, size_t len, uint64_t now_us)
+static void feed(http2 *h, const uint8_t *data, size_t len)
+{
+    for (size_t at = 0; at < len && !h->failed;) at += walk(h, data + at, len - at);
+}
+
+static bool feed_begin(http2 *h, uint64_t now_us)
 {
     INVARIANT(!h->feeding && !h->flushing);
-    if (http2_over(h)) return;
+    if (http2_over(h)) return false;
     refill(h, now_us);
-    h->feeding = true;
-    for (size_t at = 0; at < len && !h->failed;) at += walk(h, data + at, len - at);
+    return h->feeding = true;
+}
+
+void http2_feed(http2 *h, const uint8_t *data, size_t len, uint64_t now_us)
+{
+    if (!feed_begin(h, now_us)) return;
+    feed(h, data, len);
+    h->feeding = false;
+}
+
+/* Where more of its body shall lie. */
+static mem_span place_of(const http2_stream *s)
+{
+    const http_message *m = s->into;
+    if (s->streamed || m->len >= s->announced || m->len == m->room) return s->place;
+    size_t room = m->room - m->len, due = s->announced - m->len;
+    return (mem_span){.p = m->bytes + m->len, .len = due < room ? due : room};
+}
+
+bool http2_lay(const http2 *h, http2_places *ret, size_t most)
+{
+    const http2_stream *s = h->filling;
+    const http2_head *f = &h->frame;
+    if (!s || s->ending || s->reset || s->why.status || h->head_len || http2_over(h)) return false;
+    if (f->type != NGHTTP2_DATA || f->stream != s->id || (f->flags & NGHTTP2_FLAG_PADDED)) return false;
+    mem_span place = place_of(s);
+    if (place.len < HTTP2_IN_PLACE_MIN) return false;
+    http2_places_lay(ret, s->id, place, h->frame_left, f->flags & NGHTTP2_FLAG_END_STREAM, most);
+    return ret->count > 0;
+}
+
+void http2_feed_laid(http2 *h, const http2_places *p, size_t len, uint8_t *spare, uint64_t now_us)
+{
+    size_t right = http2_places_right(p, len), rest = http2_places_take_out(p, right, len, spare);
+    if (!feed_begin(h, now_us)) return;
+    for (size_t i = 0; right > 0; i++) {
+        size_t n = p->v[i].len < right ? p->v[i].len : right;
+        feed(h, p->v[i].p, n);
+        right -= n;
+    }
+    feed(h, spare, rest);
     h->feeding = false;
 }
 
@@ -525,7 +559,7 @@ static int on_send_data(nghttp2_session *session, nghttp2_frame *f, const uint8_
     if (!s) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;   /* it was closed while its frame waited for room */
     if (!h->events->room(h->ctx)) return NGHTTP2_ERR_WOULDBLOCK;
     INVARIANT(f->data.padlen == 0 && len <= http2_stream_waiting(s));
-    h->events->put(h->ctx, (str){(const char *)head, FRAME_HEAD_BYTES}, false);
+    h->events->put(h->ctx, (str){(const char *)head, HTTP2_HEAD_BYTES}, false);
     size_t size = len;
     size_t from_kept = s->kept.len - s->used < len ? s->kept.len - s->used : len;
     if (from_kept) h->events->put(h->ctx, (str){(const char *)s->kept.p + s->used, from_kept}, true);
@@ -574,12 +608,12 @@ void http2_flush(http2 *h)
         h->events->put(h->ctx, (str){(const char *)bytes, (size_t)n}, false);
     }
     if (h->failed && !h->gone) {
-        char bye[FRAME_HEAD_BYTES + 8];
+        char bye[HTTP2_HEAD_BYTES + 8];
         uint32_t last = (uint32_t)nghttp2_session_get_last_proc_stream_id(h->session);
         h->gone = true;
-        memcpy(bye, "\0\0\10\7\0\0\0\0\0", FRAME_HEAD_BYTES);
-        for (size_t i = 0; i < 4; i++) bye[FRAME_HEAD_BYTES + i] = (char)(last >> (24 - 8 * i));
-        memcpy(bye + FRAME_HEAD_BYTES + 4, "\0\0\0", 4);
+        memcpy(bye, "\0\0\10\7\0\0\0\0\0", HTTP2_HEAD_BYTES);
+        for (size_t i = 0; i < 4; i++) bye[HTTP2_HEAD_BYTES + i] = (char)(last >> (24 - 8 * i));
+        memcpy(bye + HTTP2_HEAD_BYTES + 4, "\0\0\0", 4);
         bye[sizeof bye - 1] = h->calm || h->crowded ? HTTP2_ENHANCE_YOUR_CALM : HTTP2_INTERNAL_ERROR;
         h->events->put(h->ctx, (str){bye, sizeof bye}, false);
     }

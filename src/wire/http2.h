@@ -12,6 +12,7 @@
 #define WIRE_HTTP2_H
 #include "base/buf.h"
 #include "base/slab.h"
+#include "wire/http2_places.h"
 #include "wire/http_message.h"
 
 enum {
@@ -24,7 +25,8 @@ enum {
     HTTP2_BUDGET_PER_PART = 2,           /* to a part of an answer, */
     HTTP2_BUDGET_BYTES = 4096,           /* and so many bytes of bodies, either way, excuse one of them */
     HTTP2_SETTINGS_COST = 8,             /* may touch every stream */
-    HTTP2_HEADERS_FACTOR_MAX = 8         /* headers so many times too large are not even read to their end */
+    HTTP2_HEADERS_FACTOR_MAX = 8,        /* headers so many times too large are not even read to their end */
+    HTTP2_IN_PLACE_MIN = 4096            /* less of a body is not worth a read of its own */
 };
 
 typedef struct {
@@ -46,6 +48,7 @@ typedef struct {
     int32_t id;                 /* 0 = closed */
     http_message *into;         /* set by the owner; clear when it opens */
     size_t awaited;             /* and this, in part(): bytes that must come before it can go on; see http2_due() */
+    mem_span place;         /* the same: where they may be read to, until the next part; see http2_lay() */
     /* private */
     http_refusal why;
     size_t untaken;             /* bytes of parts, see http2_took() */
@@ -91,6 +94,11 @@ void http2_free(http2 *h);                                 /* tells no events: i
 /* The request of HTTP/1 that asked for it becomes stream 1: `settings` = HTTP2-Settings.  false = they are invalid. */
 bool http2_upgrade(http2 *h, http2_stream *s, str settings) MUST_USE;
 void http2_feed(http2 *h, const uint8_t *data, size_t len, uint64_t now_us);
+/* In the middle of a body that has its place, a message's or what part() said: the next read may go to *ret, `most`
+ * bytes at most, and is fed from there; part() is given what lies in its place already.  `spare` has room for `most`
+ * bytes.  false = it may go anywhere. */
+bool http2_lay(const http2 *h, http2_places *ret, size_t most);
+void http2_feed_laid(http2 *h, const http2_places *p, size_t len, uint8_t *spare, uint64_t now_us);
 void http2_flush(http2 *h);                                /* out with all that windows and room() allow */
 size_t http2_due(const http2 *h);                          /* of the body that came last; 0 = nobody knows */
 bool http2_over(const http2 *h);                           /* nothing more will be read or sent, once the rest is out */

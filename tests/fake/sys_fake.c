@@ -4,6 +4,8 @@
 #include <stdatomic.h>
 #include <time.h>
 
+enum { PIECES_MAX = 64 };   /* of one call that moves bytes */
+
 typedef struct {
     sys_fault fault;
     uint32_t seen;
@@ -12,7 +14,7 @@ typedef struct {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;   /* guards rows: a script may change while threads run */
 static row rows[SYS_FAULTS_MAX];
 static _Atomic size_t row_count;
-static _Atomic uint64_t hits, calls[SYS_CALLS], fake_ns;
+static _Atomic uint64_t hits, calls[SYS_CALLS], scattered, fake_ns;
 static _Atomic int synced;
 static _Atomic bool held;   /* waiting does not move the clocks */
 static _Atomic uint64_t sleeps[SYS_SLEEPERS_MAX];   /* how long each sleeper would at most; 0 = a free place */
@@ -32,6 +34,7 @@ void sys_fake_script(const sys_fault *faults, size_t count)
 
 uint64_t sys_fake_hits(void) { return atomic_load(&hits); }
 uint64_t sys_fake_calls(sys_call call) { return atomic_load(&calls[call]); }
+uint64_t sys_fake_scattered(void) { return atomic_load(&scattered); }
 
 void sys_fake_fail_nth(long n, int64_t result)
 {
@@ -156,24 +159,33 @@ int64_t sys_write_at(int fd, const void *p, size_t n, uint64_t at)
     return room(SYS_write_at, &n, &result) ? sys_real_write_at(fd, p, n, at) : result;
 }
 
-int64_t sys_recv(int fd, void *p, size_t n)
+/* The pieces of v as far as n bytes go. */
+static size_t shorten(const struct iovec *v, size_t count, size_t n, struct iovec cut[PIECES_MAX])
+{
+    size_t used = 0;
+    for (; used < count && used < PIECES_MAX && n > 0; used++) {
+        cut[used] = v[used];
+        if (cut[used].iov_len > n) cut[used].iov_len = n;
+        n -= cut[used].iov_len;
+    }
+    return used;
+}
+
+int64_t sys_recv(int fd, const struct iovec *v, size_t count)
 {
     int64_t result;
-    return room(SYS_recv, &n, &result) ? sys_real_recv(fd, p, n) : result;
+    struct iovec cut[PIECES_MAX];
+    size_t n = SIZE_MAX;
+    if (count > 1) atomic_fetch_add(&scattered, 1);
+    return room(SYS_recv, &n, &result) ? sys_real_recv(fd, cut, shorten(v, count, n, cut)) : result;
 }
 
 int64_t sys_send(int fd, const struct iovec *v, size_t count)
 {
     int64_t result;
-    struct iovec cut[64];
-    size_t n = SIZE_MAX, used = 0;
-    if (!room(SYS_send, &n, &result)) return result;
-    for (; used < count && used < COUNTOF(cut) && n > 0; used++) {
-        cut[used] = v[used];
-        if (cut[used].iov_len > n) cut[used].iov_len = n;
-        n -= cut[used].iov_len;
-    }
-    return sys_real_send(fd, cut, used);
+    struct iovec cut[PIECES_MAX];
+    size_t n = SIZE_MAX;
+    return room(SYS_send, &n, &result) ? sys_real_send(fd, cut, shorten(v, count, n, cut)) : result;
 }
 
 int64_t sys_close(int fd)

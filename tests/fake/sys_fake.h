@@ -26,6 +26,7 @@ typedef struct {
 void sys_fake_script(const sys_fault *faults, size_t count);   /* replaces the one before; NULL, 0 = none */
 uint64_t sys_fake_hits(void);                                  /* of this script */
 uint64_t sys_fake_calls(sys_call call);                        /* since the start of the program, hits too */
+uint64_t sys_fake_scattered(void);                             /* of them: bytes received to more than one place */
 
 /* How many threads sleep in a poll or futex that lasts at least `ns` unless something happens; UINT64_MAX = for ever.
  * Who is to make no wake-ups is proved idle by this, whatever the machine does meanwhile. */

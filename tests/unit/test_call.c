@@ -15,7 +15,7 @@ typedef struct {
 } flow;
 
 static flow flows[FLOWS_MAX];
-static _Atomic size_t flow_count, done, gone, received;
+static _Atomic size_t flow_count, done, gone, received, placed;
 
 /* What the path of "/aligned/AT" says. */
 static uint64_t aligned_at(const http_request *req)
@@ -64,6 +64,23 @@ static void on_part(void *ctx, str bytes, bool last)
     atomic_fetch_add(&done, 1);
 }
 
+/* /parts/placed: the same as /parts; the handler says where the body shall lie. */
+static void on_placed(void *ctx, str bytes, bool last)
+{
+    flow *f = ctx;
+    uint8_t *room = buf_room(&f->got, BIG - f->got.len);
+    INVARIANT(room && bytes.len <= BIG - f->got.len);
+    if ((const uint8_t *)bytes.p == room) atomic_fetch_add(&placed, bytes.len);
+    else if (bytes.len) memcpy(room, bytes.p, bytes.len);
+    f->got.len += bytes.len;
+    size_t rest = BIG - f->got.len;
+    if (!last) http_call_await(f->call, rest, (mem_span){room + bytes.len, rest});
+    http_call_took(f->call, bytes.len);
+    if (!last) return;
+    http_reply(f->call, &(http_response){.status = 200, .body = {buf_str(&f->got)}});
+    atomic_fetch_add(&done, 1);
+}
+
 static void on_mirrored(void *ctx, str bytes, bool last)
 {
     flow *f = ctx;
@@ -100,6 +117,8 @@ static void stream_handle(void *ctx, http_call *call, const http_request *req)
     } else if (str_is(req->path, "/parts/mirror")) {
         http_reply_begin(call, &head);
         http_call_on_part(call, on_mirrored, f);
+    } else if (str_is(req->path, "/parts/placed")) {
+        http_call_on_part(call, on_placed, f);
     } else if (str_starts(req->path, STR("/parts"))) {
         if (str_is(req->path, "/parts/slow")) f->sent = SIZE_MAX;
         http_call_on_part(call, on_part, f);
@@ -129,6 +148,7 @@ static void start(rig *r, const http_limits *limits)
     atomic_store(&done, 0);
     atomic_store(&gone, 0);
     atomic_store(&received, 0);
+    atomic_store(&placed, 0);
     rig_start_with(r, limits, 1, stream_handle, begin);
 }
 
@@ -301,6 +321,21 @@ static void http2_goes_in_parts_both_ways(void)
     CHECK(s->status == 403 && s->closed && s->code == NGHTTP2_NO_ERROR);
     s = h2c_wait(&c, fd, h2c_get(&c, "/abort"));
     CHECK(!s->ended && s->code == NGHTTP2_INTERNAL_ERROR);
+    close(fd);
+    h2c_fini(&c);
+    stop(&r);
+}
+
+static void a_body_is_read_to_the_place_that_its_handler_names(void)
+{
+    rig r;
+    h2c c;
+    start(&r, &plain);
+    int fd = dial(&r);
+    h2c_init(&c, 0);
+    h2c_stream *s = h2c_wait(&c, fd, h2c_ask(&c, "POST", "/parts/placed", NULL, big, BIG));
+    CHECK(s->ended && s->body.len == BIG && memcmp(s->body.p, big, BIG) == 0);
+    CHECK(atomic_load(&placed) > BIG / 2);
     close(fd);
     h2c_fini(&c);
     stop(&r);
@@ -528,6 +563,7 @@ int main(void)
         TEST(http1_replies_in_chunks),
         TEST(http1_bodies_come_in_parts),
         TEST(http2_goes_in_parts_both_ways),
+        TEST(a_body_is_read_to_the_place_that_its_handler_names),
         TEST(a_slow_client_holds_back_a_streamed_reply),
         TEST(a_part_that_finds_no_room_says_so_and_the_next_waits_for_the_drain),
         TEST(a_slow_handler_holds_back_a_streamed_request),

@@ -103,7 +103,9 @@ static void large_tensors_come_and_go(void)
     enum { ROWS = 300000 };
     str got;
     start(&(http_rig_opts){.threads = "1"});
+    uint64_t before = sys_fake_scattered();
     CHECK_STR(grpc_rig_unary(&g, INFER, "", request("m", "a", ROWS), &got), "0 ");
+    CHECK(sys_fake_scattered() > before);   /* they are read to where they stay */
     pb m;
     pb_field f;
     str raw = {0};
