@@ -1,12 +1,12 @@
-/* Property: any bytes, in any cut, choose the same protocol and tell the same requests and the same end, the code of
- * its GOAWAY too; each view lies inside the request's memory; with answers given in between nothing breaks, what is
- * kept is bounded, nothing leaks.
+/* Property: any bytes, in any cut, read to where bodies shall lie or to anywhere, choose the same protocol and tell the
+ * same requests and the same end, the code of its GOAWAY too; each view lies inside the request's memory; with answers
+ * given in between nothing breaks, what is kept is bounded, nothing leaks.
  * Input: one byte k, k bytes that are the lengths of the pieces (used in turn, 0 = 1), then the connection's bytes. */
 #include "test.h"
 #include "wire/http1.h"
 #include "wire/http2.h"
 
-enum { STREAMS = 8 };
+enum { STREAMS = 8, PLACE = 8192 };
 
 static const http1_limits first = {
     .line_bytes_max = 200, .header_bytes_max = 400, .header_count_max = 20, .body_bytes_max = 12000};
@@ -17,6 +17,7 @@ static const http2_limits limits = {
 typedef struct {
     http2_stream stream;
     http_message message;
+    uint8_t *place;     /* PLACE bytes; where a body in parts may be read to; NULL = it has not begun */
     bool taken, streamed;
 } hosted;
 
@@ -24,6 +25,7 @@ typedef struct {
     uint64_t sum;       /* over all that was told */
     size_t events;
     bool answers;       /* else nothing is sent, so that only the bytes decide what is told */
+    bool lays;          /* reads go to where bodies shall lie */
     http2 *session;
     hosted streams[4 * STREAMS];   /* nghttp2 lets a client exceed its limit until it has heard of it */
     size_t out;
@@ -78,6 +80,8 @@ static void on_part(void *ctx, http2_stream *s, str bytes)
     account *a = ctx;
     INVARIANT(hosted_of(s)->streamed);
     for (size_t i = 0; i < bytes.len; i++) a->sum = (a->sum ^ (uint8_t)bytes.p[i]) * 1099511628211u;
+    if (a->lays && !hosted_of(s)->place) hosted_of(s)->place = mem_alloc_raw(PLACE);
+    if (a->lays) s->place = (mem_span){hosted_of(s)->place, PLACE};   /* what lay there is not needed any more */
     if (a->answers) http2_took(a->session, s, bytes.len);
 }
 
@@ -113,6 +117,8 @@ static void on_closed(void *ctx, http2_stream *s)
     (void)ctx;
     INVARIANT(hosted_of(s)->taken && s->id == 0);
     hosted_of(s)->taken = false;
+    mem_free(hosted_of(s)->place);
+    hosted_of(s)->place = NULL;
     http2_stream_clear(s);
     http_message_clear(s->into);
 }
@@ -153,11 +159,28 @@ static size_t sniff(account *a, const uint8_t *data, size_t len, size_t piece)
     return got == HTTP1_PREFACE ? at : SIZE_MAX;
 }
 
-static void run(account *a, const uint8_t *data, size_t len, const uint8_t *cuts, size_t cut_count, bool answers)
+/* A read that brings up to n bytes; how many it was. */
+static size_t read_laid(account *a, const uint8_t *data, size_t n)
+{
+    static uint8_t spare[4 * PLACE];
+    http2_places p;
+    size_t at = 0;
+    if (!http2_lay(a->session, &p, sizeof spare)) return 0;
+    for (size_t i = 0; i < p.count && at < n; i++) {
+        size_t more = p.v[i].len < n - at ? p.v[i].len : n - at;
+        memcpy(p.v[i].p, data + at, more);
+        at += more;
+    }
+    http2_feed_laid(a->session, &p, at, spare, 1000);
+    return at;
+}
+
+static void run(account *a, const uint8_t *data, size_t len, const uint8_t *cuts, size_t cut_count, bool answers,
+                bool lays)
 {
     static const http2_events events = {on_open, on_head, on_part, on_whole, on_refused, on_closed, room, put, push};
     slab memory;
-    *a = (account){.sum = 14695981039346656037u, .answers = answers, .gone_code = -1};
+    *a = (account){.sum = 14695981039346656037u, .answers = answers, .lays = lays, .gone_code = -1};
     size_t at = sniff(a, data, len, cut_count ? cuts[0] : 0);
     if (at == SIZE_MAX) return;
     slab_init(&memory);
@@ -171,9 +194,10 @@ static void run(account *a, const uint8_t *data, size_t len, const uint8_t *cuts
         size_t n = cut_count ? cuts[turn % cut_count] : len - at;
         if (n == 0) n = 1;
         if (n > len - at) n = len - at;
-        http2_feed(a->session, data + at, n, 1000);
+        size_t laid = lays ? read_laid(a, data + at, n) : 0;
+        if (!laid) http2_feed(a->session, data + at, n, 1000);
         if (answers) http2_flush(a->session);
-        at += n;
+        at += laid ? laid : n;
     }
     bool over = http2_failed(a->session);
     add(a, &over, 1);
@@ -183,6 +207,7 @@ static void run(account *a, const uint8_t *data, size_t len, const uint8_t *cuts
     INVARIANT(http2_kept(a->session) <= COUNTOF(a->streams) * limits.body_bytes_max);
     http2_free(a->session);
     for (size_t i = 0; i < COUNTOF(a->streams); i++) {
+        mem_free(a->streams[i].place);
         http_message_fini(&a->streams[i].message);
         http2_stream_fini(&a->streams[i].stream);
     }
@@ -192,14 +217,16 @@ static void run(account *a, const uint8_t *data, size_t len, const uint8_t *cuts
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static account whole, cut, lively;
+    static account whole, cut, laid, lively;
     size_t cuts = size ? data[0] : 0;
     if (size < 1 + cuts) return 0;
     long live = mem_live();
-    run(&whole, data + 1 + cuts, size - 1 - cuts, NULL, 0, false);
-    run(&cut, data + 1 + cuts, size - 1 - cuts, data + 1, cuts, false);
+    run(&whole, data + 1 + cuts, size - 1 - cuts, NULL, 0, false, false);
+    run(&cut, data + 1 + cuts, size - 1 - cuts, data + 1, cuts, false, false);
     INVARIANT(whole.sum == cut.sum && whole.events == cut.events);
-    run(&lively, data + 1 + cuts, size - 1 - cuts, data + 1, cuts, true);
+    run(&laid, data + 1 + cuts, size - 1 - cuts, data + 1, cuts, false, true);
+    INVARIANT(whole.sum == laid.sum && whole.events == laid.events);
+    run(&lively, data + 1 + cuts, size - 1 - cuts, data + 1, cuts, true, true);
     INVARIANT(mem_live() == live);
     return 0;
 }
