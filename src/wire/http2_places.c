@@ -27,7 +27,7 @@ void http2_places_lay(http2_places *p, int32_t stream, mem_span body, size_t res
     p->stream = stream;
     p->first = rest > 0;
     if (rest > 0) add(p, at, n, &most);
-    if (last || n < rest) return;
+    if (last) return;
     for (at += n; at < end && most > HTTP2_HEAD_BYTES && p->count + 2 <= HTTP2_PLACES_MAX; at += n) {
         add(p, p->heads[p->count / 2], HTTP2_HEAD_BYTES, &most);
         n = least(least((size_t)(end - at), HTTP2_FRAME_MAX), most);

@@ -64,8 +64,8 @@ static void what_is_not_as_guessed_is_taken_out(void)
         size_t len;
         uint8_t type, flags, stream;
         bool right;
-    } heads[] = {{16384, 0, 0, 7, true}, {16383, 0, 0, 7, false}, {16384, 1, 0, 7, false}, {16384, 0, 1, 7, false},
-                 {16384, 0, 8, 7, false}, {16384, 0, 0, 9, false}};
+    } heads[] = {{16384, 0, 0, 7, true}, {16383, 0, 0, 7, false}, {16385, 0, 0, 7, false}, {16384, 1, 0, 7, false},
+                 {16384, 0, 1, 7, false}, {16384, 0, 8, 7, false}, {16384, 0, 0, 9, false}};
     for (size_t i = 0; i < COUNTOF(heads); i++) {
         head(p.v[1].p, 16384, 0, 0, 7);
         head(p.v[3].p, heads[i].len, heads[i].type, heads[i].flags, heads[i].stream);
@@ -84,6 +84,12 @@ static void what_is_not_as_guessed_is_taken_out(void)
     CHECK_U64(http2_places_right(&p, 40027), third);
     head(p.v[1].p, 5, 0, 0, 7);
     CHECK_U64(http2_places_right(&p, 40027), 100);
+    CHECK_U64(lay(&p, 20000, 0, false, MOST), 20018);   /* a head comes first */
+    head(p.v[0].p, 16384, 0, 0, 7);
+    head(p.v[2].p, 20000 - 16384, 0, 1, 7);
+    CHECK_U64(http2_places_right(&p, 20018), 20018);
+    head(p.v[0].p, 16384, 0, 0, 5);
+    CHECK_U64(http2_places_right(&p, 20018), 0);
 }
 
 /* ---- sessions: what a host is told, read one way or the other ---- */
