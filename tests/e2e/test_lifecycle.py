@@ -147,7 +147,7 @@ def test_a_log_that_nobody_reads_stalls_no_request_and_no_end(serve, zoo, wire):
         dropped = metric(s, "proa_log_dropped_total")
         assert 4000 > dropped > 1000, dropped
 
-        text, end = b"", time.monotonic() + 60              # it recovers, and says once what is missing
+        text, end = b"", time.monotonic() + 60              # it recovers, and says in a line what is missing
         while b"dropped=" not in text and time.monotonic() < end:
             text += os.read(read_end, 1 << 16)
         b.send(LIVE.replace(b"live", b"ready")).reply()
@@ -156,8 +156,9 @@ def test_a_log_that_nobody_reads_stalls_no_request_and_no_end(serve, zoo, wire):
         lines = text.decode().splitlines()
         assert all(re.match(r"\S+Z (info |warn ) ", x) for x in lines), "lines are whole"
         notes = [x for x in lines if " dropped=" in x]
-        assert len(notes) == 1 and " warn  log: lines were dropped here" in notes[0], notes
-        assert int(notes[0].split("dropped=")[1]) == metric(s, "proa_log_dropped_total")
+        assert 1 <= len(notes) <= 2, notes                  # two where the writer had no CPU for 64 kB, before it stood still
+        assert all(" warn  log: lines were dropped here" in x for x in notes), notes
+        assert sum(int(x.split("dropped=")[1]) for x in notes) == metric(s, "proa_log_dropped_total")
         answered = sum(" answered request=" in x for x in lines)
         assert answered + metric(s, "proa_log_dropped_total") >= 4000 + 2
 
