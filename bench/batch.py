@@ -13,7 +13,7 @@ import models
 
 SHARED = pathlib.Path(os.environ.get("PROA_SHARED", "../shared"))
 TRACE = SHARED / "data" / "traces" / "AzureLLMInferenceTrace_code.csv.zst"
-ROUNDS, CLIENTS, LENGTH_MAX, LENGTHS = 5, 32, 128, 512
+ROUNDS, CLIENTS, LENGTH_MAX, LENGTHS = 9, 32, 128, 512
 GAIN_MIN, SERVED_MAX = 4, 1.05
 rng = np.random.default_rng(1)
 
