@@ -4,8 +4,9 @@
 
 enum { DATA = 0, END_STREAM = 1 };   /* RFC 9113 6.1 */
 
-http2_head http2_head_of(const uint8_t p[HTTP2_HEAD_BYTES])
+http2_head http2_head_of(const uint8_t bytes[HTTP2_HEAD_BYTES])
 {
+    const uint8_t *p = bytes;
     uint32_t stream = (uint32_t)p[5] << 24 | (uint32_t)p[6] << 16 | (uint32_t)p[7] << 8 | p[8];
     return (http2_head){.len = (size_t)p[0] << 16 | (size_t)p[1] << 8 | p[2], .type = p[3], .flags = p[4],
                         .stream = (int32_t)(stream & INT32_MAX)};
