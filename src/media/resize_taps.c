@@ -127,8 +127,9 @@ static bool steps_of(sampler *s, size_t count, arena *a)
 {
     if (!s->f->weights) return true;
     size_t all = 2 * count + 1;
-    double *sines = arena_push_raw(a, 2 * all * sizeof *sines, _Alignof(double)), *cosines = sines + all;
+    double *sines = arena_push_raw(a, 2 * all * sizeof *sines, _Alignof(double));
     if (!sines) return false;
+    double *cosines = sines + all;
     sines += count, cosines += count;
     for (size_t k = 0; k <= count; k++) {
         double angle = (double)k / s->stretch * s->f->turn;
