@@ -38,6 +38,7 @@ typedef struct {
 static char big[BIG];   /* rig_start() fills it */
 static tls_context *rig_tls;   /* of the next server; NULL = it speaks none */
 static bool rig_cleartext;
+static const char *rig_path;    /* of a Unix socket to listen at instead of 127.0.0.1 */
 static void (*rig_rested)(void *ctx, loop *on, bool last);   /* of the next server */
 
 static inline void handle(void *ctx, http_call *call, const http_request *req)
@@ -75,13 +76,14 @@ static inline void run_loop(void *ctx)
     CHECK(loop_run(ctx, &e) == ERR_OK);
 }
 
-/* 127.0.0.1, any free port; NULL when a fault that the test planned stops it. */
+/* Any free port if 0; NULL when a fault that the test planned stops it. */
 static inline listeners *listen_here(const char *ip, uint16_t port, size_t sockets, err *e)
 {
     CLEANUP(listeners) listeners *l = NULL;
     sock_addr a;
-    const listeners_opts opts = {.addr = &a, .sockets = sockets};
-    if (sock_addr_parse(&a, ip, port, e) || listeners_new(&l, e) || listeners_open(l, &opts, e)) return NULL;
+    const listeners_opts opts = {.addr = &a, .sockets = sockets, .mode = 0600};
+    if (rig_path ? sock_addr_unix(&a, rig_path, e) : sock_addr_parse(&a, ip, port, e)) return NULL;
+    if (listeners_new(&l, e) || listeners_open(l, &opts, e)) return NULL;
     return TAKE(l);
 }
 
@@ -107,6 +109,14 @@ static inline void rig_start(rig *r, const http_limits *limits, size_t loops)
 static inline uint16_t rig_port(const rig *r)
 {
     return sock_addr_port(listeners_at(server_listeners(r->server), 0));
+}
+
+static inline void note_drained(void *ctx) { atomic_fetch_add(&((rig *)ctx)->drained, 1); }
+
+static inline void wait_drained(rig *r)
+{
+    for (int i = 0; i < 50000 && !atomic_load(&r->drained); i++) usleep(100);
+    CHECK_U64(atomic_load(&r->drained), 1);
 }
 
 typedef struct {
@@ -207,13 +217,13 @@ static inline void wait_holding(rig *r, size_t count)
 
 static inline int dial(const rig *r)
 {
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(rig_port(r))};
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    const sock_addr *to = listeners_at(server_listeners(r->server), 0);
+    int fd = socket(to->to.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct timeval limit = {.tv_sec = 10};
-    CHECK(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int)) == 0);   /* no test waits for an ACK */
+    if (!rig_path)   /* no test waits for an ACK */
+        CHECK(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int)) == 0);
     CHECK(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) == 0);
-    if (connect(fd, (struct sockaddr *)&to, sizeof to) == 0) return fd;
+    if (connect(fd, (const struct sockaddr *)&to->to, to->len) == 0) return fd;
     close(fd);
     return -1;
 }

@@ -8,9 +8,10 @@ typedef struct {
     sock_addr at;
     listener *sockets;        /* count of them */
     size_t count;
-    file_id file;             /* of a Unix socket's file, */
-    _Atomic bool made;        /* which was made here and is to be removed */
-    bool heir;                /* or will be, once this process owns it */
+    _Atomic bool made;        /* here: no other process has these sockets; */
+    bool heir;                /* or will have, once this process owns them */
+    file_id file;             /* of a Unix socket, to be removed by who made it, */
+    _Atomic bool removed;     /* once */
 } place;
 
 struct listeners {
@@ -28,7 +29,8 @@ err_code listeners_new(listeners **ret, err *e)
 
 static void file_remove(place *p)
 {
-    if (atomic_exchange(&p->made, false)) sock_file_remove(&p->at, &p->file);
+    if (!atomic_load(&p->made) || !sock_addr_path(&p->at) || atomic_exchange(&p->removed, true)) return;
+    sock_file_remove(&p->at, &p->file);
 }
 
 static void place_fini(place *p)
@@ -79,6 +81,7 @@ static err_code place_open(listeners *l, place *p, const listeners_opts *opts, s
             atomic_store(&p->made, rc == ERR_OK);
         } else {
             rc = sock_local(fd, &p->at, e);
+            atomic_store(&p->made, rc == ERR_OK);
         }
         if (rc) return rc;
     }
@@ -152,7 +155,7 @@ void listeners_own(listeners *l)
         err e;
         place *p = &l->places[i];
         const char *path = sock_addr_path(&p->at);
-        if (p->heir && path && file_identify(path, &p->file, &e) == ERR_OK) atomic_store(&p->made, true);
+        if (p->heir && (!path || file_identify(path, &p->file, &e) == ERR_OK)) atomic_store(&p->made, true);
         p->heir = false;
     }
 }
@@ -216,7 +219,13 @@ listener *listeners_next(listeners *l, listeners_cursor *at, size_t loop)
     return NULL;
 }
 
-void listeners_hide(listeners *l, listener *one) { file_remove(&l->places[one->of]); }
+bool listeners_hide(listeners *l, listener *one)
+{
+    place *p = &l->places[one->of];
+    if (!atomic_load(&p->made)) return false;
+    file_remove(p);
+    return sock_let_none_in(one->fd, &p->at);
+}
 
 void listeners_leave(listener *one)
 {

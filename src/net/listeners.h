@@ -44,14 +44,14 @@ void listeners_free(listeners *l);
 DEFINE_CLEANUP(listeners)
 err_code listeners_open(listeners *l, const listeners_opts *opts, err *e) MUST_USE;   /* "127.0.0.1:80: ..." */
 /* A socket of another process, see sock_adopt(); it is taken on success only.  Those of one address come together.
- * `heir` = a file of its address is ours to remove once we own it: listeners_own(). */
+ * `heir` = once we own it nobody else does, and a file of its address is ours to remove: listeners_own(). */
 err_code listeners_adopt(listeners *l, int fd, bool heir, err *e) MUST_USE;
 err_code listeners_move(listeners *to, listeners *from, size_t index, err *e) MUST_USE;   /* the others move up */
 
-/* Two processes may hold the same sockets; the files belong to one of them. */
+/* Two processes may hold the same sockets; only one of them may remove files and turn clients away. */
 void listeners_own(listeners *l);
 void listeners_disown(listeners *l);
-bool listeners_made(const listeners *l, size_t index);            /* would its file be removed here? */
+bool listeners_made(const listeners *l, size_t index);            /* is it this process' alone, or will be? */
 /* The sockets of one address, one after the other; -1 = no more. */
 int listeners_socket(const listeners *l, size_t index, size_t nth);
 
@@ -61,8 +61,9 @@ const sock_addr *listeners_at(const listeners *l, size_t index);  /* where it re
 /* From here on loops come in.  Each takes all that listeners_next() gives it, from a cursor of {0}; NULL = no more. */
 void listeners_deal(listeners *l, size_t loops);
 listener *listeners_next(listeners *l, listeners_cursor *at, size_t loop);
-/* Any loop's thread: nobody finds the way to it any more; then, once what it has let in is accepted, leave. */
-void listeners_hide(listeners *l, listener *one);
+/* Any loop's thread that watches it: nobody finds the way to it any more, unless it is another process', too.  True =
+ * some may be half in, see sock_let_none_in().  Then, once what it has let in is accepted, leave. */
+bool listeners_hide(listeners *l, listener *one);
 void listeners_leave(listener *one);
 
 #endif

@@ -5,7 +5,8 @@
  * bytes of a connection, or an Upgrade, choose.
  * server_new() is called before the loops run, or on the only loop; clients queue up from the opening of the
  * listeners on.  Out of descriptors, a loop pauses accepting for SERVER_PAUSE_US at a time.
- * server_drain(): stop accepting, answer what was accepted (with `Connection: close`, behind GOAWAY), close idle
+ * server_drain(): let nobody in and, where a handshake may be under way, wait SERVER_DOOR_US for its end before the
+ * listeners close; answer what was accepted (with `Connection: close`, behind GOAWAY), close idle
  * ones (after SERVER_DRAIN_IDLE_US: a request may be on its way), and call `drained` when the last connection is
  * gone or `grace_us` is over; what is left then is cut off. */
 #ifndef NET_SERVER_H
@@ -14,7 +15,7 @@
 #include "net/http.h"
 #include "net/tls_context.h"
 
-enum { SERVER_PAUSE_US = 100000, SERVER_DRAIN_IDLE_US = 200000, SERVER_REST_US = 1000000 };
+enum { SERVER_PAUSE_US = 100000, SERVER_DOOR_US = 5000, SERVER_DRAIN_IDLE_US = 200000, SERVER_REST_US = 1000000 };
 
 typedef struct server server;
 typedef struct listeners listeners;

@@ -286,7 +286,7 @@ static void on_resume(loop *on, loop_msg *m)
 
 static void report(shard *s)
 {
-    if (!s->draining || s->reported || s->open) return;
+    if (!s->draining || !s->left || s->reported || s->open) return;
     s->reported = true;
     loop_timer_move(s->on, &s->grace, loop_now_us(s->on) + LOOP_FAR_US);
     post(s->mail, server_first_loop(s->of), &s->mail->done);
@@ -428,17 +428,33 @@ static void stop_listening(shard *s)
         if (l->at) listeners_leave(l->at);
         l->at = NULL;
     }
+    s->left = true;
 }
 
-/* Those whom the kernel let in already are accepted, and no more can come to a file that is gone. */
-static void accept_last(shard *s)
+static bool hide(shard *s)
+{
+    bool half_in = false;
+    for (size_t i = 0; i < s->listener_count; i++)
+        if (s->listeners[i].at && listeners_hide(s->all, s->listeners[i].at)) half_in = true;
+    return half_in;
+}
+
+/* Those whom the kernel let in already are accepted; no more can come. */
+static void shut_door(shard *s)
 {
     for (size_t i = 0; i < s->listener_count; i++) {
         const listener *from = s->listeners[i].at;
-        if (!from) continue;
-        listeners_hide(s->all, s->listeners[i].at);
-        for (size_t k = 0; k < SHARD_BACKLOG_MAX && accept_one(s, from); k++) {}
+        for (size_t k = 0; from && k < SHARD_BACKLOG_MAX && accept_one(s, from); k++) {}
     }
+    stop_listening(s);
+    report(s);
+}
+
+static void on_door(loop_timer *t)
+{
+    shard *s = OWNER(t, door);
+    loop_timer_move(s->on, t, loop_now_us(s->on) + LOOP_FAR_US);
+    shut_door(s);
 }
 
 /* Before their handlers are told, who may answer others then. */
@@ -462,7 +478,9 @@ static void on_grace(loop_timer *t)
 {
     shard *s = OWNER(t, grace);
     loop_timer_move(s->on, t, loop_now_us(s->on) + LOOP_FAR_US);
-    if (s->draining) break_all(s);
+    if (!s->draining) return;
+    shut_door(s);
+    break_all(s);
 }
 
 static void on_drain(loop *on, loop_msg *m)
@@ -471,8 +489,7 @@ static void on_drain(loop *on, loop_msg *m)
     if (!s) return;
     uint64_t now = loop_now_us(on);
     s->draining = true;
-    accept_last(s);
-    stop_listening(s);
+    bool half_in = hide(s);
     wait_list *idle = &s->waits[WAIT_IDLE];
     if (idle->wait_us > server_idle_us(s->of)) idle->wait_us = server_idle_us(s->of);
     for (size_t kind = 0; kind < CONN_WAITS; kind++) {   /* HTTP/2 says goodbye at once */
@@ -481,7 +498,10 @@ static void on_drain(loop *on, loop_msg *m)
     }
     arm_tick(s, now + 1);
     loop_timer_move(s->on, &s->grace, now + server_grace_us(s->of));
-    report(s);
+    if (half_in)
+        loop_timer_move(s->on, &s->door, now + SERVER_DOOR_US);
+    else
+        shut_door(s);
 }
 
 static void on_done(loop *on, loop_msg *m)
@@ -578,6 +598,7 @@ static err_code set_up(shard *s, _Atomic size_t *awake, err *e)
     s->tick_at_us = far;
     err_code rc = loop_timer_set(s->on, &s->tick, far, e);
     if (rc == ERR_OK) rc = loop_timer_set(s->on, &s->unpause, far, e);
+    if (rc == ERR_OK) rc = loop_timer_set(s->on, &s->door, far, e);
     if (rc == ERR_OK) rc = loop_timer_set(s->on, &s->grace, far, e);
     if (rc == ERR_OK) rc = low_water_init(&s->low_water, s->on, e);
     const lull_opts lo = {.on = s->on, .wait_us = SERVER_REST_US, .awake = awake, .rests = on_lull};
@@ -604,6 +625,7 @@ err_code shard_new(shard **ret, const shard_opts *opts, err *e)
     s->bytes_kept_max = opts->bytes_kept_max < SHARD_BYTES_KEPT_MAX ? opts->bytes_kept_max : SHARD_BYTES_KEPT_MAX;
     s->tick.fire = on_tick;
     s->unpause.fire = on_unpause;
+    s->door.fire = on_door;
     s->grace.fire = on_grace;
     s->reserve = -1;
     s->replies = opts->replies;
@@ -631,6 +653,7 @@ void shard_free(shard *s)
     poll_close(s->reserve);
     loop_timer_cancel(s->on, &s->tick);
     loop_timer_cancel(s->on, &s->unpause);
+    loop_timer_cancel(s->on, &s->door);
     loop_timer_cancel(s->on, &s->grace);
     while (s->live) {
         if (s->live->inner) s->live->inner(s->live->inner_ctx, NULL);

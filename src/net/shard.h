@@ -61,11 +61,11 @@ struct shard {
     shard_listener *listeners;            /* those that this loop accepts from */
     size_t listener_count;
     int reserve;                          /* a descriptor to give up, so that one more can be accepted and told */
-    loop_timer tick, unpause, grace;      /* always set, LOOP_FAR_US away when there is nothing to wait for */
+    loop_timer tick, unpause, door, grace;   /* always set, LOOP_FAR_US away when there is nothing to wait for */
     uint64_t tick_at_us;
     wait_list waits[CONN_WAITS];
     size_t open, refusing;
-    bool draining, reported;
+    bool draining, left, reported;        /* left: its listeners */
     low_water low_water;
     lull lull;                            /* unused where nobody wants to know */
     void (*rested)(void *ctx, loop *on, bool last);

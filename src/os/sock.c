@@ -330,6 +330,16 @@ sock_io sock_write(int fd, const struct iovec *v, size_t count, size_t *ret_n)
 
 void sock_end(int fd) { (void)sys_shutdown(fd, SHUT_WR); }   /* fails only when the peer is gone already */
 
+bool sock_let_none_in(int listener, const sock_addr *at)
+{
+    if (sock_addr_is_unix(at)) {
+        (void)sys_shutdown(listener, SHUT_RD);
+        return false;
+    }
+    (void)sys_drop_syn(listener);   /* a kernel without filters lets them in for as long as it is asked */
+    return true;
+}
+
 void sock_abort_on_close(int fd) { (void)sys_linger_none(fd); }
 
 void sock_close(int fd)

@@ -81,7 +81,7 @@ static sock_io send_next(giver *g, bool *ret_more)
     uint32_t n = 0;
     *ret_more = true;
     if (next_sockets(g, fds, &n)) {
-        handover_kind kind = listeners_made(g->all, g->place) ? HANDOVER_FILES : HANDOVER_SOCKETS;
+        handover_kind kind = listeners_made(g->all, g->place) ? HANDOVER_OWN : HANDOVER_SOCKETS;
         sock_io io = n ? handover_send(g->session.fd, kind, n, fds) : SOCK_DONE;
         if (io != SOCK_DONE) return io;
         g->sent += n;

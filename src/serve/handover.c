@@ -2,7 +2,7 @@
 
 #include <stdio.h>
 
-static const char *const kinds[] = {"take", "sockets", "files", "control", "end", "ready", "busy", "late"};
+static const char *const kinds[] = {"take", "sockets", "own", "control", "end", "ready", "busy", "late"};
 _Static_assert(COUNTOF(kinds) == HANDOVER_KINDS, "a word for each kind");
 
 void handover_print(const handover_msg *m, char ret[SOCK_PASS_BYTES_MAX])

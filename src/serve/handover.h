@@ -21,7 +21,7 @@ enum {
 typedef enum {
     HANDOVER_TAKE,       /* new: may I? */
     HANDOVER_SOCKETS,    /* old: listening sockets; */
-    HANDOVER_FILES,      /* the same, and the files of Unix sockets among them are to be removed by their owner */
+    HANDOVER_OWN,        /* the same, which only servers like this have had: files of Unix sockets are to be removed */
     HANDOVER_CONTROL,    /* the socket at PATH */
     HANDOVER_END,        /* that was all */
     HANDOVER_READY,      /* new: I am, and the sockets are mine */

@@ -38,10 +38,10 @@ static err_code keep(taker *t, const handover_msg *m, int *fds, size_t count, er
 {
     err_code rc = ERR_OK;
     size_t kept = 0;
-    bool sockets = m->kind == HANDOVER_SOCKETS || m->kind == HANDOVER_FILES;
+    bool sockets = m->kind == HANDOVER_SOCKETS || m->kind == HANDOVER_OWN;
     if (sockets && count == m->count) {
         while (rc == ERR_OK && kept < count) {
-            rc = listeners_adopt(t->all, fds[kept], m->kind == HANDOVER_FILES, e);
+            rc = listeners_adopt(t->all, fds[kept], m->kind == HANDOVER_OWN, e);
             if (rc == ERR_OK) kept++;
         }
         t->sockets += (uint32_t)kept;

@@ -180,7 +180,7 @@ def test_a_new_server_that_dies_at_any_step_changes_nothing(start, zoo, tmp_path
     s.send(b"proa 1 take 0")
     s.close()                                               # while it is answered
     s = packets(path_of(tmp_path))
-    assert take(s) == ["proa 1 sockets 3", "proa 1 files 1", "proa 1 control 1", "proa 1 end 4"]
+    assert take(s) == ["proa 1 own 3", "proa 1 own 1", "proa 1 control 1", "proa 1 end 4"]
     s.close()                                               # while it loads
     stands(old, "went away before it was ready")
     for model in (tmp_path / "missing.onnx", "/dev/null"):  # it cannot load

@@ -15,8 +15,8 @@ static void messages_are_read_as_they_are_printed(void)
         }
     }
     char text[SOCK_PASS_BYTES_MAX];
-    handover_print(&(handover_msg){HANDOVER_FILES, 3}, text);
-    CHECK_STR(text, "proa 1 files 3");
+    handover_print(&(handover_msg){HANDOVER_OWN, 3}, text);
+    CHECK_STR(text, "proa 1 own 3");
 }
 
 static void anything_else_is_no_message(void)

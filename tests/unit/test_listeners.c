@@ -4,6 +4,8 @@
 #include "net/listeners.h"
 #include "test_folder.h"
 
+#include <poll.h>
+
 static err_code open_tcp(listeners *l, uint16_t port, size_t sockets, err *e)
 {
     sock_addr a;
@@ -129,7 +131,7 @@ static void files_belong_to_one_of_two(void)
                 CHECK(listeners_adopt(heir, dup(listeners_socket(old, i, k)), listeners_made(old, i), &e) == ERR_OK);
         }
         CHECK(listeners_count(heir) == 2 && listeners_socket(heir, 0, 1) >= 0 && listeners_socket(heir, 0, 2) == -1);
-        CHECK(!listeners_made(heir, 0) && listeners_made(heir, 1));
+        CHECK(listeners_made(heir, 0) && listeners_made(heir, 1));
         if (owns) {
             listeners_own(heir);
             listeners_disown(old);
@@ -138,6 +140,43 @@ static void files_belong_to_one_of_two(void)
         }
         listeners_free(heir);
         CHECK((test_folder_mode("a") >= 0) == !owns);
+    }
+}
+
+static bool is_let_in(const sock_addr *at)
+{
+    err e;
+    int fd = -1;
+    if (sock_connect(at, &fd, &e)) return false;   /* a Unix socket's knows at once */
+    bool in = sock_connected(fd, at, &e) == ERR_OK;
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
+    if (in) in = poll(&p, 1, 0) == 1 && !(p.revents & (POLLERR | POLLHUP));
+    sock_close(fd);
+    return in;
+}
+
+/* While two processes have a socket, neither may keep clients from the other. */
+static void only_who_has_a_socket_alone_lets_none_in(void)
+{
+    err e;
+    for (int kind = 0; kind < 2; kind++) {
+        listeners *old = NULL;
+        listeners *heir = NULL;
+        CHECK(listeners_new(&old, &e) == ERR_OK && listeners_new(&heir, &e) == ERR_OK);
+        CHECK((kind ? open_unix(old, "a", &e) : open_tcp(old, 0, 1, &e)) == ERR_OK);
+        CHECK(listeners_adopt(heir, dup(listeners_socket(old, 0, 0)), listeners_made(old, 0), &e) == ERR_OK);
+        listeners_disown(old);
+        listeners *both[] = {old, heir};
+        for (size_t i = 0; i < 3; i++) {
+            listeners *l = both[i > 0];
+            listeners_deal(l, 1);
+            listener *one = listeners_next(l, &(listeners_cursor){0}, 0);
+            if (i == 2) listeners_own(heir);
+            CHECK(listeners_hide(l, one) == (i == 2 && kind == 0));   /* a handshake takes a while */
+            CHECK(is_let_in(listeners_at(l, 0)) == (i < 2));
+        }
+        listeners_free(old);
+        listeners_free(heir);
     }
 }
 
@@ -206,7 +245,7 @@ int main(void)
         TEST(sockets_of_one_port_share_it),
         TEST(an_adopted_socket_keeps_its_file),
         TEST(files_belong_to_one_of_two),
-        TEST(addresses_move_whole),
+        TEST(only_who_has_a_socket_alone_lets_none_in), TEST(addresses_move_whole),
         TEST(there_is_a_limit),
         TEST(construction_survives_every_fault),
     };

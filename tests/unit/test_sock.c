@@ -10,6 +10,7 @@
 
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <netinet/in.h>
 
 static void open_listener(int *ret_fd, sock_addr *ret)
@@ -143,6 +144,46 @@ static void a_full_table_of_descriptors_is_told_apart_from_nothing_to_accept(voi
     sys_fake_script(NULL, 0);
     sock_close(server);
     sock_close(client);
+    sock_close(listener);
+}
+
+static bool is_in(int client)
+{
+    struct pollfd p = {.fd = client, .events = POLLOUT};
+    return poll(&p, 1, 0) == 1 && !(p.revents & POLLERR);
+}
+
+static void who_came_before_the_door_shut_is_in_and_nobody_else(void)
+{
+    err e;
+    int listener, early, late, server;
+    sock_addr at;
+    open_listener(&listener, &at);
+    CHECK(sock_connect(&at, &early, &e) == ERR_OK);
+    CHECK(sock_let_none_in(listener, &at) && sock_let_none_in(listener, &at));
+    CHECK(sock_connect(&at, &late, &e) == ERR_OK);   /* begins: a handshake that nobody answers */
+    CHECK(is_in(early) && !is_in(late));
+    CHECK(accept_soon(listener, &server, NULL) == SOCK_DONE);
+    size_t n;
+    char byte = 'x';
+    struct iovec v = {&byte, 1};
+    CHECK(sock_write(early, &v, 1, &n) == SOCK_DONE && n == 1);
+    sock_io io = SOCK_AGAIN;
+    for (int i = 0; i < 100000 && io == SOCK_AGAIN; i++) io = sock_read(server, &byte, 1, &n);
+    CHECK(io == SOCK_DONE);   /* the filter lets all else pass */
+    CHECK(sock_accept(listener, &server, NULL) == SOCK_AGAIN);
+    sock_close(server);
+    sock_close(early);
+    sock_close(late);
+    sock_close(listener);
+    CHECK(sock_addr_unix(&at, test_folder_path("door"), &e) == ERR_OK);
+    CHECK(sock_listen(&(sock_listen_opts){.addr = &at, .mode = 0600}, &listener, &e) == ERR_OK);
+    CHECK(sock_connect(&at, &early, &e) == ERR_OK);
+    CHECK(!sock_let_none_in(listener, &at));
+    CHECK(sock_connect(&at, &late, &e) != ERR_OK);
+    CHECK(accept_soon(listener, &server, NULL) == SOCK_DONE);
+    sock_close(server);
+    sock_close(early);
     sock_close(listener);
 }
 
@@ -400,6 +441,7 @@ int main(void)
         TEST(bytes_arrive_whole_through_short_and_interrupted_calls),
         TEST(a_vanished_peer_is_an_answer_not_a_signal),
         TEST(a_full_table_of_descriptors_is_told_apart_from_nothing_to_accept),
+        TEST(who_came_before_the_door_shut_is_in_and_nobody_else),
         TEST(listeners_share_a_port_only_when_they_join),
         TEST(accepted_sockets_send_at_once_and_do_not_block),
         TEST(no_failing_step_leaks),

@@ -78,7 +78,7 @@ static void all_that_was_promised_is_taken(void)
     taker *t = NULL;
     old_server o;
     int fd = listener_open();
-    const line lines[] = {{"proa 1 sockets 1", fd}, {"proa 1 files 1", fd}, {"proa 1 control 1", fd},
+    const line lines[] = {{"proa 1 sockets 1", fd}, {"proa 1 own 1", fd}, {"proa 1 control 1", fd},
                           {"proa 1 end 2", -1}};
     long fds = sys_fake_fds();
     old_start(&o, lines, COUNTOF(lines), 1, true);
