@@ -73,7 +73,7 @@ static bool share_take(arena *a, size_t need, size_t *want)
 static size_t next_room(const arena *a)
 {
     size_t first = SNUG_MIN - sizeof(arena_chunk);
-    if (a->snug) return a->room < first ? first : (a->room + a->room / 4 + MEM_ALIGN - 1) / MEM_ALIGN * MEM_ALIGN;
+    if (a->snug) return a->room < first ? first : round_up(a->room + a->room / 4, MEM_ALIGN);
     return a->room < CHUNK_MIN / 2 ? CHUNK_MIN : a->room * 2;
 }
 

@@ -130,7 +130,7 @@ static void *large_take(const slab *s, size_t room)
 void *slab_take(slab *s, size_t bytes)
 {
     if (bytes > SIZE_MAX - SLAB_STEP - sizeof(head)) return NULL;
-    size_t room = bytes ? (bytes + SLAB_STEP - 1) / SLAB_STEP * SLAB_STEP : SLAB_STEP;
+    size_t room = bytes ? round_up(bytes, SLAB_STEP) : SLAB_STEP;
     if (!RECYCLES || room > SLAB_BLOCK_MAX) return large_take(s, room);
     slab_page *p = *list_of(s, room);
     if (!p) p = page_open(s, room);

@@ -266,8 +266,6 @@ uint64_t str_hash(str s)
     return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
-
 /* Insertions, deletions, replacements and swaps of neighbours, one each; both at most NEAREST_BYTES_MAX. */
 static size_t distance(str a, str b)
 {

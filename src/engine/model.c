@@ -65,7 +65,7 @@ size_t model_bytes(const model *m)
 }
 
 /* As it is mapped. */
-static size_t pages(size_t bytes) { return (bytes + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES; }
+static size_t pages(size_t bytes) { return round_up(bytes, PAGE_BYTES); }
 
 static size_t idle_cost(const cached *c)
 {

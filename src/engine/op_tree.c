@@ -314,7 +314,7 @@ static err_code tree_run(op_call *c, err *e)
     r.labels = m->finish.kind == KIND_CLASSIFIER ? c->out[0] : NULL;
     r.out = m->finish.kind != KIND_CLASSIFIER ? c->out[0] : c->out_count > 1 ? c->out[1] : NULL;
     r.block = (x.rows + threads - 1) / threads;
-    r.block = r.block > TREES_ROWS ? TREES_ROWS : (r.block + TREES_LANES - 1) / TREES_LANES * TREES_LANES;
+    r.block = r.block > TREES_ROWS ? TREES_ROWS : round_up(r.block, TREES_LANES);
     compute_for(c->pool, (uint32_t)((x.rows + r.block - 1) / r.block), block_job, &r);
     return ERR_OK;
 }

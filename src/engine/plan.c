@@ -17,8 +17,6 @@ typedef struct {
     holes holes;
 } planner;
 
-static size_t round_up(size_t bytes) { return (bytes + MEM_ALIGN - 1) & ~(size_t)(MEM_ALIGN - 1); }
-
 static err_code no_memory(err *e) { return err_set(e, ERR_NOMEM, "no memory for a plan"); }
 
 /* The value whose memory v shares; a late view names it too, once it is made. */
@@ -49,7 +47,7 @@ static err_code buffer_take(planner *w, value_id v, place where, err *e)
     size_t bytes = tensor_bytes(&pv->t);
     bool too_large = bytes > OP_BYTES_MAX;   /* a model may declare any shape; SIZE_MAX would round up to 0 */
     pv->place = where;
-    pv->bytes = too_large ? 0 : round_up(bytes);
+    pv->bytes = too_large ? 0 : round_up(bytes, MEM_ALIGN);
     if (!bytes) return ERR_OK;
     pv->offset = too_large ? SIZE_MAX : holes_take(&w->holes, pv->bytes);
     if (pv->offset == SIZE_MAX || w->holes.end > w->o->memory_max)
@@ -86,7 +84,7 @@ static value_id reusable(const planner *w, const node *n, uint32_t step)
         value_id root = root_of(w->p, n->in[i]);
         const plan_value *r = &w->p->values[root];
         if (r->place == PLACE_BUFFER && w->last[root] == step && in->type == out->type &&
-            shape_eq(&in->shape, &out->shape) && r->bytes == round_up(tensor_bytes(out)))
+            shape_eq(&in->shape, &out->shape) && r->bytes == round_up(tensor_bytes(out), MEM_ALIGN))
             return n->in[i];
     }
     return VALUE_NONE;

@@ -227,7 +227,7 @@ err_code resize_taps(const resize_axis *x, resize_filter f, arena *a, tap_table 
         uint32_t count = run_of(&s, x->first + i).count;
         if (count > most) most = count;
     }
-    size_t step = (most + (x->fours ? FOUR - 1 : 0) + TAP_ZEROS + TAP_STEP - 1) / TAP_STEP * TAP_STEP;
+    size_t step = round_up(most + (x->fours ? FOUR - 1 : 0) + TAP_ZEROS, TAP_STEP);
     double *w = arena_push_raw(a, (most + 1) * sizeof *w, _Alignof(double));
     int16_t *low = w ? arena_push(a, x->count * step, sizeof *low, 64) : NULL;
     int16_t *high = low ? arena_push(a, x->count * step, sizeof *high, 64) : NULL;

@@ -203,8 +203,6 @@ bool response_cache_find(response_cache *c, const siphash_value *key, queue_item
     return true;
 }
 
-static size_t aligned(size_t bytes) { return (bytes + DATA_ALIGN - 1) / DATA_ALIGN * DATA_ALIGN; }
-
 /* What an output takes; SIZE_MAX = more than there is. */
 static size_t output_bytes(const tensor *t)
 {
@@ -212,7 +210,7 @@ static size_t output_bytes(const tensor *t)
     const str *texts = t->data;
     for (uint64_t k = 0; t->type == DT_STRING && bytes != SIZE_MAX && k < tensor_count(t); k++)
         if (__builtin_add_overflow(bytes, texts[k].len, &bytes)) return SIZE_MAX;
-    return bytes > SIZE_MAX / 2 ? SIZE_MAX : aligned(bytes);
+    return bytes > SIZE_MAX / 2 ? SIZE_MAX : round_up(bytes, DATA_ALIGN);
 }
 
 static void output_copy(tensor *to, const tensor *from, uint8_t *at)
@@ -237,7 +235,7 @@ static void output_copy(tensor *to, const tensor *from, uint8_t *at)
 /* Outside the lock; NULL = it is too large, or there is no memory: it is not kept. */
 static entry *entry_new(const part *p, const queue_item *item, uint32_t count)
 {
-    size_t head = aligned(sizeof(entry) + count * sizeof(tensor)), bytes = head;
+    size_t head = round_up(sizeof(entry) + count * sizeof(tensor), DATA_ALIGN), bytes = head;
     for (uint32_t i = 0; i < count; i++) {
         const tensor t = queue_output(item, i);
         if (__builtin_add_overflow(bytes, output_bytes(&t), &bytes) || bytes > p->bytes_max) return NULL;

@@ -54,19 +54,19 @@ static err_code block_new(sequence_block **ret, const tensor *like, uint32_t cou
 {
     size_t bytes = sizeof(sequence_block) + count * sizeof(tensor);
     bool ok = true;
-    bytes = (bytes + ALIGN - 1) / ALIGN * ALIGN;
+    bytes = round_up(bytes, ALIGN);
     for (uint32_t i = 0; i < count && ok; i++) {
         size_t one = tensor_bytes(&like[i]);
-        ok = one < SIZE_MAX / 4 && !__builtin_add_overflow(bytes, (one + ALIGN - 1) / ALIGN * ALIGN, &bytes);
+        ok = one < SIZE_MAX / 4 && !__builtin_add_overflow(bytes, round_up(one, ALIGN), &bytes);
     }
     sequence_block *b = ok ? mem_alloc_raw(bytes) : NULL;
     if (!b) return err_set(e, ERR_NOMEM, "sequences: no memory for the states of one");
     b->held = 1;
     b->count = count;
-    uint8_t *at = (uint8_t *)b + (sizeof(sequence_block) + count * sizeof(tensor) + ALIGN - 1) / ALIGN * ALIGN;
+    uint8_t *at = (uint8_t *)b + round_up(sizeof(sequence_block) + count * sizeof(tensor), ALIGN);
     for (uint32_t i = 0; i < count; i++) {
         b->of[i] = tensor_make(like[i].type, &like[i].shape, at);
-        at += (tensor_bytes(&like[i]) + ALIGN - 1) / ALIGN * ALIGN;
+        at += round_up(tensor_bytes(&like[i]), ALIGN);
     }
     *ret = b;
     return ERR_OK;

@@ -44,7 +44,7 @@ typedef struct {
 
 static void *lay(layout *l, const void *from, size_t bytes)
 {
-    size_t room = (bytes + ALIGN - 1) / ALIGN * ALIGN;
+    size_t room = round_up(bytes, ALIGN);
     uint8_t *to = l->p ? l->p + l->at : NULL;
     if (room < bytes || __builtin_add_overflow(l->at, room, &l->at)) l->over = true;
     if (to && bytes) memcpy(to, from, bytes);
@@ -97,7 +97,7 @@ static void lay_tensors(layout *l, const infer *r, uint32_t inputs, uint32_t out
     const served *m = r->model;
     trace_tensor *to = lay(l, NULL, 0);
     l->at += (size_t)(inputs + outputs) * sizeof *to;
-    l->at = (l->at + ALIGN - 1) / ALIGN * ALIGN;
+    l->at = round_up(l->at, ALIGN);
     for (uint32_t i = 0; i < inputs; i++)
         lay_tensor(l, to ? to + i : NULL, &r->inputs[i], served_input(m, i)->name, false);
     for (uint32_t i = 0, n = 0, k; n < outputs; i++) {

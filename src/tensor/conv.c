@@ -15,8 +15,6 @@ enum {
     NARROW_MAX = 12, /* output rows up to this width are computed as one long row, gaps included */
 };
 
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
-
 static size_t taps_of(const conv_shape *s) { return s->kernel[0] * s->kernel[1] * s->kernel[2]; }
 
 static size_t plane_of(const size_t d[3]) { return d[0] * d[1] * d[2]; }

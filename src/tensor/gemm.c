@@ -12,10 +12,6 @@ enum {
     UNITS_PER_THREAD = 3, /* so that a thread that comes late costs a third of its share */
 };
 
-static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
-
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
-
 size_t gemm_k_block(size_t k)
 {
     size_t blocks = (k + GEMM_K_BLOCK - 1) / GEMM_K_BLOCK;

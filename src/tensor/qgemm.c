@@ -7,10 +7,6 @@
 
 enum { K_BLOCK = 2 * GEMM_K_BLOCK }; /* as many bytes of a panel as single precision has */
 
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
-
-static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
-
 static int32_t element(const void *p, bool is_signed, size_t i)
 {
     return is_signed ? ((const int8_t *)p)[i] : ((const uint8_t *)p)[i];

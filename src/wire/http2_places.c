@@ -12,8 +12,6 @@ http2_head http2_head_of(const uint8_t bytes[HTTP2_HEAD_BYTES])
                         .stream = (int32_t)(stream & INT32_MAX)};
 }
 
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
-
 static void add(http2_places *p, void *at, size_t len, size_t *most)
 {
     p->v[p->count++] = (mem_span){.p = at, .len = len};
