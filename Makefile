@@ -28,6 +28,9 @@ HARDEN  := -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fvisi
 CFLAGS  ?= -O2 -g $(HARDEN) -ffunction-sections -fdata-sections
 LDFLAGS ?= -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--gc-sections
 KERNEL  ?= -O3
+# a * b + c is rounded twice, as written, whatever the processor has: an operator gives the same on all of them.  The
+# sums of kernels may be rounded once: in what order they are added up differs from one processor to the next anyway.
+FLOAT   := -ffp-contract=off
 # What a unit test itself does is over at once, and there are many: what counts for them is how fast they are compiled.
 UNIT    := -O0 -U_FORTIFY_SOURCE $(if $(CLANG),,-Wno-format-truncation)
 ALL     := -std=gnu11 -D_GNU_SOURCE -Isrc -Itests -fPIE -fno-omit-frame-pointer -MMD -MP $(WARN)
@@ -80,12 +83,12 @@ all: $(BUILD)/proa   ## build the release program: build/proa
 stamp    = $(shell mkdir -p $(BUILD); printf '%s\n' "$(strip $(subst ",,$(2)))" | cmp -s - $(BUILD)/$(1) || \
            printf '%s\n' "$(strip $(subst ",,$(2)))" > $(BUILD)/$(1))
 ifneq ($(MAKECMDGOALS),clean)
-$(call stamp,.flags,$(filter-out ccache,$(CC)) $(ALL) $(CFLAGS) $(KERNEL) $(UNIT) $(ISA_avx2) $(ISA_avx512))
+$(call stamp,.flags,$(filter-out ccache,$(CC)) $(ALL) $(CFLAGS) $(FLOAT) $(KERNEL) $(UNIT) $(ISA_avx2) $(ISA_avx512))
 $(call stamp,.links,$(filter-out ccache,$(CC)) $(CFLAGS) $(LDFLAGS) $(LIBS))
 $(call stamp,.files,$(OBJ))
 endif
 
-$(BUILD)/src/tensor/%.o: TUNE = $(if $(filter kernel% %_scalar %_avx2 %_avx512 %_neon,$(*F)),$(KERNEL))
+$(BUILD)/src/tensor/%.o: TUNE = $(if $(filter kernel% %_scalar %_avx2 %_avx512 %_neon,$(*F)),$(KERNEL) -ffp-contract=fast)
 # The loops over tiles in operators are kernels too: for whole numbers, comparisons, choices.
 $(BUILD)/src/engine/op_%.o: TUNE = $(KERNEL)
 $(BUILD)/tests/unit/%.o: TUNE = $(UNIT)
@@ -94,7 +97,7 @@ $(BUILD)/%_avx512.o: ISA := $(ISA_avx512)
 $(BUILD)/%.o: %.c $(BUILD)/.flags
 	@mkdir -p $(@D)
 	$(call say,CC)
-	$(Q)$(CC) $(ALL) $(CFLAGS) $(TUNE) $(ISA) -c $< -o $@
+	$(Q)$(CC) $(ALL) $(CFLAGS) $(FLOAT) $(TUNE) $(ISA) -c $< -o $@
 $(BUILD)/libproa.a: $(OBJ) $(BUILD)/.files
 	@rm -f $@
 	$(Q)$(AR) rcs $@ $(OBJ)
