@@ -55,7 +55,7 @@ static void whoever_packed_it_is_understood(void)
     char members[600];
     size_t n = 0;
     for (size_t at = 0; at < sizeof X - 1; at += 40) {
-        str one = packed(FLATE_GZIP, X + at, sizeof X - 1 - at < 40 ? sizeof X - 1 - at : 40);
+        str one = packed(FLATE_GZIP, &X[at], sizeof X - 1 - at < 40 ? sizeof X - 1 - at : 40);
         memcpy(members + n, one.p, one.len);
         n += one.len;
     }

@@ -104,12 +104,15 @@ static void what_was_used_least_goes_first(void)
 {
     response_cache *c = opened(10000);   /* room for two of 500 numbers */
     keep(c, 0, 1, 500);
+    const uint64_t one = stats(c).bytes;
+    keep(c, 0, 1, 500);   /* another was faster, and there would be room */
+    CHECK(stats(c).entries == 1 && stats(c).bytes == one);
     keep(c, 0, 2, 500);
     CHECK(has(c, 0, 1) && has(c, 0, 2) && has(c, 0, 1));
     keep(c, 0, 3, 500);
     CHECK(has(c, 0, 1) && !has(c, 0, 2) && has(c, 0, 3));
     CHECK(stats(c).evictions == 1 && stats(c).entries == 2 && stats(c).bytes <= 10000);
-    keep(c, 0, 3, 500);   /* another was faster */
+    keep(c, 0, 3, 500);   /* nothing has to go for what is known */
     CHECK(stats(c).evictions == 1 && stats(c).entries == 2);
     keep(c, 0, 4, 2000);  /* larger than all of it: nothing has to go for it */
     CHECK(!has(c, 0, 4) && has(c, 0, 1) && has(c, 0, 3));
