@@ -59,15 +59,10 @@ static err_code place_new(listeners *l, size_t sockets, place **ret, err *e)
     return ERR_OK;
 }
 
-static void put(listeners *l, place *p, int fd)
-{
-    listener *one = &p->sockets[p->count++];
-    one->fd = fd;
-    one->of = (size_t)(p - l->places);
-}
+static void put(place *p, int fd) { p->sockets[p->count++].fd = fd; }
 
 /* Port 0 is any free one for the first socket, and that one for the others. */
-static err_code place_open(listeners *l, place *p, const listeners_opts *opts, size_t sockets, err *e)
+static err_code place_open(place *p, const listeners_opts *opts, size_t sockets, err *e)
 {
     p->at = *opts->addr;
     while (p->count < sockets) {
@@ -75,7 +70,7 @@ static err_code place_open(listeners *l, place *p, const listeners_opts *opts, s
         const sock_listen_opts so = {.addr = &p->at, .join = p->count > 0, .mode = opts->mode};
         err_code rc = sock_listen(&so, &fd, e);
         if (rc) return rc;
-        put(l, p, fd);
+        put(p, fd);
         if (sock_addr_path(&p->at)) {
             rc = file_identify(sock_addr_path(&p->at), &p->file, e);
             atomic_store(&p->made, rc == ERR_OK);
@@ -95,7 +90,7 @@ err_code listeners_open(listeners *l, const listeners_opts *opts, err *e)
     INVARIANT(sockets > 0 && sockets <= LISTENERS_SOCKETS_MAX);
     err_code rc = place_new(l, sockets, &p, e);
     if (rc) return rc;
-    rc = place_open(l, p, opts, sockets, e);
+    rc = place_open(p, opts, sockets, e);
     if (rc)
         place_fini(p);
     else
@@ -125,7 +120,7 @@ err_code listeners_adopt(listeners *l, int fd, bool heir, err *e)
     bool found = p != NULL;
     rc = found ? place_grow(p, e) : place_new(l, 1, &p, e);
     if (rc) return rc;
-    put(l, p, fd);
+    put(p, fd);
     p->at = at;
     p->heir = heir;
     if (!found) l->count++;
@@ -139,13 +134,9 @@ err_code listeners_move(listeners *to, listeners *from, size_t index, err *e)
         return err_set(e, ERR_LIMIT, "listeners: expected at most %d addresses, got one more", LISTENERS_MAX);
     place *p = &to->places[to->count];
     *p = from->places[index];
-    for (size_t i = 0; i < p->count; i++) p->sockets[i].of = to->count;
     to->count++;
     from->count--;
-    for (size_t i = index; i < from->count; i++) {
-        from->places[i] = from->places[i + 1];
-        for (size_t k = 0; k < from->places[i].count; k++) from->places[i].sockets[k].of = i;
-    }
+    for (size_t i = index; i < from->count; i++) from->places[i] = from->places[i + 1];
     return ERR_OK;
 }
 
@@ -219,12 +210,17 @@ listener *listeners_next(listeners *l, listeners_cursor *at, size_t loop)
     return NULL;
 }
 
-bool listeners_hide(listeners *l, listener *one)
+bool listeners_hide(listeners *l)
 {
-    place *p = &l->places[one->of];
-    if (!atomic_load(&p->made)) return false;
-    file_remove(p);
-    return sock_let_none_in(one->fd, &p->at);
+    bool half_in = false;
+    for (size_t i = 0; i < l->count; i++) {
+        place *p = &l->places[i];
+        if (!atomic_load(&p->made)) continue;
+        file_remove(p);
+        for (size_t k = 0; k < p->count; k++)
+            if (sock_let_none_in(p->sockets[k].fd, &p->at)) half_in = true;
+    }
+    return half_in;
 }
 
 void listeners_leave(listener *one)

@@ -30,7 +30,6 @@ typedef struct {
     bool shared;                   /* several loops watch it */
     bool local;                    /* a Unix socket */
     /* private */
-    size_t of;                     /* which address */
     _Atomic uint32_t watchers;     /* loops that have not left */
 } listener;
 
@@ -61,9 +60,10 @@ const sock_addr *listeners_at(const listeners *l, size_t index);  /* where it re
 /* From here on loops come in.  Each takes all that listeners_next() gives it, from a cursor of {0}; NULL = no more. */
 void listeners_deal(listeners *l, size_t loops);
 listener *listeners_next(listeners *l, listeners_cursor *at, size_t loop);
-/* Any loop's thread that watches it: nobody finds the way to it any more, unless it is another process', too.  True =
- * some may be half in, see sock_let_none_in().  Then, once what it has let in is accepted, leave. */
-bool listeners_hide(listeners *l, listener *one);
+/* Any thread, once, before the first loop leaves: nobody finds the way in any more, but where another process has the
+ * sockets, too.  True = some may be half in, see sock_let_none_in(). */
+bool listeners_hide(listeners *l);
+/* A loop's thread, once what the socket has let in is accepted. */
 void listeners_leave(listener *one);
 
 #endif

@@ -19,7 +19,7 @@ struct server {
     _Alignas(64) _Atomic size_t awake;  /* loops that do not rest */
     _Atomic bool draining;
     uint64_t idle_us;               /* like this; see server_drain_idle() */
-    uint64_t grace_us;              /* set before the drain messages go out */
+    uint64_t grace_us, door_us;     /* set before the drain messages go out */
     void (*drained)(void *ctx);
     void *drained_ctx;
     size_t drained_count;           /* shards that are done; loop 0 only */
@@ -113,6 +113,7 @@ void server_free(server *s)
 listeners *server_listeners(const server *s) { return s->at; }
 uint64_t server_idle_us(const server *s) { return s->idle_us; }
 uint64_t server_grace_us(const server *s) { return s->grace_us; }
+uint64_t server_door_us(const server *s) { return s->door_us; }
 shard *server_shard(const server *s, const loop *on)
 {
     for (size_t i = 0; i < s->shard_count; i++)
@@ -133,6 +134,7 @@ void server_drain(server *s, uint64_t grace_us, void (*drained)(void *ctx), void
 {
     if (atomic_exchange(&s->draining, true)) return;
     s->grace_us = grace_us;
+    s->door_us = listeners_hide(s->at) ? SERVER_DOOR_US : 0;
     s->drained = drained;
     s->drained_ctx = ctx;
     for (size_t i = 0; i < s->shard_count; i++) shard_drain(s->shards[i]);

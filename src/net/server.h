@@ -5,10 +5,10 @@
  * bytes of a connection, or an Upgrade, choose.
  * server_new() is called before the loops run, or on the only loop; clients queue up from the opening of the
  * listeners on.  Out of descriptors, a loop pauses accepting for SERVER_PAUSE_US at a time.
- * server_drain(): let nobody in and, where a handshake may be under way, wait SERVER_DOOR_US for its end before the
- * listeners close; answer what was accepted (with `Connection: close`, behind GOAWAY), close idle
- * ones (after SERVER_DRAIN_IDLE_US: a request may be on its way), and call `drained` when the last connection is
- * gone or `grace_us` is over; what is left then is cut off. */
+ * server_drain(): refuse new clients, and where a handshake may be under way wait SERVER_DOOR_US for its end before the
+ * listeners close; answer what was accepted (with `Connection: close`, behind GOAWAY), close idle ones (after
+ * SERVER_DRAIN_IDLE_US: a request may be on its way), and call `drained` when the last connection is gone or
+ * `grace_us` is over; what is left then is cut off. */
 #ifndef NET_SERVER_H
 #define NET_SERVER_H
 #include "base/quota.h"

@@ -431,14 +431,6 @@ static void stop_listening(shard *s)
     s->left = true;
 }
 
-static bool hide(shard *s)
-{
-    bool half_in = false;
-    for (size_t i = 0; i < s->listener_count; i++)
-        if (s->listeners[i].at && listeners_hide(s->all, s->listeners[i].at)) half_in = true;
-    return half_in;
-}
-
 /* Those whom the kernel let in already are accepted; no more can come. */
 static void shut_door(shard *s)
 {
@@ -489,7 +481,6 @@ static void on_drain(loop *on, loop_msg *m)
     if (!s) return;
     uint64_t now = loop_now_us(on);
     s->draining = true;
-    bool half_in = hide(s);
     wait_list *idle = &s->waits[WAIT_IDLE];
     if (idle->wait_us > server_idle_us(s->of)) idle->wait_us = server_idle_us(s->of);
     for (size_t kind = 0; kind < CONN_WAITS; kind++) {   /* HTTP/2 says goodbye at once */
@@ -498,8 +489,8 @@ static void on_drain(loop *on, loop_msg *m)
     }
     arm_tick(s, now + 1);
     loop_timer_move(s->on, &s->grace, now + server_grace_us(s->of));
-    if (half_in)
-        loop_timer_move(s->on, &s->door, now + SERVER_DOOR_US);
+    if (server_door_us(s->of))
+        loop_timer_move(s->on, &s->door, now + server_door_us(s->of));
     else
         shut_door(s);
 }
@@ -578,7 +569,6 @@ static err_code listeners_take(shard *s, const shard_opts *o, err *e)
     size_t n = 0;
     listeners_cursor count = {0}, fill = {0};
     while (listeners_next(o->all, &count, o->index)) n++;
-    s->all = o->all;
     s->listeners = mem_new0(shard_listener, n);
     if (!s->listeners) return err_set(e, ERR_NOMEM, "server: no memory for %zu listeners", n);
     for (listener *at; (at = listeners_next(o->all, &fill, o->index)) != NULL; s->listener_count++)

@@ -57,8 +57,7 @@ struct shard {
     http_replied *replied;
     void *ctx;
     uint64_t id_seed;
-    listeners *all;                       /* the server's; */
-    shard_listener *listeners;            /* those that this loop accepts from */
+    shard_listener *listeners;            /* those of the server that this loop accepts from */
     size_t listener_count;
     int reserve;                          /* a descriptor to give up, so that one more can be accepted and told */
     loop_timer tick, unpause, door, grace;   /* always set, LOOP_FAR_US away when there is nothing to wait for */
@@ -155,6 +154,7 @@ void server_leave(server *s);
 void server_spare(server *s, const shard *besides, size_t above);   /* shard_spare() of all others */
 uint64_t server_idle_us(const server *s);
 uint64_t server_grace_us(const server *s);
+uint64_t server_door_us(const server *s);   /* of a drain: until the listeners are left; 0 = at once */
 void server_drained(server *s);           /* on loop 0: one shard is done */
 loop *server_first_loop(const server *s);
 shard *server_shard(const server *s, const loop *on);   /* inner.c */

@@ -336,7 +336,7 @@ bool sock_let_none_in(int listener, const sock_addr *at)
         (void)sys_shutdown(listener, SHUT_RD);
         return false;
     }
-    (void)sys_drop_syn(listener);   /* a kernel without filters lets them in for as long as it is asked */
+    (void)sys_option_set(listener, SOL_SOCKET, SO_BINDTOIFINDEX, INT32_MAX);   /* where nothing comes from */
     return true;
 }
 

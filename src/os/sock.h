@@ -54,8 +54,9 @@ err_code sock_local(int fd, sock_addr *ret, err *e) MUST_USE;
 err_code sock_adopt(int fd, sock_addr *ret_at, err *e) MUST_USE;
 void sock_file_remove(const sock_addr *a, const file_id *made);   /* unless it is another's by now */
 sock_io sock_accept(int listener, int *ret_fd, sock_addr *ret_peer);   /* ret_peer may be NULL */
-/* Lets nobody in from now on; who is in the queue can still be accepted.  True = so can who is half in: a TCP handshake
- * that began goes on.  Who comes later is refused at once (Unix), or finds out when he tries again (TCP, a second). */
+/* Refuses everybody from now on; who is in the queue can still be accepted.  True = so can who is half in: a TCP
+ * handshake that began goes on.  Of sockets that share a port each is to be told, or the kernel goes on choosing among
+ * all.  Where the kernel does not have it (SO_BINDTOIFINDEX, Linux 5.7 without rights) they come until the close. */
 bool sock_let_none_in(int listener, const sock_addr *at);
 err_code sock_connect(const sock_addr *to, int *ret_fd, err *e) MUST_USE;   /* begins; writable when it is over */
 err_code sock_connected(int fd, const sock_addr *to, err *e) MUST_USE;      /* after that: did it work? */

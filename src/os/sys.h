@@ -69,7 +69,6 @@ struct termios;   /* its header has macros of short names */
     X(option_set, (int fd, int level, int name, int value), (fd, level, name, value))                            \
     X(option_get, (int fd, int level, int name, int *ret), (fd, level, name, ret))                               \
     X(linger_none, (int fd), (fd))                                                                               \
-    X(drop_syn, (int fd), (fd))                                                                                  \
     X(local_addr, (int fd, void *ret_addr, uint32_t *len), (fd, ret_addr, len))                                  \
     X(resolve, (const char *host, const char *port, void **ret_list), (host, port, ret_list))                     \
     X(term_get, (int fd, struct termios *ret), (fd, ret))                                                        \

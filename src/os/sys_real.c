@@ -3,7 +3,6 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/filter.h>
 #include <linux/futex.h>
 #include <linux/openat2.h>
 #include <netdb.h>
@@ -175,21 +174,6 @@ int64_t sys_real_linger_none(int fd)
 {
     struct linger none = {.l_onoff = 1, .l_linger = 0};
     return result(setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none));
-}
-
-/* A filter sees a segment from its TCP header on; the flags are its 14th byte.  Those who were let in keep the filter
- * and never send what it drops. */
-int64_t sys_real_drop_syn(int fd)
-{
-    enum { FLAGS_AT = 13, SYN = 2 };
-    struct sock_filter steps[] = {
-        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, FLAGS_AT),
-        BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, SYN, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, 0),
-        BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
-    };
-    struct sock_fprog all = {.len = sizeof steps / sizeof *steps, .filter = steps};
-    return result(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &all, sizeof all));
 }
 
 int64_t sys_real_resolve(const char *host, const char *port, void **ret_list)

@@ -96,7 +96,7 @@ static void without_a_known_key_there_is_health_and_nothing_else(void)
     static const char *const wrong[] = {
         "Authorization: Bearer all-secre\r\n", "Authorization: Bearer all-secrets\r\n", "Authorization: all-secret\r\n",
         "Authorization: Basic all-secret\r\n", "Authorization: Bearer\r\n", "X-API-Key: ALL-SECRET\r\n",
-        "Authorization: Bearer wrong\r\n" ONLY_M};
+        ("Authorization: Bearer wrong\r\n" ONLY_M)};
     for (size_t i = 0; i < COUNTOF(wrong); i++) CHECK(is("401 ", "GET", "/v2", wrong[i]) && !strstr(r->text, "ecre"));
     char longest[API_KEYS_TEXT_BYTES_MAX + 40] = "X-API-Key: ";
     for (size_t n = 11; n < API_KEYS_TEXT_BYTES_MAX + 20; n++) longest[n] = 'k';

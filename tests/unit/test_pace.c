@@ -68,11 +68,11 @@ static void a_queue_that_stands_is_made_shorter_and_one_that_drains_is_not(void)
     now = heads_wait(&p, now, 2, 15000000, 1000001);
     CHECK(p.room > 0.80 && p.room < 0.91);
     now = heads_wait(&p, now, 20, 15000000, 1000001);
-    CHECK_U64(pace_ns(&p), OBJECTIVE * 0.4);                   /* never less, and the lateness has no part in it */
+    CHECK_U64(pace_ns(&p), OBJECTIVE / 5 * 2);                   /* never less, and the lateness has no part in it */
     pace_note(&p, 64, 0);
-    CHECK_U64(pace_ns(&p), OBJECTIVE * 0.4);
+    CHECK_U64(pace_ns(&p), OBJECTIVE / 5 * 2);
     now = heads_wait(&p, now, 2, 15000000, 0);
-    CHECK(pace_ns(&p) > OBJECTIVE * 0.43 && pace_ns(&p) < OBJECTIVE * 0.49);
+    CHECK(pace_ns(&p) > OBJECTIVE / 100 * 43 && pace_ns(&p) < OBJECTIVE / 100 * 49);
     now = heads_wait(&p, now, 20, 15000000, 0);
     CHECK_U64(pace_ns(&p), (uint64_t)(OBJECTIVE * p.part));
 }
@@ -86,7 +86,7 @@ static void a_queue_in_which_all_find_room_is_left_alone(void)
     for (int i = 0; i < 1000; i++) pace_started(&p, 15000000, 1000000, now += 1000000);
     CHECK_U64(pace_ns(&p), OBJECTIVE);
     now = heads_wait(&p, now, 20, 15000000, 15000000);
-    CHECK_U64(pace_ns(&p), OBJECTIVE * 0.4);
+    CHECK_U64(pace_ns(&p), OBJECTIVE / 5 * 2);
     for (int i = 0; i < 1000; i++) pace_started(&p, 15000000, 1000000, now += 1000000);
     CHECK_U64(pace_ns(&p), OBJECTIVE);
 }

@@ -117,7 +117,7 @@ static size_t records(str sealed)
 {
     size_t count = 0;
     const uint8_t *p = (const uint8_t *)sealed.p;
-    for (size_t at = 0; at + 5 <= sealed.len; at += 5u + (p[at + 3] << 8 | p[at + 4])) count += p[at] == 23;
+    for (size_t at = 0; at + 5 <= sealed.len; at += 5u + ((size_t)p[at + 3] << 8 | p[at + 4])) count += p[at] == 23;
     return count;
 }
 

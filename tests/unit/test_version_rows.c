@@ -27,7 +27,7 @@ static const char *listed(const version_rows *r)
 
 static void rows_come_out_by_number(void)
 {
-    version_rows r = {0};
+    version_rows r = {.first = NULL};
     version_row *ten = row(&r, "10");
     (void)row(&r, "9");
     (void)row(&r, "1");
@@ -39,7 +39,7 @@ static void rows_come_out_by_number(void)
 
 static void a_name_without_a_version_gives_its_row_to_the_first(void)
 {
-    version_rows r = {0};
+    version_rows r = {.first = NULL};
     version_row *none = row(&r, "");
     CHECK_STR(version_row_state(none), "UNAVAILABLE");
     note_set(&none->reason, "it did not load");
@@ -52,7 +52,7 @@ static void a_name_without_a_version_gives_its_row_to_the_first(void)
 
 static void a_version_comes_where_it_is_known_to_or_nothing_is(void)
 {
-    version_rows r = {0};
+    version_rows r = {.first = NULL};
     CHECK(version_rows_come(&r, STR("1")));
     version_row *none = row(&r, "");
     CHECK(version_rows_come(&r, STR("1")));
@@ -62,7 +62,7 @@ static void a_version_comes_where_it_is_known_to_or_nothing_is(void)
     atomic_store(&none->comes, true);   /* which is version 1's by now */
     CHECK(version_rows_come(&r, STR("1")));
     version_rows_fini(&r);
-    r = (version_rows){0};
+    r = (version_rows){.first = NULL};
     atomic_store(&row(&r, "")->comes, true);
     (void)row(&r, "7");                 /* takes its place, and nothing else */
     CHECK(version_rows_come(&r, STR("1")));
@@ -71,7 +71,7 @@ static void a_version_comes_where_it_is_known_to_or_nothing_is(void)
 
 static void the_state_is_the_best_that_is_true(void)
 {
-    version_rows r = {0};
+    version_rows r = {.first = NULL};
     version_row *v = row(&r, "1");
     atomic_store(&v->leaving, 1);
     CHECK_STR(version_row_state(v), "UNLOADING");
@@ -84,7 +84,7 @@ static void the_state_is_the_best_that_is_true(void)
 
 static void what_is_in_use_keeps_its_row_at_the_limit(void)
 {
-    version_rows r = {0};
+    version_rows r = {.first = NULL};
     version_row *v = NULL;
     char name[20];
     err e;
@@ -105,7 +105,7 @@ static void what_is_in_use_keeps_its_row_at_the_limit(void)
 static void no_memory_leaves_the_rows_as_they_were(void)
 {
     FAULT_SWEEP({
-        version_rows r = {0};
+        version_rows r = {.first = NULL};
         version_row *v;
         err e;
         if (version_rows_get(&r, STR("1"), &v, &e)) CHECK(e.code == ERR_NOMEM && !version_rows_next(&r, NULL));
