@@ -113,6 +113,7 @@ typedef struct {
     buf log;
     size_t chunk;            /* bytes of a handler's message */
     size_t in_place, laid;
+    bool keeps;              /* the memory of messages, for the next ones, as a pool does */
 } host;
 
 static hosted *hosted_of(http2_stream *s) { return (hosted *)(void *)((char *)s - offsetof(hosted, stream)); }
@@ -210,13 +211,14 @@ static void on_refused(void *ctx, http2_stream *stream, const http_refusal *why)
 
 static void on_closed(void *ctx, http2_stream *stream)
 {
+    const host *h = ctx;
     hosted *s = hosted_of(stream);
-    (void)ctx;
     mem_free(s->chunk);
     s->chunk = NULL;
     s->taken = false;
     http2_stream_clear(stream);
-    http_message_fini(&s->message);   /* so that its memory is not there any more */
+    if (h->keeps) http_message_clear(&s->message);
+    else http_message_fini(&s->message);   /* so that its memory is not there any more */
 }
 
 static bool room(void *ctx)
@@ -421,6 +423,58 @@ static void who_fills_frames_is_read_to_places(void)
     host_fini(&h);
 }
 
+/* How many bytes the session would have a read take to where they stay; 0 = it would not. */
+static size_t would_lay(const host *h)
+{
+    http2_places p;
+    size_t bytes = 0;
+    if (http2_lay(h->session, &p, MOST))
+        for (size_t i = 0; i < p.count; i++) bytes += p.v[i].len;
+    return bytes;
+}
+
+/* n bytes more of what the client has said, or all. */
+static void hear(host *h, const h2c *c, size_t *at, size_t n)
+{
+    if (n > c->out.len - *at) n = c->out.len - *at;
+    http2_feed(h->session, (const uint8_t *)c->out.p + *at, n, 1000);
+    http2_flush(h->session);
+    *at += n;
+}
+
+static void reads_are_laid_inside_a_body_and_no_farther_than_it_goes(void)
+{
+    static const char body[HTTP2_FRAME_MAX];
+    host h;
+    h2c c;
+    size_t at = HTTP2_PREFACE_BYTES;
+    host_init(&h, 50000);
+    h.keeps = true;
+    h2c_init(&c, 0);
+    h2c_frame(&c, 4, 1, 0, NULL, 0);
+    c.hold = true;
+    uint32_t id = (uint32_t)h2c_ask(&c, "POST", "/", (const char *const[]){"content-length", "163840", NULL}, "", 0);
+    for (int i = 0; i < 10; i++) h2c_frame(&c, 0, i == 9, id, body, sizeof body);
+    hear(&h, &c, &at, SIZE_MAX);
+    h2c_frame(&c, 4, 0, 0, "\0\4\0\0\0", 6);   /* no window: an answer's body would have to wait */
+    id = (uint32_t)h2c_ask(&c, "POST", "/", (const char *const[]){"content-length", "50000", NULL}, "", 0);
+    h2c_frame(&c, 0, 0, id, body, sizeof body);
+    hear(&h, &c, &at, SIZE_MAX);
+    const size_t left = 50000 - sizeof body;   /* there is room for more: the memory is that of the first one */
+    CHECK_U64(would_lay(&h), left + 3 * HTTP2_HEAD_BYTES);
+    h2c_frame(&c, 0, 0, id, body, sizeof body);
+    hear(&h, &c, &at, 3);
+    CHECK_U64(would_lay(&h), 0);               /* in the middle of a head */
+    hear(&h, &c, &at, HTTP2_HEAD_BYTES - 3);
+    CHECK_U64(would_lay(&h), left + 2 * HTTP2_HEAD_BYTES);
+    for (size_t i = 0; i < HOSTED; i++)
+        if (h.streams[i].stream.id == (int32_t)id) answer(&h, &h.streams[i].stream, 403);
+    CHECK_U64(would_lay(&h), 0);               /* who is answered already need not be read */
+    hear(&h, &c, &at, SIZE_MAX);
+    host_fini(&h);
+    h2c_fini(&c);
+}
+
 int main(void)
 {
     static const test_case cases[] = {
@@ -428,6 +482,7 @@ int main(void)
         TEST(what_is_not_as_guessed_is_taken_out),
         TEST(reading_to_places_tells_the_same),
         TEST(who_fills_frames_is_read_to_places),
+        TEST(reads_are_laid_inside_a_body_and_no_farther_than_it_goes),
     };
     return test_main(cases, COUNTOF(cases));
 }
