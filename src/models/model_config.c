@@ -445,6 +445,20 @@ err_code model_config_input_shape(const model_config *c, uint32_t i, const shape
     return ERR_OK;
 }
 
+err_code model_config_batch_check(const model_config *c, const tensor *inputs, err *e)
+{
+    const tensor *first = NULL;   /* that has a batch, as the configuration says */
+    for (uint32_t i = 0; i < c->ios.input_count && c->max_batch_size > 0; i++) {
+        if (!c->inputs[i].said || inputs[i].shape.rank == 0) continue;
+        if (!first) first = &inputs[i];
+        if (inputs[i].shape.dim[0] != first->shape.dim[0])
+            return err_set(e, ERR_INVALID,
+                           "input '" STR_FMT "' batch size does not match other inputs for '" STR_FMT "'",
+                           STR_ARG(c->inputs[i].name), STR_ARG(c->name));
+    }
+    return ERR_OK;
+}
+
 bool model_config_said(const model_config *c, bool input, uint32_t i)
 {
     return c && (input ? c->inputs : c->outputs)[i].said;

@@ -55,6 +55,8 @@ bool model_config_serves(const model_config *c, uint64_t version, size_t rank);
 static inline bool model_config_limits(const model_config *c) { return c && c->given; }
 /* How the model wants what a client brings for its input i.  ERR_INVALID, in Triton's words, where it may not. */
 err_code model_config_input_shape(const model_config *c, uint32_t i, const shape *s, shape *ret, err *e) MUST_USE;
+/* Whether they bring the same batch to each of ios, where there is one.  ERR_INVALID, in Triton's words. */
+err_code model_config_batch_check(const model_config *c, const tensor *inputs, err *e) MUST_USE;
 /* Whether it says what an input, or an output, looks like.  c may be NULL. */
 bool model_config_said(const model_config *c, bool input, uint32_t i);
 /* Whether clients get any output in another shape than the model's; c may be NULL. */

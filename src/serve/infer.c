@@ -148,10 +148,11 @@ static void count_code(const infer_pool *p, served *m, const infer_protocol *by,
         metric_add(&lane->failure);
 }
 
-/* Rows are told apart where the model has them: of one that takes no batches a run is one row. */
+/* Rows are told apart where the model has them: of one that takes no batches, or is said to, a run is one row. */
 static uint64_t rows_of(const served *m, const queue_item *i)
 {
-    bool batches = (m->config && m->config->max_batch_size > 0) || (m->model && model_batch(m->model)->proven);
+    bool batches = model_config_limits(m->config) ? m->config->max_batch_size > 0
+                                                  : m->model && model_batch(m->model)->proven;
     if (!batches || m->ios.input_count == 0 || i->inputs[0].shape.rank == 0) return 1;
     return i->inputs[0].shape.dim[0] > 0 ? (uint64_t)i->inputs[0].shape.dim[0] : 1;
 }
@@ -417,6 +418,8 @@ static err_code read_body(infer *r)
     if (r->deadline_us && since_ns / 1000 >= r->deadline_us)
         return err_set(&r->failure, ERR_TIMEOUT, "the deadline passed before it was read");
     err_code rc = r->protocol->read(r, &r->failure);
+    if (rc == ERR_OK && model_config_limits(r->model->config))
+        rc = model_config_batch_check(r->model->config, r->inputs, &r->failure);
     r->times.read_since = since_ns;
     r->times.read_until = r->item.since_ns = r->again ? 0 : clock_now_ns();
     buf_clear(&r->scratch);

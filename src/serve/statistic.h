@@ -18,7 +18,7 @@
     X("cache_hit", cache_hit) \
     X("cache_miss", cache_miss)
 
-enum { STATISTIC_PARTS_MAX = 8 };
+enum { STATISTIC_INPUT = 3, STATISTIC_INFER, STATISTIC_OUTPUT, STATISTIC_PARTS_MAX = 8 };
 
 typedef struct {
     const char *name;

@@ -96,8 +96,9 @@ err_code v2_classes_make(infer *r, const attr *labels, uint64_t k, const tensor 
     const tensor *from = *t;
     if (!has_values(from->type))
         return err_set(e, ERR_INVALID, "classification: expected numbers, got %s", dtype_name(from->type));
-    bool declared = r->model->config && r->model->config->max_batch_size > 0;
-    bool batched = declared ? from->shape.rank > 0 : from->shape.rank > 1 && from->shape.dim[0] > 1;
+    const model_config *c = r->model->config;
+    bool batched = model_config_limits(c) ? c->max_batch_size > 0 && from->shape.rank > 0
+                                          : from->shape.rank > 1 && from->shape.dim[0] > 1;
     uint64_t rows = batched ? (uint64_t)from->shape.dim[0] : 1;
     uint64_t each = shape_count_range(&from->shape, batched, from->shape.rank);
     if (k > each) k = each;

@@ -2,8 +2,9 @@
  * "value:index:label".
  *
  * Rows of a batch are ranked each on its own: [rows, k], also of a batch of one; anything else as one list: [k].  A
- * model that declares max_batch_size has a batch along dim 0; of another, more than one row of an output of rank 2 and
- * more is taken for one.  k is cut to what there is.  Ties go to the lower index, NaN is less than all. */
+ * model with a configuration has a batch along dim 0 if that says max_batch_size; of another, more than one row of an
+ * output of rank 2 and more is taken for one.  k is cut to what there is.  Ties go to the lower index, NaN is less than
+ * all. */
 #ifndef SERVE_V2_CLASS_H
 #define SERVE_V2_CLASS_H
 #include "serve/infer.h"

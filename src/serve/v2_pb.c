@@ -416,10 +416,10 @@ static void labels_put(buf *out, const attr *labels)
     pb_close(out, entry);
 }
 
-/* Every wanted output has a typed form. */
+/* Inputs came typed to a model that has no config.pbtxt, and every wanted output has a typed form. */
 static bool may_be_typed(const infer *r)
 {
-    bool may = (r->variant & TYPED) != 0;
+    bool may = (r->variant & TYPED) != 0 && !model_config_limits(r->model->config);
     for (uint32_t i = 0; i < r->want_count && may; i++) may = forms[r->wants[i].t->type].number != 0;
     return may;
 }

@@ -1,9 +1,10 @@
 /* v2_pb.h - the Open Inference Protocol as protobuf (inference.GRPCInferenceService): ModelInfer's two messages.
  *
  * Tensors come as raw_input_contents, borrowed where they lie aligned, or as typed contents; never as both.  The answer
- * has raw_output_contents, as Triton's clients want, unless inputs came typed: then it is typed, too, as KServe's own
- * server does it, if every output has a typed form (FP16 and BF16 have none).  Field numbers are those that Triton's
- * and KServe's documents share; fields that are not known are ignored.
+ * has raw_output_contents, as Triton's clients want also where they send typed contents to a model with a config.pbtxt.
+ * Of another model it is typed where inputs came typed, as KServe's own server does it, if every output has a typed
+ * form (FP16 and BF16 have none).  Field numbers are those that Triton's and KServe's documents share; fields that are
+ * not known are ignored.
  *
  * An answer begins with V2_PB_ROOM bytes that are left for gRPC's prefix, so that a message is written once and sent
  * from where it was written: infer.reply_head says where it begins. */

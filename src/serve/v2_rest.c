@@ -15,10 +15,9 @@ enum {
 };
 
 const char *const v2_extensions[] = {
-    "classification",        "model_repository",   "model_repository(unload_dependents)", "schedule_policy",
-    "model_configuration", "system_shared_memory", "binary_tensor_data",                "parameters",
-    "statistics",          "trace",              "logging",                            "generate",
-    NULL};
+    "classification", "sequence", "model_repository", "model_repository(unload_dependents)", "schedule_policy",
+    "model_configuration", "system_shared_memory", "binary_tensor_data", "parameters", "statistics", "trace", "logging",
+    "generate", NULL};
 
 static err_code find(endpoints *s, const route_args *args, served **ret, err *e)
 {

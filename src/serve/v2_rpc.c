@@ -429,6 +429,7 @@ err_code v2_rpc_log_settings(endpoints *s, rpc_request request, buf *reply, err 
         rc = parameter_of_pb(pb_sub(&m, &f), &fields, "settings", &key, &v, e);
         if (v.kind == PARAMETER_NONE) v.kind = PARAMETER_OTHER;   /* there is no null here, as in Triton */
         if (rc == ERR_OK) rc = log_setting_take(&to, key, &v, e);
+        if (rc == ERR_UNAVAILABLE) rc = e->code = ERR_INVALID;   /* as Triton: 503 over REST, but no "try again" here */
         changed = true;
     }
     if (rc == ERR_OK) rc = pb_check(&m, "LogSettingsRequest", e);

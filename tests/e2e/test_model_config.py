@@ -119,10 +119,26 @@ def test_clients_bring_and_get_the_shapes_of_the_configuration(repository):
             with pytest.raises(InferenceServerException) as e:
                 ask(client, lib, "whole", bad, np.zeros((len(bad), 5), np.int32))
             assert why in e.value.message()
+        with pytest.raises(InferenceServerException) as e:       # nothing is broadcast from one row to three
+            ask(client, lib, "whole", x, w[:1])
+        assert "input 'w' batch size does not match other inputs for 'whole'" in e.value.message()
     meta = http.get_model_metadata("whole")
     assert [i["shape"] for i in meta["inputs"]] == [[-1, 2, 2], [-1, -1]] and [o["shape"] for o in meta["outputs"]] == [[-1, 2, 2], [-1, -1]]
     assert [list(i.shape) for i in grpc.get_model_metadata("whole").inputs] == [[-1, 2, 2], [-1, -1]]
     assert ask(http, http_lib, "bare", np.zeros((50, 4), np.float32), np.zeros((50, 1), np.int32)).as_numpy("y").shape == (50, 4)
+    http.close()
+
+
+@pytest.mark.apart
+def test_a_model_said_to_take_no_batches_has_no_rows(tmp_path, serve):
+    """Statistics count runs, classification ranks the whole, and nothing is refused for its first dimension."""
+    import tritonclient.http as http_lib
+    put(tmp_path / "r", "m", IO.replace("dims: 4", "dims: [ -1, 4 ]").replace("dims: -1", "dims: [ -1, -1 ]").replace("max_batch_size: 8", ""))
+    http, grpc = clients(serve("--model-repository", tmp_path / "r"))
+    x, w = np.arange(8, dtype=np.float32).reshape(2, 4), np.ones((3, 1), np.int32)
+    assert np.array_equal(ask(http, http_lib, "m", x, w).as_numpy("y"), 2 * x)
+    stats = http.get_inference_statistics("m")["model_stats"][0]
+    assert stats["inference_count"] == 1 and [b["batch_size"] for b in stats["batch_stats"]] == [1]
     http.close()
 
 

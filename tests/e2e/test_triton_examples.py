@@ -305,7 +305,7 @@ def test_explicit_contents(server):
                 request.outputs.add(name=n)
             answer = stub.ModelInfer(request)
             assert answer.id == "my request id" and [list(o.shape) for o in answer.outputs] == [[1, 16]] * 2
-            for raw, want in zip(answer.raw_output_contents, (A + B, A - B)):
+            for raw, want in zip(answer.raw_output_contents, (A + B, A - B), strict=True):
                 if dtype:
                     assert np.frombuffer(raw, dtype).tolist() == want.ravel().tolist()
                 else:

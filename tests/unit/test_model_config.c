@@ -525,6 +525,27 @@ static void clients_shapes_are_the_configurations(void)
     CHECK(got.rank == 2 && got.dim[1] == -1);
 }
 
+static void all_inputs_bring_the_same_batch(void)
+{
+    static const char *const io = "input [{ name: 'x' data_type: TYPE_FP32 dims: 4 }, "
+                                  "{ name: 'w' data_type: TYPE_INT32 dims: -1 }]";
+    char said[200];
+    err e;
+    const shape two = shape_make(2, (const int64_t[]){2, 4}), one = shape_make(2, (const int64_t[]){1, 4});
+    const tensor inputs[][2] = {{tensor_make(DT_F32, &two, NULL), tensor_make(DT_I32, &two, NULL)},
+                                {tensor_make(DT_F32, &two, NULL), tensor_make(DT_I32, &one, NULL)}};
+    snprintf(said, sizeof said, "max_batch_size: 8 %s", io);
+    CLEANUP(model_config) model_config *c = opened(said, batching);
+    CHECK(c && model_config_batch_check(c, inputs[0], &e) == ERR_OK);
+    CHECK(c && model_config_batch_check(c, inputs[1], &e) == ERR_INVALID);
+    CHECK_STR(e.text, "input 'w' batch size does not match other inputs for 'm'");
+    CLEANUP(model_config) model_config *none = opened("input [{ name: 'x' data_type: TYPE_FP32 dims: [-1, 4] }, "
+                                                      "{ name: 'w' data_type: TYPE_INT32 dims: [-1, -1] }] "
+                                                      "output { name: 'y' data_type: TYPE_FP32 dims: [-1, 4] }",
+                                                      batching);
+    CHECK(none && model_config_batch_check(none, inputs[1], &e) == ERR_OK);   /* the model may know what to do */
+}
+
 static void versions_and_parameters_are_as_they_were_said(void)
 {
     model_config *c = opened("version_policy { latest { num_versions: 2 } } parameters { key: 'k' value { "
@@ -609,7 +630,7 @@ int main(void)
         TEST(ensembles_are_checked),
         TEST(instances_metrics_and_batch_io_are_checked),
         TEST(what_is_not_obeyed_is_refused_by_name),
-        TEST(clients_shapes_are_the_configurations),
+        TEST(clients_shapes_are_the_configurations), TEST(all_inputs_bring_the_same_batch),
         TEST(versions_and_parameters_are_as_they_were_said),
         TEST(no_memory_at_any_point_leaves_nothing),
     };

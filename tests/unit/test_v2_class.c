@@ -11,7 +11,7 @@ static char got[400];
 static const char *classes(int32_t max_batch, const float *x, int64_t rows, int64_t each, uint64_t k)
 {
     static infer r;
-    model_config config = {.max_batch_size = max_batch};
+    model_config config = {.given = true, .max_batch_size = max_batch};
     served m = {.config = max_batch < 0 ? NULL : &config};
     const int64_t dims[] = {rows, each};
     const shape s = rows ? shape_make(2, dims) : shape_make(1, dims + 1);
@@ -51,6 +51,13 @@ static void a_batch_of_one_is_one_where_batches_are_declared(void)
     CHECK_STR(classes(-1, x, 0, 3, 1), "[1] 3.000000:1");
 }
 
+static void what_is_said_to_take_no_batches_is_one_list(void)
+{
+    static const float x[] = {1, 2, 9, 4, 5, 6};
+    CHECK_STR(classes(0, x, 2, 3, 2), "[2] 9.000000:2 6.000000:5");
+    CHECK_STR(classes(-1, x, 2, 3, 1), "[2,1] 9.000000:2 6.000000:2");
+}
+
 static void ties_go_to_the_lower_index_and_nan_is_last(void)
 {
     static const float x[] = {NAN, 2, 2, -INFINITY};
@@ -63,7 +70,7 @@ static void a_batch_without_rows_has_no_classes(void)
     static const float x[1];
     const shape none = shape_make(2, (const int64_t[]){0, 3});
     static infer r;
-    model_config config = {.max_batch_size = 4};
+    model_config config = {.given = true, .max_batch_size = 4};
     served m = {.config = &config};
     const tensor given = tensor_make(DT_F32, &none, (void *)(uintptr_t)x);
     const tensor *t = &given;
@@ -103,6 +110,7 @@ int main(void)
 {
     static const test_case cases[] = {TEST(rows_of_a_batch_are_ranked_each_on_its_own),
                                       TEST(a_batch_of_one_is_one_where_batches_are_declared),
+        TEST(what_is_said_to_take_no_batches_is_one_list),
                                       TEST(ties_go_to_the_lower_index_and_nan_is_last),
                                       TEST(a_batch_without_rows_has_no_classes),
                                       TEST(what_is_no_number_and_a_want_of_memory_are_told)};

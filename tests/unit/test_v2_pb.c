@@ -129,6 +129,24 @@ static void typed_in_typed_out(void)
     serve_rig_stop(&r);
 }
 
+static void a_model_with_a_configuration_answers_raw(void)
+{
+    const model_config_from from = {.name = STR("m"), .path = "m", .override = STR("{\"max_batch_size\":4}")};
+    CLEANUP(model_config) model_config *c = NULL;
+    serve_rig r;
+    err e;
+    start(&r, serve_rig_twice);
+    CHECK(model_config_read(&c, &from, &e) == ERR_OK && model_config_fit(c, r.served.model, &e) == ERR_OK);
+    r.served.config = c;
+    begin();
+    typed_floats(1, one_two, 2);
+    CHECK_STR(ask(&r), "m/1 y:FP32[1,2] raw=" TWO_FOUR);
+    CHECK_STR(ask_as(&r, &v2_pb_stream_protocol),
+              "{m/1 p=triton_final_response:true y:FP32[1,2] raw=" TWO_FOUR "}");
+    r.served.config = NULL;
+    serve_rig_stop(&r);
+}
+
 static void what_has_no_typed_form_comes_back_raw(void)
 {
     serve_rig r;
@@ -646,7 +664,8 @@ static void no_memory_is_an_error_wherever_it_happens(void)
 static int run(void)
 {
     static const test_case cases[] = {
-        TEST(raw_in_raw_out), TEST(typed_in_typed_out), TEST(an_empty_tensor_needs_no_bytes),
+        TEST(raw_in_raw_out), TEST(typed_in_typed_out),
+        TEST(a_model_with_a_configuration_answers_raw), TEST(an_empty_tensor_needs_no_bytes),
         TEST(what_has_no_typed_form_comes_back_raw), TEST(labels_stand_in_the_parameters_unless_classes_do),
         TEST(every_type_has_its_form_both_ways), TEST(numbers_that_do_not_fit_are_refused),
         TEST(long_lists_of_numbers_come_back), TEST(aligned_bytes_are_borrowed),
