@@ -186,6 +186,17 @@ static err_code name_fill(repository_name *l, repository *r, err *e)
     return rc;
 }
 
+/* In the index, with the reason why it is not served. */
+static err_code name_refused(repository_name *l, const err *why, err *e)
+{
+    version_row *row;
+    err_code rc = version_rows_get(&l->rows, STR(""), &row, e);
+    if (rc) return rc;
+    note_set(&row->reason, why->text);
+    log_write(LOG_ERROR, NULL, "model '" STR_FMT "' is not loaded: %s", STR_ARG(l->name), why->text);
+    return ERR_OK;
+}
+
 /* `loaded`: now; else it stands in the index, to be loaded by its name. */
 static err_code add(repository *r, const named_model *m, bool loaded, err *e)
 {
@@ -202,6 +213,14 @@ static err_code add(repository *r, const named_model *m, bool loaded, err *e)
     if (rc) return rc;
     l->brought = m->brought;
     rc = loaded ? name_fill(l, r, e) : version_rows_get(&l->rows, STR(""), &row, e);
+    if (rc && rc != ERR_NOMEM && loaded && r->opts.lenient) {
+        const err why = *e;
+        repository_name_free(TAKE(l));   /* what it knew of itself was of the one that did not come */
+        rc = repository_name_new(&l, m->name, m->path.p, e);
+        if (rc) return rc;
+        l->brought = m->brought;
+        rc = name_refused(l, &why, e);
+    }
     if (rc == ERR_OK) rc = repository_names_put(names, l, e);
     if (rc == ERR_OK) (void)TAKE(l);
     return rc;

@@ -78,6 +78,7 @@ typedef struct {
     bool bare; /* of the folder nothing is loaded: each model comes by its name */
     str chosen; /* names, by commas, that are loaded at once: the others when they are asked for; empty = all */
     bool on_demand; /* nothing is loaded before somebody asks for it: model_keeper.h */
+    bool lenient; /* what cannot be loaded at the start stands in the index, with the reason; else nothing is served */
     str pinned; /* names, by commas: these stay in memory, as those whose configuration says so */
     str aliases; /* NAME=MODEL[:VERSION], by commas; empty = none */
 } repository_opts;

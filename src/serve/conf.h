@@ -44,7 +44,7 @@ typedef struct {
     uint64_t replies_bytes_max;
     uint64_t tls_min, tls_cleartext;
     str control;
-    uint64_t slot, ready_fd, warm_up, cache_bytes_max, model_memory_max;
+    uint64_t slot, ready_fd, warm_up, cache_bytes_max, model_memory_max, exit_on_error;
     uint64_t models_memory_max, models_stay_ms, models_wait_ms;
     str cache_config, load_model, pin_models, alias;
     str model_weights, model_rates, rate_limit_resource;

@@ -130,6 +130,21 @@ def test_clients_bring_and_get_the_shapes_of_the_configuration(repository):
 
 
 @pytest.mark.apart
+def test_the_others_are_served_without_what_cannot_be_loaded(tmp_path, serve):
+    from conftest import until
+    put(tmp_path / "r", "good", None)
+    put(tmp_path / "r", "bad", "max_batch_size: banana")
+    ended = subprocess.run([PROA, "serve", "--port", "0", "--model-repository", tmp_path / "r"], capture_output=True, text=True, timeout=30)
+    assert ended.returncode == 1 and "bad/config.pbtxt:1:17: expected a whole number" in ended.stderr
+    server = serve("--model-repository", tmp_path / "r", "--exit-on-error", "false", "--model-control", "poll")
+    index = {m["name"]: m for m in server.post("/v2/repository/index").json()}
+    assert index["good"]["state"] == "READY" and index["bad"]["state"] == "UNAVAILABLE" and "banana" in index["bad"]["reason"]
+    assert server.get("/v2/models/good/ready").status == 200 and server.get("/v2/models/bad/ready").status == 404
+    (tmp_path / "r" / "bad" / "config.pbtxt").write_text("")
+    until(lambda: server.get("/v2/models/bad/ready").status == 200)
+
+
+@pytest.mark.apart
 def test_a_model_said_to_take_no_batches_has_no_rows(tmp_path, serve):
     """Statistics count runs, classification ranks the whole, and nothing is refused for its first dimension."""
     import tritonclient.http as http_lib

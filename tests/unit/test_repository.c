@@ -136,6 +136,45 @@ static void a_load_that_fails_leaves_nothing(void)
     rmdir(folder);
 }
 
+/* Whether the others are served without it is the options' word; within a budget it always is so. */
+static void a_model_that_cannot_be_loaded_stands_in_the_index(void)
+{
+    char folder[] = "/tmp/proa_repository_XXXXXX", bad[64], good[64], file[80], text[80];
+    err e;
+    conf *c = config();
+    CHECK(mkdtemp(folder));
+    c->model_repository = str_of(folder);
+    snprintf(good, sizeof good, "%s/good", folder);
+    snprintf(file, sizeof file, "%s/model.onnx", good);
+    snprintf(bad, sizeof bad, "%s/bad", folder);
+    snprintf(text, sizeof text, "%s/config.pbtxt", bad);
+    CHECK(mkdir(good, 0700) == 0 && symlink(path, file) == 0 && mkdir(bad, 0700) == 0);
+    FILE *f = fopen(text, "w");
+    CHECK(f && fputs("max_batch_size: banana", f) >= 0 && fclose(f) == 0);
+    CHECK(strstr(refused(c), "/bad/config.pbtxt:1:17: expected a whole number"));
+    for (uint64_t budget = 0; budget < 2; budget++) {
+        CLEANUP(repository) repository *r = NULL;
+        repository_entry entry;
+        served *s;
+        size_t at = 0;
+        c->exit_on_error = budget;
+        c->models_memory_max = budget << 30;
+        CHECK(conf_rig_open(&r, c, pool, 1, &e) == ERR_OK);
+        if (!r) continue;
+        CHECK(repository_count(r) == 2 && repository_serves(r));
+        while (at < 2 && !str_is(repository_name_at(r, at), "bad")) at++;
+        CHECK(at < 2 && repository_find(r, STR("bad"), STR(""), &s, &e) == ERR_NOT_FOUND);
+        CHECK_STR(e.text, "Request for unknown model: 'bad' has no available versions");
+        const version_row *row = NULL;
+        CHECK(repository_entry_next(r, at, &row, &entry) && strcmp(entry.state, "UNAVAILABLE") == 0);
+        CHECK(strstr(entry.reason, "/bad/config.pbtxt:1:17: expected a whole number"));
+        CHECK(budget || repository_find(r, STR("good"), STR(""), &s, &e) == ERR_OK);
+    }
+    c->exit_on_error = true;
+    c->models_memory_max = 0;
+    CHECK(unlink(text) == 0 && rmdir(bad) == 0 && unlink(file) == 0 && rmdir(good) == 0 && rmdir(folder) == 0);
+}
+
 static void a_path_has_room_and_nothing_behind_it(void)
 {
     static char longest[FILE_PATH_MAX + 1];
@@ -306,7 +345,7 @@ int main(void)
         TEST(a_models_folder_has_the_name_that_was_given_or_model),
         TEST(names_that_a_url_cannot_hold_are_refused),
         TEST(duplicates_and_bad_files_name_the_file),
-        TEST(a_load_that_fails_leaves_nothing),
+        TEST(a_load_that_fails_leaves_nothing), TEST(a_model_that_cannot_be_loaded_stands_in_the_index),
         TEST(a_path_has_room_and_nothing_behind_it),
         TEST(its_files_are_counted_once),
         TEST(a_path_takes_the_place_of_another),
