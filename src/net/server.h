@@ -4,7 +4,8 @@
  * connection belongs for life to the loop that accepted it.  HTTP/1.0, 1.1 and 2 share the port: the first
  * bytes of a connection, or an Upgrade, choose.
  * server_new() is called before the loops run, or on the only loop; clients queue up from the opening of the
- * listeners on.  Out of descriptors, a loop pauses accepting for SERVER_PAUSE_US at a time.
+ * listeners on.  Out of descriptors, clients are told 503 by way of one that is kept for it; where it is lost an idle
+ * connection is closed for it, or the loop pauses accepting for SERVER_PAUSE_US at a time.
  * server_drain(): refuse new clients, and where a handshake may be under way wait SERVER_DOOR_US for its end before the
  * listeners close; answer what was accepted (with `Connection: close`, behind GOAWAY), close idle ones (after
  * SERVER_DRAIN_IDLE_US: a request may be on its way), and call `drained` when the last connection is gone or

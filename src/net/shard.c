@@ -351,8 +351,8 @@ static void reserve_open(shard *s)
     if (s->reserve < 0 && poll_open(&s->reserve, &e)) s->reserve = -1;   /* any descriptor will do; needs no file */
 }
 
-/* Without descriptors a waiting connection would stay in the queue and wake us for ever. */
-static void out_of_descriptors(shard *s, const listener *full)
+/* One that waits, by the descriptor in reserve. */
+static sock_io tell_full(shard *s, const listener *full)
 {
     static const char text[] = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n"
                                "Connection: close\r\n\r\n";
@@ -360,14 +360,30 @@ static void out_of_descriptors(shard *s, const listener *full)
     size_t n;
     poll_close(s->reserve);
     s->reserve = -1;
-    if (sock_accept(full->fd, &fd, NULL) == SOCK_DONE) {
+    sock_io got = sock_accept(full->fd, &fd, NULL);
+    if (got == SOCK_DONE) {
         (void)sock_write(fd, &(struct iovec){.iov_base = (void *)(uintptr_t)text, .iov_len = sizeof text - 1}, 1, &n);
         sock_close(fd);
         shard_count(&s->refused, 1);
     }
+    reserve_open(s);
+    return got;
+}
+
+/* Without descriptors a waiting connection would stay in the queue and wake us for ever.  True = go on accepting. */
+static bool out_of_descriptors(shard *s, const listener *full)
+{
+    bool had = s->reserve >= 0;
+    sock_io got = tell_full(s, full);
+    if (s->reserve < 0 && s->waits[WAIT_IDLE].first) {   /* another loop took it: who says nothing gives his */
+        conn_expire(s->waits[WAIT_IDLE].first);
+        reserve_open(s);
+    }
+    if (s->reserve >= 0 && (got != SOCK_FULL || !had)) return got != SOCK_AGAIN;
     for (size_t i = 0; i < s->listener_count; i++)
         if (s->listeners[i].fd.on) loop_fd_del(&s->listeners[i].fd);
     loop_timer_move(s->on, &s->unpause, loop_now_us(s->on) + SERVER_PAUSE_US);
+    return false;
 }
 
 static bool accept_one(shard *s, const listener *from)
@@ -375,7 +391,7 @@ static bool accept_one(shard *s, const listener *from)
     int fd = -1;
     switch (sock_accept(from->fd, &fd, NULL)) {
     case SOCK_DONE: admit(s, fd, from); return true;
-    case SOCK_FULL: out_of_descriptors(s, from); return false;
+    case SOCK_FULL: return out_of_descriptors(s, from);
     default: return false;
     }
 }
