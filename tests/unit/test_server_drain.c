@@ -213,7 +213,9 @@ static void who_is_half_in_when_a_drain_begins_is_answered(void)
         int fd = dial(&r);
         say(fd, ECHO "Content-Length: 1\r\n\r\nx");
         server_drain(r.server, 10000000, note_drained, &r);
+        catch_up(&r);
         close(gone);   /* the last that is known of is not the last */
+        wait_open(&r, 0);
         pass_time(&r, SERVER_DOOR_US / 2);
         if (!in_time) pass_time(&r, SERVER_DOOR_US / 2);
         sys_fake_script(NULL, 0);
