@@ -5,6 +5,7 @@
 #include "serve/pictures.h"
 #include "serve/plain.h"
 #include "serve/schedule.h"
+#include "serve/v2_body.h"
 #include "serve/v2_tensor.h"
 #include "wire/decimal.h"
 #include "wire/json_text.h"
@@ -219,6 +220,7 @@ static err_code v2_read(infer *r, err *e)
 {
     static const json_cut_path data[] = {{{"inputs", "[]", "data"}}};
     reader rd UNINIT;
+    if (v2_body_is(r)) return v2_body_read(r, e);
     if (plain_is(r)) return plain_v2_read(r, e);
     rd.r = r;
     rd.binary = (str){r->body.p + r->json_bytes, r->body.len - r->json_bytes};

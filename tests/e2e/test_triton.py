@@ -1,5 +1,5 @@
 """test_triton.py - Triton's extensions over REST, as unmodified tritonclient.http and http.aio call them, and curl."""
-import asyncio, json, pathlib, shutil, subprocess, sys, threading, time
+import asyncio, gzip, json, pathlib, shutil, subprocess, sys, threading, time, zlib
 import numpy as np
 import pytest
 from conftest import until
@@ -153,6 +153,78 @@ def test_generate(server):
     assert (status, json.loads(body)["error"]) == (400, "The schema can not convert input 'x' to tensor with proper shape")
     status, head, body = curl(server, "/v2/models/none/generate_stream", {"x": X})
     assert status == 404 and "application/json" in head and "does not exist" in body
+
+
+# ---- the raw binary request --------------------------------------------------------------------------------------
+
+RAW = {"Inference-Header-Content-Length": "0"}
+TEXT = """max_batch_size: 4
+input { name: "x" data_type: TYPE_STRING dims: [ 1 ] }
+output { name: "y" data_type: TYPE_STRING dims: [ -1 ] }"""
+ROWS = """max_batch_size: 4
+input { name: "x" data_type: TYPE_FP32 dims: [ 4 ] }
+output { name: "y" data_type: TYPE_FP32 dims: [ 4 ] }"""
+
+
+def raw(server, model, body, path="/v2/models/%s/infer", **headers):
+    """The answer as tritonclient reads it."""
+    import requests, tritonclient.http as http
+    reply = requests.post(server.url + path % model, data=body, headers=RAW | {k.replace("_", "-"): v for k, v in headers.items()})
+    assert reply.status_code == 200 and reply.headers["content-type"] == "application/octet-stream", reply.content
+    return http.InferResult.from_response_body(reply.content, header_length=int(reply.headers["inference-header-content-length"]))
+
+
+def not_raw(server, model, body, status=400, **headers):
+    import requests
+    reply = requests.post(f"{server.url}/v2/models/{model}/infer", data=body, headers=RAW | headers)
+    assert reply.status_code == status, reply.content
+    return reply.json()["error"]
+
+
+def test_a_raw_request_is_the_tensor_itself(server):
+    one = np.array(X, np.float32).tobytes()
+    for body in (one, one * 3, one * 100_000):                          # the last is a worker's
+        result = raw(server, "tiny", body)
+        assert result.get_response()["outputs"] == [{"name": "y", "datatype": "FP32", "shape": [len(body) // 16, 4], "parameters": {"binary_data_size": len(body)}}]
+        assert np.allclose(result.as_numpy("y"), Y, rtol=1e-6)
+    assert raw(server, "tiny", b"").as_numpy("y").shape == (0, 4)
+    for kind in ("application/json", "application/octet-stream", "text/plain"):
+        assert np.allclose(raw(server, "tiny", one, Content_Type=kind).as_numpy("y"), [Y], rtol=1e-6)
+    assert np.allclose(raw(server, "tiny", iter((one[:5], one[5:])), "/v2/models/%s/versions/1/infer").as_numpy("y"), [Y], rtol=1e-6)     # chunked
+    assert raw(server, "scalar", np.float32(3).tobytes()).as_numpy("y") == 6
+
+
+@pytest.mark.parametrize("coding, pack", [("gzip", gzip.compress), ("deflate", zlib.compress)])
+def test_a_raw_request_may_be_compressed(server, coding, pack):
+    one = np.array(X, np.float32).tobytes()
+    for rows in (1, 1000):
+        result = raw(server, "tiny", pack(one * rows), Content_Encoding=coding)
+        assert result.as_numpy("y").shape == (rows, 4) and np.allclose(result.as_numpy("y"), Y, rtol=1e-6)
+    assert "expected a multiple of 16 bytes" in not_raw(server, "tiny", pack(one + b"x"), **{"Content-Encoding": coding})
+
+
+def test_a_raw_request_is_one_row_of_a_model_with_a_batch_size(serve, zoo, tmp_path):
+    for name, config, of in (("text", TEXT, "id_bytes"), ("rows", ROWS, "tiny")):
+        (tmp_path / "r" / name / "1").mkdir(parents=True)
+        (tmp_path / "r" / name / "config.pbtxt").write_text(config)
+        shutil.copy(zoo[of], tmp_path / "r" / name / "1" / "model.onnx")
+    server = serve("--model-repository", tmp_path / "r")
+    one = np.array(X, np.float32).tobytes()
+    assert np.allclose(raw(server, "rows", one).as_numpy("y"), [Y], rtol=1e-6)
+    for text in (b"427", b"", b"\5\0\0\0a", "gr\u00fcn".encode(), b"a" * 100_000):
+        assert raw(server, "text", text).as_numpy("y").tolist() == [[text]]
+    size = "input 'x': raw request: expected 16 bytes for its shape and datatype, got "
+    assert not_raw(server, "rows", one * 2) == size + "32" and not_raw(server, "rows", b"") == size + "0"
+
+
+def test_a_raw_request_that_cannot_be_deduced_is_refused_in_tritons_words(server):
+    assert not_raw(server, "pair", bytes(24)) == "Raw request must only have 1 input (found 1) to be deduced but got 3 inputs in 'pair' model configuration"
+    more = "The shape of the raw input 'x' can not be deduced because there are more than one variable-sized dimension"
+    assert not_raw(server, "id_fp16", bytes(8)) == more and not_raw(server, "id_bytes", b"427") == more
+    assert not_raw(server, "tiny", bytes(15)) == "input 'x': raw request: expected a multiple of 16 bytes for FP32 [-1,4], got 15"
+    assert not_raw(server, "scalar", b"") == "input 'x': raw request: expected 4 bytes for its shape and datatype, got 0"
+    assert not_raw(server, "none", bytes(16), 404) == "Model with name none does not exist."
+    assert np.allclose(raw(server, "tiny", np.array(X, np.float32).tobytes()).as_numpy("y"), [Y], rtol=1e-6)
 
 
 # ---- loading and unloading ---------------------------------------------------------------------------------------

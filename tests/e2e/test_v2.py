@@ -422,7 +422,7 @@ def test_octets_without_the_header_are_refused_in_kserves_words(server):
     assert refused(reply, 400) == "received byte inputs, but the'inference-header-content-length' header is missing."
 
 
-@pytest.mark.parametrize("length", ["-1", "x", "", "0", "1", "99999", "18446744073709551616", "9223372036854775807", "0x10", "1e2", "12 34"])
+@pytest.mark.parametrize("length", ["-1", "x", "", "1", "99999", "18446744073709551616", "9223372036854775807", "0x10", "1e2", "12 34"])
 def test_a_header_length_that_cannot_be_is_refused(server, length):
     body = json.dumps(one()).encode() + RAW_X
     refused(server.post("/v2/models/tiny/infer", body, headers={"Inference-Header-Content-Length": length}), 400)

@@ -1,14 +1,15 @@
 /* Any bytes as a V2 request: what is accepted is what a naive reader finds in it, the answer is JSON, and its tensors
  * are the request's again, for the model gives back what it gets.
  *
- * The first line of an input is the length of its JSON, as in the header; "-" = no header. */
+ * The first line of an input is the length of its JSON, as in the header; "-" = no header.  What follows a 0 is a raw
+ * request, which models of one input get, too: what they take is told by its length. */
 #include "naive.h"
 #include "serve/v2.h"
 #include "serve_rig.h"
 
 #include <string.h>
 
-static serve_rig rig;
+static serve_rig rig, floats, flags, text; /* x FP32 [N,2], BOOL [3], BYTES [1] -> y, the same */
 
 static void once(void)
 {
@@ -16,6 +17,12 @@ static void once(void)
     if (rig.served.model) return;
     serve_rig_four(&b);
     serve_rig_start(&rig, &b);
+    serve_rig_same(&b, DT_F32, "N,2");
+    serve_rig_start(&floats, &b);
+    serve_rig_same(&b, DT_BOOL, "3");
+    serve_rig_start(&flags, &b);
+    serve_rig_same(&b, DT_STRING, "1");
+    serve_rig_start(&text, &b);
 }
 
 /* The accepted tensors, in the order of the document: raw bytes are taken from the tail one after the other. */
@@ -97,14 +104,37 @@ static bool split(str all, str *ret_json, str *ret_tail)
     return true;
 }
 
+/* A raw request comes back as it came, behind `length` of it, or is refused. */
+static void check_raw(serve_rig *r, str body, str length, bool taken)
+{
+    const char *got = serve_rig_ask(r, &v2_protocol, (str){body.p, 0}, body);
+    INVARIANT(got[0] == (taken ? '2' : '4'));
+    if (taken) {
+        INVARIANT(r->tail.len == length.len + body.len && memcmp(r->tail.p, length.p, length.len) == 0);
+        INVARIANT(body.len == 0 || memcmp(r->tail.p + length.len, body.p, body.len) == 0);
+    }
+    serve_rig_forget(r);
+}
+
+static void check_raws(str body)
+{
+    const uint32_t len = (uint32_t)body.len;
+    bool booleans = body.len == 3;
+    for (size_t i = 0; i < body.len; i++) booleans = booleans && (uint8_t)body.p[i] <= 1;
+    check_raw(&floats, body, STR(""), body.len % 8 == 0);
+    check_raw(&flags, body, STR(""), booleans);
+    check_raw(&text, body, (str){(const char *)&len, sizeof len}, true);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     str json, tail;
     once();
     if (!split((str){(const char *)data, size}, &json, &tail)) return 0;
-    const char *text = serve_rig_ask(&rig, &v2_protocol, json, tail);
-    if (text[0] == '2') {
+    if (tail.p && json.len == 0) check_raws(tail);
+    const char *got = serve_rig_ask(&rig, &v2_protocol, json, tail);
+    if (got[0] == '2') {
         yyjson_doc *doc = naive_parse(json);
         INVARIANT(doc);
         check_inputs(yyjson_doc_get_root(doc), tail);
