@@ -206,7 +206,8 @@ static bool warmup_read(warmup *to, const pbtree *w, arena *a)
                              .type = config_type_dtype(pbtree_i64(v, "data_type")),
                              .data = pbtree_has(v, "input_data_file") ? WARMUP_FILE
                                      : pbtree_has(v, "random_data")   ? WARMUP_RANDOM
-                                                                      : WARMUP_ZERO};
+                                     : pbtree_has(v, "zero_data")     ? WARMUP_ZERO
+                                                                      : WARMUP_UNSET};
         if (!numbers_read(&in->dims, v, "dims", a)) return false;
     }
     return in != NULL;

@@ -99,7 +99,7 @@ typedef struct {
     size_t need_count;
 } rate_limiter;
 
-typedef enum { WARMUP_ZERO, WARMUP_RANDOM, WARMUP_FILE } warmup_data;
+typedef enum { WARMUP_UNSET, WARMUP_ZERO, WARMUP_RANDOM, WARMUP_FILE } warmup_data;
 
 typedef struct {
     str name, file;               /* file: in warmup/ */

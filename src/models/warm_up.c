@@ -145,6 +145,9 @@ static err_code sample_shape(const warm_up_opts *o, const warmup *w, const warmu
                              uint64_t *ret_row, err *e)
 {
     shape client = {.rank = 0}, row = {.rank = 0};
+    if (in->data == WARMUP_UNSET)
+        return err_set(e, ERR_INVALID, "warmup setting expects input '" STR_FMT "' to have input_data_type set",
+                       STR_ARG(in->name));
     err_code rc = o->config->max_batch_size > 0 ? shape_push(&client, w->batch_size, e) : ERR_OK;
     for (size_t d = 0; d < in->dims.count && rc == ERR_OK; d++) {
         if (in->dims.at[d] < 0)

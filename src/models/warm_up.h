@@ -1,9 +1,10 @@
 /* warm_up.h - runs of a model before it is ready: the samples of its configuration, or zeros.
  *
  * A sample's inputs become tensors once (zeros, numbers in 0..1, or FOLDER/warmup/FILE: raw little-endian elements of
- * one row, texts each behind its length in 4 bytes) and are run `count` times with batch_size rows that are the same;
- * batch_size 0 skips it, as in Triton.  What fails refuses the load: "failed to run warmup sample 'S': ..." names the
- * input.  Afterwards plans and memory of these shapes are there, and executions rest in the model's pool.
+ * one row, texts each behind its length in 4 bytes; an input has to say which) and are run `count` times with
+ * batch_size rows that are the same; batch_size 0 skips it, as in Triton.  What fails refuses the load: "failed to run
+ * warmup sample 'S': ..." names the input.  Afterwards plans and memory of these shapes are there, and executions rest
+ * in the model's pool.
  * On the thread that loads, while nobody else has the model. */
 #ifndef MODELS_WARM_UP_H
 #define MODELS_WARM_UP_H

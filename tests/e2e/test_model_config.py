@@ -264,6 +264,10 @@ def test_samples_are_run_before_a_model_is_ready(tmp_path, serve):
         http.load_model("m", config='{"max_batch_size": 8, "model_warmup": [{"name": "s", "batch_size": 1, "inputs": '
                                     '{"x": {"data_type": "TYPE_FP32", "dims": [-1], "zero_data": true}}}]}')
     assert "failed to run warmup sample 's': warmup setting expects all variable-size dimensions are specified for input 'x'" in str(failed.value)
+    with pytest.raises(Exception) as failed:
+        http.load_model("m", config='{"max_batch_size": 8, "model_warmup": [{"name": "s", "batch_size": 1, "inputs": '
+                                    '{"x": {"data_type": "TYPE_FP32", "dims": [4]}}}]}')
+    assert "failed to run warmup sample 's': warmup setting expects input 'x' to have input_data_type set" in str(failed.value)
 
 
 def test_a_sample_that_fails_keeps_the_server_from_starting(tmp_path):

@@ -136,6 +136,7 @@ static void bytes_come_from_where_it_says(void)
 {
     static const int64_t good[] = {0, 1, 7}, bad[] = {0, 2};
     CHECK(warmed(SAMPLE(8, INPUT("i", "INT64", "2", "zero_data: true")), table, 0) == NULL);
+    CHECK(warmed(SAMPLE(8, INPUT("i", "INT64", "2", "zero_data: false")), table, 0) == NULL);   /* it is named */
     CHECK(warmed(SAMPLE(8, INPUT("i", "INT64", "2", "random_data: true")), table, 0) == NULL);
     file_write("warmup/f", good, sizeof good);   /* more than a row is no harm, as in Triton */
     CHECK(warmed(SAMPLE(8, INPUT("i", "INT64", "2", "input_data_file: 'f'")), table, 0) == NULL);
@@ -172,6 +173,8 @@ static void what_no_run_can_be_made_of_is_refused_by_name(void)
 {
     CHECK(refused(SAMPLE(1, INPUT("i", "INT64", "-1", "zero_data: true")), table,
                   "warmup setting expects all variable-size dimensions are specified for input 'i'"));
+    CHECK(refused(SAMPLE(1, INPUT("i", "INT64", "2", "")), table,
+                  "warmup setting expects input 'i' to have input_data_type set"));
     CHECK(refused(SAMPLE(1, INPUT("q", "INT64", "2", "zero_data: true")), table,
                   "unexpected inference input 'q' for model 'm'"));
     CHECK(refused(SAMPLE(1, INPUT("i", "FP32", "2", "zero_data: true")), table,
