@@ -57,8 +57,10 @@ err_code prepare_finish(prepare *p, err *e)
         return err_set(e, ERR_INVALID, "antialias: false: expected resample bilinear or bicubic, got %s",
                        resize_filter_name(p->filter));
     for (size_t c = 0; c < p->channels; c++) {
-        if (p->normalize && !((float)p->std[c] != 0))
-            return err_set(e, ERR_INVALID, "image_std: expected numbers other than 0");
+        if (p->normalize && !isfinite((float)p->mean[c]))
+            return err_set(e, ERR_INVALID, "image_mean: expected finite numbers, got %g", p->mean[c]);
+        if (p->normalize && (!isfinite((float)p->std[c]) || (float)p->std[c] == 0))
+            return err_set(e, ERR_INVALID, "image_std: expected finite numbers other than 0, got %g", p->std[c]);
         fill_table(p, c);
     }
     return ERR_OK;

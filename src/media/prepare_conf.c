@@ -7,7 +7,7 @@
  *                               {max_height, max_width}; resample: Pillow's name or number; default bilinear
  *   do_center_crop, crop_size   N or {height, width}
  *   do_rescale, rescale_factor  default 1/255
- *   do_normalize, image_mean, image_std    a number or one for each channel, in RGB's order
+ *   do_normalize, image_mean, image_std    a number or one for each channel, in RGB's order; both or none
  *   do_pad, pad_size            N or {height, width}: around the picture, before rescaling
  *   data_format                 channels_first or channels_last
  * and Proa's own:
@@ -166,21 +166,36 @@ static err_code read_geometry(const yaml *map, prepare *p, err *e)
     return rc;
 }
 
+static err_code both_asked(const yaml *said, const char *other, err *e)
+{
+    return err_set(e, ERR_INVALID, "%s:%u:%u: " STR_FMT ": expected '%s', too", said->file, said->line, said->column,
+                   STR_ARG(said->key), other);
+}
+
+/* One without the other asks for something that was not said; off, neither asks for anything. */
+static err_code read_normal(const yaml *map, prepare *p, err *e)
+{
+    const yaml *mean = NULL, *std = NULL;
+    bool on = true;
+    err_code rc = asked(map, "do_normalize", "image_mean", &mean, e);
+    if (!rc) rc = yaml_member_bool(map, "do_normalize", &on, e);
+    if (!rc && on) std = yaml_member(map, "image_std");
+    if (rc || (!mean && !std)) return rc;
+    if (!std) return both_asked(mean, "image_std", e);
+    if (!mean) return both_asked(std, "image_mean", e);
+    p->normalize = true;
+    rc = read_channels(mean, p->channels, p->mean, e);
+    return rc ? rc : read_channels(std, p->channels, p->std, e);
+}
+
 static err_code read_numbers(const yaml *map, prepare *p, err *e)
 {
-    const yaml *mean = NULL, *std = yaml_member(map, "image_std"), *factor = yaml_member(map, "rescale_factor");
+    const yaml *factor = yaml_member(map, "rescale_factor");
     p->rescale = p->type != DT_U8;
     p->factor = 1.0 / 255;
     err_code rc = yaml_member_bool(map, "do_rescale", &p->rescale, e);
     if (!rc && factor) rc = yaml_f64(factor, &p->factor, e);
-    if (!rc) rc = asked(map, "do_normalize", "image_mean", &mean, e);
-    if (rc || !mean) return rc;
-    p->normalize = true;
-    if (!std)
-        return err_set(e, ERR_INVALID, "%s:%u:%u: image_mean: expected 'image_std', too", mean->file, mean->line,
-                       mean->column);
-    rc = read_channels(mean, p->channels, p->mean, e);
-    return rc ? rc : read_channels(std, p->channels, p->std, e);
+    return rc ? rc : read_normal(map, p, e);
 }
 
 static err_code read_layout(const yaml *map, prepare *p, err *e)

@@ -275,7 +275,14 @@ static void what_is_declared_wrongly_is_refused_where_it_stands(void)
     refuse("image_mean: 0.5", "p.yaml:1:13: image_mean: expected 'image_std', too");
     refuse("image_mean: [1, 2]\nimage_std: 1",
            "p.yaml:1:13: image_mean: expected a number or a list of three, got a list");
-    refuse("image_mean: 0\nimage_std: 0", "p.yaml: image_std: expected numbers other than 0");
+    refuse("image_std: 0.5", "p.yaml:1:12: image_std: expected 'image_mean', too");
+    refuse("image_mean: null\nimage_std: 0", "p.yaml:2:12: image_std: expected 'image_mean', too");
+    refuse("image_mean: 0\nimage_std: 0", "p.yaml: image_std: expected finite numbers other than 0, got 0");
+    refuse("image_mean: 0\nimage_std: [1, 2, -0.0]", "p.yaml: image_std: expected finite numbers other than 0, got -0");
+    refuse("image_mean: 0\nimage_std: 1e-50", "p.yaml: image_std: expected finite numbers other than 0, got 1e-50");
+    refuse("image_mean: 0\nimage_std: .nan", "p.yaml: image_std: expected finite numbers other than 0, got nan");
+    refuse("image_mean: 0\nimage_std: -.inf", "p.yaml: image_std: expected finite numbers other than 0, got -inf");
+    refuse("image_mean: [0, .inf, 0]\nimage_std: 1", "p.yaml: image_mean: expected finite numbers, got inf");
     refuse("size: 0", "p.yaml:1:7: size: expected a side of 1 to 32768 pixels, got '0'");
     refuse("size: 40000", "p.yaml:1:7: size: expected a side of 1 to 32768 pixels, got '40000'");
     refuse("size: {height: 5}",
@@ -304,6 +311,8 @@ static void switches_that_are_off_and_nulls_ask_for_nothing(void)
                 &p, &e));
     CHECK(p.size == PREPARE_EXACT && p.width == 9 && !p.normalize && !p.crop_width && p.rescale);
     CHECK(p.factor == 1.0 / 255 && p.turn && p.type == DT_F32 && p.channels == 3);
+    CHECK(parse("do_normalize: false\nimage_std: 0", &p, &e) && !p.normalize);
+    CHECK(parse("image_mean: null\nimage_std: null", &p, &e) && !p.normalize);
 }
 
 static void a_picture_that_resizes_beyond_all_bounds_is_refused(void)
