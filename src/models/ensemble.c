@@ -182,6 +182,17 @@ err_code ensemble_check(const ensemble *m, const model_config *c, err *e)
     return rc;
 }
 
+bool ensemble_keeps_sequences(const ensemble *m)
+{
+    err ignored;
+    for (uint32_t i = 0; i < m->stage_count; i++) {
+        served *s = NULL;
+        if (repository_find(m->models, m->stages[i].model, m->stages[i].version, &s, &ignored)) continue;
+        if (s->sequencer || (s->ensemble && ensemble_keeps_sequences(s->ensemble))) return true;
+    }
+    return false;
+}
+
 /* ---- the flows ---- */
 
 /* Fills `flows`, one entry for each that is new. */

@@ -56,6 +56,8 @@ err_code ensemble_new(ensemble **ret, const model_config *c, const repository *m
                       err *e) MUST_USE;
 /* Whether it still fits what is served under its members' names; on the same thread, with the same configuration. */
 err_code ensemble_check(const ensemble *m, const model_config *c, err *e) MUST_USE;
+/* Does one of its members, or of an ensemble within?  They are there, as when it was checked; on the same thread. */
+bool ensemble_keeps_sequences(const ensemble *m);
 void ensemble_free(ensemble *m);
 DEFINE_CLEANUP(ensemble)
 

@@ -12,6 +12,7 @@ struct step {
     queue_item item;
     ensemble_run *of;
     served *member;               /* held; NULL = it was not found */
+    cache_visit cached;           /* of the member's own answers */
     step *next;                   /* among those that came back and were not looked at */
     uint32_t missing;             /* inputs that are not there yet */
     uint32_t readers;             /* that may still look at what it wrote */
@@ -179,6 +180,18 @@ ensemble_run *ensemble_run_begin(const ensemble *m, ensemble_extent *x)
     return r;
 }
 
+bool ensemble_run_identify(const ensemble_run *r, siphash *h)
+{
+    if (atomic_load(&r->failed)) return false;
+    for (uint32_t i = 0; i < r->of->stage_count; i++) {
+        const step *s = &r->steps[i];
+        if (s->member->sequencer) return false;
+        siphash_add_u64(h, s->member->cache_owner);
+        if (s->item.run && !ensemble_run_identify(s->item.run, h)) return false;
+    }
+    return true;
+}
+
 const pipeline *ensemble_run_pipeline(ensemble_run *r)
 {
     if (r->has_joined) return &r->joined;
@@ -202,7 +215,8 @@ static bool step_at(const ensemble_run *r, uint32_t depth, uint32_t *n, served_a
         const step *s = &r->steps[i];
         if (!s->begun) continue;
         if ((*n)-- == 0) {
-            *ret = (served_asked){.member = s->member, .item = &s->item, .code = s->code, .depth = depth};
+            *ret = (served_asked){
+                .member = s->member, .item = &s->item, .cached = &s->cached, .code = s->code, .depth = depth};
             return true;
         }
         if (s->item.run && step_at(s->item.run, depth + 1, n, ret)) return true;
@@ -291,12 +305,12 @@ static err_code input_fill(const ensemble_run *r, const step *s, const ensemble_
     return rc;
 }
 
-/* Of an ensemble within, what nobody looks at is not computed either. */
+/* Of an ensemble within, what nobody looks at is not computed either; but what is kept is whole. */
 static const bool *wanted_of(const ensemble_run *r, uint32_t i)
 {
     const ensemble_stage *st = &r->of->stages[i];
     const step *s = &r->steps[i];
-    if (!s->item.run) return NULL;
+    if (!s->item.run || cache_visit_missed(&s->cached)) return NULL;
     for (uint32_t k = 0; k < st->out_count; k++) {
         int64_t o = served_output_index(s->member, st->out[k].name);
         if (o >= 0 && r->looked[st->out[k].flow]) s->item.run->wanted[o] = true;
@@ -314,7 +328,6 @@ static err_code begin(ensemble_run *r, uint32_t i, uint64_t now_ns, err *e)
         if (rc) return rc;
     }
     s->item.inputs = inputs;
-    s->item.wanted = wanted_of(r, i);
     s->item.since_ns = now_ns;
     s->item.deadline_us = r->item->deadline_us;
     s->item.timeout_us = r->item->timeout_us;
@@ -322,6 +335,11 @@ static err_code begin(ensemble_run *r, uint32_t i, uint64_t now_ns, err *e)
     s->item.sequence = r->item->sequence;
     s->begun = true;
     r->under_way++;
+    if (cache_visit_find(&s->cached, s->member, &s->item)) {
+        step_done(&s->item, NULL);
+        return ERR_OK;
+    }
+    s->item.wanted = wanted_of(r, i);
     err_code rc = served_push(s->member, &s->item, e);
     if (rc == ERR_OK) return rc;
     s->code = rc;
@@ -397,12 +415,13 @@ static void came_back(ensemble_run *r, step *s)
     uint32_t i = (uint32_t)(s - r->steps);
     const ensemble_stage *st = &r->of->stages[i];
     err e;
+    uint64_t end_ns = s->cached.found_ns ? s->cached.found_ns : s->item.end_ns;
     r->under_way--;
     if (s->item.end_ns) r->waited_ns += s->item.start_ns - s->item.since_ns;
-    if (s->item.end_ns > r->end_ns) r->end_ns = s->item.end_ns;
+    if (end_ns > r->end_ns) r->end_ns = end_ns;
     if (s->code == ERR_OK && !atomic_load(&r->failed)) {
         if (outputs_take(r, i, &e)) fail(r, i, &e);
-        for (uint32_t k = 0; k < st->out_count; k++) flow_ready(r, st->out[k].flow, s->item.end_ns);
+        for (uint32_t k = 0; k < st->out_count; k++) flow_ready(r, st->out[k].flow, end_ns);
     }
 }
 
@@ -431,6 +450,7 @@ static void step_done(queue_item *item, const err *e)
     ensemble_run *r = s->of;
     s->code = e ? e->code : ERR_OK;
     if (e) fail(r, (uint32_t)(s - r->steps), e);
+    else if (cache_visit_missed(&s->cached)) cache_visit_keep(&s->cached, s->member, item);
     step *before = atomic_load(&r->back);
     do s->next = before == &nobody ? NULL : before;
     while (!atomic_compare_exchange_weak(&r->back, &before, s));

@@ -22,6 +22,9 @@ typedef struct {
 
 /* On a loop.  NULL = no memory; what else is wrong, as a member that is not there any more, is said by the push. */
 ensemble_run *ensemble_run_begin(const ensemble *m, ensemble_extent *x) MUST_USE;
+/* Adds what its answers depend on beside its inputs: the members that it holds, in all ensembles.  False: that is not
+ * all, or one of them is not there. */
+bool ensemble_run_identify(const ensemble_run *r, siphash *h);
 /* As queue_push(): done() of the item is called once, possibly before this returns.  Once for each run. */
 err_code ensemble_run_push(ensemble_run *r, queue_item *item, err *e) MUST_USE;
 /* For whoever has the request: what the members that it holds say of pictures. */

@@ -391,6 +391,7 @@ err_code model_config_fit_alone(model_config *c, err *e)
     err_code rc = config_check_io(c->tree, e);
     if (rc) return rc;
     c->max_batch_size = pbtree_i64(c->tree, "max_batch_size");
+    c->response_cache = pbtree_bool(pbtree_get(c->tree, "response_cache"), "enable");
     if ((rc = scheduling_read(&c->scheduling, c->tree, &c->memory, e)) != ERR_OK) return rc;
     if (!ios_read(c, "input", &c->ios.inputs, &c->ios.input_count) ||
         !ios_read(c, "output", &c->ios.outputs, &c->ios.output_count))

@@ -41,7 +41,7 @@ struct served {
     trace_setting *trace; /* of its name: stays when the model is loaded again */
     uint64_t load_us; /* from its first byte to ready */
     response_cache *cache; /* of the server; NULL = its answers are not kept */
-    uint64_t cache_owner; /* there */
+    uint64_t cache_owner; /* there; of all models, where the server has one, for they may be members */
     /* private */
     arena memory; /* of version and path */
     _Atomic uint32_t held;

@@ -138,26 +138,31 @@ void response_cache_free(response_cache *c)
 
 uint64_t response_cache_owner(response_cache *c) { return atomic_fetch_add(&c->owners, 1); }
 
-siphash_value response_cache_key(const response_cache *c, uint64_t owner, const tensor *inputs, uint32_t count)
+siphash response_cache_ask(const response_cache *c, uint64_t owner)
 {
     siphash h;
     siphash_init(&h, &c->key);
     siphash_add_u64(&h, owner);
+    return h;
+}
+
+siphash_value response_cache_key(siphash *h, const tensor *inputs, uint32_t count)
+{
     for (uint32_t i = 0; i < count; i++) {
         const tensor *t = &inputs[i];
-        siphash_add_u64(&h, (uint64_t)t->type << 32 | t->shape.rank);
-        siphash_add(&h, t->shape.dim, t->shape.rank * sizeof t->shape.dim[0]);
+        siphash_add_u64(h, (uint64_t)t->type << 32 | t->shape.rank);
+        siphash_add(h, t->shape.dim, t->shape.rank * sizeof t->shape.dim[0]);
         if (t->type != DT_STRING) {
-            siphash_add(&h, t->data, tensor_bytes(t));
+            siphash_add(h, t->data, tensor_bytes(t));
             continue;
         }
         const str *texts = t->data;
         for (uint64_t k = 0; k < tensor_count(t); k++) {
-            siphash_add_u64(&h, texts[k].len);
-            siphash_add(&h, texts[k].p, texts[k].len);
+            siphash_add_u64(h, texts[k].len);
+            siphash_add(h, texts[k].p, texts[k].len);
         }
     }
-    return siphash_end(&h);
+    return siphash_end(h);
 }
 
 static part *part_of(response_cache *c, const siphash_value *key)

@@ -1,9 +1,9 @@
 /* response_cache.h - answers that were given before, for requests that are the same.
  *
  * One for the whole server, for the models whose configuration asks for it.  A key is SipHash-128, with a key made at
- * random when the server starts, over the owner (one number per model that was loaded, never used again) and all of
- * the inputs: types, shapes, bytes.  Inputs are not kept to be compared: two requests meet by chance at 2^-128 a pair,
- * and nobody outside can make them meet.
+ * random when the server starts, over the owner (one number per model that was loaded, never used again), of an
+ * ensemble its members' numbers (cache_visit.h), and all of the inputs: types, shapes, bytes.  Inputs are not kept to
+ * be compared: two requests meet by chance at 2^-128 a pair, and nobody outside can make them meet.
  * Kept are all outputs, copied, until the least recently used have to go: bytes_max bounds all that is kept or still
  * read.  Large caches are split by key, so an answer larger than one part (16 MiB at least, or all of it) is not kept.
  * Any thread; each part has a lock, held for some hundred nanoseconds. */
@@ -28,7 +28,9 @@ void response_cache_free(response_cache *c);   /* nobody reads an answer of it a
 DEFINE_CLEANUP(response_cache)
 
 uint64_t response_cache_owner(response_cache *c);   /* a new one */
-siphash_value response_cache_key(const response_cache *c, uint64_t owner, const tensor *inputs, uint32_t count);
+/* A key: begun with who answers, to which more may be added that the answer depends on, and ended with the inputs. */
+siphash response_cache_ask(const response_cache *c, uint64_t owner);
+siphash_value response_cache_key(siphash *h, const tensor *inputs, uint32_t count);
 /* True: the item's outputs are those of the answer, until queue_release(). */
 bool response_cache_find(response_cache *c, const siphash_value *key, queue_item *item);
 /* Keeps the item's outputs, `count` of them, where there is room; they stay the item's. */

@@ -5,6 +5,7 @@
  * request that has begun.  Of a model begin and end do nothing. */
 #ifndef MODELS_SERVED_H
 #define MODELS_SERVED_H
+#include "models/cache_visit.h"
 #include "models/repository.h"
 
 /* What clients bring and get. */
@@ -31,10 +32,12 @@ static inline const struct pipeline *served_pipeline(const served *s, const queu
 typedef struct {
     served *member;
     const queue_item *item; /* its own: when it waited, ran and ended */
+    const cache_visit *cached; /* its own; what was found there did not run */
     err_code code;
     uint32_t depth; /* 0 = a step of what was asked, 1 = of an ensemble within, ... */
 } served_asked;
-/* The steps that reached a queue, those of ensembles within behind theirs: *at = 0; while (served_next_step(...)). */
+/* The steps that reached a queue, or the cache before it, those of ensembles within behind theirs:
+ * *at = 0; while (served_next_step(...)). */
 bool served_next_step(const queue_item *item, uint32_t *at, served_asked *ret);
 
 bool served_quiet(served *s); /* as queue_quiet() */

@@ -82,12 +82,15 @@ static err_code warm(const served_from *f, const served *s, err *e)
 
 static void cache_join(const served_from *f, served *s)
 {
+    if (f->cache) s->cache_owner = response_cache_owner(f->cache);
     if (!s->config->response_cache) return;
     s->cache = f->cache;
-    if (f->cache) s->cache_owner = response_cache_owner(f->cache);
-    else
+    if (!f->cache)
         log_write(LOG_WARN, NULL, "model '" STR_FMT "': response_cache: expected --cache-bytes-max with it, got 0: "
                   "nothing is kept", STR_ARG(s->name));
+    else if (s->ensemble && ensemble_keeps_sequences(s->ensemble))
+        log_write(LOG_WARN, NULL, "model '" STR_FMT "': response_cache: expected members without sequences: nothing "
+                  "is kept", STR_ARG(s->name));
 }
 
 /* Its configuration, and where it lies. */

@@ -171,11 +171,16 @@ static void count_run(const served *m, metrics_lane *lane, const queue_item *i, 
                                              .output_ns = t && t->write_until ? t->write_until - t->write_since : 0});
 }
 
+static void count_cache(metrics_lane *lane, const cache_visit *v)
+{
+    if (v->ns) metric_time(v->found_ns ? &lane->cache_hit : &lane->cache_miss, v->ns);
+}
+
 static void count_times(const infer *r, metrics_lane *lane, err_code code, uint64_t now_ns)
 {
     const infer_times *t = &r->times;
     if (t->read_until) metric_time(&lane->preprocess, t->read_until - t->read_since);
-    if (r->cached.ns) metric_time(r->cached.hit ? &lane->cache_hit : &lane->cache_miss, r->cached.ns);
+    count_cache(lane, &r->cached);
     if (r->item.end_ns) {
         metric_time(&lane->queue_wait, r->item.start_ns - r->item.since_ns);
         metric_time(&lane->predict, r->item.end_ns - r->item.start_ns);
@@ -187,6 +192,12 @@ static void count_times(const infer *r, metrics_lane *lane, err_code code, uint6
     if (code == ERR_OK) atomic_store_explicit(&lane->last_ns, now_ns, memory_order_relaxed);
 }
 
+static void count_step_end(metrics_lane *lane, const served_asked *a, uint64_t end_ns)
+{
+    metric_time(a->code == ERR_OK ? &lane->total : &lane->failed, end_ns - a->item->since_ns);
+    if (a->code == ERR_OK) atomic_store_explicit(&lane->last_ns, end_ns, memory_order_relaxed);
+}
+
 /* Each step counts as a request of its model, as Triton counts composing models. */
 static void count_steps(const infer *r)
 {
@@ -196,12 +207,13 @@ static void count_steps(const infer *r)
         if (a.code == ERR_OK) metric_add(&lane->success);
         else if (a.code == ERR_CANCELLED) metric_add(&lane->cancelled);
         else metric_add(&lane->failure);
+        count_cache(lane, a.cached);
+        if (a.cached->found_ns) count_step_end(lane, &a, a.cached->found_ns);
         if (!a.item->end_ns) continue;
         metric_time(&lane->queue_wait, a.item->start_ns - a.item->since_ns);
         metric_time(&lane->predict, a.item->end_ns - a.item->start_ns);
         count_run(a.member, lane, a.item, NULL);
-        metric_time(a.code == ERR_OK ? &lane->total : &lane->failed, a.item->end_ns - a.item->since_ns);
-        if (a.code == ERR_OK) atomic_store_explicit(&lane->last_ns, a.item->end_ns, memory_order_relaxed);
+        count_step_end(lane, &a, a.item->end_ns);
     }
 }
 
@@ -368,14 +380,6 @@ static bool outputs_are_large(const infer *r)
     return elements > INFER_WRITE_INLINE_ELEMENTS;
 }
 
-/* For the next request that is the same. */
-static void cache_put(infer *r)
-{
-    uint64_t since_ns = clock_now_ns();
-    response_cache_put(r->model->cache, r->model->cache_owner, &r->cached.key, &r->item, served_output_count(r->model));
-    r->cached.ns += clock_now_ns() - since_ns;
-}
-
 static void item_done(queue_item *item, const err *e)
 {
     infer *r = OF(item, item);
@@ -387,7 +391,7 @@ static void item_done(queue_item *item, const err *e)
         settle(r);
         return;
     }
-    if (r->cached.ns && !r->cached.hit) cache_put(r);
+    if (cache_visit_missed(&r->cached)) cache_visit_keep(&r->cached, r->model, item);
     /* Not on the loop, nor one member of a batch behind the other. */
     if ((pushing == r || queue_shares(item)) && outputs_are_large(r)) {
         bool here = pushing == r;
@@ -445,23 +449,18 @@ static void read_later(infer *r)
 /* What was answered before is answered again, without the queue. */
 static bool cache_answers(infer *r)
 {
-    response_cache *c = r->model->cache;
-    if (!c) return false;
-    uint64_t since_ns = clock_now_ns();
-    r->cached.key = response_cache_key(c, r->model->cache_owner, r->inputs, served_input_count(r->model));
     r->item.start_ns = 0;
-    r->cached.hit = response_cache_find(c, &r->cached.key, &r->item);
-    r->cached.ns = clock_now_ns() - since_ns + 1;
-    if (r->cached.hit) item_done(&r->item, NULL);
-    return r->cached.hit;
+    r->item.wanted = NULL;
+    bool hit = cache_visit_find(&r->cached, r->model, &r->item);
+    if (hit) item_done(&r->item, NULL);
+    return hit;
 }
 
 /* Of an ensemble only what leads to the outputs that are asked for is run; what is kept for later requests is whole. */
 static void outputs_want(infer *r)
 {
     uint32_t own = served_output_count(r->model);
-    r->item.wanted = NULL;
-    if (r->want_count == 0 || r->model->cache) return;
+    if (r->want_count == 0 || cache_visit_missed(&r->cached)) return;
     bool *wanted = arena_new(&r->memory, bool, own + 1);
     for (uint32_t i = 0; wanted && i < r->want_count; i++) {
         if (r->wants[i].output < own) wanted[r->wants[i].output] = true;
@@ -538,8 +537,7 @@ infer *infer_take(infer_pool *p, served *of, const infer_protocol *protocol)
     r->times = (infer_times){.since = clock_now_ns()};
     r->item.end_ns = 0;
     r->over_reply = r->over_model = false;
-    r->cached.ns = 0;
-    r->cached.hit = false;
+    r->cached.ns = r->cached.found_ns = 0;
     r->protocol = protocol;
     r->pool = p;
     r->trace = p->opts.trace_log ? trace_log_begin(p->opts.trace_log, of->trace) : NULL;

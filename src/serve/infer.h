@@ -132,11 +132,7 @@ struct infer {
     compute_job job; /* what a worker does for it */
     loop_msg done_msg;
     bool expired; /* its own timeout passed in the queue */
-    struct {
-        siphash_value key;
-        uint64_t ns; /* of looking it up, and of keeping it; 0 = the model has no cache */
-        bool hit;
-    } cached;
+    cache_visit cached;
     bool over_reply; /* the answer is larger than it may be */
     bool over_model; /* the model's executions have no more memory */
     size_t memory_most;
