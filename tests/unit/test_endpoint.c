@@ -52,7 +52,7 @@ static void server_metadata_names_the_binary_extension(void)
 {
     const char *got = http_rig_get(&r, "/v2");
     CHECK(strstr(got, "\r\n\r\n{\"name\":\"proa\",\"version\":\""));
-    CHECK(strstr(got, "\"extensions\":[\"classification\",\"model_repository\","));
+    CHECK(strstr(got, "\"extensions\":[\"classification\",\"sequence\",\"model_repository\","));
     CHECK(strstr(got, "\"binary_tensor_data\""));
     CHECK(strcmp(strstr(got, "\r\n\r\n"), strstr(http_rig_get(&r, "/v2/"), "\r\n\r\n")) == 0);
 }
