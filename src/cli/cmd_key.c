@@ -41,7 +41,8 @@ static err_code key_make(const options *o, err *e)
     buf_put_byte(&line, '\n');
     rc = buf_check(&line, path, e);
     if (rc == ERR_OK) rc = console_out((const char *)line.p, line.len, e);
-    if (rc == ERR_OK) console_err(secret, sizeof secret);   /* not before its line is safe */
+    /* Not before its line is safe.  What is in the file without its key opens nothing. */
+    if (rc == ERR_OK) rc = console_err_all(secret, sizeof secret, e);
     buf_fini(&line);
     return rc;
 }

@@ -1,6 +1,7 @@
 /* main.c - the program's commands in one table; everything else lives behind them. */
 #include "base/version.h"
 #include "cli/cmd.h"
+#include "os/console.h"
 
 #include <string.h>
 
@@ -14,6 +15,8 @@ static const cmd rows[] = {
 
 int main(int argc, char **argv)
 {
+    err e;
+    if (console_hold(&e)) return cmd_fail("proa", &e);
     if (argc > 1 && strcmp(argv[1], "--version") == 0) {
         cmd_say("proa " PROA_VERSION "\n");
         return CMD_OK;

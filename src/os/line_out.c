@@ -2,6 +2,7 @@
 
 #include "os/sys.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 
 enum { WHERE_BYTES = 32 };
@@ -14,9 +15,10 @@ static const char *where(int fd, char ret[WHERE_BYTES])
 
 err_code line_out_check(int fd, err *e)
 {
-    struct stat s;
-    int64_t rc = sys_stat_fd(fd, &s);
+    int64_t rc = sys_open_flags(fd);
     if (rc < 0) return err_set(e, ERR_INVALID, "expected an open descriptor, got '%d'", fd);
+    if ((rc & O_ACCMODE) == O_RDONLY)   /* also what was closed of 0..2: console_hold() */
+        return err_set(e, ERR_INVALID, "expected a descriptor that can be written to, got '%d'", fd);
     return ERR_OK;
 }
 

@@ -45,6 +45,7 @@ struct termios;   /* its header has macros of short names */
     X(read_at, (int fd, void *p, size_t n, uint64_t at), (fd, p, n, at))                                         \
     X(wait_writable, (int fd, int ms), (fd, ms))                                                                 \
     X(stat_fd, (int fd, struct stat *ret), (fd, ret))                                                            \
+    X(open_flags, (int fd), (fd))                                                                                \
     X(stat_at, (int folder, const char *path, struct stat *ret), (folder, path, ret))                            \
     X(block, (int fd), (fd))                                                                                     \
     X(truncate, (int fd, uint64_t n), (fd, n))                                                                   \

@@ -72,6 +72,7 @@ int64_t sys_real_wait_writable(int fd, int ms)
 }
 
 int64_t sys_real_stat_fd(int fd, struct stat *ret) { return result(fstat(fd, ret)); }
+int64_t sys_real_open_flags(int fd) { return result(fcntl(fd, F_GETFL)); }
 int64_t sys_real_sync(int fd) { return result(fsync(fd)); }
 int64_t sys_real_sync_data(int fd) { return result(fdatasync(fd)); }
 int64_t sys_real_make_folder(const char *path, uint32_t mode) { return result(mkdir(path, mode)); }

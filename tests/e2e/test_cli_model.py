@@ -1,10 +1,10 @@
 """test_cli_model.py - `proa model inspect | run | bench`: the contracts that the yardstick in ../shared/bench relies on."""
-import json, os, re, resource, subprocess, time
+import json, os, re, resource, socket, subprocess, time
 import numpy as np
 import onnx
 from onnx import TensorProto as T, helper as h, numpy_helper
 import pytest
-from conftest import DIGITS, PROA, run_proa
+from conftest import DIGITS, PROA, run_proa, until
 from models import X, Y, model
 from test_lifecycle import one_line
 
@@ -28,6 +28,38 @@ def test_version_and_help():
 def test_usage_errors_have_status_two_and_suggest(args, word):
     done = run_proa(*args)
     assert done.returncode == 2 and word in done.stderr and not done.stdout, done
+
+
+def by_shell(line, *args):
+    """What `proa LINE` gives where a shell closes and redirects; $1 ... are the arguments."""
+    return subprocess.run(["sh", "-c", f'"$0" {line}', PROA, *map(str, args)], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+
+
+def test_what_is_closed_of_the_standard_descriptors_is_nobody_elses(server, serve, zoo):
+    value = f"x={json.dumps([X])}"
+    for how in ("<&- >&-", ">&-"):
+        done = by_shell(f'infer "$1" tiny --input "$2" {how}', server.url, value)
+        assert done.returncode == 1 and done.stderr == "proa infer: standard output: cannot write: Bad file descriptor\n", done
+    done = by_shell('infer "$1" tiny --input "$2" <&- 2>&-', server.url, value)
+    assert done.returncode == 0 and done.stdout, done
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    p = subprocess.Popen(["sh", "-c", 'exec "$0" serve "$1" --port "$2" <&- >&- 2>&-', PROA, f"tiny={zoo['tiny']}", str(port)])
+    try:
+        until(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0, what="listening")
+        assert [os.readlink(f"/proc/{p.pid}/fd/{fd}") for fd in range(3)] == ["/dev/null"] * 3
+    finally:
+        p.terminate()
+    assert p.wait(60) == 0
+
+
+def test_a_key_that_could_not_be_shown_is_an_error():
+    for how, what in ((">/dev/full", "output: cannot write: No space left on device"), (">&-", "output: cannot write: Bad file descriptor")):
+        done = by_shell("key " + how)
+        assert done.returncode == 1 and done.stderr == f"proa key: standard {what}\n", done
+    for how in ("2>/dev/full", "2>&-"):
+        assert by_shell("key " + how).returncode == 1, how
 
 
 # ---- inspect -----------------------------------------------------------------------------------------------------

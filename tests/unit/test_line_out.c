@@ -15,6 +15,8 @@ static void only_an_open_descriptor_is_taken(void)
     close(ends[1]);
     CHECK(line_out_check(ends[1], &e) == ERR_INVALID);
     CHECK(strstr(e.text, "expected an open descriptor, got '") != NULL);
+    CHECK(line_out_check(ends[0], &e) == ERR_INVALID);
+    CHECK(strstr(e.text, "expected a descriptor that can be written to, got '") != NULL);
     close(ends[0]);
 }
 
