@@ -181,7 +181,8 @@ err_code yaml_parse(str text, const char *file, arena *a, yaml **ret, err *e)
     reader r = {.file = file, .memory = a};
     if (!str_utf8_ok(text)) return err_set(e, ERR_INVALID, "%s: expected UTF-8, got other bytes", file);
     if (!yaml_parser_initialize(&r.parser)) return err_set(e, ERR_NOMEM, "%s: no memory", file);
-    yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);
+    /* Told the encoding, libyaml takes a mark of it for a column of the first line; asked to find it, it skips it. */
+    if (!str_starts(text, STR("\xef\xbb\xbf"))) yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&r.parser, (const unsigned char *)(text.p ? text.p : ""), text.len);
     err_code rc = read_events(&r, e);
     yaml_parser_delete(&r.parser);

@@ -45,6 +45,21 @@ static void a_document_becomes_a_tree_with_places(void)
     arena_fini(&a);
 }
 
+static void a_byte_order_mark_in_front_is_skipped(void)
+{
+    arena a;
+    err e;
+    uint64_t port;
+    arena_init(&a, NULL, 0, 1 << 20);
+    yaml *y = parse(&a, "\xef\xbb\xbfport: 80\nqueue: 5\n", &e);
+    CHECK(y && y->count == 2 && yaml_u64(yaml_get(y, "port"), &port, &e) == ERR_OK && port == 80);
+    CHECK(y && yaml_get(y, "port")->line == 1 && yaml_get(y, "port")->column == 7);
+    y = parse(&a, "\xef\xbb\xbf", &e);
+    CHECK(y && yaml_is_null(y));
+    arena_fini(&a);
+    refuse("\xef\xbb\xbfport: 80\n\x01: 5\n", "c.yaml: byte 12: control characters are not allowed");
+}
+
 static void empty_documents_are_null(void)
 {
     static const char *const texts[] = {"", "\n", "# only a comment\n", "---\n", "~", "null", "--- \n...\n"};
@@ -226,6 +241,7 @@ int main(void)
 {
     static const test_case cases[] = {
         TEST(a_document_becomes_a_tree_with_places),
+        TEST(a_byte_order_mark_in_front_is_skipped),
         TEST(empty_documents_are_null),
         TEST(scalars_follow_the_core_schema),
         TEST(what_is_unsafe_or_ambiguous_is_refused),
