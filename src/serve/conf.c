@@ -11,7 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
-typedef enum { U64, BYTES, BOOL, TEXT, CHOICE, LIST, PORT, MODE } value_kind;
+/* A PATH, once it is given, is not empty: who protects a server by a variable that is not set shall know. */
+typedef enum { U64, BYTES, BOOL, TEXT, CHOICE, LIST, PORT, MODE, PATH } value_kind;
 
 enum { FROM_DEFAULTS, FROM_FILE, FROM_ENV, FROM_FLAGS };
 
@@ -162,7 +163,7 @@ static const row rows[] = {
      "largest answer; more gets 413"},
     {"compress-bytes-min", NULL, BYTES, AT(compress_bytes_min), "1Ki", 0, 1ull << 40, NULL,
      "answers from this size on are compressed for clients that accept gzip or deflate; 0 = never"},
-    {"api-keys", NULL, TEXT, AT(api_keys), "", 0, 0, NULL,
+    {"api-keys", NULL, PATH, AT(api_keys), "", 0, 0, NULL,
      "file of API keys, as proa key prints its lines: all but health then needs one; read again on SIGHUP"},
     {"metrics-open", NULL, BOOL, AT(metrics_open), "false", 0, 0, NULL,
      "metrics need no key"},
@@ -189,11 +190,11 @@ static const row rows[] = {
      "a client that takes no byte of its answer for so long is dropped"},
     {"compute-wait-ms", NULL, U64, AT(compute_wait_ms), "300000", 0, U32_MAX, NULL,
      "longest run of a model, ended at its next node or iteration; more gets 504; 0 = no limit"},
-    {"tls-cert", NULL, TEXT, AT(tls_cert), "", 0, 0, NULL,
+    {"tls-cert", NULL, PATH, AT(tls_cert), "", 0, 0, NULL,
      "PEM file of the server's certificate and those up to its authority: turns TLS on; read again on SIGHUP"},
-    {"tls-key", NULL, TEXT, AT(tls_key), "", 0, 0, NULL,
+    {"tls-key", NULL, PATH, AT(tls_key), "", 0, 0, NULL,
      "PEM file of its private key, without a passphrase"},
-    {"tls-client-ca", NULL, TEXT, AT(tls_client_ca), "", 0, 0, NULL,
+    {"tls-client-ca", NULL, PATH, AT(tls_client_ca), "", 0, 0, NULL,
      "PEM file of the authorities one of which must have signed each client's certificate"},
     {"tls-min", NULL, CHOICE, AT(tls_min), "1.2", 0, 0, tls_names,
      "1.2 or 1.3: the oldest version of TLS"},
@@ -328,6 +329,7 @@ static void expects(const row *r, char *to, size_t room)
     case MODE: snprintf(to, room, "octal permissions in 0..777"); break;
     case LIST: snprintf(to, room, "text, or a list of it"); break;
     case TEXT: snprintf(to, room, "text"); break;
+    case PATH: snprintf(to, room, "a file"); break;
     }
 }
 
@@ -381,6 +383,7 @@ static err_code value_parse(const row *r, const char *where, str value, uint64_t
     bool good = false;
     switch (r->kind) {
     case TEXT:
+    case PATH:
     case LIST: INVARIANT(!"texts are set as they are");
     case PORT:
         if (value.len == 0) {
@@ -405,8 +408,9 @@ static err_code value_parse(const row *r, const char *where, str value, uint64_t
 static err_code value_set(conf *c, const row *r, const char *where, str value, err *e)
 {
     uint64_t *field = (uint64_t *)(void *)((char *)c + r->offset);
-    err_code rc = r->kind == TEXT || r->kind == LIST ? text_set(c, r, where, value, e)
-                                                     : value_parse(r, where, value, field, e);
+    if (r->kind == PATH && !value.len && c->source != FROM_DEFAULTS) return value_wrong(r, where, value, e);
+    bool text = r->kind == TEXT || r->kind == LIST || r->kind == PATH;
+    err_code rc = text ? text_set(c, r, where, value, e) : value_parse(r, where, value, field, e);
     if (rc == ERR_OK) c->sources[r - rows] = c->source;
     return rc;
 }
@@ -651,7 +655,7 @@ void conf_help(buf *out)
                    "  --config FILE            read options from a YAML file; `models:` maps NAME: PATH\n");
     for (size_t i = 0; i < COUNTOF(rows); i++) {
         char flag[64];
-        static const char *const words[] = {"N", "BYTES", "", "TEXT", "WORD", "LIST", "N", "OCTAL"};
+        static const char *const words[] = {"N", "BYTES", "", "TEXT", "WORD", "LIST", "N", "OCTAL", "FILE"};
         snprintf(flag, sizeof flag, "--%s %s", rows[i].name, words[rows[i].kind]);
         buf_printf(out, "  %-24s %s", flag, rows[i].what);
         if (rows[i].init[0]) buf_printf(out, " (%s)", rows[i].init);

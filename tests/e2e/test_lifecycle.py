@@ -262,6 +262,16 @@ def test_wrong_values_name_flag_and_value(zoo, flag, value):
     one_line(done, flag.lstrip("-"), f"'{value}'", status=2)
 
 
+def test_an_empty_value_opens_no_door(zoo, tmp_path):
+    tiny, want = f"tiny={zoo['tiny']}", "expected a file, got ''"
+    one_line(start(tiny, "--api-keys", ""), f"--api-keys: {want}", status=2)
+    one_line(start(tiny, "--tls-cert", "", "--tls-key", ""), f"--tls-cert: {want}", status=2)
+    one_line(start(tiny, "--tls-client-ca="), f"--tls-client-ca: {want}", status=2)
+    one_line(start(tiny, env={"PROA_API_KEYS": ""}), f"PROA_API_KEYS: {want}", status=2)
+    (tmp_path / "p.yaml").write_text("tls-cert: ''\n")
+    one_line(start(tiny, "--config", tmp_path / "p.yaml"), f"p.yaml:1:1: tls-cert: {want}", status=2)
+
+
 def test_a_flag_without_its_value_is_a_usage_error(zoo):
     one_line(run_proa("serve", f"tiny={zoo['tiny']}", "--port", timeout=60), "port", status=2)
 
@@ -276,7 +286,7 @@ def test_environment_is_below_flags_and_checked_alike(serve, zoo, wire):
 
 def test_a_yaml_file_is_below_environment_and_flags(serve, zoo, tmp_path):
     file = tmp_path / "proa.yaml"
-    file.write_text("port: 0\nbody-bytes-max: 4Ki\nlog_format: json\n")
+    file.write_text("\ufeffport: 0\nbody-bytes-max: 4Ki\nlog_format: json\n")
     s = serve(f"tiny={zoo['tiny']}", "--config", file)
     refused(s.post("/v2/models/tiny/infer", b" " * 5000), 413, "4096")
     s = serve(f"tiny={zoo['tiny']}", "--config", file, "--body-bytes-max", "8192")

@@ -129,6 +129,31 @@ static void the_file_is_named_by_a_flag_or_a_variable(void)
     CHECK(conf_file_flag(2, argv, environment) == NULL);
 }
 
+static const char *with_no_keys(const char *name) { return strcmp(name, "PROA_API_KEYS") == 0 ? "" : NULL; }
+
+static void what_shuts_the_door_is_not_empty(void)
+{
+    static const char *const names[] = {"api-keys", "tls-cert", "tls-key", "tls-client-ca"};
+    err e;
+    for (size_t i = 0; i < COUNTOF(names); i++) {
+        char line[80], want[80];
+        fresh();
+        snprintf(line, sizeof line, "--%s=", names[i]);
+        snprintf(want, sizeof want, "--%s: expected a file, got ''", names[i]);
+        CHECK(flags(line, &e) == ERR_INVALID);
+        CHECK_STR(e.text, want);
+    }
+    fresh();
+    CHECK(conf_env(&c, with_no_keys, &e) == ERR_INVALID);
+    CHECK_STR(e.text, "PROA_API_KEYS: expected a file, got ''");
+    fresh();
+    CHECK(conf_yaml(&c, "f", STR("tls-cert: ''\n"), &e) == ERR_INVALID);
+    CHECK_STR(e.text, "f:1:1: tls-cert: expected a file, got ''");
+    fresh();
+    CHECK(conf_yaml(&c, "f", STR("tls-key:\n"), &e) == ERR_INVALID);
+    CHECK_STR(e.text, "f:1:9: tls-key: expected a file, got nothing");
+}
+
 static void flags_refuse(const char *line, const char *text)
 {
     err e = {0};
@@ -269,6 +294,7 @@ int main(void)
         TEST(many_models_keep_their_order),
         TEST(as_many_models_as_the_limit_says),
         TEST(values_may_be_at_their_bounds),
+        TEST(what_shuts_the_door_is_not_empty),
         TEST(the_file_is_named_by_a_flag_or_a_variable),
         TEST(refusals_say_where_and_what),
         TEST(memory_for_bodies_follows_the_containers),
