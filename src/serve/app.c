@@ -9,6 +9,7 @@
 #include "net/server.h"
 #include "os/cgroup.h"
 #include "os/clock.h"
+#include "os/file.h"
 #include "os/proc.h"
 #include "os/random.h"
 #include "os/thread.h"
@@ -180,8 +181,11 @@ static void renew_tls(app *a)
         return;
     }
     server_renew_tls(a->server, x);
-    log_write(LOG_INFO, NULL, "SIGHUP: read %s again, valid for %d days", a->conf->tls_cert.p,
-              tls_context_days_left(x));
+    int days = tls_context_days_left(x);
+    if (days < 0)   /* app_tls_open() has said so */
+        log_write(LOG_WARN, NULL, "SIGHUP: read %s again", a->conf->tls_cert.p);
+    else
+        log_write(LOG_INFO, NULL, "SIGHUP: read %s again, valid for %d days", a->conf->tls_cert.p, days);
 }
 
 static void reload(app *a)
@@ -393,6 +397,11 @@ err_code app_tls_open(const conf *c, tls_context **ret, err *e)
     if (rc) return err_wrap(e, "tls");
     int days = tls_context_days_left(*ret);
     if (days < 0) log_write(LOG_WARN, NULL, "tls: %s: the certificate has expired", opts.cert_path);
+    file_id key;
+    err ignored;
+    if (file_identify(opts.key_path, &key, &ignored) == ERR_OK && (key.mode & 04))
+        log_write(LOG_WARN, NULL, "tls: %s: everybody may read the private key: expected mode 600 or 640, got %03o",
+                  opts.key_path, (unsigned)key.mode);
     return ERR_OK;
 }
 

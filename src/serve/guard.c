@@ -10,7 +10,12 @@ static err_code file_keys(api_keys **ret, const char *path, err *e)
     char *text = NULL;
     size_t len = 0;
     api_keys *k = NULL;
+    file_id id;
     err_code rc = file_read(path, API_KEYS_FILE_BYTES_MAX, &text, &len, e);
+    if (rc == ERR_OK) rc = file_identify(path, &id, e);
+    if (rc == ERR_OK && (id.mode & 02))   /* whoever writes there lets himself in */
+        rc = err_set(e, ERR_INVALID, "%s: mode: expected keys that not everybody may write, got '%03o'", path,
+                     (unsigned)id.mode);
     if (rc == ERR_OK) rc = api_keys_parse(&k, path, (str){text, len}, e);
     mem_free(text);
     if (rc == ERR_OK) *ret = k;

@@ -151,6 +151,21 @@ def test_a_wrong_file_is_one_line_at_start(tmp_path, zoo):
         assert done.returncode == 1 and want in done.stderr.splitlines()[-1] and "proa_key" not in done.stderr, done.stderr
 
 
+def test_keys_that_everybody_may_write_are_refused(guarded, zoo):
+    s = guarded
+    s.keys_path.chmod(0o666)
+    want = f"{s.keys_path}: mode: expected keys that not everybody may write, got '666'"
+    done = run_proa("serve", f"tiny={zoo['tiny']}", "--port", "0", "--api-keys", s.keys_path)
+    assert done.returncode == 1 and done.stderr.splitlines()[-1].endswith(want), done
+    s.keys_path.write_text(s.lines[1])
+    s.process.send_signal(signal.SIGHUP)
+    assert settles(s.log, lambda log: f"SIGHUP: the old keys stay: {want}" in log)
+    assert requests.get(f"{s.url}/v2/models/pair", headers=bearer(s.every)).status_code == 200
+    s.keys_path.chmod(0o664)
+    s.process.send_signal(signal.SIGHUP)
+    assert settles(lambda: requests.get(f"{s.url}/v2/models/pair", headers=bearer(s.every)).status_code, lambda got: got == 401)
+
+
 def test_metrics_may_stay_open(serve, zoo, tmp_path):
     (tmp_path / "keys").write_text(make_key()[1])
     s = serve(f"tiny={zoo['tiny']}", "--api-keys", tmp_path / "keys", "--metrics-open")

@@ -439,6 +439,26 @@ def test_sighup_takes_a_new_certificate_and_drops_nobody(serve, zoo, pki, tmp_pa
     assert "PRIVATE" not in s.log()
 
 
+def test_what_is_odd_about_files_is_warned_of(serve, zoo, pki, tmp_path):
+    cert, key = tmp_path / "tls.crt", tmp_path / "tls.key"
+    put(pki.path("server.pem"), cert)
+    put(pki.path("server.key"), key)
+    s = serve(f"tiny={zoo['tiny']}", "--tls-cert", cert, "--tls-key", key)
+    assert " warn " not in s.log()
+    put(pki.path("expired.key"), key)
+    put(pki.path("expired.pem"), cert)
+    key.chmod(0o644)
+    s.process.send_signal(signal.SIGHUP)
+    logged(s, f"warn  SIGHUP: read {cert} again\n")
+    assert f"warn  tls: {cert}: the certificate has expired\n" in s.log() and "valid for" not in s.log()
+    assert f"warn  tls: {key}: everybody may read the private key: expected mode 600 or 640, got 644\n" in s.log()
+    put(pki.path("server.key"), key)
+    put(pki.path("server.pem"), cert)
+    s.process.send_signal(signal.SIGHUP)
+    logged(s, f"info  SIGHUP: read {cert} again, valid for ")
+    assert s.log().count("everybody may read") == 1
+
+
 def test_sighup_takes_another_client_authority(serve, zoo, pki, tmp_path):
     ca = tmp_path / "ca.pem"
     put(pki.path("ca.pem"), ca)

@@ -5,6 +5,7 @@
 #include "serve/v2_pb.h"
 #include "test.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 static char model_path[64], keys_path[80];
@@ -253,6 +254,10 @@ static void new_keys_count_at_once(void)
     file_write("rubbish", 7);
     CHECK(guard_renew(&r->endpoints.guard, keys_path, &r->loop, 1, &e) == ERR_INVALID);
     CHECK(strstr(e.text, ":1: digest: expected sha256:"));
+    file_write_two("let in");
+    CHECK(chmod(keys_path, 0602) == 0);
+    CHECK(guard_renew(&r->endpoints.guard, keys_path, &r->loop, 1, &e) == ERR_INVALID);
+    CHECK(strstr(e.text, ": mode: expected keys that not everybody may write, got '602'"));
     unlink(keys_path);
     CHECK(guard_renew(&r->endpoints.guard, keys_path, &r->loop, 1, &e) != ERR_OK);
     bytes = stream->in.len;
