@@ -72,6 +72,32 @@ static bool allowed(const place *p, const char *hosts)
     return false;
 }
 
+/* An IPv6 address has brackets, and the letters of a URL's host are those of place_of(). */
+static bool may_be_met(str host)
+{
+    size_t colons = 0;
+    for (size_t i = 0; i < host.len; i++) {
+        if (host.p[i] <= ' ' || host.p[i] > '~' || memchr("/?#@\\*", host.p[i], 6)) return false;
+        colons += host.p[i] == ':';
+    }
+    return host.p[0] == '[' || colons < 2;
+}
+
+err_code job_hosts_check(const char *hosts, err *e)
+{
+    str rest = str_of(hosts), one;
+    while (rest.len) {
+        if (!str_cut(rest, ',', &one, &rest)) {
+            one = rest;
+            rest = STR("");
+        }
+        one = str_trim(one);
+        if (one.len && !str_is(one, "*") && !may_be_met(one))
+            return err_set(e, ERR_INVALID, "expected HOST, HOST:PORT or *, got '" STR_FMT "'", STR_ARG(one));
+    }
+    return ERR_OK;
+}
+
 err_code job_hook_check(str url, const char *hosts, err *e)
 {
     place p;

@@ -41,7 +41,10 @@ typedef struct job_tell {
 /* "http[s]://HOST[:PORT]/..." and allowed by `hosts`: ERR_INVALID, ERR_FORBIDDEN. */
 err_code job_hook_check(str url, const char *hosts, err *e) MUST_USE;
 
-/* What `trust` names can be used; without it, nothing is read. */
+/* Whether each of `hosts` can be met: HOST, HOST:PORT or *. */
+err_code job_hosts_check(const char *hosts, err *e) MUST_USE;
+
+/* Before job_teller_new(): what `trust` names can be used; without it, nothing is read. */
 err_code job_teller_check(const job_teller_opts *opts, err *e) MUST_USE;
 err_code job_teller_new(job_teller **ret, const job_teller_opts *opts, err *e) MUST_USE;
 /* Ends what is under way: done() comes for each, JOB_TELL_LATER. */

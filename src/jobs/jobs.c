@@ -371,8 +371,7 @@ err_code jobs_new(jobs **ret, const jobs_opts *opts, err *e)
     j->held_end = &j->held;
     mailbox_init(&j->in);
     job_book_init(&j->book, &opts->limits, 0);
-    err_code rc = job_teller_check(&opts->tell, e);
-    if (rc == ERR_OK) rc = jobs_hand_take(j, e);
+    err_code rc = jobs_hand_take(j, e);
     bool waits = rc == ERR_CONFLICT && opts->heir;
     if (rc && !waits) return rc;
     if (waits) log_write(LOG_INFO, NULL, "jobs: %s: waiting for the old server to give it", opts->path);

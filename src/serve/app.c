@@ -3,6 +3,7 @@
 #include "async/compute.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "jobs/job_teller.h"
 #include "models/model_control.h"
 #include "models/model_table.h"
 #include "models/poller.h"
@@ -28,6 +29,7 @@
 #include "serve/watchdog.h"
 
 #include <stdio.h>
+#include <string.h>
 
 typedef struct {
     thread thread;
@@ -219,6 +221,21 @@ static void on_signal(loop_fd *f, uint32_t events)
     }
 }
 
+/* What is wrong with a file is told of the option that names it; other texts name theirs. */
+static err_code trust_wrong(const tls_trust *t, const char *else_of, err *e)
+{
+    const struct {
+        const char *name, *path;
+    } files[] = {{"cacert", t->cacert}, {"cert", t->cert}, {"key", t->key}};
+    const str text = str_of(e->text);
+    for (size_t i = 0; i < COUNTOF(files); i++) {
+        const str path = str_of(files[i].path);
+        if (path.len && str_starts(text, path) && text.p[path.len] == ':')
+            return err_wrap(e, "%s%s", t->prefix, files[i].name);
+    }
+    return else_of ? err_wrap(e, "%s", else_of) : e->code;
+}
+
 static err_code tracer_open(app *a, uint32_t lanes, err *e)
 {
     const conf *c = a->conf;
@@ -235,10 +252,26 @@ static err_code tracer_open(app *a, uint32_t lanes, err *e)
     if (c->otlp_endpoint.len == 0) return ERR_OK;
     err_code rc = random_u64(&o.seed, e);
     if (rc == ERR_OK) rc = tracer_new(&a->endpoints.tracer, &o, e);
-    if (rc) return err_wrap(e, "otlp-endpoint");
+    if (rc) return trust_wrong(&trust, "otlp-endpoint", e);
     if (trust.insecure)
         log_write(LOG_WARN, NULL, "tracing: otlp-insecure: whoever answers for %s is trusted, and sees all spans",
                   o.endpoint);
+    return ERR_OK;
+}
+
+/* It is opened with the first trace, which is late to learn that it cannot be. */
+static err_code trace_file_check(const char *path, err *e)
+{
+    char folder[FILE_PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    size_t len = slash ? (size_t)(slash - path) + 1 : 0;
+    file_id id;
+    if (len >= sizeof folder) return err_set(e, ERR_INVALID, "trace-file: expected a path of at most %d bytes, got %zu",
+                                             FILE_PATH_MAX - 1, strlen(path));
+    snprintf(folder, sizeof folder, "%.*s", len ? (int)len : 1, len ? path : ".");
+    if (file_identify(folder, &id, e)) return err_wrap(e, "trace-file");
+    if (!file_identify(path, &id, e) && id.kind != FILE_REGULAR)
+        return err_set(e, ERR_INVALID, "trace-file: expected a regular file, got '%s'", path);
     return ERR_OK;
 }
 
@@ -251,6 +284,7 @@ static err_code trace_log_open(app *a, err *e)
     const trace_settings settings = {.own = &s->trace, .defaults = a->traces, .file = s->trace_file};
     if (rc == ERR_OK) rc = trace_setting_apply(&settings, &(trace_change){.set = 0}, e);
     if (rc || !s->trace_file.len) return rc;
+    if ((rc = trace_file_check(s->trace_file.p, e)) != ERR_OK) return rc;
     const trace_log_opts opts = {.path = s->trace_file.p,
                                  .server = &s->trace,
                                  .defaults = a->traces,
@@ -281,6 +315,7 @@ static err_code jobs_open(app *a, err *e)
                          .tell = {.trust = &a->webhook_trust, .hosts = c->webhook_hosts.p}};
     if (c->webhook_insecure)
         log_write(LOG_WARN, NULL, "jobs: webhook-insecure: whoever answers for a webhook's host gets its answers");
+    if (job_teller_check(&o.tell, e)) return trust_wrong(&a->webhook_trust, NULL, e);
     err_code rc = jobs_new(&a->endpoints.jobs, &o, e);
     return rc ? err_wrap(e, "jobs-dir") : ERR_OK;
 }
@@ -424,6 +459,22 @@ static err_code poller_open(app *a, err *e)
     return poller_new(&a->poller, &opts, e);
 }
 
+/* A weight or a rate for a model that will never be there is a slip of the pen, as an alias of one is. */
+static err_code limits_check(const app *a, err *e)
+{
+    const conf *c = a->conf;
+    bool stays = c->model_control == CONF_CONTROL_NONE && !c->slot && !c->control.len;
+    for (size_t i = 0; i < c->limit_count; i++) {
+        const model_limit *l = &c->limits[i];
+        const char *option = l->weight ? "model-weights" : "model-rates";
+        if (repository_knows(a->endpoints.models, l->model)) continue;
+        err_set(e, ERR_INVALID, "%s: expected a model that is here, got '" STR_FMT "'", option, STR_ARG(l->model));
+        if (stays) return e->code;
+        log_write(LOG_WARN, NULL, "%s", e->text);
+    }
+    return ERR_OK;
+}
+
 err_code app_new(app **ret, const conf *c, const service *by, tls_context *tls, err *e)
 {
     /* PIPE: whoever read our log went away; XFSZ: a file may not grow any more, as on a full disk.  Neither is a reason
@@ -451,6 +502,7 @@ err_code app_new(app **ret, const conf *c, const service *by, tls_context *tls, 
     if (rc == ERR_OK) rc = heir_open(a, e);
     const repository_opts ro = conf_models(c, a->pool, (uint32_t)a->lane_count);
     if (rc == ERR_OK) rc = repository_open(&a->endpoints.models, &ro, e);
+    if (rc == ERR_OK) rc = limits_check(a, e);
     model_control_opts mo = {.models = a->endpoints.models,
                              .loops = a->loops,
                              .loop_count = a->lane_count,

@@ -1,6 +1,7 @@
 #include "serve/conf.h"
 
 #include "base/log.h"
+#include "jobs/job_teller.h"
 #include "serve/conf_cache.h"
 #include "serve/conf_listen.h"
 #include "serve/conf_share.h"
@@ -14,7 +15,7 @@
 /* A PATH, once it is given, is not empty: who protects a server by a variable that is not set shall know. */
 typedef enum { U64, BYTES, BOOL, TEXT, CHOICE, LIST, PORT, MODE, PATH } value_kind;
 
-enum { FROM_DEFAULTS, FROM_FILE, FROM_ENV, FROM_FLAGS };
+enum { FROM_DEFAULTS, FROM_FILE, FROM_OTHERS, FROM_ENV, FROM_FLAGS };   /* others: variables that are not ours */
 
 typedef struct {
     const char *name; /* as a flag and a YAML key, with '-'; '_' is taken as '-' */
@@ -497,6 +498,7 @@ err_code conf_env(conf *c, conf_getenv *get, err *e)
                                             {"OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "otlp-cert"},
                                             {"OTEL_EXPORTER_OTLP_CLIENT_KEY", "otlp-key"},
                                             {"OTEL_SERVICE_NAME", "otlp-service-name"}};
+    c->source = FROM_OTHERS;
     for (size_t i = 0; i < COUNTOF(others); i++) {
         const char *value = get(others[i][0]);
         const row *r = row_find(str_of(others[i][1]));
@@ -574,14 +576,44 @@ const char *conf_file_flag(int argc, char *const *argv, conf_getenv *get)
     return get("PROA_CONFIG");
 }
 
-static bool is_given(const conf *c, const void *field)
+static const row *row_at(const conf *c, const void *field)
 {
-    for (size_t i = 0; i < COUNTOF(rows); i++)
-        if ((const char *)c + rows[i].offset == (const char *)field) return c->sources[i] != FROM_DEFAULTS;
-    return false;
+    size_t i = 0;
+    while (i < COUNTOF(rows) && (const char *)c + rows[i].offset != (const char *)field) i++;
+    INVARIANT(i < COUNTOF(rows));
+    return &rows[i];
 }
 
+static bool is_given(const conf *c, const void *field) { return c->sources[row_at(c, field) - rows] != FROM_DEFAULTS; }
+
 bool conf_port_given(const conf *c) { return is_given(c, &c->port) || is_given(c, &c->address); }
+
+/* What has no effect without another option.  OpenTelemetry's own variables may be there for other programs. */
+static err_code needs_check(const conf *c, err *e)
+{
+    const struct {
+        const void *of;
+        bool set;
+        str needs;
+        const char *needed;
+    } all[] = {{&c->otlp_cacert, c->otlp_cacert.len, c->otlp_endpoint, "otlp-endpoint"},
+               {&c->otlp_cert, c->otlp_cert.len, c->otlp_endpoint, "otlp-endpoint"},
+               {&c->otlp_key, c->otlp_key.len, c->otlp_endpoint, "otlp-endpoint"},
+               {&c->otlp_insecure, c->otlp_insecure, c->otlp_endpoint, "otlp-endpoint"},
+               {&c->webhook_hosts, c->webhook_hosts.len, c->jobs_dir, "jobs-dir"},
+               {&c->webhook_cacert, c->webhook_cacert.len, c->jobs_dir, "jobs-dir"},
+               {&c->webhook_cert, c->webhook_cert.len, c->jobs_dir, "jobs-dir"},
+               {&c->webhook_key, c->webhook_key.len, c->jobs_dir, "jobs-dir"},
+               {&c->webhook_insecure, c->webhook_insecure, c->jobs_dir, "jobs-dir"}};
+    for (size_t i = 0; i < COUNTOF(all); i++) {
+        const row *r = row_at(c, all[i].of);
+        if (all[i].set && !all[i].needs.len && c->sources[r - rows] != FROM_OTHERS)
+            return err_set(e, ERR_INVALID, "%s: expected %s with it, got none", r->name, all[i].needed);
+    }
+    if (c->model_control == CONF_CONTROL_POLL && !c->model_repository.len)
+        return err_set(e, ERR_INVALID, "model-control: expected model-repository with poll, got none");
+    return job_hosts_check(c->webhook_hosts.p, e) ? err_wrap(e, "webhook-hosts") : ERR_OK;
+}
 
 err_code conf_check(conf *c, err *e)
 {
@@ -603,7 +635,7 @@ err_code conf_check(conf *c, err *e)
         return err_set(e, ERR_INVALID, "--model-name: expected --model-dir with it, got none");
     if (c->pin_models.len && !c->models_memory_max)
         return err_set(e, ERR_INVALID, "pin-models: expected models-memory-max with it, got none");
-    if ((rc = conf_slot(c, e)) != ERR_OK) return rc;
+    if ((rc = conf_slot(c, e)) != ERR_OK || (rc = needs_check(c, e)) != ERR_OK) return rc;
     if ((rc = conf_cache(c, NULL, e)) != ERR_OK) return rc;
     if ((rc = conf_share(c, c->memory, e)) != ERR_OK) return rc;
     bool cert = c->tls_cert.len > 0, key = c->tls_key.len > 0;

@@ -140,9 +140,9 @@ def test_a_hook_that_hangs_behind_https_holds_up_nothing(jobs, pki, secure_hook,
 
 def test_options_that_do_not_fit_end_the_start(zoo, pki, tmp_path):   # noqa: F811
     base = (f"tiny={zoo['tiny']}", "--port", "0", "--jobs-dir", tmp_path / "jobs")
-    rows = [(["--webhook-cacert", "/nowhere.pem"], "jobs-dir: /nowhere.pem: cannot open: No such file or directory"),
-            (["--webhook-cert", pki.path("client.pem")], "jobs-dir: webhook-cert: expected webhook-key with it, got none"),
-            (trusts(pki, "--webhook-insecure"), "jobs-dir: webhook-insecure: expected one of it and webhook-cacert, got both")]
+    rows = [(["--webhook-cacert", "/nowhere.pem"], "webhook-cacert: /nowhere.pem: cannot open: No such file or directory"),
+            (["--webhook-cert", pki.path("client.pem")], "proa serve: webhook-cert: expected webhook-key with it, got none"),
+            (trusts(pki, "--webhook-insecure"), "proa serve: webhook-insecure: expected one of it and webhook-cacert, got both")]
     for more, text in rows:
         done = run_proa("serve", *base, *more)
         assert done.returncode != 0 and done.stderr.splitlines()[-1].endswith(text), done

@@ -272,6 +272,23 @@ def test_an_empty_value_opens_no_door(zoo, tmp_path):
     one_line(start(tiny, "--config", tmp_path / "p.yaml"), f"p.yaml:1:1: tls-cert: {want}", status=2)
 
 
+def test_limits_of_models_that_are_not_there(serve, zoo, tmp_path):
+    tiny = f"tiny={zoo['tiny']}"
+    one_line(start(tiny, "--model-rates", "tiny=5,tin=1:1"), "model-rates: expected a model that is here, got 'tin'", status=1)
+    one_line(start(tiny, "--model-weights", "zz=3"), "model-weights: expected a model that is here, got 'zz'", status=1)
+    s = serve(tiny, "--model-control", "explicit", "--model-weights", "zz=3", "--model-rates", "tiny=5")
+    assert s.log().count("expected a model that is here") == s.log().count("warn  model-weights: expected a model that is here, got 'zz'") == 1
+
+
+def test_a_trace_file_that_cannot_be_is_said(zoo, tmp_path):
+    tiny = f"tiny={zoo['tiny']}"
+    one_line(start(tiny, "--trace-file", tmp_path / "none" / "t"), f"trace-file: {tmp_path}/none/: cannot look up: No such file", status=1)
+    one_line(start(tiny, "--trace-file", tmp_path), f"trace-file: expected a regular file, got '{tmp_path}'", status=1)
+    one_line(start(tiny, "--trace-file", f"{tmp_path}/"), f"trace-file: expected a regular file, got '{tmp_path}/'", status=1)
+    (tmp_path / "f").write_text("")
+    one_line(start(tiny, "--trace-file", tmp_path / "f" / "t"), f"trace-file: {tmp_path}/f/: cannot look up: Not a directory", status=1)
+
+
 def test_a_flag_without_its_value_is_a_usage_error(zoo):
     one_line(run_proa("serve", f"tiny={zoo['tiny']}", "--port", timeout=60), "port", status=2)
 

@@ -173,7 +173,9 @@ def test_only_the_operator_names_the_file(traced, serve, zoo, tmp_path):
 
 def test_a_file_that_cannot_be_written_costs_traces_and_nothing_else(traced, tmp_path):
     place = tmp_path / "place"
+    place.mkdir()
     server, http, client, file = traced("--trace-level", "TIMESTAMPS", "--trace-rate", "1", file=place / "trace.json")
+    place.rmdir()
 
     def ask(times):
         for _ in range(times):

@@ -285,6 +285,40 @@ static void construction_survives_every_failed_allocation(void)
     });
 }
 
+static const char *with_a_collectors_certificate(const char *name)
+{
+    return strcmp(name, "OTEL_EXPORTER_OTLP_CERTIFICATE") == 0 ? "ca.pem" : NULL;
+}
+
+static void what_has_no_effect_alone_is_refused(void)
+{
+    static const char *const otlp[] = {"cacert x", "cert x", "key x", "insecure"};
+    static const char *const webhook[] = {"hosts x", "cacert x", "cert x", "key x", "insecure"};
+    err e;
+    char line[80], want[120];
+    for (size_t i = 0; i < COUNTOF(otlp); i++) {
+        snprintf(line, sizeof line, "m=/m --otlp-%s", otlp[i]);
+        snprintf(want, sizeof want, "otlp-%.*s: expected otlp-endpoint with it, got none", (int)strcspn(otlp[i], " "),
+                 otlp[i]);
+        flags_refuse(line, want);
+    }
+    for (size_t i = 0; i < COUNTOF(webhook); i++) {
+        snprintf(line, sizeof line, "m=/m --webhook-%s", webhook[i]);
+        snprintf(want, sizeof want, "webhook-%.*s: expected jobs-dir with it, got none",
+                 (int)strcspn(webhook[i], " "), webhook[i]);
+        flags_refuse(line, want);
+    }
+    flags_refuse("m=/m --model-control poll", "model-control: expected model-repository with poll, got none");
+    flags_refuse("m=/m --jobs-dir j --webhook-hosts a,http://127.0.0.1:1",
+                 "webhook-hosts: expected HOST, HOST:PORT or *, got 'http://127.0.0.1:1'");
+    fresh();
+    CHECK(flags("m=/m --jobs-dir j --webhook-hosts a:1,* --webhook-insecure --otlp-endpoint http://h:1", &e) == ERR_OK);
+    CHECK(conf_check(&c, &e) == ERR_OK);
+    fresh();   /* it may be there for other programs */
+    CHECK(conf_env(&c, with_a_collectors_certificate, &e) == ERR_OK && flags("m=/m", &e) == ERR_OK);
+    CHECK(str_is(c.otlp_cacert, "ca.pem") && conf_check(&c, &e) == ERR_OK);
+}
+
 int main(void)
 {
     static const test_case cases[] = {
@@ -295,6 +329,7 @@ int main(void)
         TEST(as_many_models_as_the_limit_says),
         TEST(values_may_be_at_their_bounds),
         TEST(what_shuts_the_door_is_not_empty),
+        TEST(what_has_no_effect_alone_is_refused),
         TEST(the_file_is_named_by_a_flag_or_a_variable),
         TEST(refusals_say_where_and_what),
         TEST(memory_for_bodies_follows_the_containers),

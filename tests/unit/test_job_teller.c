@@ -184,6 +184,22 @@ static void trust_is_for_https_alone_and_checked_beforehand(void)
     }
 }
 
+static void a_host_that_no_url_has_is_refused(void)
+{
+    static const char *const good[] = {"", "a.example", "a.example:80, b", "*", "[::1]:80,[::1]", "a,,b,"};
+    static const char *const bad[] = {"http://127.0.0.1:1", "a/x", "::1", "*.example", "a b", "me@a", "a#b", "a?b",
+                                      "a\\b"};
+    err e;
+    for (size_t i = 0; i < COUNTOF(good); i++) CHECK(job_hosts_check(good[i], &e) == ERR_OK);
+    for (size_t i = 0; i < COUNTOF(bad); i++) {
+        char list[80], want[120];
+        snprintf(list, sizeof list, "a.example, %s,b", bad[i]);
+        snprintf(want, sizeof want, "expected HOST, HOST:PORT or *, got '%s'", bad[i]);
+        CHECK(job_hosts_check(list, &e) == ERR_INVALID);
+        CHECK_STR(e.text, want);
+    }
+}
+
 static void only_hosts_that_are_allowed_may_be_named(void)
 {
     static const struct {
@@ -232,6 +248,7 @@ int main(void)
                                       TEST(one_that_is_not_there_is_told_later),
                                       TEST(those_that_hang_hold_their_own_place_until_the_end),
                                       TEST(trust_is_for_https_alone_and_checked_beforehand),
-                                      TEST(only_hosts_that_are_allowed_may_be_named), TEST(no_failure_leaks)};
+                                      TEST(a_host_that_no_url_has_is_refused),
+        TEST(only_hosts_that_are_allowed_may_be_named), TEST(no_failure_leaks)};
     return test_main(cases, COUNTOF(cases));
 }
