@@ -7,17 +7,32 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { COMMANDS_MAX = 32 };
+enum { COMMANDS_MAX = 32, SAY_BYTES = 8192 };
+
+static err_code say(const char *fmt, va_list ap, err *e)
+{
+    char text[SAY_BYTES];
+    int n = vsnprintf(text, sizeof text, fmt, ap);
+    return n > 0 ? console_out(text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1, e) : ERR_OK;
+}
 
 void cmd_say(const char *fmt, ...)
 {
-    char text[4096];
     err e;
     va_list ap;
     va_start(ap, fmt);
-    int n = vsnprintf(text, sizeof text, fmt, ap);
+    (void)!say(fmt, ap, &e);
     va_end(ap);
-    if (n > 0) (void)!console_out(text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1, &e);
+}
+
+int cmd_show(const char *path, const char *fmt, ...)
+{
+    err e;
+    va_list ap;
+    va_start(ap, fmt);
+    err_code rc = say(fmt, ap, &e);
+    va_end(ap);
+    return rc ? cmd_fail(path, &e) : CMD_OK;
 }
 
 static void complain(const char *path, const char *text)
@@ -47,11 +62,12 @@ int cmd_usage(const char *path, const char *args, const err *e)
     return CMD_USAGE;
 }
 
-static void table_print(const cmd *rows, size_t count, const char *path)
+static int table_print(const cmd *rows, size_t count, const char *path)
 {
-    cmd_say("usage: %s COMMAND ...\n\n", path);
-    for (size_t i = 0; i < count; i++) cmd_say("  %-10s %s\n", rows[i].name, rows[i].help);
-    cmd_say("\n%s COMMAND --help tells more.\n", path);
+    int status = cmd_show(path, "usage: %s COMMAND ...\n\n", path);
+    for (size_t i = 0; i < count && status == CMD_OK; i++)
+        status = cmd_show(path, "  %-10s %s\n", rows[i].name, rows[i].help);
+    return status ? status : cmd_show(path, "\n%s COMMAND --help tells more.\n", path);
 }
 
 int cmd_dispatch(const cmd *rows, size_t count, const char *path, int argc, char **argv)
@@ -64,10 +80,8 @@ int cmd_dispatch(const cmd *rows, size_t count, const char *path, int argc, char
         complain(path, e.text);
         return CMD_USAGE;
     }
-    if (strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0) {
-        table_print(rows, count, path);
-        return CMD_OK;
-    }
+    if (strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0)
+        return table_print(rows, count, path);
     for (size_t i = 0; i < count; i++) {
         if (strcmp(argv[0], rows[i].name) == 0) return rows[i].run(argc - 1, argv + 1);
         names[i] = rows[i].name;

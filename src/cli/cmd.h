@@ -16,7 +16,8 @@ typedef struct {
 
 /* Runs the row that argv[0] names; prints the table for --help or -h.  `path` is what was typed: "proa model". */
 int cmd_dispatch(const cmd *rows, size_t count, const char *path, int argc, char **argv);
-void cmd_say(const char *fmt, ...) PRINTF(1, 2);          /* to standard output */
+void cmd_say(const char *fmt, ...) PRINTF(1, 2);          /* to standard output, to whoever may be there */
+int cmd_show(const char *path, const char *fmt, ...) PRINTF(2, 3);   /* the same as the command's end: fails with it */
 int cmd_fail(const char *path, const err *e); /* "PATH: text" to standard error; the exit status for e->code */
 int cmd_usage(const char *path, const char *args, const err *e);   /* the same with the usage line, CMD_USAGE */
 

@@ -1,4 +1,5 @@
 /* cmd_infer.c - `proa infer`: one inference of a model on any server of the V2 protocol, for people and scripts. */
+#include "cli/call_header.h"
 #include "cli/cmd.h"
 #include "cli/flags.h"
 #include "cli/infer_value.h"
@@ -37,7 +38,7 @@ static const char *const after_flags =
 typedef struct {
     http_header headers[FLAG_TEXTS_MAX];
     size_t count;
-    char bearer[512];
+    char bearer[CALL_HEADER_BEARER_MAX];
 } fields;
 
 static err_code fields_read(const options *o, fields *ret, err *e)
@@ -47,20 +48,12 @@ static err_code fields_read(const options *o, fields *ret, err *e)
         return err_set(e, ERR_INVALID, "--header: expected at most %d, got %zu", V2_REST_HEADERS_MAX - 1,
                        o->headers.count);
     for (size_t i = 0; i < o->headers.count; i++) {
-        http_header h;
-        if (!str_cut(str_of(o->headers.items[i]), ':', &h.name, &h.value) || str_trim(h.name).len == 0)
-            return err_set(e, ERR_INVALID, "--header: expected 'NAME: VALUE', got '%s'", o->headers.items[i]);
-        h.value = str_trim(h.value);
-        ret->headers[ret->count++] = h;
+        err_code rc = call_header_read(o->headers.items[i], &ret->headers[ret->count++], e);
+        if (rc) return rc;
     }
     const char *key = o->key ? o->key : getenv("PROA_API_KEY");
     if (!key || !*key) return ERR_OK;
-    int n = snprintf(ret->bearer, sizeof ret->bearer, "Bearer %s", key);
-    if (n < 0 || (size_t)n >= sizeof ret->bearer)
-        return err_set(e, ERR_INVALID, "--api-key: expected at most %zu bytes, got %zu", sizeof ret->bearer - 8,
-                       strlen(key));
-    ret->headers[ret->count++] = (http_header){STR("Authorization"), str_of(ret->bearer)};
-    return ERR_OK;
+    return call_header_bearer(key, ret->bearer, &ret->headers[ret->count++], e);
 }
 
 static const v2_io *input_named(const v2_model *m, str name)
@@ -221,10 +214,7 @@ int cmd_infer(int argc, char **argv)
     err_code rc = options_read(&o, argc, argv, help, sizeof help, &e);
     if (rc == ERR_OK && !o.help) rc = fields_read(&o, &f, &e);
     if (rc) return cmd_usage(PATH, ARGS, &e);
-    if (o.help) {
-        cmd_say("usage: %s %s\n\n%s%s", PATH, ARGS, help, after_flags);
-        return CMD_OK;
-    }
+    if (o.help) return cmd_show(PATH, "usage: %s %s\n\n%s%s", PATH, ARGS, help, after_flags);
     arena a;
     arena_init(&a, NULL, 0, SIZE_MAX / 2);
     int status = infer(&o, &f, &a);

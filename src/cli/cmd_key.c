@@ -47,15 +47,16 @@ static err_code key_make(const options *o, err *e)
     return rc;
 }
 
-static void help_print(const flag *flags, size_t count)
+static int help_print(const flag *flags, size_t count)
 {
     char text[2048];
     flags_help(flags, count, text, sizeof text);
-    cmd_say("usage: %s %s\n\n"
-            "Makes an API key for proa serve --api-keys. The key is printed once, to standard error; what goes\n"
-            "into the file, to standard output: proa key --name team-a 'iris-*' >> keys\n\n"
-            "  MODEL                        what it may use: names, or patterns with * and ?; all without any\n%s",
-            path, args, text);
+    return cmd_show(path,
+                    "usage: %s %s\n\n"
+                    "Makes an API key for proa serve --api-keys. The key is printed once, to standard error; what goes"
+                    "\ninto the file, to standard output: proa key --name team-a 'iris-*' >> keys\n\n"
+                    "  MODEL                        what it may use: names, or patterns with * and ?; all without any"
+                    "\n%s", path, args, text);
 }
 
 int cmd_key(int argc, char **argv)
@@ -69,10 +70,7 @@ int cmd_key(int argc, char **argv)
     flag_operands operands = {.at = models, .max = COUNTOF(models)};
     err e;
     if (flags_parse(flags, COUNTOF(flags), argc, argv, &operands, &e)) return cmd_usage(path, args, &e);
-    if (o.help) {
-        help_print(flags, COUNTOF(flags));
-        return CMD_OK;
-    }
+    if (o.help) return help_print(flags, COUNTOF(flags));
     for (size_t i = 0; i < operands.count; i++) o.models[i] = str_of(models[i]);
     if (operands.count) o.model_count = operands.count;
     if (options_check(&o, &e)) return cmd_usage(path, args, &e);

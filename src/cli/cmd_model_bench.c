@@ -107,8 +107,8 @@ int cmd_model_bench(int argc, char **argv)
     err_code rc = bench(&o, &a, &f, &e);
     arena_fini(&a);
     if (rc) return cmd_fail(line.path, &e);
-    cmd_say(o.json ? "{\"median_ms\": %.4f, \"min_ms\": %.4f, \"load_ms\": %.3f, \"peak_rss_mb\": %.1f}\n"
-                   : "median %.4f ms, fastest %.4f ms, loaded in %.3f ms, peak memory %.1f MB\n",
-            f.median_ms, f.min_ms, f.load_ms, f.peak_rss_mb);
-    return CMD_OK;
+    return cmd_show(line.path,
+                    o.json ? "{\"median_ms\": %.4f, \"min_ms\": %.4f, \"load_ms\": %.3f, \"peak_rss_mb\": %.1f}\n"
+                           : "median %.4f ms, fastest %.4f ms, loaded in %.3f ms, peak memory %.1f MB\n",
+                    f.median_ms, f.min_ms, f.load_ms, f.peak_rss_mb);
 }

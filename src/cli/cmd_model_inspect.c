@@ -36,6 +36,20 @@ static err_code shape_parse(shape *ret, str text, err *e)
     return ERR_OK;
 }
 
+/* What can be said of them without a model. */
+static err_code shapes_check(const options *o, err *e)
+{
+    err_code rc = ERR_OK;
+    for (size_t k = 0; k < o->shapes.count && rc == ERR_OK; k++) {
+        str name, text;
+        shape ignored;
+        if (!str_cut(str_of(o->shapes.items[k]), '=', &name, &text))
+            return err_set(e, ERR_INVALID, "--shape: expected NAME=1x3x224x224, got '%s'", o->shapes.items[k]);
+        rc = shape_parse(&ignored, text, e);
+    }
+    return rc;
+}
+
 static err_code shapes_of(const model *m, const options *o, shape *ret, err *e)
 {
     for (uint32_t i = 0; i < model_input_count(m); i++) {
@@ -47,8 +61,8 @@ static err_code shapes_of(const model *m, const options *o, shape *ret, err *e)
     for (size_t k = 0; k < o->shapes.count; k++) {
         str name, text;
         uint32_t i = 0;
-        if (!str_cut(str_of(o->shapes.items[k]), '=', &name, &text))
-            return err_set(e, ERR_INVALID, "--shape: expected NAME=1x3x224x224, got '%s'", o->shapes.items[k]);
+        bool whole = str_cut(str_of(o->shapes.items[k]), '=', &name, &text);
+        INVARIANT(whole);   /* shapes_check() */
         while (i < model_input_count(m) && !str_eq(model_input(m, i)->name, name)) i++;
         if (i == model_input_count(m))
             return err_set(e, ERR_NOT_FOUND, "--shape: the model has no input '" STR_FMT "'", STR_ARG(name));
@@ -235,9 +249,10 @@ int cmd_model_inspect(int argc, char **argv)
                              .flags = flags,
                              .flag_count = COUNTOF(flags)};
     int status;
-    if (!model_line_parse(&line, argc, argv, &o.model, &status)) return status;
     buf b;
     err e;
+    if (!model_line_parse(&line, argc, argv, &o.model, &status)) return status;
+    if (shapes_check(&o, &e)) return cmd_usage(path, line.args, &e);
     buf_init(&b, TEXT_MAX);
     err_code rc = inspect(&o, &b, &e);
     buf_fini(&b);

@@ -1,7 +1,9 @@
 /* cmd_top.c - `proa top`: polls a server's /metrics and shows rates and latencies, on a screen or as lines. */
 #include "base/mem.h"
+#include "cli/call_header.h"
 #include "cli/cmd.h"
 #include "cli/flags.h"
+#include "cli/refusal.h"
 #include "cli/top_view.h"
 #include "cli/trust_flags.h"
 #include "net/client.h"
@@ -31,6 +33,9 @@ typedef struct {
     client *http;
     term terminal;
     bool screen, quit, called_wrongly;
+    bool answers;                   /* something else than metrics */
+    char bearer[CALL_HEADER_BEARER_MAX];
+    http_header key;                /* no name = none */
     int signals, poll;
     top_scrape *before, *now;       /* read: now; may be swapped */
     bool has_before, has_now;
@@ -49,22 +54,17 @@ static void take_signals(top *t)
 
 static err_code scrape(top *t, err *e)
 {
-    char bearer[512];
-    http_header key = {STR("Authorization"), {bearer, 0}};
     client_reply reply;
     err_code rc = ERR_CANCELLED;
-    int n = t->o->key && *t->o->key ? snprintf(bearer, sizeof bearer, "Bearer %s", t->o->key) : 0;
-    if (n < 0 || (size_t)n >= sizeof bearer) return err_set(e, ERR_INVALID, "--api-key: too long");
-    key.value.len = (size_t)n;
-    client_request q = {.target = STR("/metrics"), .headers = &key, .header_count = n > 0};
+    t->answers = false;
+    client_request q = {.target = STR("/metrics"), .headers = &t->key, .header_count = t->key.name.len > 0};
     while (rc == ERR_CANCELLED && !t->quit) {   /* by a signal: the window's size is no reason to stop */
         rc = client_call(t->http, &q, &reply, e);
         take_signals(t);
     }
     if (rc) return rc;
-    if (reply.status != 200)
-        return err_set(e, ERR_INVALID, "%s: /metrics: expected status 200, got %d", client_address(t->http),
-                       reply.status);
+    t->answers = true;
+    if (reply.status != 200) return refusal_say(t->http, &reply, e);
     top_scrape *into = t->before;
     rc = top_scrape_read(into, reply.body, clock_now_us(), e);
     if (rc) return err_wrap(e, "%s", client_address(t->http));
@@ -97,6 +97,7 @@ static err_code show(top *t, err *e)
                   .before = t->has_before ? t->before : NULL,
                   .now = t->has_now ? t->now : NULL,
                   .down = t->down_wall_us ? t->why : NULL,
+                  .answers = t->answers,
                   .down_wall_us = t->down_wall_us,
                   .wall_us = clock_wall_us()};
     buf_clear(&t->out);
@@ -141,7 +142,8 @@ static err_code run(top *t, err *e)
         if (!t->quit) ask(t);
     }
     while (!t->quit) {
-        err_code rc = show(t, e);
+        bool told = t->o->once && !t->o->json && t->down_wall_us;   /* by the reason of the status */
+        err_code rc = told ? ERR_OK : show(t, e);
         if (rc || t->o->once) return rc;
         uint64_t now = clock_now_us();
         next_us += interval_us;
@@ -195,13 +197,14 @@ static int watch(const options *o)
     err e;
     top t = {.o = o, .signals = -1, .poll = -1};
     buf_init(&t.out, 4 << 20);
+    if (o->key && *o->key && call_header_bearer(o->key, t.bearer, &t.key, &e)) return cmd_usage(PATH, ARGS, &e);
     trust_flags_warn(PATH, &o->trust);
     err_code rc = open_all(&t, &e);
     int status = CMD_OK;
     if (rc == ERR_OK) rc = run(&t, &e);
     else if (t.called_wrongly) status = CMD_USAGE;
     if (rc == ERR_OK && o->once && t.down_wall_us) {
-        status = CMD_UNREACHABLE;
+        status = t.answers ? CMD_FAILED : CMD_UNREACHABLE;
         memcpy(e.text, t.why, sizeof e.text);
     }
     close_all(&t);
@@ -231,8 +234,9 @@ int cmd_top(int argc, char **argv)
     if (rc) return cmd_usage(PATH, ARGS, &e);
     if (!o.help) return watch(&o);
     flags_help(flags, COUNTOF(flags), help, sizeof help);
-    cmd_say("usage: %s %s\n\n%s\nADDRESS  " TRUST_ADDRESS "\n\n"
-            "On a terminal it draws until q or Ctrl-C; elsewhere it prints lines.\n"
-            "Exit status: 0 ended, 2 called wrongly, 3 no answer (--once).\n", PATH, ARGS, help);
-    return CMD_OK;
+    return cmd_show(PATH,
+                    "usage: %s %s\n\n%s\nADDRESS  " TRUST_ADDRESS "\n\n"
+                    "On a terminal it draws until q or Ctrl-C; elsewhere it prints lines.\n"
+                    "Exit status: 0 ended, 2 called wrongly; with --once 1 no metrics in the answer, 3 no answer.\n",
+                    PATH, ARGS, help);
 }

@@ -17,9 +17,6 @@ int main(int argc, char **argv)
 {
     err e;
     if (console_hold(&e)) return cmd_fail("proa", &e);
-    if (argc > 1 && strcmp(argv[1], "--version") == 0) {
-        cmd_say("proa " PROA_VERSION "\n");
-        return CMD_OK;
-    }
+    if (argc > 1 && strcmp(argv[1], "--version") == 0) return cmd_show("proa", "proa " PROA_VERSION "\n");
     return cmd_dispatch(rows, COUNTOF(rows), "proa", argc - 1, argv + 1);
 }

@@ -40,8 +40,7 @@ bool model_line_parse(const model_line *l, int argc, char **argv, const char **r
     if (!rc && help) {
         char text[2048];
         flags_help(flags, count, text, sizeof text);
-        cmd_say("usage: %s %s\n\n%s", l->path, l->args, text);
-        *ret_status = CMD_OK;
+        *ret_status = cmd_show(l->path, "usage: %s %s\n\n%s", l->path, l->args, text);
         return false;
     }
     if (!rc && !model.count) rc = err_set(&e, ERR_INVALID, "expected a model, got none");

@@ -287,8 +287,8 @@ static void head_print(screen *s, const top_view *v, const char *bold)
     snprintf(clock, sizeof clock, "%02u:%02u:%02u UTC", (unsigned)(t / 3600), (unsigned)(t / 60 % 60),
              (unsigned)(t % 60));
     if (v->down) {
-        snprintf(text, sizeof text, "proa top  %s  down since %s (%s)", v->address, clock,
-                 span_text(span, (double)(v->wall_us - v->down_wall_us) / 1e6));
+        snprintf(text, sizeof text, "proa top  %s  %s since %s (%s)", v->address, v->answers ? "no metrics" : "down",
+                 clock, span_text(span, (double)(v->wall_us - v->down_wall_us) / 1e6));
         put_line(s, bold, text);
         put_line(s, "", v->down);
         return;
@@ -414,7 +414,7 @@ void top_view_json(buf *out, const top_view *v)
     buf_put_z(out, "{\"address\":");
     json_text_put(out, str_of(v->address));
     if (v->down || !v->now) {
-        buf_put_z(out, ",\"up\":false,\"error\":");
+        buf_printf(out, ",\"up\":%s,\"error\":", v->answers ? "true" : "false");
         json_text_put(out, str_of(v->down));
     } else {
         const top_scrape *b = before_of(v), *n = v->now;

@@ -37,7 +37,8 @@ err_code top_scrape_read(top_scrape *ret, str text, uint64_t at_us, err *e) MUST
 typedef struct {
     const char *address;
     const top_scrape *before, *now;   /* now: NULL = never reached */
-    const char *down;               /* why it cannot be reached now; NULL = it can */
+    const char *down;               /* why there are no metrics now; NULL = there are */
+    bool answers;                   /* then: it does, something else */
     uint64_t down_wall_us, wall_us;   /* since when; now */
     size_t columns, rows;           /* of the screen; 0 = as many as there are */
     bool colours;

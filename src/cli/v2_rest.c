@@ -1,6 +1,7 @@
 #include "cli/v2_rest.h"
 
 #include "base/mem.h"
+#include "cli/refusal.h"
 #include "cli/v2_bytes.h"
 #include "serve/json_body.h"
 #include "serve/v2_tensor.h"
@@ -74,39 +75,21 @@ static err_code path_of(v2_rest *r, str name, str version, const char *end, err 
     return buf_check(&r->path, "model's name", e);
 }
 
-/* The text of an error: V2's member "error", FastAPI's "detail", else the body itself. */
-static err_code say_refusal(v2_rest *r, const client_reply *reply, arena *a, err *e)
-{
-    static const char *const members[] = {"error", "detail", "message"};
-    yyjson_val *root = NULL;
-    err none;
-    str text = {reply->body.p, reply->body.len < 200 ? reply->body.len : 200};
-    json_opts o = {.memory = a};
-    if (json_parse(reply->body, &o, &root, &none) == ERR_OK && yyjson_is_obj(root)) {
-        for (size_t i = COUNTOF(members); i-- > 0;) {
-            yyjson_val *v = yyjson_obj_get(root, members[i]);
-            if (yyjson_is_str(v)) text = (str){yyjson_get_str(v), yyjson_get_len(v)};
-        }
-    }
-    return err_set(e, ERR_INVALID, "%s: %d: " STR_FMT, client_address(r->http), reply->status,
-                   STR_ARG(text.len ? text : STR("no text")));
-}
-
-static err_code call(v2_rest *r, client_request *q, arena *a, client_reply *ret, err *e)
+static err_code call(v2_rest *r, client_request *q, client_reply *ret, err *e)
 {
     r->reached = false;
     q->again = true;   /* an inference changes nothing */
     err_code rc = client_call(r->http, q, ret, e);
     if (rc) return rc;
     r->reached = true;
-    return ret->status == 200 ? ERR_OK : say_refusal(r, ret, a, e);
+    return ret->status == 200 ? ERR_OK : refusal_say(r->http, ret, e);
 }
 
 static err_code get(v2_rest *r, str path, arena *a, yyjson_val **ret, err *e)
 {
     client_request q = {.target = path, .headers = r->opts.headers, .header_count = r->opts.header_count};
     client_reply reply;
-    err_code rc = call(r, &q, a, &reply, e);
+    err_code rc = call(r, &q, &reply, e);
     if (rc) return rc;
     char *kept = arena_copy(a, reply.body.p, reply.body.len, 1);   /* the next call overwrites it */
     if (!kept) return err_set(e, ERR_NOMEM, "no memory for an answer of %zu bytes", reply.body.len);
@@ -361,7 +344,7 @@ err_code v2_rest_infer(v2_rest *r, const v2_model *m, const v2_value *inputs, si
     for (size_t i = 0; i < r->opts.header_count; i++) fields[n++] = r->opts.headers[i];
     client_request q = {.method = STR("POST"), .target = buf_str(&r->path), .headers = fields, .header_count = n,
                         .body = {buf_str(&r->body)}};
-    rc = call(r, &q, a, &reply, e);
+    rc = call(r, &q, &reply, e);
     if (rc) return rc;
     rc = answer_read(r, &reply, a, ret, e);
     return rc ? err_wrap(e, "%s: answer", client_address(r->http)) : ERR_OK;

@@ -15,6 +15,7 @@
 #include "os/random.h"
 #include "os/thread.h"
 #include "serve/access_log.h"
+#include "serve/conf_call.h"
 #include "serve/conf_listen.h"
 #include "serve/conf_models.h"
 #include "serve/job_rest.h"
@@ -239,11 +240,7 @@ static err_code trust_wrong(const tls_trust *t, const char *else_of, err *e)
 static err_code tracer_open(app *a, uint32_t lanes, err *e)
 {
     const conf *c = a->conf;
-    const tls_trust trust = {.cacert = c->otlp_cacert.p,
-                             .cert = c->otlp_cert.p,
-                             .key = c->otlp_key.p,
-                             .insecure = c->otlp_insecure,
-                             .prefix = "otlp-"};
+    const tls_trust trust = conf_otlp_trust(c);
     tracer_opts o = {.endpoint = c->otlp_endpoint.p,
                      .trust = &trust,
                      .service = c->otlp_service_name,
@@ -296,11 +293,7 @@ static err_code jobs_open(app *a, err *e)
 {
     const conf *c = a->conf;
     if (!c->jobs_dir.len) return ERR_OK;
-    a->webhook_trust = (tls_trust){.cacert = c->webhook_cacert.p,
-                                   .cert = c->webhook_cert.p,
-                                   .key = c->webhook_key.p,
-                                   .insecure = c->webhook_insecure,
-                                   .prefix = "webhook-"};
+    a->webhook_trust = conf_webhook_trust(c);
     const jobs_opts o = {.path = c->jobs_dir.p,
                          .heir = a->old != NULL,
                          .limits = {.bytes_max = c->jobs_bytes_max,

@@ -1,9 +1,10 @@
 #include "serve/conf.h"
 
 #include "base/log.h"
-#include "jobs/job_teller.h"
 #include "serve/conf_cache.h"
+#include "serve/conf_call.h"
 #include "serve/conf_listen.h"
+#include "serve/conf_names.h"
 #include "serve/conf_share.h"
 #include "serve/conf_slot.h"
 #include "serve/conf_trace.h"
@@ -165,7 +166,8 @@ static const row rows[] = {
     {"compress-bytes-min", NULL, BYTES, AT(compress_bytes_min), "1Ki", 0, 1ull << 40, NULL,
      "answers from this size on are compressed for clients that accept gzip or deflate; 0 = never"},
     {"api-keys", NULL, PATH, AT(api_keys), "", 0, 0, NULL,
-     "file of API keys, as proa key prints its lines: all but health then needs one; read again on SIGHUP"},
+     "file of API keys, as proa key prints its lines: all but the server's health, and gRPC's health checks, then needs "
+     "one; read again on SIGHUP"},
     {"metrics-open", NULL, BOOL, AT(metrics_open), "false", 0, 0, NULL,
      "metrics need no key"},
     {"cors-origins", NULL, LIST, AT(cors_origins), "", 0, 0, NULL,
@@ -212,8 +214,9 @@ static const row rows[] = {
     {"log-requests", NULL, BOOL, AT(log_requests), "false", 0, 0, NULL,
      "one line per request: id, status, bytes, time"},
     {"otlp-endpoint", NULL, TEXT, AT(otlp_endpoint), "", 0, 0, NULL,
-     "OpenTelemetry collector that takes spans over HTTP, http[s]://HOST:4318; also OTEL_EXPORTER_OTLP_ENDPOINT, whose "
-     "neighbours _CERTIFICATE, _CLIENT_CERTIFICATE and _CLIENT_KEY are otlp-cacert, otlp-cert and otlp-key"},
+     "OpenTelemetry collector that takes spans over HTTP: http[s]://HOST:4318, with a path before /v1/traces where "
+     "it has one, or unix:/PATH of its socket; also OTEL_EXPORTER_OTLP_ENDPOINT, whose neighbours _CERTIFICATE, "
+     "_CLIENT_CERTIFICATE and _CLIENT_KEY are otlp-cacert, otlp-cert and otlp-key"},
     TLS_TRUST_TABLE(OTLP_ROW, )
     {"otlp-service-name", NULL, TEXT, AT(otlp_service_name), "proa", 0, 0, NULL,
      "service.name of the spans; also OTEL_SERVICE_NAME"},
@@ -548,15 +551,18 @@ static err_code flag_set(conf *c, int argc, char *const *argv, int *at, err *e)
 
 err_code conf_flags(conf *c, int argc, char *const *argv, err *e)
 {
+    bool only_models = false;   /* behind "--" */
     c->source = FROM_FLAGS;
     for (int i = 0; i < argc; i++) {
         str word = str_of(argv[i]), name, path;
         err_code rc;
-        if (str_is(word, "-h"))
+        if (!only_models && str_is(word, "--")) {
+            only_models = true;
+        } else if (!only_models && str_is(word, "-h")) {
             c->help = true;
-        else if (str_starts(word, STR("--"))) {
+        } else if (!only_models && str_starts(word, STR("--"))) {
             if ((rc = flag_set(c, argc, argv, &i, e)) != ERR_OK) return rc;
-        } else if (str_starts(word, STR("-"))) {
+        } else if (!only_models && str_starts(word, STR("-"))) {
             return err_set(e, ERR_INVALID, "unknown option '%s'; see proa serve --help", argv[i]);
         } else {
             if (!str_cut(word, '=', &name, &path))
@@ -569,7 +575,7 @@ err_code conf_flags(conf *c, int argc, char *const *argv, err *e)
 
 const char *conf_file_flag(int argc, char *const *argv, conf_getenv *get)
 {
-    for (int i = 0; i < argc; i++) {
+    for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++) {
         if (strncmp(argv[i], "--config=", 9) == 0) return argv[i] + 9;
         if (strcmp(argv[i], "--config") == 0 && i + 1 < argc) return argv[i + 1];
     }
@@ -612,7 +618,7 @@ static err_code needs_check(const conf *c, err *e)
     }
     if (c->model_control == CONF_CONTROL_POLL && !c->model_repository.len)
         return err_set(e, ERR_INVALID, "model-control: expected model-repository with poll, got none");
-    return job_hosts_check(c->webhook_hosts.p, e) ? err_wrap(e, "webhook-hosts") : ERR_OK;
+    return conf_calls(c, e);
 }
 
 err_code conf_check(conf *c, err *e)
@@ -622,11 +628,7 @@ err_code conf_check(conf *c, err *e)
     err_code rc = conf_listen(c, false, &addresses, e);
     if (rc == ERR_OK && c->handover.len) rc = conf_handover(c, &path, e);
     if (rc) return rc;
-    for (size_t i = 0; i < c->model_count; i++)
-        for (size_t j = 0; j < i; j++)
-            if (str_eq(c->models[i].name, c->models[j].name))
-                return err_set(e, ERR_INVALID, "models: duplicate name '" STR_FMT "' for " STR_FMT " and " STR_FMT,
-                               STR_ARG(c->models[i].name), STR_ARG(c->models[j].path), STR_ARG(c->models[i].path));
+    if ((rc = conf_names(c, e)) != ERR_OK) return rc;
     if (conf_trace_share(c) < 0)
         return err_set(e, ERR_INVALID, "trace-sample: expected a number in 0..1, got '" STR_FMT "'",
                        STR_ARG(c->trace_sample));

@@ -75,7 +75,7 @@ err_code conf_model_add(conf *c, const char *where, str name, str path, err *e) 
 err_code conf_env(conf *c, conf_getenv *get, err *e) MUST_USE;
 /* YAML: the option names as keys, and `models:` as a map NAME: PATH. */
 err_code conf_yaml(conf *c, const char *file, str text, err *e) MUST_USE;
-/* The words after `proa serve`; --config FILE is only skipped here, see conf_file_flag(). */
+/* The words after `proa serve`, models alone behind "--"; --config FILE is only skipped here, see conf_file_flag(). */
 err_code conf_flags(conf *c, int argc, char *const *argv, err *e) MUST_USE;
 /* The value of --config FILE (or PROA_CONFIG), which is read before the other flags; NULL = none. */
 const char *conf_file_flag(int argc, char *const *argv, conf_getenv *get);

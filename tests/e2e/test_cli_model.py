@@ -24,10 +24,18 @@ def test_version_and_help():
 
 
 @pytest.mark.parametrize("args,word", [([], ""), (["srve"], "serve"), (["model"], ""), (["model", "inspct", "x"], "inspect"), (["model", "inspect"], ""),
-                                       (["model", "run"], ""), (["model", "bench"], ""), (["--verison"], "")])
+                                       (["model", "run"], ""), (["model", "bench"], ""), (["--verison"], ""),
+                                       (["model", "inspect", "m.onnx", "--shape", "image"], "expected NAME="),
+                                       (["serve", "a b=m.onnx"], "model name: expected"), (["serve", "--", "--port"], "expected NAME=PATH")])
 def test_usage_errors_have_status_two_and_suggest(args, word):
     done = run_proa(*args)
     assert done.returncode == 2 and word in done.stderr and not done.stdout, done
+
+
+@pytest.mark.parametrize("args", ["--help", "--version", "model --help", "model bench --help", "infer --help", "top --help", "key --help", "serve --help"])
+def test_a_text_that_could_not_be_written_is_an_error(args):
+    done = by_shell(args + " >/dev/full")
+    assert done.returncode == 1 and done.stderr.endswith(": standard output: cannot write: No space left on device\n"), done
 
 
 def by_shell(line, *args):

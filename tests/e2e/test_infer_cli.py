@@ -90,7 +90,8 @@ def test_a_call_that_is_wrong_has_status_two(infer, tmp_path):
 
 def test_usage_errors_have_status_two():
     for args, word in ((["x"], "an address and a model"), (["localhost", "m"], "http[s]://HOST:PORT"), (["h:1", "m", "--outt", "x"], "did you mean --out"),
-                       (["h:1", "m", "--out", "x"], ".npz"), (["h:1", "m", "--header", "x"], "--header"), (["h:1", "m", "--timeout", "0"], "--timeout"),
+                       (["h:1", "m", "--out", "x"], ".npz"), (["h:1", "m", "--header", "x"], "--header"), (["h:1", "m", "--header", "content-length: 3"], "none that proa sets itself"),
+                       (["h:1", "m", "--header", "a: b\r\nc: d"], "on one line"), (["h:1", "m", "--api-key", "k\n"], "on one line"), (["h:1", "m", "--timeout", "0"], "--timeout"),
                        (["h:1", "m", "--protocol", "http3"], "rest or grpc"), (["http://h:1/x", "m", "--protocol", "grpc"], "no path")):
         done = run_proa("infer", *args)
         assert done.returncode == 2 and word in done.stderr and done.stderr.startswith("usage: proa infer"), done

@@ -70,11 +70,24 @@ def test_a_pipe_gets_plain_lines(server):
 
 def test_no_server_has_status_three():
     done = run_proa("top", "127.0.0.1:1", "--once")
-    assert done.returncode == 3 and "down since" in done.stdout and done.stderr == "proa top: 127.0.0.1:1: cannot connect: Connection refused\n"
+    assert done.returncode == 3 and not done.stdout and done.stderr == "proa top: 127.0.0.1:1: cannot connect: Connection refused\n"
     done = run_proa("top", "127.0.0.1:1", "--once", "--json")
     assert done.returncode == 3 and json.loads(done.stdout) == {"address": "127.0.0.1:1", "up": False, "error": "127.0.0.1:1: cannot connect: Connection refused"}
     assert run_proa("top").returncode == 2 and run_proa("top", "nonsense").returncode == 2
     assert "--interval" in run_proa("top", "--help").stdout
+
+
+def test_a_server_that_gives_no_metrics_is_not_down(serve, zoo, tmp_path):
+    (tmp_path / "keys").write_text(run_proa("key").stdout)
+    s = serve(f"tiny={zoo['tiny']}", "--api-keys", tmp_path / "keys")
+    why = f"{s.host}:{s.port}: 401: API key: expected"
+    done = run_proa("top", s.url, "--once")
+    assert done.returncode == 1 and not done.stdout and done.stderr.startswith(f"proa top: {why}") and done.stderr.count("\n") == 1, done
+    done = run_proa("top", s.url, "--once", "--json")
+    told = json.loads(done.stdout)
+    assert done.returncode == 1 and told["up"] is True and told["error"].startswith(why), done
+    done = run_proa("top", s.url, "--once", env={"PROA_API_KEY": "two\nlines"})
+    assert done.returncode == 2 and done.stderr.endswith("proa top: --api-key: expected visible characters on one line, got others\n")
 
 
 class Terminal:

@@ -82,6 +82,21 @@ static void flags_take_every_spelling(void)
     CHECK_U64(c.model_count, 1);
 }
 
+static void behind_two_dashes_there_are_models(void)
+{
+    static char end[] = "--", config[] = "--config", file[] = "f.yaml";
+    char *const argv[] = {end, config, file, NULL};
+    err e;
+    fresh();
+    CHECK(flags("a=/a --port 9 -- b=/b --port=/c -h=/d", &e) == ERR_OK);
+    CHECK_U64(c.port, 9);
+    CHECK_U64(c.model_count, 4);
+    CHECK(str_is(c.models[2].name, "--port") && str_is(c.models[3].name, "-h") && !c.help);
+    CHECK(flags("-- --", &e) == ERR_INVALID);
+    CHECK_STR(e.text, "expected NAME=PATH, got '--'");
+    CHECK(conf_file_flag(3, argv, environment) == NULL);
+}
+
 static void many_models_keep_their_order(void)
 {
     err e;
@@ -308,6 +323,14 @@ static void what_has_no_effect_alone_is_refused(void)
                  (int)strcspn(webhook[i], " "), webhook[i]);
         flags_refuse(line, want);
     }
+    flags_refuse("m=/m --otlp-endpoint xyz",
+                 "otlp-endpoint: expected http[s]://HOST[:PORT], HOST:PORT or unix:/PATH, got 'xyz'");
+    flags_refuse("m=/m --otlp-endpoint grpc://h:1",
+                 "otlp-endpoint: expected http[s]://HOST[:PORT], HOST:PORT or unix:/PATH, got 'grpc://h:1'");
+    flags_refuse("m=/m --otlp-endpoint http://h:1 --otlp-cacert x",
+                 "otlp-endpoint: otlp-cacert: expected an https address with it, got 'h:1'");
+    flags_refuse("m=/m --jobs-dir j --webhook-cert x", "webhook-cert: expected webhook-key with it, got none");
+    flags_refuse("a/b=/m", "model name: expected 1..128 characters without blanks and / : ? # % \" \\, got 'a/b'");
     flags_refuse("m=/m --model-control poll", "model-control: expected model-repository with poll, got none");
     flags_refuse("m=/m --jobs-dir j --webhook-hosts a,http://127.0.0.1:1",
                  "webhook-hosts: expected HOST, HOST:PORT or *, got 'http://127.0.0.1:1'");
@@ -325,6 +348,7 @@ int main(void)
         TEST(later_sources_override_earlier_ones),
         TEST(a_port_that_kubernetes_set_for_a_service_is_ignored),
         TEST(flags_take_every_spelling),
+        TEST(behind_two_dashes_there_are_models),
         TEST(many_models_keep_their_order),
         TEST(as_many_models_as_the_limit_says),
         TEST(values_may_be_at_their_bounds),

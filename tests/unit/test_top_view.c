@@ -160,9 +160,15 @@ static void a_server_that_is_down_is_told(void)
     top_view v = {.address = "h:1", .down = "h:1: gone", .down_wall_us = 61 * SECOND, .wall_us = 3700 * SECOND};
     top_view_print(&out, &v);
     top_view_json(&out, &v);
+    v.down = "h:1: 401: no";
+    v.answers = true;
+    top_view_print(&out, &v);
+    top_view_json(&out, &v);
     buf_put_byte(&out, 0);
     CHECK_STR((const char *)out.p, "proa top  h:1  down since 00:01:01 UTC (1h 0m)\nh:1: gone\n"
-                                   "{\"address\":\"h:1\",\"up\":false,\"error\":\"h:1: gone\"}\n");
+                                   "{\"address\":\"h:1\",\"up\":false,\"error\":\"h:1: gone\"}\n"
+                                   "proa top  h:1  no metrics since 00:01:01 UTC (1h 0m)\nh:1: 401: no\n"
+                                   "{\"address\":\"h:1\",\"up\":true,\"error\":\"h:1: 401: no\"}\n");
     buf_fini(&out);
 }
 
