@@ -649,8 +649,8 @@ void metrics_markdown(buf *out)
                    "a test keeps it so.\n\n`GET /metrics` answers in Prometheus's text format, or in OpenMetrics "
                    "1.0 where `Accept` asks for it; the `# TYPE` of a\ncounter is then its name without `_total`, "
                    "as OpenMetrics wants it.\n\n## Of a model\n\nEach has the labels `model_name` and "
-                   "`model_version`: of models that are served, never what a client made up.\nHistograms have 18 "
-                   "bounds from 10 us to 10 s.\n\n");
+                   "`model_version`: of models that are served, never what a client made up.\nHistograms of "
+                   "seconds have 18 bounds from 10 us to 10 s, `proa_batch_rows` has 16 from 1 to 128 rows.\n\n");
     buf_put_z(out, head);
     for (size_t i = 0; i < COUNTOF(model_rows); i++)
         buf_printf(out, "| `%s` | %s | %s | %s |\n", model_rows[i].name, type_names[model_rows[i].type],

@@ -166,7 +166,7 @@ static const row rows[] = {
     {"compress-bytes-min", NULL, BYTES, AT(compress_bytes_min), "1Ki", 0, 1ull << 40, NULL,
      "answers from this size on are compressed for clients that accept gzip or deflate; 0 = never"},
     {"api-keys", NULL, PATH, AT(api_keys), "", 0, 0, NULL,
-     "file of API keys, as proa key prints its lines: all but the server's health, and gRPC's health checks, then needs "
+     "file of API keys, as proa key prints its lines: all but the server's health and gRPC's health checks then needs "
      "one; read again on SIGHUP"},
     {"metrics-open", NULL, BOOL, AT(metrics_open), "false", 0, 0, NULL,
      "metrics need no key"},
