@@ -83,7 +83,7 @@ static const row rows[] = {
      "none, poll or explicit: models stay, follow what changes in --model-repository, or clients load and unload them"},
     {"exit-on-error", NULL, BOOL, AT(exit_on_error), "true", 0, 0, NULL,
      "whether the server ends where a model cannot be loaded at the start; false: it stands in the index with the "
-     "reason, a request for it gets 404, and the others are served, as always with models-memory-max"},
+     "reason, a request for it gets 404, and the others are served"},
     {"load-model", NULL, LIST, AT(load_model), "", 0, 0, NULL,
      "for --model-control explicit: models that are loaded at the start, by commas or with the flag again, and members "
      "of ensembles among them; * = all, as without it; clients load the others by their names"},

@@ -38,7 +38,7 @@ repository_opts conf_models(const conf *c, compute *pool, uint32_t lanes)
         .bare = c->slot,
         .chosen = c->load_model,
         .on_demand = c->models_memory_max != 0,
-        .lenient = !c->exit_on_error || c->models_memory_max,
+        .lenient = !c->exit_on_error,
         .pinned = c->pin_models,
         .aliases = c->alias,
     };
