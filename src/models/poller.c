@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "models/settle.h"
+#include "models/source.h"
 #include "os/clock.h"
 #include "os/file.h"
 #include "os/watch.h"
@@ -96,7 +97,7 @@ static void look_at(poller *p, arena *a, const char *name)
     if (n < 0 || (size_t)n >= sizeof path || folders(p, a, path, &all, &count, &e)) return;
     for (size_t i = 0; i < count; i++) {
         uint64_t version;
-        if (all[i].kind != FILE_FOLDER || !str_u64(str_of(all[i].name), &version)) continue;
+        if (all[i].kind != FILE_FOLDER || !source_is_version(str_of(all[i].name), &version)) continue;
         n = snprintf(inner, sizeof inner, "%s/%s", path, all[i].name);
         if (n > 0 && (size_t)n < sizeof inner) watch_folder(p, inner);
     }

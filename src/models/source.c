@@ -51,8 +51,11 @@ static int newer_first(const void *one, const void *two)
     return v->number < w->number ? 1 : v->number > w->number ? -1 : strcmp(v->name.p, w->name.p);
 }
 
+bool source_is_version(str name, uint64_t *ret) { return name.len && name.p[0] != '0' && str_u64(name, ret); }
+
 /* Each VERSION/ with a model in it, the newest first. */
-static err_code versions_list(source *ret, arena *a, const char *folder, const model_config *c, err *e)
+static err_code versions_list(source *ret, arena *a, const char *folder, const model_config *c, bool *ret_zeros,
+                              err *e)
 {
     file_entry *entries;
     size_t count, n = 0;
@@ -62,7 +65,8 @@ static err_code versions_list(source *ret, arena *a, const char *folder, const m
     if (!all) return err_set(e, ERR_NOMEM, "%s: no memory for %zu versions", folder, count);
     for (size_t i = 0; i < count; i++) {
         source_version v = {.name = str_of(entries[i].name)};
-        if (entries[i].kind != FILE_FOLDER || !str_u64(v.name, &v.number)) continue;
+        if (entries[i].kind == FILE_FOLDER && v.name.p[0] == '0' && str_u64(v.name, &v.number)) *ret_zeros = true;
+        if (entries[i].kind != FILE_FOLDER || !source_is_version(v.name, &v.number)) continue;
         str sub = path_join(a, folder, v.name.p);
         if (!sub.p) return err_set(e, ERR_NOMEM, "%s: no memory for the path", folder);
         if (c->ensemble) v.file = sub;
@@ -158,6 +162,7 @@ err_code source_find(source *ret, arena *a, const char *path, const model_config
     file_id id;
     source s = {0};
     str file = {0};
+    bool zeros = false;   /* folders that look like versions, but do not count */
     err_code rc = file_identify(path, &id, e);
     if (rc) return rc;
     if (id.kind == FILE_REGULAR) {
@@ -165,7 +170,7 @@ err_code source_find(source *ret, arena *a, const char *path, const model_config
         if (!file.p) return err_set(e, ERR_NOMEM, "%s: no memory for the path", path);
     } else if (id.kind == FILE_FOLDER) {
         if (!c->ensemble && (rc = folder_file(&file, a, path, c, e)) != ERR_OK) return rc;
-        if (!file.p && (rc = versions_list(&s, a, path, c, e)) != ERR_OK) return rc;
+        if (!file.p && (rc = versions_list(&s, a, path, c, &zeros, e)) != ERR_OK) return rc;
         if (s.count == 0 && c->ensemble && !(file = str_copy(a, str_of(path))).p)
             return err_set(e, ERR_NOMEM, "%s: no memory for the path", path);
     }
@@ -174,7 +179,8 @@ err_code source_find(source *ret, arena *a, const char *path, const model_config
                        path, STR_ARG(c->file));
     if (!file.p && s.count == 0)
         return err_set(e, ERR_NOT_FOUND,
-                       "%s: expected an .onnx file, a folder with one, or VERSION/model.onnx, got none", path);
+                       "%s: expected an .onnx file, a folder with one, or VERSION/model.onnx, got none%s", path,
+                       zeros ? " but versions whose names begin with 0, which do not count" : "");
     rc = file.p ? only_version(&s, a, file, besides, e) : versions_choose(&s, path, c, besides, e);
     if (rc == ERR_OK) rc = stamps(&s, a, path, !file.p, e);
     if (rc == ERR_OK) *ret = s;

@@ -2,7 +2,8 @@
  *
  *   FILE                       that file, version "1"
  *   FOLDER/model.onnx          or the only .onnx file of the folder, version "1"
- *   FOLDER/VERSION/model.onnx  VERSION a number: those that hold a model, as Triton's repositories are
+ *   FOLDER/VERSION/model.onnx  VERSION a number: those that hold a model, as Triton's repositories are; a name that
+ *                              begins with 0 is none
  * A model's configuration may name another file, and decides which versions may be served.  An ensemble has no file:
  * its folders VERSION/ may be empty, and it need not have any.
  * Looks at names only, opens no model.  Hidden entries (Kubernetes mounts have "..data") are passed over.  A stamp
@@ -31,6 +32,7 @@ typedef struct {
 /* `besides`: a version that is served whatever the configuration says; "" = none.  "PATH: expected an .onnx file, ..."
  * names what was looked for. */
 err_code source_find(source *ret, arena *a, const char *path, const model_config *c, str besides, err *e) MUST_USE;
+bool source_is_version(str name, uint64_t *ret);   /* of a folder: 1, 2, 10; not 0, 03, 1a */
 bool source_eq(const source *a, const source *b);   /* the same versions, of the same files */
 /* The folders of a model repository, by name: each is a model. */
 err_code source_models(str **ret_names, size_t *ret_count, arena *a, const char *folder, err *e) MUST_USE;

@@ -191,6 +191,27 @@ def test_poll_follows_what_is_published_under_load(serve, tmp_path):
     assert server.get("/v2/health/ready").status == 200
 
 
+@pytest.mark.parametrize("mode", ["none", "explicit", "poll"])
+def test_versions_do_not_begin_with_0(serve, tmp_path, mode):
+    """Neither at the start, nor as KServe mounts a model, nor when it is loaded again; they may not be read at all."""
+    folder = tmp_path / "models" / "m"
+    version_make(folder, 2, "version_policy { all { } }")
+    for name in ("0", "03", "007", "00"):
+        (folder / name).mkdir()
+        (folder / name / "model.onnx").write_bytes(b"no model")
+    source = ("--model-repository", folder.parent, "--model-control", mode) if mode != "none" else ("--model-dir", folder, "--model-name", "m")
+    server = serve(*source)
+    index = lambda: [(m["name"], m["version"], m["state"]) for m in server.post("/v2/repository/index").json()]
+    assert index() == [("m", "2", "READY")]
+    assert server.get("/v2/models/m/versions/03").status == 404
+    if mode == "none":
+        return
+    version_make(folder, 1)
+    if mode == "explicit":
+        assert server.post("/v2/repository/models/m/load").status == 200
+    until(lambda: index() == [("m", "1", "READY"), ("m", "2", "READY")])
+
+
 def test_only_who_may_change_the_server_activates(serve, tmp_path):
     folder = tmp_path / "models" / "m"
     version_make(folder, 1)

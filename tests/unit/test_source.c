@@ -121,6 +121,36 @@ static void the_configuration_decides_on_file_and_versions(void)
     arena_fini(&a);
 }
 
+/* Triton's rule, also where that leaves nothing. */
+static void a_version_does_not_begin_with_0(void)
+{
+    static const char *const names[] = {"zeros", "zeros/0", "zeros/03", "zeros/0010", "zeros/00"};
+    char want[300];
+    uint64_t n = 0;
+    for (size_t i = 0; i < COUNTOF(names); i++) folder(names[i]);
+    for (size_t i = 1; i < COUNTOF(names); i++) {
+        char name[40];
+        snprintf(name, sizeof name, "%s/model.onnx", names[i]);
+        file(name);
+    }
+    snprintf(want, sizeof want,
+             "%d /zeros: expected an .onnx file, a folder with one, or VERSION/model.onnx, got none but versions whose "
+             "names begin with 0, which do not count", ERR_NOT_FOUND);
+    CHECK_STR(find("zeros"), want);
+    CHECK_STR(find("zeros/03"), "1 /zeros/03/model.onnx");   /* named itself it is a folder with a model */
+    folder("zeros/2");
+    file("zeros/2/model.onnx");
+    CHECK_STR(find("zeros"), "2 /zeros/2/model.onnx");
+    wanted.ensemble = true;
+    CHECK_STR(find("zeros"), "2 /zeros/2");
+    wanted.ensemble = false;
+    CHECK(source_is_version(STR("10"), &n) && n == 10);
+    CHECK(!source_is_version(STR(""), &n) && !source_is_version(STR("0"), &n) && !source_is_version(STR("1a"), &n));
+    char command[100];
+    snprintf(command, sizeof command, "rm -r %s", path("zeros"));
+    CHECK(system(command) == 0);
+}
+
 static bool differs(const source *before)
 {
     arena a;
@@ -230,6 +260,7 @@ int main(void)
         TEST(tree),
         TEST(each_form_finds_its_file_and_version),
         TEST(the_configuration_decides_on_file_and_versions),
+        TEST(a_version_does_not_begin_with_0),
         TEST(every_change_of_a_file_changes_the_stamp),
         TEST(a_version_may_be_served_besides),
         TEST(what_is_not_there_is_said),
