@@ -6,6 +6,7 @@
 #include "models/source.h"
 #include "os/clock.h"
 #include "os/file.h"
+#include "os/path_watch.h"
 #include "os/watch.h"
 
 #include <stdio.h>
@@ -15,43 +16,96 @@ enum { LIST_BYTES = 64 << 20 };
 struct poller {
     poller_opts opts;
     settle settle;
-    loop_fd heard;        /* fd WATCH_NONE = inotify was refused: the timer alone */
+    loop_fd inside;       /* the folder, models, versions; fd WATCH_NONE = inotify was refused */
+    loop_fd path;         /* to the folder */
+    path_watch *way;      /* of `path`; NULL = refused */
     loop_timer timer;
     compute_job look;
     loop_msg looked;
-    bool looking, attached, stopped;
-    _Atomic bool refused; /* a folder is not watched */
+    uint64_t later_us;    /* it is looked then, though nothing is heard; UINT64_MAX = it is being looked */
+    bool looking, stopped;
+    bool whole;           /* the look is one at all models, not only whether the folder is another one */
+    _Atomic bool refused; /* a folder is not watched; also before any is */
     bool said;
+    /* the look's, while there is one */
+    file_id at;           /* the folder as it was found; of another kind = it was not */
+    bool lost;            /* that it is not has been said */
+    int added;            /* what is inside is watched by this */
+    int next_inside, old_inside;
+    path_watch *next_way, *old_way;   /* made by a look for the loop; given back by the loop, to be closed by a look */
 };
 
 static poller *of_timer(loop_timer *t) { return (poller *)(void *)((char *)t - offsetof(poller, timer)); }
+static bool is_blind(const poller *p) { return atomic_load(&p->refused); }
 
-/* The next look, when what is known calls for one. */
+/* The next look: when what is known calls for one, and whether the folder is another one now and then; at once where
+ * there is something to close. */
 static void arm(poller *p)
 {
     err e;
     uint64_t due_us = settle_due(&p->settle);
-    bool blind = p->heard.fd == WATCH_NONE || atomic_load(&p->refused);
-    if (blind && due_us == UINT64_MAX) due_us = loop_now_us(p->opts.on) + p->opts.poll_us;
-    if (p->looking || p->stopped || due_us == UINT64_MAX) return;
+    if (due_us > p->later_us) due_us = p->later_us;
+    if (p->old_way || p->old_inside != WATCH_NONE) due_us = loop_now_us(p->opts.on);
+    if (p->looking || p->stopped) return;
     if (loop_timer_set(p->opts.on, &p->timer, due_us, &e)) log_write(LOG_ERROR, NULL, "model repository: %s", e.text);
 }
 
-static void on_heard(loop_fd *f, uint32_t events)
+static void hear(poller *p)
 {
-    (void)events;
-    poller *p = (poller *)(void *)((char *)f - offsetof(poller, heard));
-    if (!watch_drain(f->fd)) return;
     settle_hear(&p->settle, loop_now_us(p->opts.on));
     arm(p);
 }
 
+static void on_inside(loop_fd *f, uint32_t events)
+{
+    (void)events;
+    if (watch_drain(f->fd)) hear((poller *)(void *)((char *)f - offsetof(poller, inside)));
+}
+
+static void on_path(loop_fd *f, uint32_t events)
+{
+    (void)events;
+    poller *p = (poller *)(void *)((char *)f - offsetof(poller, path));
+    if (path_watch_heard(p->way)) hear(p);
+}
+
+/* From now on f is heard by fd; false = it is not heard at all. */
+static bool listen_to(poller *p, loop_fd *f, int fd)
+{
+    err e;
+    if (f->on) loop_fd_del(f);
+    f->fd = fd;
+    if (loop_fd_add(p->opts.on, f, LOOP_READ, &e) == ERR_OK) return true;
+    log_write(LOG_WARN, NULL, "%s: %s", p->opts.folder.p, e.text);
+    f->fd = WATCH_NONE;
+    return false;
+}
+
+/* What the look has made. */
+static void take_next(poller *p)
+{
+    if (p->next_inside != WATCH_NONE) {
+        int old = p->inside.fd, next = p->next_inside;
+        bool heard = listen_to(p, &p->inside, next);
+        p->next_inside = heard ? WATCH_NONE : next;
+        p->old_inside = old;
+        if (!heard) atomic_store(&p->refused, true);   /* and the next look has it once more */
+    }
+    if (p->next_way) {
+        p->old_way = p->way;
+        p->way = TAKE(p->next_way);
+        if (listen_to(p, &p->path, path_watch_fd(p->way))) return;
+        p->next_way = TAKE(p->way);
+    }
+}
+
 static void looked(loop *on, loop_msg *m)
 {
-    (void)on;
     poller *p = (poller *)(void *)((char *)m - offsetof(poller, looked));
     p->looking = false;
-    if (atomic_load(&p->refused) && !p->said) {
+    if (p->whole || p->later_us == UINT64_MAX) p->later_us = loop_now_us(on) + p->opts.poll_us;
+    if (!p->stopped) take_next(p);
+    if (is_blind(p) && !p->said) {
         p->said = true;
         log_write(LOG_WARN, NULL, "%s: inotify refused: it is looked every %llu ms instead", p->opts.folder.p,
                   (unsigned long long)(p->opts.poll_us / 1000));
@@ -63,7 +117,10 @@ static void on_time(loop_timer *t)
 {
     poller *p = of_timer(t);
     err e;
-    settle_look(&p->settle);
+    uint64_t now_us = loop_now_us(p->opts.on);
+    p->whole = settle_due(&p->settle) <= now_us || (is_blind(p) && p->later_us <= now_us);
+    if (p->whole) settle_look(&p->settle);
+    if (p->later_us <= now_us) p->later_us = UINT64_MAX;
     p->looking = true;
     if (model_control_submit(p->opts.control, &p->look, &e) == ERR_OK) return;
     p->looking = false;
@@ -76,7 +133,7 @@ static void on_time(loop_timer *t)
 static void watch_folder(poller *p, const char *path)
 {
     err e;
-    bool failed = p->heard.fd != WATCH_NONE && watch_add(p->heard.fd, path, &e);
+    bool failed = p->added != WATCH_NONE && watch_add(p->added, path, &e);
     if (failed && e.code != ERR_NOT_FOUND) atomic_store(&p->refused, true);
 }
 
@@ -105,6 +162,26 @@ static void look_at(poller *p, arena *a, const char *name)
         return;   /* log, index and metric have said so */
 }
 
+static file_id find(const poller *p)
+{
+    file_id now;
+    err e;
+    return file_identify(p->opts.folder.p, &now, &e) == ERR_OK ? now : (file_id){.kind = FILE_OTHER};
+}
+
+static bool is_one(const file_id *a, const file_id *b)
+{
+    if (a->kind != FILE_FOLDER || b->kind != FILE_FOLDER) return a->kind != FILE_FOLDER && b->kind != FILE_FOLDER;
+    return a->device == b->device && a->inode == b->inode;
+}
+
+/* The path leads where it did when the look began: what is not there is gone, and not elsewhere. */
+static bool is_same(const poller *p)
+{
+    const file_id now = find(p);
+    return is_one(&now, &p->at);
+}
+
 /* Models of the folder that are served, and not there any more. */
 static void look_for_gone(poller *p, arena *a)
 {
@@ -118,29 +195,63 @@ static void look_for_gone(poller *p, arena *a)
         if (n < 0 || (size_t)n >= sizeof path) continue;
         err_code rc = file_identify(path, &id, &e);
         if (rc != ERR_NOT_FOUND && (rc || id.kind == FILE_FOLDER)) continue;
+        if (!is_same(p)) return;
         const model_wish w = {.name = names.all[i], .granted = true};
         if (model_control_unload(p->opts.control, &w, &e))
             log_write(LOG_WARN, NULL, "model '" STR_FMT "' is not unloaded: %s", STR_ARG(w.name), e.text);
     }
 }
 
-static void look(compute_job *j)
+/* What is heard from now on: the path first of all, so that no switch falls between that and the look.  Where the
+ * folder is another one, what is inside is watched by another descriptor: watches of the one before would stay as long
+ * as it. */
+static void listen_anew(poller *p)
 {
-    poller *p = (poller *)(void *)((char *)j - offsetof(poller, look));
+    err e;
+    path_watch *way = NULL;
+    if (path_watch_new(&way, p->opts.folder.p, &e) == ERR_OK) {
+        path_watch_free(p->next_way);
+        p->next_way = way;
+    }
+    const file_id before = p->at;
+    p->at = find(p);
+    atomic_store(&p->refused, false);
+    if (is_one(&p->at, &before) && p->added != WATCH_NONE) return;
+    if (p->added != WATCH_NONE && p->at.kind == FILE_FOLDER)
+        log_write(LOG_INFO, NULL, "%s is another folder: its models are taken up", p->opts.folder.p);
+    watch_close(p->next_inside);
+    p->next_inside = p->added = WATCH_NONE;
+    if (watch_open(&p->next_inside, &e)) atomic_store(&p->refused, true);
+    p->added = p->next_inside;
+}
+
+static void look_inside(poller *p)
+{
     arena a;
     file_entry *all;
     size_t count;
     err e;
     arena_init(&a, NULL, 0, LIST_BYTES);
-    if (folders(p, &a, p->opts.folder.p, &all, &count, &e)) {
-        log_write(LOG_WARN, NULL, "model repository: %s", e.text);
-        count = 0;   /* it is away for a moment: what serves goes on */
-    } else {
-        look_for_gone(p, &a);
-    }
-    for (size_t i = 0; i < count; i++)
+    bool lost = folders(p, &a, p->opts.folder.p, &all, &count, &e) != ERR_OK;
+    if (lost && !p->lost) log_write(LOG_WARN, NULL, "model repository: %s: what serves goes on", e.text);
+    p->lost = lost;
+    if (lost) p->at.kind = FILE_OTHER;   /* whatever the reason, it is looked again */
+    for (size_t i = 0; !lost && i < count && is_same(p); i++)
         if (all[i].kind == FILE_FOLDER && all[i].name[0] != '.') look_at(p, &a, all[i].name);
+    if (!lost && is_same(p)) look_for_gone(p, &a);   /* last: what builds on them has been loaded anew */
     arena_fini(&a);
+}
+
+static void look(compute_job *j)
+{
+    poller *p = (poller *)(void *)((char *)j - offsetof(poller, look));
+    watch_close(p->old_inside);
+    p->old_inside = WATCH_NONE;
+    path_watch_free(TAKE(p->old_way));
+    if (p->whole || !is_same(p)) {
+        listen_anew(p);
+        look_inside(p);
+    }
     loop_post(p->opts.on, &p->looked);
 }
 
@@ -148,22 +259,18 @@ static void look(compute_job *j)
 
 err_code poller_new(poller **ret, const poller_opts *opts, err *e)
 {
-    err refused;
     CLEANUP(poller) poller *p = mem_new0(poller, 1);
     if (!p) return err_set(e, ERR_NOMEM, "model repository: no memory to watch it");
     p->opts = *opts;
     p->settle = (settle){.quiet_us = POLLER_QUIET_US, .most_us = POLLER_MOST_US};
-    p->heard = (loop_fd){.fd = WATCH_NONE, .ready = on_heard};
+    p->inside = (loop_fd){.fd = WATCH_NONE, .ready = on_inside};
+    p->path = (loop_fd){.fd = WATCH_NONE, .ready = on_path};
+    p->at.kind = FILE_OTHER;
+    p->added = p->next_inside = p->old_inside = WATCH_NONE;
     p->timer.fire = on_time;
     p->look.run = look;
     p->looked.run = looked;
-    if (watch_open(&p->heard.fd, &refused) == ERR_OK) {
-        err_code rc = loop_fd_add(opts->on, &p->heard, LOOP_READ, e);
-        if (rc) return rc;
-        p->attached = true;
-    } else {
-        atomic_store(&p->refused, true);
-    }
+    atomic_store(&p->refused, true);
     err_code rc = loop_timer_set(opts->on, &p->timer, loop_now_us(opts->on), e);
     if (rc == ERR_OK) *ret = TAKE(p);
     return rc;
@@ -174,14 +281,19 @@ void poller_stop(poller *p)
     if (!p || p->stopped) return;
     p->stopped = true;
     loop_timer_cancel(p->opts.on, &p->timer);
-    if (p->attached) loop_fd_del(&p->heard);
-    p->attached = false;
+    if (p->inside.on) loop_fd_del(&p->inside);
+    if (p->path.on) loop_fd_del(&p->path);
 }
 
 void poller_free(poller *p)
 {
     if (!p) return;
     poller_stop(p);
-    watch_close(p->heard.fd);
+    watch_close(p->inside.fd);
+    watch_close(p->next_inside);
+    watch_close(p->old_inside);
+    path_watch_free(p->way);
+    path_watch_free(p->next_way);
+    path_watch_free(p->old_way);
     mem_free(p);
 }

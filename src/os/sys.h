@@ -80,7 +80,7 @@ struct termios;   /* its header has macros of short names */
     X(poll_change, (int poll, int fd, uint32_t events, void *owner), (poll, fd, events, owner))                  \
     X(poll_del, (int poll, int fd), (poll, fd))                                                                  \
     X(watch_open, (void), ())                                                                                    \
-    X(watch_add, (int fd, const char *folder), (fd, folder))                                                     \
+    X(watch_add, (int fd, const char *folder, uint32_t what), (fd, folder, what))                                \
     X(event_open, (void), ())                                                                                    \
     X(futex_wake, (_Atomic uint32_t *word, uint32_t count), (word, count))                                       \
     X(thread_start, (pthread_t *ret, void *(*run)(void *), void *ctx), (ret, run, ctx))                          \

@@ -236,10 +236,8 @@ int64_t sys_real_poll_wait_ns(int poll, struct epoll_event *ret, int max, uint64
 
 int64_t sys_real_watch_open(void) { return result(inotify_init1(IN_NONBLOCK | IN_CLOEXEC)); }
 
-/* Not IN_MODIFY: a file that is being written is worth a look when it is whole. */
-int64_t sys_real_watch_add(int fd, const char *folder)
+int64_t sys_real_watch_add(int fd, const char *folder, uint32_t what)
 {
-    const uint32_t what = IN_CREATE | IN_DELETE | IN_MOVE | IN_CLOSE_WRITE | IN_ATTRIB | IN_ONLYDIR;
     return result(inotify_add_watch(fd, folder, what));
 }
 

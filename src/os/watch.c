@@ -2,6 +2,11 @@
 
 #include "os/sys.h"
 
+#include <sys/inotify.h>
+
+/* Not IN_MODIFY: a file that is being written is worth a look when it is whole. */
+enum { CHANGES = IN_CREATE | IN_DELETE | IN_MOVE | IN_CLOSE_WRITE | IN_ATTRIB | IN_ONLYDIR };
+
 err_code watch_open(int *ret_fd, err *e)
 {
     int64_t fd = sys_watch_open();
@@ -17,7 +22,7 @@ void watch_close(int fd)
 
 err_code watch_add(int fd, const char *folder, err *e)
 {
-    int64_t rc = SYS_RETRY(sys_watch_add(fd, folder));
+    int64_t rc = SYS_RETRY(sys_watch_add(fd, folder, CHANGES));
     return rc < 0 ? sys_err(e, rc, folder, "cannot watch the folder") : ERR_OK;
 }
 

@@ -91,7 +91,8 @@ static const row rows[] = {
      "names that stand for models, by commas or with the flag again: NAME=MODEL, NAME=MODEL:VERSION, or a label, "
      "MODEL:LABEL=MODEL:VERSION; clients change them where they may load models"},
     {"poll-secs", "repository-poll-secs", U64, AT(poll_secs), "15", 1, 86400, NULL,
-     "for --model-control poll where the system does not tell of changes: how often it is looked for them"},
+     "for --model-control poll: how often it is looked whether --model-repository is another folder, and for all "
+     "changes where the system does not tell of them"},
     {"warm-up", NULL, U64, AT(warm_up), "0", 0, 1000, NULL,
      "runs with zeros before a model is ready, where its configuration has no model_warmup and only the number of rows "
      "is open"},

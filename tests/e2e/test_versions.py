@@ -191,6 +191,55 @@ def test_poll_follows_what_is_published_under_load(serve, tmp_path):
     assert server.get("/v2/health/ready").status == 200
 
 
+@pytest.mark.parametrize("way", ["cur/models", "models"])   # a link on the path, and the path itself, behind another
+def test_poll_follows_a_link_on_the_path_that_is_switched_under_load(serve, tmp_path, way):
+    """As git-sync publishes: m has one version, and other weights in each revision. No request is lost, also while the link leads
+    nowhere; the revision before may be deleted at once."""
+    def published(n):
+        version_make(tmp_path / f"rev{n}" / "models" / "m", n)
+        (tmp_path / f"rev{n}" / "models" / "m" / str(n)).rename(tmp_path / f"rev{n}" / "models" / "m" / "1")
+
+    def switch(to):
+        (tmp_path / "t").symlink_to(to)
+        (tmp_path / "t").rename(tmp_path / "cur")
+    published(2)
+    switch("rev2")
+    (tmp_path / "models").symlink_to("cur/models")
+    server = serve("--model-repository", tmp_path / way, "--model-control", "poll", "--poll-secs", 3600)
+    stop, wrong, seen = [], [], set()
+
+    def asker(k):
+        lib, client = clients(server)[k]
+        try:
+            while not stop:
+                seen.add(ask(lib, client)[0])
+        except Exception as e:
+            wrong.append(repr(e))
+        client.close()
+    threads = [threading.Thread(target=asker, args=(k,)) for k in range(2)]
+    for t in threads:
+        t.start()
+    lib, client = clients(server)[0]
+    try:
+        for n in range(3, 6):
+            published(n)
+            switch(f"rev{n}" if n % 2 else tmp_path / f"rev{n}")
+            shutil.rmtree(tmp_path / f"rev{n - 1}")
+            until(lambda: ask(lib, client) == (n, "1"), seconds=5)
+        switch("rev6")   # not there yet
+        until(lambda: "what serves goes on" in server.log())
+        assert ask(lib, client) == (5, "1")
+        published(6)
+        until(lambda: ask(lib, client) == (6, "1"), seconds=5)
+    finally:
+        stop.append(1)
+        for t in threads:
+            t.join()
+    client.close()
+    assert not wrong and seen == {2, 3, 4, 5, 6}, (wrong[:3], seen)
+    assert server.log().count("what serves goes on") == 1
+
+
 @pytest.mark.parametrize("mode", ["none", "explicit", "poll"])
 def test_versions_do_not_begin_with_0(serve, tmp_path, mode):
     """Neither at the start, nor as KServe mounts a model, nor when it is loaded again; they may not be read at all."""

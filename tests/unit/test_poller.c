@@ -1,16 +1,21 @@
 /* What comes, changes and goes in the model repository is served, served anew and unloaded, with inotify or without;
- * what stays is not read again, and a folder that does not load is said once. */
+ * what stays is not read again, and a folder that does not load is said once.  So it is when the path to the repository
+ * leads to another folder, whichever link or folder on it is exchanged; while it leads nowhere what serves goes on. */
 #include "http_rig.h"
 #include "models/poller.h"
 
+#include "base/log.h"
 #include "fake/sys_fake.h"
 #include "serve/conf_models.h"
 
+#include <dirent.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char path[64], root[64];
+enum { BY_CLOCK_US = 20000, BY_EVENT_US = 60000000 };
+
+static char path[64], root[64], polled[100];
 static const char body[] = "{\"inputs\":[{\"name\":\"x\",\"datatype\":\"FP32\",\"shape\":[1,2],\"data\":[1,2]}]}";
 
 static const char *in_root(const char *name)
@@ -35,24 +40,38 @@ static void model_make(const char *name, const char *version)
 static void remove_all(const char *name)
 {
     char command[200];
-    snprintf(command, sizeof command, "rm -r %s", in_root(name));
+    /* at once: a look in the middle would find a model without its file */
+    if (name[0]) INVARIANT(rename(in_root(name), in_root(".gone")) == 0);
+    snprintf(command, sizeof command, "rm -r %s", in_root(name[0] ? ".gone" : ""));
     INVARIANT(system(command) == 0);
 }
 
-static poller *start(http_rig *r)
+static void root_make(void)
+{
+    snprintf(root, sizeof root, "/tmp/proa-poller-XXXXXX");
+    INVARIANT(mkdtemp(root));
+}
+
+/* Of the root's folder `name`. */
+static poller *start_at(http_rig *r, const char *name, uint64_t poll_us)
 {
     err e;
     poller *p = NULL;
-    snprintf(root, sizeof root, "/tmp/proa-poller-XXXXXX");
-    INVARIANT(mkdtemp(root));
-    model_make("a", "1");
-    const http_rig_opts rig = {.threads = "1", .model_control = "poll", .model_repository = root};
+    snprintf(polled, sizeof polled, "%s%s", root, name);
+    const http_rig_opts rig = {.threads = "1", .model_control = "poll", .model_repository = polled};
     bool started = http_rig_start(r, &rig, (const char *const[]){NULL});
     INVARIANT(started);
     const poller_opts opts = {
-        .control = r->endpoints.control, .on = r->loop, .folder = str_of(root), .poll_us = 20000};
+        .control = r->endpoints.control, .on = r->loop, .folder = str_of(polled), .poll_us = poll_us};
     CHECK(poller_new(&p, &opts, &e) == ERR_OK);
     return p;
+}
+
+static poller *start(http_rig *r, uint64_t poll_us)
+{
+    root_make();
+    model_make("a", "1");
+    return start_at(r, "", poll_us);
 }
 
 static void stop(http_rig *r, poller *p)
@@ -99,7 +118,7 @@ static void follow(http_rig *r)
 static void changes_are_followed(void)
 {
     http_rig r;
-    poller *p = start(&r);
+    poller *p = start(&r, BY_EVENT_US);
     follow(&r);
     stop(&r, p);
 }
@@ -108,12 +127,15 @@ static void without_inotify_it_is_looked_now_and_then(void)
 {
     http_rig r;
     sys_fake_script((sys_fault[]){{SYS_watch_open, .times = SYS_FAKE_EVER, .result = -EMFILE}}, 1);
-    poller *p = start(&r);
+    poller *p = start(&r, BY_CLOCK_US);
     follow(&r);
     stop(&r, p);
     sys_fake_script((sys_fault[]){{SYS_watch_add, .times = SYS_FAKE_EVER, .result = -ENOSPC}}, 1);
-    p = start(&r);
+    p = start(&r, BY_CLOCK_US);
     follow(&r);
+    uint64_t looks = sys_fake_calls(SYS_watch_open);   /* one for each */
+    http_rig_turn(&r, 400);
+    CHECK(sys_fake_calls(SYS_watch_open) > looks && sys_fake_calls(SYS_watch_open) <= looks + 20);
     stop(&r, p);
     sys_fake_script(NULL, 0);
 }
@@ -122,7 +144,7 @@ static void without_inotify_it_is_looked_now_and_then(void)
 static void a_mounted_volume_is_exchanged_as_a_whole(void)
 {
     http_rig r;
-    poller *p = start(&r);
+    poller *p = start(&r, BY_EVENT_US);
     INVARIANT(mkdir(in_root("..1"), 0700) == 0 && mkdir(in_root("..2"), 0700) == 0);
     model_make("..1/m", "1");
     model_make("..2/m", "2");
@@ -139,7 +161,7 @@ static void a_file_that_is_exchanged_in_place_is_read_anew(void)
     char other[64];
     onnx_build made;
     http_rig r;
-    poller *p = start(&r);
+    poller *p = start(&r, BY_EVENT_US);
     CHECK(http_rig_answers(&r, "/v2/models/a/infer", body, "\"data\":[2.0,4.0]"));
     serve_rig_same(&made, DT_F32, "N,2");
     serve_rig_save(&made, other);
@@ -152,13 +174,188 @@ static void a_file_that_is_exchanged_in_place_is_read_anew(void)
     onnx_build_end(&made);
 }
 
+/* ---- the path to the repository ---- */
+
+static char same[64];
+static onnx_build same_made;
+
+/* Two revisions as git-sync lays them out: m is another model in each, and each has one of its own. */
+static void revisions_make(void)
+{
+    static const char *const folders[] = {"rev2", "rev2/models", "rev3", "rev3/models", "rev3/models/m",
+                                          "rev3/models/m/1"};
+    root_make();
+    for (size_t i = 0; i < COUNTOF(folders); i++) INVARIANT(mkdir(in_root(folders[i]), 0700) == 0);
+    model_make("rev2/models/m", "1");
+    model_make("rev2/models/two", "1");
+    model_make("rev3/models/three", "1");
+    serve_rig_same(&same_made, DT_F32, "N,2");
+    serve_rig_save(&same_made, same);
+    INVARIANT(symlink(same, in_root("rev3/models/m/1/model.onnx")) == 0);
+}
+
+static void revisions_end(void)
+{
+    serve_rig_unsave(same);
+    onnx_build_end(&same_made);
+}
+
+static void switched(const char *name, const char *to)
+{
+    INVARIANT(symlink(to, in_root(".new")) == 0 && rename(in_root(".new"), in_root(name)) == 0);
+}
+
+/* Until m of that revision answers; it may be either until then, but nothing else. */
+static bool answers(http_rig *r, int revision)
+{
+    const char *want[] = {"\"data\":[2.0,4.0]", "\"data\":[1.0,2.0]"};
+    for (int i = 0; i < 4000; i++) {
+        const char *got = http_rig_post(r, "/v2/models/m/infer", "", body, strlen(body));
+        if (strstr(got, want[revision - 2])) return true;
+        if (!strstr(got, want[3 - revision])) return false;
+        http_rig_turn(r, 5);
+    }
+    return false;
+}
+
+static size_t watches(void)
+{
+    size_t n = 0;
+    char line[400];
+    DIR *all = opendir("/proc/self/fdinfo");
+    INVARIANT(all);
+    for (const struct dirent *d; (d = readdir(all)) != NULL;) {
+        snprintf(line, sizeof line, "/proc/self/fdinfo/%s", d->d_name);
+        FILE *f = fopen(line, "r");
+        while (f && fgets(line, sizeof line, f)) n += strncmp(line, "inotify ", 8) == 0;
+        if (f) fclose(f);
+    }
+    closedir(all);
+    return n;
+}
+
+static void switch_to_and_fro(http_rig *r, const char *link, const char *two, const char *three)
+{
+    char absolute[100];
+    snprintf(absolute, sizeof absolute, "%s/%s", root, two);
+    CHECK(answers(r, 2));
+    http_rig_turn(r, 600);   /* the first look, and what may still be looked at */
+    size_t before = watches();
+    for (int i = 0; i < 3; i++) {
+        switched(link, three);
+        CHECK(answers(r, 3));
+        CHECK(http_rig_index_says(r, "{\"name\":\"three\",\"version\":\"1\",\"state\":\"READY\"}"));
+        CHECK(http_rig_index_says(r, "\"two\",\"version\":\"1\",\"state\":\"UNAVAILABLE\",\"reason\":\"unloaded\"}"));
+        switched(link, absolute);
+        CHECK(answers(r, 2));
+        CHECK(http_rig_index_says(r, "{\"name\":\"two\",\"version\":\"1\",\"state\":\"READY\"}"));
+        CHECK(http_rig_index_says(r, "\"three\",\"version\":\"1\",\"state\":\"UNAVAILABLE\",\"reason\":\"unloaded\"}"));
+    }
+    http_rig_turn(r, 600);
+    CHECK(before > 0);
+    CHECK_U64(watches(), before);
+}
+
+static void a_link_on_the_path_may_be_switched(void)
+{
+    http_rig r;
+    revisions_make();
+    INVARIANT(symlink("rev2", in_root("cur")) == 0);
+    poller *p = start_at(&r, "/cur/models", BY_EVENT_US);
+    switch_to_and_fro(&r, "cur", "rev2", "./rev3");
+    stop(&r, p);
+    revisions_end();
+    revisions_make();
+    INVARIANT(symlink("to", in_root("models")) == 0 && symlink("rev2/models", in_root("to")) == 0);
+    p = start_at(&r, "/models", BY_EVENT_US);   /* itself, and by a chain */
+    switch_to_and_fro(&r, "to", "rev2/models", "rev3/models");
+    stop(&r, p);
+    revisions_end();
+}
+
+/* The whole of it, by one stat() now and then, where the links are not watched. */
+static void what_is_not_heard_is_found_by_the_clock(void)
+{
+    http_rig r;
+    revisions_make();
+    INVARIANT(symlink("rev2", in_root("cur")) == 0);
+    sys_fake_script((sys_fault[]){{SYS_watch_open, .times = 1, .result = -EMFILE}}, 1);
+    poller *p = start_at(&r, "/cur/models", BY_CLOCK_US);
+    CHECK(answers(&r, 2));
+    HTTP_RIG_UNTIL(&r, sys_fake_hits() == 1);
+    http_rig_turn(&r, 300);
+    uint64_t lists = sys_fake_calls(SYS_list);
+    http_rig_turn(&r, 300);
+    CHECK_U64(sys_fake_calls(SYS_list), lists);   /* no folder is listed meanwhile */
+    switched("cur", "rev3");
+    CHECK(answers(&r, 3));
+    sys_fake_script(NULL, 0);
+    stop(&r, p);
+    revisions_end();
+}
+
+static _Atomic uint32_t lost_lines;
+
+static uint64_t clock_us(void) { return 0; }
+
+static void count_line(const char *line, size_t len)
+{
+    if (memmem(line, len, "what serves goes on", 19)) atomic_fetch_add(&lost_lines, 1);
+}
+
+static void while_the_path_leads_nowhere_what_serves_goes_on(void)
+{
+    http_rig r;
+    revisions_make();
+    INVARIANT(symlink("rev2", in_root("cur")) == 0);
+    poller *p = start_at(&r, "/cur/models", BY_CLOCK_US);
+    CHECK(answers(&r, 2));
+    log_setup(&(log_opts){.level = LOG_INFO, .sink = count_line, .clock_us = clock_us});
+    switched("cur", "nowhere");
+    HTTP_RIG_UNTIL(&r, atomic_load(&lost_lines));
+    switched("cur", "nowhere/else");
+    http_rig_turn(&r, 500);
+    CHECK(answers(&r, 2));
+    CHECK(strcmp(http_rig_ready(&r), "m t ") == 0);
+    CHECK(rename(in_root("rev3"), in_root("nowhere")) == 0);
+    switched("cur", "nowhere");
+    CHECK(answers(&r, 3));
+    CHECK_U64(atomic_load(&lost_lines), 1);
+    CHECK(unlink(in_root("cur")) == 0);
+    HTTP_RIG_UNTIL(&r, atomic_load(&lost_lines) == 2);   /* another time is another line */
+    CHECK_U64(atomic_load(&lost_lines), 2);
+    CHECK(answers(&r, 3));
+    log_setup(&(log_opts){.level = LOG_LEVELS});
+    stop(&r, p);
+    revisions_end();
+}
+
+static void another_folder_may_take_its_place(void)
+{
+    http_rig r;
+    revisions_make();
+    poller *p = start_at(&r, "/rev2/models", BY_EVENT_US);
+    CHECK(answers(&r, 2));
+    INVARIANT(rename(in_root("rev2/models"), in_root("old")) == 0);
+    http_rig_turn(&r, 400);
+    CHECK(answers(&r, 2));
+    INVARIANT(rename(in_root("rev3/models"), in_root("rev2/models")) == 0);
+    CHECK(answers(&r, 3));
+    INVARIANT(rename(in_root("rev2"), in_root("rev4")) == 0);   /* one above it */
+    http_rig_turn(&r, 400);
+    INVARIANT(mkdir(in_root("rev2"), 0700) == 0 && rename(in_root("old"), in_root("rev2/models")) == 0);
+    CHECK(answers(&r, 2));
+    stop(&r, p);
+    revisions_end();
+}
+
 static void making_one_survives_failed_allocations(void)
 {
     http_rig r;
-    poller *p = start(&r);
+    poller *p = start(&r, BY_EVENT_US);
     err e;
     const poller_opts opts = {
-        .control = r.endpoints.control, .on = r.loop, .folder = str_of(root), .poll_us = 20000};
+        .control = r.endpoints.control, .on = r.loop, .folder = str_of(root), .poll_us = BY_CLOCK_US};
     FAULT_SWEEP({
         poller *other = NULL;
         if (poller_new(&other, &opts, &e)) CHECK(e.code == ERR_NOMEM && !other);
@@ -174,6 +371,10 @@ int main(void)
         TEST(without_inotify_it_is_looked_now_and_then),
         TEST(a_mounted_volume_is_exchanged_as_a_whole),
         TEST(a_file_that_is_exchanged_in_place_is_read_anew),
+        TEST(a_link_on_the_path_may_be_switched),
+        TEST(what_is_not_heard_is_found_by_the_clock),
+        TEST(while_the_path_leads_nowhere_what_serves_goes_on),
+        TEST(another_folder_may_take_its_place),
         TEST(making_one_survives_failed_allocations),
     };
     return serve_rig_main(cases, COUNTOF(cases), path);
