@@ -11,7 +11,9 @@
 uint64_t naive_compare(yyjson_val *v, const tensor *t, uint64_t at);
 /* The same for V2's raw bytes. */
 void naive_compare_raw(str raw, const tensor *t);
-yyjson_doc *naive_parse(str json); /* numbers as text; NULL = not JSON */
+/* Numbers as text, and words such as NaN among them; NULL = not JSON. */
+yyjson_doc *naive_parse(str json);
+bool naive_is_json(str json);      /* without such words */
 str naive_str(yyjson_val *v); /* of a string or a number */
 
 #endif

@@ -108,7 +108,9 @@ static err_code text_read(const v2_io *io, str text, arena *a, tensor *ret, err 
     while (s.len && strchr(" \t\r\n", s.p[s.len - 1])) s.len--;
     if (s.len && s.p[0] == '[') return json_read(io, s, a, ret, e);
     if (io->type == DT_STRING && !(s.len && s.p[0] == '"')) return one_string(text, a, ret, e);
-    if (s.len == 0 || (!strchr("-\"0123456789", s.p[0]) && !str_is(s, "true") && !str_is(s, "false")))
+    bool word = str_is(s, "true") || str_is(s, "false") || str_is(s, "NaN") || str_is(s, "Inf") ||
+                str_is(s, "Infinity");
+    if (s.len == 0 || (!strchr("-\"0123456789", s.p[0]) && !word))
         return err_set(e, ERR_INVALID,
                        "expected JSON, a file (.npy .json .pgm .ppm .png) or raw:FILE, got '" STR_FMT "'",
                        STR_ARG(text));

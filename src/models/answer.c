@@ -276,40 +276,39 @@ size_t answer_rows(const pipeline_answer *p, const tensor made[ANSWER_OUTPUTS])
     return (size_t)part_of(p, made, ANSWER_INDEX)->shape.dim[0];
 }
 
-static err_code number_print(buf *out, float v, err *e)
+/* NaN and infinities as null, as in all that V1 answers. */
+static void number_print(buf *out, float v)
 {
     decimal d;
     uint32_t bits;
     memcpy(&bits, &v, sizeof bits);
-    if (!decimal_finite(bits, &decimal_f32))
-        return err_set(e, ERR_INTERNAL, "answer: expected numbers, got %f: JSON has no form for it", (double)v);
+    if (!decimal_finite(bits, &decimal_f32)) {
+        buf_put_z(out, "null");
+        return;
+    }
     decimal_shortest(bits, &decimal_f32, &d);
     char *to = (char *)buf_room(out, DECIMAL_TEXT_MAX);
     if (to) out->len += decimal_print(to, &d);
-    return ERR_OK;
 }
 
-static err_code box_print(buf *out, const float *b, err *e)
+static void box_print(buf *out, const float *b)
 {
-    err_code rc = ERR_OK;
     buf_put_z(out, ",\"box\":");
-    for (size_t i = 0; i < 4 && !rc; i++) {
+    for (size_t i = 0; i < 4; i++) {
         buf_put_byte(out, i ? ',' : '[');
-        rc = number_print(out, b[i], e);
+        number_print(out, b[i]);
     }
     buf_put_byte(out, ']');
-    return rc;
 }
 
-err_code answer_print(buf *out, const pipeline_answer *p, const tensor made[ANSWER_OUTPUTS], uint64_t row, err *e)
+void answer_print(buf *out, const pipeline_answer *p, const tensor made[ANSWER_OUTPUTS], uint64_t row)
 {
     const tensor *label = part_of(p, made, ANSWER_LABEL), *index = part_of(p, made, ANSWER_INDEX);
     const tensor *score = part_of(p, made, ANSWER_SCORE), *boxes = part_of(p, made, ANSWER_BOX);
     const tensor *count = part_of(p, made, ANSWER_COUNT);
     uint64_t most = (uint64_t)index->shape.dim[1], n = count ? (uint64_t)((const int64_t *)count->data)[row] : most;
-    err_code rc = ERR_OK;
     buf_put_byte(out, '[');
-    for (uint64_t i = row * most; i < row * most + n && !rc; i++) {
+    for (uint64_t i = row * most; i < row * most + n; i++) {
         buf_put_z(out, i > row * most ? ",{" : "{");
         if (label) {
             buf_put_z(out, "\"label\":");
@@ -317,10 +316,9 @@ err_code answer_print(buf *out, const pipeline_answer *p, const tensor made[ANSW
             buf_put_byte(out, ',');
         }
         buf_printf(out, "\"index\":%lld,\"score\":", (long long)((const int64_t *)index->data)[i]);
-        rc = number_print(out, ((const float *)score->data)[i], e);
-        if (boxes && !rc) rc = box_print(out, (const float *)boxes->data + 4 * i, e);
+        number_print(out, ((const float *)score->data)[i]);
+        if (boxes) box_print(out, (const float *)boxes->data + 4 * i);
         buf_put_byte(out, '}');
     }
     buf_put_byte(out, ']');
-    return rc;
 }

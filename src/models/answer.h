@@ -21,7 +21,6 @@ err_code answer_make(const pipeline_answer *p, const answer_from *from, arena *a
                      err *e) MUST_USE;
 size_t answer_rows(const pipeline_answer *p, const tensor made[ANSWER_OUTPUTS]);
 /* Row `row` of what was made, as JSON: a list of objects, best first. */
-err_code answer_print(buf *out, const pipeline_answer *p, const tensor made[ANSWER_OUTPUTS], uint64_t row,
-                      err *e) MUST_USE;
+void answer_print(buf *out, const pipeline_answer *p, const tensor made[ANSWER_OUTPUTS], uint64_t row);
 
 #endif

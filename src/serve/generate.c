@@ -79,6 +79,7 @@ static parameter parameter_of(yyjson_val *v)
 {
     uint64_t number;
     if (!yyjson_is_raw(v)) return parameter_of_json(v);
+    if (json_is_word(v)) return (parameter){.kind = PARAMETER_OTHER};
     str text = {yyjson_get_raw(v), yyjson_get_len(v)};
     if (str_u64(text, &number)) return (parameter){.kind = PARAMETER_NUMBER, .number = number};
     int64_t below;
@@ -122,7 +123,7 @@ static err_code members_read(reader *rd, yyjson_val *root, err *e)
         err_code rc;
         if (str_is(name, "parameters")) rc = nested_read(rd, v, e);
         else if (!str_is(name, "id") || infer_input_index(rd->r, name) >= 0) rc = member_take(rd, name, v, e);
-        else if (yyjson_is_raw(v)) {
+        else if (yyjson_is_raw(v) && !json_is_word(v)) {
             rd->r->id = (str){yyjson_get_raw(v), yyjson_get_len(v)};
             rc = ERR_OK;
         } else rc = json_str(v, "id", &rd->r->id, e);
@@ -151,10 +152,7 @@ static err_code generate_read(infer *r, err *e)
 
 static err_code output_print(buf *out, const model_io *io, const tensor *t, err *e)
 {
-    if (tensor_count(t) != 1) return json_tensor_print(out, io->name, t, e);
-    tensor one = *t;
-    one.shape.rank = 0;
-    return json_tensor_print_nested(out, io->name, &one, e);
+    return tensor_count(t) == 1 ? json_tensor_print_one(out, io->name, t, e) : json_tensor_print(out, io->name, t, e);
 }
 
 static err_code generate_write(infer *r, err *e)

@@ -7,7 +7,8 @@ err_code json_body_read(json_body *ret, str text, const json_body_opts *opts, er
     ret->memory = opts->memory;
     err_code rc = json_cut_find(&ret->cut, text, opts->paths, opts->path_count, opts->scratch, e);
     if (rc == ERR_OK) rc = buf_check(opts->scratch, "request", e);
-    json_opts o = {.memory = opts->memory, .numbers_as_text = opts->prints, .cut = &ret->cut};
+    json_opts o = {.memory = opts->memory, .numbers_as_text = opts->prints, .words = opts->prints,
+                   .cut = &ret->cut};
     if (rc == ERR_OK) rc = json_parse(buf_str(opts->scratch), &o, &ret->root, e);
     buf_clear(opts->scratch); /* the tree has copies of its strings */
     if (rc == ERR_OK) rc = json_obj(ret->root, "request", e);
@@ -23,6 +24,16 @@ err_code json_body_text(const json_body *b, yyjson_val *v, str *ret, err *e)
     if (yyjson_is_raw(v)) INVARIANT(str_u64((str){yyjson_get_raw(v), yyjson_get_len(v)}, &i));
     INVARIANT(i < b->cut.count);
     *ret = b->cut.spans[i];
+    return ERR_OK;
+}
+
+err_code json_body_words_check(yyjson_val *v, str what, err *e)
+{
+    for (yyjson_val *past = unsafe_yyjson_get_next(v); v < past; v++) {
+        if (json_is_word(v))
+            return err_set(e, ERR_INVALID, "'" STR_FMT "': expected JSON, got %.*s, which only tensors may hold",
+                           STR_ARG(what), (int)yyjson_get_len(v), yyjson_get_raw(v));
+    }
     return ERR_OK;
 }
 

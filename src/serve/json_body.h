@@ -19,7 +19,9 @@ typedef struct {
     buf *scratch; /* empty before and after */
     const json_cut_path *paths; /* path_count of them */
     size_t path_count;
-    bool prints; /* json_body_print() will be called: then numbers have no other reader */
+    /* json_body_print() will be called: then numbers have no other reader.  Tensors may be among what it prints, so
+     * words such as NaN are let in: json_body_words_check() is for all that is no tensor. */
+    bool prints;
 } json_body_opts;
 
 /* ret is written to before it is known to be right. */
@@ -28,7 +30,9 @@ err_code json_body_read(json_body *ret, str text, const json_body_opts *opts, er
 err_code json_body_text(const json_body *b, yyjson_val *v, str *ret, err *e) MUST_USE;
 /* Was it cut out: a scalar or an array without objects in it? */
 bool json_body_is_cut(yyjson_val *v);
-/* The JSON text of a value anywhere else, appended to `out`; its numbers digit for digit. */
+/* No value in v stands for NaN or an infinity. */
+err_code json_body_words_check(yyjson_val *v, str what, err *e) MUST_USE;
+/* The JSON text of a value anywhere else, appended to `out`; its numbers and words letter for letter. */
 void json_body_print(buf *out, yyjson_val *v);
 
 #endif

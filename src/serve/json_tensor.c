@@ -92,6 +92,23 @@ err_code json_tensor_print(buf *out, str name, const tensor *t, err *e)
     return print(out, name, &a, t->type, e);
 }
 
+/* The array of one that begins at `start`, without its brackets. */
+static void brackets_take(buf *out, size_t start)
+{
+    if (out->full) return;
+    memmove(out->p + start, out->p + start + 1, out->len - start - 2);
+    out->len -= 2;
+}
+
+err_code json_tensor_print_one(buf *out, str name, const tensor *t, err *e)
+{
+    size_t start = out->len;
+    INVARIANT(tensor_count(t) == 1);
+    err_code rc = json_tensor_print(out, name, t, e);
+    if (rc == ERR_OK) brackets_take(out, start);
+    return rc;
+}
+
 /* dims from..rank-1 of the elements from `offset` on. */
 static err_code print_nested(buf *out, str name, const tensor *t, uint32_t from, uint64_t offset, err *e)
 {
@@ -100,17 +117,15 @@ static err_code print_nested(buf *out, str name, const tensor *t, uint32_t from,
     size_t size = elem == JSON_ELEMS ? 0 : json_elem_size(elem);
     for (uint32_t i = from; i < t->shape.rank; i++) dims[i - from] = (uint64_t)t->shape.dim[i];
     json_array a = {.elem = elem,
+                    .null_for_nan = true,
                     .from = t->data ? (const char *)t->data + offset * size : NULL,
                     .count = (size_t)shape_count_range(&t->shape, from, t->shape.rank),
                     .rank = t->shape.rank - from,
                     .dims = dims};
     size_t start = out->len;
     err_code rc = print(out, name, &a, t->type, e);
-    if (rc || a.rank > 0 || out->full) return rc;
-    /* A scalar: the array of one without its brackets. */
-    memmove(out->p + start, out->p + start + 1, out->len - start - 2);
-    out->len -= 2;
-    return ERR_OK;
+    if (rc == ERR_OK && a.rank == 0) brackets_take(out, start);
+    return rc;
 }
 
 err_code json_tensor_print_nested(buf *out, str name, const tensor *t, err *e)

@@ -271,17 +271,15 @@ err_code pictures_outputs(infer *r, tensor *ret, err *e)
     return outputs_make(r, ret, e);
 }
 
-err_code pictures_print(infer *r, err *e)
+void pictures_print(infer *r)
 {
     const pipeline_answer *p = &pipeline_of(r)->answer;
     const tensor *made = r->outputs + served_output_count(r->model);
     size_t rows = answer_rows(p, made);
-    err_code rc = ERR_OK;
     buf_put_byte(&r->reply, '[');
-    for (size_t i = 0; i < rows && !rc; i++) {
+    for (size_t i = 0; i < rows; i++) {
         if (i) buf_put_byte(&r->reply, ',');
-        rc = answer_print(&r->reply, p, made, i, e);
+        answer_print(&r->reply, p, made, i);
     }
     buf_put_byte(&r->reply, ']');
-    return rc;
 }

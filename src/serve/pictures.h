@@ -24,6 +24,6 @@ void pictures_want(const infer *r, bool *outputs);             /* marks those of
 /* Makes them where the request asks for any; `ret` has room for pictures_output_count(). */
 err_code pictures_outputs(infer *r, tensor *ret, err *e) MUST_USE;
 /* V1's list of them. */
-err_code pictures_print(infer *r, err *e) MUST_USE;
+void pictures_print(infer *r);
 
 #endif

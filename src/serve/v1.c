@@ -243,6 +243,21 @@ static err_code printed_read(infer *r, yyjson_val *v, err *e)
     return rc ? rc : bare_read(r, text, e);
 }
 
+/* What is no data is read by nobody, but it is JSON. */
+static err_code others_check(yyjson_val *root, err *e)
+{
+    yyjson_val *key, *v;
+    size_t i, n;
+    yyjson_obj_foreach(root, i, n, key, v)
+    {
+        str name = json_key(key);
+        bool data = str_is(name, "instances") || str_is(name, "inputs");
+        err_code rc = data ? ERR_OK : json_body_words_check(v, name, e);
+        if (rc) return rc;
+    }
+    return ERR_OK;
+}
+
 static err_code json_read(infer *r, err *e)
 {
     static const json_cut_path big[] = {{{"instances"}}, {{"inputs"}}};
@@ -251,6 +266,7 @@ static err_code json_read(infer *r, err *e)
     json_body_opts bo = {.memory = &r->memory, .scratch = &r->scratch, .paths = big, .path_count = COUNTOF(big),
                          .prints = true};
     err_code rc = json_body_read(&body, (str){r->body.p, r->json_bytes}, &bo, e);
+    if (rc == ERR_OK) rc = others_check(body.root, e);
     if (rc) return rc;
     yyjson_val *instances = yyjson_obj_get(body.root, "instances"), *inputs = yyjson_obj_get(body.root, "inputs");
     if (!instances == !inputs)
@@ -333,10 +349,10 @@ static err_code v1_write(infer *r, err *e)
 {
     uint32_t outputs = served_output_count(r->model);
     uint64_t rows = outputs > 1 ? rows_of(r) : UINT64_MAX;
-    err_code rc;
+    err_code rc = ERR_OK;
     buf_put_z(&r->reply, r->variant == V1_COLUMNS ? "{\"outputs\":" : "{\"predictions\":");
     if (pictures_answer(r))
-        rc = pictures_print(r, e);
+        pictures_print(r);
     else if (outputs == 1)
         rc = json_tensor_print_nested(&r->reply, served_output(r->model, 0)->name, infer_output(r, 0), e);
     else if (r->variant == V1_ROWS && rows != UINT64_MAX)

@@ -201,6 +201,17 @@ static bool is_json(str type)
     return str_is_nocase(media, "application/json") || str_ends(media, STR("+json"));
 }
 
+/* Is there NaN or Infinity, as in V2's answers?  No word of JSON has such capitals, and the document is to be JSON. */
+static bool has_words(str json)
+{
+    bool escaped;
+    for (const char *p = json.p, *end = p + json.len; p < end; p++) {
+        if (*p == 'N' || *p == 'I') return true;
+        if (*p == '"' && !(p = json_text_end(p + 1, end, &escaped))) return true;
+    }
+    return false;
+}
+
 void cloud_event_put(buf *out, const cloud_event *ev, str data)
 {
     const struct {
@@ -218,7 +229,7 @@ void cloud_event_put(buf *out, const cloud_event *ev, str data)
         buf_printf(out, ",\"%s\":", optional[i].name);
         json_text_put(out, optional[i].value);
     }
-    if (is_json(ev->data_type) && data.len) {
+    if (is_json(ev->data_type) && data.len && !has_words(data)) {
         buf_put_z(out, ",\"data\":");
         buf_put_str(out, data);
     } else {

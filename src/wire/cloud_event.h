@@ -2,7 +2,8 @@
  *
  * Reading says whether there is an event, which attributes it has and where its data lies; a document is only taken
  * apart at its outermost level, so who uses the data checks it.  Writing gives fields, or a document with the data as
- * it is where that is JSON, else in base64.  No I/O; attributes are ASCII here, others are refused. */
+ * it is where that is JSON, else in base64: of what is called JSON, where it says NaN or Infinity.  No I/O; attributes
+ * are ASCII here, others are refused. */
 #ifndef WIRE_CLOUD_EVENT_H
 #define WIRE_CLOUD_EVENT_H
 #include "base/buf.h"

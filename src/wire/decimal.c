@@ -106,6 +106,14 @@ const char *decimal_scan(const char *p, const char *end, decimal *ret)
     return p;
 }
 
+static const char *word_end(const char *p, const char *word)
+{
+    for (; *word; p++, word++) {
+        if (*p != *word) return NULL;
+    }
+    return p;
+}
+
 /* -- Rounding -------------------------------------------------------------------------------------------------- */
 
 static inline int bias(const decimal_format *f) { return (1 << (f->exponent - 1)) - 1; }
@@ -290,9 +298,34 @@ bool decimal_f32_bits(const decimal *d, uint32_t *ret)
     return true;
 }
 
+const char *decimal_word_scan(const char *p, const decimal_format *f, uint64_t *ret)
+{
+    uint64_t minus = *p == '-';
+    p += minus;
+    const char *past = word_end(p, "NaN");
+    if (past) {
+        *ret = infinity(f) | (uint64_t)1 << (f->fraction - 1);   /* a quiet one */
+        return past;
+    }
+    past = word_end(p, "Inf");
+    if (past && *past == 'i') past = word_end(past, "inity");
+    if (past) *ret = infinity(f) | minus << (f->fraction + f->exponent);
+    return past;
+}
+
 /* -- Writing --------------------------------------------------------------------------------------------------- */
 
 bool decimal_finite(uint64_t bits, const decimal_format *f) { return (bits & infinity(f)) != infinity(f); }
+
+size_t decimal_word_print(char *to, uint64_t bits, const decimal_format *f)
+{
+    bool nan = bits & (((uint64_t)1 << f->fraction) - 1), minus = bits >> (f->fraction + f->exponent) & 1;
+    INVARIANT(!decimal_finite(bits, f));
+    const char *word = nan ? "NaN" : minus ? "-Infinity" : "Infinity";
+    size_t n = strlen(word);
+    memcpy(to, word, n);
+    return n;
+}
 
 /* The top 64 bits of g * c / 2^64 with all that is below them folded into the lowest bit. */
 static inline uint64_t round_to_odd(tenpow g, uint64_t c)

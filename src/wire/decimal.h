@@ -42,6 +42,11 @@ bool decimal_f64_bits(const decimal *d, uint64_t *ret);
 
 void decimal_shortest(uint64_t bits, const decimal_format *f, decimal *ret);   /* of a finite value */
 bool decimal_finite(uint64_t bits, const decimal_format *f);
+/* The others have words, which are no JSON: read as rapidjson reads them - NaN, Inf, Infinity, each perhaps behind a
+ * minus, which says nothing of a NaN - and written as it and Python write them: NaN, Infinity, -Infinity.  One past the
+ * word at p, or NULL when there is none; some byte behind p must be no letter. */
+const char *decimal_word_scan(const char *p, const decimal_format *f, uint64_t *ret);
+size_t decimal_word_print(char *to, uint64_t bits, const decimal_format *f);
 /* How long the text is: "0.1", "-12.0", "1.5e-7", "1e23"; always with a point or an exponent.  What lies behind it, up
  * to DECIMAL_TEXT_MAX, is undefined. */
 size_t decimal_print(char *to, const decimal *d);

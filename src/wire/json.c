@@ -97,6 +97,7 @@ err_code json_parse(str text, const json_opts *o, yyjson_val **ret, err *e)
 {
     _Static_assert((int)JSON_CUT_DEPTH_MAX <= (int)JSON_DEPTH_MAX, "a cut has looked at the depth of its skeleton");
     INVARIANT(!o->cut || !o->depth_max);
+    INVARIANT(!o->words || o->numbers_as_text);   /* else 1e999 would be infinite, too */
     size_t depth_max = o->depth_max ? o->depth_max : JSON_DEPTH_MAX, at = o->cut ? text.len : too_deep(text, depth_max);
     if (at < text.len)
         return err_set(e, ERR_INVALID, "JSON: byte %zu: nesting: expected at most %zu levels, got more", origin(o, at),
@@ -105,6 +106,7 @@ err_code json_parse(str text, const json_opts *o, yyjson_val **ret, err *e)
     yyjson_read_err why = {0};
     /* Without the in-situ flag yyjson only reads the text. */
     yyjson_read_flag flags = o->numbers_as_text ? YYJSON_READ_NUMBER_AS_RAW : YYJSON_READ_NOFLAG;
+    if (o->words) flags |= YYJSON_READ_ALLOW_INF_AND_NAN;
     yyjson_doc *doc = yyjson_read_opts((char *)(uintptr_t)text.p, text.len, flags, &alc, &why);
     if (!doc && why.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION && o->memory->starved)
         return err_set(e, ERR_NOMEM, "JSON: no memory for a document of %zu bytes", text.len);

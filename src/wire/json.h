@@ -19,6 +19,7 @@ typedef struct {
     arena *memory;                  /* needs about 16 bytes per byte of text */
     size_t depth_max;               /* 0 = JSON_DEPTH_MAX */
     bool numbers_as_text;           /* numbers are checked, and kept as yyjson's "raw" values: exact, for printing */
+    bool words;                     /* with numbers_as_text: nan, inf and infinity are such values, too, in any case */
     const json_cut *cut;            /* the text is its skeleton: errors count bytes in its body; may be NULL */
 } json_opts;
 
@@ -32,6 +33,13 @@ err_code json_f64(yyjson_val *v, const char *what, double *ret, err *e) MUST_USE
 err_code json_obj(yyjson_val *v, const char *what, err *e) MUST_USE;                /* is an object */
 err_code json_list(yyjson_val *v, const char *what, err *e) MUST_USE;               /* is an array */
 err_code json_wrong(yyjson_val *v, const char *what, const char *expected, err *e); /* the refusal the others give */
+
+static inline bool json_is_word(yyjson_val *v)   /* of json_opts.words */
+{
+    if (!yyjson_is_raw(v)) return false;
+    const char *s = yyjson_get_raw(v);
+    return (uint8_t)(s[*s == '-'] - '0') > 9;
+}
 
 /* Of an object's member: the name's bytes, whatever they are. */
 static inline str json_key(yyjson_val *key) { return (str){unsafe_yyjson_get_str(key), unsafe_yyjson_get_len(key)}; }

@@ -1,13 +1,14 @@
 /* json_array.h - tensors as JSON arrays: text into typed elements and back.
  *
  * json_array_parse() reads one array, flat or nested, straight into memory of the element's type and reports the
- * shape of the nesting.  It is as strict as JSON and as the type: ragged arrays, null, NaN and Infinity, fractions in
- * integer tensors, values out of range and floats beyond the largest finite value are errors that name the element,
- * "[3][2]: expected ..., got '...'".  Integers are exact to 64 bits, floats rounded once from their decimal digits.
- * Strings stay views into the text where they hold no escape, else they are decoded into the caller's arena; bytes that
- * are no text come as {"b64": "..."} where the caller allows it.
- * json_array_print() writes the reverse, floats with the fewest digits that read back.  JSON has no NaN: that is an
- * error that names the way out, or null where the caller says so. */
+ * shape of the nesting.  It is as strict as JSON and as the type: ragged arrays, null, fractions in integer tensors,
+ * values out of range and floats beyond the largest finite value are errors that name the element,
+ * "[3][2]: expected ..., got '...'".  One thing is not JSON: floats may be NaN, Infinity, Inf and these with a minus,
+ * as Triton takes them and Python's json writes them.  Integers are exact to 64 bits, floats rounded once from their
+ * decimal digits.  Strings stay views into the text where they hold no escape, else they are decoded into the caller's
+ * arena; bytes that are no text come as {"b64": "..."} where the caller allows it.
+ * json_array_print() writes the reverse, floats with the fewest digits that read back.  NaN and infinities are the
+ * words NaN, Infinity and -Infinity, or null where the caller wants what is JSON. */
 #ifndef WIRE_JSON_ARRAY_H
 #define WIRE_JSON_ARRAY_H
 #include "base/buf.h"
@@ -42,14 +43,14 @@ err_code json_array_parse(str json, const json_array_opts *o, json_shape *ret, e
 
 typedef struct {
     json_elem elem;
-    bool null_for_nan;      /* print NaN and infinities as null; false = refuse them */
+    bool null_for_nan;      /* print NaN and infinities as null, not as words */
     const void *from;       /* count elements, any alignment; of JSON_BYTES an array of str */
     size_t count;
     size_t rank;            /* 0 = flat; else dims, whose product is count */
     const uint64_t *dims;
 } json_array;
 
-/* Failures of the buf stay in the buf; ERR_INVALID is a value that JSON cannot carry, and leaves half an array. */
+/* Failures of the buf stay in the buf; ERR_INVALID is a string that JSON cannot carry, and leaves half an array. */
 err_code json_array_print(buf *b, const json_array *a, err *e) MUST_USE;
 
 #endif

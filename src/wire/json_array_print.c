@@ -7,7 +7,7 @@
 
 enum { CHUNK = 128 };   /* elements per reservation in the buf */
 
-/* Writes one number; 0 bytes = it is not finite. */
+/* Writes one number; 0 bytes = it has no digits: NaN or an infinity. */
 typedef size_t print_fn(char *to, const uint8_t *from);
 
 #define PRINT(name, type, print)                                                         \
@@ -71,40 +71,38 @@ static err_code strings(buf *b, const json_array *a, size_t at, size_t count, er
     return ERR_OK;
 }
 
-/* One element and a comma; NULL = not finite, and JSON has no word for it. */
+/* Never inlined: elements that need it are rare, and the others are copied in a tight loop. */
+static __attribute__((noinline, cold)) size_t not_finite(char *to, const json_array *a, const uint8_t *from)
+{
+    static const decimal_format *const formats[JSON_ELEMS] = {
+        [JSON_F16] = &decimal_f16, [JSON_BF16] = &decimal_bf16, [JSON_F32] = &decimal_f32, [JSON_F64] = &decimal_f64};
+    uint64_t bits = 0;
+    memcpy(&bits, from, json_elem_size(a->elem));   /* the low bytes come first */
+    if (!a->null_for_nan) return decimal_word_print(to, bits, formats[a->elem]);
+    memcpy(to, "null", 4);
+    return 4;
+}
+
+/* One element and a comma. */
 static inline char *number(const json_array *a, char *p, const uint8_t *from)
 {
     size_t len = prints[a->elem](p, from);
-    if (!len) {
-        if (!a->null_for_nan) return NULL;
-        memcpy(p, "null", 4);
-        len = 4;
-    }
+    if (!len) len = not_finite(p, a, from);
     p[len] = ',';
     return p + len + 1;
 }
 
-static err_code not_finite(size_t at, err *e)
-{
-    return err_set(e, ERR_INVALID, "element %zu: expected a finite number, got NaN or infinity, which JSON cannot "
-                   "carry: ask for binary output", at);
-}
-
-static err_code numbers(buf *b, const json_array *a, size_t at, size_t count, err *e)
+static void numbers(buf *b, const json_array *a, size_t at, size_t count)
 {
     size_t size = json_elem_size(a->elem);
     const uint8_t *from = (const uint8_t *)a->from + at * size;
     for (size_t i = 0; i < count;) {
         size_t n = count - i < CHUNK ? count - i : CHUNK;
         char *start = (char *)buf_room(b, n * (DECIMAL_TEXT_MAX + 1)), *p = start;
-        if (!p) return ERR_OK;   /* the buf remembers */
-        for (size_t end = i + n; i < end; i++, from += size) {
-            p = number(a, p, from);
-            if (!p) return not_finite(at + i, e);
-        }
+        if (!p) return;   /* the buf remembers */
+        for (size_t end = i + n; i < end; i++, from += size) p = number(a, p, from);
         b->len += (size_t)(p - start) - (i == count);   /* without the last comma */
     }
-    return ERR_OK;
 }
 
 static void brackets(buf *b, char c, size_t n)
@@ -129,8 +127,9 @@ err_code json_array_print(buf *b, const json_array *a, err *e)
     size_t opens = rank;
     for (size_t i = 0;;) {
         brackets(b, '[', opens);
-        err_code rc = a->elem == JSON_BYTES ? strings(b, a, i * row, row, e) : numbers(b, a, i * row, row, e);
+        err_code rc = a->elem == JSON_BYTES ? strings(b, a, i * row, row, e) : ERR_OK;
         if (rc) return rc;
+        if (a->elem != JSON_BYTES) numbers(b, a, i * row, row);
         if (++i == rows || b->full) break;
         size_t wraps = 0;
         for (size_t d = rank - 1; d-- > 0 && ++index[d] == dims[d]; wraps++) index[d] = 0;

@@ -47,6 +47,18 @@ def test_triton_infer(triton, binary_in, binary_out):
     assert result.get_response()["id"] == "r1"
 
 
+@pytest.mark.parametrize("datatype", ["FP32", "FP64"])
+@pytest.mark.parametrize("binary_in", [True, False])
+def test_triton_reads_and_writes_nan_and_infinity_as_json(triton, datatype, binary_in):
+    http, client = triton
+    values = np.array([[np.nan, np.inf, -np.inf, 0.5]], {"FP32": np.float32, "FP64": np.float64}[datatype])
+    i = http.InferInput("x", [1, 4], datatype)
+    i.set_data_from_numpy(values, binary_data=binary_in)
+    result = client.infer(f"id_{datatype.lower()}", [i], outputs=[http.InferRequestedOutput("y", binary_data=False)])
+    assert "data" in result.get_response()["outputs"][0]
+    np.testing.assert_array_equal(result.as_numpy("y"), values)
+
+
 def test_triton_infer_with_everything(triton):
     http, client = triton
     result = client.infer("tiny", [triton_input(http, True)], model_version="1", request_id="r1", sequence_id=7, sequence_start=True,

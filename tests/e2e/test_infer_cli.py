@@ -142,6 +142,7 @@ class Foreign(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         self.server.seen.append((self.path, dict(self.headers), json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
         self.answer({"id": "1", "outputs": [{"name": "n", "shape": [2, 2], "datatype": "FP32", "data": [[1, 2.5], [3e0, -4]]},
+                                            {"name": "w", "shape": [3], "datatype": "FP32", "data": [float("nan"), float("inf"), float("-inf")]},
                                             {"name": "s", "shape": [1], "datatype": "BYTES", "data": ["\u001b[31mred"], "parameters": None}], "model_name": "m x"})
 
 
@@ -159,10 +160,14 @@ def test_another_server_is_asked_in_plain_json(foreign):
     assert done.returncode == 0, done
     assert done.stdout == ('name  type    shape  values\n'
                            'n     FP32    [2,2]  1 2.5 3 -4\n'
+                           'w     FP32    [3]    nan inf -inf\n'
                            's     BYTES   [1]    "\\u001b[31mred"\n')
     path, headers, body = foreign.seen[-1]
     assert path == "/base/v2/models/m%20x/infer" and headers["X-Tag"] == "a b" and headers["Authorization"] == "Bearer secret"
     assert body == {"inputs": [{"name": "t", "shape": [1], "datatype": "BYTES", "data": ["hello"]}, {"name": "f", "shape": [1, 2], "datatype": "FP32", "data": [1.5, 2]}]}
+    done = run_proa("infer", address, "m x", "--input", "t=hello", "--input", "f=[-Infinity,Inf]", "--json")
+    assert foreign.seen[-1][2]["inputs"][1]["data"] == [float("-inf"), float("inf")]
+    assert [o["data"] for o in json.loads(done.stdout)["outputs"] if o["name"] == "w"] == [[None] * 3]
     done = run_proa("infer", address, "other", "--input", "t=1")
     assert done.returncode == 1 and done.stderr == f"proa infer: 127.0.0.1:{foreign.server_address[1]}: 404: no such thing\n"
 

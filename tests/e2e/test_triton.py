@@ -149,6 +149,10 @@ def test_generate(server):
     assert body.startswith("data: {") and body.endswith("}\n\n") and np.allclose(json.loads(body[6:])["y"], Y, rtol=1e-6)
     status, _, body = curl(server, "/v2/models/id_bytes/generate", {"x": "gr\u00fcn"})
     assert status == 200 and json.loads(body)["y"] == "gr\u00fcn"
+    status, _, body = curl(server, "/v2/models/id_fp32/generate", {"x": [float("nan"), 1, float("-inf")]})
+    assert status == 200 and '"y":[NaN,1.0,-Infinity]' in body
+    status, _, body = curl(server, "/v2/models/id_fp32/generate_stream", {"x": [1], "p": float("inf")})
+    assert (status, json.loads(body)["error"]) == (400, "parameter 'p' has invalid type. It should be either 'int', 'bool', or 'string'")
     status, _, body = curl(server, "/v2/models/tiny/generate", {"x": X[:3]})
     assert (status, json.loads(body)["error"]) == (400, "The schema can not convert input 'x' to tensor with proper shape")
     status, head, body = curl(server, "/v2/models/none/generate_stream", {"x": X})

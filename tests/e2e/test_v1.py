@@ -46,6 +46,12 @@ def test_wide_integers_are_exact(server):
     assert strict(predict(server, "id_int64", {"instances": rows}).body) == {"predictions": rows}
 
 
+def test_what_is_not_finite_is_null(server):
+    for rows in (b"[[1, NaN], [-Infinity, Inf]]", b'[{"x": [1, NaN]}, {"x": [-Infinity, Inf]}]'):
+        reply = server.post("/v1/models/id_fp32:predict", b'{"instances": %s}' % rows)
+        assert reply.status == 200 and strict(reply.body) == {"predictions": [[1, None], [None, None]]}
+
+
 def test_digits_are_read(server):
     import pathlib
     cases = json.loads((pathlib.Path(__file__).parents[2] / "examples" / "digits" / "heldout.json").read_text())
@@ -74,7 +80,7 @@ def test_a_wrong_request_is_refused(server, case):
     refused(predict(server, "tiny", WRONG[case]), 400)
 
 
-@pytest.mark.parametrize("raw", [b"", b"[]", b'{"instances":[[1,2,3,NaN]]}', b'{"instances":[[1,2,3,1e39]]}', b'{"instances":[[1,2,3', b'{"instances":' + b"[" * 100_000])
+@pytest.mark.parametrize("raw", [b"", b"[]", b'{"instances":[[1,2,3,nan]]}', b'{"instances":[[1,2,3,4]],"a":NaN}', b'{"instances":[[1,2,3,1e39]]}', b'{"instances":[[1,2,3', b'{"instances":' + b"[" * 100_000])
 def test_a_body_that_is_no_request_is_refused(server, raw):
     refused(predict(server, "tiny", raw), 400)
 

@@ -191,13 +191,24 @@ def test_random_floats_print_as_the_shortest_text_that_reads_back(server):
         assert longest <= (9 if datatype == "FP32" else 17), longest
 
 
-def test_nan_and_infinity_pass_in_binary_and_never_break_json(server):
-    raw = np.array([[np.nan, np.inf, -np.inf, 1.0]], np.float32).tobytes()
+@pytest.mark.parametrize("datatype", ["FP32", "FP64"])
+def test_nan_and_infinity_pass_in_binary_and_as_the_words_of_triton(server, datatype):
+    values = np.array([[np.nan, np.inf, -np.inf, 1.0]], TYPES[datatype][1])
+    model, raw = f"id_{datatype.lower()}", values.tobytes()
     asked = {"parameters": {"binary_data_output": True}}
-    assert outputs(binary(server, "id_fp32", [("x", "FP32", [1, 4], raw)], **asked))["y"][2] == raw
-    reply = binary(server, "id_fp32", [("x", "FP32", [1, 4], raw)])
-    strict(reply.body)
-    assert reply.status in (200, 400)
+    assert outputs(binary(server, model, [("x", datatype, [1, 4], raw)], **asked))["y"][2] == raw
+    reply = binary(server, model, [("x", datatype, [1, 4], raw)])
+    assert reply.status == 200 and b'"data":[NaN,Infinity,-Infinity,1.0]' in reply.body
+    for text in ("[NaN,Infinity,-Infinity,1]", "[[-NaN, Inf,\t-Inf ,1.0]]"):
+        body = f'{{"inputs":[{{"name":"x","datatype":"{datatype}","shape":[1,4],"data":{text}}}]}}'
+        assert server.post(f"/v2/models/{model}/infer", body.encode()).body == reply.body
+
+
+def test_words_for_numbers_stand_in_data_alone(server):
+    good = '{"inputs":[{"name":"x","datatype":"FP32","shape":[1,4],"data":[NaN,1,1,1]}]'
+    assert server.post("/v2/models/tiny/infer", (good + "}").encode()).status == 200
+    refused(server.post("/v2/models/tiny/infer", (good + ',"parameters":{"p":NaN}}').encode()), 400, "JSON")
+    refused(server.post("/v2/models/tiny/infer", good.replace("[1,4]", "[1,NaN]").encode() + b"}"), 400, "JSON")
 
 
 def test_bytes_that_are_not_text_pass_in_binary_and_never_break_json(server):
@@ -369,12 +380,12 @@ def test_a_body_that_is_no_request_is_refused(server, case):
     refused(server.post("/v2/models/tiny/infer", RAW[case]), 400)
 
 
-NUMBERS = {"FP32": ["NaN", "Infinity", "-Infinity", "nan", "1e400", "-1e400", "3.5e38", "1e39", "01", "+1", ".5", "1.", "0x10", "1e", "--1", "1_0", "1 2", "True"],
-           "FP64": ["NaN", "1e309", "-1e999999999"],
-           "INT8": ["128", "-129", "1.5", "1e3", "NaN", '"1"', "1e400"], "UINT8": ["256", "-1", "0.5"], "INT16": ["32768"], "UINT16": ["65536", "-1"],
+NUMBERS = {"FP32": ["nan", "inf", "-inf", "infinity", "Infinit", "+Infinity", '"NaN"', "1e400", "-1e400", "3.5e38", "1e39", "01", "+1", ".5", "1.", "0x10", "1e", "--1", "1_0", "1 2", "True"],
+           "FP64": ["NAN", "1e309", "-1e999999999"],
+           "INT8": ["128", "-129", "1.5", "1e3", "NaN", '"1"', "1e400"], "UINT8": ["256", "-1", "0.5", "Infinity"], "INT16": ["32768", "-Inf"], "UINT16": ["65536", "-1"],
            "INT32": ["2147483648", "-2147483649"], "UINT32": ["4294967296", "-1"],
            "INT64": ["9223372036854775808", "-9223372036854775809", "1e19", "99999999999999999999999", "0.5"],
-           "UINT64": ["18446744073709551616", "-1", "1e20"], "BOOL": ["2", '"true"', "null", "TRUE", "tru"], "BYTES": ["1", "null", "[1]", "true", '"\\x"']}
+           "UINT64": ["18446744073709551616", "-1", "1e20"], "BOOL": ["2", "NaN", '"true"', "null", "TRUE", "tru"], "BYTES": ["1", "null", "[1]", "true", '"\\x"']}
 
 
 @pytest.mark.parametrize("datatype,text", [(t, n) for t, many in NUMBERS.items() for n in many])

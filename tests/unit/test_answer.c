@@ -31,7 +31,7 @@ static const char *made(bench *b, const pipeline_answer *p, const answer_from *f
     arena_init(&b->memory, NULL, 0, 1 << 22);
     buf_init(&b->text, 1 << 16);
     err_code rc = answer_make(p, from, &b->memory, b->made, &e);
-    for (size_t r = 0; !rc && r < answer_rows(p, b->made); r++) rc = answer_print(&b->text, p, b->made, r, &e);
+    for (size_t r = 0; !rc && r < answer_rows(p, b->made); r++) answer_print(&b->text, p, b->made, r);
     if (rc) buf_put_z(&b->text, e.text);
     buf_put_byte(&b->text, 0);
     return (const char *)b->text.p;
@@ -91,6 +91,15 @@ static void scores_become_probabilities(void)
     const char *text = made(&b, &p, &(answer_from){.scores = &h});
     CHECK(strncmp(text, "[{\"index\":1,\"score\":0.666", 25) == 0);
     done(&b);
+}
+
+static void scores_that_are_no_numbers_are_null(void)
+{
+    static const float x[] = {1, __builtin_inff()};
+    pipeline_answer p = {.kind = ANSWER_CLASSES, .top = 2};
+    tensor t = FLOATS(x, 1, 2);
+    parts_set(&p, false);
+    check(&p, &(answer_from){.scores = &t}, "[{\"index\":1,\"score\":null},{\"index\":0,\"score\":1.0}]");
 }
 
 /* Two boxes that overlap by more than a half, one apart, one that is too weak. */
@@ -216,6 +225,7 @@ int main(void)
     static const test_case cases[] = {
         TEST(the_best_classes_come_with_their_labels),
         TEST(scores_become_probabilities),
+        TEST(scores_that_are_no_numbers_are_null),
         TEST(boxes_that_show_the_same_are_one),
         TEST(classes_suppress_each_other_only_where_asked),
         TEST(boxes_lie_in_the_picture_that_was_sent),

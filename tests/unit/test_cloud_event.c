@@ -122,6 +122,24 @@ static void what_is_written_is_read_back(void)
     }
 }
 
+static void answers_that_only_look_like_json_are_base64(void)
+{
+    static const struct {
+        const char *data, *want;
+    } rows[] = {{"[NaN]", "\"data_base64\":\"W05hTl0=\"}"},
+                {"[1,-Infinity]", "\"data_base64\":\"WzEsLUluZmluaXR5XQ==\"}"},
+                {"[\"a\\\"NaN\",1e5,\"Infinity\",null]", "\"data\":[\"a\\\"NaN\",1e5,\"Infinity\",null]}"},
+                {"[\"", "\"data_base64\":\"WyI=\"}"}};
+    const cloud_event ev = {.id = STR("i"), .source = STR("s"), .type = STR("t"), .data_type = STR("application/json")};
+    for (size_t i = 0; i < COUNTOF(rows); i++) {
+        buf out;
+        buf_init(&out, 1000);
+        cloud_event_put(&out, &ev, str_of(rows[i].data));
+        CHECK(str_ends(buf_str(&out), str_of(rows[i].want)));
+        buf_fini(&out);
+    }
+}
+
 static void times_are_dates(void)
 {
     static const struct {
@@ -142,6 +160,7 @@ int main(void)
 {
     static const test_case cases[] = {TEST(it_is_found_in_fields), TEST(it_is_found_in_a_document),
                                       TEST(what_is_no_event_is_refused), TEST(what_is_written_is_read_back),
+                                      TEST(answers_that_only_look_like_json_are_base64),
                                       TEST(times_are_dates)};
     return test_main(cases, COUNTOF(cases));
 }

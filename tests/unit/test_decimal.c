@@ -315,6 +315,40 @@ static void integers_are_written_whole(void)
     CHECK_STR(text, "0");
 }
 
+static void what_is_not_finite_has_words(void)
+{
+    static const struct {
+        const char *text, *back;   /* NULL = none */
+    } rows[] = {{"NaN", "NaN"}, {"-NaN", "NaN"}, {"Inf", "Infinity"}, {"-Inf", "-Infinity"}, {"Infinity", "Infinity"},
+                {"-Infinity", "-Infinity"}, {"nan", NULL}, {"NAN", NULL}, {"inf", NULL}, {"INF", NULL},
+                {"infinity", NULL}, {"InfinitY", NULL}, {"Infini", NULL}, {"+Inf", NULL}, {"--Inf", NULL}, {"", NULL}};
+    static const decimal_format *const formats[] = {&decimal_f16, &decimal_bf16, &decimal_f32, &decimal_f64};
+    for (size_t i = 0; i < COUNTOF(rows); i++) {
+        for (size_t f = 0; f < COUNTOF(formats); f++) {
+            for (size_t cut = rows[i].back ? 0 : strlen(rows[i].text); cut <= strlen(rows[i].text); cut++) {
+                uint64_t bits = 0;
+                char text[DECIMAL_TEXT_MAX + 1];
+                sprintf(text, "%.*s]", (int)cut, rows[i].text);
+                const char *past = decimal_word_scan(text, formats[f], &bits);
+                bool half = strlen(rows[i].text) > cut && cut != strlen("Inf") + (text[0] == '-');
+                CHECK(past == (rows[i].back && !half ? text + cut : NULL));
+                if (!past) continue;
+                CHECK(!decimal_finite(bits, formats[f]));
+                text[decimal_word_print(text, bits, formats[f])] = 0;
+                CHECK_STR(text, rows[i].back);
+            }
+        }
+    }
+    uint64_t bits = 0;
+    CHECK(decimal_word_scan("-NaN", &decimal_f32, &bits) && bits == 0x7fc00000);
+    CHECK(decimal_word_scan("-Inf", &decimal_f32, &bits) && bits == 0xff800000);
+    CHECK(decimal_word_scan("NaN", &decimal_bf16, &bits) && bits == 0x7fc0);
+    CHECK(decimal_word_scan("Inf", &decimal_f16, &bits) && bits == 0x7c00);
+    CHECK(decimal_word_scan("-Infinity", &decimal_f64, &bits) && bits == UINT64_C(0xfff0) << 48);
+    char text[DECIMAL_TEXT_MAX] = "";
+    CHECK(decimal_word_print(text, 0xff800001, &decimal_f32) == 3 && memcmp(text, "NaN", 3) == 0);
+}
+
 int main(void)
 {
     static const test_case cases[] = {
@@ -328,6 +362,7 @@ int main(void)
         TEST(float64_is_written_shortest),
         TEST(layout_is_plain_near_one),
         TEST(integers_are_written_whole),
+        TEST(what_is_not_finite_has_words),
     };
     return test_main(cases, COUNTOF(cases));
 }

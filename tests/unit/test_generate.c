@@ -22,6 +22,30 @@ static void names_are_inputs_there_or_nested(void)
     CHECK(strncmp(ask("{\"id\":12,\"f\":[1,2],\"i\":7,\"s\":\"\",\"b\":true}"), "200 {\"id\":\"12\",", 15) == 0);
 }
 
+static void floats_may_be_words_and_nothing_else_may(void)
+{
+    CHECK_STR(ask(FOUR("[NaN,-Infinity]")), HEAD "\"fo\":[NaN,-Infinity],\"io\":7,\"so\":\"a\303\274\",\"bo\":true}");
+    CHECK_STR(ask("{\"parameters\":{\"f\":[1,Inf]},\"i\":7,\"s\":\"\",\"b\":true}"),
+              HEAD "\"fo\":[1.0,Infinity],\"io\":7,\"so\":\"\",\"bo\":true}");
+    CHECK_STR(ask("{\"f\":[1,2],\"i\":Infinity,\"s\":\"\",\"b\":true}"),
+              "400 input 'i': data: [0]: expected an integer in -9223372036854775808..9223372036854775807, got "
+              "'Infinity'");
+    CHECK_STR(ask("{\"x\":NaN}"),
+              "400 parameter 'x' has invalid type. It should be either 'int', 'bool', or 'string'");
+    CHECK_STR(ask("{\"parameters\":{\"x\":-Inf}}"),
+              "400 Converting keyword: 'parameters': parameter 'x' has invalid type. It should be either 'int', "
+              "'bool', or 'string'");
+    CHECK_STR(ask("{\"id\":NaN}"), "400 id: expected a string, got NaN");
+
+    onnx_build b;   /* one element: without brackets */
+    serve_rig one;
+    serve_rig_same(&b, DT_F32, "N");
+    serve_rig_start(&one, &b);
+    CHECK_STR(serve_rig_ask(&one, &generate_stream_protocol, STR("{\"x\":-Infinity}"), (str){0}),
+              "200 data: {\"model_name\":\"m\",\"model_version\":\"1\",\"y\":-Infinity}\n\n");
+    serve_rig_stop(&one);
+}
+
 static void a_stream_is_one_event(void)
 {
     CHECK_STR(serve_rig_ask(&rig, &generate_stream_protocol, STR(FOUR("[1,2]")), (str){0}),
@@ -87,6 +111,7 @@ int main(void)
 {
     static const test_case cases[] = {
         TEST(names_are_inputs_there_or_nested),
+        TEST(floats_may_be_words_and_nothing_else_may),
         TEST(a_stream_is_one_event),
         TEST(what_is_wrong_is_refused_by_name),
         TEST(parameters_are_no_place_for_an_input_of_that_name),

@@ -76,6 +76,9 @@ static void a_scalar_is_an_array_of_one(void)
     CHECK_VALUE("BOOL", "true", "x     BOOL    [1]    true", 1);
     CHECK_VALUE("BYTES", "\"quoted\"", "x     BYTES   [1]    \"quoted\"", -1);
     CHECK_VALUE("BYTES", "any text", "x     BYTES   [1,1]  \"any text\"", 1, 1);
+    CHECK_VALUE("FP32", "-Infinity", "x     FP32    [1]    -inf", -1);
+    CHECK_VALUE("FP64", "NaN", "x     FP64    [1]    nan", -1);
+    CHECK_VALUE("INT8", "Inf", "input 'x': [0]: expected an integer in -128..127, got 'Inf'", -1);
     CHECK_VALUE("FP32", "three", "input 'x': " FORMS ", got 'three'", 1);
     CHECK_VALUE("FP32", "", "input 'x': " FORMS ", got ''", 1);
 }

@@ -61,7 +61,10 @@ static void what_is_printed_is_what_came(void)
                                         "{\"a\":[],\"b\":[{}]}",
                                         "[{\"a\":1},{\"a\":2}]",
                                         "[[[[1]]],2]",
-                                        "{\"a\":{\"b\":{\"c\":0}},\"d\":1}"};
+                                        "{\"a\":{\"b\":{\"c\":0}},\"d\":1}",
+                                        "NaN",
+                                        "[-Infinity,Inf,[-NaN,nan]]",
+                                        "{\"a\":inf,\"b\":[NaN,1,NaN]}"};
     char text[200];
     buf out;
     err e;
@@ -79,6 +82,29 @@ static void what_is_printed_is_what_came(void)
         CHECK_STR((const char *)out.p, text);
     }
     buf_fini(&out);
+}
+
+static void words_are_let_in_for_printing_and_found(void)
+{
+    static const char *const with[] = {"NaN", "[1,[Infinity]]", "{\"a\":{\"b\":[\"NaN\",-inf]}}", "[{},{\"a\":nan}]"},
+                             *const without[] = {"1", "-0.5", "\"NaN\"", "[null,\"Infinity\",{\"NaN\":1}]", "{}"};
+    char text[100];
+    err e;
+    for (size_t i = 0; i < COUNTOF(with); i++) {
+        snprintf(text, sizeof text, "{\"v\":%s,\"w\":NaN}", with[i]);
+        CHECK(read(text, false, &e) == ERR_INVALID && str_starts(str_of(e.text), STR("JSON: byte 5: ")) == (i == 0));
+        CHECK(read(text, true, &e) == ERR_OK);
+        CHECK(json_body_words_check(yyjson_obj_get(body.root, "v"), STR("v"), &e) == ERR_INVALID);
+        if (i == 0) CHECK_STR(e.text, "'v': expected JSON, got NaN, which only tensors may hold");
+    }
+    for (size_t i = 0; i < COUNTOF(without); i++) {
+        snprintf(text, sizeof text, "{\"v\":%s,\"w\":NaN}", without[i]);
+        CHECK(read(text, true, &e) == ERR_OK);
+        CHECK(json_body_words_check(yyjson_obj_get(body.root, "v"), STR("v"), &e) == ERR_OK);
+    }
+    CHECK(read("{\"v\":Nan0}", true, &e) == ERR_INVALID);
+    CHECK(read("{\"v\":NaN,NaN:1}", true, &e) == ERR_INVALID);
+    CHECK(read("{\"data\":[NaN]}", false, &e) == ERR_OK);
 }
 
 static void depth_at_its_limit_is_printed(void)
@@ -127,6 +153,7 @@ int main(void)
     static const test_case cases[] = {
         TEST(values_at_the_paths_are_views_into_the_text),
         TEST(what_is_printed_is_what_came),
+        TEST(words_are_let_in_for_printing_and_found),
         TEST(depth_at_its_limit_is_printed),
         TEST(refusals_count_bytes_in_the_body),
         TEST(no_memory_is_an_error_wherever_it_happens),

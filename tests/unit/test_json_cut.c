@@ -66,6 +66,9 @@ static void strings_hide_structure(void)
     cuts("{\"a\":\"{\\\"instances\\\":[1]}\",\"instances\":[2]}",
          "{\"a\":\"{\\\"instances\\\":[1]}\",\"instances\": 0 }", "[2]");
     cuts("{\"a\":\"x", "JSON: byte 5: a string without its closing quote", "");
+    cuts("{\"instances\":[NaN,[-Infinity]],\"a\":[[Inf]]}", "{\"instances\": 0 ,\"a\":[[Inf]]}",
+         "[NaN,[-Infinity]]");
+    cuts("{\"instances\":NaN}", "{\"instances\": 0 }", "NaN");
     cuts("{\"instances\":[\"x]}", "JSON: byte 14: a string without its closing quote", "");
 }
 
@@ -105,7 +108,7 @@ static void long_arrays_end_where_they_end(void)
     buf b;
     for (size_t len = 2; len < 300; len++) {
         size_t n = (size_t)sprintf(body, "{\"instances\":[");
-        for (size_t i = 0; i + 2 < len; i++) body[n++] = i % 7 == 3 ? ',' : '1';
+        for (size_t i = 0; i + 2 < len; i++) body[n++] = "NaN,-Infinity,1,"[i % 16];
         n += (size_t)sprintf(body + n, "],\"x\":[1]}");
         for (size_t cut = 0; cut <= n; cut += cut < 13 ? 13 : 1) {
             buf_init(&b, 4096);

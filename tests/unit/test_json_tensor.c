@@ -78,6 +78,29 @@ static void scalars_and_empty_tensors_have_their_forms(void)
     buf_fini(&b);
 }
 
+static void what_is_not_finite_is_a_word_in_v2_and_null_in_v1(void)
+{
+    static const dtype types[] = {DT_F32, DT_F64};
+    for (size_t i = 0; i < COUNTOF(types); i++) {
+        buf b;
+        err e;
+        tensor t;
+        shape s = dims(2, 2, 2), one = dims(1, 1, 0);
+        buf_init(&b, 1 << 16);
+        CHECK(read(&t, types[i], &s, "[[NaN,Infinity],[-Inf,1]]", &e) == ERR_OK);
+        CHECK(json_tensor_print(&b, STR("y"), &t, &e) == ERR_OK);
+        CHECK(json_tensor_print_nested(&b, STR("y"), &t, &e) == ERR_OK);
+        CHECK(json_tensor_print_row(&b, STR("y"), &t, 1, &e) == ERR_OK);
+        CHECK(read(&t, types[i], &one, "[-Infinity]", &e) == ERR_OK);
+        CHECK(json_tensor_print_one(&b, STR("y"), &t, &e) == ERR_OK);
+        t.shape.rank = 0;
+        CHECK(json_tensor_print_nested(&b, STR("y"), &t, &e) == ERR_OK);
+        buf_put_byte(&b, 0);
+        CHECK_STR((const char *)b.p, "[NaN,Infinity,-Infinity,1.0][[null,null],[null,1.0]][null,1.0]-Infinitynull");
+        buf_fini(&b);
+    }
+}
+
 static void what_does_not_fit_is_refused_by_the_inputs_name(void)
 {
     err e;
@@ -136,6 +159,7 @@ int main(void)
     static const test_case cases[] = {
         TEST(text_and_tensor_are_each_others_reverse),
         TEST(scalars_and_empty_tensors_have_their_forms),
+        TEST(what_is_not_finite_is_a_word_in_v2_and_null_in_v1),
         TEST(what_does_not_fit_is_refused_by_the_inputs_name),
         TEST(an_answer_that_is_full_is_left_as_it_is),
         TEST(no_memory_is_an_error),

@@ -154,6 +154,21 @@ static void bytes_come_in_base64_wherever_strings_may(void)
     serve_rig_stop(&r);
 }
 
+static void what_is_not_finite_is_null(void)
+{
+    serve_rig r;
+    twice(&r);
+    CHECK_STR(ask(&r, "{\"instances\":[[1,NaN],[-Infinity,3e38]]}"), "200 {\"predictions\":[[2.0,null],[null,null]]}");
+    CHECK_STR(ask(&r, "{\"instances\":[{\"x\":[Inf,1]}]}"), "200 {\"predictions\":[[null,2.0]]}");
+    CHECK_STR(ask(&r, "{\"inputs\":{\"x\":[[NaN,1]]}}"), "200 {\"outputs\":[[null,2.0]]}");
+    serve_rig_stop(&r);
+    two(&r);
+    CHECK_STR(ask(&r, "{\"instances\":[{\"k\":1,\"a\":[-Inf,2]},{\"a\":[3,-NaN],\"k\":2}]}"),
+              "200 {\"predictions\":[{\"p\":[null,2.0],\"q\":1},{\"p\":[3.0,null],\"q\":2}]}");
+    CHECK_STR(ask(&r, "{\"inputs\":{\"k\":[7],\"a\":[[NaN,2]]}}"), "200 {\"outputs\":{\"p\":[[null,2.0]],\"q\":[7]}}");
+    serve_rig_stop(&r);
+}
+
 static void each_wrong_request_is_refused_in_one_line(void)
 {
     static const struct {
@@ -184,6 +199,15 @@ static void each_wrong_request_is_refused_in_one_line(void)
          "400 input 'x': data: expected nesting of at most 8, got 11"},
         {true, "{\"instances\":[[1,2]]}", "400 instances: expected objects with the model's 2 inputs, got bare values"},
         {true, "{\"instances\":[{\"a\":[1,2]}]}", "400 instances[0]: expected input 'k', got none"},
+        {false, "{\"instances\":NaN}", "400 input 'x': data: expected a JSON array, got 'NaN'"},
+        {false, "{\"instances\":[{\"x\":[1,nan]}]}",
+         "400 input 'x': data: [0][1]: expected a number within +-3.4028235e38, got 'nan' "
+         "(the words are NaN, Infinity and -Infinity)"},
+        {false, "{\"instances\":[{\"x\":[1,2]},NaN]}", "400 instances[1]: instance: expected an object, got NaN"},
+        {false, "{\"instances\":[[1,2]],\"parameters\":{\"a\":[-Infinity]}}",
+         "400 'parameters': expected JSON, got -Infinity, which only tensors may hold"},
+        {true, "{\"instances\":[{\"a\":[1,2],\"k\":NaN}]}",
+         "400 input 'k': data: [0]: expected an integer in -9223372036854775808..9223372036854775807, got 'NaN'"},
         {true, "{\"inputs\":{\"a\":[[1,2]],\"k\":[1.5]}}",
          "400 input 'k': data: [0]: expected an integer in -9223372036854775808..9223372036854775807, got '1.5'"},
     };
@@ -250,7 +274,8 @@ int main(void)
         TEST(rows_and_columns_come_back_in_their_form),  TEST(outputs_without_common_rows_come_whole),
         TEST(scalars_have_no_rows),                      TEST(numbers_in_rows_are_exact),
         TEST(bytes_come_in_base64_wherever_strings_may),
-        TEST(strings_scalars_and_bare_outputs_pass),     TEST(each_wrong_request_is_refused_in_one_line),
+        TEST(strings_scalars_and_bare_outputs_pass),     TEST(what_is_not_finite_is_null),
+        TEST(each_wrong_request_is_refused_in_one_line),
         TEST(rows_without_end_and_without_values_are_refused),
         TEST(no_memory_is_an_error_wherever_it_happens),
     };

@@ -185,8 +185,8 @@ static void each_wrong_request_is_refused_in_one_line(void)
         {X("[1,2]", "[1,\"2\"]") "}", "400 input 'x': data: [1]: expected a number within +-3.4028235e38, got '\"2\"'"},
         {X("[1,2]", "{}") "}", "400 input 'x': data: expected an array of values, got an object"},
         {X("[1,2]", "null") "}", "400 input 'x': data: expected a JSON array, got 'null'"},
-        {X("[1,2]", "[1,NaN]") "}", "400 input 'x': data: [1]: expected a number within +-3.4028235e38, got 'NaN' "
-                                    "(JSON has no such number: send the tensor as binary data)"},
+        {X("[1,2]", "[1,nan]") "}", "400 input 'x': data: [1]: expected a number within +-3.4028235e38, got 'nan' "
+                                    "(the words are NaN, Infinity and -Infinity)"},
         {X("[1,2]", "[1,1e39]") "}", "400 input 'x': data: [1]: expected a number within +-3.4028235e38, got '1e39'"},
         {"{\"inputs\":[{\"name\":\"x\",\"datatype\":\"FP32\",\"shape\":[1,2]}]}",
          "400 input 'x': expected data or parameters.binary_data_size, got none"},
@@ -290,9 +290,11 @@ static void what_json_cannot_carry_names_the_way_out(void)
     onnx_build b;
     twice(&r);
     static const float odd[] = {__builtin_inff(), 1};
-    CHECK_STR(ask_binary(&r, XB("8}"), odd, sizeof odd),
-              "400 output 'y': element 0: expected a finite number, got NaN or infinity, which JSON cannot carry: "
-              "ask for binary output");
+    CHECK_STR(ask_binary(&r, XB("8}"), odd, sizeof odd), YD("[1,2]", "[Infinity,2.0]"));
+    CHECK_STR(ask(&r, X("[1,2]", "[NaN,-Inf]") "}"), YD("[1,2]", "[NaN,-Infinity]"));
+    CHECK_STR(ask(&r, X("[1,2]", "[[3e38,-Infinity]]") "}"), YD("[1,2]", "[Infinity,-Infinity]"));
+    CHECK(strncmp(ask(&r, X("[1,2]", "[1,2]") ",\"parameters\":{\"p\":NaN}}"), "400 JSON: byte ", 15) == 0);
+    CHECK(strncmp(ask(&r, X("[1,NaN]", "[1,2]") "}"), "400 JSON: byte ", 15) == 0);
     serve_rig_stop(&r);
     serve_rig_same(&b, DT_STRING, "N");
     serve_rig_start(&r, &b);
