@@ -297,7 +297,8 @@ err_code plan_new(plan **ret, const graph *g, const plan_opts *o, err *e)
     p->memory.snug = true;
     arena work, scratch;
     arena_init(&work, NULL, 0, SIZE_MAX / 2);
-    arena_init(&scratch, NULL, 0, o->memory_max);
+    /* What is only looked at has no bound of its own, but nodes are run for it. */
+    arena_init(&scratch, NULL, 0, o->probe && o->memory_max > PLAN_FOLD_TOTAL ? PLAN_FOLD_TOTAL : o->memory_max);
     planner w = {.p = p, .o = o, .work = &work, .scratch = &scratch};
     err_code rc = build(&w, e);
     arena_fini(&scratch);

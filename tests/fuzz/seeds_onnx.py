@@ -116,6 +116,7 @@ def numbers():
     one("linear_heads", "LinearAttention", [(T.FLOAT, (1, 1, 0)), (T.FLOAT, (1, 1, 0)), floats(1, 1, 4)], opset=27,
         q_num_heads=2**62 + 1, kv_num_heads=1, update_rule="linear")
     one("einsum_nothing", "Einsum", [(T.FLOAT, (0, 2**40))] * 2 + [(T.FLOAT, (2**40, 0))] * 2, equation="ab,cd,ba,da->")
+    one("einsum_wide", "Einsum", [(T.FLOAT, (0, 2**40))] * 2 + [(T.FLOAT, (2**40, 0))] * 2, equation="eb,cd,ba,dc->")
     one("gemm_alpha", "Gemm", [np.array([[3]]), np.array([[5]])], most=T.INT64, alpha=1e30)
     one("shrink_bias", "Shrink", [np.array([-2, 2])], most=T.INT64, bias=float("inf"))
     one("quant_block", "QuantizeLinear", [floats(3), np.array([0.5], np.float32)], most=T.UINT8, axis=0, block_size=largest)
