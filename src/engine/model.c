@@ -4,6 +4,7 @@
 #include "engine/exec.h"
 #include "engine/onnx.h"
 #include "engine/pass.h"
+#include "engine/typing.h"
 #include "os/clock.h"
 #include "os/file.h"
 #include "os/lock.h"   /* style: loops and workers take executions of one model at the same time */
@@ -308,6 +309,7 @@ static err_code load(model *m, str bytes, const model_opts *opts, err *e)
     m->kernels = &kernel_active()->set;
     onnx_source source = {.bytes = bytes, .memory = &m->memory, .external = m->folder ? &m->source : NULL};
     err_code rc = onnx_load(&m->graph, &source, e);
+    if (!rc) rc = typing_check(m->graph, e);
     if (!rc) rc = optimise(m, e);
     if (!rc) rc = prepare(m, e);
     return rc ? rc : plan_ahead(m, e);

@@ -222,7 +222,7 @@ err_code op_type(const op_call *c, uint32_t input, uint32_t types, err *e)
                   dtype_name(c->in[input]->type));
 }
 
-err_code op_infer(op_call *c, err *e)
+err_code op_types_fit(const op_call *c, err *e)
 {
     const op_types *t = c->node->types;
     uint32_t set, var, first[OP_TYPES_VARS] = {0};
@@ -238,6 +238,12 @@ err_code op_infer(op_call *c, err *e)
             rc = op_err(c, e, ERR_INVALID, "%s: expected %s like input %u, got %s", input_text(c, i, where),
                         dtype_name(want), first[var] - 1, dtype_name(c->in[i]->type));
     }
+    return rc;
+}
+
+err_code op_infer(op_call *c, err *e)
+{
+    err_code rc = op_types_fit(c, e);
     return rc ? rc : c->node->row->infer(c, e);
 }
 

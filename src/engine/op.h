@@ -99,7 +99,9 @@ size_t op_count(void);                                   /* distinct operators, 
 const op_row *op_at(size_t i);
 /* Counts and attributes of a node against its row. */
 err_code op_check(const graph *g, const node *n, err *e) MUST_USE;
-/* Checks the inputs' types against ONNX's, then calls the row's infer: what the planner and the run call. */
+/* The inputs' types against ONNX's; of one that is NULL the type is not known. */
+err_code op_types_fit(const op_call *c, err *e) MUST_USE;
+/* op_types_fit(), then calls the row's infer: what the planner and the run call. */
 err_code op_infer(op_call *c, err *e) MUST_USE;
 int op_opset_max(str domain);                            /* 27 for ai.onnx; 0 = unknown domain */
 

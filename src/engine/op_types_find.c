@@ -39,3 +39,11 @@ bool op_types_input(const op_types *t, uint32_t input, uint32_t *ret_set, uint32
     *ret_var = (uint32_t)(p[2] - '0');
     return true;
 }
+
+void op_types_output(const op_types *t, uint32_t output, uint32_t *ret_type, uint32_t *ret_var)
+{
+    size_t len = strlen(t->outputs), repeats = len && t->outputs[len - 1] == '*', count = len - repeats;
+    char c = output < count ? t->outputs[output] : repeats && count ? t->outputs[count - 1] : '0';
+    *ret_type = c >= 'a' ? (uint32_t)(c - 'a') + 1 : 0;
+    *ret_var = c >= 'a' ? 0 : (uint32_t)(c - '0');
+}

@@ -26,6 +26,17 @@ static void types_are_found_by_version(void)
     CHECK(!op_types_input(t, 3, &set, &var));
     t = op_types_find(STR(""), STR("Concat"), 13);
     CHECK(t && op_types_input(t, 1000, &set, &var) && var == 1);
+    static const struct { const char *op; int opset; uint32_t output, type, var; } outputs[] = {
+        {"Where", 17, 0, 0, 2},  {"Where", 17, 1, 0, 0},     {"TopK", 17, 1, DT_I64, 0},  {"Equal", 17, 0, DT_BOOL, 0},
+        {"Split", 17, 0, 0, 1},  {"Split", 17, 1000, 0, 1},  {"If", 17, 3, 0, 0},         {"Cast", 17, 0, 0, 0},
+        {"Dropout", 7, 1, 0, 0}, {"Dropout", 12, 1, 0, 3},   {"BitShift", 17, 0, 0, 1},
+    };
+    for (size_t i = 0; i < COUNTOF(outputs); i++) {
+        uint32_t type = 99;
+        t = op_types_find(STR(""), str_of(outputs[i].op), outputs[i].opset);
+        op_types_output(t, outputs[i].output, &type, &var);
+        CHECK(type == outputs[i].type && var == outputs[i].var);
+    }
     CHECK(op_types_find(STR(""), STR("Aaa"), 13) == NULL);
     CHECK(op_types_find(STR(""), STR("Zzz"), 13) == NULL);
     CHECK(op_types_find(STR("ai.onnx.ml"), STR("Scaler"), 1) != NULL);
