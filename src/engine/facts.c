@@ -19,12 +19,14 @@ typedef struct {
     const kernel_set *kernels;
     int64_t shift;               /* added to each made-up size */
     bool apart;                  /* a size for every dimension, whatever its name */
+    int64_t size;                /* this one for all; 0 = made up */
 } probing;
 
 /* Each named symbol its own number, each anonymous dimension another. */
 static int64_t probe_size(symbols *s, str name, const probing *how)
 {
     uint32_t i = how->apart ? s->name_count : 0;
+    if (how->size) return how->size;
     while (i < s->name_count && !(name.len && str_eq(s->names[i], name))) i++;
     if (i == s->name_count) s->names[s->name_count++] = name;
     return (int64_t)PROBE_STEP * (i + 2) + how->shift;
@@ -112,11 +114,18 @@ err_code facts_find(facts *ret, const graph *g, const facts *around, const kerne
     INVARIANT(!g->parent || (around && around->count == g->parent->value_count));
     facts f = {.count = g->value_count};
     bool apart = (around && around->apart) || symbol_twice(g, a);
-    err_code rc = probe_inside(&f.one, g, around, &(probing){k, 0, false}, a, e);
-    if (!rc) rc = probe_inside(&f.two, g, around, &(probing){k, PROBE_SHIFT, false}, a, e);
-    if (!rc && apart) rc = probe_inside(&f.apart, g, around, &(probing){k, 0, true}, a, e);
+    err_code rc = probe_inside(&f.one, g, around, &(probing){.kernels = k}, a, e);
+    if (!rc) rc = probe_inside(&f.two, g, around, &(probing){.kernels = k, .shift = PROBE_SHIFT}, a, e);
+    if (!rc && apart) rc = probe_inside(&f.apart, g, around, &(probing){.kernels = k, .apart = true}, a, e);
     if (!rc) *ret = f;
     return rc;
+}
+
+err_code facts_trial(tensor *ret, const graph *g, int64_t size, const kernel_set *k, arena *a, err *e)
+{
+    INVARIANT(!g->parent && size > 0);
+    memset(ret, 0, g->value_count * sizeof *ret);
+    return probe(ret, g, NULL, &(probing){.kernels = k, .size = size}, a, e);
 }
 
 dtype facts_type(const facts *f, value_id v)

@@ -20,6 +20,9 @@ typedef struct {
 
 /* `around`: of the graph around a subgraph, extended to all its values, else NULL.  Fails for want of memory only. */
 err_code facts_find(facts *ret, const graph *g, const facts *around, const kernel_set *k, arena *a, err *e) MUST_USE;
+/* ret[value_count]: what every value of a main graph is where `size` stands for each open dimension of the inputs; type
+ * DT_NONE = unknown, as where that cannot be planned.  Fails for want of memory only. */
+err_code facts_trial(tensor *ret, const graph *g, int64_t size, const kernel_set *k, arena *a, err *e) MUST_USE;
 /* Values that were added since are unknown, and counted. */
 err_code facts_extend(facts *f, const graph *g, arena *a, err *e) MUST_USE;
 dtype facts_type(const facts *f, value_id v);                        /* DT_NONE = unknown */

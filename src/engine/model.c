@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "engine/exec.h"
+#include "engine/fitting.h"
 #include "engine/onnx.h"
 #include "engine/pass.h"
 #include "engine/typing.h"
@@ -254,6 +255,7 @@ static err_code graph_optimise(model *m, graph *g, const facts *around, facts *r
     if (g->parent) constants_adopt(g);
     err_code rc = passes_run(g, pass_lowering, &(facts){0}, &o, e);
     if (!rc) rc = facts_find(ret, g, around, m->kernels, work, e);
+    if (!rc && !g->parent) rc = fitting_check(g, ret, m->kernels, e);
     if (!rc && !g->parent) rc = batch_axis_find(&m->batch, g, m->kernels, work, e);
     if (!rc && !m->opts.no_passes) rc = passes_run(g, pass_table, ret, &o, e);
     if (!rc) rc = facts_extend(ret, g, work, e);

@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from conftest import until
+from conftest import run_proa, until
 
 pytestmark = pytest.mark.apart   # tritonclient.grpc is used in the test itself
 
@@ -259,6 +259,50 @@ def test_versions_do_not_begin_with_0(serve, tmp_path, mode):
     if mode == "explicit":
         assert server.post("/v2/repository/models/m/load").status == 200
     until(lambda: index() == [("m", "1", "READY"), ("m", "2", "READY")])
+
+
+MATMUL, ADD, RELU = ("MatMul", ["x", "w"]), ("Add", ["x", "w"]), ("Relu", ["x"])
+CONTRADICTIONS = [   # node, attributes, type of x, w: ONNX Runtime refuses all of them, too
+    (MATMUL, {}, np.float32, np.ones((2, 2)), "(MatMul, ai.onnx 13): input 1 'w': expected float32 like input 0, got float64"),
+    (MATMUL, {}, np.float32, np.ones((3, 2), np.float32), "(MatMul, ai.onnx 13): shapes [1,2] and [3,2] do not fit; sizes that the model leaves open were 1"),
+    (ADD, {}, np.float32, np.ones(2, np.int64), "(Add, ai.onnx 13): input 1 'w': expected float32 like input 0, got int64"),
+    (("Softmax", ["x"]), {"axis": 7}, np.float32, None, "(Softmax, ai.onnx 13): axis: expected an axis in -2..1, got 7"),
+    (RELU, {}, object, None, "(Relu, ai.onnx 13): input 0 'x': expected float32 or int8"),
+]
+
+
+def contradiction_make(folder, number, case):
+    (op, ins), attrs, dtype, w, _ = case
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    x, y = (helper.make_tensor_value_info(n, kind, [None, 2]) for n in "xy")
+    graph = helper.make_graph([helper.make_node(op, ins, ["y"], **attrs)], "g", [x], [y], [] if w is None else [onnx.numpy_helper.from_array(w, "w")])
+    made = folder / f".{number}.part"
+    made.mkdir()
+    onnx.save(helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 13)]), made / "model.onnx")
+    made.rename(folder / str(number))
+
+
+def test_a_version_that_contradicts_itself_leaves_the_good_one_serving(serve, tmp_path):
+    """Its types or shapes fit for no request: refused at load by one line, which the index and the command line tell, too."""
+    folder = tmp_path / "models" / "m"
+    version_make(folder, 1)
+    server = serve("--model-repository", folder.parent, "--model-control", "poll")
+    lib, client = clients(server)[0]
+    assert ask(lib, client) == (1, "1")
+
+    def row(number):
+        return next((m for m in server.post("/v2/repository/index").json() if m.get("version") == str(number)), {})
+    for number, case in enumerate(CONTRADICTIONS, 2):
+        contradiction_make(folder, number, case)
+        until(lambda: row(number).get("state") == "UNAVAILABLE", what=f"that {case[-1]} is refused")
+        assert f"{number}/model.onnx: node" in row(number)["reason"] and case[-1] in row(number)["reason"]
+        assert ask(lib, client) == (1, "1") and row(1)["state"] == "READY" and case[-1] in server.log()
+        seen = run_proa("model", "inspect", folder / str(number) / "model.onnx")
+        assert seen.returncode != 0 and case[-1] in seen.stderr and len(seen.stderr.splitlines()) == 1
+        shutil.rmtree(folder / str(number))
+    version_make(folder, 9)
+    until(lambda: ask(lib, client) == (9, "9"))
+    client.close()
 
 
 def test_only_who_may_change_the_server_activates(serve, tmp_path):

@@ -212,6 +212,31 @@ static void every_failed_allocation_is_said(void)
     forget(&k, &b);
 }
 
+static void a_trial_takes_one_size_for_all_that_is_open(void)
+{
+    onnx_build b;
+    known k;
+    err e = {0};
+    tensor values[8];
+    onnx_build_start(&b, 13);
+    onnx_build_input(&b, "x", DT_F32, "N,3");
+    onnx_build_input(&b, "z", DT_F32, "M,4");
+    onnx_build_node(&b, "Transpose", "x", "t", "");
+    onnx_build_node(&b, "Add", "t,z", "y", "");
+    onnx_build_output(&b, "y", DT_F32, NULL);
+    onnx_build_output(&b, "t", DT_F32, NULL);
+    find(&k, &b);
+    INVARIANT(k.g->value_count <= COUNTOF(values));
+    for (int64_t size = 4; size < 6; size++) {
+        memset(values, 0xff, sizeof values);
+        CHECK(facts_trial(values, k.g, size, &kernel_active()->set, &k.memory, &e) == ERR_OK);
+        const tensor *t = &values[named(&k, "t")], *y = &values[named(&k, "y")];
+        CHECK(t->type == DT_F32 && t->shape.dim[0] == 3 && t->shape.dim[1] == size);
+        CHECK(y->type == DT_NONE);   /* 3 rows and 4 or 5 */
+    }
+    forget(&k, &b);
+}
+
 int main(void)
 {
     static const test_case cases[] = {
@@ -221,6 +246,7 @@ int main(void)
         TEST(what_is_computed_from_symbols_is_no_symbol),
         TEST(nothing_is_claimed_of_a_graph_that_cannot_be_planned),
         TEST(every_failed_allocation_is_said),
+        TEST(a_trial_takes_one_size_for_all_that_is_open),
     };
     return test_main(cases, COUNTOF(cases));
 }
