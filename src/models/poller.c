@@ -43,10 +43,10 @@ static bool is_blind(const poller *p) { return atomic_load(&p->refused); }
 static void arm(poller *p)
 {
     err e;
+    if (p->looking || p->stopped) return;   /* and what is the look's is not to be read */
     uint64_t due_us = settle_due(&p->settle);
     if (due_us > p->later_us) due_us = p->later_us;
     if (p->old_way || p->old_inside != WATCH_NONE) due_us = loop_now_us(p->opts.on);
-    if (p->looking || p->stopped) return;
     if (loop_timer_set(p->opts.on, &p->timer, due_us, &e)) log_write(LOG_ERROR, NULL, "model repository: %s", e.text);
 }
 
