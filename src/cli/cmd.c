@@ -9,7 +9,7 @@
 
 enum { COMMANDS_MAX = 32, SAY_BYTES = 8192 };
 
-static err_code say(const char *fmt, va_list ap, err *e)
+static PRINTF(1, 0) err_code say(const char *fmt, va_list ap, err *e)
 {
     char text[SAY_BYTES];
     int n = vsnprintf(text, sizeof text, fmt, ap);
