@@ -67,6 +67,15 @@ bool str_cut(str s, char at, str *ret_before, str *ret_after)
     return true;
 }
 
+str str_next(str *rest, char at)
+{
+    str one;
+    if (str_cut(*rest, at, &one, rest)) return one;
+    one = *rest;
+    rest->len = 0;
+    return one;
+}
+
 str str_copy(arena *a, str s)
 {
     INVARIANT(s.len < SIZE_MAX);

@@ -34,6 +34,7 @@ static inline bool str_starts(str a, str prefix)
 bool str_ends(str a, str suffix);
 str str_trim(str a);                                    /* blanks and tabs at both ends */
 bool str_cut(str s, char at, str *ret_before, str *ret_after);   /* at the first `at`; false = not there */
+str str_next(str *rest, char at);   /* what stands before the next `at`, or all: taken off rest, with it */
 str str_copy(arena *a, str s);                          /* NUL-terminated copy; p == NULL when the arena is full */
 bool str_u64(str s, uint64_t *ret);
 bool str_i64(str s, int64_t *ret);

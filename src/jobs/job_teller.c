@@ -61,11 +61,7 @@ static bool allowed(const place *p, const char *hosts)
 {
     str rest = str_of(hosts), one;
     while (rest.len) {
-        if (!str_cut(rest, ',', &one, &rest)) {
-            one = rest;
-            rest = STR("");
-        }
-        one = str_trim(one);
+        one = str_trim(str_next(&rest, ','));
         if (str_is(one, "*") || str_eq_nocase(one, p->host)) return true;
         if (one.len && str_eq_nocase(one, bare(p->host))) return true;
     }
@@ -87,11 +83,7 @@ err_code job_hosts_check(const char *hosts, err *e)
 {
     str rest = str_of(hosts), one;
     while (rest.len) {
-        if (!str_cut(rest, ',', &one, &rest)) {
-            one = rest;
-            rest = STR("");
-        }
-        one = str_trim(one);
+        one = str_trim(str_next(&rest, ','));
         if (one.len && !str_is(one, "*") && !may_be_met(one))
             return err_set(e, ERR_INVALID, "expected HOST, HOST:PORT or *, got '" STR_FMT "'", STR_ARG(one));
     }

@@ -55,10 +55,7 @@ static err_code chosen_read(sorter *s, size_t count, str chosen, err *e)
     bool everything = chosen.len == 0 || str_is(chosen, "*");
     for (size_t i = 0; everything && i < count; i++) s->all[i].chosen = true;
     for (str name, rest = everything ? STR("") : chosen; rest.len;) {
-        if (!str_cut(rest, ',', &name, &rest)) {
-            name = rest;
-            rest = STR("");
-        }
+        name = str_next(&rest, ',');
         entry *of = map_get(&s->by_name, name);
         if (!of)
             return err_set(e, ERR_INVALID,

@@ -207,10 +207,7 @@ static void head_complete(conn *c)
 static bool lists(str value, const char *token)
 {
     for (str one, rest = value; rest.len; ) {
-        if (!str_cut(rest, ',', &one, &rest)) {
-            one = rest;
-            rest = STR("");
-        }
+        one = str_next(&rest, ',');
         if (str_is_nocase(str_trim(one), token)) return true;
     }
     return false;

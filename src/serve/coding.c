@@ -20,11 +20,7 @@ static encoding encoding_read(const http_request *req)
     for (size_t i = 0; i < all.count; i++) {
         if (!str_is_nocase(all.at[i].name, "Content-Encoding")) continue;
         for (str one, rest = all.at[i].value; rest.len;) {
-            if (!str_cut(rest, ',', &one, &rest)) {
-                one = rest;
-                rest = (str){0};
-            }
-            one = str_trim(one);
+            one = str_trim(str_next(&rest, ','));
             if (one.len == 0 || str_is_nocase(one, "identity")) continue;
             got.kind = str_is_nocase(one, "x-gzip") ? FLATE_GZIP : flate_named(one);
             got.name = one;

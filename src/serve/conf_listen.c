@@ -68,11 +68,7 @@ err_code conf_listen(const conf *c, bool given, conf_addresses *ret, err *e)
     if (rc == ERR_OK) rc = add_port(&all, c, c->metrics_port, e);
     for (str rest = c->listen, one; rest.len && rc == ERR_OK;) {
         sock_addr a;
-        if (!str_cut(rest, ',', &one, &rest)) {
-            one = rest;
-            rest.len = 0;
-        }
-        one = str_trim(one);
+        one = str_trim(str_next(&rest, ','));
         rc = str_starts(one, STR("unix:")) ? unix_parse(one, &a, e) : tcp_parse(one, &a, e);
         if (rc == ERR_OK) rc = add(&all, &a, e);
     }

@@ -36,10 +36,7 @@ err_code cors_init(cors *c, str origins, bool credentials, err *e)
 {
     *c = (cors){.credentials = credentials};
     for (str one, rest = origins; rest.len;) {
-        if (!str_cut(rest, ',', &one, &rest)) {
-            one = rest;
-            rest = (str){0};
-        }
+        one = str_next(&rest, ',');
         err_code rc = origin_add(c, str_trim(one), e);
         if (rc) return rc;
     }

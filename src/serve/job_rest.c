@@ -34,10 +34,7 @@ static bool prefers_async(const http_request *req)
         str rest = all.at[i].value, one;
         if (!str_is_nocase(all.at[i].name, "prefer")) continue;
         while (rest.len) {
-            if (!str_cut(rest, ',', &one, &rest)) {
-                one = rest;
-                rest = STR("");
-            }
+            one = str_next(&rest, ',');
             if (str_is_nocase(str_trim(one), "respond-async")) return true;
         }
     }

@@ -52,6 +52,9 @@ static void trims_and_cuts(void)
     CHECK(str_cut(STR("k=v=w"), '=', &a, &b) && str_is(a, "k") && str_is(b, "v=w"));
     CHECK(str_cut(STR("="), '=', &a, &b) && a.len == 0 && b.len == 0);
     CHECK(!str_cut((str){NULL, 0}, '=', &a, &b));
+    b = STR("k,,v");
+    CHECK(str_is(str_next(&b, ','), "k") && str_is(b, ",v") && str_next(&b, ',').len == 0 && str_is(b, "v"));
+    CHECK(str_is(str_next(&b, ','), "v") && b.len == 0 && str_next(&b, ',').len == 0);
 }
 
 static void printable_is_from_blank_to_tilde_wherever_it_stands(void)
