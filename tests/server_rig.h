@@ -173,6 +173,14 @@ static inline void pass_time(rig *r, uint64_t us)
     catch_up(r);
 }
 
+/* Under sys_fake_clock_hold(): all loops do what is due then. */
+static inline void pass_time_everywhere(rig *r, uint64_t us)
+{
+    for (size_t k = 0; k < 2 * r->loop_count; k++) on_loop_of(r, k / 2, nothing, 0);
+    pass_time(r, us);
+    for (size_t k = 0; k < 2 * r->loop_count; k++) on_loop_of(r, k / 2, nothing, 0);
+}
+
 static inline void stop_loop(loop *on, loop_msg *m)
 {
     (void)m;
@@ -334,6 +342,19 @@ static inline void wait_open(const rig *r, uint64_t count)
         if (stats.open != count) usleep(100);
     }
     CHECK_U64(stats.open, count);
+}
+
+/* The kernel says which loop accepts: asked until it is that one. */
+static inline int dial_on(rig *r, size_t which)
+{
+    for (reply got;;) {
+        size_t before = atomic_load(&r->handled_on[which]);
+        int fd = dial(r);
+        say(fd, ECHO "Content-Length: 1\r\n\r\nx");
+        hear(fd, &got);
+        if (atomic_load(&r->handled_on[which]) > before) return fd;
+        hang_up(fd);   /* its port is free at once */
+    }
 }
 
 static inline void exchange(rig *r, int rounds)

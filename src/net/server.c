@@ -17,6 +17,8 @@ struct server {
     _Alignas(64) quota bodies;          /* memory of requests' bodies, in use or kept by a loop; all loops */
     _Alignas(64) quota replies;         /* memory of what waits for clients, in use or kept; all loops */
     _Alignas(64) _Atomic size_t awake;  /* loops that do not rest */
+    _Atomic size_t lacking;         /* shards without a descriptor in reserve */
+    _Atomic bool asked;             /* for one, and nobody has given it yet */
     _Atomic bool draining;
     uint64_t idle_us;               /* like this; see server_drain_idle() */
     uint64_t grace_us, door_us;     /* set before the drain messages go out */
@@ -156,6 +158,17 @@ void server_spare(server *s, const shard *besides, size_t above)
 {
     for (size_t i = 0; i < s->shard_count; i++)
         if (s->shards[i] != besides) shard_spare(s->shards[i], above);
+}
+
+void server_lack(server *s, bool lacks) { atomic_fetch_add(&s->lacking, lacks ? 1 : SIZE_MAX); }
+bool server_lacks(const server *s) { return atomic_load_explicit(&s->lacking, memory_order_relaxed) > 0; }
+bool server_give(server *s) { return atomic_exchange(&s->asked, false); }
+
+void server_ask(server *s, const shard *besides)
+{
+    atomic_store(&s->asked, true);
+    for (size_t i = 0; i < s->shard_count; i++)
+        if (s->shards[i] != besides) shard_give(s->shards[i]);
 }
 
 void server_leave(server *s) { atomic_fetch_sub_explicit(&s->open, 1, memory_order_relaxed); }

@@ -4,8 +4,9 @@
  * connection belongs for life to the loop that accepted it.  HTTP/1.0, 1.1 and 2 share the port: the first
  * bytes of a connection, or an Upgrade, choose.
  * server_new() is called before the loops run, or on the only loop; clients queue up from the opening of the
- * listeners on.  Out of descriptors, clients are told 503 by way of one that is kept for it; where it is lost an idle
- * connection is closed for it, or the loop pauses accepting for SERVER_PAUSE_US at a time.
+ * listeners on.  Out of descriptors, clients are told 503 by way of one that each loop keeps for it.  Between its close
+ * and the accept it may go to somebody else: then an idle connection is closed, of this loop or of another one, who are
+ * asked each SERVER_PAUSE_US; until the loop has one again it accepts nobody, and the others only tell 503.
  * server_drain(): refuse new clients, and where a handshake may be under way wait SERVER_DOOR_US for its end before the
  * listeners close; answer what was accepted (with `Connection: close`, behind GOAWAY), close idle ones (after
  * SERVER_DRAIN_IDLE_US: a request may be on its way), and call `drained` when the last connection is gone or

@@ -10,9 +10,10 @@
 #define OWNER(p, member) ((shard *)(void *)((char *)(p) - offsetof(shard, member)))
 
 struct shard_mail {
-    loop_msg drain, resume, done, renew, spare;
+    loop_msg drain, resume, done, renew, spare, give;
     _Atomic size_t spare_above;   /* what `spare` asks for; 0 = it is not under way */
     _Atomic(tls_context *) tls;   /* what `renew` brings; NULL = it is not under way */
+    _Atomic bool giving;     /* `give` is under way */
     shard *of;               /* NULL = the shard is gone: the last message frees this */
     _Atomic unsigned posted;
 };
@@ -329,8 +330,33 @@ static conn *conn_open(shard *s, int fd)
     return NULL;
 }
 
+static void reserve_open(shard *s)
+{
+    err e;
+    if (s->reserve < 0 && poll_open(&s->reserve, &e)) s->reserve = -1;   /* any descriptor will do; needs no file */
+    if (s->lacks && s->reserve >= 0) {
+        s->lacks = false;
+        server_lack(s->of, false);
+    }
+}
+
+static void tell_full(shard *s, int fd)
+{
+    static const char text[] = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n"
+                               "Connection: close\r\n\r\n";
+    size_t n;
+    (void)sock_write(fd, &(struct iovec){.iov_base = (void *)(uintptr_t)text, .iov_len = sizeof text - 1}, 1, &n);
+    sock_close(fd);
+    shard_count(&s->refused, 1);
+    reserve_open(s);
+}
+
 static void admit(shard *s, int fd, const listener *from)
 {
+    if (server_lacks(s->of)) {   /* a loop cannot even tell its clients: nobody is let in before it */
+        tell_full(s, fd);
+        return;
+    }
     bool welcome = server_admit(s->of);
     conn *c = welcome || s->refusing < SHARD_REFUSED_MAX ? conn_open(s, fd) : NULL;
     shard_count(welcome && c ? &s->accepted : &s->refused, 1);
@@ -345,41 +371,40 @@ static void admit(shard *s, int fd, const listener *from)
     }
 }
 
-static void reserve_open(shard *s)
-{
-    err e;
-    if (s->reserve < 0 && poll_open(&s->reserve, &e)) s->reserve = -1;   /* any descriptor will do; needs no file */
-}
-
 /* One that waits, by the descriptor in reserve. */
-static sock_io tell_full(shard *s, const listener *full)
+static sock_io tell_one(shard *s, const listener *full)
 {
-    static const char text[] = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n"
-                               "Connection: close\r\n\r\n";
     int fd = -1;
-    size_t n;
     poll_close(s->reserve);
     s->reserve = -1;
     sock_io got = sock_accept(full->fd, &fd, NULL);
-    if (got == SOCK_DONE) {
-        (void)sock_write(fd, &(struct iovec){.iov_base = (void *)(uintptr_t)text, .iov_len = sizeof text - 1}, 1, &n);
-        sock_close(fd);
-        shard_count(&s->refused, 1);
-    }
-    reserve_open(s);
+    if (got == SOCK_DONE)
+        tell_full(s, fd);
+    else
+        reserve_open(s);
     return got;
+}
+
+/* Who says nothing gives his. */
+static bool idle_close(shard *s)
+{
+    if (!s->waits[WAIT_IDLE].first) return false;
+    conn_expire(s->waits[WAIT_IDLE].first);
+    return true;
 }
 
 /* Without descriptors a waiting connection would stay in the queue and wake us for ever.  True = go on accepting. */
 static bool out_of_descriptors(shard *s, const listener *full)
 {
     bool had = s->reserve >= 0;
-    sock_io got = tell_full(s, full);
-    if (s->reserve < 0 && s->waits[WAIT_IDLE].first) {   /* another loop took it: who says nothing gives his */
-        conn_expire(s->waits[WAIT_IDLE].first);
-        reserve_open(s);
-    }
+    sock_io got = tell_one(s, full);
+    if (s->reserve < 0 && idle_close(s)) reserve_open(s);   /* another loop took it */
     if (s->reserve >= 0 && (got != SOCK_FULL || !had)) return got != SOCK_AGAIN;
+    if (s->reserve < 0 && !s->lacks) {
+        s->lacks = true;
+        server_lack(s->of, true);
+        server_ask(s->of, s);
+    }
     for (size_t i = 0; i < s->listener_count; i++)
         if (s->listeners[i].fd.on) loop_fd_del(&s->listeners[i].fd);
     loop_timer_move(s->on, &s->unpause, loop_now_us(s->on) + SERVER_PAUSE_US);
@@ -419,7 +444,9 @@ static void on_unpause(loop_timer *t)
     err e;
     shard *s = OWNER(t, unpause);
     reserve_open(s);
-    uint64_t wait_us = watch(s, &e) ? SERVER_PAUSE_US : LOOP_FAR_US;   /* the kernel is short of memory: later */
+    if (s->lacks) server_ask(s->of, s);
+    bool later = watch(s, &e) || s->lacks;   /* the kernel is short of memory, or the others keep theirs */
+    uint64_t wait_us = later ? SERVER_PAUSE_US : LOOP_FAR_US;
     loop_timer_move(s->on, t, loop_now_us(s->on) + wait_us);
 }
 
@@ -549,6 +576,20 @@ void shard_spare(shard *s, size_t above)
     if (atomic_exchange(&s->mail->spare_above, above) == 0) post(s->mail, s->on, &s->mail->spare);
 }
 
+static void on_give(loop *on, loop_msg *m)
+{
+    (void)on;
+    shard *s = arrived((shard_mail *)((char *)m - offsetof(shard_mail, give)));
+    if (!s) return;
+    atomic_store(&s->mail->giving, false);
+    if (s->waits[WAIT_IDLE].first && server_lacks(s->of) && server_give(s->of)) (void)idle_close(s);
+}
+
+void shard_give(shard *s)
+{
+    if (!atomic_exchange(&s->mail->giving, true)) post(s->mail, s->on, &s->mail->give);
+}
+
 void shard_drain(shard *s) { post(s->mail, s->on, &s->mail->drain); }
 
 static void set_limits(shard *s, quota *bodies, quota *replies)
@@ -599,7 +640,7 @@ static err_code set_up(shard *s, _Atomic size_t *awake, err *e)
     s->mail = mem_new0(shard_mail, 1);
     if (!s->scratch || !s->mail) return err_set(e, ERR_NOMEM, "server: no memory for its share of a loop");
     *s->mail = (shard_mail){.drain.run = on_drain, .resume.run = on_resume, .done.run = on_done,
-                            .renew.run = on_renew, .spare.run = on_spare, .of = s};
+                            .renew.run = on_renew, .spare.run = on_spare, .give.run = on_give, .of = s};
     uint64_t far = loop_now_us(s->on) + LOOP_FAR_US;
     s->tick_at_us = far;
     err_code rc = loop_timer_set(s->on, &s->tick, far, e);

@@ -60,6 +60,7 @@ struct shard {
     shard_listener *listeners;            /* those of the server that this loop accepts from */
     size_t listener_count;
     int reserve;                          /* a descriptor to give up, so that one more can be accepted and told */
+    bool lacks;                           /* it is lost, and there is none for it */
     loop_timer tick, unpause, door, grace;   /* always set, LOOP_FAR_US away when there is nothing to wait for */
     uint64_t tick_at_us;
     wait_list waits[CONN_WAITS];
@@ -135,6 +136,7 @@ void shard_abort(shard *s);
 void shard_free(shard *s);
 DEFINE_CLEANUP(shard)
 void shard_spare(shard *s, size_t above);         /* any thread: posts a message; spare_cut() follows */
+void shard_give(shard *s);                /* any thread: posts a message; an idle connection's descriptor is set free */
 void shard_renew_tls(shard *s, tls_context *x);   /* any thread: posts a message; keeps a reference */
 void shard_drain(shard *s);               /* any thread: posts a message; server_drained() follows on loop 0 */
 
@@ -152,6 +154,10 @@ void shard_box_give(shard *s, outbox *box);
 bool server_admit(server *s);             /* counts a connection in, unless there are connections_max */
 void server_leave(server *s);
 void server_spare(server *s, const shard *besides, size_t above);   /* shard_spare() of all others */
+void server_lack(server *s, bool lacks);  /* a shard has lost its descriptor in reserve, or has one again */
+bool server_lacks(const server *s);       /* does one of them */
+void server_ask(server *s, const shard *besides);   /* the others for a descriptor: who has one idle gives it, */
+bool server_give(server *s);              /* once this is true: nobody else does */
 uint64_t server_idle_us(const server *s);
 uint64_t server_grace_us(const server *s);
 uint64_t server_door_us(const server *s);   /* of a drain: until the listeners are left; 0 = at once */

@@ -1,5 +1,5 @@
 /* Property: every limit of a server answers with its status; a steady load allocates nothing, an idle one neither
- * wakes the loop nor holds memory; neither a lack of memory nor of descriptors stops it. */
+ * wakes the loop nor holds memory; a lack of memory does not stop it. */
 #include "net/shard.h"
 #include "server_rig.h"
 #include "test_own.h"
@@ -91,14 +91,6 @@ static uint64_t bodies_bytes(const rig *r)
     server_stats stats;
     server_stats_read(r->server, &stats);
     return stats.bodies_bytes;
-}
-
-/* Under sys_fake_clock_hold(): all loops do what is due then. */
-static void pass_time_everywhere(rig *r, uint64_t us)
-{
-    for (size_t k = 0; k < 2 * r->loop_count; k++) on_loop_of(r, k / 2, nothing, 0);
-    pass_time(r, us);
-    for (size_t k = 0; k < 2 * r->loop_count; k++) on_loop_of(r, k / 2, nothing, 0);
 }
 
 /* Two bodies but for their last byte, and no room for a third. */
@@ -241,19 +233,6 @@ static void what_waits_for_all_clients_together_is_bounded(void)
     CHECK(stats.replies_bytes <= SHARD_REST_BYTES_MAX);
     rig_stop(&r);
     CHECK_U64(stats.replies_refused, 2);
-}
-
-/* The kernel says which loop accepts: asked until it is that one. */
-static int dial_on(rig *r, size_t which)
-{
-    for (reply got;;) {
-        size_t before = atomic_load(&r->handled_on[which]);
-        int fd = dial(r);
-        say(fd, ECHO "Content-Length: 1\r\n\r\nx");
-        hear(fd, &got);
-        if (atomic_load(&r->handled_on[which]) > before) return fd;
-        close(fd);
-    }
 }
 
 /* Two answers wait behind a request that is not answered: their client holds more than who asks then.  Where that one
@@ -645,83 +624,6 @@ static void a_port_in_use_is_refused_by_name(void)
     rig_stop(&r);
 }
 
-static void out_of_descriptors_the_server_pauses_and_goes_on(void)
-{
-    rig r;
-    sys_fake_clock_hold(CLOCK_START_NS);
-    rig_start(&r, &plain, 1);
-    long before = sys_fake_fds();
-    sys_fake_script((sys_fault[]){{SYS_accept, .times = 2, .result = -EMFILE}}, 1);   /* not even for one more */
-    const uint64_t base = sys_fake_calls(SYS_accept);
-    int first = dial(&r);
-    say(first, ECHO "\r\n");
-    for (int i = 0; i < 50000 && sys_fake_calls(SYS_accept) < base + 2; i++) usleep(100);
-    uint64_t accepts = sys_fake_calls(SYS_accept);
-    int waits = dial(&r);
-    say(waits, ECHO "\r\n");
-    pass_time(&r, SERVER_PAUSE_US / 4);
-    CHECK_U64(sys_fake_calls(SYS_accept), accepts);
-    pass_time(&r, SERVER_PAUSE_US);
-    check_status(first, "200");
-    check_status(waits, "200");
-    close(first);
-    close(waits);
-    sys_fake_script(NULL, 0);
-    wait_open(&r, 0);
-    CHECK_U64((uint64_t)sys_fake_fds(), (uint64_t)before);
-    rig_stop(&r);
-    sys_fake_clock_set(0);
-}
-
-/* By way of the descriptor in reserve, one after the other, without a pause. */
-static void out_of_descriptors_whoever_comes_is_told(void)
-{
-    rig r;
-    sys_fake_clock_hold(CLOCK_START_NS);
-    rig_start(&r, &plain, 1);
-    long before = sys_fake_fds();
-    for (int i = 0; i < 3; i++) {
-        sys_fake_script((sys_fault[]){{SYS_accept, .times = 1, .result = -EMFILE}}, 1);
-        int told = dial(&r);
-        check_status(told, "503");
-        close(told);
-    }
-    sys_fake_script(NULL, 0);
-    int served = dial(&r);
-    say(served, ECHO "\r\n");
-    check_status(served, "200");
-    close(served);
-    wait_open(&r, 0);
-    CHECK_U64((uint64_t)sys_fake_fds(), (uint64_t)before);
-    rig_stop(&r);
-    sys_fake_clock_set(0);
-}
-
-/* The one in reserve may go to somebody else between its close and the accept. */
-static void for_a_lost_reserve_an_idle_connection_is_closed(void)
-{
-    rig r;
-    reply got;
-    sys_fake_clock_hold(CLOCK_START_NS);
-    rig_start(&r, &plain, 1);
-    int idle = dial(&r);
-    say(idle, ECHO "Content-Length: 1\r\n\r\nx");
-    CHECK_STR(hear(idle, &got), HEAD_OK("1") "x");
-    sys_fake_script((sys_fault[]){{SYS_accept, .times = 1, .result = -EMFILE},
-                                  {SYS_poll_open, .times = 1, .result = -EMFILE}}, 2);
-    int told = dial(&r);
-    check_status(told, "503");
-    close(told);
-    check_ends(idle);
-    sys_fake_script((sys_fault[]){{SYS_accept, .times = 1, .result = -EMFILE}}, 1);
-    told = dial(&r);
-    check_status(told, "503");   /* there is one again */
-    close(told);
-    sys_fake_script(NULL, 0);
-    rig_stop(&r);
-    sys_fake_clock_set(0);
-}
-
 static void fail_on_loop(rig *r, size_t nth)
 {
     (void)r;
@@ -782,8 +684,6 @@ int main(void)
         TEST(every_socket_is_served_whatever_the_number_of_loops),
         TEST(construction_survives_every_fault),
         TEST(a_port_in_use_is_refused_by_name),
-        TEST(out_of_descriptors_the_server_pauses_and_goes_on), TEST(out_of_descriptors_whoever_comes_is_told),
-        TEST(for_a_lost_reserve_an_idle_connection_is_closed),
         TEST(a_server_without_memory_goes_on),
         TEST(a_connection_that_cannot_be_watched_is_closed),
     };
