@@ -353,7 +353,7 @@ static inline int dial_on(rig *r, size_t which)
         say(fd, ECHO "Content-Length: 1\r\n\r\nx");
         hear(fd, &got);
         if (atomic_load(&r->handled_on[which]) > before) return fd;
-        hang_up(fd);   /* its port is free at once */
+        close(fd);
     }
 }
 
