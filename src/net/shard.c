@@ -345,9 +345,9 @@ static void tell_full(shard *s, int fd)
     static const char text[] = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n"
                                "Connection: close\r\n\r\n";
     size_t n;
+    shard_count(&s->refused, 1);
     (void)sock_write(fd, &(struct iovec){.iov_base = (void *)(uintptr_t)text, .iov_len = sizeof text - 1}, 1, &n);
     sock_close(fd);
-    shard_count(&s->refused, 1);
     reserve_open(s);
 }
 

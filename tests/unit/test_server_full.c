@@ -204,6 +204,25 @@ static void while_one_has_none_the_others_let_nobody_in(void)
     sys_fake_clock_set(0);
 }
 
+static void one_is_looked_for_without_a_client_too(void)
+{
+    rig r;
+    sys_fake_clock_hold(CLOCK_START_NS);
+    rig_start(&r, &plain, 2);
+    lose_reserve(1, 2);
+    int told = dial(&r);
+    check_status(told, "503");
+    check_ends(told);
+    wait_lacks(&r, true);
+    pass_time_everywhere(&r, SERVER_PAUSE_US);
+    CHECK(server_lacks(r.server));
+    pass_time_everywhere(&r, SERVER_PAUSE_US);
+    CHECK(!server_lacks(r.server));
+    sys_fake_script(NULL, 0);
+    rig_stop(&r);
+    sys_fake_clock_set(0);
+}
+
 static _Atomic bool block_over;
 
 static void block(loop *on, loop_msg *m)
@@ -266,6 +285,7 @@ int main(void)
         TEST(without_one_of_its_own_another_loop_closes_an_idle_connection),
         TEST(it_is_asked_for_until_one_is_idle),
         TEST(while_one_has_none_the_others_let_nobody_in),
+        TEST(one_is_looked_for_without_a_client_too),
         TEST(once_the_need_is_over_nobody_gives),
         TEST(of_all_that_are_asked_one_gives),
     };
