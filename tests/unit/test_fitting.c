@@ -2,22 +2,9 @@
 #include "engine/fitting.h"
 
 #include "engine/model.h"
-#include "onnx_build.h"
-#include "test.h"
+#include "load_ends.h"
 
 static const model_opts no_opts;
-
-/* text NULL: it loads. */
-static void ends(onnx_build *b, const char *text)
-{
-    err e = {0};
-    model *m = NULL;
-    err_code rc = model_open_bytes(&m, onnx_build_bytes(b), "t.onnx", NULL, &no_opts, &e);
-    CHECK_STR(rc ? e.text : "", text ? text : "");
-    CHECK((rc == ERR_OK) == (text == NULL));
-    model_free(m);
-    onnx_build_end(b);
-}
 
 #define OPEN_WERE_1 "; sizes that the model leaves open were 1"
 
@@ -41,7 +28,7 @@ static void pair_ends(const pair *p)
     onnx_build_node(&b, p->op, p->w ? "x,w" : "x", "y", p->attrs);
     onnx_build_output(&b, "y", DT_F32, NULL);
     snprintf(text, sizeof text, "t.onnx: node that makes 'y' (%s, ai.onnx 17): %s", p->op, p->text ? p->text : "");
-    ends(&b, p->text ? text : NULL);
+    load_ends(&b, p->text ? text : NULL);
 }
 
 static void shapes_that_never_fit_are_refused(void)
@@ -96,7 +83,7 @@ static void reshapes_may_be_hard_wired(void)
         onnx_build_node(&b, "Reshape", "x,to", "r", "");
         onnx_build_node(&b, "Relu", "r", "y", "");
         onnx_build_output(&b, "y", DT_F32, NULL);
-        ends(&b, NULL);
+        load_ends(&b, NULL);
     }
 }
 
@@ -112,7 +99,7 @@ static void a_picture_may_have_one_size(void)
         onnx_build_node(&b, "Flatten", "x", "f", "");
         onnx_build_node(&b, "MatMul", "f,w", "y", "");
         onnx_build_output(&b, "y", DT_F32, NULL);
-        ends(&b, fits ? NULL
+        load_ends(&b, fits ? NULL
                       : "t.onnx: node that makes 'y' (MatMul, ai.onnx 17): shapes [1,216] and [192,1] do not "
                         "fit" OPEN_WERE_1);
     }
@@ -131,7 +118,7 @@ static void a_size_that_is_bounded_is_not_fixed(void)
     onnx_build_node(&b, "Slice", "x,from,to", "s", "");
     onnx_build_node(&b, "Add", "s,w", "y", "");
     onnx_build_output(&b, "y", DT_F32, NULL);
-    ends(&b, NULL);
+    load_ends(&b, NULL);
 }
 
 /* Nothing is known behind a node that refused, whatever its reason, nor of what hangs on data. */
@@ -149,7 +136,7 @@ static void what_lies_behind_an_open_question_is_not_judged(void)
         if (data) onnx_build_node(&b, "Cast", "r", "c", "to=1");
         onnx_build_node(&b, "MatMul", data ? "c,w" : "r,w", "y", "");
         onnx_build_output(&b, "y", DT_F32, NULL);
-        ends(&b, NULL);
+        load_ends(&b, NULL);
     }
 }
 
@@ -165,7 +152,7 @@ static void fixed_shapes_are_judged_for_every_operator(void)
     onnx_build_node(&b, "ReduceSum", "x", "s", "");
     onnx_build_node(&b, "Add", "s,r", "y", "");
     onnx_build_output(&b, "y", DT_F32, NULL);
-    ends(&b, "t.onnx: node that makes 'r' (Reshape, ai.onnx 17): cannot reshape [2,3] to [4,2]");
+    load_ends(&b, "t.onnx: node that makes 'r' (Reshape, ai.onnx 17): cannot reshape [2,3] to [4,2]");
 }
 
 /* As torch writes squeeze(): the branch that fits is the one that runs. */
@@ -186,7 +173,7 @@ static void a_branch_may_never_be_taken(void)
     onnx_build_output(&b, "y", DT_F32, NULL);
     onnx_build_end(&yes);
     onnx_build_end(&no);
-    ends(&b, NULL);
+    load_ends(&b, NULL);
 }
 
 /* More dimensions than may be tried are not judged: 13 of them, or four of 9 sizes. */
@@ -207,7 +194,7 @@ static void what_would_take_too_long_is_not_judged(void)
     }
     onnx_build_node(&b, "Sum", names, "y", "");
     onnx_build_output(&b, "y", DT_F32, NULL);
-    ends(&b, NULL);
+    load_ends(&b, NULL);
 }
 
 static void open_once(str bytes)

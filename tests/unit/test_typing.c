@@ -3,24 +3,9 @@
 
 #include "engine/model.h"
 #include "engine/op.h"
-#include "onnx_build.h"
-#include "test.h"
+#include "load_ends.h"
 
 #define MAKES "t.onnx: node that makes"
-
-static const model_opts no_opts;
-
-/* text NULL: it loads. */
-static void ends(onnx_build *b, const char *text)
-{
-    err e = {0};
-    model *m = NULL;
-    err_code rc = model_open_bytes(&m, onnx_build_bytes(b), "t.onnx", NULL, &no_opts, &e);
-    CHECK_STR(rc ? e.text : "", text ? text : "");
-    CHECK((rc == ERR_OK) == (text == NULL));
-    model_free(m);
-    onnx_build_end(b);
-}
 
 /* x [N,4] of a type, and a constant w [4] of another. */
 static void start(onnx_build *b, dtype x, dtype w)
@@ -38,15 +23,15 @@ static void two_inputs_of_one_variable_have_one_type(void)
     start(&b, DT_F32, DT_F64);
     onnx_build_node(&b, "MatMul", "x,w", "y", "");
     onnx_build_output(&b, "y", DT_F32, NULL);
-    ends(&b, MAKES " 'y' (MatMul, ai.onnx 17): input 1 'w': expected float32 like input 0, got float64");
+    load_ends(&b, MAKES " 'y' (MatMul, ai.onnx 17): input 1 'w': expected float32 like input 0, got float64");
     start(&b, DT_F32, DT_I64);
     onnx_build_node(&b, "Add", "x,w", "y", "");
     onnx_build_output(&b, "y", DT_F32, NULL);
-    ends(&b, MAKES " 'y' (Add, ai.onnx 17): input 1 'w': expected float32 like input 0, got int64");
+    load_ends(&b, MAKES " 'y' (Add, ai.onnx 17): input 1 'w': expected float32 like input 0, got int64");
     start(&b, DT_F64, DT_F64);
     onnx_build_node(&b, "MatMul", "x,w", "y", "");
     onnx_build_output(&b, "y", DT_F64, NULL);
-    ends(&b, NULL);
+    load_ends(&b, NULL);
 }
 
 static void an_operator_gets_a_type_that_it_takes(void)
@@ -55,12 +40,12 @@ static void an_operator_gets_a_type_that_it_takes(void)
     start(&b, DT_STRING, DT_F32);
     onnx_build_node(&b, "Relu", "x", "y", "");
     onnx_build_output(&b, "y", DT_STRING, NULL);
-    ends(&b, MAKES " 'y' (Relu, ai.onnx 17): input 0 'x': expected float32 or int8 or int16 or int32 or "
+    load_ends(&b, MAKES " 'y' (Relu, ai.onnx 17): input 0 'x': expected float32 or int8 or int16 or int32 or "
              "int64 or float16 or float64 or bfloat16, got string");
     start(&b, DT_STRING, DT_F32);
     onnx_build_node(&b, "Identity", "x", "y", "");
     onnx_build_output(&b, "y", DT_STRING, NULL);
-    ends(&b, NULL);
+    load_ends(&b, NULL);
 }
 
 /* Each row: nodes that make t from x [N,4] of float32 and w [4] of int64, and the type of t. */
@@ -97,7 +82,7 @@ static void types_follow_from_node_to_node(void)
             snprintf(text, sizeof text,
                      MAKES " 'y' (Add, ai.onnx 17): input 1 'o': expected %s like input 0, got %s",
                      dtype_name(rows[i].type), dtype_name(other));
-            ends(&b, other == rows[i].type ? NULL : text);
+            load_ends(&b, other == rows[i].type ? NULL : text);
             if (other == DT_F64) break;
         }
     }
@@ -113,13 +98,13 @@ static void what_is_not_known_is_not_refused(void)
     onnx_build_node(&b, "DequantizeLinear", "q,one", "d", "");
     onnx_build_node(&b, "Add", "d,w", "y", "");
     onnx_build_output(&b, "y", DT_F32, NULL);
-    ends(&b, NULL);
+    load_ends(&b, NULL);
     start(&b, DT_I64, DT_F32);
     onnx_build_import(&b, "ai.onnx.ml", 2);
     onnx_build_node(&b, "ai.onnx.ml:LabelEncoder", "x", "l", "keys_int64s=[1] values_floats=[0.5]");
     onnx_build_node(&b, "Add", "l,w", "y", "");
     onnx_build_output(&b, "y", DT_F32, NULL);
-    ends(&b, NULL);
+    load_ends(&b, NULL);
 }
 
 /* Also where nothing else shows its type before a request: the shape hangs on data. */
@@ -130,7 +115,7 @@ static void an_output_is_of_the_type_that_it_says(void)
     onnx_build_node(&b, "NonZero", "x", "z", "");
     onnx_build_node(&b, "Neg", "z", "y", "");
     onnx_build_output(&b, "y", DT_F32, NULL);
-    ends(&b, "t.onnx: output 'y': expected int64, as its node computes, got float32");
+    load_ends(&b, "t.onnx: output 'y': expected int64, as its node computes, got float32");
 }
 
 /* if (c) then Add(x, w) else x */
@@ -157,13 +142,13 @@ static void branches_see_the_types_around_and_give_theirs(void)
 {
     onnx_build b;
     branch_build(&b, DT_F32, DT_F32, "Identity");
-    ends(&b, NULL);
+    load_ends(&b, NULL);
     branch_build(&b, DT_I64, DT_F32, "Identity");
-    ends(&b, MAKES " 's' (Add, ai.onnx 17): input 1 'w': expected float32 like input 0, got int64");
+    load_ends(&b, MAKES " 's' (Add, ai.onnx 17): input 1 'w': expected float32 like input 0, got int64");
     branch_build(&b, DT_F32, DT_I64, "Identity");
-    ends(&b, MAKES " 'y' (Add, ai.onnx 17): input 1 'o': expected float32 like input 0, got int64");
+    load_ends(&b, MAKES " 'y' (Add, ai.onnx 17): input 1 'o': expected float32 like input 0, got int64");
     branch_build(&b, DT_F32, DT_F32, "Shape");   /* another type in each: unknown */
-    ends(&b, NULL);
+    load_ends(&b, NULL);
 }
 
 /* `op` carries x and stacks up the shape of what it carries; then the one or the other is added to o. */
@@ -203,11 +188,11 @@ static void loops_carry_and_stack_types(void)
     onnx_build b;
     for (int scan = 0; scan < 2; scan++) {
         loop_build(&b, scan, DT_F32, DT_I64);
-        ends(&b, NULL);
+        load_ends(&b, NULL);
         loop_build(&b, scan, DT_F64, DT_I64);
-        ends(&b, MAKES " 'y' (Add, ai.onnx 17): input 1 'oc': expected float32 like input 0, got float64");
+        load_ends(&b, MAKES " 'y' (Add, ai.onnx 17): input 1 'oc': expected float32 like input 0, got float64");
         loop_build(&b, scan, DT_F32, DT_F64);
-        ends(&b, MAKES " 'z' (Add, ai.onnx 17): input 1 'os': expected int64 like input 0, got float64");
+        load_ends(&b, MAKES " 'z' (Add, ai.onnx 17): input 1 'os': expected int64 like input 0, got float64");
     }
 }
 
@@ -228,7 +213,7 @@ static void a_body_gets_the_callers_types(void)
         onnx_build_node_body(&b, "Loop", "one,,x", "y", "", &body);
         onnx_build_output(&b, "y", DT_NONE, NULL);
         onnx_build_end(&body);
-        ends(&b, x == DT_F64 ? NULL
+        load_ends(&b, x == DT_F64 ? NULL
                              : MAKES " 'n' (Add, ai.onnx 17): input 1 'w': expected float32 like input "
                                "0, got float64");
     }
