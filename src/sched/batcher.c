@@ -329,11 +329,17 @@ static void start(batcher *b, slot *s, lane *l, uint64_t now_ns)
     b->stats.padding += t->work - t->wanted;
 }
 
+/* More than `instances` may run: waiting goes on in the lane, or for longer than two runs in others. */
+static bool crowded(const batcher *b, const lane *l)
+{
+    return lane_crowded(l) || b->waiting.backlog_ns - l->backlog_ns > 2 * b->last_ns;
+}
+
 /* The most urgent lane, where it may run now; NULL = none does. */
 static lane *next_lane(batcher *b, uint64_t now_ns)
 {
     lane *l = b->free ? waiting_ripe(&b->waiting, now_ns) : NULL;
-    return l && (has_idle(b) || lane_crowded(l)) ? l : NULL;
+    return l && (has_idle(b) || crowded(b, l)) ? l : NULL;
 }
 
 /* The first lane that may run and is worth running now. */

@@ -19,8 +19,9 @@
  *   answer (arrival.h).  Waiting `w` for `e` of them costs those present n * w and saves each of the e most of a run:
  *   it waits while e * (run - w) > n * w, never longer than half a run or max_delay_us.
  * - A run that other threads help loses some of their time, one that has a thread of its own none.  But where runs are
- *   many their batches are small.  So beyond `instances` one begins only in a crowded lane, whose batches do not shrink
- *   by it.  With an objective it does not: those under way would end later than foreseen.
+ *   many their batches are small.  So beyond `instances` one begins only in a crowd, whose batches do not shrink by it:
+ *   of one lane or, where every shape has its own, of many.  With an objective it does not: those under way would end
+ *   later than foreseen.
  * - Batch size: a request that just missed a batch waits for that run and then for its own, so that with k instances
  *   (1 + 1/k) * cost(size) must fit the objective (Nexus, SOSP 2019); cost is the measured curve's high side, as
  *   predictable execution allows (Clockwork, OSDI 2020).  Where larger batches bring no throughput they are not made.
@@ -55,8 +56,8 @@ typedef struct {
     batch_mode mode;
     uint32_t max_batch;      /* rows; 0 counts as 1 */
     uint32_t instances;      /* batches that may run at once; 0 counts as 1, at most BATCH_INSTANCES_MAX */
-    uint32_t crowded;        /* ADAPTIVE without an objective: instances more, for lanes in which more waits than two
-                              * runs take */
+    uint32_t crowded;        /* ADAPTIVE without an objective: instances more, while more waits, in a lane or beside
+                              * it, than two runs take */
     uint64_t max_delay_us;   /* FIXED: from arrival; ADAPTIVE: the most an idle instance waits, 0 = half a run */
     uint64_t objective_us;   /* ADAPTIVE: of waiting and computing, for 99 of 100; 0 = none */
     uint32_t preferred[BATCH_PREFERRED_MAX], preferred_count;   /* ascending, 1 .. max_batch */

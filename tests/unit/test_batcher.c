@@ -403,6 +403,30 @@ static void in_a_crowded_lane_another_instance_runs(void)
     }
 }
 
+/* Shapes that do not run together make a crowd, too: all that waits beside the lane counts. */
+static void of_many_lanes_a_crowd_gets_another_instance(void)
+{
+    batcher *b = fresh(&(batcher_opts){.max_batch = 4, .crowded = 1});
+    const batch_run *t[2];
+    for (uint32_t i = 0; i < 4; i++) batcher_teach(b, (order_key){.lo = i}, 1, 0, MS, 1);
+    CHECK(push(b, &items[0], 1) == BATCH_LIMIT_NONE);
+    t[0] = take(b, 1);
+    batcher_done(b, t[0], MS, MS);
+    CHECK_U64(answers(b), 1);
+    for (uint32_t i = 0; i < 5; i++) {
+        items[i].kind.lo = i ? i - 1 : 0;
+        CHECK(push(b, &items[i], MS + i) == BATCH_LIMIT_NONE);
+        if (i == 0) t[0] = take(b, MS);
+        CHECK(batcher_ripe(b, MS + i, &again) == (i == 4));   /* one, two, three in all are no crowd */
+    }
+    t[1] = take(b, 2 * MS);
+    CHECK(t[1] && t[1]->count == 1 && t[1]->items == &items[1] && take(b, 2 * MS) == NULL);
+    for (size_t i = 0; i < 2; i++) batcher_done(b, t[i], MS, 3 * MS);
+    for (uint64_t at = 30 * MS; (t[0] = take(b, at)) != NULL; at += 30 * MS) batcher_done(b, t[0], MS, at + MS);
+    CHECK_U64(answers(b), 5);
+    batcher_free(b);
+}
+
 static void the_rate_refuses_until_a_token_is_there(void)
 {
     batcher *b = fresh(&(batcher_opts){.max_batch = 1, .instances = 4, .rate_per_s = 100, .rate_burst = 2});
@@ -549,7 +573,7 @@ int main(void)
         TEST(limits_name_themselves_and_say_when_to_retry),
         TEST(one_that_is_overdue_may_end_any_moment),
         TEST(instances_share_what_goes_before),
-        TEST(in_a_crowded_lane_another_instance_runs),
+        TEST(in_a_crowded_lane_another_instance_runs), TEST(of_many_lanes_a_crowd_gets_another_instance),
         TEST(the_rate_refuses_until_a_token_is_there),
         TEST(what_would_be_late_is_refused_when_it_comes),
         TEST(whoever_joins_the_next_run_soon_is_not_refused),
