@@ -197,6 +197,32 @@ static void what_would_take_too_long_is_not_judged(void)
     load_ends(&b, NULL);
 }
 
+/* After eleven nodes that are given up at FITTING_TRIED_MAX the reads of a load are used up: what follows is not
+ * judged, however wrong it is. */
+static void all_that_is_tried_for_one_model_is_bounded(void)
+{
+    static const float zeros[5 * 6 * 7 * 8 * 9 * 4];
+    for (int nodes = 10; nodes <= 11; nodes++) {
+        onnx_build b;
+        onnx_build_start(&b, 17);
+        onnx_build_input(&b, "x", DT_F32, "A,B,C,N,2,4");
+        onnx_build_floats(&b, "w", "5,6,7,8,9,4", zeros);
+        onnx_build_input(&b, "z", DT_F32, "N,4");
+        onnx_build_floats(&b, "v", "5,4", zeros);
+        for (int i = 0; i < nodes; i++) {
+            char name[8];
+            snprintf(name, sizeof name, "y%d", i);
+            onnx_build_node(&b, "MatMul", "x,w", name, "");
+            onnx_build_output(&b, name, DT_F32, NULL);
+        }
+        onnx_build_node(&b, "MatMul", "z,v", "y", "");
+        onnx_build_output(&b, "y", DT_F32, NULL);
+        load_ends(&b, nodes > 10 ? NULL
+                      : "t.onnx: node that makes 'y' (MatMul, ai.onnx 17): shapes [1,4] and [5,4] do not "
+                        "fit" OPEN_WERE_1);
+    }
+}
+
 static void open_once(str bytes)
 {
     err e = {0};
@@ -235,6 +261,7 @@ int main(void)
         TEST(fixed_shapes_are_judged_for_every_operator),
         TEST(a_branch_may_never_be_taken),
         TEST(what_would_take_too_long_is_not_judged),
+        TEST(all_that_is_tried_for_one_model_is_bounded),
         TEST(every_failed_allocation_is_survived),
     };
     return test_main(cases, COUNTOF(cases));
