@@ -38,7 +38,7 @@ struct trace_log {
     _Alignas(64) quota memory;
     _Atomic uint64_t ids, written, dropped, failed;
     _Atomic uint32_t events, ended;
-    _Atomic bool asleep, stopping, left;
+    _Atomic bool asleep, stopping, left, reaches;   /* reaches: for a setting */
 };
 
 static void wake(trace_log *l)
@@ -80,6 +80,27 @@ void trace_log_end(trace_log *l, trace_entry *t)
 void trace_log_changed(trace_log *l)
 {
     if (l) wake(l);
+}
+
+/* ---- on the thread: settings ---- */
+
+/* Around each access: false = the thread was left behind, and they may be gone. */
+static bool reach(trace_log *l)
+{
+    atomic_store(&l->reaches, true);
+    if (!atomic_load(&l->left)) return true;
+    atomic_store(&l->reaches, false);
+    return false;
+}
+
+static void reached(trace_log *l) { atomic_store(&l->reaches, false); }
+
+/* This one is done with. */
+static void let_go(trace_log *l, trace_setting *by)
+{
+    if (!reach(l)) return;
+    atomic_fetch_sub(&by->open, 1);
+    reached(l);
 }
 
 /* ---- on the thread: files ---- */
@@ -126,10 +147,13 @@ static void part_end(trace_log *l, part *p)
 }
 
 /* No more will come to it: full, or the last one is there. */
-static bool part_over(const part *p)
+static bool part_over(trace_log *l, const part *p)
 {
+    if (!reach(l)) return false;
     bool waits = atomic_load(&p->of.own->open) != 0;
-    return !waits && (p->changes != trace_setting_changes(&p->of) || trace_setting_spent(&p->of));
+    bool over = !waits && (p->changes != trace_setting_changes(&p->of) || trace_setting_spent(&p->of));
+    reached(l);
+    return over;
 }
 
 static void parts_look(trace_log *l)
@@ -138,7 +162,7 @@ static void parts_look(trace_log *l)
         part *p = &l->parts[i];
         if (!p->open) continue;
         commit(l, &p->file);
-        if (part_over(p)) part_end(l, p);
+        if (part_over(l, p)) part_end(l, p);
     }
 }
 
@@ -256,7 +280,7 @@ static bool turn(trace_log *l)
         m = m->next;
         if (!atomic_load(&l->left)) {
             write_entry(l, t);
-            atomic_fetch_sub(&t->sample.by->open, 1);
+            let_go(l, t->sample.by);
         }
         trace_entry_free(t);
     }
@@ -312,6 +336,7 @@ static bool stop(trace_log *l)
     while (!atomic_load(&l->ended) && futex_wait(&l->ended, 0, until_us)) {}
     if (!atomic_load(&l->ended)) {
         atomic_store(&l->left, true);
+        while (atomic_load(&l->reaches)) thread_pause();   /* a few instructions */
         thread_leave(&l->thread);
         log_write(LOG_WARN, NULL, "traces: %s takes nothing: left behind with what waits", l->opts.path);
         return false;

@@ -347,9 +347,12 @@ static void a_disk_that_hangs_holds_nobody_up(void)
     trace_log_free(l);
     sys_fake_clock_set(0);
     CHECK_U64(said("left behind with what waits"), 1);
+    const uint32_t open = atomic_load(&all.open);
     atomic_store(&hangs, false);
     await(l, 1);
     sys_fake_script(NULL, 0);
+    (void)nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+    CHECK_U64(atomic_load(&all.open), open);   /* a setting is not touched any more */
 }
 
 static void of_none_there_is_nothing(void)
