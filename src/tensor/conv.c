@@ -177,13 +177,13 @@ static void run_block(void *ctx, uint32_t index)
 {
     plan *p = ctx;
     const conv_call *c = p->call;
-    size_t each = p->cut.row_blocks * p->cut.column_blocks, product = index / each, rest = index % each, slot;
-    size_t i = rest % p->cut.row_blocks * p->cut.rows, j = rest / p->cut.row_blocks * p->cut.columns;
+    const gemm_piece piece = gemm_cut_piece(&p->cut, index);
+    size_t product = piece.product, i = piece.i, j = piece.j, slot;
     size_t group = product % p->s.groups, channel = group * p->rows + i, out = (product * p->rows + i) * p->points + j;
     const float *x = c->x + product * p->channels * p->plane, *w = c->w + group * gemm_a_room(p->rows, p->kk);
     float *buffer = gemm_slots_take(&p->slots, &slot), *strip = buffer + p->panels;
-    gemm_block b = {.m = least(p->cut.rows, p->rows - i),
-                    .n = least(p->cut.columns, p->points - j),
+    gemm_block b = {.m = piece.rows,
+                    .n = piece.columns,
                     .a_row = 1,
                     .a_step = GEMM_ROWS,
                     .b = buffer,

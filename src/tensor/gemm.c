@@ -8,7 +8,7 @@
 
 enum {
     DIRECT_ROWS = 8, /* products of so few rows read each element of B once: packing it would cost more */
-    DIRECT_COLUMNS = 16, /* the same for A */
+    DIRECT_COLUMNS = 16, /* the same for A, where its rows do not lie together: a kernel reads eight rows as they lie */
     UNITS_PER_THREAD = 3, /* so that a thread that comes late costs a third of its share */
 };
 
@@ -127,10 +127,19 @@ compute *gemm_pool(compute *pool, size_t batch, size_t m, size_t n, size_t k)
     return (double)batch * (double)m * (double)n * (double)k < work_min ? NULL : pool;
 }
 
+/* Where block `index` of `blocks` begins, of a side of `length` in panels of `width`; the first are the longest. */
+static size_t start(size_t length, size_t width, size_t blocks, size_t index)
+{
+    size_t panels = (length + width - 1) / width;
+    return least(length, (panels * index + blocks - 1) / blocks * width);
+}
+
 gemm_cut gemm_cut_make(size_t batch, size_t m, size_t n, const compute *pool)
 {
     size_t threads = pool ? compute_threads(pool) : 1, want = threads > 1 ? threads * UNITS_PER_THREAD : 1;
-    gemm_cut c = {.row_blocks = (m + GEMM_BLOCK_MAX - 1) / GEMM_BLOCK_MAX,
+    gemm_cut c = {.m = m,
+                  .n = n,
+                  .row_blocks = (m + GEMM_BLOCK_MAX - 1) / GEMM_BLOCK_MAX,
                   .column_blocks = (n + GEMM_BLOCK_MAX - 1) / GEMM_BLOCK_MAX};
     size_t have = batch * c.row_blocks * c.column_blocks;
     INVARIANT(have > 0);
@@ -140,11 +149,21 @@ gemm_cut gemm_cut_make(size_t batch, size_t m, size_t n, const compute *pool)
         if (have < want)
             c.row_blocks = least(c.row_blocks * ((want + have - 1) / have), (m + GEMM_ROWS - 1) / GEMM_ROWS);
     }
-    c.rows = round_up((m + c.row_blocks - 1) / c.row_blocks, GEMM_ROWS);
-    c.columns = round_up((n + c.column_blocks - 1) / c.column_blocks, GEMM_COLUMNS);
-    c.row_blocks = (m + c.rows - 1) / c.rows;
-    c.column_blocks = (n + c.columns - 1) / c.columns;
+    c.rows = round_up(start(m, GEMM_ROWS, c.row_blocks, 1), GEMM_ROWS);
+    c.columns = round_up(start(n, GEMM_COLUMNS, c.column_blocks, 1), GEMM_COLUMNS);
     return c;
+}
+
+gemm_piece gemm_cut_piece(const gemm_cut *c, size_t index)
+{
+    size_t each = c->row_blocks * c->column_blocks, row = index % each % c->row_blocks,
+           column = index % each / c->row_blocks;
+    gemm_piece p = {.product = index / each,
+                    .i = start(c->m, GEMM_ROWS, c->row_blocks, row),
+                    .j = start(c->n, GEMM_COLUMNS, c->column_blocks, column)};
+    p.rows = start(c->m, GEMM_ROWS, c->row_blocks, row + 1) - p.i;
+    p.columns = start(c->n, GEMM_COLUMNS, c->column_blocks, column + 1) - p.j;
+    return p;
 }
 
 /* One product as compute_for() sees it: rows x columns blocks of C for each of the batch. */
@@ -199,13 +218,13 @@ static void run_block(void *ctx, uint32_t index)
 {
     plan *p = ctx;
     const gemm_call *g = p->g;
-    size_t each = p->cut.row_blocks * p->cut.column_blocks, batch = index / each, rest = index % each, slot = 0;
-    size_t i = rest % p->cut.row_blocks * p->cut.rows, j = rest / p->cut.row_blocks * p->cut.columns;
+    const gemm_piece piece = gemm_cut_piece(&p->cut, index);
+    size_t batch = piece.product, i = piece.i, j = piece.j, slot = 0;
     float *buffer = p->pack_a || p->pack_b ? gemm_slots_take(p->slots, &slot) : NULL;
     float *to_a = p->pack_a ? buffer : NULL, *to_b = p->pack_b ? buffer + a_floats(p) : NULL;
     gemm_block b = {
-        .m = least(p->cut.rows, g->m - i),
-        .n = least(p->cut.columns, g->n - j),
+        .m = piece.rows,
+        .n = piece.columns,
         .c = g->c + batch * g->c_batch + i * g->c_row + j,
         .c_row = g->c_row,
         .alpha = g->alpha,
@@ -233,7 +252,7 @@ static void run_block(void *ctx, uint32_t index)
 static plan plan_of(const gemm_call *g, const kernel_set *k, const compute *pool)
 {
     plan p = {.g = g, .k = k, .k_block = gemm_k_block(g->k), .cut = gemm_cut_make(g->batch, g->m, g->n, pool)};
-    p.pack_a = !g->a.packed && g->n > DIRECT_COLUMNS && g->m > DIRECT_ROWS;
+    p.pack_a = !g->a.packed && g->a.column != 1 && g->n > DIRECT_COLUMNS && g->m > DIRECT_ROWS;
     p.pack_b = !g->b.packed && (g->b.column != 1 || g->m > DIRECT_ROWS);
     return p;
 }

@@ -48,13 +48,20 @@ void gemm_clamp(gemm_block *b, const activation *act); /* low and high; other ac
 /* Applies what gemm_clamp() did not to [rows, columns] of c. */
 void gemm_activate(const activation *act, float *c, size_t c_row, size_t rows, size_t columns, const kernel_set *k);
 
-/* How batch products of [m, n] are cut into blocks: even, at most GEMM_BLOCK_MAX a side, enough for the threads. */
+/* How batch products of [m, n] are cut into blocks: whole panels, at most GEMM_BLOCK_MAX a side, enough for the
+ * threads, and blocks of a side differ by one panel at most: threads that share them end together. */
 enum { GEMM_BLOCK_MAX = 576 }; /* a packed operand of one block takes 864 KiB of L2 at most */
 typedef struct {
-    size_t rows, columns; /* of a block: whole panels */
+    size_t rows, columns; /* of the largest block: whole panels */
     size_t row_blocks, column_blocks;
+    size_t m, n; /* of each product */
 } gemm_cut;
+typedef struct {
+    size_t product; /* of the batch */
+    size_t i, j, rows, columns; /* of C; the last block of a side ends with it */
+} gemm_piece;
 gemm_cut gemm_cut_make(size_t batch, size_t m, size_t n, const compute *pool);
+gemm_piece gemm_cut_piece(const gemm_cut *c, size_t index);
 
 /* The pool for work of so many multiply-adds, or NULL when waking a thread would cost more than it brings. */
 compute *gemm_pool(compute *pool, size_t batch, size_t m, size_t n, size_t k);

@@ -40,11 +40,11 @@ static void run_block(void *ctx, uint32_t index)
 {
     plan *p = ctx;
     const qgemm_call *g = p->g;
-    size_t each = p->cut.row_blocks * p->cut.column_blocks, batch = index / each, rest = index % each, slot;
-    size_t i = rest % p->cut.row_blocks * p->cut.rows, j = rest / p->cut.row_blocks * p->cut.columns;
+    const gemm_piece piece = gemm_cut_piece(&p->cut, index);
+    size_t batch = piece.product, i = piece.i, j = piece.j, slot;
     int16_t *a = (int16_t *)(void *)gemm_slots_take(&p->slots, &slot), *b = a + p->cut.rows * p->k_block;
-    gemm_block_i16 t = {.m = least(p->cut.rows, g->m - i),
-                        .n = least(p->cut.columns, g->n - j),
+    gemm_block_i16 t = {.m = piece.rows,
+                        .n = piece.columns,
                         .a = a,
                         .b = b,
                         .c = g->c + (batch * g->m + i) * g->n + j,

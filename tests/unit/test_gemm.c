@@ -145,6 +145,44 @@ static void threads_change_no_bit(void)
     compute_free(pool);
 }
 
+/* Each element of C lies in one block; blocks of a side differ by one panel at most, and none is longer than the cut
+ * says, which is what the packing buffers are made for. */
+static void blocks_cover_c_and_are_even(void)
+{
+    static uint8_t seen[2 * 700 * 1300];
+    rng r;
+    err e = {0};
+    rng_init(&r, 5);
+    for (int turn = 0; turn < 60; turn++) {
+        compute *pool;
+        CHECK(compute_new(&pool, (uint32_t)(1 + rng_below(&r, 5)), &e) == ERR_OK);
+        size_t batch = 1 + rng_below(&r, 2), m = 1 + rng_below(&r, 700), n = 1 + rng_below(&r, 1300), covered = 0;
+        gemm_cut cut = gemm_cut_make(batch, m, n, pool);
+        size_t blocks = batch * cut.row_blocks * cut.column_blocks;
+        CHECK(cut.rows <= GEMM_BLOCK_MAX && cut.columns <= GEMM_BLOCK_MAX);
+        memset(seen, 0, sizeof seen);
+        for (size_t index = 0; index < blocks; index++) {
+            gemm_piece p = gemm_cut_piece(&cut, index);
+            CHECK(p.product < batch && p.i + p.rows <= m && p.j + p.columns <= n);
+            CHECK(p.rows <= cut.rows && (p.rows + GEMM_ROWS >= cut.rows || p.i + p.rows == m));
+            CHECK(p.columns <= cut.columns && (p.columns + GEMM_COLUMNS >= cut.columns || p.j + p.columns == n));
+            CHECK(p.i % GEMM_ROWS == 0 && p.j % GEMM_COLUMNS == 0);
+            for (size_t i = p.i; i < p.i + p.rows; i++)
+                for (size_t j = p.j; j < p.j + p.columns; j++) covered += !seen[(p.product * m + i) * n + j]++;
+        }
+        CHECK_U64(covered, batch * m * n);
+        compute_free(pool);
+    }
+    /* 22 panels for two threads: six blocks of 4 and 3, where blocks of 4 alone would leave one of 2 at the end. */
+    compute *pool;
+    CHECK(compute_new(&pool, 2, &e) == ERR_OK);
+    gemm_cut cut = gemm_cut_make(1, 16, 1024, pool);
+    static const size_t columns[] = {192, 192, 144, 192, 192, 112};
+    CHECK_U64(cut.column_blocks, COUNTOF(columns));
+    for (size_t q = 0; q < COUNTOF(columns); q++) CHECK_U64(gemm_cut_piece(&cut, q).columns, columns[q]);
+    compute_free(pool);
+}
+
 static void an_empty_sum_leaves_the_bias(void)
 {
     err e = {0};
@@ -191,6 +229,7 @@ static void no_memory_for_packing_is_an_error(void)
 int main(void)
 {
     static const test_case cases[] = {TEST(a_product_equals_the_naive_loop), TEST(threads_change_no_bit),
+                                      TEST(blocks_cover_c_and_are_even),
                                       TEST(an_empty_sum_leaves_the_bias), TEST(no_memory_for_packing_is_an_error)};
     return test_main(cases, COUNTOF(cases));
 }
