@@ -91,10 +91,6 @@ static err_code member_take(reader *rd, str name, yyjson_val *v, err *e)
     int32_t i = infer_input_index(rd->r, name);
     if (i >= 0) return input_take(rd, name, (uint32_t)i, v, e);
     parameter p = parameter_of(v);
-    if (p.kind == PARAMETER_OTHER)
-        return err_set(e, ERR_INVALID,
-                       "parameter '" STR_FMT "' has invalid type. It should be either 'int', 'bool', or 'string'",
-                       STR_ARG(name));
     return schedule_take(rd->r, name, &p, e);
 }
 

@@ -44,5 +44,9 @@ err_code schedule_take(infer *r, str name, const parameter *p, err *e)
     }
     if (str_starts(name, STR("triton_")))
         return err_set(e, ERR_INVALID, "parameter keys starting with 'triton_' are reserved for Triton usage only");
+    if (p->kind == PARAMETER_OTHER)
+        return err_set(e, ERR_INVALID,
+                       "parameter '" STR_FMT "' has invalid type. It should be either 'int', 'bool', or 'string'",
+                       STR_ARG(name));
     return ERR_OK;
 }

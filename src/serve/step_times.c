@@ -48,6 +48,7 @@ step_times *step_times_new(const queue_item *item)
                                 .since_ns = of->since_ns,
                                 .start_ns = of->end_ns ? of->start_ns : 0,
                                 .end_ns = of->end_ns,
+                                .found_ns = all[i].cached->found_ns,
                                 .depth = all[i].depth,
                                 .failed = all[i].code != ERR_OK};
     }
@@ -66,5 +67,6 @@ void step_times_free(step_times *t) { mem_free(t); }
 uint64_t step_time_end(const step_time *s)
 {
     uint64_t end_ns = s->end_ns > s->start_ns ? s->end_ns : s->start_ns;
+    if (s->found_ns > end_ns) end_ns = s->found_ns;
     return end_ns > s->since_ns ? end_ns : s->since_ns;
 }

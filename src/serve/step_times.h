@@ -12,6 +12,7 @@ enum { STEP_TIMES_MAX = 64, STEP_TIMES_DEPTH_MAX = ENSEMBLE_DEPTH_MAX + 1 };
 typedef struct {
     str model, version;
     uint64_t since_ns, start_ns, end_ns; /* came to its queue; began to run and ended: 0 = it did not run */
+    uint64_t found_ns;                   /* when the response cache had its answer; 0 = it had not */
     uint32_t depth;                      /* 0 = of what was asked; below STEP_TIMES_DEPTH_MAX */
     bool failed;
 } step_time;

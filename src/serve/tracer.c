@@ -39,7 +39,7 @@ typedef struct {
 struct traced {
     tracer_lane *of;
     uint16_t place;
-    bool grpc, has_parent, secure;
+    bool grpc, has_parent, secure, cached;
     uint8_t flags, trace_id[TRACE_ID_BYTES], span_id[SPAN_ID_BYTES], parent_id[SPAN_ID_BYTES];
     uint64_t since_ns, until_ns, received;
     part parts[PARTS];
@@ -173,6 +173,7 @@ void traced_infer(traced *t, const infer *r)
     TEXT_SET(t->version, r->model->version);
     t->protocol = r->protocol->counted;
     t->received = r->body.len;
+    t->cached = r->cached.found_ns != 0;
     step_times_free(t->steps);   /* of the message before, in a stream */
     t->steps = r->item.run ? step_times_new(&r->item) : NULL;
     t->parts[0] = (part){"read", at->read_since, at->read_until};
@@ -230,6 +231,11 @@ static void number_add(attributes *a, const char *key, int64_t number)
 {
     INVARIANT(a->count < ATTRIBUTES_MAX);
     a->list[a->count++] = (otlp_attribute){.key = str_of(key), .number = number};
+}
+
+static void cache_add(attributes *a, bool found)
+{
+    if (found) text_add(a, "proa.response_cache", STR("hit"));
 }
 
 static void server_add(attributes *a, str host)
@@ -303,6 +309,7 @@ static void step_put(tracer *t, const traced *of, const step_time *s, const uint
     int n = snprintf(name, sizeof name, "step " STR_FMT, STR_ARG(s->model));
     text_add(&a, "proa.model.name", s->model);
     text_add(&a, "proa.model.version", s->version);
+    cache_add(&a, s->found_ns != 0);
     otlp_span_put(&t->out, &(otlp_span){.trace_id = of->trace_id,
                                         .span_id = id,
                                         .parent_id = parent_id,
@@ -350,6 +357,7 @@ static void request_put(tracer *t, const traced *of, uint64_t epoch_ns)
     text_add(&a, "proa.model.name", TEXT_OF(of->model));
     text_add(&a, "proa.model.version", TEXT_OF(of->version));
     text_add(&a, "proa.request.id", TEXT_OF(of->id));
+    cache_add(&a, of->cached);
     if (of->steps && of->steps->more) number_add(&a, "proa.steps.shown", of->steps->count);
     otlp_span_put(&t->out, &(otlp_span){.trace_id = of->trace_id,
                                         .span_id = of->span_id,

@@ -185,13 +185,19 @@ err_code v2_rpc_model_statistics(endpoints *s, rpc_request request, buf *reply, 
 
 /* ---- repository ---- */
 
+static err_code repository_named(err *e)
+{
+    return err_set(e, ERR_UNSUPPORTED, "'repository_name' specification is not supported");
+}
+
 err_code v2_rpc_repository_index(endpoints *s, rpc_request request, buf *reply, err *e)
 {
     pb_fields q;
     pb_fields_read(&q, request.bytes);
-    (void)pb_fields_text(&q, 1);
+    str of = pb_fields_text(&q, 1);
     bool ready = pb_fields_bool(&q, 2);   /* those alone */
     err_code rc = pb_fields_check(&q, "RepositoryIndexRequest", e);
+    if (rc == ERR_OK && of.len) rc = repository_named(e);
     repository_entry m;
     alias_rest_cursor at = {.model = 0};
     while (rc == ERR_OK && alias_rest_entry(s, request.who, &at, &m)) {
@@ -216,8 +222,7 @@ static err_code control_read(bool unload, str request, const char *what, model_w
     pb_fields_read(&q, request);
     str first = pb_fields_text(&q, 1), second = pb_fields_text(&q, 2);
     err_code rc = pb_fields_check(&q, what, e);
-    if (rc == ERR_OK && first.len && second.len)
-        rc = err_set(e, ERR_UNSUPPORTED, "'repository_name' specification is not supported");
+    if (rc == ERR_OK && first.len && second.len) rc = repository_named(e);
     pb_init(&m, request.p, request.len);
     while (rc == ERR_OK && pb_next(&m, &f)) {
         str name;

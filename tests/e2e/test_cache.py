@@ -9,6 +9,7 @@ import pytest
 from conftest import logged, run_proa, until
 from models import model
 from test_ensemble import ensemble, io, put
+from test_tracing import attributes, collector  # noqa: F401
 from onnx import TensorProto as T, helper as h
 
 pytestmark = pytest.mark.apart   # tritonclient.grpc is used in the test itself
@@ -167,6 +168,21 @@ def test_a_step_finds_what_its_model_kept_whoever_asked_for_it(serve, joined):
     assert counted(http, "bare") == (3, 3, 0, 0) and counted(http, "kept") == (5, 2, 3, 2) and counted(http, "fresh") == (2, 2, 0, 0)
     s = http[1].get_inference_statistics("kept")["model_stats"][0]
     assert s["inference_count"] == 4 and s["inference_stats"]["queue"]["count"] == 2   # rows; what was found waited for nothing
+
+
+def test_spans_say_what_the_cache_answered(serve, joined, collector):  # noqa: F811
+    c = collector()
+    http, _ = clients(serve("--model-repository", joined, "--cache-config", "local,size=1048576", "--otlp-endpoint", c.url))
+    x = np.ones((1, 3), np.float32)
+    hits = []
+    for k, name in enumerate(("bare", "bare", "two", "two")):    # each step found but fresh's; the last found whole
+        part(http, name, x, "k", "f")
+        top = c.wait(k + 1)[k]
+        mine = [s for s in c.spans if s.trace_id == top.trace_id]
+        hits.append(sorted(s.name.split(" ")[-1] for s in mine if attributes(s).get("proa.response_cache") == "hit"))
+        for s in mine:
+            assert top.start_time_unix_nano <= s.start_time_unix_nano <= s.end_time_unix_nano <= top.end_time_unix_nano
+    assert hits == [[], ["kept"], ["kept"], ["/v2/models/{model}/infer"]]
 
 
 def test_no_answer_is_given_of_a_member_that_was_exchanged(serve, joined):

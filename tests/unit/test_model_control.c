@@ -139,8 +139,11 @@ static void what_cannot_be_asked_is_refused_by_name(void)
     CHECK(http_rig_answers(&r, UNLOAD, "{\"parameters\":{\"unload_dependents\":1}}",
                            "Unable to parse 'unload_dependents'"));
     static const rpc_request of_repository = {.bytes = {"\x0a\1r\x12\1m", 6}}, plain = {.bytes = {"\x12\1m", 3}};
+    static const rpc_request a_repository = {.bytes = {"\x0a\1r", 3}};
     static const rpc_request with_config = {.bytes = {"\x12\1m\x1a\x0d\x0a\6" "config\x12\3\x1a\1[", 18}};
     CHECK(v2_rpc_model_load(&r.endpoints, of_repository, &reply, &e) == ERR_UNSUPPORTED);
+    CHECK_STR(e.text, "'repository_name' specification is not supported");
+    CHECK(v2_rpc_repository_index(&r.endpoints, a_repository, &reply, &e) == ERR_UNSUPPORTED && reply.len == 0);
     CHECK_STR(e.text, "'repository_name' specification is not supported");
     CHECK(v2_rpc_model_load(&r.endpoints, with_config, &reply, &e) == ERR_INVALID);
     http_rig_stop(&r);

@@ -99,6 +99,7 @@ static void what_did_not_run_ends_where_it_is_last_known(void)
     CHECK_U64(step_time_end(&(step_time){.since_ns = 5}), 5);
     CHECK_U64(step_time_end(&(step_time){.since_ns = 5, .start_ns = 7}), 7);
     CHECK_U64(step_time_end(&(step_time){.since_ns = 5, .start_ns = 7, .end_ns = 9}), 9);
+    CHECK_U64(step_time_end(&(step_time){.since_ns = 5, .found_ns = 6}), 6);
 }
 
 static void no_memory_is_no_steps(void)
