@@ -122,9 +122,9 @@ void gemm_slots_give(gemm_slots *s, size_t slot)
 
 compute *gemm_pool(compute *pool, size_t batch, size_t m, size_t n, size_t k)
 {
-    /* About 30 us of one core. */
-    const double work_min = 1 << 21;
-    return (double)batch * (double)m * (double)n * (double)k < work_min ? NULL : pool;
+    /* About 30 us of one core.  A single row or column takes as long as two: it waits for the other's memory. */
+    const double work_min = 1 << 21, work = (double)batch * (double)m * (double)n * (double)k;
+    return (m == 1 || n == 1 ? 2 * work : work) < work_min ? NULL : pool;
 }
 
 /* Where block `index` of `blocks` begins, of a side of `length` in panels of `width`; the first are the longest. */

@@ -183,6 +183,19 @@ static void blocks_cover_c_and_are_even(void)
     compute_free(pool);
 }
 
+static void threads_are_for_work_that_lasts(void)
+{
+    compute *pool;
+    err e = {0};
+    CHECK(compute_new(&pool, 2, &e) == ERR_OK);
+    CHECK(gemm_pool(pool, 1, 2, 1024, 1024) == pool && !gemm_pool(pool, 1, 2, 1024, 1023));
+    CHECK(gemm_pool(pool, 4, 128, 64, 64) == pool && !gemm_pool(pool, 3, 128, 64, 64));
+    CHECK(gemm_pool(pool, 1, 1, 1024, 1024) == pool && !gemm_pool(pool, 1, 1, 1024, 1023));
+    CHECK(gemm_pool(pool, 1, 1024, 1, 1024) == pool && !gemm_pool(pool, 1, 1023, 1, 1024));
+    CHECK(!gemm_pool(NULL, 1, 1024, 1024, 1024));
+    compute_free(pool);
+}
+
 static void an_empty_sum_leaves_the_bias(void)
 {
     err e = {0};
@@ -229,7 +242,7 @@ static void no_memory_for_packing_is_an_error(void)
 int main(void)
 {
     static const test_case cases[] = {TEST(a_product_equals_the_naive_loop), TEST(threads_change_no_bit),
-                                      TEST(blocks_cover_c_and_are_even),
+                                      TEST(blocks_cover_c_and_are_even), TEST(threads_are_for_work_that_lasts),
                                       TEST(an_empty_sum_leaves_the_bias), TEST(no_memory_for_packing_is_an_error)};
     return test_main(cases, COUNTOF(cases));
 }
