@@ -97,13 +97,22 @@ EACH_STRIP(TILES)
 static tile_fn *const tiles[2][STRIP][VECTORS] = {{EACH_STRIP(STRIDED)}, {EACH_STRIP(PACKED)}};
 /* clang-format on */
 
+/* Of the tile at row i: what is left of a panel of A is cut evenly, since a tile of one row costs almost as much as one
+ * of three.  Within panels, so that how C was cut into blocks changes no sum. */
+ALWAYS_INLINE size_t strip_rows(const gemm_block *g, size_t i)
+{
+    size_t rest = g->m - i, in_panel = GEMM_ROWS - i % GEMM_ROWS, room = rest < in_panel ? rest : in_panel;
+    size_t strips = (room + STRIP - 1) / STRIP;
+    return (room + strips - 1) / strips;
+}
+
 /* All rows of C, `columns` of it from column j on, at most VECTORS registers of them. */
 ALWAYS_INLINE void tile_columns(const gemm_block *g, size_t j, size_t columns, bool packed)
 {
     size_t v = (columns - 1) / V_N;
     const vl last = l_first(columns - v * V_N);
-    for (size_t i = 0; i < g->m; i += STRIP) {
-        size_t rows = g->m - i < STRIP ? g->m - i : STRIP;
+    for (size_t i = 0, rows; i < g->m; i += rows) {
+        rows = strip_rows(g, i);
         tiles[packed][rows - 1][v](g, i, j, last);
     }
 }
