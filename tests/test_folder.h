@@ -8,12 +8,18 @@
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 static char test_folder[] = "/tmp/proa_test_XXXXXX";
 
-static inline bool test_folder_open(void) { return mkdtemp(test_folder) != NULL; }
+/* Also after one that is gone. */
+static inline bool test_folder_open(void)
+{
+    memcpy(test_folder, "/tmp/proa_test_XXXXXX", sizeof test_folder);
+    return mkdtemp(test_folder) != NULL;
+}
 
 /* Its value lasts until the next call but seven. */
 static inline const char *test_folder_path(const char *name)

@@ -1,5 +1,5 @@
 """test_versions.py - several versions of a model, exchanged under the requests of unmodified tritonclient."""
-import os, pathlib, shutil, threading, time
+import contextlib, os, pathlib, shutil, threading, time
 import numpy as np
 import onnx
 import pytest
@@ -38,6 +38,35 @@ def ask(lib, client, version=""):
     return r.as_numpy("y")[0, 0], said["model_version"] if isinstance(said, dict) else said.model_version
 
 
+def whole(factor, version):
+    """An answer is of one version."""
+    return str(int(factor)) == version
+
+
+@contextlib.contextmanager
+def asking(server, count, told):
+    """Meanwhile `count` clients, REST and gRPC in turn, ask without a pause: told(k, factor, version).  What fails is in the list that it gives."""
+    stop, wrong = [], []
+
+    def asker(k):
+        lib, client = clients(server)[k % 2]
+        try:
+            while not stop:
+                told(k, *ask(lib, client))
+        except Exception as e:
+            wrong.append(repr(e))
+        client.close()
+    threads = [threading.Thread(target=asker, args=(k,)) for k in range(count)]
+    for t in threads:
+        t.start()
+    try:
+        yield wrong
+    finally:
+        stop.append(1)
+        for t in threads:
+            t.join()
+
+
 @pytest.fixture
 def versions(serve, tmp_path):
     folder = tmp_path / "models" / "m"
@@ -72,24 +101,13 @@ def test_each_version_is_asked_by_name(versions):
 def test_versions_come_go_and_come_back_under_load_without_a_lost_request(versions):
     """Swaps, roll-backs and a version that does not load: every request of REST and gRPC is answered by a whole version."""
     server, folder = versions
-    stop, seen, wrong = [], [0] * 4, []
+    seen = [0] * 4
 
-    def asker(k):
-        lib, client = clients(server)[k % 2]
-        try:
-            while not stop:
-                got, said = ask(lib, client)
-                if str(int(got)) != said:
-                    wrong.append((got, said))
-                seen[k] += 1
-        except Exception as e:
-            wrong.append(repr(e))
-        client.close()
-    threads = [threading.Thread(target=asker, args=(k,)) for k in range(4)]
-    for t in threads:
-        t.start()
+    def told(k, factor, version):
+        assert whole(factor, version)
+        seen[k] += 1
     lib, client = clients(server)[0]
-    try:
+    with asking(server, 4, told) as wrong:
         for n in range(4, 12):
             version_make(folder, n)
             assert server.post("/v2/repository/models/m/load").status == 200
@@ -105,10 +123,6 @@ def test_versions_come_go_and_come_back_under_load_without_a_lost_request(versio
             shutil.rmtree(folder / "99")
             assert server.post("/v2/repository/models/m/versions/latest/activate").status == 200
         until(lambda: wrong or all(n > 20 for n in seen))
-    finally:
-        stop.append(1)
-        for t in threads:
-            t.join()
     client.close()
     assert not wrong and all(n > 20 for n in seen), (wrong[:3], seen)
     index = {m["version"]: m for m in server.post("/v2/repository/index").json()}
@@ -157,32 +171,16 @@ def test_poll_follows_what_is_published_under_load(serve, tmp_path):
     server = serve("--model-repository", folder.parent, "--model-control", "poll")   # nothing there yet
     version_make(folder, 1)
     until(lambda: server.get("/v2/models/m/ready").status == 200)
-    stop, wrong = [], []
-
-    def asker(k):
-        lib, client = clients(server)[k]
-        try:
-            while not stop:
-                got, said = ask(lib, client)
-                if str(int(got)) != said:
-                    wrong.append((got, said))
-        except Exception as e:
-            wrong.append(repr(e))
-        client.close()
-    threads = [threading.Thread(target=asker, args=(k,)) for k in range(2)]
-    for t in threads:
-        t.start()
     lib, client = clients(server)[0]
-    try:
+
+    def told(_, factor, version):
+        assert whole(factor, version)
+    with asking(server, 2, told) as wrong:
         for n in range(2, 6):
             version_make(folder, n)
             until(lambda: ask(lib, client) == (n, str(n)))
         shutil.rmtree(folder / "5")   # back to the one before
         until(lambda: ask(lib, client) == (4, "4"))
-    finally:
-        stop.append(1)
-        for t in threads:
-            t.join()
     client.close()
     assert not wrong, wrong[:3]
     assert server.post("/v2/repository/models/m/load").status == 503
@@ -206,21 +204,9 @@ def test_poll_follows_a_link_on_the_path_that_is_switched_under_load(serve, tmp_
     switch("rev2")
     (tmp_path / "models").symlink_to("cur/models")
     server = serve("--model-repository", tmp_path / way, "--model-control", "poll", "--poll-secs", 3600)
-    stop, wrong, seen = [], [], set()
-
-    def asker(k):
-        lib, client = clients(server)[k]
-        try:
-            while not stop:
-                seen.add(ask(lib, client)[0])
-        except Exception as e:
-            wrong.append(repr(e))
-        client.close()
-    threads = [threading.Thread(target=asker, args=(k,)) for k in range(2)]
-    for t in threads:
-        t.start()
+    seen = set()
     lib, client = clients(server)[0]
-    try:
+    with asking(server, 2, lambda _, factor, version: seen.add(factor)) as wrong:
         for n in range(3, 6):
             published(n)
             switch(f"rev{n}" if n % 2 else tmp_path / f"rev{n}")
@@ -231,10 +217,6 @@ def test_poll_follows_a_link_on_the_path_that_is_switched_under_load(serve, tmp_
         assert ask(lib, client) == (5, "1")
         published(6)
         until(lambda: ask(lib, client) == (6, "1"), seconds=5)
-    finally:
-        stop.append(1)
-        for t in threads:
-            t.join()
     client.close()
     assert not wrong and seen == {2, 3, 4, 5, 6}, (wrong[:3], seen)
     assert server.log().count("what serves goes on") == 1

@@ -2,21 +2,11 @@
 #include "os/path_watch.h"
 
 #include "fake/sys_fake.h"
+#include "test_folder.h"
 
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-static char root[] = "/tmp/proa-path-watch-XXXXXX";
-
-static const char *in_root(const char *name)
-{
-    static char text[4][200];
-    static int at;
-    at = (at + 1) % 4;
-    snprintf(text[at], sizeof text[at], "%s/%s", root, name);
-    return text[at];
-}
 
 static path_watch *watch(const char *path)
 {
@@ -26,9 +16,13 @@ static path_watch *watch(const char *path)
     return w;
 }
 
-static void folder(const char *name) { CHECK(mkdir(in_root(name), 0700) == 0); }
-static void leads(const char *name, const char *to) { CHECK(symlink(to, in_root(name)) == 0); }
-static void renamed(const char *from, const char *to) { CHECK(rename(in_root(from), in_root(to)) == 0); }
+static void folder(const char *name) { CHECK(mkdir(test_folder_path(name), 0700) == 0); }
+static void leads(const char *name, const char *to) { CHECK(symlink(to, test_folder_path(name)) == 0); }
+
+static void renamed(const char *from, const char *to)
+{
+    CHECK(rename(test_folder_path(from), test_folder_path(to)) == 0);
+}
 
 static void switched(const char *name, const char *to)
 {
@@ -39,14 +33,14 @@ static void switched(const char *name, const char *to)
 static void clean(void)
 {
     char command[100];
-    snprintf(command, sizeof command, "rm -rf %s/* %s/.new", root, root);
+    snprintf(command, sizeof command, "rm -rf %s/* %s/.new", test_folder, test_folder);
     CHECK(system(command) == 0);
 }
 
 /* On a path of `name`, `change` is heard, once. */
 #define HEARD(name, change)                               \
     do {                                                  \
-        path_watch *w_ = watch(in_root(name));            \
+        path_watch *w_ = watch(test_folder_path(name));   \
         CHECK(!path_watch_heard(w_));                     \
         change;                                           \
         CHECK(path_watch_heard(w_) && !path_watch_heard(w_)); \
@@ -58,7 +52,7 @@ static void a_link_that_is_switched_is_heard(void)
     folder("rev2"), folder("rev2/models"), folder("rev3"), folder("rev3/models");
     leads("cur", "rev2");
     HEARD("cur/models", switched("cur", "rev3"));
-    HEARD("cur", switched("cur", in_root("rev2")));
+    HEARD("cur", switched("cur", test_folder_path("rev2")));
     HEARD("cur//./models/", switched("cur", "rev3/../rev2"));
     HEARD("rev2/../cur/models", switched("cur", "rev3"));
     clean();
@@ -69,12 +63,12 @@ static void every_link_of_a_chain_and_every_folder_behind_it_is_heard(void)
     folder("a"), folder("a/b"), folder("a/b/models"), folder("other");
     leads("one", "other/two"), leads("other/two", "../three"), leads("three", "a/b");
     HEARD("one/models", switched("one", "three"));
-    HEARD("one/models", switched("three", in_root("a/b")));
+    HEARD("one/models", switched("three", test_folder_path("a/b")));
     switched("one", "other/two");
     HEARD("one/models", switched("other/two", "../a/b"));
     HEARD("one/models", renamed("a/b/models", "a/b/away"));
     HEARD("one/models", renamed("a/b/away", "a/b/models"));
-    leads("absolute", in_root("a/b"));
+    leads("absolute", test_folder_path("a/b"));
     HEARD("absolute/models", renamed("a/b/models", "a/b/away"));
     HEARD("absolute/models", renamed("a", "c"));
     clean();
@@ -85,8 +79,8 @@ static void what_is_missing_is_heard_when_it_comes(void)
     leads("cur", "rev2");
     HEARD("cur/models", folder("rev2"));
     HEARD("cur/models", folder("rev2/models"));
-    HEARD("cur/models", CHECK(rmdir(in_root("rev2/models")) == 0 && rmdir(in_root("rev2")) == 0));
-    CHECK(unlink(in_root("cur")) == 0);
+    HEARD("cur/models", CHECK(rmdir(test_folder_path("rev2/models")) == 0 && rmdir(test_folder_path("rev2")) == 0));
+    CHECK(unlink(test_folder_path("cur")) == 0);
     HEARD("cur/models", leads("cur", "rev2"));
     clean();
 }
@@ -95,14 +89,14 @@ static void what_others_do_beside_it_is_not_heard(void)
 {
     folder("rev2"), folder("rev2/models");
     leads("cur", "rev2");
-    path_watch *w = watch(in_root("cur/models"));
+    path_watch *w = watch(test_folder_path("cur/models"));
     folder("rev3"), folder("rev3/cur"), folder("rev2/models/m"), folder("models");
     leads("cur2", "rev2"), renamed("cur2", "curb");
     CHECK(!path_watch_heard(w));
-    CHECK_U64(path_watch_count(w), 5);   /* tmp, the root's, cur, rev2, models */
+    CHECK_U64(path_watch_count(w), 5);   /* tmp, the test's own, cur, rev2, models */
     CHECK(path_watch_fd(w) >= 0);
     path_watch_free(w);
-    CHECK(chdir(root) == 0);
+    CHECK(chdir(test_folder) == 0);
     w = watch("cur/models");
     CHECK_U64(path_watch_count(w), 3);
     switched("cur", "rev3");
@@ -116,7 +110,7 @@ static void a_path_without_end_has_one(void)
 {
     char text[300] = "";
     leads("x", "y"), leads("y", "x");
-    path_watch *w = watch(in_root("x/models"));
+    path_watch *w = watch(test_folder_path("x/models"));
     CHECK_U64(path_watch_count(w), 2 + PATH_WATCH_LINKS_MAX + 1);
     path_watch_free(w);
     clean();
@@ -128,7 +122,7 @@ static void a_path_without_end_has_one(void)
         snprintf(to, sizeof to, "%sl%d", text, i + 1);
         leads(link, to);
     }
-    w = watch(in_root("l0"));
+    w = watch(test_folder_path("l0"));
     CHECK_U64(path_watch_count(w), PATH_WATCH_NAMES_MAX);
     path_watch_free(w);
     clean();
@@ -146,16 +140,16 @@ static void refusals_and_faults(void)
     leads("cur", "rev2");
     FAULT_SWEEP({
         w = NULL;
-        if (path_watch_new(&w, in_root("cur"), &e)) CHECK(e.code == ERR_NOMEM && !w);
+        if (path_watch_new(&w, test_folder_path("cur"), &e)) CHECK(e.code == ERR_NOMEM && !w);
         path_watch_free(w);
     });
     SYS_SWEEP(-EACCES, {
         w = NULL;
-        if (path_watch_new(&w, in_root("cur"), &e)) CHECK(!w);
+        if (path_watch_new(&w, test_folder_path("cur"), &e)) CHECK(!w);
         path_watch_free(w);
     });
     sys_fake_script((sys_fault[]){{SYS_watch_add, .times = 1, .result = -EACCES}}, 1);
-    w = watch(in_root("cur"));   /* without the folder that may not be read */
+    w = watch(test_folder_path("cur"));   /* without the folder that may not be read */
     sys_fake_script(NULL, 0);
     CHECK_U64(path_watch_count(w), 3);
     switched("cur", "rev3");
@@ -175,8 +169,8 @@ int main(void)
         TEST(a_path_without_end_has_one),
         TEST(refusals_and_faults),
     };
-    if (!mkdtemp(root)) return 1;
+    if (!test_folder_open()) return 1;
     int failed = test_main(cases, COUNTOF(cases));
-    rmdir(root);
+    test_folder_close();
     return failed;
 }

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "fake/sys_fake.h"
 #include "serve/conf_models.h"
+#include "test_folder.h"
 
 #include <dirent.h>
 #include <stdlib.h>
@@ -15,49 +16,34 @@
 
 enum { BY_CLOCK_US = 20000, BY_EVENT_US = 60000000 };
 
-static char path[64], root[64], polled[100];
+static char path[64], polled[100];
 static const char body[] = "{\"inputs\":[{\"name\":\"x\",\"datatype\":\"FP32\",\"shape\":[1,2],\"data\":[1,2]}]}";
-
-static const char *in_root(const char *name)
-{
-    static char text[4][200];
-    static int at;
-    at = (at + 1) % 4;
-    snprintf(text[at], sizeof text[at], "%s/%s", root, name);
-    return text[at];
-}
 
 static void model_make(const char *name, const char *version)
 {
     char text[100];
-    INVARIANT(mkdir(in_root(name), 0700) == 0 || access(in_root(name), F_OK) == 0);
+    INVARIANT(mkdir(test_folder_path(name), 0700) == 0 || access(test_folder_path(name), F_OK) == 0);
     snprintf(text, sizeof text, "%s/%s", name, version);
-    INVARIANT(mkdir(in_root(text), 0700) == 0);
+    INVARIANT(mkdir(test_folder_path(text), 0700) == 0);
     snprintf(text, sizeof text, "%s/%s/model.onnx", name, version);
-    INVARIANT(symlink(path, in_root(text)) == 0);
+    INVARIANT(symlink(path, test_folder_path(text)) == 0);
 }
 
 static void remove_all(const char *name)
 {
     char command[200];
     /* at once: a look in the middle would find a model without its file */
-    if (name[0]) INVARIANT(rename(in_root(name), in_root(".gone")) == 0);
-    snprintf(command, sizeof command, "rm -r %s", in_root(name[0] ? ".gone" : ""));
+    if (name[0]) INVARIANT(rename(test_folder_path(name), test_folder_path(".gone")) == 0);
+    snprintf(command, sizeof command, "rm -r %s", test_folder_path(name[0] ? ".gone" : ""));
     INVARIANT(system(command) == 0);
 }
 
-static void root_make(void)
-{
-    snprintf(root, sizeof root, "/tmp/proa-poller-XXXXXX");
-    INVARIANT(mkdtemp(root));
-}
-
-/* Of the root's folder `name`. */
+/* Of the test folder's `name`. */
 static poller *start_at(http_rig *r, const char *name, uint64_t poll_us)
 {
     err e;
     poller *p = NULL;
-    snprintf(polled, sizeof polled, "%s%s", root, name);
+    snprintf(polled, sizeof polled, "%s%s", test_folder, name);
     const http_rig_opts rig = {.threads = "1", .model_control = "poll", .model_repository = polled};
     bool started = http_rig_start(r, &rig, (const char *const[]){NULL});
     INVARIANT(started);
@@ -69,7 +55,7 @@ static poller *start_at(http_rig *r, const char *name, uint64_t poll_us)
 
 static poller *start(http_rig *r, uint64_t poll_us)
 {
-    root_make();
+    INVARIANT(test_folder_open());
     model_make("a", "1");
     return start_at(r, "", poll_us);
 }
@@ -106,7 +92,7 @@ static void follow(http_rig *r)
     CHECK(loads == 2 || loads == 3);   /* 3: it was seen before it had its file */
     remove_all("a/2");
     CHECK(http_rig_index_says(r, "{\"name\":\"a\",\"version\":\"1\",\"state\":\"READY\"}"));
-    INVARIANT(mkdir(in_root("c"), 0700) == 0);
+    INVARIANT(mkdir(test_folder_path("c"), 0700) == 0);
     CHECK(http_rig_index_says(r, "{\"name\":\"c\",\"version\":\"\",\"state\":\"UNAVAILABLE\",\"reason\":\"/tmp/"));
     remove_all("b");
     CHECK(http_rig_index_says(r,
@@ -145,12 +131,13 @@ static void a_mounted_volume_is_exchanged_as_a_whole(void)
 {
     http_rig r;
     poller *p = start(&r, BY_EVENT_US);
-    INVARIANT(mkdir(in_root("..1"), 0700) == 0 && mkdir(in_root("..2"), 0700) == 0);
+    INVARIANT(mkdir(test_folder_path("..1"), 0700) == 0 && mkdir(test_folder_path("..2"), 0700) == 0);
     model_make("..1/m", "1");
     model_make("..2/m", "2");
-    INVARIANT(symlink("..1", in_root("..data")) == 0 && symlink("..data/m", in_root("m")) == 0);
+    INVARIANT(symlink("..1", test_folder_path("..data")) == 0 && symlink("..data/m", test_folder_path("m")) == 0);
     CHECK(http_rig_index_says(&r, "{\"name\":\"m\",\"version\":\"1\",\"state\":\"READY\"}"));
-    INVARIANT(symlink("..2", in_root("..tmp")) == 0 && rename(in_root("..tmp"), in_root("..data")) == 0);
+    INVARIANT(symlink("..2", test_folder_path("..tmp")) == 0);
+    INVARIANT(rename(test_folder_path("..tmp"), test_folder_path("..data")) == 0);
     CHECK(http_rig_index_says(&r, "{\"name\":\"m\",\"version\":\"2\",\"state\":\"READY\"}"));
     stop(&r, p);
 }
@@ -165,8 +152,8 @@ static void a_file_that_is_exchanged_in_place_is_read_anew(void)
     CHECK(http_rig_answers(&r, "/v2/models/a/infer", body, "\"data\":[2.0,4.0]"));
     serve_rig_same(&made, DT_F32, "N,2");
     serve_rig_save(&made, other);
-    INVARIANT(symlink(other, in_root("a/1/.new")) == 0);
-    INVARIANT(rename(in_root("a/1/.new"), in_root("a/1/model.onnx")) == 0);
+    INVARIANT(symlink(other, test_folder_path("a/1/.new")) == 0);
+    INVARIANT(rename(test_folder_path("a/1/.new"), test_folder_path("a/1/model.onnx")) == 0);
     HTTP_RIG_UNTIL(&r, strstr(http_rig_post(&r, "/v2/models/a/infer", "", body, strlen(body)), "\"data\":[1.0,2.0]"));
     CHECK(strstr(r.text, "\"data\":[1.0,2.0]"));
     stop(&r, p);
@@ -184,14 +171,14 @@ static void revisions_make(void)
 {
     static const char *const folders[] = {"rev2", "rev2/models", "rev3", "rev3/models", "rev3/models/m",
                                           "rev3/models/m/1"};
-    root_make();
-    for (size_t i = 0; i < COUNTOF(folders); i++) INVARIANT(mkdir(in_root(folders[i]), 0700) == 0);
+    INVARIANT(test_folder_open());
+    for (size_t i = 0; i < COUNTOF(folders); i++) INVARIANT(mkdir(test_folder_path(folders[i]), 0700) == 0);
     model_make("rev2/models/m", "1");
     model_make("rev2/models/two", "1");
     model_make("rev3/models/three", "1");
     serve_rig_same(&same_made, DT_F32, "N,2");
     serve_rig_save(&same_made, same);
-    INVARIANT(symlink(same, in_root("rev3/models/m/1/model.onnx")) == 0);
+    INVARIANT(symlink(same, test_folder_path("rev3/models/m/1/model.onnx")) == 0);
 }
 
 static void revisions_end(void)
@@ -202,7 +189,8 @@ static void revisions_end(void)
 
 static void switched(const char *name, const char *to)
 {
-    INVARIANT(symlink(to, in_root(".new")) == 0 && rename(in_root(".new"), in_root(name)) == 0);
+    INVARIANT(symlink(to, test_folder_path(".new")) == 0);
+    INVARIANT(rename(test_folder_path(".new"), test_folder_path(name)) == 0);
 }
 
 /* Until m of that revision answers; it may be either until then, but nothing else. */
@@ -237,7 +225,7 @@ static size_t watches(void)
 static void switch_to_and_fro(http_rig *r, const char *link, const char *two, const char *three)
 {
     char absolute[100];
-    snprintf(absolute, sizeof absolute, "%s/%s", root, two);
+    snprintf(absolute, sizeof absolute, "%s/%s", test_folder, two);
     CHECK(answers(r, 2));
     http_rig_turn(r, 600);   /* the first look, and what may still be looked at */
     size_t before = watches();
@@ -260,13 +248,13 @@ static void a_link_on_the_path_may_be_switched(void)
 {
     http_rig r;
     revisions_make();
-    INVARIANT(symlink("rev2", in_root("cur")) == 0);
+    INVARIANT(symlink("rev2", test_folder_path("cur")) == 0);
     poller *p = start_at(&r, "/cur/models", BY_EVENT_US);
     switch_to_and_fro(&r, "cur", "rev2", "./rev3");
     stop(&r, p);
     revisions_end();
     revisions_make();
-    INVARIANT(symlink("to", in_root("models")) == 0 && symlink("rev2/models", in_root("to")) == 0);
+    INVARIANT(symlink("to", test_folder_path("models")) == 0 && symlink("rev2/models", test_folder_path("to")) == 0);
     p = start_at(&r, "/models", BY_EVENT_US);   /* itself, and by a chain */
     switch_to_and_fro(&r, "to", "rev2/models", "rev3/models");
     stop(&r, p);
@@ -278,7 +266,7 @@ static void what_is_not_heard_is_found_by_the_clock(void)
 {
     http_rig r;
     revisions_make();
-    INVARIANT(symlink("rev2", in_root("cur")) == 0);
+    INVARIANT(symlink("rev2", test_folder_path("cur")) == 0);
     sys_fake_script((sys_fault[]){{SYS_watch_open, .times = 1, .result = -EMFILE}}, 1);
     poller *p = start_at(&r, "/cur/models", BY_CLOCK_US);
     CHECK(answers(&r, 2));
@@ -307,7 +295,7 @@ static void while_the_path_leads_nowhere_what_serves_goes_on(void)
 {
     http_rig r;
     revisions_make();
-    INVARIANT(symlink("rev2", in_root("cur")) == 0);
+    INVARIANT(symlink("rev2", test_folder_path("cur")) == 0);
     poller *p = start_at(&r, "/cur/models", BY_CLOCK_US);
     CHECK(answers(&r, 2));
     log_setup(&(log_opts){.level = LOG_INFO, .sink = count_line, .clock_us = clock_us});
@@ -317,11 +305,11 @@ static void while_the_path_leads_nowhere_what_serves_goes_on(void)
     http_rig_turn(&r, 500);
     CHECK(answers(&r, 2));
     CHECK(strcmp(http_rig_ready(&r), "m t ") == 0);
-    CHECK(rename(in_root("rev3"), in_root("nowhere")) == 0);
+    CHECK(rename(test_folder_path("rev3"), test_folder_path("nowhere")) == 0);
     switched("cur", "nowhere");
     CHECK(answers(&r, 3));
     CHECK_U64(atomic_load(&lost_lines), 1);
-    CHECK(unlink(in_root("cur")) == 0);
+    CHECK(unlink(test_folder_path("cur")) == 0);
     HTTP_RIG_UNTIL(&r, atomic_load(&lost_lines) == 2);   /* another time is another line */
     CHECK_U64(atomic_load(&lost_lines), 2);
     CHECK(answers(&r, 3));
@@ -336,14 +324,15 @@ static void another_folder_may_take_its_place(void)
     revisions_make();
     poller *p = start_at(&r, "/rev2/models", BY_EVENT_US);
     CHECK(answers(&r, 2));
-    INVARIANT(rename(in_root("rev2/models"), in_root("old")) == 0);
+    INVARIANT(rename(test_folder_path("rev2/models"), test_folder_path("old")) == 0);
     http_rig_turn(&r, 400);
     CHECK(answers(&r, 2));
-    INVARIANT(rename(in_root("rev3/models"), in_root("rev2/models")) == 0);
+    INVARIANT(rename(test_folder_path("rev3/models"), test_folder_path("rev2/models")) == 0);
     CHECK(answers(&r, 3));
-    INVARIANT(rename(in_root("rev2"), in_root("rev4")) == 0);   /* one above it */
+    INVARIANT(rename(test_folder_path("rev2"), test_folder_path("rev4")) == 0);   /* one above it */
     http_rig_turn(&r, 400);
-    INVARIANT(mkdir(in_root("rev2"), 0700) == 0 && rename(in_root("old"), in_root("rev2/models")) == 0);
+    INVARIANT(mkdir(test_folder_path("rev2"), 0700) == 0);
+    INVARIANT(rename(test_folder_path("old"), test_folder_path("rev2/models")) == 0);
     CHECK(answers(&r, 2));
     stop(&r, p);
     revisions_end();
@@ -355,7 +344,7 @@ static void making_one_survives_failed_allocations(void)
     poller *p = start(&r, BY_EVENT_US);
     err e;
     const poller_opts opts = {
-        .control = r.endpoints.control, .on = r.loop, .folder = str_of(root), .poll_us = BY_CLOCK_US};
+        .control = r.endpoints.control, .on = r.loop, .folder = str_of(test_folder), .poll_us = BY_CLOCK_US};
     FAULT_SWEEP({
         poller *other = NULL;
         if (poller_new(&other, &opts, &e)) CHECK(e.code == ERR_NOMEM && !other);
