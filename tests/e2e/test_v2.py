@@ -256,10 +256,13 @@ def test_id_is_echoed_exactly_and_only_when_given(server):
 
 
 def test_unknown_parameters_and_fields_are_left_alone(server):
-    more = {"id": "r1", "parameters": {"sequence_id": 7, "sequence_start": True, "priority": 3, "timeout": 5000000, "mine": "x", "deep": {"a": [1]}},
+    more = {"id": "r1", "parameters": {"sequence_id": 7, "sequence_start": True, "priority": 3, "timeout": 5000000, "mine": "x", "real": 0.5, "none": None},
             "unknown_field": [1, {"b": None}], "model_name": "tiny", "model_version": None}
     got = outputs(server.infer("tiny", [["x", "FP32", [1, 4], X]], **more))
     assert got["y"][2] == pytest.approx(Y, rel=1e-6)
+    for deep in ({"a": [1]}, []):
+        said = refused(server.infer("tiny", [["x", "FP32", [1, 4], X]], parameters={"mine": deep}), 400)
+        assert said == "parameter 'mine' has invalid type. It should be either 'int', 'bool', or 'string'"
 
 
 def test_key_order_whitespace_and_escapes_do_not_matter(server):
