@@ -146,9 +146,11 @@ gemm_cut gemm_cut_make(size_t batch, size_t m, size_t n, const compute *pool)
     if (have < want) {
         c.column_blocks = least(c.column_blocks * ((want + have - 1) / have), (n + GEMM_COLUMNS - 1) / GEMM_COLUMNS);
         have = batch * c.row_blocks * c.column_blocks;
+        INVARIANT(have > 0);
         if (have < want)
             c.row_blocks = least(c.row_blocks * ((want + have - 1) / have), (m + GEMM_ROWS - 1) / GEMM_ROWS);
     }
+    INVARIANT(c.row_blocks > 0 && c.column_blocks > 0);
     c.rows = round_up(start(m, GEMM_ROWS, c.row_blocks, 1), GEMM_ROWS);
     c.columns = round_up(start(n, GEMM_COLUMNS, c.column_blocks, 1), GEMM_COLUMNS);
     return c;
