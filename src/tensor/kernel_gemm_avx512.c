@@ -63,7 +63,7 @@ void gemm_f32_avx512(const gemm_block *g)
     const bool packed = is_packed(g);
     for (size_t j = 0; j < g->n; j += GEMM_COLUMNS) {
         size_t columns = g->n - j < GEMM_COLUMNS ? g->n - j : GEMM_COLUMNS;
-        if (packed && columns <= NARROW && g->m >= STRIP)
+        if (packed && columns <= NARROW)   /* however many rows: a block's last ones are summed as any others */
             narrow_panel(g, j, columns);
         else
             tile_columns(g, j, columns, packed);

@@ -142,6 +142,25 @@ static void threads_change_no_bit(void)
         arena_fini(&scratch);
     }
     CHECK(memcmp(alone, c_data, sizeof alone) == 0);
+    /* The last row is a block of its own, of a few columns, or not. */
+    const gemm_matrix rows = {.data = a_data, .row = 2400, .column = 1};
+    gemm_pack_a(packed[0], &rows, 17, 2400, k);
+    gemm_call few = {.batch = 1,
+                     .m = 17,
+                     .n = 53,
+                     .k = 2400,
+                     .a = {.data = packed[0], .packed = true},
+                     .b = {.data = b_data, .row = 53, .column = 1},
+                     .c_row = 53,
+                     .alpha = 1};
+    for (int turn = 0; turn < 2; turn++) {
+        arena scratch;
+        arena_init(&scratch, NULL, 0, SIZE_MAX / 2);
+        few.c = turn ? c_data : alone;
+        CHECK(gemm_f32(&few, k, turn ? pool : NULL, &scratch, &e) == ERR_OK);
+        arena_fini(&scratch);
+    }
+    CHECK(memcmp(alone, c_data, 17 * 53 * sizeof *alone) == 0);
     compute_free(pool);
 }
 
