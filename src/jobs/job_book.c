@@ -242,10 +242,10 @@ job *job_book_expired(const job_book *b, uint64_t now_us)
     return j && now_us - j->due_us >= b->limits.keep_us ? j : NULL;
 }
 
-uint64_t job_book_due_us(const job_book *b)
+uint64_t job_book_due_us(const job_book *b, bool may_run)
 {
     uint64_t due = UINT64_MAX;
-    bool room = b->of[JOB_RUNNING] < b->limits.running_max;
+    bool room = may_run && b->of[JOB_RUNNING] < b->limits.running_max;
     if (room && b->resting.first) due = b->resting.first->due_us;
     if (room && b->queued.first) due = 0;
     if (b->telling.first && b->telling.first->due_us < due) due = b->telling.first->due_us;

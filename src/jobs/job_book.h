@@ -82,7 +82,8 @@ bool job_book_untold(job_book *b, job *j, uint64_t now_us);
 /* One that is over and was kept long enough, and is not being told; NULL = none. */
 job *job_book_expired(const job_book *b, uint64_t now_us);
 void job_book_forget(job_book *b, job *j);
-uint64_t job_book_due_us(const job_book *b);   /* when one of these may have something; UINT64_MAX = not by time */
+/* When one of these may have something; UINT64_MAX = not by time.  may_run: the caller can begin a run. */
+uint64_t job_book_due_us(const job_book *b, bool may_run);
 /* Oldest first, behind `after` (NULL = from the beginning); NULL = there is none. */
 const job *job_book_behind(const job_book *b, const job *after);
 uint64_t job_book_oldest_us(const job_book *b);   /* when the oldest that is not over was accepted; 0 = none */

@@ -235,12 +235,13 @@ err_code job_store_read(job_store *s, const job_place *at, buf *into, job_record
     const segment *from = NULL;
     for (size_t i = 0; i < s->count && !from; i++)
         if (s->segments[i].number == at->segment) from = &s->segments[i];
-    INVARIANT(from && at->at + at->bytes <= from->bytes);
+    path_of(s, at->segment, path);
+    if (!from) return err_set(e, ERR_INVALID, "%s: expected a job, got no file any more", path);
+    INVARIANT(at->at + at->bytes <= from->bytes);
     buf_clear(into);
     uint8_t *to = buf_room(into, (size_t)at->bytes);
     err_code rc = to ? ERR_OK : buf_check(into, "job", e);
     if (rc) return rc;
-    path_of(s, at->segment, path);
     rc = file_read_part(path, at->at, to, (size_t)at->bytes, e);
     if (rc) return rc;
     into->len = (size_t)at->bytes;

@@ -32,7 +32,7 @@ void job_store_free(job_store *s);
 DEFINE_CLEANUP(job_store)
 err_code job_store_put(job_store *s, const job_record *r, job_place *ret, err *e) MUST_USE;
 err_code job_store_sync(job_store *s, err *e) MUST_USE;
-/* into: cleared first, holds what *ret points to.  ERR_INVALID = it is damaged. */
+/* into: cleared first, holds what *ret points to.  ERR_INVALID = it is damaged, or was and went with its file. */
 err_code job_store_read(job_store *s, const job_place *at, buf *into, job_record *ret, err *e) MUST_USE;
 uint64_t job_store_bytes(const job_store *s);       /* of all its files */
 uint64_t job_store_damaged(const job_store *s);     /* stretches gone over at the opening; not what a crash cut off */

@@ -238,6 +238,20 @@ static void ran(jobs *j, job_run *r)
     jobs_run_free(j, r);
 }
 
+static bool is_out(const jobs *j, const job_id *id)
+{
+    for (const job_run *r = j->runs; r; r = r->next)
+        if (memcmp(&r->id, id, sizeof *id) == 0) return true;
+    return false;
+}
+
+/* It stays.  What its run brought while it was going is gone. */
+static void stay(jobs *j, job *of)
+{
+    of->going = false;
+    if (of->state == JOB_RUNNING && !is_out(j, &of->id)) job_book_again(&j->book, of, clock_now_us());
+}
+
 /* One of a batch is durable, or is not. */
 static void settle(jobs *j, job_mail *m, const err *failure)
 {
@@ -253,7 +267,7 @@ static void settle(jobs *j, job_mail *m, const err *failure)
     }
     if (failure) {
         job *of = job_book_find(&j->book, &o->id);
-        if (of) of->going = false;
+        if (of) stay(j, of);
         m->failure = *failure;
         jobs_refuse(o, 507);
         return;
@@ -331,7 +345,8 @@ static uint64_t turn_held(jobs *j, mail *m, bool stopping)
     jobs_expire(j);
     jobs_make_room(j);
     if (atomic_load(&j->giving)) return jobs_hand_give(j);
-    uint64_t due = atomic_load(&j->leaving) ? UINT64_MAX : job_book_due_us(&j->book), now = clock_now_us();
+    bool may_run = j->run_count < j->opts.limits.running_max;   /* runs of forgotten jobs count until they end */
+    uint64_t due = atomic_load(&j->leaving) ? UINT64_MAX : job_book_due_us(&j->book, may_run), now = clock_now_us();
     if (j->failing && due < j->failing_until_us) due = j->failing_until_us;
     if (!job_teller_idle(j->teller) && due <= now) due = now + FAILING_US;
     return due <= now ? 0 : due;

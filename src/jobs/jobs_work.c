@@ -164,7 +164,9 @@ static err_code move_oldest(jobs *j, uint32_t oldest, err *e)
         if (at->at.segment != oldest) continue;
         rc = job_store_read(j->store, &at->at, &bytes, &r, e);
         if (rc == ERR_INVALID) {
-            log_write(LOG_ERROR, NULL, "jobs: %s", e->text);   /* nothing there can be moved */
+            /* Nothing there can be moved.  Who asks for its answer is told; its question is counted when it runs. */
+            log_write(LOG_ERROR, NULL, "jobs: %s", e->text);
+            if (at->state >= JOB_DONE) atomic_fetch_add_explicit(&j->counts[COUNT_LOST], 1, memory_order_relaxed);
             rc = ERR_OK;
             continue;
         }

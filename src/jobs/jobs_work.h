@@ -11,7 +11,7 @@
 
 /* WAITING -> HELD -> GIVEN */
 typedef enum { FOLDER_WAITING, FOLDER_HELD, FOLDER_GIVEN } folder_state;
-typedef enum { COUNT_REFUSED, COUNT_TOLD, COUNT_UNTOLD, COUNT_LOST, COUNTS } count;
+typedef enum { COUNT_REFUSED, COUNT_TOLD, COUNT_UNTOLD, COUNT_LOST, COUNTS } jobs_count;
 
 /* NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): what every loop writes has a cache line of its own */
 struct jobs {

@@ -190,7 +190,7 @@ typedef struct {
       "Requests traced to --trace-file: written, dropped as there was no room for them, not taken by the file.") \
     X(jobs, [METRIC_JOBS], gauge, "proa_jobs", by_job, "Jobs in the queue, running, and ended but kept.") \
     X(jobs_ended, [METRIC_JOBS_ENDED], counter, "proa_jobs_ended_total", by_job_ended, \
-      "Jobs that ended with an answer below 400 or another, were refused, or whose question was damaged on disk.") \
+      "Jobs that ended with an answer below 400 or another, were refused, or were damaged on disk.") \
     X(jobs_oldest, , gauge, "proa_jobs_oldest_seconds", by_none, "Age of the oldest job that has not ended.") \
     X(jobs_bytes, , gauge, "proa_jobs_bytes", by_none, "Bytes of the jobs on disk; half of jobs-bytes-max may be.") \
     X(jobs_file_bytes, , gauge, "proa_jobs_file_bytes", by_none, "Bytes of their files.") \

@@ -1,7 +1,7 @@
 /* What was accepted is answered: once each, behind a loss of power too; all that wait share one sync; what the disk
  * does not take is refused and leaves nothing; a run that is refused for the moment comes again; files stay bounded;
  * the folder goes from one process to the next, and all jobs with it. */
-#include "jobs/jobs.h"
+#include "jobs/jobs_work.h"
 #include "os/clock.h"
 #include "power.h"
 
@@ -11,7 +11,8 @@ static loop *on;
 static jobs *service;
 static size_t waits, runs, refuse_runs;     /* orders not answered; runs begun; of them so many get 503 */
 static const char *hook = "";                /* of each order */
-static bool hold_runs;                      /* they are never answered */
+static bool hold_runs;                      /* they are never answered, */
+static job_run *held;                       /* the last of them, unless the test does */
 static job_order orders[ORDERS_MAX];
 static job_meta metas[ORDERS_MAX];
 static char bodies[ORDERS_MAX][24];
@@ -27,6 +28,7 @@ static void run(job_run *r)
 {
     runs++;
     snprintf(seen, sizeof seen, "%.*s", (int)r->meta.target.len, r->meta.target.p);
+    held = r;
     if (hold_runs) return;
     r->status = refuse_runs ? 503 : 200;
     if (refuse_runs) refuse_runs--;
@@ -307,6 +309,92 @@ static void files_stay_bounded_and_what_is_kept_is_moved(void)
     clear();
 }
 
+static void a_damaged_answer_is_an_error_also_when_its_file_has_gone(void)
+{
+    err e;
+    jobs_stats s;
+    struct stat st;
+    memset(large, 'x', sizeof large);
+    CHECK(begin(1 << 20, &e) == ERR_OK);
+    start();
+    order(0, JOB_ORDER_SUBMIT, "kept");
+    wait_all();
+    ended(0);
+    const char *path = power_path("0000000001.jobs");
+    FILE *f = fopen(path, "r+b");
+    CHECK(f && fseek(f, -1, SEEK_END) == 0 && fputc('X', f) == 'X');
+    if (f) fclose(f);
+    for (size_t i = 0; i < 40; i++) large_passes(true);
+    CHECK(stat(power_path("0000000001.jobs"), &st) != 0);
+    order(0, JOB_ORDER_RESULT, NULL);
+    wait_all();
+    CHECK(orders[0].mail.failure.code == ERR_INVALID && orders[0].status == 500);
+    jobs_stats_read(service, &s);
+    CHECK_U64(s.lost, 1);
+    end();
+    clear();
+}
+
+/* ---- forgotten while it runs ---- */
+
+static void who_can_begin_no_run_sleeps(void)
+{
+    err e;
+    CHECK(begin(1 << 20, &e) == ERR_OK);
+    hold_runs = true;
+    start();
+    for (size_t i = 0; i < 3; i++) order(i, JOB_ORDER_SUBMIT, "x");   /* two run at a time */
+    wait_all();
+    order(0, JOB_ORDER_FORGET, NULL);
+    wait_all();
+    CHECK(!orders[0].mail.failure.code && sys_fake_await_asleep(1, 1000000000));
+    end();
+    hold_runs = false;
+    clear();
+}
+
+/* What came to the thread, which the test is itself. */
+static void read_mail(void)
+{
+    mail *next;
+    for (mail *m = mailbox_take(&service->in); m; m = next) {
+        next = m->next;
+        jobs_mail(service, (job_mail *)(void *)m);
+    }
+}
+
+static void who_could_not_be_forgotten_while_its_run_ended_is_run_again(void)
+{
+    static const sys_fault fault = {.call = SYS_sync_data, .times = SYS_FAKE_EVER, .result = -EIO};
+    for (int ends = 0; ends < 2; ends++) {
+        err e;
+        CHECK(begin(1 << 20, &e) == ERR_OK);
+        hold_runs = true;
+        held = NULL;
+        order(0, JOB_ORDER_SUBMIT, "x");
+        read_mail();
+        CHECK(jobs_sync(service) == ERR_OK);
+        jobs_start_runs(service);
+        wait_all();
+        loop_flush(on);
+        CHECK(held && service->run_count == 1);
+        job_id id = orders[0].id;
+        order(0, JOB_ORDER_FORGET, NULL);
+        if (ends && held) jobs_ran(held);
+        read_mail();
+        sys_fake_script(&fault, 1);
+        CHECK(jobs_sync(service) != ERR_OK);
+        sys_fake_script(NULL, 0);
+        wait_all();
+        const job *of = job_book_find(&service->book, &id);
+        CHECK(orders[0].status == 507 && of && !of->going);
+        CHECK(of && of->state == (ends ? JOB_QUEUED : JOB_RUNNING) && service->run_count == (ends ? 0u : 1u));
+        end();
+        hold_runs = false;
+        clear();
+    }
+}
+
 /* One life of a machine that ends without power: which orders were accepted stays true. */
 static void live(uint64_t *seed, size_t from, size_t to, bool accepted[ORDERS_MAX])
 {
@@ -512,6 +600,9 @@ int main(void)
                                       TEST(what_had_not_ended_is_run_again_behind_a_start),
                                       TEST(who_leaves_begins_no_run_and_still_accepts),
                                       TEST(files_stay_bounded_and_what_is_kept_is_moved),
+                                      TEST(a_damaged_answer_is_an_error_also_when_its_file_has_gone),
+                                      TEST(who_can_begin_no_run_sleeps),
+                                      TEST(who_could_not_be_forgotten_while_its_run_ended_is_run_again),
                                       TEST(no_loss_of_power_loses_an_accepted_job),
                                       TEST(a_folder_changes_hands_and_each_job_runs_once),
                                       TEST(a_run_that_takes_longer_than_its_server_begins_anew),
