@@ -87,6 +87,7 @@ static void take_model(top_scrape *s, const prom_sample *p)
     if (bucket) bucket_add(&m->latency, p->labels, p->value);
     else if (str_is(p->name, "proa_inference_success_total")) m->success += p->value;
     else if (str_is(p->name, "proa_queue_waiting")) m->waiting += p->value;
+    else if (str_is(p->name, "proa_sequences_waiting")) m->waiting += p->value;
     else if (str_is(p->name, "proa_inference_running")) m->running += p->value;
     else if (str_is(p->name, "proa_batch_rows_sum")) m->rows += p->value;
     else if (str_is(p->name, "proa_batch_rows_count")) m->runs += p->value;

@@ -161,7 +161,7 @@ static const nv_row nv_rows[] = {
      NV_US, AT(cache_miss), 0},
     {"nv_inference_pending_request_count",
      "Instantaneous number of pending requests awaiting execution per-model.", NULL,
-     NV_GAUGE, offsetof(metrics_model, waiting), 0},
+     NV_GAUGE, offsetof(metrics_model, waiting), offsetof(metrics_model, in_sequences)},
 };
 /* clang-format on */
 
@@ -438,13 +438,18 @@ static void server_put(printer *p, const row *r)
     }
 }
 
+static uint64_t gauge_at(const metrics_model *set, size_t offset)
+{
+    const metric_gauge *g = (const void *)((const char *)set + offset);
+    return (uint64_t)atomic_load_explicit(g, memory_order_relaxed);
+}
+
 static uint64_t nv_value(const nv_row *r, const metrics_lane *sum, const metrics_model *set)
 {
     const char *at = (const char *)sum + r->offset;
     uint64_t n, ns;
     if (r->kind == NV_GAUGE)
-        return (uint64_t)atomic_load_explicit((const metric_gauge *)(const void *)((const char *)set + r->offset),
-                                              memory_order_relaxed);
+        return gauge_at(set, r->offset) + (r->other ? gauge_at(set, r->other) : 0);
     if (r->kind == NV_CELL)
         return value((const void *)at) + (r->other ? value((const void *)((const char *)sum + r->other)) : 0);
     metric_sum((const void *)at, &n, &ns);

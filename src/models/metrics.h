@@ -102,7 +102,8 @@ typedef struct {
     X(share_bytes, "proa_model_executions_bytes", "Memory of its executions, where model-memory-max bounds it.") \
     X(share_refused, "proa_model_executions_refused", "Runs refused since it was loaded, for want of that memory.") \
     X(sequences, "proa_sequences_active", "Sequences that have a slot now.") \
-    X(backlog, "proa_sequences_backlog", "Sequences that wait for a slot now.")
+    X(backlog, "proa_sequences_backlog", "Sequences that wait for a slot now.") \
+    X(in_sequences, "proa_sequences_waiting", "Requests that wait for their sequence's turn or slot now.")
 
 typedef struct {
     metrics_lane *lanes; /* lane_count of them, on cache lines of their own */

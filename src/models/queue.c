@@ -162,16 +162,22 @@ static outcome settle(queue *q)
     return o;
 }
 
+err_code queue_item_drop(queue_item *item, batch_drop why, err *e)
+{
+    item->at.drop = why;
+    switch (why) {
+    case BATCH_DEADLINE: return err_set(e, ERR_TIMEOUT, "the deadline passed while it waited");
+    case BATCH_TIMEOUT: return err_set(e, ERR_UNAVAILABLE, "Request timeout expired");   /* Triton's words */
+    case BATCH_CANCELLED: return err_set(e, ERR_CANCELLED, "cancelled while it waited");
+    case BATCH_RAN: case BATCH_DROPS: break;
+    }
+    return e->code;
+}
+
 static void answer(queue_item *item)
 {
     err *e = &item->failure;
-    switch (item->at.drop) {
-    case BATCH_DEADLINE: err_set(e, ERR_TIMEOUT, "the deadline passed while it waited"); break;
-    case BATCH_TIMEOUT: err_set(e, ERR_UNAVAILABLE, "Request timeout expired"); break;   /* Triton's words */
-    case BATCH_CANCELLED: err_set(e, ERR_CANCELLED, "cancelled while it waited"); break;
-    case BATCH_RAN: case BATCH_DROPS: break;
-    }
-    item->done(item, e->code ? e : NULL);
+    item->done(item, queue_item_drop(item, item->at.drop, e) ? e : NULL);
 }
 
 static void carry_out(queue *q, outcome o)
@@ -385,10 +391,8 @@ static void set_item(const queue *q, queue_item *item)
 /* What a refused item is told. */
 static err_code refuse(queue_item *item, batch_limit limit, uint64_t retry_ns, err *e)
 {
-    if (limit == BATCH_LIMIT_DEADLINE && item->timeout_us && !item->deadline_us) {
-        item->at.drop = BATCH_TIMEOUT;
-        err_set(e, ERR_UNAVAILABLE, "Request timeout expired");
-    }
+    if (limit == BATCH_LIMIT_DEADLINE && item->timeout_us && !item->deadline_us)
+        (void)queue_item_drop(item, BATCH_TIMEOUT, e);
     e->retry_ms = retry_ns / 1000000 < UINT32_MAX ? (uint32_t)((retry_ns + 999999) / 1000000) : UINT32_MAX;
     return e->code;
 }

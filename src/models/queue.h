@@ -108,6 +108,8 @@ static inline bool queue_shares(const queue_item *item) { return item->outputs.r
 /* done() says that it never ran: for its own timeout, which is not the server's failure. */
 static inline bool queue_timed_out(const queue_item *item) { return item->at.drop == BATCH_TIMEOUT; }
 
+/* It leaves without having run: what it is told, and counted as.  BATCH_RAN: e stays as it is. */
+err_code queue_item_drop(queue_item *item, batch_drop why, err *e);
 /* The item's outputs are those of an execution, which is given back with them. */
 void queue_item_hold(queue_item *item, exec *x);
 

@@ -22,8 +22,8 @@ struct letter {
 typedef struct {
     slot_sequence at;
     sequence_block *states;       /* for its next request; NULL = it has not run */
-    letter back;                 /* its request is back */
-    bool ended;                   /* and was its last */
+    letter back;                 /* its request is back, */
+    bool lost;                    /* and did not run */
 } sequence;
 
 /* A request. */
@@ -47,7 +47,9 @@ struct sequencer {
     _Atomic bool poked;           /* `poke` is in the mail */
     letter poke;
     waker_call timer;
-    uint64_t now_us;              /* of the thread that is on it */
+    /* of the thread that is on it */
+    uint64_t now_us;
+    uint64_t due_us;              /* the first of those that wait is dropped then; UINT64_MAX = none */
 };
 
 static letter nobody;
@@ -155,6 +157,56 @@ static str id_of(const queue_item *item, char room[1 + ID_BYTES_MAX])
     return (str){room, 1 + (text.len ? text.len : sizeof item->sequence.number)};
 }
 
+/* Its own timeout, from when it came. */
+static uint64_t expires_us(const queue_item *c)
+{
+    uint64_t at_us;
+    bool never = !c->timeout_us || __builtin_add_overflow(c->since_ns / 1000, c->timeout_us, &at_us);
+    return never ? UINT64_MAX : at_us;
+}
+
+/* When it is dropped unless it has begun to run; UINT64_MAX = never. */
+static uint64_t due_us(const sequence_turn *t)
+{
+    const uint64_t expires = expires_us(t->client), deadline = t->client->deadline_us;
+    return deadline && deadline < expires ? deadline : expires;
+}
+
+static batch_drop drop_of(const sequence_turn *t)
+{
+    const uint64_t now_us = t->of->now_us;
+    if (atomic_load(&t->inner.cancelled)) return BATCH_CANCELLED;
+    if (t->client->deadline_us && now_us >= t->client->deadline_us) return BATCH_DEADLINE;
+    return now_us >= due_us(t) ? BATCH_TIMEOUT : BATCH_RAN;
+}
+
+/* As a client that is in time cannot tell from its own requests why. */
+static void refuse_behind(sequence_turn *t)
+{
+    err e;
+    t->client->at.drop = BATCH_CANCELLED;
+    err_set(&e, ERR_UNAVAILABLE, "the sequence ended before this request: one before it was dropped");
+    refuse(t, &e);
+}
+
+/* Some for reasons of their own, others as they come behind them. */
+static void refuse_all(slot_item *gone)
+{
+    slot_item *next;
+    err e;
+    for (slot_item *i = gone; i; i = next) {
+        sequence_turn *t = OF(sequence_turn, at, i);
+        batch_drop why = drop_of(t);
+        next = i->next;
+        if (why == BATCH_RAN) {
+            refuse_behind(t);
+            continue;
+        }
+        (void)queue_item_drop(t->client, why, &e);
+        refuse(t, &e);
+    }
+}
+
 static void pushed(sequencer *q, sequence_turn *t)
 {
     char room[1 + ID_BYTES_MAX], id[ID_BYTES_MAX + 1];
@@ -164,7 +216,7 @@ static void pushed(sequencer *q, sequence_turn *t)
     err_code rc = slots_push(q->slots, &t->at, id_of(c, room), q->now_us, &again, &e);
     if (rc == ERR_OK) {
         ((sequence *)(void *)t->at.of)->back.kind = MAIL_BACK;
-        if (c->deadline_us) waker_by(q->opts.waker, &q->timer, c->deadline_us);
+        if (due_us(t) != UINT64_MAX) waker_by(q->opts.waker, &q->timer, due_us(t));
         if (atomic_load(&t->inner.cancelled)) poke(q);   /* before it was here: nobody else looks */
         return;
     }
@@ -179,6 +231,20 @@ static void pushed(sequencer *q, sequence_turn *t)
     refuse(t, &e);
 }
 
+/* The model's queue counts from here on: what the request waited for until now it has waited for its sequence. */
+static void inner_set(sequencer *q, sequence_turn *t)
+{
+    const uint64_t expires = expires_us(t->client);
+    t->inner.inputs = t->inputs;
+    t->inner.empty = sequence_io_empty(q->io);
+    t->inner.done = turn_done;
+    t->inner.since_ns = 0;
+    t->inner.deadline_us = t->client->deadline_us;
+    t->inner.timeout_us = expires == UINT64_MAX ? 0 : expires - q->now_us;
+    t->inner.priority = t->client->priority;
+    t->inner.bytes = t->client->bytes;
+}
+
 /* The turn and, where it was the last, the sequence may be gone afterwards. */
 static err_code begin(sequencer *q, sequence_turn *t, err *e)
 {
@@ -191,15 +257,8 @@ static err_code begin(sequencer *q, sequence_turn *t, err *e)
     sequence_block_hold(t->states);
     err_code rc = sequence_io_fill(q->io, t->client, t->states, &t->values, t->inputs, e);
     if (rc) return rc;
-    t->inner.inputs = t->inputs;
-    t->inner.empty = sequence_io_empty(q->io);
-    t->inner.done = turn_done;
-    t->inner.since_ns = t->client->since_ns;
-    t->inner.deadline_us = t->client->deadline_us;
-    t->inner.timeout_us = t->client->timeout_us;
-    t->inner.priority = t->client->priority;
-    t->inner.bytes = t->client->bytes;
-    s->ended = t->at.end;
+    inner_set(q, t);
+    s->lost = false;
     atomic_fetch_add(&q->inside, 1);
     rc = queue_push(q->opts.queue, &t->inner, e);
     if (rc) atomic_fetch_sub(&q->inside, 1);
@@ -213,10 +272,15 @@ static void turns_begin(sequencer *q)
     while ((i = slots_take(q->slots, q->now_us)) != NULL) {
         sequence_turn *t = OF(sequence_turn, at, i);
         slot_sequence *s = i->of;
-        bool end = i->end;
-        if (begin(q, t, &e) == ERR_OK) continue;
-        slots_done(q->slots, s, end, q->now_us);
+        batch_drop why = drop_of(t);
+        if (why == BATCH_RAN && begin(q, t, &e) == ERR_OK) continue;
+        if (why == BATCH_RAN) why = t->inner.at.drop;
+        const bool lost = why != BATCH_RAN || e.code == ERR_TIMEOUT;
+        slot_item *gone = lost ? slots_lose(q->slots, s) : NULL;
+        slots_done(q->slots, s, q->now_us);
+        (void)queue_item_drop(t->client, why, &e);
         refuse(t, &e);
+        refuse_all(gone);
     }
 }
 
@@ -231,6 +295,8 @@ static void turn_done(queue_item *inner, const err *e)
     if (!e && sequence_io_keep(q->io, inner, &next, &mine)) e = &mine;
     client->start_ns = inner->start_ns;
     client->end_ns = inner->end_ns;
+    client->at.drop = inner->at.drop;
+    s->lost = inner->at.drop != BATCH_RAN || (e && (e->code == ERR_CANCELLED || e->code == ERR_TIMEOUT));
     if (!e) {   /* no other request of the sequence runs */
         sequence_block_release(s->states);
         s->states = next;
@@ -244,21 +310,17 @@ static void turn_done(queue_item *inner, const err *e)
 static bool leaves(const slot_item *i)
 {
     const sequence_turn *t = OF(const sequence_turn, at, i);
-    uint64_t deadline_us = t->client->deadline_us;
-    return atomic_load(&t->inner.cancelled) || (deadline_us && t->of->now_us >= deadline_us);
+    const uint64_t at_us = due_us(t);
+    if (drop_of(t) != BATCH_RAN) return true;
+    if (at_us < t->of->due_us) t->of->due_us = at_us;
+    return false;
 }
 
 static void waiting_drop(sequencer *q)
 {
-    slot_item *next;
-    err e;
-    for (slot_item *i = slots_drop(q->slots, leaves, q->now_us); i; i = next) {
-        sequence_turn *t = OF(sequence_turn, at, i);
-        next = i->next;
-        if (atomic_load(&t->inner.cancelled)) (void)err_set(&e, ERR_CANCELLED, "cancelled while it waited");
-        else (void)err_set(&e, ERR_TIMEOUT, "the deadline passed while it waited");
-        refuse(t, &e);
-    }
+    q->due_us = UINT64_MAX;
+    refuse_all(slots_drop(q->slots, leaves));
+    if (q->due_us != UINT64_MAX) waker_by(q->opts.waker, &q->timer, q->due_us);
 }
 
 static void read(sequencer *q, letter *n)
@@ -270,7 +332,8 @@ static void read(sequencer *q, letter *n)
         break;
     case MAIL_BACK:
         s = OF(sequence, back, n);
-        slots_done(q->slots, &s->at, s->ended, q->now_us);
+        if (s->lost) refuse_all(slots_lose(q->slots, &s->at));
+        slots_done(q->slots, &s->at, q->now_us);
         atomic_fetch_sub(&q->inside, 1);
         break;
     default:
@@ -285,6 +348,7 @@ static void counts_show(sequencer *q)
     slots_read(q->slots, &c);
     atomic_store_explicit(&q->opts.metrics->sequences, c.seated, memory_order_relaxed);
     atomic_store_explicit(&q->opts.metrics->backlog, c.backlog, memory_order_relaxed);
+    atomic_store_explicit(&q->opts.metrics->in_sequences, c.waiting, memory_order_relaxed);
 }
 
 /* This thread alone is on it until nothing comes any more.  Mail is read in the order in which it came. */
@@ -335,6 +399,7 @@ err_code sequencer_push(sequencer *q, queue_item *item, err *e)
     item->start_ns = item->end_ns = 0;
     item->source = NULL;
     item->outputs.rows = 0;
+    item->at.drop = BATCH_RAN;
     t->of = q;
     t->client = item;
     t->at = (slot_item){.start = item->sequence.start, .end = item->sequence.end};

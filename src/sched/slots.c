@@ -9,8 +9,8 @@ enum { WAITING_MAX = 1024 };
 struct slots {
     slots_opts opts;
     map by_id;                     /* that were not told to end */
-    order_tree backlog, ready, idle;    /* by when they came, could run, were last seen */
-    uint64_t turn;                 /* counts what is put into the first two */
+    order_tree backlog, ready, running, idle;   /* by when they came, could run, began to, were last seen */
+    uint64_t turn;                 /* counts what is put into the first three */
     slots_counts counts;
 };
 
@@ -25,6 +25,7 @@ err_code slots_new(slots **ret, const slots_opts *opts, err *e)
     map_init(&s->by_id);
     order_init(&s->backlog);
     order_init(&s->ready);
+    order_init(&s->running);
     order_init(&s->idle);
     *ret = s;
     return ERR_OK;
@@ -38,21 +39,20 @@ static order_key key_of(uint64_t hi) { return (order_key){.hi = hi}; }
 /* Which order a sequence stands in follows from what it is. */
 static order_tree *order_of(slots *s, const slot_sequence *q)
 {
-    if (q->running) return NULL;
+    if (q->running) return &s->running;
     if (!q->seated) return &s->backlog;
     return q->first ? &s->ready : &s->idle;
 }
 
 static void leave(slots *s, slot_sequence *q)
 {
-    order_tree *o = order_of(s, q);
-    if (o && order_has(&q->place)) order_del(o, &q->place);
+    if (order_has(&q->place)) order_del(order_of(s, q), &q->place);
 }
 
 static void stand(slots *s, slot_sequence *q)
 {
     order_tree *o = order_of(s, q);
-    if (o) order_put(o, &q->place, key_of(o == &s->idle ? q->seen_us : ++s->turn));
+    order_put(o, &q->place, key_of(o == &s->idle ? q->seen_us : ++s->turn));
 }
 
 static void free_sequence(slots *s, slot_sequence *q)
@@ -139,9 +139,8 @@ err_code slots_push(slots *s, slot_item *i, str id, uint64_t now_us, bool *ret_a
         (void)map_del(&s->by_id, q->id);
         q->ended = true;
     }
-    order_tree *o = order_of(s, q);
     if (first) stand(s, q);
-    else if (o) order_put(o, &q->place, key_of(since));   /* it keeps its turn */
+    else order_put(order_of(s, q), &q->place, key_of(since));   /* it keeps its turn */
     seat(s);
     return ERR_OK;
 }
@@ -157,70 +156,79 @@ slot_item *slots_take(slots *s, uint64_t now_us)
     q->seen_us = now_us;
     s->counts.waiting--;
     s->counts.running++;
+    stand(s, q);
     return i;
 }
 
-void slots_done(slots *s, slot_sequence *q, bool ended, uint64_t now_us)
+void slots_done(slots *s, slot_sequence *q, uint64_t now_us)
 {
     INVARIANT(q->running && q->seated);
+    leave(s, q);
     q->running = false;
     q->seen_us = now_us;
     s->counts.running--;
-    if (ended) forget(s, q);
+    if (q->ended && !q->first) forget(s, q);
     else stand(s, q);
 }
 
-/* Takes them out of one sequence; false = it is gone. */
-static bool drop_from(slots *s, slot_sequence *q, bool (*goes)(const slot_item *i), slot_item ***tail)
+/* Takes out what goes and what comes behind it, up to a START: that depends on nothing before.  `lost`: the request
+ * before them is gone.  A sequence that so ends without an END is over: nobody can go on with it. */
+static void cut(slots *s, slot_sequence *q, bool (*goes)(const slot_item *i), bool lost, slot_item ***tail)
 {
-    bool ended = false;
     slot_item *kept = NULL, **at = &kept, *next;
     for (slot_item *i = q->first; i; i = next) {
         next = i->next;
         i->next = NULL;
-        if (!goes(i)) {
-            *at = i;
-            at = &i->next;
-            q->last = i;
+        lost = (lost && !i->start) || (goes && goes(i));
+        if (lost) {
+            **tail = i;
+            *tail = &i->next;
+            s->counts.waiting--;
             continue;
         }
-        **tail = i;
-        *tail = &i->next;
-        ended = ended || i->end;
-        s->counts.waiting--;
+        *at = i;
+        at = &i->next;
+        q->last = i;
     }
     q->first = kept;
-    return !kept && (ended || !q->seated);
+    if (!lost || q->ended) return;
+    (void)map_del(&s->by_id, q->id);
+    q->ended = true;
 }
 
-slot_item *slots_drop(slots *s, bool (*goes)(const slot_item *i), uint64_t now_us)
+static bool any_goes(const slot_sequence *q, bool (*goes)(const slot_item *i))
+{
+    bool any = false;
+    for (const slot_item *i = q->first; i; i = i->next) any = goes(i) || any;
+    return any;
+}
+
+slot_item *slots_drop(slots *s, bool (*goes)(const slot_item *i))
 {
     slot_item *gone = NULL, **tail = &gone;
-    order_tree *const both[] = {&s->backlog, &s->ready};
-    for (size_t k = 0; k < COUNTOF(both); k++) {
-        for (order_node *n = order_first(both[k]), *next; n; n = next) {
+    order_tree *const all[] = {&s->backlog, &s->ready, &s->running};
+    for (size_t k = 0; k < COUNTOF(all); k++) {
+        for (order_node *n = order_first(all[k]), *next; n; n = next) {
             next = order_next(n);
             slot_sequence *q = ORDER_OF(n, slot_sequence, place);
-            bool any = false;
-            for (const slot_item *i = q->first; i; i = i->next) any = any || goes(i);
-            if (!any) continue;
-            uint64_t since = q->place.key.hi;
-            leave(s, q);
-            if (drop_from(s, q, goes, &tail)) {
-                if (!q->ended) (void)map_del(&s->by_id, q->id);
-                q->ended = true;
-                if (q->seated) s->counts.seated--;
-                else s->counts.backlog--;
-                free_sequence(s, q);
-            } else if (q->first) {
-                order_put(both[k], &q->place, key_of(since));
-            } else {
-                q->seen_us = now_us;
-                stand(s, q);
-            }
+            if (!any_goes(q, goes)) continue;
+            cut(s, q, goes, false, &tail);
+            if (q->first || q->running) continue;
+            order_del(all[k], n);
+            if (q->seated) s->counts.seated--;
+            else s->counts.backlog--;
+            free_sequence(s, q);
         }
     }
     seat(s);
+    return gone;
+}
+
+slot_item *slots_lose(slots *s, slot_sequence *q)
+{
+    slot_item *gone = NULL, **tail = &gone;
+    INVARIANT(q->running);
+    cut(s, q, NULL, true, &tail);
     return gone;
 }
 

@@ -2,6 +2,7 @@
  *
  *   START --> slot, or the backlog until one is free --> ... --> END ran --> free
  *                                  idle for so long with nothing to run --> free
+ *                                  a request dropped, and no START behind it --> free
  * A sequence is known by its id from its START on.  Its requests run one at a time, in the order in which they came;
  * between sequences the one goes first whose request has been able to run for longest.  A second START goes on in the
  * same slot, as in Triton.  Behind its END the id is free: a START begins another sequence.
@@ -34,7 +35,7 @@ struct slot_sequence {
     slot_item *first, *last;       /* that wait */
     uint64_t seen_us;              /* the last push or end of a run */
     bool running, seated, ended;
-    order_node place;              /* in the backlog, among those that may run, or among the idle */
+    order_node place;              /* in the backlog, among those that may run, that run, or that are idle */
 };
 
 typedef struct {
@@ -58,10 +59,14 @@ DEFINE_CLEANUP(slots)
  * the END of the one before. */
 err_code slots_push(slots *s, slot_item *i, str id, uint64_t now_us, bool *ret_again, err *e) MUST_USE;
 slot_item *slots_take(slots *s, uint64_t now_us);         /* that may run now, or NULL */
-/* The request that ran, the sequence's last one where it said `ended`: then the sequence is gone. */
-void slots_done(slots *s, slot_sequence *q, bool ended, uint64_t now_us);
-/* Those that `goes` says of leave without having run, linked by next; a sequence whose END is among them ends. */
-slot_item *slots_drop(slots *s, bool (*goes)(const slot_item *i), uint64_t now_us);
+/* Of the request that ran.  Where that was the last, behind an END or a loss, the sequence is gone. */
+void slots_done(slots *s, slot_sequence *q, uint64_t now_us);
+/* Those that `goes` says of leave without having run, linked by next; it is asked of each that waits.  Behind them
+ * leaves what would run on a state without them: all up to a START.  Where none comes the sequence is over, once what
+ * came before has run. */
+slot_item *slots_drop(slots *s, bool (*goes)(const slot_item *i));
+/* The same of the request that runs, which did not: before slots_done(). */
+slot_item *slots_lose(slots *s, slot_sequence *q);
 /* Forgets what was idle for too long; when to call again: SLOTS_NEVER = not before another call. */
 uint64_t slots_expire(slots *s, uint64_t now_us);
 void slots_read(const slots *s, slots_counts *ret);

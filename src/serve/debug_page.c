@@ -125,8 +125,8 @@ static const char *const page_script[] = {
     "    if (latency) add(name, 'from a whole request to its result', us, us === null ? '-' : number(us / 1000) + "
     "' ms');\n",
     "  }\n",
-    "  if ('proa_queue_waiting' in at) add('queue depth', 'requests that wait', at.proa_queue_waiting, "
-    "number(at.proa_queue_waiting));\n",
+    "  const depth = at.proa_queue_waiting + at.proa_sequences_waiting;\n",
+    "  if ('proa_queue_waiting' in at) add('queue depth', 'requests that wait', depth, number(depth));\n",
     "  const all = at.proa_batch_rows, was = then ? then.proa_batch_rows : all, pads = name => (at[name] || 0) - "
     "(then ? then[name] || 0 : at[name] || 0);\n",
     "  if (all) {\n",

@@ -1,6 +1,7 @@
 """test_sequence.py - sequences with state in the server, as Triton's example clients for them do: unmodified tritonclient over REST, gRPC and its stream."""
 import queue
 import threading
+import time
 import numpy as np
 import onnx
 import pytest
@@ -173,6 +174,30 @@ def test_the_slot_of_a_client_that_is_gone_comes_back(server):
         client.infer("short", tensor(lib, 1), sequence_id=1)
     assert "must specify the START flag" in e.value.message()
     active(0)
+
+
+def test_a_dropped_request_ends_its_sequence(server):
+    """Nobody is given sums that lack a number: what goes on without a START is refused, and the slot is free."""
+    from tritonclient.utils import InferenceServerException
+    (http, http_lib), (grpc, grpc_lib) = clients(server)
+    ask = lambda c, lib, s, v, **kw: int(c.infer("short", tensor(lib, v), sequence_id=s, **kw).as_numpy("OUTPUT")[0][0])
+    assert ask(http, http_lib, 1, 5, sequence_start=True) == 5
+    for k, (c, lib) in enumerate(((http, http_lib), (grpc, grpc_lib))):
+        since = time.monotonic()
+        with pytest.raises(InferenceServerException) as e:                               # the only slot is taken
+            ask(c, lib, 7, 1, sequence_start=True, timeout=200000)
+        assert "Request timeout expired" in e.value.message() and time.monotonic() - since < 3
+        with pytest.raises(InferenceServerException) as e:
+            ask(c, lib, 7, 1)
+        assert "must specify the START flag" in e.value.message()
+    with pytest.raises(InferenceServerException):
+        grpc.infer("short", tensor(grpc_lib, 1), sequence_id=8, sequence_start=True, client_timeout=.2)
+    assert ask(http, http_lib, 1, 6) == 11                                              # it has gone on
+    metric = lambda line: until(lambda: line in server.get("/metrics").body.decode())
+    metric('proa_queue_dropped_total{model_name="short",model_version="1",reason="timeout"} 2\n')
+    metric('proa_inference_failure_total{model_name="short",model_version="1"} 0\n')
+    assert ask(http, http_lib, 1, 1, sequence_end=True) == 12
+    assert run(http, http_lib, "short", 9, [4, 5]) == [4, 9]
 
 
 def test_clients_do_not_see_what_the_server_brings(server):

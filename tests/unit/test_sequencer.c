@@ -262,6 +262,83 @@ static void who_waits_for_a_slot_may_leave(void)
     bench_close(&b);
 }
 
+static err_code follow(ask *a, served *of, uint64_t id, uint64_t timeout_us, uint64_t deadline_us)
+{
+    err e = {0};
+    *a = (ask){.item = {.done = done, .timeout_us = timeout_us, .sequence = {.number = id}}, .x = 1};
+    a->item.deadline_us = deadline_us ? clock_now_us() + deadline_us : 0;
+    a->in = tensor_make(DT_F32, &(shape){.rank = 2, .dim = {1, 1}}, &a->x);
+    a->item.inputs = &a->in;
+    return served_push(of, &a->item, &e);
+}
+
+/* Each at its own time, though nothing else happens. */
+static void who_waits_for_a_slot_has_its_own_timeout(void)
+{
+    bench b = bench_open("one", "0");
+    ask first, all[3];
+    CHECK(ask_start(&first, b.of, 1, 1, true, false) == ERR_OK && ask_end(&first) == 1);
+    for (uint32_t i = 0; i < COUNTOF(all); i++) {
+        const uint64_t us = 3000 * (i + 1);
+        all[i] = (ask){.x = 1};
+        err e;
+        all[i].item = (queue_item){.done = done, .timeout_us = i == 1 ? 0 : us, .sequence = {.number = 2 + i}};
+        all[i].item.deadline_us = i == 1 ? clock_now_us() + us : 0;
+        all[i].item.sequence.start = true;
+        all[i].in = tensor_make(DT_F32, &(shape){.rank = 2, .dim = {1, 1}}, &all[i].x);
+        all[i].item.inputs = &all[i].in;
+        CHECK(served_push(b.of, &all[i].item, &e) == ERR_OK);
+    }
+    for (uint32_t i = 0; i < COUNTOF(all); i++) {
+        (void)ask_end(&all[i]);
+        CHECK(all[i].code == (i == 1 ? ERR_TIMEOUT : ERR_UNAVAILABLE));
+        CHECK(all[i].item.at.drop == (i == 1 ? BATCH_DEADLINE : BATCH_TIMEOUT) && all[i].item.end_ns == 0);
+    }
+    CHECK(ask_start(&first, b.of, 1, 1, false, true) == ERR_OK && ask_end(&first) == 2);
+    bench_close(&b);
+}
+
+/* The first is in the model's queue, where it waits for other sequences; those behind it wait for it. */
+static void what_waits_behind_a_dropped_request_leaves_with_it(void)
+{
+    for (int cancels = 0; cancels < 2; cancels++) {
+        bench b = bench_open("most", "0");
+        ask first, late, behind, more;
+        CHECK(ask_start(&first, b.of, 1, 1, true, false) == ERR_OK);
+        CHECK(follow(&late, b.of, 1, 0, cancels ? 0 : 2000) == ERR_OK && follow(&behind, b.of, 1, 0, 0) == ERR_OK);
+        while (!cancels && !atomic_load(&late.answered)) clock_now_us();
+        CHECK(atomic_load(&first.answered) == 0);
+        if (cancels) CHECK(atomic_load(&b.of->metrics.in_sequences) == 2);
+        served_cancel(&first.item);
+        (void)ask_end(&first);
+        (void)ask_end(&late);
+        (void)ask_end(&behind);
+        CHECK(first.code == ERR_CANCELLED && first.item.at.drop == BATCH_CANCELLED);
+        CHECK(late.code == (cancels ? ERR_UNAVAILABLE : ERR_TIMEOUT) && behind.code == ERR_UNAVAILABLE);
+        CHECK_STR(behind.why, "the sequence ended before this request: one before it was dropped");
+        CHECK(follow(&more, b.of, 1, 0, 0) == ERR_OK && ask_end(&more) == -1 && more.code == ERR_INVALID);
+        while (atomic_load(&b.of->metrics.sequences)) clock_now_us();
+        bench_close(&b);
+    }
+}
+
+/* Also of what runs at once on the thread that gives it its slot: there are two executions, one for each. */
+static void waiting_for_a_slot_is_no_run(void)
+{
+    bench b = bench_open("one", "500");
+    ask first, next;
+    for (int i = 0; i < 3; i++) {
+        CHECK(ask_start(&first, b.of, 1, 1, true, false) == ERR_OK);
+        ask_wait(&first);
+        CHECK(ask_start(&next, b.of, 1, 0, false, false) == ERR_OK && ask_end(&next) == 1 && ask_end(&first) == 1);
+    }
+    CHECK(ask_start(&next, b.of, 2, 5, true, true) == ERR_OK);
+    backlog_wait(&b, 1);
+    CHECK(ask_start(&first, b.of, 1, 1, false, true) == ERR_OK && ask_end(&first) == 2 && ask_end(&next) == 5);
+    CHECK(next.item.since_ns < first.item.since_ns && next.item.start_ns >= first.item.end_ns);
+    bench_close(&b);
+}
+
 static void the_slot_of_what_the_queue_refuses_comes_back(void)
 {
     bench b = bench_open("one", "0");
@@ -403,6 +480,9 @@ int main(void)
         TEST(its_bytes_are_counted),
         TEST(each_instance_brings_its_slots),
         TEST(who_waits_for_a_slot_may_leave),
+        TEST(who_waits_for_a_slot_has_its_own_timeout),
+        TEST(what_waits_behind_a_dropped_request_leaves_with_it),
+        TEST(waiting_for_a_slot_is_no_run),
         TEST(the_slot_of_what_the_queue_refuses_comes_back),
         TEST(a_number_is_not_the_text_of_the_same_bytes),
         TEST(the_slot_of_a_client_that_is_gone_comes_back),

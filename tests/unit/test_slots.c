@@ -37,7 +37,7 @@ static err_code push(slots *s, req *r, int id, bool start, bool end, uint64_t no
 }
 
 static req *take(slots *s, uint64_t now_us) { return (req *)(void *)slots_take(s, now_us); }
-static void done(slots *s, req *r, uint64_t now_us) { slots_done(s, r->at.of, r->at.end, now_us); }
+static void done(slots *s, req *r, uint64_t now_us) { slots_done(s, r->at.of, now_us); }
 
 static slots_counts counts(const slots *s)
 {
@@ -121,10 +121,10 @@ static void what_is_dropped_leaves_its_slot(void)
     CHECK(push(s, &r[2], 1, true, false, 1) == ERR_OK && push(s, &r[3], 1, false, false, 1) == ERR_OK);
     CHECK(push(s, &r[4], 2, true, true, 1) == ERR_OK);
     r[2].gone = r[3].gone = true;
-    slot_item *out = slots_drop(s, gone, 2);
+    slot_item *out = slots_drop(s, gone);
     CHECK(out == &r[2].at && out->next == &r[3].at && !out->next->next && counts(s).backlog == 1);
     r[0].gone = r[1].gone = true;
-    out = slots_drop(s, gone, 2);
+    out = slots_drop(s, gone);
     CHECK(out == &r[0].at && take(s, 2) == &r[4] && counts(s).waiting == 0);
     done(s, &r[4], 2);
 }
@@ -148,10 +148,10 @@ static void who_loses_one_of_several_requests_keeps_its_turn(void)
         req first, r[4];
         CLEANUP(slots) slots *s = slots_of(count, 0);
         CHECK(push(s, &first, 0, true, true, 0) == ERR_OK && take(s, 0) == &first);
-        CHECK(push(s, &r[0], 1, true, false, 0) == ERR_OK && push(s, &r[1], 1, false, true, 0) == ERR_OK);
+        CHECK(push(s, &r[0], 1, true, false, 0) == ERR_OK && push(s, &r[1], 1, true, true, 0) == ERR_OK);
         CHECK(push(s, &r[2], 2, true, true, 0) == ERR_OK);
         r[0].gone = true;
-        CHECK(slots_drop(s, gone, 1) == &r[0].at);
+        CHECK(slots_drop(s, gone) == &r[0].at && !r[0].at.next);   /* the START behind it begins anew */
         done(s, &first, 1);
         CHECK(take(s, 1) == &r[1]);
         done(s, &r[1], 1);
@@ -160,17 +160,59 @@ static void who_loses_one_of_several_requests_keeps_its_turn(void)
     }
 }
 
-static void what_is_dropped_was_a_sign_of_life(void)
+/* None of them runs on a state without the one that was dropped; its slot is free once those before it have run. */
+static void what_comes_behind_a_dropped_request_leaves_with_it(void)
 {
-    req a, b;
+    for (int where = 0; where < 3; where++) {   /* in the backlog, ready, while another of it runs */
+        req other, r[4], next;
+        CLEANUP(slots) slots *s = slots_of(1, 0);
+        if (where == 0) CHECK(push(s, &other, 0, true, true, 0) == ERR_OK && take(s, 0) == &other);
+        for (int i = 0; i < 4; i++) CHECK(push(s, &r[i], 1, i == 0, i == 3, 0) == ERR_OK);
+        CHECK(push(s, &next, 2, true, true, 0) == ERR_OK);
+        if (where == 2) CHECK(take(s, 0) == &r[0]);
+        r[1].gone = true;
+        slot_item *out = slots_drop(s, gone);
+        CHECK(out == &r[1].at && out->next == &r[2].at && out->next->next == &r[3].at && !out->next->next->next);
+        if (where == 0) done(s, &other, 1);
+        if (where != 2) CHECK(take(s, 1) == &r[0]);
+        CHECK(counts(s).seated == 1 && counts(s).waiting == 1);
+        done(s, &r[0], 1);
+        CHECK(take(s, 1) == &next && counts(s).backlog == 0);
+        done(s, &next, 2);
+        CHECK(counts(s).seated == 0);
+    }
+}
+
+static void a_sequence_that_lost_a_request_is_over(void)
+{
+    req a, b, c;
     CLEANUP(slots) slots *s = slots_of(1, 0);
     CHECK(push(s, &a, 1, true, false, 0) == ERR_OK && take(s, 0) == &a);
     done(s, &a, 0);
     CHECK(push(s, &b, 1, false, false, 10) == ERR_OK);
     b.gone = true;
-    CHECK(slots_drop(s, gone, 50) == &b.at);
-    CHECK_U64(slots_expire(s, 149), 150);
-    CHECK_U64(slots_expire(s, 150), SLOTS_NEVER);
+    CHECK(slots_drop(s, gone) == &b.at && counts(s).seated == 0);
+    CHECK_U64(slots_expire(s, 11), SLOTS_NEVER);
+    CHECK(push(s, &c, 1, false, false, 12) == ERR_INVALID);
+}
+
+static void what_ran_for_nothing_loses_those_behind_it_up_to_a_start(void)
+{
+    for (int starts = 0; starts < 2; starts++) {
+        req a, b, c, d;
+        CLEANUP(slots) slots *s = slots_of(1, 0);
+        CHECK(push(s, &a, 1, true, false, 0) == ERR_OK && take(s, 0) == &a);
+        CHECK(push(s, &b, 1, false, false, 0) == ERR_OK);
+        if (starts) CHECK(push(s, &c, 1, true, false, 0) == ERR_OK);
+        CHECK(slots_lose(s, a.at.of) == &b.at && !b.at.next);
+        done(s, &a, 1);
+        if (starts) CHECK(take(s, 1) == &c);
+        if (starts) done(s, &c, 2);
+        CHECK(push(s, &d, 1, false, false, 3) == (starts ? ERR_OK : ERR_INVALID));
+        if (starts) CHECK(take(s, 3) == &d);
+        if (starts) done(s, &d, 4);
+        CHECK(counts(s).seated == (uint32_t)starts && counts(s).waiting == 0);
+    }
 }
 
 static void waiting_requests_are_bounded(void)
@@ -237,7 +279,7 @@ static void any_order_of_events_keeps_the_rules(void)
             if (turn % 10 == 0) (void)slots_expire(w.s, w.now_us);
             if (turn % 50 == 0) {
                 for (int i = 0; i < w.made; i += 7) w.all[i].gone = true;
-                (void)slots_drop(w.s, gone, w.now_us);
+                (void)slots_drop(w.s, gone);
             }
         }
         /* Whoever is still there is answered in a bounded number of turns. */
@@ -279,7 +321,9 @@ int main(void)
         TEST(what_is_dropped_leaves_its_slot),
         TEST(a_run_that_ends_late_leaves_the_next_sequence_of_that_id),
         TEST(who_loses_one_of_several_requests_keeps_its_turn),
-        TEST(what_is_dropped_was_a_sign_of_life),
+        TEST(what_comes_behind_a_dropped_request_leaves_with_it),
+        TEST(a_sequence_that_lost_a_request_is_over),
+        TEST(what_ran_for_nothing_loses_those_behind_it_up_to_a_start),
         TEST(waiting_requests_are_bounded),
         TEST(any_order_of_events_keeps_the_rules),
         TEST(no_memory_at_any_point_leaves_nothing),
