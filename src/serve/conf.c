@@ -163,7 +163,7 @@ static const row rows[] = {
     {"header-bytes-max", NULL, BYTES, AT(header_bytes_max), "16Ki", 256, 1 << 20, NULL,
      "request line and headers; more gets 431"},
     {"reply-bytes-max", NULL, BYTES, AT(reply_bytes_max), "256Mi", 1024, 1ull << 40, NULL,
-     "largest answer; more gets 413"},
+     "largest answer, as it is before it is compressed; more gets 413"},
     {"compress-bytes-min", NULL, BYTES, AT(compress_bytes_min), "1Ki", 0, 1ull << 40, NULL,
      "answers from this size on are compressed for clients that accept gzip or deflate; 0 = never"},
     {"api-keys", NULL, PATH, AT(api_keys), "", 0, 0, NULL,

@@ -322,9 +322,19 @@ static void outputs_release(infer *r)
     queue_release(&r->item);
 }
 
+/* The buffer bounds itself, but not what is sent behind it; and what packs well is bounded by what it unpacks to. */
+static err_code reply_check(infer *r)
+{
+    size_t bytes = r->reply.len + r->tail.len, most = r->pool->opts.reply_bytes_max;
+    if (bytes <= most) return ERR_OK;
+    r->tail = (str){0};
+    return err_set(&r->failure, ERR_LIMIT, "answer: expected at most %zu bytes, got %zu", most, bytes);
+}
+
 static void pack_and_settle(infer *r)
 {
     err_code rc = r->failure.code;
+    if (rc == ERR_OK) rc = reply_check(r);
     if (rc == ERR_OK) pack(r);
     outputs_release(r);
     if (rc == ERR_OK) rc = buf_check(&r->reply, "answer", &r->failure);

@@ -170,6 +170,33 @@ def test_a_message_over_the_limit_is_resource_exhausted(serve, zoo, pb):
         assert struct.unpack("<4f", pb.ModelInferResponse.FromString(unary(channel, SERVICE + "ModelInfer", request(pb))).raw_output_contents[0])
 
 
+def test_an_answer_over_the_limit_is_resource_exhausted_but_not_what_shared_memory_takes(serve, zoo, pb):
+    server = serve(f"id_uint8={zoo['id_uint8']}", "--reply-bytes-max", "1Mi")
+    data, region, over = bytes(2 << 20), f"/proa-test-answer-{os.getpid()}", "answer: expected at most 1048576 bytes, got 2097"
+    r = pb.ModelInferRequest(model_name="id_uint8", raw_input_contents=[data])
+    r.inputs.add(name="x", datatype="UINT8", shape=[1, len(data)])
+    head = b'{"inputs":[{"name":"x","datatype":"UINT8","shape":[1,%d],"parameters":{"binary_data_size":%d}}],"parameters":{"binary_data_output":true}}' % (
+        len(data), len(data))
+    rest = server.post("/v2/models/id_uint8/infer", head + data, headers={"Inference-Header-Content-Length": str(len(head))})
+    assert rest.status == 413 and over in rest.json()["error"]
+    with grpc.insecure_channel(f"{server.host}:{server.port}", options=[("grpc.max_receive_message_length", -1)]) as channel:
+        fails(lambda: unary(channel, SERVICE + "ModelInfer", r), grpc.StatusCode.RESOURCE_EXHAUSTED, over)
+        streams = channel.stream_stream(SERVICE + "ModelStreamInfer", request_serializer=lambda m: m.SerializeToString(),
+                                        response_deserializer=pb.ModelStreamInferResponse.FromString)
+        assert "answer: expected at most 1048576 bytes" in next(streams(iter([r]))).error_message
+        with open(f"/dev/shm{region}", "wb") as f:
+            f.truncate(len(data))
+        try:
+            unary(channel, SERVICE + "SystemSharedMemoryRegister", pb.SystemSharedMemoryRegisterRequest(name="r", key=region, byte_size=len(data)))
+            o = r.outputs.add(name="y")
+            o.parameters["shared_memory_region"].string_param = "r"
+            o.parameters["shared_memory_byte_size"].int64_param = len(data)
+            got = pb.ModelInferResponse.FromString(unary(channel, SERVICE + "ModelInfer", r))
+            assert list(got.outputs[0].shape) == [1, len(data)] and list(got.raw_output_contents) == [b""]
+        finally:
+            os.unlink(f"/dev/shm{region}")
+
+
 def test_a_full_queue_is_resource_exhausted_and_everybody_is_answered(serve, zoo, pb):
     server = serve(f"slow={zoo['slow']}", "--queue-max", "2", "--threads", "1")
     with grpc.insecure_channel(f"{server.host}:{server.port}") as channel:

@@ -196,6 +196,35 @@ static void large_binary_answers_are_whole_and_let_go(void)
     http_rig_stop(&r);
 }
 
+/* What is sent from where it lies is as much of the answer as what is written. */
+static void a_binary_answer_over_the_limit_is_413(void)
+{
+    enum { ROWS = 20000 };
+    static const char head[] =
+        "{\"inputs\":[{\"name\":\"x\",\"datatype\":\"FP32\",\"shape\":[20000,2],\"parameters\":{\"binary_data_size\":"
+        "160000}}],\"parameters\":{\"binary_data_output\":true}}";
+    static const struct {
+        const char *max, *packing, *got;
+    } rows[] = {
+        {"160Ki", "", "200 "},
+        {"100Ki", "", "413 "},
+        {"100Ki", "Accept-Encoding: gzip\r\n", "413 "},
+    };
+    static char body[sizeof head + ROWS * 8];
+    char header[100];
+    memcpy(body, head, sizeof head - 1);
+    for (size_t i = 0; i < COUNTOF(rows); i++) {
+        http_rig r;
+        start(&r, &(http_rig_opts){.threads = "1", .reply_bytes_max = rows[i].max});
+        snprintf(header, sizeof header, "%sInference-Header-Content-Length: %zu\r\n", rows[i].packing, sizeof head - 1);
+        const char *got = http_rig_post(&r, INFER, header, body, sizeof head - 1 + ROWS * 8);
+        CHECK(strncmp(got, rows[i].got, 4) == 0);
+        CHECK(got[0] == '2' || strstr(got, "{\"error\":\"answer: expected at most 102400 bytes, got 160"));
+        CHECK(strncmp(post(&r, INFER, "", X), "200 ", 4) == 0);
+        http_rig_stop(&r);
+    }
+}
+
 static void each_limit_has_its_status(void)
 {
     http_rig r;
@@ -494,6 +523,7 @@ int main(void)
         TEST(what_a_very_large_request_took_is_not_kept),
         TEST(large_answers_are_written_on_a_worker),
         TEST(large_binary_answers_are_whole_and_let_go),
+        TEST(a_binary_answer_over_the_limit_is_413),
         TEST(each_limit_has_its_status),
         TEST(a_run_over_the_memory_limit_is_413),
         TEST(the_answer_says_on_demand_where_its_time_went),
