@@ -300,9 +300,32 @@ static err_code plan_ahead(model *m, err *e)
     return rc;
 }
 
+static bool is_wanted(const graph *g, value_id output, const model_opts *opts)
+{
+    for (size_t k = 0; k < opts->output_count; k++)
+        if (str_eq(g->values[output].name, opts->outputs[k])) return true;
+    return false;
+}
+
+/* What only others need is dead from here on, and passes drop it. */
+static void outputs_keep(graph *g, const model_opts *opts)
+{
+    uint32_t kept = 0;
+    for (size_t k = 0; k < opts->output_count; k++) {
+        uint32_t i = 0;
+        while (i < g->output_count && !str_eq(g->values[g->outputs[i]].name, opts->outputs[k])) i++;
+        if (i == g->output_count) return;
+    }
+    for (uint32_t i = 0; i < g->output_count; i++)
+        if (is_wanted(g, g->outputs[i], opts)) g->outputs[kept++] = g->outputs[i];
+    g->output_count = kept;
+}
+
 static err_code load(model *m, str bytes, const model_opts *opts, err *e)
 {
     m->opts = *opts;
+    m->opts.outputs = NULL;
+    m->opts.output_count = 0;
     if (!m->opts.memory_max) m->opts.memory_max = (size_t)4 << 30;
     quota_init(&m->share, m->opts.share_max);
     /* Copies of misaligned weights, packed weights, names: a few times the file, and no more than one run may use. */
@@ -312,6 +335,7 @@ static err_code load(model *m, str bytes, const model_opts *opts, err *e)
     onnx_source source = {.bytes = bytes, .memory = &m->memory, .external = m->folder ? &m->source : NULL};
     err_code rc = onnx_load(&m->graph, &source, e);
     if (!rc) rc = typing_check(m->graph, e);
+    if (!rc && opts->outputs) outputs_keep(m->graph, opts);
     if (!rc) rc = optimise(m, e);
     if (!rc) rc = prepare(m, e);
     return rc ? rc : plan_ahead(m, e);

@@ -24,6 +24,10 @@ typedef struct {
     size_t share_max;            /* bytes of all its executions together; 0 = no bound.  over it: ERR_LIMIT, or
                                   * ERR_TOO_LARGE where no other has any */
     bool no_passes;              /* runs the graph as it was written, for comparing */
+    /* The outputs that are wanted, borrowed while it opens: it has no others, and computes nothing for them alone.
+     * NULL = all; and all where one is named that it has not, so that whoever asked can say which there are. */
+    const str *outputs;
+    size_t output_count;
 } model_opts;
 
 /* path: an .onnx file.  Errors: "PATH: ..." naming node, operator, domain, version where it applies;

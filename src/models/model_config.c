@@ -235,6 +235,21 @@ static err_code versions_read(model_config *c, err *e)
     return ERR_OK;
 }
 
+/* Clients get what is listed and nothing else, as of Triton; a state's output is the server's own. */
+static err_code outputs_read(model_config *c, err *e)
+{
+    const pbtree *state = pbtree_get(pbtree_get(c->tree, "sequence_batching"), "state");
+    size_t most = pbtree_count(c->tree, "output") + pbtree_count(pbtree_get(c->tree, "sequence_batching"), "state");
+    if (!pbtree_has(c->tree, "output")) return ERR_OK;
+    c->outputs_wanted = arena_new(&c->memory, str, most);
+    if (!c->outputs_wanted) return no_memory(e);
+    for (const pbtree *o = pbtree_get(c->tree, "output"); o; o = o->next)
+        c->outputs_wanted[c->outputs_wanted_count++] = pbtree_text(o, "name");
+    for (; state; state = state->next)
+        c->outputs_wanted[c->outputs_wanted_count++] = pbtree_text(state, "output_name");
+    return ERR_OK;
+}
+
 /* The file lies in the folder of a version, and nowhere else. */
 static err_code file_check(const model_config *c, err *e)
 {
@@ -257,6 +272,7 @@ static err_code checked(model_config *c, err *e)
     if (rc == ERR_OK) rc = defaults(c, e);
     if (rc == ERR_OK) rc = config_check(c->tree, e);
     if (rc == ERR_OK) rc = unmet_check(c, e);
+    if (rc == ERR_OK) rc = outputs_read(c, e);
     c->ensemble = pbtree_has(c->tree, "ensemble_scheduling");
     return rc ? rc : versions_read(c, e);
 }

@@ -23,6 +23,8 @@ typedef struct {
     versions_policy versions;
     i64_list specific;
     uint32_t latest;
+    str *outputs_wanted;          /* that the model is to have: those it lists, and its states'; NULL = all */
+    size_t outputs_wanted_count;
     /* fit */
     int64_t max_batch_size;       /* 0 = the first dimension is no batch */
     uint64_t instance_count;

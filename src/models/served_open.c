@@ -146,7 +146,10 @@ static err_code sequence_make(served *s, const served_from *f, err *e)
 
 static err_code model_make(served *s, const served_from *f, err *e)
 {
-    model_opts mo = {.pool = f->opts->pool, .memory_max = f->opts->memory_bytes_max};
+    model_opts mo = {.pool = f->opts->pool,
+                     .memory_max = f->opts->memory_bytes_max,
+                     .outputs = s->config->outputs_wanted,
+                     .output_count = s->config->outputs_wanted_count};
     err_code rc = share_max(s->config, f->opts->model_bytes_max, &mo.share_max, e);
     if (rc) return err_wrap(e, "%s", f->path);
     rc = model_open(&s->model, s->path.p, &mo, e);

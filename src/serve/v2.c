@@ -162,7 +162,7 @@ static err_code want_read(infer *r, size_t at, yyjson_val *v, bool binary, err *
     rc = parameters_read(&asked, parameters, true, e);
     if (rc == ERR_OK) rc = flag_read(parameters, "binary_data", &binary, e);
     if (rc) return err_wrap(e, "output '" STR_FMT "'", STR_ARG(name));
-    return v2_want_named(r, at, name, binary, &asked, e);
+    return v2_want_named(r, name, binary, &asked, e);
 }
 
 /* Of the request itself. */

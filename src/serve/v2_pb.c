@@ -286,7 +286,8 @@ static err_code want_read(reader *rd, pb m, err *e)
     if (rc == ERR_OK) rc = pb_check(&m, "InferRequestedOutputTensor", e);
     if (rc == ERR_OK) rc = v2_parameters_check(&asked, e);
     if (rc) return err_wrap(e, "outputs[%zu]", rd->want_count);
-    return v2_want_named(rd->r, rd->want_count++, name, true, &asked, e);
+    rd->want_count++;
+    return v2_want_named(rd->r, name, true, &asked, e);
 }
 
 /* The data of the k-th input of the request. */

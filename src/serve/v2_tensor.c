@@ -179,12 +179,12 @@ err_code v2_wants_new(infer *r, err *e)
     return r->wants ? ERR_OK : err_set(e, ERR_NOMEM, "no memory for %u outputs", outputs);
 }
 
-err_code v2_want_named(infer *r, size_t at, str name, bool binary, const v2_parameters *p, err *e)
+err_code v2_want_named(infer *r, str name, bool binary, const v2_parameters *p, err *e)
 {
     int32_t i = infer_output_index(r, name);
     if (i < 0)
-        return err_set(e, ERR_INVALID, "outputs[%zu]: name: expected an output of the model, got '" STR_FMT "'", at,
-                       STR_ARG(name));
+        return err_set(e, ERR_INVALID, "unexpected inference output '" STR_FMT "' for model '" STR_FMT "'",
+                       STR_ARG(name), STR_ARG(r->model->name));
     for (uint32_t k = 0; k < r->want_count; k++) {
         if (r->wants[k].output == (uint32_t)i)
             return err_set(e, ERR_INVALID, "output '" STR_FMT "': asked for twice", STR_ARG(name));

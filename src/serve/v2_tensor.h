@@ -37,7 +37,7 @@ err_code v2_memory_read(infer *r, tensor *t, str name, const infer_memory *m, er
 
 /* Room for the wanted outputs; then each by its name, or all of them. */
 err_code v2_wants_new(infer *r, err *e) MUST_USE;
-err_code v2_want_named(infer *r, size_t at, str name, bool binary, const v2_parameters *p, err *e) MUST_USE;
+err_code v2_want_named(infer *r, str name, bool binary, const v2_parameters *p, err *e) MUST_USE;
 void v2_wants_all(infer *r, bool binary); /* that go where nobody says which */
 
 /* Writing.  First what goes: sets each want's `t`, and copies into shared memory what goes there. */

@@ -104,7 +104,7 @@ def errors_have_status_and_text(client, _):
     fails(lambda: client.infer("tiny", [make_input([X[:3]])]), "INVALID_ARGUMENT", "input 'x': shape: expected [-1,4], got '[1,3]'")
     fails(lambda: client.infer("tiny", [make_input([X], name="z")]), "INVALID_ARGUMENT", "inputs[0]: name: expected an input of the model ('x')")
     fails(lambda: client.infer("tiny", []), "INVALID_ARGUMENT", "'x' is missing")
-    fails(lambda: client.infer("tiny", [make_input([X])], outputs=[grpc_client.InferRequestedOutput("z")]), "INVALID_ARGUMENT", "outputs[0]")
+    fails(lambda: client.infer("tiny", [make_input([X])], outputs=[grpc_client.InferRequestedOutput("z")]), "INVALID_ARGUMENT", "unexpected inference output 'z' for model 'tiny'")
 
 
 def deadlines(client, _):

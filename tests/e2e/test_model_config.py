@@ -246,6 +246,40 @@ model_warmup { name: "first" batch_size: 3 inputs { key: "x" value { data_type: 
 
 
 @pytest.mark.apart
+def test_clients_get_the_outputs_that_the_file_lists(tmp_path, serve):
+    import tritonclient.grpc as grpc_lib
+    import tritonclient.http as http_lib
+    from tritonclient.utils import InferenceServerException
+    folder = tmp_path / "repository"
+    put(folder, "m", IO)
+    flow = 'output_map { key: "%s" value: "y" }'
+    ensemble = 'platform: "ensemble" ' + IO + 'ensemble_scheduling { step { model_name: "m" model_version: -1 ' \
+               'input_map { key: "x" value: "x" } input_map { key: "w" value: "w" } ' + flow + ' } }'
+    for name, output in (("listed", "y"), ("hidden", "z")):
+        (folder / name / "1").mkdir(parents=True)
+        (folder / name / "config.pbtxt").write_text(ensemble % output)
+    server = serve("--model-repository", folder, "--model-control", "explicit", "--load-model", "m")
+    http, grpc = clients(server)
+    x, w = np.ones((1, 4), np.float32), np.ones((1, 2), np.int32)
+    for client, lib in ((http, http_lib), (grpc, grpc_lib)):
+        got = ask(client, lib, "m", x, w)
+        assert np.array_equal(got.as_numpy("y"), 2 * x) and got.as_numpy("z") is None
+        with pytest.raises(InferenceServerException) as e:
+            inputs = [lib.InferInput("x", [1, 4], "FP32"), lib.InferInput("w", [1, 2], "INT32")]
+            inputs[0].set_data_from_numpy(x), inputs[1].set_data_from_numpy(w)
+            client.infer("m", inputs, outputs=[lib.InferRequestedOutput("z")])
+        assert e.value.message() == "unexpected inference output 'z' for model 'm'" and e.value.status() in ("400", "StatusCode.INVALID_ARGUMENT")
+    assert [o["name"] for o in http.get_model_metadata("m")["outputs"]] == [o.name for o in grpc.get_model_metadata("m").outputs] == ["y"]
+    assert server.post("/v2/models/m/generate", {"x": [1, 1, 1, 1], "w": [1, 1]}).json().keys() == {"model_name", "model_version", "y"}
+    assert server.post("/v1/models/m:predict", {"instances": [{"x": [1, 1, 1, 1], "w": [1, 1]}]}).json()["predictions"] == [[2, 2, 2, 2]]
+    http.load_model("listed")
+    assert np.array_equal(ask(http, http_lib, "listed", x, w).as_numpy("y"), 2 * x)
+    with pytest.raises(InferenceServerException, match="ensemble tensor y is mapped from non-existing output z in model m"):
+        http.load_model("hidden")
+    http.close()
+
+
+@pytest.mark.apart
 def test_samples_are_run_before_a_model_is_ready(tmp_path, serve):
     folder = tmp_path / "repository"
     put(folder, "m", SAMPLE % 2)

@@ -138,6 +138,37 @@ static void a_callers_buffer_is_read_in_place_and_left_alone(void)
     onnx_build_end(&b);
 }
 
+/* x -> Relu -> y, x -> Neg -> Abs -> z. */
+static void only_wanted_outputs_are_computed(void)
+{
+    static const str y = {"y", 1}, other[] = {{"z", 1}, {"q", 1}};
+    static const struct {
+        const str *names;
+        size_t count;
+        uint32_t outputs, nodes;
+        const char *first;
+    } rows[] = {{NULL, 0, 2, 3, "z"}, {&y, 1, 1, 1, "y"}, {other, 1, 1, 2, "z"}, {other, 2, 2, 3, "z"}};
+    onnx_build b;
+    onnx_build_start(&b, 13);
+    onnx_build_input(&b, "x", DT_F32, "N,3");
+    onnx_build_node(&b, "Relu", "x", "y", "");
+    onnx_build_node(&b, "Neg", "x", "n", "");
+    onnx_build_node(&b, "Abs", "n", "z", "");
+    onnx_build_output(&b, "z", DT_F32, "N,3");
+    onnx_build_output(&b, "y", DT_F32, "N,3");
+    str bytes = onnx_build_bytes(&b);
+    for (size_t i = 0; i < COUNTOF(rows); i++) {
+        model_opts o = {.outputs = rows[i].names, .output_count = rows[i].count};
+        CLEANUP(model) model *m = NULL;
+        err e = {0};
+        INVARIANT(model_open_bytes(&m, bytes, "t.onnx", NULL, &o, &e) == ERR_OK);
+        CHECK_U64(model_output_count(m), rows[i].outputs);
+        CHECK_U64(model_graph(m)->node_count, rows[i].nodes);
+        CHECK(str_is(model_output(m, 0)->name, rows[i].first));
+    }
+    onnx_build_end(&b);
+}
+
 static void shapes_that_do_not_fit_are_refused(void)
 {
     onnx_build b;
@@ -593,6 +624,7 @@ int main(void)
         TEST(a_seen_shape_runs_without_the_heap),
         TEST(a_model_holds_hardly_more_than_its_bytes),
         TEST(a_callers_buffer_is_read_in_place_and_left_alone),
+        TEST(only_wanted_outputs_are_computed),
         TEST(shapes_that_do_not_fit_are_refused),
         TEST(the_number_of_executions_is_bounded),
         TEST(executions_that_nobody_uses_go_back),

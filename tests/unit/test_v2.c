@@ -201,7 +201,7 @@ static void each_wrong_request_is_refused_in_one_line(void)
         {X("[1,2]", "[1,2]") ",\"outputs\":{}}", "400 outputs: expected a list, got an object"},
         {X("[1,2]", "[1,2]") ",\"outputs\":[{}]}", "400 outputs[0]: name: expected a string, got nothing"},
         {X("[1,2]", "[1,2]") ",\"outputs\":[{\"name\":\"x\"}]}",
-         "400 outputs[0]: name: expected an output of the model, got 'x'"},
+         "400 unexpected inference output 'x' for model 'm'"},
         {X("[1,2]", "[1,2]") ",\"outputs\":[{\"name\":\"y\"},{\"name\":\"y\"}]}", "400 output 'y': asked for twice"},
         {X("[1,2]", "[1,2]") ",\"outputs\":[{\"name\":\"y\",\"parameters\":{\"classification\":-3}}]}",
          "400 output 'y': parameters: classification: expected a number of 0 or more"},

@@ -403,7 +403,7 @@ static void each_wrong_request_is_refused_in_one_line(void)
     REFUSED("input 'x': contents: expected 2 elements for shape [1,2], got 0", typed_floats(1, one_two, 0));
     REFUSED("inputs[0]: contents: given twice", size_t in = input_open("x", "FP32", (int64_t[]){1, 2}, 2);
             floats(one_two, 1); floats(one_two + 1, 1); pb_close(&message, in));
-    REFUSED("outputs[0]: name: expected an output of the model, got 'q'", want("q", NULL); input("x", "FP32", 1, 2));
+    REFUSED("unexpected inference output 'q' for model 'm'", want("q", NULL); input("x", "FP32", 1, 2));
     REFUSED("output 'y': asked for twice", want("y", NULL); want("y", NULL));
     REFUSED("outputs[0]: parameters: shared_memory_region: expected a string", want("y", "shared_memory_region"));
     REFUSED("ModelInferRequest: byte 5: field 3: string: expected UTF-8, got other bytes",
