@@ -116,11 +116,14 @@ static err_code keep(const lineup *now, lineup **ret, err *e)
     return rc;
 }
 
+/* Whether what a client gave still counts: until its own next load, and whatever brings the model meanwhile. */
+static bool recalls(const task *t) { return t->keeps || t->on_demand || t->depth > 0; }
+
 /* A copy: what is remembered may change while the load goes on. */
 static err_code recall(task *t, const memory *m, err *e)
 {
     repository_load *l = &t->load;
-    bool old_config = t->keeps && m->config;
+    bool old_config = recalls(t) && m->config;
     l->pin = str_copy(&l->memory, t->activates ? t->wish->version : str_of(m->pin));
     l->path = str_copy(&l->memory, t->wish->path.p ? t->wish->path : repository_path(t->of->opts.models, t->index));
     l->config = old_config ? str_copy(&l->memory, str_of(m->config)) : t->wish->config;
@@ -163,10 +166,11 @@ static err_code remember(memory *m, const repository_load *l, err *e)
     return ERR_OK;
 }
 
-/* Another version was activated, or what it kept has left. */
+/* Another version was activated, another configuration given, or what it kept has left. */
 static bool is_stale(const task *t, const memory *m, const lineup *now)
 {
     if (!t->activates && !str_is(t->load.pin, m->pin)) return true;
+    if (recalls(t) && !str_is(t->load.config, m->config)) return true;
     for (size_t i = 0; t->load.got && i < t->load.got->count; i++) {
         const served *s = t->load.got->all[i];
         if (lineup_has(t->load.kept, s) && !lineup_has(now, s)) return true;

@@ -72,7 +72,7 @@ void model_control_stats_read(const model_control *c, model_control_stats *ret);
 typedef struct {
     str name;
     str version;    /* to activate; "" = the newest */
-    str config;     /* JSON that counts instead of the model's config.pbtxt until it is loaded again; p NULL = none */
+    str config;     /* JSON that counts instead of its config.pbtxt until the next wish to load it; p NULL = none */
     str path;       /* of its file or folder, from now on; p NULL = the one that is known, or the model repository's */
     bool granted;   /* whatever `allowed` says */
     bool dependents; /* an unload takes along what an ensemble brought and no other needs */

@@ -630,9 +630,18 @@ err_code repository_add(repository *r, str name, str from, repository_names **re
 
 err_code repository_rows(repository *r, size_t i, const lineup *l, err *e) { return rows_for(at(r, i), l, e); }
 
+/* What was to come with another configuration does not with this one. */
+static void rows_settle(version_rows *rows, const char *why)
+{
+    version_row *v = NULL;
+    while ((v = version_rows_next(rows, v)) != NULL)
+        if (!atomic_load(&v->ready) && atomic_exchange(&v->comes, false)) note_set(&v->reason, why);
+}
+
 lineup *repository_swap(repository *r, size_t i, lineup *now, const char *why)
 {
     lineup *old = atomic_exchange(&at(r, i)->now, now);
+    if (now) rows_settle(&at(r, i)->rows, why);
     for (size_t k = 0; old && k < old->count; k++) {
         version_row *row = old->all[k]->row;
         if (lineup_has(now, old->all[k])) continue;

@@ -273,6 +273,40 @@ def test_clients_see_ready_models_and_what_is_unloaded_stays_away(few, serve):
     assert sorted(answers) == [3, 15, 18]
 
 
+def test_the_configuration_that_a_client_gave_outlives_an_eviction(thousand, few, serve):
+    budget = int(3.8 * size_of_one(thousand, serve))
+    (few / "both" / "1").mkdir(parents=True)
+    (few / "both" / "config.pbtxt").write_text(ENSEMBLE)
+    (few / "m0" / "2").mkdir()
+    (few / "m0" / "2" / "model.onnx").write_bytes(times(50).SerializeToString())
+    server = serve("--model-repository", few, "--models-memory-max", budget, "--models-stay-ms", 0, "--model-control", "explicit")
+    load, given = "/v2/repository/models/m0/load", {"max_batch_size": 2, "version_policy": {"specific": {"versions": [1]}}}
+    version = lambda v: next(m for m in server.post("/v2/repository/index").json() if (m["name"], m["version"]) == ("m0", v))
+
+    def evicted():
+        for n in range(1, 6):
+            ask(server, f"m{n}", n + 1)
+        until(lambda: version("1").get("reason") == "unloaded: evicted, memory")
+
+    def config():
+        return server.get("/v2/models/m0/config").json()["max_batch_size"], server.get("/v2/models/m0").json()["versions"]
+    assert server.post(load, {"parameters": {"config": json.dumps(given)}}).status == 200 and config() == (2, ["1"])
+    for _ in range(2):
+        evicted()
+        assert server.get("/v2/models/m0/versions/1/ready").status == 200 and server.get("/v2/models/m0/versions/2/ready").status == 404
+        assert version("2") == {"name": "m0", "version": "2", "state": "UNAVAILABLE", "reason": "unloaded"}
+        ask(server, "m0", 1)
+        assert config() == (2, ["1"])
+    evicted()
+    assert server.post("/v2/repository/models/both/load").status == 200 and config() == (2, ["1"])   # which brings its members
+    evicted()
+    assert server.post("/v2/repository/models/m0/unload").status == 200      # what was said of it is forgotten, also while it is not in memory
+    assert server.post(load).status == 200 and config() == (0, ["2"])
+    assert server.post(load, {"parameters": {"config": json.dumps(given)}}).status == 200
+    evicted()
+    assert server.post(load).status == 200 and config() == (0, ["2"])
+
+
 def test_a_thousand_requests_for_one_model_are_one_load(few, serve):
     server = serve("--model-repository", few, "--models-memory-max", "1Gi")
     connections = [server.connect() for _ in range(200)]

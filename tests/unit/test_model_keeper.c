@@ -6,7 +6,11 @@
 #include "models/model_control.h"
 #include "models/model_keeper.h"
 #include "os/clock.h"
+#include "os/thread.h"
 #include "test.h"
+
+#include <fcntl.h>
+#include <sys/ioctl.h>
 
 static char path[64];
 static const char body[] = "{\"inputs\":[{\"name\":\"x\",\"datatype\":\"FP32\",\"shape\":[1,2],\"data\":[1,2]}]}";
@@ -459,6 +463,91 @@ static void executions_at_rest_make_room_before_anybody_is_refused(void)
     CHECK(!n_comes_beside_m(&g, g.resting + g.beside));
 }
 
+typedef struct {
+    http_rig *rig;
+    thread thread;
+    _Atomic bool done;
+} given_load;
+
+#define GIVEN \
+    "{\"max_batch_size\":3,\"input\":[{\"name\":\"x\",\"data_type\":\"TYPE_FP32\",\"dims\":[2]}]," \
+    "\"output\":[{\"name\":\"y\",\"data_type\":\"TYPE_FP32\",\"dims\":[2],\"label_filename\":\"labels\"}]}"
+
+static void given_load_main(void *ctx)
+{
+    given_load *l = ctx;
+    err e;
+    CHECK(model_control_load(l->rig->endpoints.control, &(model_wish){.name = STR("n"), .config = STR(GIVEN)}, &e) ==
+          ERR_OK);
+    atomic_store(&l->done, true);
+}
+
+static const char *in_n(const char *name)
+{
+    static char text[100];
+    snprintf(text, sizeof text, "%s/n/%s", model_folder, name);
+    return text;
+}
+
+static uint64_t loaded(http_rig *r)
+{
+    model_control_stats s;
+    model_control_stats_read(r->endpoints.control, &s);
+    return s.loaded;
+}
+
+static int pipe_make(const char *name)
+{
+    INVARIANT(mkfifo(in_n(name), 0600) == 0);
+    int fd = open(in_n(name), O_RDWR);
+    INVARIANT(fd >= 0);
+    return fd;
+}
+
+/* A load has read the line, and waits for more. */
+static void pipe_read(int fd, const char *line)
+{
+    int left = 1;
+    INVARIANT(write(fd, line, strlen(line)) == (ssize_t)strlen(line));
+    while (left) {
+        INVARIANT(ioctl(fd, FIONREAD, &left) == 0);
+        thread_pause();
+    }
+}
+
+/* A load on demand that began before a client's ended, and ends behind it. */
+static void a_configuration_that_comes_meanwhile_counts(void)
+{
+    onnx_build net;
+    char own[100];
+    http_rig r;
+    err e;
+    given_load client = {.rig = &r};
+    serve_rig_twice(&net);
+    model_folder_remove("n");
+    model_folder_put("n", &net, NULL);
+    snprintf(own, sizeof own, "%s", in_n(""));
+    own[strlen(own) - 1] = '\0';
+    const http_rig_opts o = {.threads = "1", .models_memory_max = "1Gi", .model_control = "explicit"};
+    INVARIANT(http_rig_start(&r, &o, (const char *const[]){"n", own, NULL}));
+    int labels = pipe_make("labels"), config = pipe_make("config.pbtxt");
+    CHECK(thread_start(&client.thread, "load", given_load_main, &client, &e) == ERR_OK);
+    pipe_read(labels, "a\n");
+    model_summons one = {.name = STR("n"), .since_us = clock_now_us(), .on = r.loop, .msg = {.run = on_told}};
+    told = 0;
+    keeper_summon(r.endpoints.keeper, &one);
+    pipe_read(config, "# nothing\n");
+    INVARIANT(unlink(in_n("labels")) == 0);
+    model_folder_write(in_n("labels"), "a\nb\n", 4);
+    close(labels);
+    HTTP_RIG_UNTIL(&r, atomic_load(&client.done));
+    close(config);
+    HTTP_RIG_UNTIL(&r, loaded(&r) == 2 && told == 1);
+    CHECK(http_rig_gets(&r, "/v2/models/n/config", "\"max_batch_size\":3"));
+    thread_join(&client.thread);
+    http_rig_stop(&r);
+}
+
 static void a_short_life(void)
 {
     http_rig r;
@@ -487,6 +576,7 @@ int main(void)
         TEST(who_waits_at_the_end_is_told),
         TEST(what_is_unloaded_by_its_user_does_not_come_on_demand),
         TEST(what_is_pinned_is_there_from_the_start_and_stays),
+        TEST(a_configuration_that_comes_meanwhile_counts),
         TEST(executions_at_rest_make_room_before_anybody_is_refused),
         TEST(without_memory_nothing_is_left),
     };
