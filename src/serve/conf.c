@@ -14,7 +14,8 @@
 #include <string.h>
 
 /* A PATH, once it is given, is not empty: who protects a server by a variable that is not set shall know. */
-typedef enum { U64, BYTES, BOOL, TEXT, CHOICE, LIST, PORT, MODE, PATH } value_kind;
+/* Of a FOLDER there is one: to users of Triton a second is one more, and no other value of the first. */
+typedef enum { U64, BYTES, BOOL, TEXT, CHOICE, LIST, PORT, MODE, PATH, FOLDER } value_kind;
 
 enum { FROM_DEFAULTS, FROM_FILE, FROM_OTHERS, FROM_ENV, FROM_FLAGS };   /* others: variables that are not ours */
 
@@ -73,8 +74,8 @@ static const row rows[] = {
      "of the server that it found there"},
     {"handover-wait-ms", NULL, U64, AT(handover_wait_ms), "600000", 1, U32_MAX, NULL,
      "how long a new server that took the listeners may need until it is ready"},
-    {"model-repository", NULL, TEXT, AT(model_repository), "", 0, 0, NULL,
-     "folder with NAME/VERSION/model.onnx"},
+    {"model-repository", NULL, FOLDER, AT(model_repository), "", 0, 0, NULL,
+     "folder with NAME/VERSION/model.onnx; there is one, models from elsewhere are named as NAME=PATH"},
     {"model-name", NULL, TEXT, AT(model_name), "", 0, 0, NULL,
      "name of the model in --model-dir, as KServe passes it"},
     {"model-dir", NULL, TEXT, AT(model_dir), "", 0, 0, NULL,
@@ -333,7 +334,8 @@ static void expects(const row *r, char *to, size_t room)
     case CHOICE: snprintf(to, room, "%s", r->what); break;
     case MODE: snprintf(to, room, "octal permissions in 0..777"); break;
     case LIST: snprintf(to, room, "text, or a list of it"); break;
-    case TEXT: snprintf(to, room, "text"); break;
+    case TEXT:
+    case FOLDER: snprintf(to, room, "text"); break;
     case PATH: snprintf(to, room, "a file"); break;
     }
 }
@@ -370,7 +372,10 @@ static bool octal_parse(str s, uint64_t *ret)
 static err_code text_set(conf *c, const row *r, const char *where, str value, err *e)
 {
     str *field = (str *)(void *)((char *)c + r->offset);
-    bool grows = r->kind == LIST && field->len && c->sources[r - rows] == c->source;
+    bool again = field->len && c->sources[r - rows] == c->source, grows = again && r->kind == LIST;
+    if (again && r->kind == FOLDER)
+        return err_set(e, ERR_INVALID, "%s: expected one folder, and other models as NAME=PATH, got '" STR_FMT
+                       "' behind '" STR_FMT "'", where, STR_ARG(value), STR_ARG(*field));
     size_t before = grows ? field->len + 1 : 0;
     char *copy = arena_push_raw(c->memory, before + value.len + 1, 1);
     if (!copy) return err_set(e, ERR_NOMEM, "%s: no memory for the value", where);
@@ -389,6 +394,7 @@ static err_code value_parse(const row *r, const char *where, str value, uint64_t
     switch (r->kind) {
     case TEXT:
     case PATH:
+    case FOLDER:
     case LIST: INVARIANT(!"texts are set as they are");
     case PORT:
         if (value.len == 0) {
@@ -414,7 +420,7 @@ static err_code value_set(conf *c, const row *r, const char *where, str value, e
 {
     uint64_t *field = (uint64_t *)(void *)((char *)c + r->offset);
     if (r->kind == PATH && !value.len && c->source != FROM_DEFAULTS) return value_wrong(r, where, value, e);
-    bool text = r->kind == TEXT || r->kind == LIST || r->kind == PATH;
+    bool text = r->kind == TEXT || r->kind == LIST || r->kind == PATH || r->kind == FOLDER;
     err_code rc = text ? text_set(c, r, where, value, e) : value_parse(r, where, value, field, e);
     if (rc == ERR_OK) c->sources[r - rows] = c->source;
     return rc;
@@ -690,7 +696,8 @@ void conf_help(buf *out)
                    "  --config FILE            read options from a YAML file; `models:` maps NAME: PATH\n");
     for (size_t i = 0; i < COUNTOF(rows); i++) {
         char flag[64];
-        static const char *const words[] = {"N", "BYTES", "", "TEXT", "WORD", "LIST", "N", "OCTAL", "FILE"};
+        static const char *const words[] = {"N", "BYTES", "", "TEXT", "WORD", "LIST", "N", "OCTAL", "FILE",
+                                            "DIR"};
         snprintf(flag, sizeof flag, "--%s %s", rows[i].name, words[rows[i].kind]);
         buf_printf(out, "  %-24s %s", flag, rows[i].what);
         if (rows[i].init[0]) buf_printf(out, " (%s)", rows[i].init);

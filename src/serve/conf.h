@@ -1,7 +1,8 @@
 /* conf.h - the options of `proa serve`: one table for flags, PROA_* variables, the YAML file, help and docs.
  *
  * A later source overrides an earlier one: defaults, file, environment, flags; a list that is given several times in
- * one source is all of them.  Every value passes the same check, so a message differs only in where it points:
+ * one source is all of them, of others the last counts, as whoever appends flags to a command wants it, but a second
+ * model repository is refused.  Every value passes the same check, so a message differs only in where it points:
  * "--port: ...", "PROA_PORT: ...", "proa.yaml:3:7: port: ...".  On error the conf is unusable and nothing was started.
  * Strings live in the arena given to conf_init(). */
 #ifndef SERVE_CONF_H

@@ -195,6 +195,12 @@ static void refusals_say_where_and_what(void)
     flags_refuse("--port", "--port: expected a value after it, got nothing");
     flags_refuse("--prot=1", "unknown option 'prot', did you mean 'port'?");
     flags_refuse("--zzzzzzzzzzzz", "unknown option 'zzzzzzzzzzzz'; see proa serve --help");
+    flags_refuse("--model-repository /a --port 1 --model-repository=/b",
+                 "--model-repository: expected one folder, and other models as NAME=PATH, got '/b' behind '/a'");
+    err e;
+    fresh();
+    CHECK(flags("--port 1 --port=2 --model-dir /a --model-dir /b", &e) == ERR_OK);   /* of others the last counts */
+    CHECK(c.port == 2 && str_is(c.model_dir, "/b"));
     flags_refuse("-x", "unknown option '-x'; see proa serve --help");
     flags_refuse("--help=1", "help: expected --help and nothing else");
     flags_refuse("model", "expected NAME=PATH, got 'model'");
