@@ -76,7 +76,8 @@ err_code exec_take(exec **ret, model *m, const shape *inputs, err *e) MUST_USE;
  * where values of the inputs decide on shapes, how often a loop runs or how far a region reaches: their cost is no
  * other run's. */
 exec *exec_take_cheap(model *m, const shape *inputs, uint32_t cost_us_max) MUST_USE;
-/* Input i: write into ->data before exec_run(), or point ->data at your own buffer, which lives until exec_give(). */
+/* Input i: write into ->data before exec_run(), or point ->data at your own buffer, which lives until exec_give() and
+ * holds as many elements of the same type: nobody can look. */
 tensor *exec_input(exec *x, uint32_t i);
 /* When a run shall end before its last node: looked at between nodes, before each iteration of a loop, and inside nodes
  * whose work is a product of counts (op_watch.h). */

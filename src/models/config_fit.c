@@ -201,6 +201,16 @@ static err_code dims_fit(str model_name, const pbtree *io, const model_io *have,
                          "making complete " : "", dims_text(two, &want));
 }
 
+static err_code type_fit(const pbtree *c, const pbtree *said, const model_io *have, const char *what, err *e)
+{
+    str model_name = pbtree_text(c, "name");
+    dtype type = config_type_dtype(pbtree_i64(said, "data_type"));
+    if (have->type == DT_NONE || type == have->type) return ERR_OK;
+    return bad(e, "unable to load model '" STR_FMT "', configuration expects datatype TYPE_%s for %s '" STR_FMT
+                  "', model provides TYPE_%s", STR_ARG(model_name), config_type_name(type), what, STR_ARG(have->name),
+               config_type_name(have->type));
+}
+
 static err_code io_fit(const pbtree *c, const pbtree *io, const model *m, bool in, err *e)
 {
     char names[NAMES_TEXT_MAX];
@@ -214,12 +224,8 @@ static err_code io_fit(const pbtree *c, const pbtree *io, const model *m, bool i
     if (pbtree_count(io, "dims") >= TENSOR_RANK_MAX)   /* a batch may stand before them */
         return err_set(e, ERR_LIMIT, "tensor '" STR_FMT "': expected fewer than %d dimensions, got %zu", STR_ARG(name),
                        TENSOR_RANK_MAX, pbtree_count(io, "dims"));
-    dtype type = config_type_dtype(pbtree_i64(io, "data_type"));
-    if (have->type != DT_NONE && type != have->type)
-        return bad(e, "unable to load model '" STR_FMT "', configuration expects datatype TYPE_%s for %s '" STR_FMT
-                      "', model provides TYPE_%s", STR_ARG(model_name), config_type_name(type), what, STR_ARG(name),
-                   config_type_name(have->type));
-    return dims_fit(model_name, io, have, pbtree_i64(c, "max_batch_size") > 0, !in, e);
+    err_code rc = type_fit(c, io, have, what, e);
+    return rc ? rc : dims_fit(model_name, io, have, pbtree_i64(c, "max_batch_size") > 0, !in, e);
 }
 
 static const char *onnx_name(dtype t)
@@ -259,11 +265,23 @@ static err_code control_fit(const pbtree *c, str name, dtype type, const model *
     return ERR_OK;
 }
 
+static err_code state_fit(const pbtree *c, const pbtree *state, const model *m, err *e)
+{
+    str model_name = pbtree_text(c, "name"), in = pbtree_text(state, "input_name");
+    str out = pbtree_text(state, "output_name");
+    const model_io *has_in = io_find(m, true, in), *has_out = io_find(m, false, out);
+    if (!has_in || !has_out)
+        return bad(e, "unable to load model '" STR_FMT "', configuration specified state %s '" STR_FMT
+                      "', but model does not provide it", STR_ARG(model_name), has_in ? "output" : "input",
+                   STR_ARG(has_in ? out : in));
+    err_code rc = type_fit(c, state, has_in, "input state", e);
+    return rc ? rc : type_fit(c, state, has_out, "output state", e);
+}
+
 /* What the sequence batcher gives the model beside the client's inputs: controls and states. */
 static err_code sequence_fit(const pbtree *c, const model *m, size_t *inputs, err *e)
 {
     const pbtree *s = pbtree_get(c, "sequence_batching");
-    str model_name = pbtree_text(c, "name");
     for (const pbtree *in = pbtree_get(s, "control_input"); in; in = in->next) {
         for (const pbtree *k = pbtree_get(in, "control"); k; k = k->next) {
             err_code rc = control_fit(c, pbtree_text(in, "name"), control_type(k), m, e);
@@ -272,12 +290,8 @@ static err_code sequence_fit(const pbtree *c, const model *m, size_t *inputs, er
         }
     }
     for (const pbtree *state = pbtree_get(s, "state"); state; state = state->next) {
-        str in = pbtree_text(state, "input_name"), out = pbtree_text(state, "output_name");
-        bool has_in = io_find(m, true, in), has_out = io_find(m, false, out);
-        if (!has_in || !has_out)
-            return bad(e, "unable to load model '" STR_FMT "', configuration specified state %s '" STR_FMT
-                          "', but model does not provide it", STR_ARG(model_name), has_in ? "output" : "input",
-                       STR_ARG(has_in ? out : in));
+        err_code rc = state_fit(c, state, m, e);
+        if (rc) return rc;
         (*inputs)++;
     }
     return ERR_OK;

@@ -55,10 +55,27 @@ static err_code run(const queue_run *r, exec *x, uint64_t start_ns, const _Atomi
     return rc;
 }
 
+/* The execution takes the bytes for what it was planned for: its shapes are the item's, and its types the model's. */
+static err_code types_check(const queue_run *r, const queue_item *item, err *e)
+{
+    for (uint32_t i = 0; i < model_input_count(r->model); i++) {
+        const model_io *io = model_input(r->model, i);
+        if (io->type != item->inputs[i].type)
+            return err_set(e, ERR_INVALID, "input '" STR_FMT "': datatype: expected %s, got '%s'", STR_ARG(io->name),
+                           dtype_name(io->type), dtype_name(item->inputs[i].type));
+    }
+    return ERR_OK;
+}
+
 err_code queue_run_taken(const queue_run *r, queue_item *item, exec *x, err *e)
 {
+    err_code rc = types_check(r, item, e);
+    if (rc) {
+        exec_give(x);
+        return rc;
+    }
     for (uint32_t i = 0; i < model_input_count(r->model); i++) exec_input(x, i)->data = item->inputs[i].data;
-    err_code rc = run(r, x, item->start_ns, &item->cancelled, e);
+    rc = run(r, x, item->start_ns, &item->cancelled, e);
     item->end_ns = exec_until_ns(x);
     if (rc) exec_give(x);
     else queue_item_hold(item, x);
@@ -173,12 +190,13 @@ err_code queue_run_rows(const queue_run *r, const batch_run *b, uint32_t rows, u
     INVARIANT(b->items && rows >= b->rows);
     const queue_item *first = queue_item_of(b->items);
     exec *x = NULL;
+    err_code rc = types_check(r, first, e);   /* the others are of its kind */
     for (uint32_t i = 0; i < inputs; i++) {
         r->shapes[i] = first->inputs[i].shape;
         r->shapes[i].dim[0] = rows;
         if (length && padding_has(r->pad, i)) r->shapes[i].dim[1] = length;
     }
-    err_code rc = exec_take(&x, r->model, r->shapes, e);
+    if (rc == ERR_OK) rc = exec_take(&x, r->model, r->shapes, e);
     if (rc) return rc;
     for (uint32_t i = 0; i < inputs; i++) gather(exec_input(x, i), i, b, rows);
     rc = run(r, x, b->start_ns, NULL, e);

@@ -5,6 +5,7 @@
  * batch_size.h; what is too much repeats the last row, which was computed already: it cannot fail by itself; of
  * inputs for which the items bring an empty row, as the controls of sequences, it is that.
  * Rows of unequal length are filled up with zeros, and what comes of them is cut to their own length where it lies.
+ * An item whose inputs are of other types than the model's is refused (ERR_INVALID): the engine looks at bytes alone.
  * Nothing here allocates once the plan has been run as often at a time. */
 #ifndef MODELS_QUEUE_RUN_H
 #define MODELS_QUEUE_RUN_H

@@ -17,6 +17,8 @@ typedef struct {
 
 typedef struct {
     uint32_t input, output;       /* of the model */
+    dtype type;
+    str name;                     /* of the output */
 } state;
 
 struct sequence_io {
@@ -158,7 +160,7 @@ static bool maps_make(sequence_io *io, const model_config *c, const model *m)
     io->client_inputs = c->ios.input_count;
     for (uint32_t i = 0; i < io->state_count; i++) {
         const sequence_state *s = &c->scheduling.sequence.states[i];
-        io->states[i] = (state){input_of(m, s->input), output_of(m, s->output)};
+        io->states[i] = (state){input_of(m, s->input), output_of(m, s->output), s->type, s->output};
     }
     for (size_t k = 0; k < CONTROL_COUNT; k++) {
         const sequence_control *from = &c->scheduling.sequence.control[k];
@@ -258,13 +260,24 @@ err_code sequence_io_fill(const sequence_io *io, const queue_item *client, const
     return rc;
 }
 
+/* An output's type is known for certain only when it is there. */
+static err_code written(const sequence_io *io, const queue_item *ran, uint32_t i, tensor *ret, err *e)
+{
+    const state *s = &io->states[i];
+    *ret = queue_output(ran, s->output);
+    if (ret->type == s->type) return ERR_OK;
+    return err_set(e, ERR_UNSUPPORTED, "state '" STR_FMT "' of model " STR_FMT ": expected %s, got '%s'",
+                   STR_ARG(s->name), STR_ARG(io->name), dtype_name(s->type), dtype_name(ret->type));
+}
+
 err_code sequence_io_keep(const sequence_io *io, const queue_item *ran, sequence_block **ret, err *e)
 {
     tensor few[8], *like = few;
     if (io->state_count > COUNTOF(few) && !(like = mem_new0(tensor, io->state_count)))
         return err_set(e, ERR_NOMEM, "sequences: no memory for the states of one");
-    for (uint32_t i = 0; i < io->state_count; i++) like[i] = queue_output(ran, io->states[i].output);
-    err_code rc = block_new(ret, like, io->state_count, e);
+    err_code rc = ERR_OK;
+    for (uint32_t i = 0; i < io->state_count && rc == ERR_OK; i++) rc = written(io, ran, i, &like[i], e);
+    if (rc == ERR_OK) rc = block_new(ret, like, io->state_count, e);
     for (uint32_t i = 0; i < io->state_count && rc == ERR_OK; i++)
         if (like[i].data) memcpy((*ret)->of[i].data, like[i].data, tensor_bytes(&like[i]));
     if (like != few) mem_free(like);

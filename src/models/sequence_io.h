@@ -39,7 +39,7 @@ void sequence_block_release(sequence_block *b);             /* NULL will do */
 /* The model's inputs: tensors of `to`, values in `values`, states in `states`, which all live until the run is over. */
 err_code sequence_io_fill(const sequence_io *io, const queue_item *client, const sequence_block *states,
                           sequence_values *values, tensor *to, err *e) MUST_USE;
-/* What the run wrote for the next one. */
+/* What the run wrote for the next one; ERR_UNSUPPORTED where a state is of another type than the model takes. */
 err_code sequence_io_keep(const sequence_io *io, const queue_item *ran, sequence_block **ret, err *e) MUST_USE;
 uint32_t sequence_io_output(const sequence_io *io, uint32_t i);   /* of the model: what clients know as output i */
 

@@ -254,3 +254,22 @@ def test_a_bad_strategy_is_refused_with_one_line(tmp_path, strategy, why):
     (tmp_path / "m" / "config.pbtxt").write_text(config(strategy))
     ended = run_proa("serve", "--port", "0", "--model-repository", tmp_path)
     assert ended.returncode != 0 and why in ended.stderr and len(ended.stderr.strip().splitlines()) == 1, ended.stderr
+
+
+@pytest.mark.parametrize("goes_in, comes_out, said, why", [
+    (T.FLOAT, T.FLOAT, "FP16", "configuration expects datatype TYPE_FP16 for input state 'IN_STATE', model provides TYPE_FP32"),
+    (T.FLOAT, T.FLOAT, "UINT8", "configuration expects datatype TYPE_UINT8 for input state 'IN_STATE', model provides TYPE_FP32"),
+    (T.DOUBLE, T.UINT8, "FP64", "configuration expects datatype TYPE_FP64 for output state 'OUT_STATE', model provides TYPE_UINT8"),
+    (T.INT32, T.FLOAT, "INT32", "configuration expects datatype TYPE_INT32 for output state 'OUT_STATE', model provides TYPE_FP32"),
+])
+def test_a_state_of_another_type_than_the_models_is_refused(tmp_path, goes_in, comes_out, said, why):
+    from conftest import run_proa
+    made = model([h.make_node("Cast", ["IN_STATE"], ["OUT_STATE"], to=comes_out), h.make_node("Identity", ["INPUT"], ["OUTPUT"])],
+                 [("INPUT", T.INT32, [1]), ("IN_STATE", goes_in, [512])], [("OUTPUT", T.INT32, [1]), ("OUT_STATE", comes_out, [512])])
+    (tmp_path / "m" / "1").mkdir(parents=True)
+    onnx.save(made, tmp_path / "m" / "1" / "model.onnx")
+    (tmp_path / "m" / "config.pbtxt").write_text(f"""
+input {{ name: "INPUT" data_type: TYPE_INT32 dims: 1 }} output {{ name: "OUTPUT" data_type: TYPE_INT32 dims: 1 }}
+sequence_batching {{ state {{ input_name: "IN_STATE" output_name: "OUT_STATE" data_type: TYPE_{said} dims: 512 }} }}""")
+    ended = run_proa("serve", "--port", "0", "--model-repository", tmp_path)
+    assert ended.returncode != 0 and f"unable to load model 'm', {why}" in ended.stderr, ended.stderr

@@ -289,6 +289,28 @@ static void what_fails_in_a_shared_run_fails_alone(void)
     stop(&b);
 }
 
+/* Bytes of another type are never taken for the model's, alone or in a shared run. */
+static void inputs_of_another_type_are_refused(void)
+{
+    bench b;
+    holder h;
+    static ask a[4];
+    err e;
+    twice(&b, &greedy);
+    hold_workers(&b, &h);
+    for (uint32_t i = 0; i < COUNTOF(a); i++) {
+        ask_init(&a[i], i < 3 ? 1 : 40, COLUMNS, (float)i);
+        if (i != 1) a[i].x.type = DT_I32;
+        CHECK(queue_push(b.queue, &a[i].item, &e) == ERR_OK);
+    }
+    let_workers_go(&h);
+    for (uint32_t i = 0; i < COUNTOF(a); i++) wait_done(&a[i]);
+    check_right(&a[1]);
+    for (uint32_t i = 0; i < COUNTOF(a); i++) CHECK(i == 1 || a[i].code == ERR_INVALID);
+    CHECK_STR(a[0].item.failure.text, "input 'x': datatype: expected float32, got 'int32'");
+    stop(&b);
+}
+
 /* One input has a row for each of the other's: no run can be shared, whichever comes last. */
 static void inputs_of_unlike_rows_run_alone(void)
 {
@@ -485,6 +507,7 @@ int main(void)
         TEST(a_client_alone_runs_on_its_own_memory),
         TEST(strings_are_rows_too),
         TEST(what_fails_in_a_shared_run_fails_alone),
+        TEST(inputs_of_another_type_are_refused),
         TEST(inputs_of_unlike_rows_run_alone),
         TEST(what_is_refused_leaves_nothing_behind),
         TEST(a_model_whose_outputs_are_no_rows_is_not_batched_again),

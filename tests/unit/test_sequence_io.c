@@ -99,11 +99,12 @@ static void an_empty_slot_has_its_controls_off(void)
 }
 
 static float outputs[2];
+static dtype output_type = DT_F32;
 static tensor out(const queue_item *item, uint32_t i)
 {
     (void)item;
     INVARIANT(i == 0);
-    return tensor_make(DT_F32, &(shape){.rank = 2, .dim = {1, 2}}, outputs);
+    return tensor_make(output_type, &(shape){.rank = 2, .dim = {1, 2}}, outputs);
 }
 
 static void what_was_written_is_kept_apart(void)
@@ -130,6 +131,45 @@ static void what_was_written_is_kept_apart(void)
     sequence_block_release(one);
     sequence_block_release(one);
     sequence_block_release(two);
+    output_type = DT_STRING;
+    CHECK(sequence_io_keep(io, &ran, &one, &e) == ERR_UNSUPPORTED);
+    CHECK_STR(e.text, "state 'out' of model m: expected float32, got 'string'");
+    output_type = DT_F32;
+    net_close();
+}
+
+static void a_state_has_the_models_type(void)
+{
+    static const char *const wrong[][2] = {{"FP16", "FP32"}, {"UINT8", "FP32"}, {"STRING", "FP32"}};
+    char json[1000], want[200];
+    err e;
+    net_open(DT_U64);
+    for (size_t i = 0; i < COUNTOF(wrong); i++) {
+        char *at;
+        snprintf(json, sizeof json, "%s", CONFIG("UINT64", ""));
+        at = strstr(json, "\"output_name\"");
+        at = strstr(at, "TYPE_FP32");
+        snprintf(at, sizeof json - (size_t)(at - json), "TYPE_%s\",\"dims\":[2]}]}}", wrong[i][0]);
+        CHECK(!config(json, &e));
+        snprintf(want, sizeof want, "unable to load model 'm', configuration expects datatype TYPE_%s for input state "
+                                    "'in', model provides TYPE_%s", wrong[i][0], wrong[i][1]);
+        CHECK_STR(e.text, want);
+    }
+    net_close();
+}
+
+static void a_state_comes_out_as_it_goes_in(void)
+{
+    err e;
+    onnx_build_start(&build, 17);
+    onnx_build_input(&build, "in", DT_F32, "2");
+    onnx_build_node(&build, "Cast", "in", "out", "to=2");
+    onnx_build_output(&build, "out", DT_U8, "2");
+    CHECK(model_open_bytes(&net, onnx_build_bytes(&build), "m.onnx", NULL, &(model_opts){.pool = NULL}, &e) == ERR_OK);
+    CHECK(!config("{\"sequence_batching\":{\"state\":[{\"input_name\":\"in\",\"output_name\":\"out\","
+                  "\"data_type\":\"TYPE_FP32\",\"dims\":[2]}]}}", &e));
+    CHECK_STR(e.text, "unable to load model 'm', configuration expects datatype TYPE_FP32 for output state 'out', "
+                      "model provides TYPE_UINT8");
     net_close();
 }
 
@@ -300,6 +340,8 @@ int main(void)
         TEST(clients_bring_the_rest),
         TEST(an_empty_slot_has_its_controls_off),
         TEST(what_was_written_is_kept_apart),
+        TEST(a_state_has_the_models_type),
+        TEST(a_state_comes_out_as_it_goes_in),
         TEST(any_number_of_states_is_kept),
         TEST(an_id_comes_in_the_models_type_or_is_refused),
         TEST(a_file_begins_a_sequence_or_says_why_not),
