@@ -52,16 +52,19 @@ void sequence_block_release(sequence_block *b)
 }
 
 /* Of these types and shapes; their bytes are not set. */
-static err_code block_new(sequence_block **ret, const tensor *like, uint32_t count, err *e)
+static err_code block_new(sequence_block **ret, const sequence_io *io, const tensor *like, err *e)
 {
-    size_t bytes = sizeof(sequence_block) + count * sizeof(tensor);
-    bool ok = true;
-    bytes = round_up(bytes, ALIGN);
-    for (uint32_t i = 0; i < count && ok; i++) {
-        size_t one = tensor_bytes(&like[i]);
-        ok = one < SIZE_MAX / 4 && !__builtin_add_overflow(bytes, round_up(one, ALIGN), &bytes);
+    const uint32_t count = io->state_count;
+    size_t bytes = round_up(sizeof(sequence_block) + count * sizeof(tensor), ALIGN);
+    for (uint32_t i = 0; i < count; i++) {
+        size_t one = shape_bounded(&like[i].shape) ? tensor_bytes(&like[i]) : SIZE_MAX;
+        if (one > SEQUENCE_BYTES_MAX || bytes + round_up(one, ALIGN) > SEQUENCE_BYTES_MAX)
+            return err_set(e, ERR_TOO_LARGE, "state '" STR_FMT "' of model " STR_FMT ": expected at most %zu bytes in "
+                           "all states of a sequence, got more", STR_ARG(io->states[i].name), STR_ARG(io->name),
+                           SEQUENCE_BYTES_MAX);
+        bytes += round_up(one, ALIGN);
     }
-    sequence_block *b = ok ? mem_alloc_raw(bytes) : NULL;
+    sequence_block *b = mem_alloc_raw(bytes);
     if (!b) return err_set(e, ERR_NOMEM, "sequences: no memory for the states of one");
     b->held = 1;
     b->count = count;
@@ -121,7 +124,7 @@ static err_code first_make(sequence_io *io, const model_config *c, err *e)
                            "got %s", STR_ARG(s->states[i].input), STR_ARG(io->name), dtype_name(s->states[i].type));
         like[i] = tensor_make(s->states[i].type, &first, NULL);
     }
-    err_code rc = block_new(&io->first, like, io->state_count, e);
+    err_code rc = block_new(&io->first, io, like, e);
     for (uint32_t i = 0; i < io->state_count && rc == ERR_OK; i++) {
         tensor *t = &io->first->of[i];
         str file = s->states[i].initial_count ? s->states[i].initial[0].file : (str){0};
@@ -277,7 +280,7 @@ err_code sequence_io_keep(const sequence_io *io, const queue_item *ran, sequence
         return err_set(e, ERR_NOMEM, "sequences: no memory for the states of one");
     err_code rc = ERR_OK;
     for (uint32_t i = 0; i < io->state_count && rc == ERR_OK; i++) rc = written(io, ran, i, &like[i], e);
-    if (rc == ERR_OK) rc = block_new(ret, like, io->state_count, e);
+    if (rc == ERR_OK) rc = block_new(ret, io, like, e);
     for (uint32_t i = 0; i < io->state_count && rc == ERR_OK; i++)
         if (like[i].data) memcpy((*ret)->of[i].data, like[i].data, tensor_bytes(&like[i]));
     if (like != few) mem_free(like);

@@ -10,6 +10,8 @@
 #include "models/queue.h"
 
 enum { SEQUENCE_STATES_MAX = 256 };   /* of a model */
+/* Of all states of a sequence, which each of its requests copies: what a configuration may ask of the memory. */
+#define SEQUENCE_BYTES_MAX ((size_t)1 << 30)
 
 typedef struct sequence_io sequence_io;
 typedef struct sequence_block sequence_block;

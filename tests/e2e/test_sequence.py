@@ -273,3 +273,19 @@ input {{ name: "INPUT" data_type: TYPE_INT32 dims: 1 }} output {{ name: "OUTPUT"
 sequence_batching {{ state {{ input_name: "IN_STATE" output_name: "OUT_STATE" data_type: TYPE_{said} dims: 512 }} }}""")
     ended = run_proa("serve", "--port", "0", "--model-repository", tmp_path)
     assert ended.returncode != 0 and f"unable to load model 'm', {why}" in ended.stderr, ended.stderr
+
+
+def test_states_of_any_size_do_not_end_the_server(serve, tmp_path):
+    for name, dims in (("good", "[1, 1]"), ("huge", "[4611686018427387904, 4]"), ("large", "[1048576, 1048576]")):
+        (tmp_path / "r" / name / "1").mkdir(parents=True)
+        onnx.save(model([h.make_node("Add", ["INPUT", "IN_STATE"], ["OUTPUT"]), h.make_node("Identity", ["OUTPUT"], ["OUT_STATE"])],
+                        [("INPUT", T.INT32, [1]), ("IN_STATE", T.INT32, ["a", "b"])], [("OUTPUT", T.INT32, ["a", "b"]), ("OUT_STATE", T.INT32, ["a", "b"])]),
+                  tmp_path / "r" / name / "1" / "model.onnx")
+        (tmp_path / "r" / name / "config.pbtxt").write_text(
+            'input { name: "INPUT" data_type: TYPE_INT32 dims: 1 } output { name: "OUTPUT" data_type: TYPE_INT32 dims: [-1, -1] } sequence_batching { '
+            f'state {{ input_name: "IN_STATE" output_name: "OUT_STATE" data_type: TYPE_INT32 dims: {dims} }} }}')
+    server = serve("--model-repository", tmp_path / "r", "--exit-on-error", "false")
+    index = {m["name"]: m for m in server.post("/v2/repository/index", b"").json()}
+    assert index["good"]["state"] == "READY"
+    for name in ("huge", "large"):
+        assert index[name]["state"] == "UNAVAILABLE" and "expected at most 1073741824 bytes in all states of a sequence" in index[name]["reason"]

@@ -320,6 +320,37 @@ static void a_state_of_bools_begins_with_0_and_1(void)
     net_close();
 }
 
+/* What a configuration asks for is its own fault, not the machine's. */
+static void states_have_a_bound(void)
+{
+    static const char *const dims[][2] = {{"0,4611686018427387904,4", "0,4611686018427387904,4"},
+                                          {"4611686018427387904,4", "4611686018427387904,4"},
+                                          {"268435456", "0"}, {"134217728", "134217728"}};
+    char json[1000];
+    onnx_build_start(&build, 17);
+    for (int i = 0; i < 2; i++) {
+        onnx_build_input(&build, i ? "in1" : "in0", DT_F32, NULL);
+        onnx_build_node(&build, "Identity", i ? "in1" : "in0", i ? "out1" : "out0", "");
+        onnx_build_output(&build, i ? "out1" : "out0", DT_F32, NULL);
+    }
+    err e;
+    CHECK(model_open_bytes(&net, onnx_build_bytes(&build), "m.onnx", NULL, &(model_opts){.pool = NULL}, &e) == ERR_OK);
+    for (size_t i = 0; i < COUNTOF(dims); i++) {
+        CLEANUP(sequence_io) sequence_io *io = NULL;
+        snprintf(json, sizeof json, "{\"sequence_batching\":{\"state\":["
+                 "{\"input_name\":\"in0\",\"output_name\":\"out0\",\"data_type\":\"TYPE_FP32\",\"dims\":[%s]},"
+                 "{\"input_name\":\"in1\",\"output_name\":\"out1\",\"data_type\":\"TYPE_FP32\",\"dims\":[%s]}]}}",
+                 dims[i][0], dims[i][1]);
+        CLEANUP(model_config) model_config *c = config(json, &e);
+        CHECK(c && sequence_io_new(&io, c, net, &e) == ERR_TOO_LARGE);
+        CHECK_STR(e.text, i < 3 ? "state 'out0' of model m: expected at most 1073741824 bytes in all states of a "
+                                  "sequence, got more"
+                                : "state 'out1' of model m: expected at most 1073741824 bytes in all states of a "
+                                  "sequence, got more");
+    }
+    net_close();
+}
+
 static void no_memory_at_any_point_leaves_nothing(void)
 {
     err e;
@@ -346,6 +377,7 @@ int main(void)
         TEST(an_id_comes_in_the_models_type_or_is_refused),
         TEST(a_file_begins_a_sequence_or_says_why_not),
         TEST(a_state_of_bools_begins_with_0_and_1),
+        TEST(states_have_a_bound),
         TEST(no_memory_at_any_point_leaves_nothing),
     };
     if (!model_folder_open()) return 1;
