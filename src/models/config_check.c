@@ -241,6 +241,51 @@ static err_code controls_check(const pbtree *b, err *e)
     return rc;
 }
 
+/* What begins a state. */
+static err_code initial_check(const pbtree *state, const pbtree *i, err *e)
+{
+    str in = pbtree_text(state, "input_name");
+    size_t count = pbtree_count(i, "dims"), states = pbtree_count(state, "dims");
+    if (pbtree_i64(i, "data_type") != pbtree_i64(state, "data_type"))
+        return bad(e, "The data type used for 'initial_state' field of state '" STR_FMT "' does not match the state "
+                      "data type.", STR_ARG(in));
+    if (pbtree_text(i, "name").len == 0)
+        return bad(e, "Field 'name' must be set when using initial_state for state input '" STR_FMT "'.", STR_ARG(in));
+    if (count != states)
+        return bad(e, "Number of dimensions in 'initial_state' doesn't match the size of 'state' dimensions for state "
+                      "input '" STR_FMT "'. %zu != %zu", STR_ARG(in), count, states);
+    const pbtree *of = pbtree_get(state, "dims");
+    for (const pbtree *d = pbtree_get(i, "dims"); d; d = d->next, of = of->next) {
+        if (d->i64 < 0)
+            return bad(e, "'initial_state' field for state input name '" STR_FMT "' contains variable dimensions.",
+                       STR_ARG(in));
+        if (of->i64 != -1 && d->i64 != of->i64)
+            return bad(e, "'initial_state' dim for input name '" STR_FMT "' doesn't match 'state' dim description. "
+                          "%lld != %lld", STR_ARG(in), (long long)d->i64, (long long)of->i64);
+    }
+    if (!pbtree_has(i, "zero_data") && !pbtree_has(i, "data_file"))
+        return bad(e, "initial_state setting expects state '" STR_FMT "' to have state_data set", STR_ARG(in));
+    return ERR_OK;
+}
+
+static err_code states_check(const pbtree *b, err *e)
+{
+    err_code rc = ERR_OK;
+    for (const pbtree *s = pbtree_get(b, "state"); s && rc == ERR_OK; s = s->next) {
+        str in = pbtree_text(s, "input_name");
+        size_t count = pbtree_count(s, "initial_state");
+        for (const pbtree *d = pbtree_get(s, "dims"); d; d = d->next)
+            if (d->i64 < -1)
+                return bad(e, "state input '" STR_FMT "' dimension must be integer >= 0, or -1 to indicate a "
+                              "variable-size dimension", STR_ARG(in));
+        if (count > 1)
+            return bad(e, "initial_state field for state input '" STR_FMT "' must contain exactly one or zero "
+                          "element. Found '%zu' elements.", STR_ARG(in), count);
+        if (count) rc = initial_check(s, pbtree_get(s, "initial_state"), e);
+    }
+    return rc;
+}
+
 static err_code sequence_check(const pbtree *c, const pbtree *b, err *e)
 {
     str name = pbtree_text(c, "name");
@@ -262,7 +307,7 @@ static err_code sequence_check(const pbtree *c, const pbtree *b, err *e)
     double slots = pbtree_f64(direct, "minimum_slot_utilization");
     if (rc == ERR_OK && !(slots >= 0 && slots <= 1))
         rc = bad(e, "sequence batching minimum slot utilization must be in range (0.0, 1.0]");
-    return rc ? of_model(c, e) : ERR_OK;
+    return rc ? of_model(c, e) : states_check(b, e);
 }
 
 /* ---- the rest ---- */

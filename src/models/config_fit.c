@@ -147,12 +147,9 @@ static void names_text(char to[NAMES_TEXT_MAX], const model *m, bool in)
     }
 }
 
-/* How the model has it: reshape if there is one, else dims; with `batched` behind -1. */
-static err_code wanted_shape(const pbtree *io, bool batched, shape *ret, err *e)
+/* With `batched` behind -1. */
+static err_code shape_of(const pbtree *d, str name, bool batched, shape *ret, err *e)
 {
-    const pbtree *reshape = pbtree_get(io, "reshape");
-    const pbtree *d = reshape ? pbtree_get(reshape, "shape") : pbtree_get(io, "dims");
-    str name = pbtree_text(io, "name");
     *ret = (shape){.rank = batched};
     ret->dim[0] = -1;
     for (; d; d = d->next) {
@@ -164,6 +161,14 @@ static err_code wanted_shape(const pbtree *io, bool batched, shape *ret, err *e)
     return ERR_OK;
 }
 
+/* How the model has it: reshape if there is one, else dims. */
+static err_code wanted_shape(const pbtree *io, bool batched, shape *ret, err *e)
+{
+    const pbtree *reshape = pbtree_get(io, "reshape");
+    const pbtree *d = reshape ? pbtree_get(reshape, "shape") : pbtree_get(io, "dims");
+    return shape_of(d, pbtree_text(io, "name"), batched, ret, e);
+}
+
 static bool same(const shape *have, const shape *want, bool exact)
 {
     if (have->rank != want->rank) return false;
@@ -172,9 +177,19 @@ static bool same(const shape *have, const shape *want, bool exact)
     return true;
 }
 
-static err_code dims_fit(str model_name, const pbtree *io, const model_io *have, bool batched, bool exact, err *e)
+static err_code dims_differ(str model_name, str name, const shape *have, const shape *want, bool batched, err *e)
 {
     char one[SHAPE_TEXT_MAX], two[SHAPE_TEXT_MAX];
+    return bad(e, "model '" STR_FMT "', tensor '" STR_FMT "': the model expects %u dimensions (shape %s) but the model "
+                  "configuration specifies %u dimensions (%sshape %s)", STR_ARG(model_name), STR_ARG(name), have->rank,
+               dims_text(one, have), want->rank,
+               batched ? "an initial batch dimension because max_batch_size > 0 followed by the explicit tensor shape, "
+                         "making complete " : "", dims_text(two, want));
+}
+
+static err_code dims_fit(str model_name, const pbtree *io, const model_io *have, bool batched, bool exact, err *e)
+{
+    char one[SHAPE_TEXT_MAX];
     str name = pbtree_text(io, "name");
     shape want;
     err_code rc = wanted_shape(io, batched, &want, e);
@@ -193,12 +208,7 @@ static err_code dims_fit(str model_name, const pbtree *io, const model_io *have,
                       "should have at least 1 dimension and the first dimension must be -1; but shape expected by the "
                       "model is %s",
                    STR_ARG(model_name), STR_ARG(name), dims_text(one, s));
-    if (same(s, &want, exact)) return ERR_OK;
-    return bad(e, "model '" STR_FMT "', tensor '" STR_FMT "': the model expects %u dimensions (shape %s) but the model "
-                  "configuration specifies %u dimensions (%sshape %s)", STR_ARG(model_name), STR_ARG(name), s->rank,
-               dims_text(one, s), want.rank,
-               batched ? "an initial batch dimension because max_batch_size > 0 followed by the explicit tensor shape, "
-                         "making complete " : "", dims_text(two, &want));
+    return same(s, &want, exact) ? ERR_OK : dims_differ(model_name, name, s, &want, batched, e);
 }
 
 static err_code type_fit(const pbtree *c, const pbtree *said, const model_io *have, const char *what, err *e)
@@ -265,6 +275,24 @@ static err_code control_fit(const pbtree *c, str name, dtype type, const model *
     return ERR_OK;
 }
 
+/* What begins a sequence has the dims of initial_state, or the state's own with 1 for -1: where the model does not take
+ * that, no request could run. */
+static err_code state_dims_fit(const pbtree *c, const pbtree *state, const model_io *in, err *e)
+{
+    const bool batched = pbtree_i64(c, "max_batch_size") > 0;
+    const pbtree *initial = pbtree_get(pbtree_get(state, "initial_state"), "dims");
+    shape first;
+    err_code rc = shape_of(pbtree_get(state, "dims"), in->name, batched, &first, e);
+    if (rc || !in->ranked) return rc;
+    for (uint32_t d = batched; d < first.rank; d++) {
+        if (initial) first.dim[d] = initial->i64;
+        else if (first.dim[d] < 0) first.dim[d] = 1;
+        initial = initial ? initial->next : NULL;
+    }
+    return same(&in->shape, &first, false) ? ERR_OK : dims_differ(pbtree_text(c, "name"), in->name, &in->shape, &first,
+                                                                  batched, e);
+}
+
 static err_code state_fit(const pbtree *c, const pbtree *state, const model *m, err *e)
 {
     str model_name = pbtree_text(c, "name"), in = pbtree_text(state, "input_name");
@@ -275,7 +303,8 @@ static err_code state_fit(const pbtree *c, const pbtree *state, const model *m, 
                       "', but model does not provide it", STR_ARG(model_name), has_in ? "output" : "input",
                    STR_ARG(has_in ? out : in));
     err_code rc = type_fit(c, state, has_in, "input state", e);
-    return rc ? rc : type_fit(c, state, has_out, "output state", e);
+    if (rc == ERR_OK) rc = type_fit(c, state, has_out, "output state", e);
+    return rc ? rc : state_dims_fit(c, state, has_in, e);
 }
 
 /* What the sequence batcher gives the model beside the client's inputs: controls and states. */

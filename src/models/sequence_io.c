@@ -87,19 +87,24 @@ sequence_block *sequence_io_first(const sequence_io *io)
 
 static err_code initial_read(const sequence_io *io, const model_config *c, str file, tensor *to, err *e)
 {
-    char path[FILE_PATH_MAX], *bytes;
-    size_t len, want = tensor_bytes(to);
+    char path[FILE_PATH_MAX];
+    const size_t want = tensor_bytes(to);
+    file_map m;
     bool plain = !memchr(file.p, '/', file.len) && file.p[0] != '.';
     int n = snprintf(path, sizeof path, STR_FMT "/initial_state/" STR_FMT, STR_ARG(c->folder), STR_ARG(file));
     if (!plain || n < 0 || (size_t)n >= sizeof path)
         return err_set(e, ERR_INVALID, "initial_state of model " STR_FMT ": data_file: expected the name of a file, "
                        "got '" STR_FMT "'", STR_ARG(io->name), STR_ARG(file));
-    err_code rc = file_read(path, want, &bytes, &len, e);
+    err_code rc = file_map_open(path, &m, e);
     if (rc) return rc;
-    if (len == want && want) memcpy(to->data, bytes, want);
+    if (m.len >= want) memcpy(to->data, m.p, want);   /* the first bytes of a longer file, as Triton does */
+    else
+        rc = err_set(e, ERR_INVALID, "initial_state setting expects %zu bytes, but the data provided from " STR_FMT
+                     " only has %zu bytes.", want, STR_ARG(file), m.len);
+    file_map_close(&m);
+    if (rc) return rc;
     tensor_settle_bools(to);
-    mem_free(bytes);
-    return len == want ? ERR_OK : err_set(e, ERR_INVALID, "%s: expected %zu bytes, got %zu", path, want, len);
+    return ERR_OK;
 }
 
 static shape first_shape(const model_config *c, const sequence_state *s)

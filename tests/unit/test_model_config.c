@@ -346,6 +346,27 @@ static void sequences_are_checked_and_read(void)
             "response cache.");
 }
 
+static void what_begins_a_state_is_checked(void)
+{
+#define STATE(s) SEQUENCE("state { input_name: 'i' output_name: 'o' data_type: TYPE_FP32 dims: [3, -1] " s " }")
+#define INITIAL(s) "initial_state { " s " } "
+#define GOOD "name: 'n' data_type: TYPE_FP32 dims: [3, 2] "
+    refuses(NULL, STATE(INITIAL(GOOD "zero_data: true") INITIAL(GOOD "zero_data: true")),
+            "initial_state field for state input 'i' must contain exactly one or zero element. Found '2' elements.");
+    refuses(NULL, STATE(INITIAL("name: 'n' data_type: TYPE_INT32 dims: [3, 2] zero_data: true")),
+            "The data type used for 'initial_state' field of state 'i' does not match the state data type.");
+    refuses(NULL, STATE(INITIAL("data_type: TYPE_FP32 dims: [3, 2] zero_data: true")),
+            "Field 'name' must be set when using initial_state for state input 'i'.");
+    refuses(NULL, STATE(INITIAL("name: 'n' data_type: TYPE_FP32 dims: 3 zero_data: true")),
+            "Number of dimensions in 'initial_state' doesn't match the size of 'state' dimensions for state input "
+            "'i'. 1 != 2");
+    refuses(NULL, STATE(INITIAL("name: 'n' data_type: TYPE_FP32 dims: [3, -1] zero_data: true")),
+            "'initial_state' field for state input name 'i' contains variable dimensions.");
+    refuses(NULL, STATE(INITIAL("name: 'n' data_type: TYPE_FP32 dims: [2, 2] zero_data: true")),
+            "'initial_state' dim for input name 'i' doesn't match 'state' dim description. 2 != 3");
+    refuses(NULL, STATE(INITIAL(GOOD)), "initial_state setting expects state 'i' to have state_data set");
+}
+
 static pbtree *tree_of(const char *config, arena *a)
 {
     pbtree *t = NULL;
@@ -626,6 +647,7 @@ int main(void)
         TEST(inputs_and_outputs_must_be_the_models),
         TEST(batching_is_checked),
         TEST(sequences_are_checked_and_read),
+        TEST(what_begins_a_state_is_checked),
         TEST(scheduling_is_typed),
         TEST(ensembles_are_checked),
         TEST(instances_metrics_and_batch_io_are_checked),

@@ -277,7 +277,10 @@ static void a_file_begins_a_sequence_or_says_why_not(void)
     CHECK(sequence_io_fill(io, &item, b, &values, to, &e) == ERR_OK && ((float *)to[0].data)[1] == 9);
     sequence_block_release(b);
     model_folder_write(path, (float[]){8, 9}, 7);
-    CHECK(strstr(opens(CONFIG("UINT64", INITIAL("f"))), "/initial_state/f: expected 8 bytes, got 7"));
+    CHECK_STR(opens(CONFIG("UINT64", INITIAL("f"))),
+              "initial_state setting expects 8 bytes, but the data provided from f only has 7 bytes.");
+    model_folder_write(path, (float[]){8, 9, 10}, 12);
+    CHECK_STR(opens(CONFIG("UINT64", INITIAL("f"))), "");
     CHECK(strstr(opens(CONFIG("UINT64", INITIAL("none"))), "/initial_state/none"));
     CHECK_STR(opens(CONFIG("UINT64", INITIAL("../f"))),
               "initial_state of model m: data_file: expected the name of a file, got '../f'");
@@ -317,6 +320,40 @@ static void a_state_of_bools_begins_with_0_and_1(void)
     sequence_block *b = sequence_io_first(io);
     CHECK(sequence_io_fill(io, &item, b, &values, to, &e) == ERR_OK && memcmp(to[0].data, "\0\1\1", 3) == 0);
     sequence_block_release(b);
+    net_close();
+}
+
+static const char *fits(const char *dims, const char *more)
+{
+    static err e;
+    char json[1000];
+    CLEANUP(model_config) model_config *c = NULL;
+    snprintf(json, sizeof json, "%s", CONFIG("UINT64", ""));
+    char *at = strstr(strstr(json, "\"output_name\""), "\"dims\"");
+    snprintf(at, sizeof json - (size_t)(at - json), "\"dims\":[%s]%s}]}}", dims, more);
+    c = config(json, &e);
+    return c ? "" : e.text;
+}
+
+#define ZEROS(dims) ",\"initial_state\":[{\"name\":\"i\",\"data_type\":\"TYPE_FP32\",\"dims\":[" dims \
+                    "],\"zero_data\":true}]"
+#define BATCHED "an initial batch dimension because max_batch_size > 0 followed by the explicit tensor shape, making " \
+                "complete shape "
+
+static void what_begins_a_sequence_has_a_shape_that_the_model_takes(void)
+{
+    net_open(DT_U64);
+    CHECK_STR(fits("2", ""), "");
+    CHECK_STR(fits("-1", ZEROS("2")), "");
+    CHECK_STR(fits("3", ""), "model 'm', tensor 'in': the model expects 2 dimensions (shape [-1,2]) but the model "
+                             "configuration specifies 2 dimensions (" BATCHED "[-1,3])");
+    CHECK_STR(fits("-1", ""), "model 'm', tensor 'in': the model expects 2 dimensions (shape [-1,2]) but the model "
+                              "configuration specifies 2 dimensions (" BATCHED "[-1,1])");
+    CHECK_STR(fits("1,2", ""), "model 'm', tensor 'in': the model expects 2 dimensions (shape [-1,2]) but the model "
+                               "configuration specifies 3 dimensions (" BATCHED "[-1,1,2])");
+    CHECK_STR(fits("1,1,1,1,1,1,1,1", ""), "tensor 'in': expected at most 8 dimensions, got more");
+    CHECK_STR(fits("-7", ""), "config: state input 'in' dimension must be integer >= 0, or -1 to indicate a "
+                              "variable-size dimension");
     net_close();
 }
 
@@ -377,6 +414,7 @@ int main(void)
         TEST(an_id_comes_in_the_models_type_or_is_refused),
         TEST(a_file_begins_a_sequence_or_says_why_not),
         TEST(a_state_of_bools_begins_with_0_and_1),
+        TEST(what_begins_a_sequence_has_a_shape_that_the_model_takes),
         TEST(states_have_a_bound),
         TEST(no_memory_at_any_point_leaves_nothing),
     };
