@@ -127,13 +127,10 @@ void infer_give(infer *r)
     p->idle_bytes += bytes;
 }
 
-/* A request is counted once, at its end, on its loop: each lane of a model's metrics has one writer. */
-static void count_code(const infer_pool *p, served *m, const infer_protocol *by, err_code code, bool expired)
+/* A request, or a step of one. */
+static void count_outcome(metrics_lane *lane, err_code code, bool expired)
 {
-    metrics_lane *lane = &m->metrics.lanes[p->opts.lane];
-    INVARIANT(p->opts.lane < m->metrics.lane_count);
     int status = err_http_status(code);
-    metric_request(&lane->requests, by->counted, code);
     if (code == ERR_OK)
         metric_add(&lane->success);
     else if (code == ERR_LIMIT)
@@ -146,6 +143,15 @@ static void count_code(const infer_pool *p, served *m, const infer_protocol *by,
         metric_add(&lane->invalid);
     else
         metric_add(&lane->failure);
+}
+
+/* A request is counted once, at its end, on its loop: each lane of a model's metrics has one writer. */
+static void count_code(const infer_pool *p, served *m, const infer_protocol *by, err_code code, bool expired)
+{
+    metrics_lane *lane = &m->metrics.lanes[p->opts.lane];
+    INVARIANT(p->opts.lane < m->metrics.lane_count);
+    metric_request(&lane->requests, by->counted, code);
+    count_outcome(lane, code, expired);
 }
 
 /* Rows are told apart where the model has them: of one that takes no batches, or is said to, a run is one row. */
@@ -198,22 +204,21 @@ static void count_step_end(metrics_lane *lane, const served_asked *a, uint64_t e
     if (a->code == ERR_OK) atomic_store_explicit(&lane->last_ns, end_ns, memory_order_relaxed);
 }
 
-/* Each step counts as a request of its model, as Triton counts composing models. */
-static void count_steps(const infer *r)
+/* Each step counts as a request of its model, as Triton counts composing models; one that was refused ends with all. */
+static void count_steps(const infer *r, uint64_t now_ns)
 {
     served_asked a;
     for (uint32_t at = 0; served_next_step(&r->item, &at, &a);) {
         metrics_lane *lane = &a.member->metrics.lanes[r->pool->opts.lane];
-        if (a.code == ERR_OK) metric_add(&lane->success);
-        else if (a.code == ERR_CANCELLED) metric_add(&lane->cancelled);
-        else metric_add(&lane->failure);
+        uint64_t end_ns = a.cached->found_ns ? a.cached->found_ns : a.item->end_ns ? a.item->end_ns : now_ns;
+        count_outcome(lane, a.code, queue_timed_out(a.item));
         count_cache(lane, a.cached);
-        if (a.cached->found_ns) count_step_end(lane, &a, a.cached->found_ns);
+        if (a.item->at.drop != BATCH_RAN) metric_drop(&lane->dropped, a.item->at.drop);
+        count_step_end(lane, &a, end_ns);
         if (!a.item->end_ns) continue;
         metric_time(&lane->queue_wait, a.item->start_ns - a.item->since_ns);
         metric_time(&lane->predict, a.item->end_ns - a.item->start_ns);
         count_run(a.member, lane, a.item, NULL);
-        count_step_end(lane, &a, a.item->end_ns);
     }
 }
 
@@ -222,7 +227,7 @@ static void count(const infer *r, err_code code, uint64_t now_ns)
     const infer_opts *o = &r->pool->opts;
     count_code(r->pool, r->model, r->protocol, code, r->expired);
     count_times(r, &r->model->metrics.lanes[o->lane], code, now_ns);
-    if (r->item.run) count_steps(r);
+    if (r->item.run) count_steps(r, now_ns);
     if (code == ERR_LIMIT)
         metric_add(&o->counts->limits[r->over_model ? METRIC_LIMIT_model_memory : METRIC_LIMIT_queue]);
     if (code == ERR_TOO_LARGE) metric_add(&o->counts->limits[r->over_reply ? METRIC_LIMIT_reply : METRIC_LIMIT_memory]);

@@ -114,6 +114,38 @@ def test_members_count_what_an_ensemble_asks_of_them(repository):
 
 
 @pytest.mark.apart
+def test_members_count_what_they_refused_as_they_do_directly(tmp_path, serve):
+    folder = tmp_path / "r"
+    put(folder, "full", op("Neg", ["x"]), """max_batch_size: 8
+dynamic_batching { preferred_batch_size: 8 max_queue_delay_microseconds: 2000000 default_queue_policy { max_queue_size: 1 } }""")
+    put(folder, "seq", op("Identity", ["x"]), f"max_batch_size: 8 input {io('x')} output {io('y')} sequence_batching {{ }}")
+    for m in ("full", "seq"):
+        put(folder, "e_" + m, None, ensemble([io("x")], [io("y")], [(m, {"x": "x"}, {"y": "y"})]))
+    server = serve("--model-repository", folder, "--metrics-names", "both", "--inline-us", "0")
+    body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1, 2, 3, 4]}], "parameters": {"sequence_id": 5}}
+    infer = lambda m: server.post(f"/v2/models/{m}/infer", body).status
+
+    def counted(m):
+        page = server.get("/metrics").body.decode().splitlines()
+        reasons = {r: int(line.split()[-1]) for r in ("REJECTED", "CANCELED", "BACKEND", "OTHER") for line in page
+                   if line.startswith("nv_inference_request_failure{") and f'model="{m}"' in line and f'reason="{r}"' in line}
+        stats = server.get(f"/v2/models/{m}/stats").json()["model_stats"][0]["inference_stats"]
+        return {r: n for r, n in reasons.items() if n}, stats["fail"]["count"], stats["success"]["count"]
+    waiting = lambda: any(line.startswith('proa_queue_waiting{model_name="full"') and line.endswith(" 1")
+                          for line in server.get("/metrics").body.decode().splitlines())
+    for k, name in enumerate(("full", "e_full")):
+        first = threading.Thread(target=infer, args=(name,))
+        first.start()
+        until(waiting, 5)
+        assert infer(name) == 429
+        first.join(30)
+        assert counted("full") == ({"REJECTED": k + 1}, k + 1, k + 1)
+    assert counted("e_full") == ({"REJECTED": 1}, 1, 1)
+    for k, name in enumerate(("seq", "e_seq")):
+        assert infer(name) == 400                                          # no START
+        assert counted("seq") == ({"OTHER": k + 1}, k + 1, 0)
+
+
 def test_what_is_wrong_names_the_step(repository):
     from tritonclient.utils import InferenceServerException
     folder, server = repository
