@@ -71,7 +71,8 @@ typedef struct {
     X(preprocess, histogram, "request_preprocess_seconds", "Reading a request into tensors.") \
     X(predict, histogram, "request_predict_seconds", "Running the model, without waiting.") \
     X(postprocess, histogram, "request_postprocess_seconds", "Writing tensors into an answer.") \
-    X(queue_wait, histogram, "proa_queue_wait_seconds", "From the end of reading a request to the start of its run.") \
+    X(queue_wait, histogram, "proa_queue_wait_seconds", \
+      "From the end of reading a request to the start of its run, or to the response cache that answered it.") \
     X(total, histogram, "proa_inference_seconds", "From a whole request to its result.") \
     X(failed, histogram, "proa_inference_failed_seconds", "From a whole request to its error.") \
     X(cache_hit, histogram, "proa_cache_hit_seconds", "Finding an answer in the response cache.") \

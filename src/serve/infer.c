@@ -177,16 +177,19 @@ static void count_run(const served *m, metrics_lane *lane, const queue_item *i, 
                                              .output_ns = t && t->write_until ? t->write_until - t->write_since : 0});
 }
 
-static void count_cache(metrics_lane *lane, const cache_visit *v)
+/* As in Triton, what the cache answered waited until it was looked up. */
+static void count_cache(metrics_lane *lane, const cache_visit *v, uint64_t since_ns)
 {
+    uint64_t asked_ns = v->found_ns > v->ns ? v->found_ns - v->ns : 0;
     if (v->ns) metric_time(v->found_ns ? &lane->cache_hit : &lane->cache_miss, v->ns);
+    if (v->found_ns) metric_time(&lane->queue_wait, since_ns && asked_ns > since_ns ? asked_ns - since_ns : 0);
 }
 
 static void count_times(const infer *r, metrics_lane *lane, err_code code, uint64_t now_ns)
 {
     const infer_times *t = &r->times;
     if (t->read_until) metric_time(&lane->preprocess, t->read_until - t->read_since);
-    count_cache(lane, &r->cached);
+    count_cache(lane, &r->cached, r->item.since_ns);
     if (r->item.end_ns) {
         metric_time(&lane->queue_wait, r->item.start_ns - r->item.since_ns);
         metric_time(&lane->predict, r->item.end_ns - r->item.start_ns);
@@ -212,7 +215,7 @@ static void count_steps(const infer *r, uint64_t now_ns)
         metrics_lane *lane = &a.member->metrics.lanes[r->pool->opts.lane];
         uint64_t end_ns = a.cached->found_ns ? a.cached->found_ns : a.item->end_ns ? a.item->end_ns : now_ns;
         count_outcome(lane, a.code, queue_timed_out(a.item));
-        count_cache(lane, a.cached);
+        count_cache(lane, a.cached, a.item->since_ns);
         if (a.item->at.drop != BATCH_RAN) metric_drop(&lane->dropped, a.item->at.drop);
         count_step_end(lane, &a, end_ns);
         if (!a.item->end_ns) continue;

@@ -57,6 +57,7 @@ def test_the_same_request_has_the_same_answer(serve, repository):
     parts = s["inference_stats"]
     assert (s["inference_count"], s["execution_count"]) == (7, 3)   # rows; what was kept counts in neither
     assert (parts["success"]["count"], parts["cache_hit"]["count"], parts["cache_miss"]["count"]) == (6, 3, 3)
+    assert parts["queue"]["count"] == 6                             # as in Triton, hits among them
     assert parts["compute_infer"]["count"] == 3 and parts["cache_hit"]["ns"] > 0 and parts["cache_miss"]["ns"] > 0
     fresh = grpc[1].get_inference_statistics("fresh", as_json=True)["model_stats"][0]["inference_stats"]
     assert "count" not in fresh.get("cache_hit", {}) and "count" not in fresh.get("cache_miss", {})
@@ -167,7 +168,7 @@ def test_a_step_finds_what_its_model_kept_whoever_asked_for_it(serve, joined):
     assert np.array_equal(ask(http, "kept", x + 1), k)
     assert counted(http, "bare") == (3, 3, 0, 0) and counted(http, "kept") == (5, 2, 3, 2) and counted(http, "fresh") == (2, 2, 0, 0)
     s = http[1].get_inference_statistics("kept")["model_stats"][0]
-    assert s["inference_count"] == 4 and s["inference_stats"]["queue"]["count"] == 2   # rows; what was found waited for nothing
+    assert s["inference_count"] == 4 and s["inference_stats"]["queue"]["count"] == 5   # rows; what was found is in the queue's count alone
 
 
 def test_spans_say_what_the_cache_answered(serve, joined, collector):  # noqa: F811
