@@ -127,11 +127,18 @@ static err_code batch_io_check(const pbtree *c, const char *field, const char *w
 static err_code ios_check(const pbtree *c, const char *field, const char *what, err *e)
 {
     bool batches = pbtree_i64(c, "max_batch_size") > 0;
-    for (const pbtree *io = pbtree_get(c, field); io; io = io->next) {
-        err_code rc = io_check(what, io, batches, e);
-        if (rc) return rc;
+    map names;
+    err_code rc = ERR_OK;
+    map_init(&names);
+    for (const pbtree *io = pbtree_get(c, field); io && rc == ERR_OK; io = io->next) {
+        str name = pbtree_text(io, "name");
+        rc = io_check(what, io, batches, e);
+        if (rc) break;
+        if (map_get(&names, name)) rc = bad(e, "%s '" STR_FMT "' can only be specified once", what, STR_ARG(name));
+        else if (!map_put(&names, name, &names)) rc = err_set(e, ERR_NOMEM, "no memory for names");
     }
-    return ERR_OK;
+    map_fini(&names);
+    return rc;
 }
 
 err_code config_check_io(const pbtree *c, err *e)

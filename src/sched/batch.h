@@ -11,7 +11,7 @@
 
 enum {
     BATCH_LEVELS_MAX = 16,   /* of priority */
-    BATCH_PREFERRED_MAX = 16
+    BATCH_PREFERRED_MAX = 128
 };
 
 typedef struct batch_item batch_item;

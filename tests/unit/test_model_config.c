@@ -346,6 +346,14 @@ static void sequences_are_checked_and_read(void)
             "response cache.");
 }
 
+static void a_name_is_given_once(void)
+{
+    refuses(batching, "max_batch_size: 8 input [" X4 ", " WM ", " X4 "] output " Y4,
+            "model input 'x' can only be specified once for m");
+    refuses(plain, CUBE "output { name: 'y' data_type: TYPE_FP32 dims: [2, 3] }",
+            "model output 'y' can only be specified once for m");
+}
+
 static void what_begins_a_state_is_checked(void)
 {
 #define STATE(s) SEQUENCE("state { input_name: 'i' output_name: 'o' data_type: TYPE_FP32 dims: [3, -1] " s " }")
@@ -648,6 +656,7 @@ int main(void)
         TEST(batching_is_checked),
         TEST(sequences_are_checked_and_read),
         TEST(what_begins_a_state_is_checked),
+        TEST(a_name_is_given_once),
         TEST(scheduling_is_typed),
         TEST(ensembles_are_checked),
         TEST(instances_metrics_and_batch_io_are_checked),

@@ -132,10 +132,11 @@ static void oldest_sequences_wait_for_preferred_sizes(void)
     CHECK(o.batching.max_delay_us == 100 && o.batching.enough == 0 && o.batching.preserve_ordering);
     CHECK(o.batching.preferred_count == 2 && o.batching.preferred[0] == 2 && o.batching.preferred[1] == 4);
     for (int i = 0; i <= BATCH_PREFERRED_MAX; i++) sizes[i] = i + 1;
+    c.max_batch_size = COUNTOF(sizes);
     c.scheduling.sequence.preferred.count = COUNTOF(sizes);
     err e;
     CHECK(queue_rules_apply(&o, &server, &c, &e) == ERR_UNSUPPORTED);
-    CHECK_STR(e.text, "sequence_batching.oldest.preferred_batch_size of model m: expected at most 16 sizes, got more");
+    CHECK_STR(e.text, "sequence_batching.oldest.preferred_batch_size of model m: expected at most 128 sizes, got more");
 }
 
 static void what_is_beyond_the_bounds_is_named(void)
@@ -143,14 +144,14 @@ static void what_is_beyond_the_bounds_is_named(void)
     int64_t sizes[BATCH_PREFERRED_MAX + 1];
     for (int i = 0; i <= BATCH_PREFERRED_MAX; i++) sizes[i] = i + 1;
     queue_opts o = {.name = STR("m"), .model = twice.served.model, .turns = shared};
-    model_config c = {.given = true, .max_batch_size = 100};
+    model_config c = {.given = true, .max_batch_size = COUNTOF(sizes)};
     err e;
     c.scheduling.dynamic = (dynamic_batching){.on = true, .levels = 17, .level = 1};
     CHECK(queue_rules_apply(&o, &server, &c, &e) == ERR_UNSUPPORTED);
     CHECK_STR(e.text, "dynamic_batching.priority_levels of model m: expected at most 16, got '17'");
     c.scheduling.dynamic = (dynamic_batching){.on = true, .preferred = {sizes, COUNTOF(sizes)}};
     CHECK(queue_rules_apply(&o, &server, &c, &e) == ERR_UNSUPPORTED);
-    CHECK_STR(e.text, "dynamic_batching.preferred_batch_size of model m: expected at most 16 sizes, got more");
+    CHECK_STR(e.text, "dynamic_batching.preferred_batch_size of model m: expected at most 128 sizes, got more");
 }
 
 int main(void)
