@@ -39,11 +39,18 @@ static void enter(job_book *b, job *j, uint8_t which)
     *(behind ? &behind->next : &l->first) = j;
 }
 
+/* Who is over stays so: each job is passed once. */
+static void oldest_pass(job_book *b)
+{
+    while (b->oldest && b->oldest->state >= JOB_DONE) b->oldest = b->oldest->all_next;
+}
+
 static void state_set(job_book *b, job *j, job_state to)
 {
     b->of[j->state]--;
     b->of[to]++;
     j->state = to;
+    oldest_pass(b);
 }
 
 /* ---- life ---- */
@@ -88,12 +95,15 @@ static job *job_new(job_book *b, const job_record *r, const job_meta *m, err *e)
     j->all_prev = b->all.last;
     *(b->all.last ? &b->all.last->all_next : &b->all.first) = j;
     b->all.last = j;
+    if (!b->oldest) b->oldest = j;
     return j;
 }
 
 void job_book_forget(job_book *b, job *j)
 {
     leave(b, j);
+    if (b->oldest == j) b->oldest = j->all_next;
+    oldest_pass(b);
     *(j->all_prev ? &j->all_prev->all_next : &b->all.first) = j->all_next;
     *(j->all_next ? &j->all_next->all_prev : &b->all.last) = j->all_prev;
     (void)map_del(&b->by_id, key_of(&j->id));
@@ -167,16 +177,17 @@ err_code job_book_take(job_book *b, const job_record *r, const job_place *at, ui
     return ERR_OK;
 }
 
-err_code job_book_admit(const job_book *b, uint64_t bytes, int *ret_status, err *e)
+err_code job_book_admit(const job_book *b, const job_book_coming *coming, uint64_t bytes, int *ret_status, err *e)
 {
-    if (b->count >= b->limits.count_max) {
+    if (b->count >= b->limits.count_max || coming->count >= b->limits.count_max - b->count) {
         *ret_status = 429;
         return err_set(e, ERR_LIMIT, "jobs: expected fewer than %u (jobs-max), got one more", b->limits.count_max);
     }
-    if (bytes > b->limits.bytes_max || b->bytes > b->limits.bytes_max - bytes) {
+    uint64_t taken = b->bytes + coming->bytes;
+    if (bytes > b->limits.bytes_max || taken > b->limits.bytes_max - bytes) {
         *ret_status = 507;
         return err_set(e, ERR_LIMIT, "jobs: expected room for %llu bytes (jobs-bytes-max), got %llu of %llu taken",
-                       (unsigned long long)bytes, (unsigned long long)b->bytes,
+                       (unsigned long long)bytes, (unsigned long long)taken,
                        (unsigned long long)b->limits.bytes_max);
     }
     return ERR_OK;
@@ -256,10 +267,4 @@ uint64_t job_book_due_us(const job_book *b, bool may_run)
 
 const job *job_book_behind(const job_book *b, const job *after) { return after ? after->all_next : b->all.first; }
 
-uint64_t job_book_oldest_us(const job_book *b)
-{
-    uint64_t oldest = 0;
-    for (const job *j = b->all.first; j && !oldest; j = j->all_next)
-        if (j->state < JOB_DONE) oldest = j->accepted_us;
-    return oldest;
-}
+uint64_t job_book_oldest_us(const job_book *b) { return b->oldest ? b->oldest->accepted_us : 0; }

@@ -59,6 +59,7 @@ typedef struct {
     /* private */
     map by_id;
     job_row all, queued, resting, telling, over;
+    job *oldest;                            /* of those that are not over; NULL = there is none */
     rng jitter;
 } job_book;
 
@@ -69,11 +70,18 @@ void job_book_fini(job_book *b);
 err_code job_book_take(job_book *b, const job_record *r, const job_place *at, uint64_t wall_us, uint64_t now_us,
                        err *e) MUST_USE;
 job *job_book_find(const job_book *b, const job_id *id);
-/* May one of so many bytes come in?  *ret_status: 429, 507. */
-err_code job_book_admit(const job_book *b, uint64_t bytes, int *ret_status, err *e) MUST_USE;
+/* Those that were let in and are not taken yet. */
+typedef struct {
+    uint32_t count;
+    uint64_t bytes;
+} job_book_coming;
+
+/* May one of so many bytes come in behind those?  *ret_status: 429, 507. */
+err_code job_book_admit(const job_book *b, const job_book_coming *coming, uint64_t bytes, int *ret_status,
+                        err *e) MUST_USE;
 /* The next to run: it counts as running.  NULL = none, or enough run. */
 job *job_book_next(job_book *b, uint64_t wall_us, uint64_t now_us);
-/* Its run brought no answer that counts (429, 503, a disk that is full): it rests, longer each time. */
+/* Its run brought no answer that counts (404, 429, 503, a disk that is full): it rests, longer each time. */
 void job_book_again(job_book *b, job *j, uint64_t now_us);
 /* The next whose hook is to be told; it is busy then. */
 job *job_book_tell(job_book *b, uint64_t now_us);

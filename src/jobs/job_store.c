@@ -202,15 +202,27 @@ err_code job_store_put(job_store *s, const job_record *r, job_place *ret, err *e
     return ERR_OK;
 }
 
-/* What the kernel could not write it may have thrown away, and says so once: the file is not written any more. */
-static void take_back(job_store *s)
+static err_code cut_back(job_store *s)
 {
     segment *to = last(s);
     err ignored;
-    (void)!file_out_cut(&s->out, s->synced, &ignored);
+    err_code rc = file_out_cut(&s->out, s->synced, &ignored);
     s->bytes -= to->bytes - s->synced;
     to->bytes = s->synced;
+    return rc;
+}
+
+/* What the kernel could not write it may have thrown away, and says so once: the file is not written any more. */
+static void take_back(job_store *s)
+{
+    (void)!cut_back(s);
     out_close(s);
+}
+
+/* What could not be cut off must stay behind no later record. */
+void job_store_undo(job_store *s)
+{
+    if (s->open && s->synced != last(s)->bytes && cut_back(s)) out_close(s);
 }
 
 err_code job_store_sync(job_store *s, err *e)
@@ -260,19 +272,34 @@ bool job_store_oldest(const job_store *s, uint32_t *ret)
     return true;
 }
 
+bool job_store_first(const job_store *s, uint32_t *ret)
+{
+    if (s->count) *ret = s->segments[0].number;
+    return s->count > 0;
+}
+
+err_code job_store_drop_sync(job_store *s, err *e)
+{
+    err_code rc = s->unsynced_drop ? folder_sync(&s->folder, e) : ERR_OK;
+    s->unsynced_drop = rc != ERR_OK;
+    return rc;
+}
+
 err_code job_store_drop_oldest(job_store *s, err *e)
 {
     char path[PATH_ROOM];
-    err_code rc = ERR_OK;
-    INVARIANT(s->count >= 1 + (size_t)s->open && (!s->open || s->synced == last(s)->bytes));
+    err_code rc;
+    INVARIANT(s->count >= 1 && (!s->open || s->synced == last(s)->bytes));
+    if (s->count == 1) out_close(s);
     /* One by one: a file must not come back behind a power loss when a later one does not. */
-    if (s->unsynced_drop) rc = folder_sync(&s->folder, e);
+    rc = job_store_drop_sync(s, e);
     if (rc) return rc;
     path_of(s, s->segments[0].number, path);
     rc = file_delete(path, e);
     if (rc && rc != ERR_NOT_FOUND) return rc;
     s->bytes -= s->segments[0].bytes;
     memmove(s->segments, s->segments + 1, --s->count * sizeof *s->segments);
-    s->unsynced_drop = folder_sync(&s->folder, e) != ERR_OK;
+    s->unsynced_drop = true;
+    (void)!job_store_drop_sync(s, e);
     return ERR_OK;
 }

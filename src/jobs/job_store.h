@@ -5,7 +5,8 @@
  * segment_bytes, so what is wrong at the end of an old one is never written behind.  A full disk costs the record that
  * finds no room, and nothing of it stays.
  * Opening reads all that is there: each record that is whole, oldest first.  Only the oldest file can be dropped, when
- * all that is of use in it was put again and synced: a record is so never gone before those that it replaces. */
+ * all that is of use in it was put again and synced: a record is so never gone before those that it replaces.  Dropping
+ * needs no room on the disk. */
 #ifndef JOBS_JOB_STORE_H
 #define JOBS_JOB_STORE_H
 #include "base/err.h"
@@ -36,8 +37,14 @@ err_code job_store_sync(job_store *s, err *e) MUST_USE;
 err_code job_store_read(job_store *s, const job_place *at, buf *into, job_record *ret, err *e) MUST_USE;
 uint64_t job_store_bytes(const job_store *s);       /* of all its files */
 uint64_t job_store_damaged(const job_store *s);     /* stretches gone over at the opening; not what a crash cut off */
+/* What was put since the last sync is no more; the next record takes its place. */
+void job_store_undo(job_store *s);
 /* The oldest file that is not being written; false = there is none. */
 bool job_store_oldest(const job_store *s, uint32_t *ret);
-err_code job_store_drop_oldest(job_store *s, err *e) MUST_USE;   /* nothing was put since the last sync */
+bool job_store_first(const job_store *s, uint32_t *ret);   /* the oldest one, even where it is being written */
+/* That one; nothing was put since the last sync. */
+err_code job_store_drop_oldest(job_store *s, err *e) MUST_USE;
+/* What was dropped does not come back behind a power loss. */
+err_code job_store_drop_sync(job_store *s, err *e) MUST_USE;
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "net/client.h"
+#include "net/dial.h"
 #include "os/bell.h"
 #include "os/futex.h"
 #include "os/thread.h"
@@ -9,7 +10,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
-enum { ANSWER_BYTES_MAX = 64 << 10, ADDRESS_ROOM = 300 };
+enum { ADDRESS_ROOM = 300 };
 
 typedef struct {
     job_teller *of;
@@ -32,6 +33,19 @@ typedef struct {
     str address, host, target;      /* "https://a.example:8443", "a.example:8443", "/path?query" or "" */
 } place;
 
+/* HOST or HOST:PORT that can be dialled; the letters of a URL's host. */
+static bool may_be_met(str host)
+{
+    char address[ADDRESS_ROOM];
+    dial_to to;
+    err e;
+    for (size_t i = 0; i < host.len; i++)
+        if (host.p[i] <= ' ' || host.p[i] > '~' || memchr("/?#@\\*", host.p[i], 6)) return false;
+    if (!host.len || host.len >= ADDRESS_ROOM - 10) return false;
+    snprintf(address, sizeof address, "http://%.*s", (int)host.len, host.p);
+    return dial_to_parse(&to, address, &e) == ERR_OK;
+}
+
 static bool place_of(str url, place *ret)
 {
     str scheme = str_starts(url, STR("https://")) ? STR("https://") : STR("http://");
@@ -45,7 +59,7 @@ static bool place_of(str url, place *ret)
     ret->target = (str){url.p + end, url.len - end};
     bool user = ret->host.len && memchr(ret->host.p, '@', ret->host.len);
     bool path = !ret->target.len || ret->target.p[0] == '/';
-    return ret->host.len && ret->host.len < ADDRESS_ROOM - 10 && !user && path;
+    return may_be_met(ret->host) && !user && path;
 }
 
 /* The host without its port; an IPv6 address keeps its brackets. */
@@ -66,17 +80,6 @@ static bool allowed(const place *p, const char *hosts)
         if (one.len && str_eq_nocase(one, bare(p->host))) return true;
     }
     return false;
-}
-
-/* An IPv6 address has brackets, and the letters of a URL's host are those of place_of(). */
-static bool may_be_met(str host)
-{
-    size_t colons = 0;
-    for (size_t i = 0; i < host.len; i++) {
-        if (host.p[i] <= ' ' || host.p[i] > '~' || memchr("/?#@\\*", host.p[i], 6)) return false;
-        colons += host.p[i] == ':';
-    }
-    return host.p[0] == '[' || colons < 2;
 }
 
 err_code job_hosts_check(const char *hosts, err *e)
@@ -121,13 +124,13 @@ static err_code tell(const job_teller *of, job_tell *t, err *e)
     const client_opts co = {.address = address,
                             .trust = secure ? of->opts.trust : NULL,
                             .stop_fd = of->bell,
-                            .wait_us = of->opts.wait_us ? of->opts.wait_us : JOB_TELL_WAIT_US,
-                            .body_bytes_max = ANSWER_BYTES_MAX};
+                            .wait_us = of->opts.wait_us ? of->opts.wait_us : JOB_TELL_WAIT_US};
     const client_request q = {.method = STR("POST"),
                               .target = p.target.len ? p.target : STR("/"),
                               .headers = t->headers,
                               .header_count = t->header_count,
-                              .body = {t->body}};
+                              .body = {t->body},
+                              .head_only = true};
     err_code rc = client_new(&co, &c, e);
     if (rc == ERR_OK) rc = client_call(c, &q, &got, e);
     if (rc == ERR_OK) t->status = got.status;

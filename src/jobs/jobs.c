@@ -9,8 +9,6 @@
 
 #include <stdio.h>
 
-enum { FAILING_US = 1000000 };
-
 void jobs_wake(jobs *j)
 {
     atomic_fetch_add(&j->events, 1);
@@ -130,12 +128,19 @@ void jobs_failing(jobs *j, const err *e)
     if (e && !j->failing) log_write(LOG_ERROR, NULL, "jobs: %s; no job is accepted until that works again", e->text);
     if (!e && j->failing) log_write(LOG_INFO, NULL, "jobs: %s takes them again", j->opts.path);
     j->failing = e != NULL;
-    if (e) j->failing_until_us = clock_now_us() + FAILING_US;
 }
 
+/* Where the disk has no room some may be made first; all that waits for a sync is settled then. */
 static err_code put(jobs *j, job_mail *m, const job_record *r)
 {
     err_code rc = job_store_put(j->store, r, &m->at, &m->failure);
+    if (rc) {
+        jobs_failing(j, &m->failure);
+        (void)jobs_sync(j);
+        jobs_make_room(j);
+        m->failure.code = ERR_OK;
+        rc = job_store_put(j->store, r, &m->at, &m->failure);
+    }
     if (rc) {
         jobs_failing(j, &m->failure);
         return rc;
@@ -185,14 +190,17 @@ static void submit(jobs *j, job_order *o)
     err_code rc = random_bytes(o->id.bytes, sizeof o->id.bytes, &o->mail.failure);
     if (rc == ERR_OK) rc = record_of(&o->mail, &text, &r);
     else buf_init(&text, 1);
-    if (rc == ERR_OK)
-        rc = job_book_admit(&j->book, job_record_bytes(&r) + j->batch_bytes, &status, &o->mail.failure);
+    const job_book_coming coming = {j->batch_asks, j->batch_bytes};
+    if (rc == ERR_OK) rc = job_book_admit(&j->book, &coming, job_record_bytes(&r), &status, &o->mail.failure);
     if (rc == ERR_OK && put(j, &o->mail, &r)) {
         status = 507;
         rc = o->mail.failure.code;
     }
     buf_fini(&text);
-    if (rc == ERR_OK) return;
+    if (rc == ERR_OK) {
+        j->batch_asks++;
+        return;
+    }
     atomic_fetch_add_explicit(&j->counts[COUNT_REFUSED], 1, memory_order_relaxed);
     jobs_refuse(o, status);
 }
@@ -201,6 +209,7 @@ static void forget(jobs *j, job_order *o)
 {
     buf text;
     job_record r;
+    bool durable = false;
     if (!find(j, o)) {
         jobs_refuse(o, 0);
         return;
@@ -208,17 +217,29 @@ static void forget(jobs *j, job_order *o)
     err_code rc = record_of(&o->mail, &text, &r);
     if (rc == ERR_OK) rc = put(j, &o->mail, &r);
     buf_fini(&text);
-    if (rc) jobs_refuse(o, 507);
-    else job_book_find(&j->book, &o->id)->going = true;
+    job *of = job_book_find(&j->book, &o->id);   /* unless it was forgotten before, by what put() has settled */
+    if (rc == ERR_OK) {
+        if (of) of->going = true;
+        return;
+    }
+    bool gone = of && !j->batch && jobs_drop_with(j, of, &durable);
+    if (gone) job_book_forget(&j->book, of);
+    if (of && !(gone && durable)) {
+        jobs_refuse(o, 507);
+        return;
+    }
+    o->mail.failure.code = ERR_OK;
+    answer(o);
 }
 
-/* Its answer counts, unless the server has no time for it now: then it is asked again, unless that was so too often. */
+/* Its answer counts, unless the server has no time for it now, or its model is away, which was there when it was
+ * accepted: then it is asked again, unless that was so too often. */
 static void ran(jobs *j, job_run *r)
 {
     buf text;
     job_record record;
     job *of = job_book_find(&j->book, &r->id);
-    bool busy = r->status == 429 || r->status == 503;
+    bool busy = r->status == 429 || r->status == 503 || r->status == 404;
     r->mail.wall_us = clock_wall_us();
     if (!of || of->going || of->state != JOB_RUNNING) {   /* it was forgotten */
         jobs_run_free(j, r);
@@ -295,6 +316,7 @@ err_code jobs_sync(jobs *j)
     job_mail *m = TAKE(j->batch);
     j->batch_end = &j->batch;
     j->batch_bytes = 0;
+    j->batch_asks = 0;
     while (m) {
         job_mail *next = m->next;
         settle(j, m, rc ? &e : NULL);
@@ -347,8 +369,8 @@ static uint64_t turn_held(jobs *j, mail *m, bool stopping)
     if (atomic_load(&j->giving)) return jobs_hand_give(j);
     bool may_run = j->run_count < j->opts.limits.running_max;   /* runs of forgotten jobs count until they end */
     uint64_t due = atomic_load(&j->leaving) ? UINT64_MAX : job_book_due_us(&j->book, may_run), now = clock_now_us();
-    if (j->failing && due < j->failing_until_us) due = j->failing_until_us;
-    if (!job_teller_idle(j->teller) && due <= now) due = now + FAILING_US;
+    if (j->failing) due = j->look_us;   /* whether anybody asks or not */
+    if (!job_teller_idle(j->teller) && due <= now) due = now + JOBS_LOOK_US;
     return due <= now ? 0 : due;
 }
 

@@ -111,7 +111,7 @@ void jobs_free(jobs *j);            /* the loops were flushed; the server is gon
 DEFINE_CLEANUP(jobs)
 void *jobs_ctx(const jobs *j);
 void jobs_order(jobs *j, job_order *o);         /* any loop */
-void jobs_ran(job_run *r);          /* on its loop; status 429 or 503: it is run again later */
+void jobs_ran(job_run *r);          /* on its loop; status 404, 429 or 503: it is run again later */
 void jobs_stats_read(const jobs *j, jobs_stats *ret);   /* any thread; j == NULL: all zero */
 bool jobs_allow_hook(const jobs *j, str url, err *e);   /* ERR_INVALID, ERR_FORBIDDEN */
 

@@ -176,18 +176,55 @@ static err_code move_oldest(jobs *j, uint32_t oldest, err *e)
     }
     buf_fini(&bytes);
     if (rc == ERR_OK) rc = job_store_sync(j->store, e);
+    else job_store_undo(j->store);   /* a disk that is full is not filled with what did not help */
     moved(j, rc == ERR_OK);
     return rc;
+}
+
+/* No job has its record there, but for `but`. */
+static bool of_no_use(const jobs *j, uint32_t segment, const job *but)
+{
+    for (const job *at = j->book.all.first; at; at = at->all_next)
+        if (at->at.segment == segment && at != but) return false;
+    return true;
+}
+
+/* Files in which no job but `but` has a record, oldest first, up to the file `to`: for that no room is needed. */
+static void drop_useless(jobs *j, uint32_t to, const job *but)
+{
+    uint32_t first;
+    err e;
+    err_code rc = job_store_sync(j->store, &e);
+    while (rc == ERR_OK && job_store_first(j->store, &first) && first <= to && of_no_use(j, first, but))
+        rc = job_store_drop_oldest(j->store, &e);
+    if (rc) jobs_failing(j, &e);
+}
+
+bool jobs_drop_with(jobs *j, const job *of, bool *ret_durable)
+{
+    uint32_t first;
+    err e;
+    INVARIANT(!j->batch);
+    drop_useless(j, of->at.segment, of);
+    *ret_durable = job_store_drop_sync(j->store, &e) == ERR_OK;
+    return !job_store_first(j->store, &first) || first > of->at.segment;
 }
 
 void jobs_make_room(jobs *j)
 {
     uint32_t oldest;
     err e;
-    uint64_t used = j->book.bytes, all = job_store_bytes(j->store), slack = j->opts.limits.bytes_max / 4;
-    if (clock_now_us() < j->failing_until_us) return;
-    if (!job_store_oldest(j->store, &oldest) || (used && all <= used + used / 2 + slack)) return;
-    err_code rc = move_oldest(j, oldest, &e);
+    uint64_t used = j->book.bytes, now = clock_now_us(), slack = j->opts.limits.bytes_max / 4;
+    INVARIANT(!j->batch);
+    if (j->failing) {
+        if (now < j->look_us) return;
+        j->look_us = now + JOBS_LOOK_US;
+        drop_useless(j, UINT32_MAX, NULL);
+    }
+    bool tight = !used || job_store_bytes(j->store) > used + used / 2 + slack;
+    if (!tight || !job_store_oldest(j->store, &oldest)) return;
+    err_code rc = job_store_sync(j->store, &e);
+    if (rc == ERR_OK) rc = move_oldest(j, oldest, &e);
     if (rc == ERR_OK) rc = job_store_drop_oldest(j->store, &e);
     if (rc) jobs_failing(j, &e);
 }

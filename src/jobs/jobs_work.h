@@ -9,6 +9,8 @@
 
 #include <stdatomic.h>
 
+enum { JOBS_LOOK_US = 1000000 };
+
 /* WAITING -> HELD -> GIVEN */
 typedef enum { FOLDER_WAITING, FOLDER_HELD, FOLDER_GIVEN } folder_state;
 typedef enum { COUNT_REFUSED, COUNT_TOLD, COUNT_UNTOLD, COUNT_LOST, COUNTS } jobs_count;
@@ -30,8 +32,9 @@ struct jobs {
     uint32_t run_count;             /* some of jobs that were forgotten */
     job_mail *batch, **batch_end;   /* put, not synced */
     uint64_t batch_bytes;
+    uint32_t batch_asks;            /* how many of them are jobs */
     size_t next_loop;
-    uint64_t failing_until_us;
+    uint64_t look_us;               /* while the disk fails: when to look for room again */
     bool failing;
     _Alignas(64) mailbox in;
     _Atomic uint32_t events;
@@ -57,7 +60,11 @@ void jobs_start_tells(jobs *j);
 void jobs_told(jobs *j, told_mail *m);          /* takes it */
 void jobs_told_free(told_mail *m);
 void jobs_expire(jobs *j);
+/* Nothing waits for a sync.  While the disk fails: no more than once in JOBS_LOOK_US, by itself. */
 void jobs_make_room(jobs *j);
+/* A job that cannot be forgotten by a record for want of room, with all files up to its own, where they hold no other.
+ * True = its record is gone from the log; *ret_durable: also behind a power loss. */
+bool jobs_drop_with(jobs *j, const job *of, bool *ret_durable);
 err_code jobs_hand_take(jobs *j, err *e);       /* opens and reads the folder; ERR_CONFLICT: another process has it */
 /* WAITING and GIVEN: a turn of the thread, with the mail that came; the instant of the next, 0 = at once. */
 uint64_t jobs_hand_turn(jobs *j, mail *m, bool stopping);

@@ -156,7 +156,7 @@ static err_code run(client *c, const client_request *q, err *e)
 {
     exchange x = {.parts = {buf_str(&c->head), q->body[0], q->body[1]}};
     http_message_clear(&c->message);
-    http1_answer_init(&c->answer, &c->limits, &c->message, str_is(method_of(q), "HEAD"));
+    http1_answer_init(&c->answer, &c->limits, &c->message, q->head_only || str_is(method_of(q), "HEAD"));
     send_some(c, &x);   /* a connection that is open takes a small request at once */
     while (!x.over) {
         uint32_t events = POLL_READ;
@@ -166,7 +166,7 @@ static err_code run(client *c, const client_request *q, err *e)
         if (events & POLL_READ) rc = receive_some(c, &x, e);
         if (rc) return rc;
     }
-    if (!x.sent) c->message.keep_alive = false;
+    if (!x.sent || q->head_only) c->message.keep_alive = false;
     return ERR_OK;
 }
 

@@ -38,6 +38,7 @@ typedef struct {
     size_t header_count;
     str body[2];                /* sent in order */
     bool again;                 /* may reach the server twice; GET and HEAD always may */
+    bool head_only;             /* the answer ends with its head: its body is neither waited for nor read */
 } client_request;
 
 typedef struct {

@@ -63,10 +63,17 @@ static void they_run_in_order_and_so_many_at_a_time(void)
     CHECK_U64(b.bytes, 400);
     job_book_forget(&b, get(&b, 2));
     CHECK(!get(&b, 2) && b.bytes == 300 && b.count == 3);
+    CHECK_U64(job_book_oldest_us(&b), 3);
     const job *at = NULL;
     for (int i = 1; i <= 4; i++)
         if (i != 2) CHECK((at = job_book_behind(&b, at)) == get(&b, i));
     CHECK(!job_book_behind(&b, at));
+    job_book_forget(&b, get(&b, 3));   /* it runs */
+    CHECK_U64(job_book_oldest_us(&b), 4);
+    end(&b, 4, 200, "", 10);
+    CHECK_U64(job_book_oldest_us(&b), 0);
+    ask(&b, 5, "");
+    CHECK_U64(job_book_oldest_us(&b), 5);
     job_book_fini(&b);
 }
 
@@ -102,12 +109,17 @@ static void it_is_bounded_in_number_and_bytes(void)
     int status = 0;
     err e;
     job_book_init(&b, &limits, 1);
+    const job_book_coming none = {0}, some = {2, 150}, many = {3, 0};   /* four are its limit */
     ask(&b, 1, "");
-    CHECK(job_book_admit(&b, 900, &status, &e) == ERR_OK);
-    CHECK(job_book_admit(&b, 901, &status, &e) == ERR_LIMIT && status == 507 && strstr(e.text, "jobs-bytes-max"));
-    CHECK(job_book_admit(&b, UINT64_MAX, &status, &e) == ERR_LIMIT);
+    CHECK(job_book_admit(&b, &none, 900, &status, &e) == ERR_OK);
+    CHECK(job_book_admit(&b, &none, 901, &status, &e) == ERR_LIMIT && status == 507);
+    CHECK(strstr(e.text, "jobs-bytes-max"));
+    CHECK(job_book_admit(&b, &none, UINT64_MAX, &status, &e) == ERR_LIMIT);
+    CHECK(job_book_admit(&b, &some, 750, &status, &e) == ERR_OK);
+    CHECK(job_book_admit(&b, &some, 751, &status, &e) == ERR_LIMIT && status == 507);
+    CHECK(job_book_admit(&b, &many, 1, &status, &e) == ERR_LIMIT && status == 429 && strstr(e.text, "jobs-max"));
     for (int i = 2; i <= 4; i++) ask(&b, i, "");
-    CHECK(job_book_admit(&b, 1, &status, &e) == ERR_LIMIT && status == 429 && strstr(e.text, "jobs-max"));
+    CHECK(job_book_admit(&b, &none, 1, &status, &e) == ERR_LIMIT && status == 429);
     job_book_fini(&b);
 }
 

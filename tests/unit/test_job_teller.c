@@ -15,6 +15,7 @@ typedef struct {
     int listener, fds[16];
     uint16_t port;
     int status;
+    const char *length;                     /* that it says its answer has; it never comes */
     pthread_t runner;
     _Atomic int count;
     char got[4096];
@@ -33,7 +34,7 @@ static void *hook_run(void *ctx)
             have += (size_t)n;
             h->got[have] = 0;
         }
-        if (h->status) dprintf(fd, "HTTP/1.1 %d X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", h->status);
+        if (h->status) dprintf(fd, "HTTP/1.1 %d X\r\nContent-Length: %s\r\n\r\n", h->status, h->length);
         if (!h->status) memset(h->got, 0, sizeof h->got);
         h->fds[atomic_fetch_add(&h->count, 1)] = fd;
     }
@@ -43,6 +44,7 @@ static void hook_start(hook *h, int status)
 {
     memset(h, 0, sizeof *h);
     h->status = status;
+    h->length = "0";
     h->listener = loopback_listen(&h->port);
     CHECK(pthread_create(&h->runner, NULL, hook_run, h) == 0);
 }
@@ -106,6 +108,23 @@ static void its_answer_says_whether_it_took_it(void)
         hook_stop(&h);
         CHECK(str_starts(str_of(h.got), STR("POST /a/b?c=d HTTP/1.1\r\n")));
         CHECK(strstr(h.got, "\r\nce-id: 7\r\n") && strstr(h.got, "\r\n\r\nthe body"));
+    }
+}
+
+static void of_its_answer_the_head_is_enough(void)
+{
+    static const char *const lengths[] = {"100", "99999999999"};
+    for (size_t i = 0; i < COUNTOF(lengths); i++) {
+        hook h;
+        hook_start(&h, 200);
+        h.length = lengths[i];
+        job_teller *t = teller();
+        job_tell one = event(&h);
+        CHECK(job_teller_put(t, &one));
+        until_over(1);
+        CHECK(one.result == JOB_TELL_TOLD && one.status == 200);
+        job_teller_free(t);
+        hook_stop(&h);
     }
 }
 
@@ -188,7 +207,7 @@ static void a_host_that_no_url_has_is_refused(void)
 {
     static const char *const good[] = {"", "a.example", "a.example:80, b", "*", "[::1]:80,[::1]", "a,,b,"};
     static const char *const bad[] = {"http://127.0.0.1:1", "a/x", "::1", "*.example", "a b", "me@a", "a#b", "a?b",
-                                      "a\\b"};
+                                      "a\\b", "a:99999", "a:0", "a:b", ":80", "[::1", "[]"};
     err e;
     for (size_t i = 0; i < COUNTOF(good); i++) CHECK(job_hosts_check(good[i], &e) == ERR_OK);
     for (size_t i = 0; i < COUNTOF(bad); i++) {
@@ -216,6 +235,9 @@ static void only_hosts_that_are_allowed_may_be_named(void)
         {"https://a.example@evil/", "*", ERR_INVALID}, {"https:///x", "*", ERR_INVALID},
         {"ftp://a.example/", "*", ERR_INVALID}, {"unix:/run/x", "*", ERR_INVALID},
         {"https://a.example/#x", "*", ERR_INVALID}, {"https://a.example/ x", "*", ERR_INVALID},
+        {"http://a:99999/", "*", ERR_INVALID}, {"http://a:b/", "*", ERR_INVALID}, {"http://a:0/", "*", ERR_INVALID},
+        {"http://:80/", "*", ERR_INVALID}, {"http://::1/x", "*", ERR_INVALID}, {"http://[::1", "*", ERR_INVALID},
+        {"http://[::1]x/", "*", ERR_INVALID}, {"http://a:65535/", "*", ERR_OK}, {"http://[::1]/", "*", ERR_OK},
         {"https://a.example\\@b/", "*", ERR_INVALID}, {"https://a.example?x", "*", ERR_INVALID}, {"", "*", ERR_INVALID},
     };
     for (size_t i = 0; i < COUNTOF(rows); i++) {
@@ -245,6 +267,7 @@ static void no_failure_leaks(void)
 int main(void)
 {
     static const test_case cases[] = {TEST(its_answer_says_whether_it_took_it),
+                                      TEST(of_its_answer_the_head_is_enough),
                                       TEST(one_that_is_not_there_is_told_later),
                                       TEST(those_that_hang_hold_their_own_place_until_the_end),
                                       TEST(trust_is_for_https_alone_and_checked_beforehand),

@@ -9,7 +9,8 @@ enum { ORDERS_MAX = 700 };
 
 static loop *on;
 static jobs *service;
-static size_t waits, runs, refuse_runs;     /* orders not answered; runs begun; of them so many get 503 */
+static size_t waits, runs, refuse_runs;     /* orders not answered; runs begun; of them so many get */
+static uint32_t refused_as = 503;
 static const char *hook = "";                /* of each order */
 static bool hold_runs;                      /* they are never answered, */
 static job_run *held;                       /* the last of them, unless the test does */
@@ -30,7 +31,7 @@ static void run(job_run *r)
     snprintf(seen, sizeof seen, "%.*s", (int)r->meta.target.len, r->meta.target.p);
     held = r;
     if (hold_runs) return;
-    r->status = refuse_runs ? 503 : 200;
+    r->status = refuse_runs ? refused_as : 200;
     if (refuse_runs) refuse_runs--;
     buf_put_z(&r->reply, "answer to ");
     buf_put_str(&r->reply, r->body);
@@ -194,21 +195,38 @@ static void what_the_disk_does_not_take_is_refused_and_leaves_nothing(void)
 /* The clock is the test's: who waits is at the end of it at once. */
 static void a_run_refused_for_the_moment_comes_again_and_its_last_refusal_counts(void)
 {
+    static const uint32_t statuses[] = {429, 503, 404};
     err e;
-    for (size_t times = 1; times <= JOB_RUNS_MAX; times += JOB_RUNS_MAX - 1) {
+    for (size_t i = 0; i < 2 * COUNTOF(statuses); i++) {
+        size_t times = i % 2 ? JOB_RUNS_MAX : 1;
+        refused_as = statuses[i / 2];
         sys_fake_clock_set(1000000000);
         CHECK(begin(1 << 20, &e) == ERR_OK);
         refuse_runs = times;
         start();
         order(0, JOB_ORDER_SUBMIT, "x");
         wait_all();
-        CHECK(ended(0)->status == (times == JOB_RUNS_MAX ? 503u : 200u));
+        CHECK(ended(0)->status == (times == JOB_RUNS_MAX ? refused_as : 200u));
         CHECK_U64(runs, times == JOB_RUNS_MAX ? JOB_RUNS_MAX : times + 1);
         end();
         sys_fake_clock_set(0);
         clear();
     }
     refuse_runs = 0;
+}
+
+static void those_that_come_at_once_are_counted_together(void)
+{
+    err e;
+    CHECK(begin(8 << 20, &e) == ERR_OK);
+    hold_runs = true;
+    for (size_t i = 0; i < 510; i++) order(i, JOB_ORDER_SUBMIT, "x");   /* 500 are its limit */
+    start();
+    wait_all();
+    for (size_t i = 0; i < 510; i++) CHECK_U64((uint64_t)orders[i].status, i < 500 ? 200 : 429);
+    end();
+    hold_runs = false;
+    clear();
 }
 
 static void what_had_not_ended_is_run_again_behind_a_start(void)
@@ -331,6 +349,99 @@ static void a_damaged_answer_is_an_error_also_when_its_file_has_gone(void)
     CHECK(orders[0].mail.failure.code == ERR_INVALID && orders[0].status == 500);
     jobs_stats_read(service, &s);
     CHECK_U64(s.lost, 1);
+    end();
+    clear();
+}
+
+/* ---- a disk that is full ---- */
+
+static const sys_fault no_room = {.call = SYS_write_at, .times = SYS_FAKE_EVER, .result = -ENOSPC};
+
+static size_t file_count(void)
+{
+    size_t count = 0;
+    DIR *d = opendir(test_folder);
+    for (struct dirent *one; d && (one = readdir(d)) != NULL;) count += one->d_name[0] != '.';
+    if (d) closedir(d);
+    return count;
+}
+
+/* The clock is the test's: a thread that sleeps with a deadline is at the end of it at once. */
+static void files_whose_jobs_are_over_go_whatever_the_disk_says(void)
+{
+    for (int asked = 0; asked < 2; asked++) {
+        err e;
+        sys_fake_clock_set(1000000000);
+        CHECK(begin(1 << 20, &e) == ERR_OK);
+        start();
+        for (size_t i = 0; i < 3; i++) order(i, JOB_ORDER_SUBMIT, "x");
+        wait_all();
+        for (size_t i = 0; i < 3; i++) ended(i);
+        CHECK_U64(file_count(), 1);
+        sys_fake_script(&no_room, 1);
+        order(3, JOB_ORDER_SUBMIT, "y");
+        wait_all();
+        CHECK_U64((uint64_t)orders[3].status, 507);
+        for (int k = 0; k < 20000 && file_count(); k++) {
+            if (asked) order(3, JOB_ORDER_SUBMIT, "y");
+            wait_all();
+            usleep(200);
+        }
+        CHECK_U64(file_count(), 0);
+        sys_fake_script(NULL, 0);
+        order(3, JOB_ORDER_SUBMIT, "y");
+        wait_all();
+        CHECK(!orders[3].mail.failure.code && ended(3)->state == JOB_DONE);
+        end();
+        sys_fake_clock_set(0);
+        clear();
+    }
+}
+
+/* Without room for a record a job is forgotten with its file, or not at all. */
+static void a_job_is_forgotten_on_a_full_disk_where_its_file_can_go(void)
+{
+    err e;
+    CHECK(begin(1 << 20, &e) == ERR_OK);
+    start();
+    for (size_t i = 0; i < 2; i++) order(i, JOB_ORDER_SUBMIT, "x");
+    wait_all();
+    for (size_t i = 0; i < 2; i++) ended(i);
+    sys_fake_script(&no_room, 1);
+    order(0, JOB_ORDER_FORGET, NULL);
+    wait_all();
+    CHECK(orders[0].status == 507 && orders[0].mail.failure.code && ended(0)->state == JOB_DONE);
+    sys_fake_script(NULL, 0);
+    order(0, JOB_ORDER_FORGET, NULL);
+    wait_all();
+    CHECK(!orders[0].mail.failure.code);
+    sys_fake_script(&no_room, 1);
+    order(1, JOB_ORDER_FORGET, NULL);
+    wait_all();
+    CHECK(!orders[1].mail.failure.code && orders[1].status == 200);
+    CHECK_U64(file_count(), 0);
+    sys_fake_script(NULL, 0);
+    end();
+    CHECK(begin(1 << 20, &e) == ERR_OK);
+    CHECK_U64(service->book.count, 0);
+    end();
+    clear();
+}
+
+/* A job is accepted where room could be made for it. */
+static void what_finds_no_room_is_put_again_when_some_was_made(void)
+{
+    const sys_fault once = {.call = SYS_write_at, .times = 1, .result = -ENOSPC};
+    err e;
+    CHECK(begin(1 << 20, &e) == ERR_OK);
+    start();
+    for (size_t i = 0; i < 2; i++) {
+        if (i) sys_fake_script(&once, 1);
+        order(i, JOB_ORDER_SUBMIT, "x");
+        wait_all();
+        CHECK(!orders[i].mail.failure.code && orders[i].status == 200);
+    }
+    sys_fake_script(NULL, 0);
     end();
     clear();
 }
@@ -597,10 +708,14 @@ int main(void)
                                       TEST(all_that_wait_share_one_sync),
                                       TEST(what_the_disk_does_not_take_is_refused_and_leaves_nothing),
                                       TEST(a_run_refused_for_the_moment_comes_again_and_its_last_refusal_counts),
+                                      TEST(those_that_come_at_once_are_counted_together),
                                       TEST(what_had_not_ended_is_run_again_behind_a_start),
                                       TEST(who_leaves_begins_no_run_and_still_accepts),
                                       TEST(files_stay_bounded_and_what_is_kept_is_moved),
                                       TEST(a_damaged_answer_is_an_error_also_when_its_file_has_gone),
+                                      TEST(files_whose_jobs_are_over_go_whatever_the_disk_says),
+                                      TEST(a_job_is_forgotten_on_a_full_disk_where_its_file_can_go),
+                                      TEST(what_finds_no_room_is_put_again_when_some_was_made),
                                       TEST(who_can_begin_no_run_sleeps),
                                       TEST(who_could_not_be_forgotten_while_its_run_ended_is_run_again),
                                       TEST(no_loss_of_power_loses_an_accepted_job),
