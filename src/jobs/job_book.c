@@ -163,7 +163,9 @@ err_code job_book_take(job_book *b, const job_record *r, const job_place *at, ui
             told(b, j, r->meta.len ? JOB_HOOK_GIVEN_UP : JOB_HOOK_TOLD);
         return ERR_OK;
     }
-    if (!job_meta_read(r->meta, &m)) return ERR_OK;   /* of another form: nothing here can answer it */
+    if (!job_meta_read(r->meta, &m))
+        return err_set(e, ERR_UNSUPPORTED, "expected a log of jobs of form %d, got a record of another form",
+                       JOB_LOG_FORM);
     bool fresh = !j;
     if (fresh) j = job_new(b, r, &m, e);
     if (!j) return e->code;

@@ -66,7 +66,8 @@ typedef struct {
 void job_book_init(job_book *b, const job_book_limits *limits, uint64_t seed);
 void job_book_fini(job_book *b);
 
-/* A record of the log: from its start, or one that is durable now.  `wall_us` and `now_us` are the same instant. */
+/* A record of the log: from its start, or one that is durable now.  `wall_us` and `now_us` are the same instant.
+ * ERR_UNSUPPORTED = of another form. */
 err_code job_book_take(job_book *b, const job_record *r, const job_place *at, uint64_t wall_us, uint64_t now_us,
                        err *e) MUST_USE;
 job *job_book_find(const job_book *b, const job_id *id);

@@ -121,6 +121,13 @@ bool job_log_begin(job_log_reader *r, str bytes)
     return half_read(p, &r->head) || half_read(p + HALF_BYTES, &r->head);
 }
 
+bool job_log_is_other(str bytes)
+{
+    enum { NAME_BYTES = sizeof segment_magic - 1 };   /* then one digit */
+    return bytes.len > NAME_BYTES && memcmp(bytes.p, segment_magic, NAME_BYTES) == 0 &&
+           bytes.p[NAME_BYTES] != segment_magic[NAME_BYTES];
+}
+
 /* From where no record is to the next place that looks like one; false = there is none. */
 static bool go_over(job_log_reader *r)
 {

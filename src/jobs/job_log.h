@@ -12,7 +12,7 @@
 #include "base/buf.h"
 #include "jobs/job_id.h"
 
-enum { JOB_LOG_HEAD_BYTES = 64, JOB_RECORD_HEAD_BYTES = 48 };
+enum { JOB_LOG_FORM = 1, JOB_LOG_HEAD_BYTES = 64, JOB_RECORD_HEAD_BYTES = 48 };
 
 typedef enum {
     JOB_RECORD_ASK = 1,     /* a job: meta and body of the question */
@@ -50,8 +50,10 @@ typedef struct {
     bool lost;
 } job_log_reader;
 
-/* bytes: of a segment, as many as there are; false = it has no head. */
+/* bytes: of a segment, as many as there are; false = it has no head that can be read. */
 bool job_log_begin(job_log_reader *r, str bytes) MUST_USE;
+/* Of a segment without: another build's, whose form is not ours. */
+bool job_log_is_other(str bytes);
 /* The next record, views into the bytes, and where it begins; false = there is none any more. */
 bool job_log_next(job_log_reader *r, job_record *ret, uint64_t *ret_at);
 

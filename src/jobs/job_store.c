@@ -19,7 +19,7 @@ typedef struct {
 struct job_store {
     folder folder;
     bool taken;
-    uint64_t segment_bytes, bytes, damaged;
+    uint64_t segment_bytes, bytes, damaged, unread;
     segment *segments;              /* oldest first; the last one is written where `open` */
     size_t count, room;
     uint32_t next;                  /* number of the next one */
@@ -66,6 +66,26 @@ static bool number_of(const char *name, uint32_t *ret)
     return true;
 }
 
+/* A head that never reached the disk before the power was gone is nothing but zeros, or cut off. */
+static bool has_bytes(str bytes)
+{
+    size_t i = 0;
+    if (bytes.len <= JOB_LOG_HEAD_BYTES) return false;
+    while (i < JOB_LOG_HEAD_BYTES && !bytes.p[i]) i++;
+    return i < JOB_LOG_HEAD_BYTES;
+}
+
+/* Nothing in it can be read, but it may be what somebody wants to look into. */
+static err_code keep_beside(job_store *s, uint32_t number, err *e)
+{
+    char path[PATH_ROOM], beside[PATH_ROOM + 16];
+    path_of(s, number, path);
+    snprintf(beside, sizeof beside, "%s.damaged", path);
+    if (number >= s->next) s->next = number + 1;
+    s->unread++;
+    return file_rename(path, beside, e);
+}
+
 static err_code replay(job_store *s, const job_store_opts *o, uint32_t number, str bytes, err *e)
 {
     job_log_reader r;
@@ -73,7 +93,10 @@ static err_code replay(job_store *s, const job_store_opts *o, uint32_t number, s
     job_place at = {.segment = number};
     err_code rc = ERR_OK;
     bool whole = job_log_begin(&r, bytes);
+    if (!whole && job_log_is_other(bytes))
+        return err_set(e, ERR_UNSUPPORTED, "expected a log of jobs of form %d, got another form", JOB_LOG_FORM);
     if (whole && r.head.number != number) whole = false;
+    if (!whole && has_bytes(bytes)) return keep_beside(s, number, e);
     segment one = {.number = number, .bytes = bytes.len, .salt = r.head.salt};
     rc = segment_add(s, &one, e);
     if (!whole && bytes.len > JOB_LOG_HEAD_BYTES) s->damaged++;
@@ -101,6 +124,7 @@ static err_code replay_all(job_store *s, const job_store_opts *o, err *e)
         rc = file_map_open(path, &map, e);
         if (rc) break;
         rc = replay(s, o, number, (str){(const char *)map.p, map.len}, e);
+        if (rc == ERR_UNSUPPORTED) rc = err_wrap(e, "%s", path);
         file_map_close(&map);
     }
     arena_fini(&a);
@@ -264,6 +288,8 @@ err_code job_store_read(job_store *s, const job_place *at, buf *into, job_record
 
 uint64_t job_store_bytes(const job_store *s) { return s->bytes; }
 uint64_t job_store_damaged(const job_store *s) { return s->damaged; }
+
+uint64_t job_store_unread(const job_store *s) { return s->unread; }
 
 bool job_store_oldest(const job_store *s, uint32_t *ret)
 {

@@ -4,6 +4,7 @@
  * all since the sync before is taken back.  A file is begun with the first record behind a start, a failed sync or
  * segment_bytes, so what is wrong at the end of an old one is never written behind.  A full disk costs the record that
  * finds no room, and nothing of it stays.
+ * A file of another form ends the opening; one whose head is damaged is kept beside, as <number>.jobs.damaged.
  * Opening reads all that is there: each record that is whole, oldest first.  Only the oldest file can be dropped, when
  * all that is of use in it was put again and synced: a record is so never gone before those that it replaces.  Dropping
  * needs no room on the disk. */
@@ -39,6 +40,7 @@ uint64_t job_store_bytes(const job_store *s);       /* of all its files */
 uint64_t job_store_damaged(const job_store *s);     /* stretches gone over at the opening; not what a crash cut off */
 /* What was put since the last sync is no more; the next record takes its place. */
 void job_store_undo(job_store *s);
+uint64_t job_store_unread(const job_store *s);      /* files kept beside at the opening */
 /* The oldest file that is not being written; false = there is none. */
 bool job_store_oldest(const job_store *s, uint32_t *ret);
 bool job_store_first(const job_store *s, uint32_t *ret);   /* the oldest one, even where it is being written */

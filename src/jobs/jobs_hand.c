@@ -53,6 +53,11 @@ err_code jobs_hand_take(jobs *j, err *e)
         let_go(j);
         return rc;
     }
+    if (job_store_unread(j->store)) {
+        atomic_fetch_add_explicit(&j->counts[COUNT_LOST], job_store_unread(j->store), memory_order_relaxed);
+        log_write(LOG_ERROR, NULL, "jobs: %s: %llu files whose head is damaged are kept as NUMBER.jobs.damaged", path,
+                  (unsigned long long)job_store_unread(j->store));
+    }
     if (job_store_damaged(j->store))
         log_write(LOG_WARN, NULL, "jobs: %s: went over damaged bytes at %llu places", path,
                   (unsigned long long)job_store_damaged(j->store));

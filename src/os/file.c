@@ -179,6 +179,12 @@ err_code file_delete(const char *path, err *e)
     return rc < 0 ? sys_err(e, rc, path, "cannot remove") : ERR_OK;
 }
 
+err_code file_rename(const char *from, const char *to, err *e)
+{
+    int64_t rc = SYS_RETRY(sys_rename(from, to));
+    return rc < 0 ? sys_err(e, rc, from, "cannot rename") : ERR_OK;
+}
+
 static err_code map_fd(int fd, const char *path, file_map *ret, err *e)
 {
     struct stat s;

@@ -42,6 +42,7 @@ err_code file_read(const char *path, size_t bytes_max, char **ret, size_t *ret_l
 /* `len` bytes from `at` on; ERR_INVALID where the file ends before. */
 err_code file_read_part(const char *path, uint64_t at, void *ret, size_t len, err *e) MUST_USE;
 err_code file_delete(const char *path, err *e) MUST_USE;
+err_code file_rename(const char *from, const char *to, err *e) MUST_USE;   /* over what is there */
 
 /* Only regular files are mapped. */
 err_code file_map_open(const char *path, file_map *ret, err *e) MUST_USE;

@@ -327,6 +327,7 @@ static void a_part_is_read_and_no_byte_behind_the_end(void)
     CHECK(file_read_part(path, 4, got, 7, &e) == ERR_INVALID && strstr(e.text, "expected 1 more bytes, got the end"));
     CHECK(file_delete(path, &e) == ERR_OK && access(path, F_OK) != 0);
     CHECK(file_delete(path, &e) == ERR_NOT_FOUND);
+    CHECK(file_rename(path, path, &e) == ERR_NOT_FOUND && strstr(e.text, "cannot rename"));
     CHECK(file_read_part(path, 0, got, 1, &e) == ERR_NOT_FOUND);
 }
 

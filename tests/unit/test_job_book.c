@@ -210,6 +210,9 @@ static void the_last_record_of_a_job_says_what_it_is(void)
     end(&b, 1, 200, "", 0);
     ask(&b, 1, "");   /* one that was left behind does not wake it */
     CHECK(get(&b, 1)->state == JOB_DONE && !job_book_next(&b, 1, 1));
+    const job_record other = {.kind = JOB_RECORD_ASK, .id = id_of(9), .meta = STR("\2")};
+    err e;
+    CHECK(job_book_take(&b, &other, &(job_place){.segment = 1}, 0, 0, &e) == ERR_UNSUPPORTED && !get(&b, 9));
     CHECK(take(&b, JOB_RECORD_FORGET, 1, NULL, 0) == ERR_OK && !get(&b, 1) && b.bytes == 0);
     CHECK(take(&b, JOB_RECORD_FORGET, 1, NULL, 0) == ERR_OK);
     CHECK(take(&b, JOB_RECORD_TOLD, 1, NULL, 0) == ERR_OK && b.count == 0);

@@ -256,9 +256,41 @@ static void damaged_bytes_are_told_and_the_rest_is_read(void)
     CHECK(rename(path, other) == 0);   /* a file of another number is none of ours */
     CHECK(open_store(&s, &f, &e) == ERR_OK);
     CHECK(!f.seen[1] && !f.seen[3] && !f.wrong);
-    CHECK_U64(job_store_damaged(s), 1);
+    CHECK_U64(job_store_unread(s), 1);
     job_store_free(s);
     clear_folder();
+}
+
+/* What of a file's head is changed, and what becomes of the file. */
+static void a_file_that_cannot_be_read_is_not_removed(void)
+{
+    static const struct {
+        long at[2];
+        const char *want;
+    } rows[] = {{{7, 39}, "expected a log of jobs of form 1, got another form"}, {{3, 35}, NULL}};
+    for (size_t i = 0; i < COUNTOF(rows); i++) {
+        job_store *s = NULL;
+        found_all f;
+        job_place at;
+        err e;
+        char path[200], beside[220], want[400];
+        CHECK(open_store(&s, &f, &e) == ERR_OK && put(s, 1, &at, &e) == ERR_OK && job_store_sync(s, &e) == ERR_OK);
+        job_store_free(TAKE(s));
+        snprintf(path, sizeof path, "%s/%010u.jobs", test_folder, at.segment);
+        snprintf(beside, sizeof beside, "%s.damaged", path);
+        snprintf(want, sizeof want, "%s: %s", path, rows[i].want ? rows[i].want : "");
+        FILE *file = fopen(path, "r+b");
+        for (size_t k = 0; file && k < 2; k++) CHECK(fseek(file, rows[i].at[k], SEEK_SET) == 0 && fputc('2', file) > 0);
+        if (file) fclose(file);
+        err_code rc = open_store(&s, &f, &e);
+        CHECK(rc == (rows[i].want ? ERR_UNSUPPORTED : ERR_OK) && !f.seen[1]);
+        if (rc) CHECK_STR(e.text, want);
+        CHECK(access(rows[i].want ? path : beside, F_OK) == 0);
+        if (rc == ERR_OK) CHECK(job_store_unread(s) == 1 && put(s, 2, &at, &e) == ERR_OK && at.segment > 1);
+        if (rc == ERR_OK) job_store_free(s);
+        (void)unlink(rows[i].want ? path : beside);
+        clear_folder();
+    }
 }
 
 /* One life of a machine: puts and syncs until the power is gone.  at_least: what must be there behind it. */
@@ -349,6 +381,7 @@ int main(void)
                                       TEST(each_file_is_synced_for_itself),
                                       TEST(a_file_that_is_gone_already_is_dropped),
                                       TEST(damaged_bytes_are_told_and_the_rest_is_read),
+                                      TEST(a_file_that_cannot_be_read_is_not_removed),
                                       TEST(no_loss_of_power_loses_what_was_synced),
                                       TEST(no_failure_leaks)};
     if (!test_folder_open()) return 1;
