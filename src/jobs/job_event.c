@@ -2,7 +2,7 @@
 
 #include "wire/cloud_event.h"
 
-enum { ATTRIBUTES_ROOM = 2 * JOB_ID_DIGITS + CLOUD_EVENT_TIME_BYTES + 64 };
+enum { ATTRIBUTES_ROOM = 2 * sizeof JOB_EVENT_SOURCE + CLOUD_EVENT_TIME_BYTES + 64 };
 
 static void add(job_tell *t, str name, str value)
 {
@@ -20,18 +20,19 @@ static str keep(buf *b, str s)
 
 err_code job_event_make(job_tell *t, const job_record *answer, const job_meta *m, err *e)
 {
-    char id[JOB_ID_DIGITS + 1], time[CLOUD_EVENT_TIME_BYTES];
+    char time[CLOUD_EVENT_TIME_BYTES];
     http_header fields[CLOUD_EVENT_FIELDS];
     str source = STR(JOB_EVENT_SOURCE), type = http_header_find(m->headers, m->header_count, "content-type");
+    job_id_print(&answer->id, t->id_text);
+    add(t, STR("Proa-Job"), str_of(t->id_text));
     if (cloud_event_mode_of(m->headers, m->header_count) != CLOUD_EVENT_NONE) {
         for (size_t i = 0; i < m->header_count; i++) add(t, m->headers[i].name, m->headers[i].value);
         t->body = answer->body;
         return ERR_OK;
     }
-    job_id_print(&answer->id, id);
     cloud_event_time(time, m->ended_us);
-    (void)buf_room(&t->text, ATTRIBUTES_ROOM + m->model.len);
-    cloud_event ev = {.id = keep(&t->text, str_of(id)), .type = STR(JOB_EVENT_TYPE), .data_type = type};
+    (void)buf_room(&t->text, ATTRIBUTES_ROOM + 4 * m->model.len);   /* its name, and that as a field has it */
+    cloud_event ev = {.id = str_of(t->id_text), .type = STR(JOB_EVENT_TYPE), .data_type = type};
     ev.subject = ev.id;
     size_t at = t->text.len;
     buf_put_str(&t->text, source);
@@ -55,8 +56,9 @@ err_code job_event_make(job_tell *t, const job_record *answer, const job_meta *m
         add(t, STR("Content-Type"), STR(CLOUD_EVENT_TYPE "; charset=UTF-8"));
         return rc;
     }
+    ev.source = cloud_event_field_text(&t->text, ev.source);
     for (size_t i = 0, n = cloud_event_fields(&ev, fields); i < n; i++) add(t, fields[i].name, fields[i].value);
     add(t, STR("ce-jobstatus"), status);
     for (size_t i = 0; i < m->header_count; i++) add(t, m->headers[i].name, m->headers[i].value);
-    return ERR_OK;
+    return buf_check(&t->text, "webhook: event", e);
 }

@@ -1,8 +1,8 @@
 /* job_teller.h - tells a job's webhook that it is over: a few threads of their own, one event each at a time.
  *
  * A webhook that hangs holds one of JOB_TELLERS threads for JOB_TELL_WAIT_US and nothing else.  https is verified, as
- * net/client.h does; redirects are not followed.  An answer ends with its head: 2xx = told; 408, 425, 429 and 5xx, or no
- * answer = another time; any other will not change.  Threads start with the first event. */
+ * net/client.h does; redirects are not followed.  An answer ends with its head: 2xx = told; 408, 425, 429 and 5xx, or
+ * no answer = another time; any other will not change.  Threads start with the first event. */
 #ifndef JOBS_JOB_TELLER_H
 #define JOBS_JOB_TELLER_H
 #include "base/buf.h"
@@ -25,6 +25,7 @@ typedef struct {
 /* One event: owned by the teller from job_teller_put() to done(). */
 typedef struct job_tell {
     job_id id;
+    char id_text[JOB_ID_DIGITS + 1];
     char url[JOB_HOOK_BYTES_MAX + 1];
     http_header headers[JOB_TELL_HEADERS_MAX];   /* into `bytes`, or for ever */
     size_t header_count;

@@ -22,7 +22,7 @@ typedef struct {
 
 bool event_is(const http_request *req)
 {
-    if (http_header_get(req, HTTP_FIELD_CE_SPECVERSION).len) return true;
+    if (http_header_get(req, HTTP_FIELD_CE_SPECVERSION).len) return true;   /* whichever it is */
     str type = http_header_get(req, HTTP_FIELD_CONTENT_TYPE);
     const http_header one = {STR("content-type"), type};
     return type.len > 12 && (type.p[12] | 32) == 'c' && cloud_event_mode_of(&one, 1) != CLOUD_EVENT_NONE;
@@ -56,15 +56,21 @@ static void structured_reply(http_call *call, const cloud_event *ev, const http_
     buf_fini(&out);
 }
 
-static void binary_reply(http_call *call, const cloud_event *ev, const http_response *res)
+static void binary_reply(http_call *call, cloud_event *ev, const http_response *res)
 {
+    buf text;
     http_header fields[CLOUD_EVENT_FIELDS + PASSED_MAX];
     http_response with = *res;
+    err e;
+    buf_init(&text, ENVELOPE_ROOM);
+    ev->source = cloud_event_field_text(&text, ev->source);
     size_t n = cloud_event_fields(ev, fields);
     for (size_t i = 0; i < res->header_count && i < PASSED_MAX; i++) fields[n++] = res->headers[i];
     with.headers = fields;
     with.header_count = n;
-    http_reply(call, &with);
+    if (buf_check(&text, "CloudEvent", &e)) http_reply_error(call, 503, "CloudEvent: no memory for the answer");
+    else http_reply(call, &with);
+    buf_fini(&text);
 }
 
 static void answered(void *ctx, const http_response *res)
@@ -76,8 +82,8 @@ static void answered(void *ctx, const http_response *res)
     } else if (res) {
         uuid_print(c->on, id);
         cloud_event_time(time, clock_wall_us());
-        const cloud_event ev = {.id = str_of(id), .source = str_of(c->source), .type = STR(JOB_EVENT_TYPE),
-                                .time = str_of(time), .data_type = res->content_type};
+        cloud_event ev = {.id = str_of(id), .source = str_of(c->source), .type = STR(JOB_EVENT_TYPE),
+                          .time = str_of(time), .data_type = res->content_type};
         if (c->mode == CLOUD_EVENT_STRUCTURED) structured_reply(c->call, &ev, res);
         else binary_reply(c->call, &ev, res);
     }
@@ -111,7 +117,7 @@ static err_code ask(endpoints *s, event_call *c, const http_request *req, err *e
     buf decoded;
     inner_request q = {.method = STR("POST"), .headers = fields, .answered = answered, .ctx = c};
     uint64_t json;
-    buf_init(&decoded, req->body.len + 1);
+    buf_init(&decoded, 2 * req->body.len + 1);
     c->mode = cloud_event_mode_of(req->headers, req->header_count);
     const http_header_span headers = {req->headers, req->header_count};
     err_code rc = cloud_event_read(c->mode, headers, req->body, &decoded, &ev, &q.body, e);

@@ -17,9 +17,20 @@ static str field(const http_header *headers, size_t count, const char *name)
 cloud_event_mode cloud_event_mode_of(const http_header *headers, size_t count)
 {
     str type = field(headers, count, "content-type"), media, rest;
-    if (field(headers, count, "ce-specversion").len) return CLOUD_EVENT_BINARY;
     if (!str_cut(type, ';', &media, &rest)) media = type;
-    return str_is_nocase(str_trim(media), CLOUD_EVENT_TYPE) ? CLOUD_EVENT_STRUCTURED : CLOUD_EVENT_NONE;
+    if (str_is_nocase(str_trim(media), CLOUD_EVENT_TYPE)) return CLOUD_EVENT_STRUCTURED;
+    return field(headers, count, "ce-specversion").len ? CLOUD_EVENT_BINARY : CLOUD_EVENT_NONE;
+}
+
+/* Unicode but control characters, as the format has it. */
+static bool is_text(str s)
+{
+    uint32_t code;
+    for (size_t n; s.len; s = (str){s.p + n, s.len - n}) {
+        n = str_utf8_step(s, &code);
+        if (!n || code < 0x20 || (code >= 0x7F && code < 0xA0)) return false;
+    }
+    return true;
 }
 
 static err_code check(const cloud_event *ev, str version, err *e)
@@ -27,14 +38,18 @@ static err_code check(const cloud_event *ev, str version, err *e)
     const struct {
         const char *name;
         str value;
-    } needed[] = {{"id", ev->id}, {"source", ev->source}, {"type", ev->type}};
+        bool optional;
+    } parts[] = {{"id", ev->id, false}, {"source", ev->source, false}, {"type", ev->type, false},
+                 {"subject", ev->subject, true}, {"time", ev->time, true}};
     if (!str_is(version, "1.0"))
         return err_set(e, ERR_INVALID, "CloudEvent: specversion: expected 1.0, got '" STR_FMT "'", STR_ARG(version));
-    for (size_t i = 0; i < COUNTOF(needed); i++)
-        if (!needed[i].value.len || !str_printable(needed[i].value))
-            return err_set(e, ERR_INVALID, "CloudEvent: %s: expected printable text, got '" STR_FMT "'", needed[i].name,
-                           STR_ARG(needed[i].value));
-    return ERR_OK;
+    for (size_t i = 0; i < COUNTOF(parts); i++)
+        if ((!parts[i].value.len && !parts[i].optional) || !is_text(parts[i].value))
+            return err_set(e, ERR_INVALID, "CloudEvent: %s: expected printable text, got '" STR_FMT "'", parts[i].name,
+                           STR_ARG(parts[i].value));
+    if (str_printable(ev->data_type)) return ERR_OK;   /* it goes on as a header field */
+    return err_set(e, ERR_INVALID, "CloudEvent: datacontenttype: expected printable ASCII, got '" STR_FMT "'",
+                   STR_ARG(ev->data_type));
 }
 
 static err_code binary_read(const http_header *h, size_t count, cloud_event *ev, err *e)
@@ -51,6 +66,7 @@ static err_code binary_read(const http_header *h, size_t count, cloud_event *ev,
 /* A cursor in JSON text that looks at no more than where values begin and end. */
 typedef struct {
     const char *at, *end;
+    size_t all;                     /* bytes of it */
 } cursor;
 
 static char next_char(cursor *c)
@@ -59,15 +75,23 @@ static char next_char(cursor *c)
     return c->at < c->end ? *c->at : '\0';
 }
 
-/* What is between the quotes, as it is; false = no string without escapes begins here. */
-static bool plain_text(cursor *c, str *ret)
+/* What a string says: a view of it, or of `decoded` where it has escapes.  There is room then for all of them and for
+ * data, so that nothing moves.  False = no string begins here, or there is no memory. */
+static bool text(cursor *c, buf *decoded, str *ret)
 {
     bool escaped;
     if (next_char(c) != '"') return false;
     const char *from = c->at + 1, *close = json_text_end(from, c->end, &escaped);
-    if (!close || escaped) return false;
-    *ret = (str){from, (size_t)(close - from)};
+    if (!close) return false;
     c->at = close + 1;
+    *ret = (str){from, (size_t)(close - from)};
+    if (!escaped) return true;
+    if (decoded->len == 0 && !buf_room(decoded, 2 * c->all)) return false;
+    char *to = (char *)buf_room(decoded, ret->len);
+    size_t len;
+    if (!to || !json_text_decode(*ret, to, &len)) return false;
+    decoded->len += len;
+    *ret = (str){to, len};
     return true;
 }
 
@@ -114,18 +138,19 @@ static str *part_of(parts *p, str name)
     return NULL;
 }
 
-static bool document_parts(str body, parts *ret)
+static bool document_parts(str body, buf *decoded, parts *ret)
 {
-    cursor c = {body.p, body.p + body.len};
+    cursor c = {body.p, body.p + body.len, body.len};
     if (next_char(&c) != '{') return false;
     for (c.at++; next_char(&c) != '}';) {
         str name, skipped;
-        if (!plain_text(&c, &name) || next_char(&c) != ':') return false;
+        if (!text(&c, decoded, &name) || next_char(&c) != ':') return false;
         c.at++;
         bool data = str_is(name, "data");
         str *to = data ? &ret->data : part_of(ret, name);
         if (to && to->p) return false;   /* twice */
-        if (to && !data && next_char(&c) == '"' ? !plain_text(&c, to) : !value(&c, data ? to : &skipped)) return false;
+        bool wanted = to && !data && next_char(&c) == '"';
+        if (wanted ? !text(&c, decoded, to) : !value(&c, data ? to : &skipped)) return false;
         if (next_char(&c) == ',') c.at++;
         else if (next_char(&c) != '}') return false;
     }
@@ -164,22 +189,44 @@ err_code cloud_event_read(cloud_event_mode mode, http_header_span headers, str b
         *ret_data = body;
         return binary_read(headers.at, headers.count, ret, e);
     }
-    if (!document_parts(body, &p))
-        return err_set(e, ERR_INVALID, "CloudEvent: expected a JSON object with each attribute once, got other bytes");
+    if (!document_parts(body, decoded, &p))
+        return decoded->full ? buf_check(decoded, "CloudEvent", e)
+                             : err_set(e, ERR_INVALID, "CloudEvent: expected a JSON object with each attribute once, "
+                                       "got other bytes");
     err_code rc = check(&p.ev, p.version, e);
     if (rc) return rc;
     if ((p.data.p != NULL) == (p.base64.p != NULL))
         return err_set(e, ERR_INVALID, "CloudEvent: expected data or data_base64, got %s",
                        p.data.p ? "both" : "neither");
+    size_t texts = decoded->len;
     if (p.base64.p && !data_read(decoded, p.base64))
         return err_set(e, ERR_INVALID, "CloudEvent: data_base64: expected base64, got other bytes");
     if (p.base64.p && (rc = buf_check(decoded, "CloudEvent: data_base64", e))) return rc;
     *ret = p.ev;
-    *ret_data = p.data.p ? p.data : buf_str(decoded);
+    str data = buf_str(decoded);
+    *ret_data = p.data.p ? p.data : (str){data.p + texts, data.len - texts};
     return ERR_OK;
 }
 
 /* ---- writing ---- */
+
+static bool is_encoded(char c) { return c <= ' ' || c > '~' || c == '"' || c == '%'; }
+
+str cloud_event_field_text(buf *out, str attribute)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    size_t i = 0, at = out->len;
+    while (i < attribute.len && !is_encoded(attribute.p[i])) i++;
+    if (i == attribute.len) return attribute;
+    for (i = 0; i < attribute.len; i++) {
+        uint8_t c = (uint8_t)attribute.p[i];
+        bool encode = is_encoded(attribute.p[i]);
+        const char put[3] = {encode ? '%' : (char)c, hex[c >> 4], hex[c & 15]};
+        buf_put(out, put, encode ? 3 : 1);
+    }
+    str all = buf_str(out);
+    return (str){all.p + at, all.len - at};
+}
 
 size_t cloud_event_fields(const cloud_event *ev, http_header ret[CLOUD_EVENT_FIELDS])
 {

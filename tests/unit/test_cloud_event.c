@@ -58,6 +58,37 @@ static void it_is_found_in_a_document(void)
     buf_fini(&decoded);
 }
 
+static void attributes_are_strings_of_json(void)
+{
+    cloud_event ev;
+    buf decoded;
+    str data;
+    err e;
+    CHECK(read_document("{\"specversion\":\"1.0\",\"id\":\"\xC3\xA9\",\"x\":\"\\n\","
+                        "\"source\":\"http:\\/\\/x?a\\u0026b\","
+                        "\"type\":\"\\u00e9\",\"subj\\u0065ct\":\"a\\\"b\",\"datacontenttype\":\"text\\/plain\","
+                        "\"data_base64\":\"\\/\\/8=\"}", &decoded, &ev, &data, &e) == ERR_OK);
+    CHECK(str_is(ev.id, "\xC3\xA9") && str_is(ev.source, "http://x?a&b") && str_is(ev.type, "\xC3\xA9"));
+    CHECK(str_is(ev.subject, "a\"b") && str_is(ev.data_type, "text/plain") && str_is(data, "\xFF\xFF"));
+    buf_fini(&decoded);
+}
+
+static void a_field_is_ascii(void)
+{
+    buf b;
+    buf_init(&b, 100);
+    CHECK(str_is(cloud_event_field_text(&b, STR("a/b~!")), "a/b~!") && b.len == 0);
+    CHECK(str_is(cloud_event_field_text(&b, STR("caf\xC3\xA9 \"5%\"")), "caf%C3%A9%20%225%25%22"));
+    buf_fini(&b);
+}
+
+static void a_document_with_fields_beside_it_is_one(void)
+{
+    http_header fields[] = {BINARY};
+    fields[4].value = STR(CLOUD_EVENT_TYPE);
+    CHECK(cloud_event_mode_of(fields, COUNTOF(fields)) == CLOUD_EVENT_STRUCTURED);
+}
+
 static void what_is_no_event_is_refused(void)
 {
     static const char *const wrong[] = {
@@ -70,7 +101,9 @@ static void what_is_no_event_is_refused(void)
         HEAD_BARE ",\"data\":1,\"data_base64\":\"aa\"}",
         HEAD_BARE "}",
         HEAD_BARE ",\"data\":1} x",
-        "{\"specversion\":\"1.0\",\"id\":\"1\\u0031\",\"source\":\"s\",\"type\":\"t\",\"data\":1}",
+        "{\"specversion\":\"1.0\",\"id\":\"1\\u0001\",\"source\":\"s\",\"type\":\"t\",\"data\":1}",
+        HEAD "\"datacontenttype\":\"a\\r\\nb: c\",\"data\":1}", HEAD "\"subject\":\"\\u0085\",\"data\":1}",
+        HEAD "\"subject\":\"\\ud800\",\"data\":1}",
         HEAD_BARE ",\"data\":[1}",
         HEAD_BARE ",\"data\":}",
         HEAD_BARE ",\"data_base64\":\"a\"}",
@@ -159,6 +192,8 @@ static void times_are_dates(void)
 int main(void)
 {
     static const test_case cases[] = {TEST(it_is_found_in_fields), TEST(it_is_found_in_a_document),
+                                      TEST(attributes_are_strings_of_json), TEST(a_field_is_ascii),
+                                      TEST(a_document_with_fields_beside_it_is_one),
                                       TEST(what_is_no_event_is_refused), TEST(what_is_written_is_read_back),
                                       TEST(answers_that_only_look_like_json_are_base64),
                                       TEST(times_are_dates)};

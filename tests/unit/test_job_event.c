@@ -41,6 +41,18 @@ static void by_default_it_is_in_the_fields(void)
     buf_fini(&t.text);
 }
 
+static void a_name_beyond_ascii_is_encoded_in_a_field(void)
+{
+    job_tell t;
+    job_meta m = meta;
+    err e;
+    m.model = STR("caf\xC3\xA9");
+    CHECK(make(&t, &m, &e) == ERR_OK);
+    CHECK_STR(value(&t, "ce-source"), "io.kserve.inference.caf%C3%A9");
+    CHECK_STR(value(&t, "ce-id"), "01020300000000000000000000000000");
+    buf_fini(&t.text);
+}
+
 static void or_one_document(void)
 {
     job_tell t;
@@ -48,7 +60,8 @@ static void or_one_document(void)
     err e;
     m.structured = true;
     CHECK(make(&t, &m, &e) == ERR_OK);
-    CHECK_U64(t.header_count, 1);
+    CHECK_U64(t.header_count, 2);
+    CHECK_STR(value(&t, "proa-job"), "01020300000000000000000000000000");
     CHECK_STR(value(&t, "content-type"), "application/cloudevents+json; charset=UTF-8");
     CHECK(str_starts(t.body, STR("{\"specversion\":\"1.0\",\"id\":\"0102")));
     CHECK(str_ends(t.body, STR(",\"data\":{\"y\":1}}")));
@@ -62,10 +75,11 @@ static void an_event_goes_out_as_it_is(void)
     err e;
     m.structured = true;
     m.headers[0].value = STR("application/cloudevents+json");
-    CHECK(make(&t, &m, &e) == ERR_OK && t.header_count == 1 && str_is(t.body, "{\"y\":1}"));
+    CHECK(make(&t, &m, &e) == ERR_OK && t.header_count == 2 && str_is(t.body, "{\"y\":1}"));
+    CHECK_STR(value(&t, "proa-job"), "01020300000000000000000000000000");
     buf_fini(&t.text);
     m.headers[0] = (http_header){STR("ce-specversion"), STR("1.0")};
-    CHECK(make(&t, &m, &e) == ERR_OK && t.header_count == 1 && str_is(t.body, "{\"y\":1}"));
+    CHECK(make(&t, &m, &e) == ERR_OK && t.header_count == 2 && str_is(t.body, "{\"y\":1}"));
     buf_fini(&t.text);
 }
 
@@ -85,7 +99,9 @@ static void no_failure_leaks(void)
 
 int main(void)
 {
-    static const test_case cases[] = {TEST(by_default_it_is_in_the_fields), TEST(or_one_document),
+    static const test_case cases[] = {TEST(by_default_it_is_in_the_fields),
+                                      TEST(a_name_beyond_ascii_is_encoded_in_a_field),
+                                      TEST(or_one_document),
                                       TEST(an_event_goes_out_as_it_is), TEST(no_failure_leaks)};
     return test_main(cases, COUNTOF(cases));
 }
