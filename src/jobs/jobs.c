@@ -9,6 +9,8 @@
 
 #include <stdio.h>
 
+enum { SAME_US = 100000 };   /* less far back, the clock stands; further, it was set */
+
 void jobs_wake(jobs *j)
 {
     atomic_fetch_add(&j->events, 1);
@@ -83,16 +85,32 @@ static job *find(jobs *j, job_order *o)
     return NULL;
 }
 
-static void list(jobs *j, job_order *o)
+/* The first job of a page; NULL = there is none, or its failure says why. */
+static const job *list_first(jobs *j, job_order *o)
 {
     static const job_id none;
-    const job *at = memcmp(&o->id, &none, sizeof none) == 0 ? NULL : find(j, o);
+    const job *at = NULL;
+    if (memcmp(&o->id, &none, sizeof none) == 0) return job_book_behind(&j->book, NULL);
+    const job *behind = job_book_find(&j->book, &o->id);
+    if (behind) view_fill(&o->view, behind);
+    if (behind) return job_book_behind(&j->book, behind);
+    if (!o->after_us) return find(j, o);
+    while ((at = job_book_behind(&j->book, at)) && at->accepted_us <= o->after_us) {}
+    return at;
+}
+
+static void list(jobs *j, job_order *o)
+{
+    o->view = (job_view){.model = ""};
+    o->list_count = 0;
+    const job *at = list_first(j, o);
     if (o->mail.failure.code) {
         jobs_refuse(o, 0);
         return;
     }
+    buf_fini(&o->bytes);
     buf_init(&o->bytes, JOBS_LIST_MAX * sizeof(job_view) + 1);
-    while ((at = job_book_behind(&j->book, at)) && o->list_count < o->list_max) {
+    for (; at && o->list_count < o->list_max; at = job_book_behind(&j->book, at)) {
         job_view v;
         view_fill(&v, at);
         buf_put(&o->bytes, &v, sizeof v);
@@ -187,6 +205,9 @@ static void submit(jobs *j, job_order *o)
     job_record r;
     int status = 0;
     o->mail.wall_us = clock_wall_us();
+    /* Two of one instant would be one place in a list. */
+    if (o->mail.wall_us <= j->last_us && j->last_us - o->mail.wall_us < SAME_US) o->mail.wall_us = j->last_us + 1;
+    j->last_us = o->mail.wall_us;
     err_code rc = random_bytes(o->id.bytes, sizeof o->id.bytes, &o->mail.failure);
     if (rc == ERR_OK) rc = record_of(&o->mail, &text, &r);
     else buf_init(&text, 1);

@@ -50,16 +50,17 @@ typedef struct job_order {
     job_mail mail;                  /* kind: set by whoever orders, as all up to failure */
     loop *on;
     void (*done)(struct job_order *o);
-    job_id id;                      /* LIST: behind this one; all zero = from the beginning */
+    job_id id;                      /* LIST: behind this one; all zero = from the beginning. */
+    uint64_t after_us;              /* LIST: when that was accepted, in case it is no more; 0 = then ERR_NOT_FOUND */
     const job_meta *meta;           /* SUBMIT, borrowed until done() */
     str body;                       /* the same */
     size_t list_max;                /* LIST: at most JOBS_LIST_MAX */
     /* in done() */
     int status;                     /* of HTTP, where mail.failure is set */
-    job_view view;                  /* SHOW, RESULT, SUBMIT */
+    job_view view;                  /* SHOW, RESULT, SUBMIT; LIST: of `id`, its model "" where that is no more */
     buf bytes;                      /* RESULT: of `answer`; LIST: of job_views */
     job_record answer;
-    size_t list_count;
+    size_t list_count;              /* how many were put */
     bool list_more;
     loop_msg msg;                   /* private */
 } job_order;

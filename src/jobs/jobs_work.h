@@ -34,6 +34,7 @@ struct jobs {
     uint64_t batch_bytes;
     uint32_t batch_asks;            /* how many of them are jobs */
     size_t next_loop;
+    uint64_t last_us;               /* when the last one was accepted */
     uint64_t look_us;               /* while the disk fails: when to look for room again */
     bool failing;
     _Alignas(64) mailbox in;

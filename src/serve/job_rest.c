@@ -17,6 +17,11 @@ typedef struct {
     const http_request *req;        /* of the call: it lives until the answer */
     job_meta meta;
     char target[TARGET_ROOM];
+    /* LIST: pages are of jobs that may be seen, so what is read is not what is shown */
+    buf page;
+    size_t wanted, shown;
+    job_view last;                  /* of those shown */
+    bool on;                        /* not the first reading */
 } job_call;
 
 static void reply_err(http_call *call, int status, const err *e)
@@ -35,7 +40,10 @@ static bool prefers_async(const http_request *req)
         if (!str_is_nocase(all.at[i].name, "prefer")) continue;
         while (rest.len) {
             one = str_next(&rest, ',');
-            if (str_is_nocase(str_trim(one), "respond-async")) return true;
+            str name = str_next(&one, ';'), text = STR("");   /* parameters say nothing of it */
+            (void)str_cut(name, '=', &name, &text);
+            text = str_trim(text);
+            if (str_is_nocase(str_trim(name), "respond-async") && (!text.len || str_is(text, "\"\""))) return true;
         }
     }
     return false;
@@ -49,12 +57,12 @@ static str asked(const http_request *req, const char *name)
 /* Without a folder for jobs the preference is one that is not met, as RFC 7240 has it; a webhook is a demand. */
 bool job_wanted(const endpoints *s, const http_request *req)
 {
-    return prefers_async(req) && (s->jobs || asked(req, "proa-webhook").len);
+    return http_header_get(req, HTTP_FIELD_PROA_WEBHOOK).len || (prefers_async(req) && s->jobs);
 }
 
 err_code job_refuse_rpc(const http_request *req, err *e)
 {
-    if (!prefers_async(req) || !asked(req, "proa-webhook").len) return ERR_OK;
+    if (!http_header_get(req, HTTP_FIELD_PROA_WEBHOOK).len) return ERR_OK;
     return err_set(e, ERR_UNSUPPORTED, "jobs: expected Proa-Webhook with a REST request, got it over gRPC");
 }
 
@@ -101,7 +109,7 @@ static err_code target_print(job_call *c, err *e)
 
 static err_code hook_read(job_call *c, err *e)
 {
-    str url = asked(c->req, "proa-webhook"), mode = asked(c->req, "proa-webhook-mode");
+    str url = http_header_get(c->req, HTTP_FIELD_PROA_WEBHOOK), mode = asked(c->req, "proa-webhook-mode");
     if (mode.len && !str_is_nocase(mode, "binary") && !str_is_nocase(mode, "structured"))
         return err_set(e, ERR_INVALID, "Proa-Webhook-Mode: expected binary or structured, got '" STR_FMT "'",
                        STR_ARG(mode));
@@ -164,32 +172,64 @@ static void view_reply(http_call *call, const job_view *v, int status, bool appl
     buf_fini(&out);
 }
 
-static void list_reply(job_call *c, const api_key *who)
+/* What whoever asks may not see is not there. */
+static void unknown_reply(http_call *call, str id)
+{
+    err e;
+    err_set(&e, ERR_NOT_FOUND, "Job with id " STR_FMT " does not exist.", STR_ARG(id));
+    reply_err(call, 404, &e);
+}
+
+static void hidden_reply(job_call *c)
+{
+    char id[JOB_ID_DIGITS + 1];
+    job_id_print(&c->order.view.id, id);
+    unknown_reply(c->call, str_of(id));
+}
+
+/* The page is whole: where the next one begins is said by its last job, should that be gone by then, by its instant. */
+static void list_reply(job_call *c, bool more)
+{
+    err e;
+    buf_put_byte(&c->page, ']');
+    if (more) {
+        char id[JOB_ID_DIGITS + 1];
+        job_id_print(&c->last.id, id);
+        buf_printf(&c->page, ",\"next\":\"/jobs?after=%s.%llu&limit=%zu\"", id,
+                   (unsigned long long)c->last.accepted_us, c->wanted);
+    }
+    buf_put_byte(&c->page, '}');
+    if (buf_check(&c->page, "jobs", &e)) reply_err(c->call, 503, &e);
+    else coding_reply(&c->endpoints->coding, c->call, c->req, STR("application/json"), &c->page);
+}
+
+/* False = the page is not whole yet, and more is read. */
+static bool list_read(job_call *c, const api_key *who)
 {
     const job_view *views = (const job_view *)(const void *)c->order.bytes.p;
-    size_t n = 0;
-    buf out;
-    err e;
-    buf_init(&out, REPLY_MAX);
-    buf_put_z(&out, "{\"jobs\":[");
-    for (size_t i = 0; i < c->order.list_count; i++) {
+    job_order *o = &c->order;
+    size_t i = 0;
+    if (!c->on && o->view.model[0] && !guard_sees(who, str_of(o->view.model))) {
+        hidden_reply(c);
+        return true;
+    }
+    for (; i < o->list_count && c->shown < c->wanted; i++) {
         if (!guard_sees(who, str_of(views[i].model))) continue;
-        if (n++) buf_put_byte(&out, ',');
-        view_put(&out, &views[i]);
+        if (c->shown++) buf_put_byte(&c->page, ',');
+        view_put(&c->page, &views[i]);
+        c->last = views[i];
     }
-    buf_put_byte(&out, ']');
-    if (c->order.list_more && c->order.list_count) {
-        char id[JOB_ID_DIGITS + 1];
-        job_id_print(&views[c->order.list_count - 1].id, id);
-        buf_printf(&out, ",\"next\":\"/jobs?after=%s&limit=%zu\"", id, c->order.list_max);
+    bool more = i < o->list_count || o->list_more;
+    if (!more || c->shown == c->wanted || !o->list_count) {
+        list_reply(c, more && c->shown == c->wanted);
+        return true;
     }
-    buf_put_byte(&out, '}');
-    if (buf_check(&out, "jobs", &e) == ERR_OK) {
-        coding_reply(&c->endpoints->coding, c->call, c->req, STR("application/json"), &out);
-        return;
-    }
-    reply_err(c->call, 503, &e);
-    buf_fini(&out);
+    c->on = true;
+    o->id = views[i - 1].id;
+    o->after_us = views[i - 1].accepted_us;
+    o->list_max = JOBS_LIST_MAX;
+    jobs_order(c->endpoints->jobs, o);
+    return false;
 }
 
 static void result_reply(job_call *c)
@@ -216,6 +256,7 @@ static void result_reply(job_call *c)
 static void call_free(job_call *c)
 {
     buf_fini(&c->order.bytes);
+    buf_fini(&c->page);
     mem_free(c);
 }
 
@@ -227,20 +268,21 @@ static void done(job_order *o)
     err e UNINIT;
     err_code rc = guard_check(&c->endpoints->guard, c->req, &who, &e);
     bool one = o->mail.kind == JOB_ORDER_SHOW || o->mail.kind == JOB_ORDER_RESULT;
-    if (rc == ERR_OK && !o->mail.failure.code && one) rc = guard_model(who, str_of(o->view.model), &e);
-    bool forget = rc == ERR_OK && !o->mail.failure.code && one && str_is(c->req->method, "DELETE");
-    if (forget) {
+    bool good = rc == ERR_OK && !o->mail.failure.code;
+    bool hidden = good && one && !guard_sees(who, str_of(o->view.model));
+    if (good && o->mail.kind == JOB_ORDER_LIST && !list_read(c, who)) return;
+    if (good && one && !hidden && str_is(c->req->method, "DELETE")) {
         o->mail.kind = JOB_ORDER_FORGET;
         jobs_order(c->endpoints->jobs, o);
         return;
     }
     if (rc) reply_err(c->call, err_http_status(e.code), &e);
     else if (o->mail.failure.code) reply_err(c->call, o->status, &o->mail.failure);
+    else if (hidden) hidden_reply(c);
     else if (o->mail.kind == JOB_ORDER_SUBMIT) view_reply(c->call, &o->view, 202, prefers_async(c->req));
     else if (o->mail.kind == JOB_ORDER_SHOW) view_reply(c->call, &o->view, 200, false);
     else if (o->mail.kind == JOB_ORDER_RESULT) result_reply(c);
-    else if (o->mail.kind == JOB_ORDER_LIST) list_reply(c, who);
-    else http_reply(c->call, &(http_response){.status = 204});
+    else if (o->mail.kind == JOB_ORDER_FORGET) http_reply(c->call, &(http_response){.status = 204});
     call_free(c);
 }
 
@@ -292,9 +334,7 @@ static void one(endpoints *s, http_call *call, const http_request *req, const ro
         jobs_order(s->jobs, &c->order);
         return;
     }
-    err e;
-    err_set(&e, ERR_NOT_FOUND, "Job with id " STR_FMT " does not exist.", STR_ARG(args->job));
-    reply_err(call, 404, &e);
+    unknown_reply(call, args->job);
     call_free(c);
 }
 
@@ -314,6 +354,14 @@ void job_forget(endpoints *s, http_call *call, const http_request *req, const ro
     one(s, call, req, args, JOB_ORDER_SHOW);
 }
 
+/* ID, or ID.INSTANT as `next` has it. */
+static bool after_read(job_order *o, str text)
+{
+    str id = text, instant;
+    if (str_cut(text, '.', &id, &instant) && !str_u64(instant, &o->after_us)) return false;
+    return job_id_parse(id, &o->id);
+}
+
 /* "limit=N&after=ID" in any order. */
 static err_code page_read(job_order *o, str query, err *e)
 {
@@ -330,7 +378,7 @@ static err_code page_read(job_order *o, str query, err *e)
         else if (str_is(name, "limit"))
             return err_set(e, ERR_INVALID, "limit: expected an integer in 1..%d, got '" STR_FMT "'", JOBS_LIST_MAX,
                            STR_ARG(text));
-        else if (!str_is(name, "after") || !job_id_parse(text, &o->id))
+        else if (!str_is(name, "after") || !after_read(o, text))
             return err_set(e, ERR_INVALID, "jobs: expected limit=N and after=ID, got '" STR_FMT "'", STR_ARG(pair));
     }
     return ERR_OK;
@@ -343,6 +391,9 @@ void job_list(endpoints *s, http_call *call, const http_request *req, const rout
     job_call *c = call_new(s, call, req, JOB_ORDER_LIST);
     if (!c) return;
     if (page_read(&c->order, req->query, &e) == ERR_OK) {
+        c->wanted = c->order.list_max;
+        buf_init(&c->page, REPLY_MAX);
+        buf_put_z(&c->page, "{\"jobs\":[");
         jobs_order(s->jobs, &c->order);
         return;
     }

@@ -12,7 +12,7 @@
 #include "serve/endpoint.h"
 #include "serve/route.h"
 
-bool job_wanted(const endpoints *s, const http_request *req);   /* it prefers that, and there are jobs */
+bool job_wanted(const endpoints *s, const http_request *req);   /* it prefers that, and there are jobs; or has a hook */
 /* Over gRPC there are no jobs: a preference is not met, but a webhook that would never be told is ERR_UNSUPPORTED. */
 err_code job_refuse_rpc(const http_request *req, err *e) MUST_USE;
 /* The model is there and may be used. */

@@ -19,6 +19,7 @@
     X(TRACEPARENT, "traceparent") \
     X(CONTENT_TYPE, "content-type") \
     X(GRPC_TIMEOUT, "grpc-timeout") \
+    X(PROA_WEBHOOK, "proa-webhook") \
     X(X_REQUEST_ID, "x-request-id") \
     X(AUTHORIZATION, "authorization") \
     X(GRPC_ENCODING, "grpc-encoding") \

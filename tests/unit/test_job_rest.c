@@ -146,7 +146,7 @@ static void keys_write(const char *to)
 
 static void a_key_for_other_models_neither_reads_nor_forgets_it(void)
 {
-    char where[64];
+    char where[64], second[64], want[100], after[80];
     err e;
     const char *keys = test_folder_path("keys");
     keys_write(keys);
@@ -154,10 +154,17 @@ static void a_key_for_other_models_neither_reads_nor_forgets_it(void)
     location(submit("/v2/models/m/jobs", OWN, "{}"), where);
     wait_ended(where, OWN);
     CHECK(says(ask("GET", where, ""), "401 ") && says(ask("DELETE", where, ""), "401 "));
-    CHECK(says(ask("GET", where, OTHER), "403 ") && says(result_of(where, OTHER), "403 "));
-    CHECK(says(ask("DELETE", where, OTHER), "403 "));
-    CHECK(strstr(ask("GET", "/jobs", OTHER), "{\"jobs\":[]}"));
+    snprintf(want, sizeof want, "Job with id %s does not exist.", where + 6);
+    snprintf(after, sizeof after, "/jobs?after=%s", where + 6);
+    CHECK(says(ask("GET", where, OTHER), "404 ") && says(result_of(where, OTHER), "404 "));
+    CHECK(strstr(ask("GET", where, OTHER), want) && strstr(ask("GET", after, OTHER), want));
+    CHECK(says(ask("DELETE", where, OTHER), "404 "));
+    location(submit("/v2/models/m/jobs", OWN, "{}"), second);
+    CHECK(strstr(ask("GET", "/jobs?limit=1", OTHER), "{\"jobs\":[]}"));
     CHECK(strstr(ask("GET", "/jobs", OWN), "{\"jobs\":[{\"id\":"));
+    CHECK(strstr(ask("GET", after, OWN), second + 6));
+    CHECK(strstr(ask("GET", "/jobs?limit=1", OWN), ",\"next\":"));
+    CHECK(says(ask("DELETE", second, OWN), "204 "));
     CHECK(says(ask("GET", where, OWN), "200 ") && says(ask("DELETE", where, OWN), "204 "));
     guard_close(&r.endpoints.guard);
 }
@@ -184,8 +191,23 @@ static void what_is_no_job_says_so(void)
     CHECK(strstr(submit("/v2/models/m/jobs", "Proa-Webhook: x\r\n", "{}"), "Proa-Webhook: expected http[s]://"));
     CHECK(strstr(submit("/v2/models/m/jobs", "Proa-Webhook-Mode: x\r\n", "{}"),
                  "expected binary or structured, got 'x'"));
-    CHECK(str_starts(str_of(submit("/v1/models/m:predict", "Prefer: respond-asynchronously\r\n", QUESTION)),
-                     STR("200 ")));
+    static const char *const not[] = {"Prefer: respond-asynchronously\r\n", "Prefer: respond-async=no\r\n",
+                                      "Prefer: a;respond-async\r\n", "Prefer: a=\"b, respond-async\"\r\n"};
+    for (size_t i = 0; i < COUNTOF(not); i++)
+        CHECK(says(submit("/v1/models/m:predict", not[i], QUESTION), "200 "));
+}
+
+static void what_is_asked_for_later_is_a_job(void)
+{
+    static const char *const later[] = {"Prefer: respond-async; foo=bar\r\n", "Prefer: a=1;b , respond-async=\"\"\r\n",
+                                        "Proa-Webhook: https://good.example/\r\n"};
+    for (size_t i = 0; i < COUNTOF(later); i++) {
+        char where[64];
+        const char *got = submit("/v1/models/m:predict", later[i], QUESTION);
+        CHECK(says(got, "202 ") && !strstr(got, "Preference-Applied") == (i == 2));
+        location(got, where);
+        CHECK(says(ask("DELETE", where, ""), "204 "));
+    }
 }
 
 static void they_are_bounded_and_listed_by_pages(void)
@@ -198,8 +220,14 @@ static void they_are_bounded_and_listed_by_pages(void)
     const char *at = strstr(got, "\"next\":\"");
     CHECK(at != NULL);
     snprintf(next, sizeof next, "%.*s", at ? (int)strcspn(at + 8, "\"") : 0, at ? at + 8 : "");
-    got = http_rig_get(&r, next);
-    CHECK(strstr(got, "\"id\":") && !strstr(got, "\"next\""));
+    for (int gone = 0; gone < 2; gone++) {
+        got = http_rig_get(&r, next);
+        CHECK(strstr(got, "\"id\":") && !strstr(got, "\"next\""));
+        char last[80];   /* of the page before: the next one stays where it is */
+        snprintf(last, sizeof last, "/jobs/%.32s", next + 12);
+        if (!gone) CHECK(says(ask("DELETE", last, ""), "204 "));
+        else CHECK(says(http_rig_get(&r, last), "404 "));
+    }
 }
 
 static void without_a_folder_there_are_none(void)
@@ -218,7 +246,7 @@ int main(void)
     static const test_case cases[] = {TEST(its_answer_is_the_one_that_was_due), TEST(an_event_is_answered_by_one),
                                       TEST(as_many_headers_belong_to_it_as_a_record_holds),
                                       TEST(a_key_for_other_models_neither_reads_nor_forgets_it),
-                                      TEST(what_is_no_job_says_so),
+                                      TEST(what_is_no_job_says_so), TEST(what_is_asked_for_later_is_a_job),
                                       TEST(they_are_bounded_and_listed_by_pages),
                                       TEST(without_a_folder_there_are_none)};
     onnx_build b;
