@@ -221,18 +221,19 @@ static void refuse(model_keeper *k, size_t i, uint64_t bytes)
     all_over(k, i, &e);
 }
 
-static void step_do(model_keeper *k, const residency_step *s)
+/* false: there is no memory to do it, so it is asked for again after a while. */
+static bool step_do(model_keeper *k, const residency_step *s)
 {
     switch (s->what) {
     case RESIDENCY_LOAD: k->opts.load(k->opts.ctx, s->model); break;
     case RESIDENCY_EVICT:
         if (k->opts.evict(k->opts.ctx, s->model)) break;
-        residency_left(k->core, s->model);   /* no memory to take it out: it stays, and its turn comes again */
-        residency_came(k->core, s->model, s->bytes, clock_now_us());
-        break;
+        residency_stays(k->core, s->model);
+        return false;
     case RESIDENCY_REFUSE: refuse(k, s->model, s->bytes); break;
     case RESIDENCY_NOTHING: break;
     }
+    return true;
 }
 
 static void numbers_set(model_keeper *k)
@@ -266,7 +267,7 @@ static uint64_t steps_do(model_keeper *k)
         }
         residency_step s = residency_next(k->core, clock_now_us());
         if (s.what == RESIDENCY_NOTHING) return s.again_us;
-        step_do(k, &s);
+        if (!step_do(k, &s)) return clock_now_us() + KEEPER_LOOK_US;
     }
 }
 

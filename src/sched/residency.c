@@ -271,6 +271,18 @@ void residency_left(residency *r, size_t i)
     m->leaving_bytes = 0;
 }
 
+void residency_stays(residency *r, size_t i)
+{
+    item *m = at(r, i);
+    INVARIANT(m->state == RESIDENCY_OUT && m->leaving > 0 && r->evictions > 0);
+    m->leaving--;
+    m->leaving_bytes -= m->bytes;
+    r->leaving_bytes -= m->bytes;
+    r->used -= m->bytes;
+    r->evictions--;
+    state_set(r, m, RESIDENCY_IN);
+}
+
 /* ---- steps ---- */
 
 /* The first of those that wait. */

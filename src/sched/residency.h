@@ -84,6 +84,8 @@ void residency_see(residency *r, size_t i, uint64_t bytes, uint64_t used_us, boo
 /* Somebody takes it out: what was IN is LEAVING and has to leave; what waits does not any more.  true = it was IN. */
 bool residency_drop(residency *r, size_t i);
 void residency_left(residency *r, size_t i);
+/* The EVICT that was just asked for could not be begun: all is as before it.  The next step is the same. */
+void residency_stays(residency *r, size_t i);
 
 residency_step residency_next(residency *r, uint64_t now_us);
 

@@ -296,6 +296,29 @@ static void who_was_evicted_comes_back_as_large_as_it_was(void)
     CHECK_U64(residency_bytes(r, 0), 5);   /* other files: a guess again */
 }
 
+static void who_could_not_be_taken_out_is_as_it_was(void)
+{
+    residency_counts before, after;
+    CLEANUP(residency) residency *r = made(30, 3, 4);
+    const size_t member = 1;
+    err e;
+    bring(r, 1, 5, 0);
+    CHECK(residency_need(r, 0, &member, 1, &e) == ERR_OK);
+    bring(r, 0, 10, 0);
+    CHECK(want(r, 2, 20));
+    residency_read(r, &before);
+    for (int i = 0; i < 2; i++) {
+        CHECK(next_is(r, STAY, RESIDENCY_EVICT, 0));
+        residency_stays(r, 0);
+        residency_read(r, &after);
+        CHECK(residency_of(r, 0) == RESIDENCY_IN && after.used == before.used && after.in == before.in);
+        CHECK(after.evictions == before.evictions && after.loads == before.loads);
+    }
+    CHECK(next_is(r, STAY, RESIDENCY_EVICT, 0));   /* and not what it needs */
+    residency_left(r, 0);
+    CHECK(next_is(r, STAY, RESIDENCY_LOAD, 2) && used(r) == 25);
+}
+
 static void a_load_that_nobody_was_told_to_begin_ends_none_of_the_others(void)
 {
     err e;
@@ -497,6 +520,7 @@ int main(void)
         TEST(what_was_taken_out_twice_counts_until_both_have_left),
         TEST(who_is_wanted_again_comes_when_it_has_left),
         TEST(who_was_evicted_comes_back_as_large_as_it_was),
+        TEST(who_could_not_be_taken_out_is_as_it_was),
         TEST(a_load_that_nobody_was_told_to_begin_ends_none_of_the_others),
         TEST(what_is_needed_no_more_may_leave),
         TEST(a_look_that_is_late_makes_nobody_older),
