@@ -3,10 +3,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "models/served.h"
-#include "os/clock.h"
-#include "os/futex.h"
-
-enum { QUIET_US = 1000 };   /* how often it is looked whether workers have left a queue */
 
 /* To one loop. */
 typedef struct {
@@ -55,9 +51,6 @@ static void trim(farewells *c, uint64_t bytes)
 static void bury(leaver *l)
 {
     farewells *c = l->of->of;
-    /* A worker may still be on its way out of the queue, or wait for its turn in the pool to find that it is empty. */
-    _Atomic uint32_t never = 0;
-    while (!served_quiet(l->model)) (void)futex_wait(&never, 0, clock_now_us() + QUIET_US);
     bool tagged = l->of->tag != (size_t)FAREWELL_NO_TAG;
     log_write(tagged ? LOG_DEBUG : LOG_INFO, NULL, "model '" STR_FMT "' version " STR_FMT ": unloaded",
               STR_ARG(l->model->name), STR_ARG(l->model->version));

@@ -1,6 +1,7 @@
 /* farewell.h - what was taken out of the repository in one change, until nobody has it any more.
  *
  *   out of the repository --> every loop has ended the callback it was in --> every request that held it is answered
+ *                         --> no worker is on its way to or out of its queue
  *                         --> it is freed, and what it took goes back to the kernel
  * Begun on the thread of model_control.h; each version is freed there, or, once `stopped`, on whichever thread gives it
  * back last.  Frees itself. */

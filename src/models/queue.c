@@ -150,6 +150,7 @@ static outcome settle(queue *q)
         q->sent = q->idle;
         q->idle = q->sent->next;
         q->busy++;
+        queue_owner_hold(&q->opts.owner);   /* until it is dismissed: that waits for others, which nobody waits for */
         o.asks = true;
         o.expected_ns = batcher_next_cost_ns(q->batcher);
     }
@@ -257,15 +258,17 @@ static const batch_run *take(queue *q, outcome *ret)
     return b;
 }
 
-/* Its turn is over; b NULL = there was nothing to run.  The queue may go once its last worker is dismissed. */
+/* Its turn is over; b NULL = there was nothing to run.  The queue may go behind this. */
 static void finish(queue *q, worker *w, const batch_run *b, uint64_t cost_ns, uint64_t now_ns)
 {
+    const queue_owner owner = q->opts.owner;
     lock_take(&q->lock);
     if (b) batcher_done(q->batcher, b, cost_ns, told(q, now_ns));
     dismiss(q, w);
     outcome o = settle(q);
     lock_give(&q->lock);
     carry_out(q, o);
+    queue_owner_release(&owner);
 }
 
 /* One run more, within what may run at once. */

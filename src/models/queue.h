@@ -73,8 +73,19 @@ struct queue_item {
     err failure;
 };
 
+/* Who has a queue, and frees it when neither a request nor a thread inside holds on to it; all NULL: the caller knows
+ * by itself when it is quiet. */
+typedef struct {
+    void (*hold)(void *ctx); /* any thread; somebody holds it already */
+    void (*release)(void *ctx); /* any thread: the queue may be gone behind it */
+    void *ctx;
+} queue_owner;
+static inline void queue_owner_hold(const queue_owner *o) { if (o->hold) o->hold(o->ctx); }
+static inline void queue_owner_release(const queue_owner *o) { if (o->release) o->release(o->ctx); }
+
 typedef struct {
     str name; /* of the model, for the log; borrowed, as all pointers here */
+    queue_owner owner;
     model *model;
     turns *turns; /* of all queues that share the workers */
     turn_opts share; /* what it joins them with; instances are those of batching */

@@ -61,7 +61,8 @@ static void turn_done(queue_item *inner, const err *e);
 
 /* ---- mail -------------------------------------------------------------------------------------------------------- */
 
-/* The sequencer is not touched any more where another thread has it. */
+/* The sequencer is not touched any more where another thread has it.  Who posts holds its owner meanwhile, but for the
+ * timer: that is removed before the sequencer goes, which waits for it. */
 static void post(sequencer *q, letter *n)
 {
     letter *before = atomic_load(&q->mail);
@@ -288,10 +289,12 @@ static void turn_done(queue_item *inner, const err *e)
 {
     sequence_turn *t = OF(sequence_turn, inner, inner);
     sequencer *q = t->of;
+    const queue_owner owner = q->opts.owner;
     queue_item *client = t->client;
     sequence *s = (sequence *)(void *)t->at.of;
     sequence_block *next;
     err mine;
+    queue_owner_hold(&owner);
     if (!e && sequence_io_keep(q->io, inner, &next, &mine)) e = &mine;
     client->start_ns = inner->start_ns;
     client->end_ns = inner->end_ns;
@@ -305,6 +308,7 @@ static void turn_done(queue_item *inner, const err *e)
     }
     client->done(client, e);
     post(q, &s->back);
+    queue_owner_release(&owner);
 }
 
 static bool leaves(const slot_item *i)
@@ -406,13 +410,20 @@ err_code sequencer_push(sequencer *q, queue_item *item, err *e)
     t->pushed.kind = MAIL_PUSHED;
     atomic_store(&item->turn, t);   /* whoever cancels just now sees it, or is seen here */
     if (atomic_load(&item->cancelled)) atomic_store(&t->inner.cancelled, true);
+    const queue_owner owner = q->opts.owner;
+    queue_owner_hold(&owner);
     post(q, &t->pushed);
+    queue_owner_release(&owner);
     return ERR_OK;
 }
 
 void sequencer_cancel(queue_item *item)
 {
     sequence_turn *t = atomic_load(&item->turn);
+    sequencer *q = t->of;
+    const queue_owner owner = q->opts.owner;
+    queue_owner_hold(&owner);
     queue_cancel(&t->inner);
-    poke(t->of);
+    poke(q);
+    queue_owner_release(&owner);
 }

@@ -20,6 +20,7 @@ typedef struct {
     const model_config *config;   /* fitted; all borrowed */
     model *model;
     queue *queue;
+    queue_owner owner;            /* of both: see queue.h */
     waker *waker;
     metrics_model *metrics;
     uint32_t waiting_max;         /* requests */

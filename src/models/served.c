@@ -61,7 +61,8 @@ bool served_next_step(const queue_item *item, uint32_t *at, served_asked *ret)
 
 bool served_quiet(served *s)
 {
-    return !s->queue || ((!s->sequencer || sequencer_quiet(s->sequencer)) && queue_quiet(s->queue));
+    if (!s->queue) return true;
+    return atomic_load(&s->held) <= 1 && (!s->sequencer || sequencer_quiet(s->sequencer)) && queue_quiet(s->queue);
 }
 
 size_t served_held_bytes(const served *s)

@@ -40,7 +40,7 @@ typedef struct {
  * *at = 0; while (served_next_step(...)). */
 bool served_next_step(const queue_item *item, uint32_t *at, served_asked *ret);
 
-bool served_quiet(served *s); /* as queue_quiet() */
+bool served_quiet(served *s); /* as queue_quiet(), and nobody but the repository holds it */
 /* What its memory is, as the process pays for it: with the executions that rest, and what requests are counted by. */
 size_t served_held_bytes(const served *s);
 size_t served_resting_bytes(const served *s);   /* of that, what served_spare() would give back */

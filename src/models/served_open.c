@@ -133,11 +133,15 @@ static err_code share_max(const model_config *c, uint64_t general, size_t *ret, 
     return ERR_OK;
 }
 
+static void owner_hold(void *s) { served_hold(s); }
+static void owner_release(void *s) { served_release(s); }
+
 static err_code sequence_make(served *s, const served_from *f, err *e)
 {
     const sequencer_opts o = {.config = s->config,
                               .model = s->model,
                               .queue = s->queue,
+                              .owner = {.hold = owner_hold, .release = owner_release, .ctx = s},
                               .waker = f->waker,
                               .metrics = &s->metrics,
                               .waiting_max = f->opts->queueing.requests_max};
@@ -160,6 +164,7 @@ static err_code model_make(served *s, const served_from *f, err *e)
     if (rc == ERR_OK) rc = warm(f, s, e);
     if (rc) return rc;
     queue_opts qo = {.name = s->name,
+                     .owner = {.hold = owner_hold, .release = owner_release, .ctx = s},
                      .model = s->model,
                      .turns = f->turns,
                      .waker = f->waker,

@@ -146,6 +146,7 @@ dynamic_batching { preferred_batch_size: 8 max_queue_delay_microseconds: 2000000
         assert counted("seq") == ({"OTHER": k + 1}, k + 1, 0)
 
 
+@pytest.mark.apart
 def test_what_is_wrong_names_the_step(repository):
     from tritonclient.utils import InferenceServerException
     folder, server = repository

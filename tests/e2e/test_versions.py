@@ -5,6 +5,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 from conftest import run_proa, until
+from models import slow
 
 pytestmark = pytest.mark.apart   # tritonclient.grpc is used in the test itself
 
@@ -154,6 +155,37 @@ def test_a_load_that_does_not_end_does_not_keep_the_server(versions):
     assert server.stop() == 0 and "left behind" in server.log()
     hung.join()
     os.close(pipe)
+
+
+def test_what_leaves_behind_a_long_run_holds_up_no_load(serve, tmp_path):
+    """The only worker is busy with another model, and is still to look into the queue of one that is unloaded meanwhile."""
+    import tritonclient.http as http
+    from tritonclient.utils import InferenceServerException
+    for name in ("m", "n"):
+        version_make(tmp_path / name, 1)
+    (tmp_path / "m" / "config.pbtxt").write_text("max_batch_size: 8 dynamic_batching { default_queue_policy { timeout_action: REJECT "
+                                                 "default_timeout_microseconds: 100000 } }")
+    (tmp_path / "slow" / "1").mkdir(parents=True)
+    onnx.save(slow(), tmp_path / "slow" / "1" / "model.onnx")
+    server = serve("--model-repository", tmp_path, "--model-control", "explicit", "--load-model", "*", "--threads", "1", "--inline-us", "0")
+    client = http.InferenceServerClient(f"{server.host}:{server.port}")
+    got = []
+
+    def run_long(rows=30000):
+        i = http.InferInput("x", [rows, 384], "FP32").set_data_from_numpy(np.ones((rows, 384), np.float32))
+        got.append(http.InferenceServerClient(f"{server.host}:{server.port}", network_timeout=300).infer("slow", [i]))
+    long = threading.Thread(target=run_long)
+    long.start()
+    until(lambda: 'proa_inference_running{model_name="slow",model_version="1"} 1\n' in server.get("/metrics").body.decode())
+    with pytest.raises(InferenceServerException, match="timeout"):
+        ask(http, client)
+    assert server.post("/v2/repository/models/m/unload").status == 200
+    for _ in range(3):
+        assert server.post("/v2/repository/models/n/unload").status == 200 and server.post("/v2/repository/models/n/load").status == 200
+    assert 'proa_inference_running{model_name="slow",model_version="1"} 1\n' in server.get("/metrics").body.decode()   # it still runs
+    long.join()
+    assert got
+    until(lambda: "model 'm' version 1: unloaded" in server.log())
 
 
 def gone(call):
