@@ -1,4 +1,5 @@
 #include "media/prepare.h"
+#include "media/prepare_class.h"
 #include "wire/yaml_keys.h"
 
 /* The keys, of transformers' preprocessor_config.json where it has one for the purpose:
@@ -10,6 +11,7 @@
  *   do_normalize, image_mean, image_std    a number or one for each channel, in RGB's order; both or none
  *   do_pad, pad_size            N or {height, width}: around the picture, before rescaling
  *   data_format                 channels_first or channels_last
+ *   image_processor_type, feature_extractor_type   the class that the file was made for: see prepare_class.h
  * and Proa's own:
  *   pad_value, pad_position     a pixel value or one for each channel; center or top_left
  *   antialias                   false: as torchvision's antialias=False and OpenCV resize
@@ -19,17 +21,26 @@
  *   pixels_max                  of a file
  *
  * What a do_ key turns on needs its values, except where a default is named; values without their do_ key are used.
- * N for `size` is both sides, or the shorter one where a centre crop follows, as the classes of transformers have it.
+ * N for `size` is both sides, or the shorter one where a centre crop follows; where a class is named, it decides.
  * A key that is not known is refused, because ignoring it would give other pixels than the model was made for. */
 static const char *const known[] = {
     "antialias", "channel_order", "channels", "crop_size", "data_format", "do_center_crop", "do_exif_transpose",
-    "do_normalize", "do_pad", "do_rescale", "do_resize", "draft", "dtype", "image_mean", "image_std", "pad_position",
-    "pad_size", "pad_value", "pixels_max", "resample", "rescale_factor", "size"};
+    "do_normalize", "do_pad", "do_rescale", "do_resize", "draft", "dtype", "feature_extractor_type", "image_mean",
+    "image_processor_type", "image_std", "pad_position", "pad_size", "pad_value", "pixels_max", "resample",
+    "rescale_factor", "size"};
 
-/* In those files, too, without a meaning for the pixels: who wrote them, and what is always so here. */
+/* In those files, too, without a meaning for the pixels: who wrote them, what is always so here, and what is done to
+ * the maps of classes that a model is trained with. */
 static const char *const ignored[] = {
     "_processor_class", "_valid_processor_keys", "auto_map", "device", "disable_grouping", "do_convert_rgb",
-    "feature_extractor_type", "image_processor_type", "input_data_format", "processor_class", "return_tensors"};
+    "do_reduce_labels", "input_data_format", "processor_class", "reduce_labels", "return_tensors"};
+
+/* What is declared. */
+typedef struct {
+    const yaml *map;
+    const prepare_class *by;    /* whose file it is, as the member `named` says; NULL = nobody's */
+    const yaml *named;
+} conf;
 
 static bool is_among(str key, const char *const *names, size_t count)
 {
@@ -86,6 +97,25 @@ static err_code read_sides(const yaml *y, uint32_t *width, uint32_t *height, err
     return rc;
 }
 
+static bool is_sides(const yaml *y)
+{
+    return y->kind == YAML_TEXT || (y->count == 2 && yaml_get(y, "height") && yaml_get(y, "width"));
+}
+
+/* Only what the class takes: it has no meaning for other forms, or one of its own. */
+static err_code read_size_of(const yaml *y, const prepare_class *by, prepare *p, err *e)
+{
+    const yaml *edge = y->count == 1 ? yaml_get(y, "shortest_edge") : NULL;
+    if (by->by_edge && (edge || y->kind == YAML_TEXT)) {
+        p->size = PREPARE_SHORTEST;
+        return read_side(edge ? edge : y, &p->shortest, e);
+    }
+    p->size = PREPARE_EXACT;
+    if (is_sides(y)) return read_sides(y, &p->width, &p->height, e);
+    return yaml_wrong(y, by->by_edge ? "a number, {height, width} or {shortest_edge}, as the class has it"
+                                     : "a number or {height, width}, as the class has it", e);
+}
+
 static err_code read_size(const yaml *y, bool cropped, prepare *p, err *e)
 {
     bool shortest = yaml_get(y, "shortest_edge") != NULL, longest = yaml_get(y, "longest_edge") != NULL;
@@ -106,8 +136,7 @@ static err_code read_size(const yaml *y, bool cropped, prepare *p, err *e)
         return read_side(y, &p->shortest, e);
     }
     p->size = PREPARE_EXACT;
-    if (y->kind == YAML_TEXT || (yaml_get(y, "height") && yaml_get(y, "width") && y->count == 2))
-        return read_sides(y, &p->width, &p->height, e);
+    if (is_sides(y)) return read_sides(y, &p->width, &p->height, e);
     return yaml_wrong(y, "a number, {height, width}, {shortest_edge}, {shortest_edge, longest_edge}, {longest_edge} or "
                          "{max_height, max_width}", e);
 }
@@ -127,59 +156,67 @@ static err_code read_channels(const yaml *y, uint32_t channels, double ret[PREPA
     return rc;
 }
 
-/* What a do_ key turns on and its values give: the values where the key is not there or true; NULL where there is
- * nothing to do.  On without values is an error. */
-static err_code asked(const yaml *map, const char *key, const char *values, const yaml **ret, err *e)
-{
-    bool on = true;
-    const yaml *y = yaml_member(map, values), *said = yaml_member(map, key);
-    err_code rc = yaml_member_bool(map, key, &on, e);
-    if (rc) return rc;
-    if (said && on && !y)
-        return err_set(e, ERR_INVALID, "%s:%u:%u: %s: expected '%s', too", said->file, said->line, said->column, key,
-                       values);
-    *ret = on ? y : NULL;
-    return ERR_OK;
-}
-
-static err_code read_geometry(const yaml *map, prepare *p, err *e)
-{
-    const yaml *size = NULL, *crop = NULL, *pad = NULL;
-    const yaml *resample = yaml_member(map, "resample"), *value = yaml_member(map, "pad_value");
-    double fill[PREPARE_CHANNELS] = {0};
-    bool antialias = true;
-    err_code rc = asked(map, "do_resize", "size", &size, e);
-    if (!rc) rc = asked(map, "do_center_crop", "crop_size", &crop, e);
-    if (!rc) rc = asked(map, "do_pad", "pad_size", &pad, e);
-    if (!rc && size) rc = read_size(size, crop != NULL, p, e);
-    if (!rc && crop) rc = read_sides(crop, &p->crop_width, &p->crop_height, e);
-    if (!rc && pad) rc = read_sides(pad, &p->pad_width, &p->pad_height, e);
-    if (!rc) rc = yaml_member_bool(map, "antialias", &antialias, e);
-    if (!rc && resample && (resample->kind != YAML_TEXT || !resize_filter_find(resample->text, &p->filter)))
-        rc = yaml_wrong(resample, "nearest, lanczos, bilinear, bicubic, box, hamming or Pillow's number", e);
-    if (!rc && value) rc = read_channels(value, p->channels, fill, e);
-    for (size_t c = 0; c < PREPARE_CHANNELS && !rc; c++) {
-        if (!(fill[c] >= 0 && fill[c] <= 255)) rc = yaml_wrong(value, "values of 0 to 255", e);
-        else p->fill[c] = (uint8_t)fill[c];
-    }
-    p->aliased = !antialias;
-    return rc;
-}
-
 static err_code both_asked(const yaml *said, const char *other, err *e)
 {
     return err_set(e, ERR_INVALID, "%s:%u:%u: " STR_FMT ": expected '%s', too", said->file, said->line, said->column,
                    STR_ARG(said->key), other);
 }
 
+/* What a do_ key turns on and its values give: the values where the key is not there or true; NULL where there is
+ * nothing to do.  On without values is an error, and a class has it on. */
+static err_code asked(const conf *c, const char *key, const char *values, const yaml **ret, err *e)
+{
+    bool on = true;
+    const yaml *y = yaml_member(c->map, values), *said = yaml_member(c->map, key), *due = said ? said : c->named;
+    err_code rc = yaml_member_bool(c->map, key, &on, e);
+    if (rc) return rc;
+    if (due && on && !y) return both_asked(due, values, e);
+    *ret = on ? y : NULL;
+    return ERR_OK;
+}
+
+static err_code read_padding(const yaml *map, prepare *p, err *e)
+{
+    double fill[PREPARE_CHANNELS] = {0};
+    bool on = true;
+    const yaml *pad = yaml_member(map, "pad_size"), *value = yaml_member(map, "pad_value");
+    const yaml *said = yaml_member(map, "do_pad");
+    err_code rc = yaml_member_bool(map, "do_pad", &on, e);
+    if (!rc && said && on && !pad) rc = both_asked(said, "pad_size", e);
+    if (!rc && on && pad) rc = read_sides(pad, &p->pad_width, &p->pad_height, e);
+    if (!rc && value) rc = read_channels(value, p->channels, fill, e);
+    for (size_t c = 0; c < PREPARE_CHANNELS && !rc; c++) {
+        if (!(fill[c] >= 0 && fill[c] <= 255)) rc = yaml_wrong(value, "values of 0 to 255", e);
+        else p->fill[c] = (uint8_t)fill[c];
+    }
+    return rc;
+}
+
+static err_code read_geometry(const conf *c, prepare *p, err *e)
+{
+    const yaml *size = NULL, *crop = NULL, *resample = yaml_member(c->map, "resample");
+    bool antialias = true;
+    err_code rc = asked(c, "do_resize", "size", &size, e);
+    if (!rc && (!c->by || c->by->crops)) rc = asked(c, "do_center_crop", "crop_size", &crop, e);
+    if (!rc && size) rc = c->by ? read_size_of(size, c->by, p, e) : read_size(size, crop != NULL, p, e);
+    if (!rc && crop) rc = read_sides(crop, &p->crop_width, &p->crop_height, e);
+    if (!rc) rc = read_padding(c->map, p, e);
+    if (!rc) rc = yaml_member_bool(c->map, "antialias", &antialias, e);
+    if (!rc && c->by) p->filter = c->by->filter;
+    if (!rc && resample && (resample->kind != YAML_TEXT || !resize_filter_find(resample->text, &p->filter)))
+        rc = yaml_wrong(resample, "nearest, lanczos, bilinear, bicubic, box, hamming or Pillow's number", e);
+    p->aliased = !antialias;
+    return rc;
+}
+
 /* One without the other asks for something that was not said; off, neither asks for anything. */
-static err_code read_normal(const yaml *map, prepare *p, err *e)
+static err_code read_normal(const conf *c, prepare *p, err *e)
 {
     const yaml *mean = NULL, *std = NULL;
     bool on = true;
-    err_code rc = asked(map, "do_normalize", "image_mean", &mean, e);
-    if (!rc) rc = yaml_member_bool(map, "do_normalize", &on, e);
-    if (!rc && on) std = yaml_member(map, "image_std");
+    err_code rc = asked(c, "do_normalize", "image_mean", &mean, e);
+    if (!rc) rc = yaml_member_bool(c->map, "do_normalize", &on, e);
+    if (!rc && on) std = yaml_member(c->map, "image_std");
     if (rc || (!mean && !std)) return rc;
     if (!std) return both_asked(mean, "image_std", e);
     if (!mean) return both_asked(std, "image_mean", e);
@@ -188,14 +225,14 @@ static err_code read_normal(const yaml *map, prepare *p, err *e)
     return rc ? rc : read_channels(std, p->channels, p->std, e);
 }
 
-static err_code read_numbers(const yaml *map, prepare *p, err *e)
+static err_code read_numbers(const conf *c, prepare *p, err *e)
 {
-    const yaml *factor = yaml_member(map, "rescale_factor");
+    const yaml *factor = yaml_member(c->map, "rescale_factor");
     p->rescale = p->type != DT_U8;
     p->factor = 1.0 / 255;
-    err_code rc = yaml_member_bool(map, "do_rescale", &p->rescale, e);
+    err_code rc = yaml_member_bool(c->map, "do_rescale", &p->rescale, e);
     if (!rc && factor) rc = yaml_f64(factor, &p->factor, e);
-    return rc ? rc : read_normal(map, p, e);
+    return rc ? rc : read_normal(c, p, e);
 }
 
 static err_code read_layout(const yaml *map, prepare *p, err *e)
@@ -222,11 +259,13 @@ static err_code read_layout(const yaml *map, prepare *p, err *e)
 static err_code read_all(const yaml *map, prepare *p, err *e)
 {
     const yaml *most = yaml_member(map, "pixels_max");
+    conf c = {.map = map};
     err_code rc = yaml_map(map, e);
     if (!rc) rc = keys_check(map, e);
+    if (!rc) rc = prepare_class_of_yaml(map, &c.by, &c.named, e);
     if (!rc) rc = read_layout(map, p, e);
-    if (!rc) rc = read_geometry(map, p, e);
-    if (!rc) rc = read_numbers(map, p, e);
+    if (!rc) rc = read_geometry(&c, p, e);
+    if (!rc) rc = read_numbers(&c, p, e);
     if (!rc) rc = yaml_member_bool(map, "do_exif_transpose", &p->turn, e);
     if (!rc) rc = yaml_member_bool(map, "draft", &p->draft, e);
     if (!rc && most) rc = yaml_u64(most, &p->pixels_max, e);

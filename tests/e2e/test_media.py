@@ -1,7 +1,7 @@
 """test_media.py - pictures against Pillow, the pipeline that users have today: files to pixels, pixels resized.
 
 src/media is called through tests/tool/media_tool.c, a program of the tests. Every comparison is of all bytes."""
-import io, json, os, pathlib, struct, subprocess
+import io, json, os, pathlib, re, struct, subprocess
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
@@ -205,11 +205,22 @@ def test_png_files_of_pillow_give_its_pixels(tool):
             same(tool.decode(b.getvalue(), channels), array(im.convert(MODES[channels])), f"{im.mode} {w}x{h}")
 
 
+BY_EDGE = ("Bit", "CLIP", "MobileNetV1", "MobileNetV2")     # classes that read a number as the shorter edge,
+WHOLE = ("Blip", "Pvt", "Segformer", "Siglip", "ViT")       # that crop nothing, whatever their file says,
+BICUBIC = ("Beit", "Bit", "Blip", "CLIP", "DeiT", "Siglip") # and whose resample that is
+
+
+def hf_class(conf):
+    """CLIP of CLIPFeatureExtractor and its kin; none where no class is named."""
+    named = conf.get("image_processor_type") or conf.get("feature_extractor_type") or ""
+    return re.sub("(ImageProcessor|ImageProcessorFast|FeatureExtractor)$", "", named)
+
+
 def hf_size(conf, w, h):
     """The size after resizing, as the image processors of transformers compute it."""
-    size = conf["size"]
+    size, named = conf["size"], hf_class(conf)
     if isinstance(size, int):
-        size = {"shortest_edge": size} if "crop_size" in conf else {"height": size, "width": size}
+        size = {"shortest_edge": size} if (named in BY_EDGE if named else "crop_size" in conf) else {"height": size, "width": size}
     if "height" in size:
         return size["width"], size["height"]
     if "shortest_edge" in size:
@@ -244,9 +255,9 @@ def hf_pipeline(conf, file):
     """What load_image() and a slow image processor make of a file: [channels, height, width] in float32."""
     im = ImageOps.exif_transpose(Image.open(io.BytesIO(file))).convert("RGB")
     if conf.get("do_resize", True) and "size" in conf:
-        im = im.resize(hf_size(conf, *im.size), conf.get("resample", 2))
+        im = im.resize(hf_size(conf, *im.size), conf.get("resample", 3 if hf_class(conf) in BICUBIC else 2))
     a = np.asarray(im)
-    if conf.get("do_center_crop", True) and "crop_size" in conf:
+    if conf.get("do_center_crop", True) and "crop_size" in conf and hf_class(conf) not in WHOLE:
         crop = conf["crop_size"]
         a = hf_center_crop(a, *((crop, crop) if isinstance(crop, int) else (crop["height"], crop["width"])))
     if conf.get("do_rescale", True):
@@ -266,11 +277,16 @@ CONFS = {
              "image_std": [0.26862954, 0.26130258, 0.27577711]},
     "resnet": {"_valid_processor_keys": ["images", "do_resize"], "crop_size": {"height": 224, "width": 224}, "do_convert_rgb": None,
                "do_center_crop": True, "do_rescale": True, "rescale_factor": 0.00392156862745098, "size": {"shortest_edge": 256},
-               "do_normalize": True, "image_processor_type": "X", "resample": 3, "do_resize": True, "data_format": "channels_first", **IMAGENET},
+               "do_normalize": True, "image_processor_type": "BitImageProcessor", "resample": 3, "do_resize": True, "data_format": "channels_first", **IMAGENET},
     "small crop of a smaller picture": {"size": {"shortest_edge": 100}, "crop_size": {"height": 131, "width": 150}, "resample": 0, **IMAGENET},
     "longest": {"size": {"longest_edge": 150}, "resample": 1, "do_normalize": False},
     "both edges": {"size": {"shortest_edge": 120, "longest_edge": 160}, "resample": 3, "do_rescale": False, **IMAGENET},
     "within": {"size": {"max_height": 90, "max_width": 170}, "do_rescale": True, "do_center_crop": False, "crop_size": 5},
+    **{f"{name} names the class": {"image_processor_type": name, "size": 90, "crop_size": 70, "do_reduce_labels": True, **IMAGENET}
+       for name in ("BeitImageProcessor", "BitImageProcessorFast", "BlipImageProcessor", "CLIPImageProcessor", "DeiTFeatureExtractor", "MobileNetV1ImageProcessor",
+                    "MobileNetV2FeatureExtractor", "PvtImageProcessor", "SegformerImageProcessor", "ViTImageProcessorFast")},
+    "Siglip names the class": {"image_processor_type": "SiglipImageProcessor", "size": {"height": 80, "width": 90}, **IMAGENET},
+    "the newer name counts": {"image_processor_type": "DeiTImageProcessor", "feature_extractor_type": "CLIPFeatureExtractor", "size": 90, "crop_size": 70, **IMAGENET},
     "as it is": {"do_resize": False, "size": 10, "rescale_factor": 0.5},
 }
 
@@ -287,6 +303,15 @@ def test_hugging_faces_files_give_the_bits_of_its_pipeline(tool, name):
         assert not isinstance(got, str), got
         assert got.shape == want.shape, f"{w}x{h}, turned by {turn % 8 + 1}"
         assert np.array_equal(got, want), f"{w}x{h}: {np.abs(got - want).max()}"
+
+
+@pytest.mark.parametrize("name", ["DetrImageProcessor", "YolosFeatureExtractor", "LevitImageProcessor", "ConvNextImageProcessor", "PerceiverFeatureExtractor",
+                                  "EfficientNetImageProcessor", "MobileViTImageProcessor", "ViT", "CLIPImageProcessorFaster", "OwnImageProcessor"])
+def test_a_file_of_another_class_is_refused_by_its_name(tool, name):
+    conf = json.dumps({"size": 90, "crop_size": 70, "image_processor_type": name, **IMAGENET})
+    got = tool.prepare(conf, jpeg(np.random.default_rng(1), 50, 40))
+    want = "Beit, Bit, Blip, CLIP, DeiT, MobileNetV1, MobileNetV2, Pvt, Segformer, Siglip or ViT and then ImageProcessor"
+    assert got == f"conf:1:55: image_processor_type: expected {want}, got '{name}'"
 
 
 def test_a_letterbox_for_detectors(tool):

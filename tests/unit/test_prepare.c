@@ -301,6 +301,41 @@ static void what_is_declared_wrongly_is_refused_where_it_stands(void)
     refuse("do_rescale: maybe", "p.yaml:1:13: do_rescale: expected true or false, got 'maybe'");
 }
 
+#define NORMAL "\nimage_mean: 0\nimage_std: 1"
+
+static void a_named_class_decides_what_its_keys_mean(void)
+{
+    prepare p;
+    err e;
+    CHECK(parse("image_processor_type: DeiTImageProcessor\nsize: 9\ncrop_size: 7" NORMAL, &p, &e));
+    CHECK(p.size == PREPARE_EXACT && p.width == 9 && p.crop_width == 7 && p.filter == RESIZE_BICUBIC);
+    CHECK(parse("feature_extractor_type: CLIPFeatureExtractor\nsize: 9\ndo_center_crop: false" NORMAL, &p, &e));
+    CHECK(p.size == PREPARE_SHORTEST && p.shortest == 9 && !p.crop_width);
+    CHECK(parse("image_processor_type: BitImageProcessorFast\nsize: {shortest_edge: 9}\ncrop_size: 7\nresample: 2"
+                NORMAL, &p, &e));
+    CHECK(p.size == PREPARE_SHORTEST && p.shortest == 9 && p.filter == RESIZE_BILINEAR);
+    CHECK(parse("image_processor_type: ViTImageProcessor\nsize: {height: 8, width: 9}\ncrop_size: 7" NORMAL, &p, &e));
+    CHECK(p.size == PREPARE_EXACT && p.height == 8 && !p.crop_width && p.filter == RESIZE_BILINEAR);
+}
+
+static void what_a_named_class_has_otherwise_is_refused(void)
+{
+    refuse("image_processor_type: LevitImageProcessor",
+           "p.yaml:1:23: image_processor_type: expected Beit, Bit, Blip, CLIP, DeiT, MobileNetV1, MobileNetV2, Pvt, "
+           "Segformer, Siglip or ViT and then ImageProcessor, got 'LevitImageProcessor'");
+    refuse("image_processor_type: CLIPImageProcessor\nsize: {shortest_edge: 9, longest_edge: 12}\ncrop_size: 7" NORMAL,
+           "p.yaml:2:7: size: expected a number, {height, width} or {shortest_edge}, as the class has it, got a map");
+    refuse("image_processor_type: ViTImageProcessor\nsize: {shortest_edge: 9}" NORMAL,
+           "p.yaml:2:7: size: expected a number or {height, width}, as the class has it, got a map");
+    refuse("image_processor_type: ViTImageProcessor" NORMAL,
+           "p.yaml:1:23: image_processor_type: expected 'size', too");
+    refuse("feature_extractor_type: BeitFeatureExtractor\nsize: 9" NORMAL,
+           "p.yaml:1:25: feature_extractor_type: expected 'crop_size', too");
+    refuse("image_processor_type: ViTImageProcessor\nsize: 9",
+           "p.yaml:1:23: image_processor_type: expected 'image_mean', too");
+    refuse("image_processor_type: [ViT]", "p.yaml:1:23: image_processor_type: expected a string, got a list");
+}
+
 static void switches_that_are_off_and_nulls_ask_for_nothing(void)
 {
     prepare p;
@@ -392,6 +427,7 @@ int main(void)
         TEST(one_channel_is_the_grey_of_a_smaller_picture),
         TEST(the_shape_is_known_where_it_does_not_depend_on_the_picture),
         TEST(what_is_declared_wrongly_is_refused_where_it_stands),
+        TEST(a_named_class_decides_what_its_keys_mean), TEST(what_a_named_class_has_otherwise_is_refused),
         TEST(switches_that_are_off_and_nulls_ask_for_nothing),
         TEST(a_picture_that_resizes_beyond_all_bounds_is_refused), TEST(without_memory_nothing_is_left),
         TEST(a_rows_points_lead_back_to_the_picture)};
