@@ -68,6 +68,18 @@ static err_code fits(const yaml *y, const model_io *io, const int64_t row[3], co
     return ERR_OK;
 }
 
+/* Three dimensions, of which the first is open and may count pictures: a guess would be wrong for every one of them. */
+static err_code channels_check(const yaml *y, const yaml *keys, const model_io *io, const shape *s, const prepare *p,
+                               err *e)
+{
+    char text[SHAPE_TEXT_MAX];
+    uint32_t at = p->channels_last ? 2 : 0;
+    bool sides = s->dim[1] >= 0 && s->dim[2 - at] >= 0;
+    if (s->rank != 3 || s->dim[at] >= 0 || !sides || yaml_member(keys, "channels")) return ERR_OK;
+    return err_set(e, ERR_INVALID, "%s:%u:%u: image: expected 'channels', which input '" STR_FMT "' leaves open, got "
+                   "'%s'", y->file, y->line, y->column, STR_ARG(io->name), shape_text(s, text));
+}
+
 /* The keys themselves, or the file that has them. */
 static err_code image_keys(const reader *rd, const yaml *y, const yaml **ret, err *e)
 {
@@ -114,7 +126,8 @@ static err_code image_read(const reader *rd, const yaml *y, uint32_t i, err *e)
     if (rc) return rc;
     if (rd->from->pixels_max && p->pixels_max > rd->from->pixels_max) p->pixels_max = rd->from->pixels_max;
     size_default(p, row);
-    rc = fits(y, io, row, p, e);
+    rc = channels_check(y, keys, io, &s, p, e);
+    if (!rc) rc = fits(y, io, row, p, e);
     rd->p->inputs[i].image = p;
     rd->p->inputs[i].batch = s.rank == 4;
     return rc;
@@ -178,10 +191,38 @@ static err_code boxes_check(const pipeline *p, const yaml *y, err *e)
     return ERR_OK;
 }
 
+/* As far as the model says it: a row of scores for each picture. */
+static err_code classes_check(const pipeline *p, const model_ios *ios, const yaml *y, err *e)
+{
+    if (p->answer.kind != ANSWER_CLASSES) return ERR_OK;
+    const model_io *io = &ios->outputs[p->answer.scores];
+    char text[SHAPE_TEXT_MAX];
+    bool batch = false, single = false;
+    for (uint32_t i = 0; i < p->input_count; i++) {
+        const pipeline_input *in = &p->inputs[i];
+        batch = batch || (in->image && in->batch);
+        single = single || (in->image && !in->batch);
+    }
+    bool bad = io->ranked && (io->shape.rank == 0 || (batch && io->shape.rank == 1) ||
+                              (single && io->shape.rank > 1 && io->shape.dim[0] > 1));
+    if (!bad) return ERR_OK;
+    return err_set(e, ERR_INVALID, "%s:%u:%u: classes: expected an output of %s, got '%s'", y->file, y->line, y->column,
+                   batch ? "[N, classes]" : "[classes] or [1, classes]", shape_text(&io->shape, text));
+}
+
+static err_code answer_read(const reader *rd, const yaml *answer, err *e)
+{
+    answer_with with = {rd->folder, rd->from->ios, rd->from->config, &rd->p->memory};
+    err_code rc = pipeline_answer_read(answer, &with, &rd->p->answer, e);
+    const yaml *kind = yaml_member(answer, "boxes");
+    if (!kind) kind = yaml_get(answer, "classes");
+    if (!rc) rc = classes_check(rd->p, rd->from->ios, kind, e);
+    return rc ? rc : boxes_check(rd->p, kind, e);
+}
+
 static err_code all_read(const reader *rd, const yaml *top, err *e)
 {
     const yaml *inputs = yaml_member(top, "inputs"), *answer = yaml_member(top, "answer");
-    answer_with with = {rd->folder, rd->from->ios, rd->from->config, &rd->p->memory};
     err_code rc = yaml_keys_check(top, top_keys, COUNTOF(top_keys), e);
     if (rc) return rc;
     if (!inputs) return yaml_wrong(top, "a member 'inputs'", e);
@@ -189,8 +230,7 @@ static err_code all_read(const reader *rd, const yaml *top, err *e)
     for (const yaml *y = rc ? NULL : inputs->first; y && !rc; y = y->next) rc = input_read(rd, y, e);
     if (rc) return rc;
     only_image(rd);
-    if (answer) rc = pipeline_answer_read(answer, &with, &rd->p->answer, e);
-    return rc || !answer ? rc : boxes_check(rd->p, answer->first, e);
+    return answer ? answer_read(rd, answer, e) : ERR_OK;
 }
 
 err_code pipeline_parse(pipeline **ret, str text, const char *name, const char *folder, const pipeline_from *from,

@@ -8,8 +8,8 @@
 static model *net;
 static model_ios ios;
 
-/* x FP32 [N,3,4,6], u UINT8 [5,7,1], v FP32 [N,2], w FP32 [N,3,5,1] ->
- * y FP32 [N,5], b FP32 [N,9,4], s FP32 [N,9,2], i INT64 [N,3], o FP32 [N,9,5]. */
+/* x FP32 [N,3,4,6], u UINT8 [5,7,1], v FP32 [N,2], w FP32 [N,3,5,1], g FP32 [N,4,6] ->
+ * y FP32 [N,5], b FP32 [N,9,4], s FP32 [N,9,2], i INT64 [N,3], o FP32 [N,9,5], r FP32 [N]. */
 static void model_make(onnx_build *b)
 {
     static const model_opts none;
@@ -24,8 +24,11 @@ static void model_make(onnx_build *b)
     onnx_build_input(b, "i0", DT_I64, "N,3");
     onnx_build_input(b, "o0", DT_F32, "N,9,5");
     onnx_build_input(b, "w", DT_F32, "N,3,5,1");
-    static const char *const outs[] = {"y", "b", "s", "i", "o"}, *const ins[] = {"y0", "b0", "s0", "i0", "o0"};
-    static const char *const dims[] = {"N,5", "N,9,4", "N,9,2", "N,3", "N,9,5"};
+    onnx_build_input(b, "g", DT_F32, "N,4,6");
+    onnx_build_input(b, "r0", DT_F32, "N");
+    static const char *const outs[] = {"y", "b", "s", "i", "o", "r"};
+    static const char *const ins[] = {"y0", "b0", "s0", "i0", "o0", "r0"};
+    static const char *const dims[] = {"N,5", "N,9,4", "N,9,2", "N,3", "N,9,5", "N"};
     for (size_t i = 0; i < COUNTOF(outs); i++) {
         onnx_build_node(b, "Identity", ins[i], outs[i], "");
         onnx_build_output(b, outs[i], i == 3 ? DT_I64 : DT_F32, dims[i]);
@@ -120,6 +123,20 @@ static void an_input_that_does_not_fit_is_refused(void)
            "p.yaml:1:56: name: expected a name that no other input has, got 'a'");
 }
 
+/* [N,4,6] is a batch of grey pictures, or one of N channels. */
+static void channels_that_the_model_leaves_open_have_to_be_said(void)
+{
+    err e;
+    refuse("inputs: {g: {image: {}}}",
+           "p.yaml:1:21: image: expected 'channels', which input 'g' leaves open, got '[-1,4,6]'");
+    refuse("inputs: {g: {image: }}",
+           "p.yaml:1:21: image: expected 'channels', which input 'g' leaves open, got '[-1,4,6]'");
+    pipeline *p = parse("inputs: {g: {image: {channels: 1}}}\nanswer: {classes: {output: r}}", &e);
+    CHECK_STR(e.text, "");
+    CHECK(p && p->inputs[9].image->channels == 1 && !p->inputs[9].batch);
+    pipeline_free(p);
+}
+
 static void keys_may_lie_in_a_file_beside_it(void)
 {
     err e;
@@ -160,6 +177,8 @@ static void an_answer_that_does_not_fit_is_refused(void)
     refuse(IN "{classes: {}}", "p.yaml:2:19: classes: expected a member 'output', got a map");
     refuse(IN "{classes: {output: z}}", "p.yaml:2:28: output: expected an output of the model, got 'z'");
     refuse(IN "{classes: {output: i}}", "p.yaml:2:28: output 'i': expected FP32 or FP16, got int64");
+    refuse(IN "{prefix: a, classes: {output: r}}",
+           "p.yaml:2:30: classes: expected an output of [N, classes], got '[-1]'");
     refuse(IN "{classes: {output: y, top: 0}}", "p.yaml:2:36: top: expected 1 to 10000, got '0'");
     refuse(IN "{classes: {output: y, tpo: 0}}", "p.yaml:2:31: key 'tpo' is not supported, did you mean 'top'?");
     refuse(IN "{boxes: {boxes: b}}", "p.yaml:2:17: boxes: expected members 'boxes' and 'scores', or 'all', got a map");
@@ -240,6 +259,7 @@ int main(void)
         TEST(channels_come_first_where_they_may),
         TEST(the_only_one_is_called_image),
         TEST(an_input_that_does_not_fit_is_refused),
+        TEST(channels_that_the_model_leaves_open_have_to_be_said),
         TEST(keys_may_lie_in_a_file_beside_it),
         TEST(an_answer_is_read),
         TEST(an_answer_that_does_not_fit_is_refused),
