@@ -78,15 +78,44 @@ static err_code from_pairs(const yaml *map, bool by_id, arena *a, labels *ret, e
     return ERR_OK;
 }
 
+/* ["cat", "dog"]; a text file may open with a name like [UNK], which has no quotes. */
+static bool is_list(str text)
+{
+    size_t at = 1;
+    while (at < text.len && strchr(" \t\r\n", text.p[at])) at++;
+    return text.p[0] == '[' && at < text.len && text.p[at] == '"';
+}
+
+static err_code from_list(const yaml *list, arena *a, labels *ret, err *e)
+{
+    size_t count = 0;
+    err_code rc = yaml_list(list, e);
+    if (rc) return rc;
+    str *names = arena_new(a, str, list->count + 1);
+    if (!names) return full(list->file, a, e);
+    for (const yaml *y = list->first; y && !rc; y = y->next) rc = yaml_str(y, &names[count++], e);
+    if (!rc) *ret = (labels){names, count};
+    return rc;
+}
+
+static str without_mark(str text)
+{
+    const str mark = STR("\xef\xbb\xbf");
+    return str_starts(text, mark) ? (str){text.p + mark.len, text.len - mark.len} : text;
+}
+
 err_code labels_parse(str text, const char *file, arena *a, labels *ret, err *e)
 {
     yaml *top;
     size_t blank = 0;
+    text = without_mark(text);
     while (blank < text.len && (text.p[blank] == ' ' || text.p[blank] == '\n' || text.p[blank] == '\r')) blank++;
     if (blank == text.len) return from_lines((str){0}, file, a, ret, e);
-    if (text.p[blank] != '{') return from_lines(text, file, a, ret, e);
+    bool list = is_list((str){text.p + blank, text.len - blank});
+    if (text.p[blank] != '{' && !list) return from_lines(text, file, a, ret, e);
     err_code rc = yaml_parse(text, file, a, &top, e);
     if (rc) return rc;
+    if (list) return from_list(top, a, ret, e);
     const yaml *by_id = yaml_get(top, "id2label"), *by_name = yaml_get(top, "label2id");
     if (!by_id && !by_name) return yaml_wrong(top, "a member 'id2label'", e);
     return from_pairs(by_id ? by_id : by_name, by_id != NULL, a, ret, e);

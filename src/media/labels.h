@@ -1,7 +1,8 @@
 /* labels.h - the names of a model's classes.
  *
- * From a text of one name a line, as Triton's label_filename and ImageNet's lists are, or from the id2label (or
- * label2id) of a Hugging Face config.json.  Names live in the arena; a class without a name has an empty one. */
+ * From a text of one name a line, as Triton's label_filename and ImageNet's lists are, from a JSON list of names, or
+ * from the id2label (or label2id) of a Hugging Face config.json.  A byte order mark is passed over.  Names live in the
+ * arena; a class without a name has an empty one. */
 #ifndef MEDIA_LABELS_H
 #define MEDIA_LABELS_H
 #include "base/arena.h"

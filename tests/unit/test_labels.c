@@ -54,6 +54,23 @@ static void tables_of_hugging_face_are_read(void)
     check_names("{\"labels\": 1}", "l.txt:1:1: expected a member 'id2label', got a map");
 }
 
+static void lists_of_json_are_read(void)
+{
+    check_names("[\"cat\", \"dog, hound\"]", "cat|dog, hound");
+    check_names("\n[\r\n\t \"cat\",\n\"d\\u00f6g\"\n]\n", "cat|d\xc3\xb6g");
+    check_names("[UNK]\ncat", "[UNK]|cat");
+    check_names("[", "[");
+    check_names("[\"cat\", [1]]", "l.txt:1:9: expected a string, got a list");
+}
+
+static void a_byte_order_mark_is_no_name(void)
+{
+    check_names("\xef\xbb\xbf" "cat\ndog", "cat|dog");
+    check_names("\xef\xbb\xbf[\"cat\"]", "cat");
+    check_names("\xef\xbb\xbf{\"id2label\": {\"0\": \"cat\"}}", "cat");
+    check_names("\xef\xbb\xbf", "");
+}
+
 static void a_class_without_a_name_has_an_empty_one(void)
 {
     labels none = {0};
@@ -73,6 +90,7 @@ static void parse_once(str text)
 static void without_memory_nothing_is_left(void)
 {
     FAULT_SWEEP(parse_once(STR("a\nb")));
+    FAULT_SWEEP(parse_once(STR("[\"a\"]")));
     FAULT_SWEEP(parse_once(STR("{\"id2label\": {\"0\": \"cat\"}}")));
 }
 
@@ -80,6 +98,7 @@ int main(void)
 {
     static const test_case cases[] = {TEST(a_line_is_a_name), TEST(there_are_only_so_many),
                                       TEST(tables_of_hugging_face_are_read),
+                                      TEST(lists_of_json_are_read), TEST(a_byte_order_mark_is_no_name),
                                       TEST(a_class_without_a_name_has_an_empty_one),
                                       TEST(without_memory_nothing_is_left)};
     return test_main(cases, COUNTOF(cases));
