@@ -43,6 +43,31 @@ static bool size_ok(const prepare *p)
     return false;
 }
 
+static uint32_t larger(uint32_t a, uint32_t b) { return a > b ? a : b; }
+
+/* Whether every picture, resized and cropped, is larger than what it is padded to. */
+static bool never_fits(const prepare *p)
+{
+    if (!p->pad_width) return false;
+    if (p->crop_width) return p->crop_width > p->pad_width || p->crop_height > p->pad_height;
+    if (p->size == PREPARE_EXACT) return p->width > p->pad_width || p->height > p->pad_height;
+    if (p->size == PREPARE_LONGEST) return p->longest > larger(p->pad_width, p->pad_height);
+    return p->size == PREPARE_SHORTEST && !p->longest && (p->shortest > p->pad_width || p->shortest > p->pad_height);
+}
+
+static err_code numbers_check(const prepare *p, err *e)
+{
+    if (p->rescale && !isfinite((float)(255 * p->factor)))
+        return err_set(e, ERR_INVALID, "rescale_factor: expected a finite number, got %g", p->factor);
+    for (size_t c = 0; c < p->channels && p->normalize; c++) {
+        if (!isfinite((float)p->mean[c]))
+            return err_set(e, ERR_INVALID, "image_mean: expected finite numbers, got %g", p->mean[c]);
+        if (!isfinite((float)p->std[c]) || (float)p->std[c] == 0)
+            return err_set(e, ERR_INVALID, "image_std: expected finite numbers other than 0, got %g", p->std[c]);
+    }
+    return ERR_OK;
+}
+
 err_code prepare_finish(prepare *p, err *e)
 {
     if (p->channels != 1 && p->channels != 3)
@@ -56,14 +81,12 @@ err_code prepare_finish(prepare *p, err *e)
     if (p->aliased && p->filter != RESIZE_BILINEAR && p->filter != RESIZE_BICUBIC)
         return err_set(e, ERR_INVALID, "antialias: false: expected resample bilinear or bicubic, got %s",
                        resize_filter_name(p->filter));
-    for (size_t c = 0; c < p->channels; c++) {
-        if (p->normalize && !isfinite((float)p->mean[c]))
-            return err_set(e, ERR_INVALID, "image_mean: expected finite numbers, got %g", p->mean[c]);
-        if (p->normalize && (!isfinite((float)p->std[c]) || (float)p->std[c] == 0))
-            return err_set(e, ERR_INVALID, "image_std: expected finite numbers other than 0, got %g", p->std[c]);
-        fill_table(p, c);
-    }
-    return ERR_OK;
+    if (never_fits(p))
+        return err_set(e, ERR_INVALID, "pad_size: expected at least what size and crop_size make, got %ux%u",
+                       p->pad_width, p->pad_height);
+    err_code rc = numbers_check(p, e);
+    for (size_t c = 0; c < p->channels && !rc; c++) fill_table(p, c);
+    return rc;
 }
 
 /* ---- sizes ------------------------------------------------------------------------------------------------------- */

@@ -186,7 +186,8 @@ static err_code read_padding(const yaml *map, prepare *p, err *e)
     if (!rc && on && pad) rc = read_sides(pad, &p->pad_width, &p->pad_height, e);
     if (!rc && value) rc = read_channels(value, p->channels, fill, e);
     for (size_t c = 0; c < PREPARE_CHANNELS && !rc; c++) {
-        if (!(fill[c] >= 0 && fill[c] <= 255)) rc = yaml_wrong(value, "values of 0 to 255", e);
+        if (!(fill[c] >= 0 && fill[c] <= 255) || fill[c] != (uint8_t)fill[c])
+            rc = yaml_wrong(value, "whole numbers of 0 to 255", e);
         else p->fill[c] = (uint8_t)fill[c];
     }
     return rc;
@@ -256,6 +257,19 @@ static err_code read_layout(const yaml *map, prepare *p, err *e)
     return rc;
 }
 
+/* The error opens with the key that is to blame; where that was not said, with none, it is the map's. */
+static err_code finish(const yaml *map, prepare *p, err *e)
+{
+    str key = {0}, rest;
+    err_code rc = prepare_finish(p, e);
+    if (!rc) return ERR_OK;
+    const yaml *at = map;
+    (void)str_cut(str_of(e->text), ':', &key, &rest);
+    for (const yaml *y = map->first; y; y = y->next)
+        if (str_eq(y->key, key)) at = y;
+    return err_wrap(e, "%s:%u:%u", at->file, at->line, at->column);
+}
+
 static err_code read_all(const yaml *map, prepare *p, err *e)
 {
     const yaml *most = yaml_member(map, "pixels_max");
@@ -269,9 +283,7 @@ static err_code read_all(const yaml *map, prepare *p, err *e)
     if (!rc) rc = yaml_member_bool(map, "do_exif_transpose", &p->turn, e);
     if (!rc) rc = yaml_member_bool(map, "draft", &p->draft, e);
     if (!rc && most) rc = yaml_u64(most, &p->pixels_max, e);
-    if (rc) return rc;
-    rc = prepare_finish(p, e);
-    return rc ? err_wrap(e, "%s", map->file) : ERR_OK;
+    return rc ? rc : finish(map, p, e);
 }
 
 prepare prepare_base(void)

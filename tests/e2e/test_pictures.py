@@ -212,7 +212,7 @@ def test_a_wrong_declaration_is_refused_where_it_stands(tmp_path):
     rows = (("inputs: {x: {image: {size: 20}}}", ":1:21: image: expected sizes that make [3,16,16], as input 'x' has, got '[3,20,20]'"),
             ("inputs: {x: {image: {resample: soft}}}", ":1:32: resample: expected nearest, lanczos, bilinear, bicubic, box, hamming or Pillow's number, got 'soft'"),
             ("inputs: {x: {image: {image_std: 0.5}}}", ":1:33: image_std: expected 'image_mean', too"),
-            ("inputs: {x: {image: {image_mean: 0, image_std: 0}}}", ": image_std: expected finite numbers other than 0, got 0"),
+            ("inputs: {x: {image: {image_mean: 0, image_std: 0}}}", ":1:48: image_std: expected finite numbers other than 0, got 0"),
             ("inputs: {x: {image: {}}}\nanswer: {classes: {tpo: 3}}", ":2:20: key 'tpo' is not supported, did you mean 'top'?"),
             ("inputs: [", ":2:1: did not find expected node content"))
     for text, want in rows:

@@ -277,12 +277,14 @@ static void what_is_declared_wrongly_is_refused_where_it_stands(void)
            "p.yaml:1:13: image_mean: expected a number or a list of three, got a list");
     refuse("image_std: 0.5", "p.yaml:1:12: image_std: expected 'image_mean', too");
     refuse("image_mean: null\nimage_std: 0", "p.yaml:2:12: image_std: expected 'image_mean', too");
-    refuse("image_mean: 0\nimage_std: 0", "p.yaml: image_std: expected finite numbers other than 0, got 0");
-    refuse("image_mean: 0\nimage_std: [1, 2, -0.0]", "p.yaml: image_std: expected finite numbers other than 0, got -0");
-    refuse("image_mean: 0\nimage_std: 1e-50", "p.yaml: image_std: expected finite numbers other than 0, got 1e-50");
-    refuse("image_mean: 0\nimage_std: .nan", "p.yaml: image_std: expected finite numbers other than 0, got nan");
-    refuse("image_mean: 0\nimage_std: -.inf", "p.yaml: image_std: expected finite numbers other than 0, got -inf");
-    refuse("image_mean: [0, .inf, 0]\nimage_std: 1", "p.yaml: image_mean: expected finite numbers, got inf");
+    refuse("image_mean: 0\nimage_std: 0", "p.yaml:2:12: image_std: expected finite numbers other than 0, got 0");
+    refuse("image_mean: 0\nimage_std: [1, 2, -0.0]",
+           "p.yaml:2:12: image_std: expected finite numbers other than 0, got -0");
+    refuse("image_mean: 0\nimage_std: 1e-50",
+           "p.yaml:2:12: image_std: expected finite numbers other than 0, got 1e-50");
+    refuse("image_mean: 0\nimage_std: .nan", "p.yaml:2:12: image_std: expected finite numbers other than 0, got nan");
+    refuse("image_mean: 0\nimage_std: -.inf", "p.yaml:2:12: image_std: expected finite numbers other than 0, got -inf");
+    refuse("image_mean: [0, .inf, 0]\nimage_std: 1", "p.yaml:1:13: image_mean: expected finite numbers, got inf");
     refuse("size: 0", "p.yaml:1:7: size: expected a side of 1 to 32768 pixels, got '0'");
     refuse("size: 40000", "p.yaml:1:7: size: expected a side of 1 to 32768 pixels, got '40000'");
     refuse("size: {height: 5}",
@@ -292,13 +294,32 @@ static void what_is_declared_wrongly_is_refused_where_it_stands(void)
     refuse("resample: cubic", "p.yaml:1:11: resample: expected nearest, lanczos, bilinear, bicubic, box, hamming or "
                               "Pillow's number, got 'cubic'");
     refuse("antialias: false\nresample: box",
-           "p.yaml: antialias: false: expected resample bilinear or bicubic, got box");
+           "p.yaml:1:12: antialias: false: expected resample bilinear or bicubic, got box");
     refuse("dtype: int8", "p.yaml:1:8: dtype: expected float32, float16 or uint8, got 'int8'");
     refuse("dtype: uint8\nimage_mean: 1\nimage_std: 1",
-           "p.yaml: dtype: uint8: expected do_rescale and do_normalize to be false");
+           "p.yaml:1:8: dtype: uint8: expected do_rescale and do_normalize to be false");
     refuse("channels: 4", "p.yaml:1:11: channels: expected 1 or 3, got '4'");
-    refuse("pad_value: 256\npad_size: 5", "p.yaml:1:12: pad_value: expected values of 0 to 255, got '256'");
+    refuse("pad_value: 256\npad_size: 5", "p.yaml:1:12: pad_value: expected whole numbers of 0 to 255, got '256'");
+    refuse("pad_value: 1.5\npad_size: 5", "p.yaml:1:12: pad_value: expected whole numbers of 0 to 255, got '1.5'");
+    refuse("rescale_factor: .nan", "p.yaml:1:17: rescale_factor: expected a finite number, got nan");
+    refuse("rescale_factor: 1e38", "p.yaml:1:17: rescale_factor: expected a finite number, got 1e+38");
     refuse("do_rescale: maybe", "p.yaml:1:13: do_rescale: expected true or false, got 'maybe'");
+}
+
+static void padding_that_no_picture_fits_is_refused(void)
+{
+    static const char *const sizes[] = {"size: 300", "size: {longest_edge: 17}", "size: {shortest_edge: 13}",
+                                        "crop_size: {height: 13, width: 4}", "size: 4\ncrop_size: 17"};
+    prepare p;
+    err e;
+    for (size_t i = 0; i < COUNTOF(sizes); i++) {
+        char text[200];
+        snprintf(text, sizeof text, "pad_size: {height: 12, width: 16}\n%s", sizes[i]);
+        refuse(text, "p.yaml:1:11: pad_size: expected at least what size and crop_size make, got 16x12");
+    }
+    CHECK(parse("pad_size: 16\nsize: {longest_edge: 16}", &p, &e) && parse("pad_size: 16\nsize: 16", &p, &e));
+    CHECK(parse("pad_size: 16\nsize: {shortest_edge: 18, longest_edge: 16}", &p, &e));
+    CHECK(parse("pad_size: 16\nsize: 300\ncrop_size: 16", &p, &e));
 }
 
 #define NORMAL "\nimage_mean: 0\nimage_std: 1"
@@ -427,6 +448,7 @@ int main(void)
         TEST(one_channel_is_the_grey_of_a_smaller_picture),
         TEST(the_shape_is_known_where_it_does_not_depend_on_the_picture),
         TEST(what_is_declared_wrongly_is_refused_where_it_stands),
+        TEST(padding_that_no_picture_fits_is_refused),
         TEST(a_named_class_decides_what_its_keys_mean), TEST(what_a_named_class_has_otherwise_is_refused),
         TEST(switches_that_are_off_and_nulls_ask_for_nothing),
         TEST(a_picture_that_resizes_beyond_all_bounds_is_refused), TEST(without_memory_nothing_is_left),
