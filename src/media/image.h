@@ -18,7 +18,7 @@
 enum {
     IMAGE_SIDE_MAX = 65500,           /* JPEG's own limit */
     IMAGE_PIXELS_MAX = 50000000,      /* unless the options say otherwise: 150 MB of RGB */
-    IMAGE_BYTES_MAX = 256 << 20,      /* what libjpeg may take for itself: a progressive file's coefficients */
+    IMAGE_BYTES_MAX = 256 << 20,      /* what libjpeg may take for itself of the arena's limit: coefficients */
     IMAGE_SCANS_MAX = 100,            /* of a progressive JPEG: protects the time, each goes over all its pixels */
     IMAGE_SLACK = 32                  /* zeros behind the last pixel: kernels load whole registers */
 };

@@ -12,7 +12,8 @@
 #include <jpeglib.h>
 
 #define JPEG_CALLS(X)                                                                                          \
-    X(jpeg_CreateDecompress) X(jpeg_destroy_decompress) X(jpeg_finish_decompress) X(jpeg_read_header)          \
+    X(jpeg_CreateDecompress) X(jpeg_destroy_decompress) X(jpeg_finish_decompress) X(jpeg_has_multiple_scans)   \
+    X(jpeg_read_header)                                                                                        \
     X(jpeg_read_scanlines) X(jpeg_resync_to_restart) X(jpeg_save_markers) X(jpeg_start_decompress) X(jpeg_std_error)
 
 static struct {
@@ -39,8 +40,17 @@ struct image_jpeg {
     jmp_buf out;
     const image_options *with;       /* while it is opened */
     image head;
+    arena *memory;                   /* whose limit is lower by `held` while libjpeg has that for itself */
+    size_t held;
     err *e;                          /* of the call that goes on */
 };
+
+/* What libjpeg may take for itself. */
+static size_t room_of(const image_jpeg *r)
+{
+    size_t left = r->memory->limit - r->memory->total;
+    return left < IMAGE_BYTES_MAX ? left : IMAGE_BYTES_MAX;
+}
 
 static image_jpeg *reader_of(j_common_ptr c)
 {
@@ -53,6 +63,12 @@ static _Noreturn void leave(j_common_ptr c)
     longjmp(reader_of(c)->out, 1);
 }
 
+static err_code no_room(const image_jpeg *r, err *e)
+{
+    return err_set(e, ERR_LIMIT, "image: JPEG: expected a file that decodes in %zu bytes of memory",
+                   room_of(r) + r->held);
+}
+
 static _Noreturn void on_error(j_common_ptr c)
 {
     char text[JMSG_LENGTH_MAX];
@@ -62,8 +78,7 @@ static _Noreturn void on_error(j_common_ptr c)
     if (code == JERR_OUT_OF_MEMORY)
         (void)err_set(e, ERR_NOMEM, "image: JPEG: no memory");
     else if (code == JERR_NO_BACKING_STORE)
-        (void)err_set(e, ERR_LIMIT, "image: JPEG: expected a file that decodes in %d bytes of memory",
-                      IMAGE_BYTES_MAX);
+        (void)no_room(reader_of(c), e);
     else
         (void)err_set(e, ERR_INVALID, "image: JPEG: %s", text);
     leave(c);
@@ -109,7 +124,7 @@ static void set_up(image_jpeg *r, str file)
     r->errors.output_message = no_output;
     lj.jpeg_CreateDecompress(&r->jpeg, JPEG_LIB_VERSION, sizeof r->jpeg);
     r->jpeg.client_data = r;                 /* older ones clear it */
-    r->jpeg.mem->max_memory_to_use = IMAGE_BYTES_MAX;
+    r->jpeg.mem->max_memory_to_use = (long)room_of(r) + 1;   /* 0 would be no bound */
     r->source = (struct jpeg_source_mgr){
         .next_input_byte = (const JOCTET *)file.p, .bytes_in_buffer = file.len, .init_source = source_nothing,
         .fill_input_buffer = source_ended, .skip_input_data = source_skip,
@@ -185,6 +200,24 @@ static void reduce(image *im, uint32_t channels)
     im->channels = channels;
 }
 
+/* A file of several scans is gone over whole, as coefficients of two bytes: libjpeg takes them from the heap, so the
+ * arena has that much less to give. */
+static err_code hold_coefficients(image_jpeg *r)
+{
+    struct jpeg_decompress_struct *d = &r->jpeg;
+    uint64_t blocks = 0;
+    if (!lj.jpeg_has_multiple_scans(d)) return ERR_OK;
+    for (int i = 0; i < d->num_components; i++) {
+        const jpeg_component_info *c = &d->comp_info[i];
+        blocks += ((uint64_t)c->width_in_blocks + (uint64_t)c->h_samp_factor) *
+                  ((uint64_t)c->height_in_blocks + (uint64_t)c->v_samp_factor);
+    }
+    if (blocks * sizeof(JBLOCK) > room_of(r)) return no_room(r, r->e);
+    r->held = blocks * sizeof(JBLOCK);
+    r->memory->limit -= r->held;
+    return ERR_OK;
+}
+
 static err_code start(image_jpeg *r, str file)
 {
     set_up(r, file);
@@ -192,6 +225,8 @@ static err_code start(image_jpeg *r, str file)
     if (rc) return rc;
     if (r->jpeg.num_components == 4 && r->with->channels == 4)
         return err_set(r->e, ERR_UNSUPPORTED, "image: JPEG: expected grey or colour, got CMYK, which has no alpha");
+    rc = hold_coefficients(r);
+    if (rc) return rc;
     (void)lj.jpeg_start_decompress(&r->jpeg);
     r->head.width = r->jpeg.output_width;
     r->head.height = r->jpeg.output_height;
@@ -219,6 +254,7 @@ err_code image_jpeg_open(str file, const image_options *o, arena *a, image_jpeg 
     image_jpeg *r = arena_new(a, image_jpeg, 1);
     if (!r) return err_set(e, ERR_NOMEM, "image: JPEG: no memory");
     r->with = o;
+    r->memory = a;
     r->e = e;
     rc = guarded_start(r, file);
     if (rc) {
@@ -240,6 +276,8 @@ err_code image_jpeg_rows(image_jpeg *r, uint8_t *to, size_t row, uint32_t count,
 void image_jpeg_close(image_jpeg *r)
 {
     lj.jpeg_destroy_decompress(&r->jpeg);
+    r->memory->limit += r->held;
+    r->held = 0;
 }
 
 err_code image_jpeg_whole(image_jpeg *r, uint32_t channels, arena *a, image *ret, err *e)

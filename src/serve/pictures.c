@@ -70,7 +70,7 @@ static err_code blame(infer *r, size_t at, bool known, err_code rc, err *e)
     static const char own[] = "image: ";
     bool named = str_starts(str_of(e->text), STR("image: "));
     err inner = *e;
-    err_code code = rc == ERR_TOO_LARGE || rc == ERR_LIMIT ? ERR_INVALID : rc;
+    err_code code = rc == ERR_TOO_LARGE ? ERR_INVALID : rc == ERR_LIMIT ? ERR_TOO_LARGE : rc;
     if (rc == ERR_TOO_LARGE) refused_for(r, METRIC_PICTURES_PIXELS);
     else if (rc == ERR_LIMIT) refused_for(r, METRIC_PICTURES_BYTES);
     else if (rc == ERR_INVALID || rc == ERR_UNSUPPORTED)

@@ -3,8 +3,9 @@
  * Every protocol brings pictures as a tensor of strings, for an input that takes them: each a JPEG or PNG file, or that
  * in base64.  pictures_take() is the end of reading: it decodes and prepares them, on a worker, never on a loop, and
  * puts the model's own input in their place.  A request that brings that input itself is left as it is.
- * Bounded: pixels of each and of all of them, and memory by the request's.  Pictures that are none, cut off, or too
- * large are the client's fault, 400: "image 0: expected JPEG or PNG, got GIF". */
+ * Bounded: pixels of each and of all of them, and memory by the request's.  Pictures that are none, cut off, or of
+ * too many pixels are the client's fault, 400: "image 0: expected JPEG or PNG, got GIF"; what needs more memory than a
+ * request has is 413. */
 #ifndef SERVE_PICTURES_H
 #define SERVE_PICTURES_H
 #include "serve/infer.h"

@@ -186,10 +186,10 @@ def test_what_is_refused_is_counted_by_its_reason(repository, tmp_path):
     counts = lambda: {k.decode(): int(v) for k, v in re.findall(rb'proa_pictures_refused_total\{reason="(\w+)"\} (\d+)', s.get("/metrics").body)}
     assert counts() == {"pixels": 0, "bytes": 0, "kind": 0, "broken": 0}
     url = "/v1/models/colour:predict"
-    files = [BAD["bomb"][0], BAD["gif"][0], BAD["cut off"][0], BAD["lying"][0], photo(1, 20000, 40, "PNG"), photo(1)]
+    files = [BAD["bomb"][0], BAD["gif"][0], BAD["cut off"][0], BAD["lying"][0], photo(1, 20000, 40, "PNG"), photo(1, 1000, 1000, progressive=True), photo(1)]
     forms = [dict(body=file, headers={"Content-Type": "image/png"}) for file in files]
-    assert [s.post(url, **f).status for f in forms] == [400] * 5 + [200]
-    assert counts() == {"pixels": 1, "bytes": 1, "kind": 1, "broken": 2}
+    assert [s.post(url, **f).status for f in forms] == [400] * 4 + [413, 413, 200]
+    assert counts() == {"pixels": 1, "bytes": 2, "kind": 1, "broken": 2}
     assert b'proa_limit_hits_total{limit="image-pixels-max"} 1' in s.get("/metrics").body
     assert s.stop() == 0
 

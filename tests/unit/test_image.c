@@ -261,6 +261,29 @@ static void flipped_bits_are_refused_or_harmless(void)
     }
 }
 
+/* 35 x 27 in three scans or more: 3 components of some 6 x 5 blocks of 128 bytes stay in libjpeg's own memory. */
+static void what_libjpeg_takes_for_itself_counts(void)
+{
+    arena a, small;
+    err e;
+    image im;
+    image_rows rows;
+    arena_init(&a, NULL, 0, 1 << 20);
+    str file = read_seed(&a, "jpeg-progressive");
+    arena_init(&small, NULL, 0, 6000);
+    CHECK_U64(image_rows_open(file, &(image_options){0}, &small, &rows, &im, &e), ERR_LIMIT);
+    CHECK(strncmp(e.text, "image: JPEG: expected a file that decodes in ", 45) == 0);
+    CHECK_U64(small.limit, 6000);
+    arena_fini(&small);
+    arena_init(&small, NULL, 0, 100000);
+    CHECK_U64(image_rows_open(file, &(image_options){0}, &small, &rows, &im, &e), ERR_OK);
+    CHECK(small.limit < 100000 - 1700);
+    image_rows_close(&rows);
+    CHECK_U64(small.limit, 100000);
+    arena_fini(&small);
+    arena_fini(&a);
+}
+
 /* A file that asks for its pixels to be gone over again and again. */
 static void a_jpeg_of_many_scans_is_refused(void)
 {
@@ -382,6 +405,7 @@ int main(void)
         TEST(flipped_bits_are_refused_or_harmless),
         TEST(a_jpeg_of_many_scans_is_refused), TEST(a_jpeg_may_be_decoded_at_a_fraction_of_its_size),
         TEST(all_eight_turns_are_those_of_exif), TEST(turns_of_a_larger_picture_come_back),
+        TEST(what_libjpeg_takes_for_itself_counts),
         TEST(without_memory_nothing_is_left)};
     return test_main(cases, COUNTOF(cases));
 }
