@@ -36,6 +36,7 @@ typedef struct {
     err_code code;
     char text[400];
     uint32_t retry_ms;   /* after which another try is likely to do; 0 = not known.  err_set() sets 0 */
+    const char *limit;   /* of the server, that it is over: the option's name, for metrics; NULL = of none.  The same */
 } err;
 
 err_code err_set(err *e, err_code code, const char *fmt, ...) PRINTF(3, 4);

@@ -538,6 +538,7 @@ static err_code cached_take(cached **ret, exec **ret_idle, model *m, const shape
         }
         if (c && m->busy >= MODEL_EXECS_MAX) {
             rc = err_set(e, ERR_LIMIT, "executions at once: expected at most %d, got one more", MODEL_EXECS_MAX);
+            e->limit = "model-executions";
         } else if (c) {
             *ret = c;
             *ret_idle = user_enters(c);
@@ -603,6 +604,7 @@ void model_trim(model *m, bool keep) { idle_free(m, keep); }
 static err_code shared_out(model *m, bool others, err *e)
 {
     atomic_fetch_add_explicit(&m->refused, 1, memory_order_relaxed);
+    e->limit = "model-memory-max";
     return e->code = others ? ERR_LIMIT : ERR_TOO_LARGE;
 }
 

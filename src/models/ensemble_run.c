@@ -17,6 +17,7 @@ struct step {
     uint32_t missing;             /* inputs that are not there yet */
     uint32_t readers;             /* that may still look at what it wrote */
     err_code code;                /* of one that came back */
+    const char *limit;            /* the same */
     bool needed;                  /* somebody looks at what it writes; else it does not run */
     bool begun;
     bool leans;                   /* what it wrote may lie in its inputs, as a view does */
@@ -142,8 +143,9 @@ static void fail(ensemble_run *r, uint32_t i, const err *e)
 {
     const ensemble *m = r->of;
     if (atomic_exchange(&r->failed, true)) return;
-    (void)err_set(&r->failure, e->code, "in ensemble '" STR_FMT "', step %u '" STR_FMT "': %s", STR_ARG(m->name), i,
-                  STR_ARG(m->stages[i].model), e->text);
+    r->failure = *e;
+    (void)err_wrap(&r->failure, "in ensemble '" STR_FMT "', step %u '" STR_FMT "'", STR_ARG(m->name), i,
+                   STR_ARG(m->stages[i].model));
 }
 
 /* Whatever is loaded or unloaded on the way: the request goes through what is served now. */
@@ -216,7 +218,8 @@ static bool step_at(const ensemble_run *r, uint32_t depth, uint32_t *n, served_a
         if (!s->begun) continue;
         if ((*n)-- == 0) {
             *ret = (served_asked){
-                .member = s->member, .item = &s->item, .cached = &s->cached, .code = s->code, .depth = depth};
+                .member = s->member, .item = &s->item, .cached = &s->cached, .code = s->code, .limit = s->limit,
+                .depth = depth};
             return true;
         }
         if (s->item.run && step_at(s->item.run, depth + 1, n, ret)) return true;
@@ -343,6 +346,7 @@ static err_code begin(ensemble_run *r, uint32_t i, uint64_t now_ns, err *e)
     err_code rc = served_push(s->member, &s->item, e);
     if (rc == ERR_OK) return rc;
     s->code = rc;
+    s->limit = e->limit;
     r->under_way--;
     return rc;
 }
@@ -449,6 +453,7 @@ static void step_done(queue_item *item, const err *e)
     step *s = (step *)(void *)((char *)item - offsetof(step, item));
     ensemble_run *r = s->of;
     s->code = e ? e->code : ERR_OK;
+    s->limit = e ? e->limit : NULL;
     if (e) fail(r, (uint32_t)(s - r->steps), e);
     else if (cache_visit_missed(&s->cached)) cache_visit_keep(&s->cached, s->member, item);
     step *before = atomic_load(&r->back);

@@ -190,6 +190,13 @@ static void add(metric_counter *c, uint64_t n)
 
 void metric_add(metric_counter *c) { add(c, 1); }
 
+metric_limit metric_limit_named(const char *name)
+{
+    metric_limit i = 0;
+    while (i < METRIC_LIMITS && !(name && strcmp(limit_names[i], name) == 0)) i++;
+    return i;
+}
+
 void metric_time(metric_histogram *h, uint64_t ns)
 {
     size_t i = 0;
@@ -670,10 +677,13 @@ void metrics_markdown(buf *out)
     buf_put_z(out, head);
     server_rows_put(out);
     buf_put_z(out, "| `" MISS_WAIT "` | histogram |  | " MISS_WAIT_HELP " |\n");
-    buf_put_z(out, "\nA limit's name is the option that sets it; `http2-frames` is the budget of HTTP/2 frames that "
-                   "bring no request forward.\n\n## Triton's names\n\nWith `--metrics-names triton` these, of each "
-                   "model with the labels `model` and `version`, stand in place of all above\nbut `process_*`; with "
-                   "`both` they come besides.\n\n");
+    buf_put_z(out, "\nA limit's name is the option that sets it; a model's own `requests_per_second` and "
+                   "`model_memory_max` count as the\noptions do. No option sets `max_queue_size`, which is the model's "
+                   "of a priority level, `queue-shapes`, the unlike\nshapes that may wait at once, `deadline`, which a "
+                   "request would miss, `model-executions`, the executions of a\nmodel at once, and `http2-frames`, "
+                   "the budget of HTTP/2 frames that bring no request forward.\n\n## Triton's names\n\nWith "
+                   "`--metrics-names triton` these, of each model with the labels `model` and `version`, stand in "
+                   "place of all above\nbut `process_*`; with `both` they come besides.\n\n");
     buf_put_z(out, head);
     for (size_t i = 0; i < COUNTOF(nv_rows); i++) {
         if (i && strcmp(nv_rows[i - 1].name, nv_rows[i].name) == 0) continue;

@@ -83,7 +83,7 @@ typedef struct {
     X(failure, counter, "proa_inference_failure_total", "Requests that failed in the server (5xx).") \
     X(cancelled, counter, "proa_inference_cancelled_total", "Requests whose client went away before the answer.") \
     X(expired, counter, "proa_inference_expired_total", "Requests whose deadline passed before the answer.") \
-    X(rejected, counter, "proa_queue_rejected_total", "Requests refused because the queue was full (429).") \
+    X(rejected, counter, "proa_queue_rejected_total", "Requests refused at a limit of the model, as its queue (429).") \
     X(dropped, drops, "proa_queue_dropped_total", "Requests dropped from the queue before they ran, by reason.") \
     X(runs, runs, "proa_batch_rows", "Runs of the model by their rows, without padding.")
 
@@ -114,7 +114,7 @@ typedef struct {
 #undef X
 } metrics_model;
 
-/* Limits that requests run into: the option's name, where there is one. */
+/* Limits that requests run into: the option's name, where there is one; of a model's those of err.limit. */
 #define METRICS_LIMITS(X) \
     X(connections, "connections-max") \
     X(headers, "header-bytes-max") \
@@ -124,7 +124,15 @@ typedef struct {
     X(reply, "reply-bytes-max") \
     X(memory, "memory-bytes-max") \
     X(queue, "queue-max") \
+    X(queue_bytes, "queue-bytes-max") \
+    X(queue_level, "max_queue_size") \
+    X(queue_shapes, "queue-shapes") \
+    X(rate, "model-rates") \
+    X(objective, "latency-objective-ms") \
+    X(deadline, "deadline") \
     X(model_memory, "model-memory-max") \
+    X(model_executions, "model-executions") \
+    X(compute_wait, "compute-wait-ms") \
     X(pixels, "image-pixels-max") \
     X(header_wait, "header-wait-ms") \
     X(body_wait, "body-wait-ms") \
@@ -236,6 +244,9 @@ typedef struct {
 
 err_code metrics_model_init(metrics_model *m, uint32_t lanes, err *e) MUST_USE; /* its own last place */
 void metrics_model_fini(metrics_model *m);                                      /* all zero will do, too */
+
+/* METRIC_LIMITS = no limit is called so; NULL names none. */
+metric_limit metric_limit_named(const char *name);
 
 /* By the lane's own loop alone. */
 void metric_time(metric_histogram *h, uint64_t ns);

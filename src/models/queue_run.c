@@ -51,7 +51,10 @@ static err_code run(const queue_run *r, exec *x, uint64_t start_ns, const _Atomi
                             .since_ns = start_ns,
                             .until_us = r->run_us_max ? start_ns / 1000 + r->run_us_max : 0};
     err_code rc = exec_run(x, &stop, e);
-    if (rc == ERR_TIMEOUT) err_set(e, rc, "run: expected its end within %" PRIu64 " ms", r->run_us_max / 1000);
+    if (rc == ERR_TIMEOUT) {
+        err_set(e, rc, "run: expected its end within %" PRIu64 " ms", r->run_us_max / 1000);
+        e->limit = "compute-wait-ms";
+    }
     return rc;
 }
 

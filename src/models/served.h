@@ -34,6 +34,7 @@ typedef struct {
     const queue_item *item; /* its own: when it waited, ran and ended */
     const cache_visit *cached; /* its own; what was found there did not run */
     err_code code;
+    const char *limit; /* err.limit */
     uint32_t depth; /* 0 = a step of what was asked, 1 = of an ensemble within, ... */
 } served_asked;
 /* The steps that reached a queue, or the cache before it, those of ensembles within behind theirs:

@@ -5,12 +5,12 @@ static const struct {
 } limits[BATCH_LIMITS] = {
     [BATCH_LIMIT_NONE] = {"none", ""},
     [BATCH_LIMIT_ROWS] = {"rows", "rows of a request"},
-    [BATCH_LIMIT_REQUESTS] = {"requests", "waiting requests"},
-    [BATCH_LIMIT_BYTES] = {"bytes", "waiting bytes"},
-    [BATCH_LIMIT_LEVEL] = {"level", "waiting requests of this priority"},
-    [BATCH_LIMIT_KINDS] = {"kinds", "different shapes that wait"},
-    [BATCH_LIMIT_RATE] = {"rate", "requests per second"},
-    [BATCH_LIMIT_OBJECTIVE] = {"objective", "microseconds to an answer"},
+    [BATCH_LIMIT_REQUESTS] = {"queue-max", "waiting requests"},
+    [BATCH_LIMIT_BYTES] = {"queue-bytes-max", "waiting bytes"},
+    [BATCH_LIMIT_LEVEL] = {"max_queue_size", "waiting requests of this priority"},
+    [BATCH_LIMIT_KINDS] = {"queue-shapes", "different shapes that wait"},
+    [BATCH_LIMIT_RATE] = {"model-rates", "requests per second"},
+    [BATCH_LIMIT_OBJECTIVE] = {"latency-objective-ms", "microseconds to an answer"},
     [BATCH_LIMIT_DEADLINE] = {"deadline", "microseconds until it would be too late"},
 };
 

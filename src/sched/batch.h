@@ -82,7 +82,7 @@ typedef struct {
     struct lane *lane;   /* private */
 } batch_run;
 
-const char *batch_limit_name(batch_limit l);   /* a word, for metrics */
+const char *batch_limit_name(batch_limit l);   /* err.limit: who sets it, where somebody does */
 const char *batch_limit_text(batch_limit l);   /* what it bounds, for people */
 const char *batch_drop_name(batch_drop d);
 

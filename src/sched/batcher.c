@@ -267,8 +267,10 @@ err_code batcher_push(batcher *b, batch_item *i, uint64_t now_ns, batch_limit *r
     if (r.limit == BATCH_LIMIT_ROWS)
         return err_set(e, ERR_INVALID, "batch: expected at most %" PRIu64 " rows, got %" PRIu64, r.most, r.got);
     *reterr_retry_ns = r.retry_ns > 1000000 ? r.retry_ns : 1000000;
-    return err_set(e, ERR_LIMIT, "queue: %s: the limit is %" PRIu64 ", got %" PRIu64, batch_limit_text(r.limit), r.most,
-                   r.got);
+    (void)err_set(e, ERR_LIMIT, "queue: %s: the limit is %" PRIu64 ", got %" PRIu64, batch_limit_text(r.limit), r.most,
+                  r.got);
+    e->limit = batch_limit_name(r.limit);
+    return e->code;
 }
 
 /* ---- take ------------------------------------------------------------------------------------------------------- */

@@ -1,6 +1,7 @@
 #include "sched/slots.h"
 
 #include "base/mem.h"
+#include "sched/batch.h"
 
 #include <string.h>
 
@@ -120,9 +121,12 @@ err_code slots_push(slots *s, slot_item *i, str id, uint64_t now_us, bool *ret_a
     slot_sequence *q = map_get(&s->by_id, id);
     if (!q && !i->start)
         return err_set(e, ERR_INVALID, "must specify the START flag on the first request of the sequence");
-    if (s->counts.waiting >= s->opts.waiting_max)
-        return err_set(e, ERR_LIMIT, "sequences: expected at most %u requests that wait, got one more",
-                       s->opts.waiting_max);
+    if (s->counts.waiting >= s->opts.waiting_max) {
+        (void)err_set(e, ERR_LIMIT, "sequences: expected at most %u requests that wait, got one more",
+                      s->opts.waiting_max);
+        e->limit = batch_limit_name(BATCH_LIMIT_REQUESTS);
+        return e->code;
+    }
     *ret_again = q && i->start;
     uint64_t since = q ? q->place.key.hi : 0;
     if (q) leave(s, q);

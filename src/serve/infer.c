@@ -127,31 +127,24 @@ void infer_give(infer *r)
     p->idle_bytes += bytes;
 }
 
-/* A request, or a step of one. */
-static void count_outcome(metrics_lane *lane, err_code code, bool expired)
+/* What a request, or a step of one, ended as.  A deadline that passes is its client's; a run that the server cuts off,
+ * at a limit of its own, has failed. */
+static metric_counter *ending(metrics_lane *lane, err_code code, const char *limit, bool expired)
 {
-    int status = err_http_status(code);
-    if (code == ERR_OK)
-        metric_add(&lane->success);
-    else if (code == ERR_LIMIT)
-        metric_add(&lane->rejected);
-    else if (code == ERR_CANCELLED)
-        metric_add(&lane->cancelled);
-    else if (code == ERR_TIMEOUT || expired)
-        metric_add(&lane->expired);
-    else if (status < 500)
-        metric_add(&lane->invalid);
-    else
-        metric_add(&lane->failure);
+    if (code == ERR_OK) return &lane->success;
+    if (code == ERR_LIMIT) return &lane->rejected;
+    if (code == ERR_CANCELLED) return &lane->cancelled;
+    if ((code == ERR_TIMEOUT && !limit) || expired) return &lane->expired;
+    return err_http_status(code) < 500 ? &lane->invalid : &lane->failure;
 }
 
 /* A request is counted once, at its end, on its loop: each lane of a model's metrics has one writer. */
-static void count_code(const infer_pool *p, served *m, const infer_protocol *by, err_code code, bool expired)
+static metrics_lane *count_code(const infer_pool *p, served *m, const infer_protocol *by, err_code code)
 {
     metrics_lane *lane = &m->metrics.lanes[p->opts.lane];
     INVARIANT(p->opts.lane < m->metrics.lane_count);
     metric_request(&lane->requests, by->counted, code);
-    count_outcome(lane, code, expired);
+    return lane;
 }
 
 /* Rows are told apart where the model has them: of one that takes no batches, or is said to, a run is one row. */
@@ -214,7 +207,7 @@ static void count_steps(const infer *r, uint64_t now_ns)
     for (uint32_t at = 0; served_next_step(&r->item, &at, &a);) {
         metrics_lane *lane = &a.member->metrics.lanes[r->pool->opts.lane];
         uint64_t end_ns = a.cached->found_ns ? a.cached->found_ns : a.item->end_ns ? a.item->end_ns : now_ns;
-        count_outcome(lane, a.code, queue_timed_out(a.item));
+        metric_add(ending(lane, a.code, a.limit, queue_timed_out(a.item)));
         count_cache(lane, a.cached, a.item->since_ns);
         if (a.item->at.drop != BATCH_RAN) metric_drop(&lane->dropped, a.item->at.drop);
         count_step_end(lane, &a, end_ns);
@@ -228,12 +221,14 @@ static void count_steps(const infer *r, uint64_t now_ns)
 static void count(const infer *r, err_code code, uint64_t now_ns)
 {
     const infer_opts *o = &r->pool->opts;
-    count_code(r->pool, r->model, r->protocol, code, r->expired);
-    count_times(r, &r->model->metrics.lanes[o->lane], code, now_ns);
+    const char *limit = code ? r->failure.limit : NULL;
+    metric_limit over = metric_limit_named(limit);
+    metrics_lane *lane = count_code(r->pool, r->model, r->protocol, code);
+    metric_add(ending(lane, code, limit, r->expired));
+    count_times(r, lane, code, now_ns);
     if (r->item.run) count_steps(r, now_ns);
-    if (code == ERR_LIMIT)
-        metric_add(&o->counts->limits[r->over_model ? METRIC_LIMIT_model_memory : METRIC_LIMIT_queue]);
-    if (code == ERR_TOO_LARGE) metric_add(&o->counts->limits[r->over_reply ? METRIC_LIMIT_reply : METRIC_LIMIT_memory]);
+    if (code == ERR_TOO_LARGE && !limit) over = r->over_reply ? METRIC_LIMIT_reply : METRIC_LIMIT_memory;
+    if (over < METRIC_LIMITS) metric_add(&o->counts->limits[over]);
     if (r->picture_refused) metric_add(&o->counts->pictures[r->picture_refused - 1]);
     if (r->picture_refused == METRIC_PICTURES_PIXELS + 1) metric_add(&o->counts->limits[METRIC_LIMIT_pixels]);
 }
@@ -251,7 +246,7 @@ static void finish(infer *r, uint64_t now_ns)
 {
     err_code code = r->failure.code;
     count(r, code, now_ns ? now_ns : clock_now_ns());
-    bool own_deadline = (code == ERR_TIMEOUT && r->deadline_us) || r->expired;   /* the client's own business */
+    bool own_deadline = (code == ERR_TIMEOUT && r->deadline_us && !r->failure.limit) || r->expired;   /* its client's */
     if (code && err_http_status(code) >= 500 && !own_deadline) log_failure(r);
     if (r->trace) trace_entry_answer(r->trace, r);
     r->answered(r);
@@ -404,7 +399,6 @@ static void item_done(queue_item *item, const err *e)
     if (r->trace) trace_entry_ran(r->trace, r);
     if (e) {
         r->failure = *e;
-        r->over_model = e->code == ERR_LIMIT;   /* the queue had taken it */
         r->expired = queue_timed_out(item);
         settle(r);
         return;
@@ -498,7 +492,7 @@ static void read_and_push(infer *r)
     r->item.deadline_us = r->deadline_us;
     if (rc == ERR_OK && cache_answers(r)) return;
     if (r->item.run && rc == ERR_OK) outputs_want(r);
-    r->item.bytes = r->body.len + r->memory.room;
+    r->item.bytes = r->body.len + r->memory.total;
     if (rc == ERR_OK && (rc = served_push(r->model, &r->item, &r->failure)) != ERR_OK) {
         r->expired = queue_timed_out(&r->item);
         if (!r->expired && !served_names_itself(r->model))
@@ -513,7 +507,7 @@ infer *infer_take(infer_pool *p, served *of, const infer_protocol *protocol)
 {
     infer *r = take(p);
     if (!r) {
-        count_code(p, of, protocol, ERR_NOMEM, false);
+        metric_add(&count_code(p, of, protocol, ERR_NOMEM)->failure);
         return NULL;
     }
     r->on = NULL;
@@ -554,7 +548,7 @@ infer *infer_take(infer_pool *p, served *of, const infer_protocol *protocol)
     r->done_msg = (loop_msg){.run = done_on_loop};
     r->times = (infer_times){.since = clock_now_ns()};
     r->item.end_ns = 0;
-    r->over_reply = r->over_model = false;
+    r->over_reply = false;
     r->cached.ns = r->cached.found_ns = 0;
     r->protocol = protocol;
     r->pool = p;

@@ -134,7 +134,6 @@ struct infer {
     bool expired; /* its own timeout passed in the queue */
     cache_visit cached;
     bool over_reply; /* the answer is larger than it may be */
-    bool over_model; /* the model's executions have no more memory */
     size_t memory_most;
     infer_pool *pool;
     infer *next;

@@ -1,4 +1,6 @@
 """test_metrics.py - /metrics is true Prometheus text, its numbers are those of the traffic, and an idle server costs nothing."""
+import concurrent.futures
+import json
 import re
 import pytest
 from conftest import DIGITS, rests
@@ -119,6 +121,50 @@ def test_limits_that_were_met_are_counted_by_name(serve, zoo):
     assert value(s, "proa_limit_hits_total", limit="body-bytes-max") == 1
     assert value(s, "proa_limit_hits_total", limit="header-bytes-max") == 1
     assert value(s, "proa_limit_hits_total") == 2
+
+
+def hits(server):
+    """{limit: how often} of those that were met."""
+    return {s.labels["limit"]: s.value for s in families(server)[0]["proa_limit_hits"].samples if s.value}
+
+
+def zeros(server, model, name, rows):
+    """Cheap for who asks, not for who answers."""
+    head = json.dumps({"inputs": [{"name": name, "datatype": "FP32", "shape": [rows, 384], "parameters": {"binary_data_size": 1536 * rows}}]}).encode()
+    return server.post(f"/v2/models/{model}/infer", head + bytes(1536 * rows), headers={"Inference-Header-Content-Length": str(len(head))}, timeout=200)
+
+
+@pytest.mark.parametrize("options, name", [(["--model-rates", "slow=1:1"], "model-rates"), (["--latency-objective-ms", "1"], "latency-objective-ms"),
+                                           (["--queue-bytes-max", "2000000"], "queue-bytes-max"), (["--queue-max", "1"], "queue-max")])
+def test_what_a_queue_refuses_is_counted_by_the_option_that_did(serve, zoo, options, name):
+    s = serve(f"slow={zoo['slow']}", "--inline-us", "0", "--threads", "1", *options)
+    replies = []
+
+    def asker(_):
+        while not any(r.status == 429 for r in replies):
+            replies.append(zeros(s, "slow", "x", 384))
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(asker, range(8)))
+    refused = sum(r.status == 429 for r in replies)
+    assert {r.status for r in replies} <= {200, 429} and hits(s) == {name: refused}
+    assert value(s, "proa_queue_rejected_total", model_name="slow") == refused
+
+
+def test_a_run_that_is_cut_off_has_failed_alone_and_in_an_ensemble(serve, zoo, tmp_path):
+    (tmp_path / "pipe" / "1").mkdir(parents=True)
+    (tmp_path / "pipe" / "config.pbtxt").write_text(
+        'platform: "ensemble" input [ { name: "a" data_type: TYPE_FP32 dims: [ -1, 384 ] } ] output [ { name: "b" data_type: TYPE_FP32 dims: [ -1, -1 ] } ]'
+        'ensemble_scheduling { step [ { model_name: "slow" model_version: -1 input_map { key: "x" value: "a" } output_map { key: "y" value: "b" } } ] }')
+    s = serve("--model-repository", tmp_path, f"slow={zoo['slow']}", "--compute-wait-ms", "1", "--metrics-names", "both")
+    for model, name in (("slow", "x"), ("pipe", "a")):
+        r = zeros(s, model, name, 1536)
+        assert r.status == 504 and "within 1 ms" in r.json()["error"], r
+    for model, failed in (("slow", 2), ("pipe", 1)):
+        assert value(s, "proa_inference_failure_total", model_name=model) == failed
+        assert value(s, "proa_inference_expired_total", model_name=model) == 0
+        assert value(s, "nv_inference_request_failure", model=model, reason="BACKEND") == failed
+        assert value(s, "nv_inference_request_failure", model=model, reason="REJECTED") == 0
+    assert hits(s) == {"compute-wait-ms": 2}
 
 
 def test_openmetrics_is_what_its_own_parser_takes(server):

@@ -302,6 +302,7 @@ static void limits_name_themselves_and_say_when_to_retry(void)
     CHECK(batcher_push(b, &items[1], 1, &limit, &retry_ns, &e) == ERR_LIMIT && limit == BATCH_LIMIT_BYTES);
     CHECK(retry_ns > 0);
     CHECK_STR(e.text, "queue: waiting bytes: the limit is 100, got 120");
+    CHECK_STR(e.limit, "queue-bytes-max");
     items[2].level = items[3].level = 1;
     items[2].kind.lo = 1;
     CHECK(push(b, &items[2], 1) == BATCH_LIMIT_NONE);
@@ -311,7 +312,7 @@ static void limits_name_themselves_and_say_when_to_retry(void)
     CHECK(push(b, &items[5], 1) == BATCH_LIMIT_NONE);
     CHECK(batcher_push(b, &items[6], 1, &limit, &retry_ns, &e) == ERR_LIMIT && limit == BATCH_LIMIT_REQUESTS);
     CHECK_STR(e.text, "queue: waiting requests: the limit is 3, got 4");
-    CHECK_STR(batch_limit_name(limit), "requests");
+    CHECK_STR(e.limit, "queue-max");
     CHECK_STR(batch_drop_name(BATCH_CANCELLED), "cancelled");
     batcher_stats s;
     batcher_read(b, &s);

@@ -45,6 +45,8 @@ typedef struct {
     float x[4];
     _Atomic uint32_t answered;
     err_code code;
+    const char *limit;
+    uint32_t retry_ms;
     char why[400];
 } ask;
 
@@ -53,6 +55,8 @@ static void done(queue_item *item, const err *e)
     ask *a = (ask *)(void *)item;
     a->code = e ? e->code : ERR_OK;
     if (e) snprintf(a->why, sizeof a->why, "%s", e->text);
+    a->limit = e ? e->limit : NULL;
+    a->retry_ms = e ? e->retry_ms : 0;
     atomic_fetch_add(&a->answered, 1);
     futex_wake(&a->answered, 1);
 }
@@ -264,6 +268,7 @@ static void a_full_queue_is_refused_as_that(void)
     }
     ask_wait(&all[1]);
     CHECK(all[1].code == ERR_LIMIT && strncmp(all[1].why, "in ensemble 'waits', step 0 'patient': ", 39) == 0);
+    CHECK(all[1].retry_ms > 0 && all[1].limit && strcmp(all[1].limit, "queue-max") == 0);
     served_cancel(&all[0].item);
     ask_wait(&all[0]);
     for (int i = 0; i < 2; i++) ask_end(&all[i]);

@@ -16,6 +16,20 @@ static void context_goes_in_front(void)
     CHECK_STR(e.text, "loading 7: model 'm': not here");
 }
 
+/* When to come again, and which limit it was, stay with what was said first. */
+static void context_keeps_what_metrics_and_clients_want_to_know(void)
+{
+    err e;
+    (void)err_set(&e, ERR_LIMIT, "full");
+    CHECK(e.retry_ms == 0 && !e.limit);
+    e.retry_ms = 5;
+    e.limit = "queue-max";
+    (void)err_wrap(&e, "model");
+    CHECK(e.retry_ms == 5 && strcmp(e.limit, "queue-max") == 0);
+    (void)err_set(&e, ERR_TIMEOUT, "late");
+    CHECK(e.retry_ms == 0 && !e.limit);
+}
+
 static void long_texts_are_cut_at_the_end(void)
 {
     char big[1000];
@@ -72,7 +86,9 @@ static void broken_invariants_say_where_and_end_the_process(void)
 
 int main(void)
 {
-    static const test_case cases[] = {TEST(context_goes_in_front), TEST(long_texts_are_cut_at_the_end),
+    static const test_case cases[] = {TEST(context_goes_in_front),
+                                      TEST(context_keeps_what_metrics_and_clients_want_to_know),
+                                      TEST(long_texts_are_cut_at_the_end),
                                       TEST(one_table_serves_all_protocols),
                                       TEST(broken_invariants_say_where_and_end_the_process)};
     return test_main(cases, COUNTOF(cases));

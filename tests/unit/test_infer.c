@@ -297,6 +297,7 @@ static void a_full_queue_is_429_and_keeps_what_it_has(void)
     HTTP_RIG_UNTIL(&r, COUNT(m, rejected));
     CHECK_U64(r.got_len, 0);
     CHECK_U64(COUNT(m, rejected), 1);
+    CHECK_U64(r.pools.counts.limits[METRIC_LIMIT_queue], 1);
     atomic_store(&h.held, false);
     HTTP_RIG_UNTIL(&r, http_rig_has(&r, "the limit is 1, got 2"));
     r.got[r.got_len] = 0;
@@ -319,8 +320,10 @@ static void a_run_has_so_much_time(void)
         got = post(&r, "/v1/models/turns:predict", "", "{\"instances\":[2000000000]}");
         CHECK(strncmp(got, "504 Gateway Timeout\r\n", 21) == 0);
         CHECK(strstr(got, "{\"error\":\"run: expected its end within 2500 ms\"}"));
-        CHECK_U64(COUNT(m, expired), (uint64_t)i + 1);
+        CHECK_U64(COUNT(m, failure), (uint64_t)i + 1);
     }
+    CHECK_U64(COUNT(m, expired), 0);   /* it ran, and was cut off */
+    CHECK_U64(r.pools.counts.limits[METRIC_LIMIT_compute_wait], 2);
     http_rig_stop(&r);
 }
 

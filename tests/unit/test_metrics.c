@@ -2,6 +2,7 @@
  * escaped, every name has its HELP and TYPE once before its values, no series comes twice, and lanes add up. */
 #include "models/metrics.h"
 #include "os/thread.h"
+#include "sched/batch.h"
 #include "test.h"
 
 #include <stdlib.h>
@@ -156,6 +157,21 @@ static void check_order(const char *text, bool open)
         CHECK(!strstr(p, again));
     }
     CHECK(!open);
+}
+
+/* What a queue refuses, an error names as the metric does. */
+static void each_limit_of_a_queue_is_counted_by_its_name(void)
+{
+    bool seen[METRIC_LIMITS] = {false};
+    for (int l = BATCH_LIMIT_REQUESTS; l < BATCH_LIMITS; l++) {
+        metric_limit i = metric_limit_named(batch_limit_name((batch_limit)l));
+        CHECK(i < METRIC_LIMITS && !seen[i]);
+        seen[i % METRIC_LIMITS] = true;
+    }
+    CHECK(metric_limit_named("queue-max") == METRIC_LIMIT_queue);
+    CHECK(metric_limit_named("model-memory-max") == METRIC_LIMIT_model_memory);
+    CHECK(metric_limit_named("compute-wait-ms") == METRIC_LIMIT_compute_wait);
+    CHECK(metric_limit_named("queue") == METRIC_LIMITS && metric_limit_named(NULL) == METRIC_LIMITS);
 }
 
 static void a_name_has_one_head_and_then_all_its_values(void)
@@ -399,6 +415,7 @@ int main(void)
         TEST(lanes_add_up_and_no_count_is_lost),
         TEST(a_model_without_memory_is_refused),
         TEST(labels_are_escaped_as_the_format_says),
+        TEST(each_limit_of_a_queue_is_counted_by_its_name),
         TEST(a_name_has_one_head_and_then_all_its_values),
         TEST(requests_are_told_by_protocol_and_code),
         TEST(runs_are_counted_by_their_rows), TEST(triton_names_say_the_same),

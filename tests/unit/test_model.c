@@ -202,6 +202,7 @@ static void the_number_of_executions_is_bounded(void)
     shape s = shape_make(2, (const int64_t[]){2, 3});
     for (int i = 0; i < MODEL_EXECS_MAX; i++) CHECK(exec_take(&x[i], m, &s, &e) == ERR_OK);
     CHECK(exec_take(&x[MODEL_EXECS_MAX], m, &s, &e) == ERR_LIMIT);
+    CHECK_STR(e.limit, "model-executions");
     for (int i = 0; i < MODEL_EXECS_MAX; i++) exec_give(x[i]);
     run_chain(m, 2);
     onnx_build_end(&b);

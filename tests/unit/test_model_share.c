@@ -50,6 +50,7 @@ static void executions_share_what_there_is(void)
     model *m = opened(&b, 20 * ROWS);
     CHECK(take(&x[0], m, ROWS, &e) == ERR_OK && take(&x[1], m, ROWS, &e) == ERR_OK);
     CHECK(take(&x[2], m, ROWS, &e) == ERR_LIMIT);   /* another try may find the others gone */
+    CHECK_STR(e.limit, "model-memory-max");
     const str why = STR("memory of the model's executions: expected at most 1310720 bytes in all, got ");
     CHECK(str_starts(str_of(e.text), why));
     CHECK(model_share_read(m).refused == 1 && model_share_read(m).bytes <= 20 * ROWS);

@@ -32,6 +32,7 @@ static err_code push(slots *s, req *r, int id, bool start, bool end, uint64_t no
     snprintf(name, sizeof name, "%d", id);
     *r = (req){.at = {.start = start, .end = end}, .id = id};
     err_code rc = slots_push(s, &r->at, str_of(name), now_us, &again, &e);
+    if (rc == ERR_LIMIT) CHECK_STR(e.limit, "queue-max");
     if (rc == ERR_INVALID) CHECK_STR(e.text, "must specify the START flag on the first request of the sequence");
     return rc;
 }
