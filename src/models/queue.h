@@ -107,7 +107,8 @@ DEFINE_CLEANUP(queue)
 bool queue_quiet(queue *q);
 
 /* Takes the item until done() is called, possibly before this returns.  On error done() is not called: ERR_LIMIT,
- * ERR_TIMEOUT where its deadline has passed, ERR_UNAVAILABLE where it would not start within its own timeout. */
+ * ERR_TOO_LARGE where it never fits, ERR_TIMEOUT where its deadline has passed, ERR_UNAVAILABLE where it would not
+ * start within its own timeout. */
 err_code queue_push(queue *q, queue_item *item, err *e) MUST_USE;
 /* Any thread, while the item is not answered, also before it is pushed: ends soon, unless it was done. */
 void queue_cancel(queue_item *item);

@@ -86,8 +86,9 @@ void batcher_free(batcher *b);   /* nothing waits or runs, and all answers were 
 DEFINE_CLEANUP(batcher)
 
 /* Takes the item until batcher_answers() gives it back.  On error it stays the caller's; *reterr_limit says which limit
- * it was and *reterr_retry_ns after which time it is likely to be accepted, 0 = never.  ERR_LIMIT; ERR_INVALID for more
- * rows than max_batch; ERR_TIMEOUT where the deadline has passed; ERR_NOMEM. */
+ * it was and *reterr_retry_ns after which time it is likely to be accepted, 0 = never.  ERR_LIMIT; ERR_TOO_LARGE for
+ * more than bytes_max in one item; ERR_INVALID for more rows than max_batch; ERR_TIMEOUT where the deadline has passed;
+ * ERR_NOMEM. */
 err_code batcher_push(batcher *b, batch_item *i, uint64_t now_ns, batch_limit *reterr_limit, uint64_t *reterr_retry_ns,
                       err *e) MUST_USE;
 

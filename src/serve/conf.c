@@ -131,7 +131,8 @@ static const row rows[] = {
     {"queue-max", NULL, U64, AT(queue_max), "1024", 1, 65536, NULL,
      "requests waiting per model; more get 429"},
     {"queue-bytes-max", NULL, BYTES, AT(queue_bytes_max), "0", 0, 1ull << 44, NULL,
-     "memory that the requests waiting for one model hold; more get 429; 0 = no limit but bodies-bytes-max"},
+     "memory that the requests waiting for one model hold; more get 429, or 413 where one is larger by itself; "
+     "0 = no limit but bodies-bytes-max"},
     {"model-weights", NULL, LIST, AT(model_weights), "", 0, 0, NULL,
      "NAME=WEIGHT, by commas or with the flag again: a model's part of the compute threads' time where several "
      "compete, 1 to 1000; a model's own is the parameter fair_weight in its config.pbtxt, else 1"},

@@ -150,6 +150,14 @@ def test_what_a_queue_refuses_is_counted_by_the_option_that_did(serve, zoo, opti
     assert value(s, "proa_queue_rejected_total", model_name="slow") == refused
 
 
+def test_what_is_larger_than_a_queue_by_itself_is_not_to_come_again(serve, zoo):
+    s = serve(f"slow={zoo['slow']}", "--inline-us", "0", "--queue-bytes-max", "1000000")
+    refused = zeros(s, "slow", "x", 1536)
+    assert refused.status == 413 and "retry-after" not in refused.headers and "the limit is 1000000, got" in refused.json()["error"], refused
+    assert zeros(s, "slow", "x", 384).status == 200
+    assert hits(s) == {"queue-bytes-max": 1} and value(s, "proa_inference_invalid_total", model_name="slow") == 1
+
+
 def test_a_run_that_is_cut_off_has_failed_alone_and_in_an_ensemble(serve, zoo, tmp_path):
     (tmp_path / "pipe" / "1").mkdir(parents=True)
     (tmp_path / "pipe" / "config.pbtxt").write_text(

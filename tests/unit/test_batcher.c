@@ -297,6 +297,11 @@ static void limits_name_themselves_and_say_when_to_retry(void)
     CHECK(retry_ns == 0);
     CHECK_STR(e.text, "batch: expected at most 2 rows, got 3");
     items[0].rows = 1;
+    items[0].bytes = 101;
+    CHECK(batcher_push(b, &items[0], 1, &limit, &retry_ns, &e) == ERR_TOO_LARGE && limit == BATCH_LIMIT_BYTES);
+    CHECK(retry_ns == 0);   /* it fits at no time */
+    CHECK_STR(e.text, "queue: bytes of one request: the limit is 100, got 101");
+    CHECK_STR(e.limit, "queue-bytes-max");
     items[0].bytes = items[1].bytes = 60;
     CHECK(push(b, &items[0], 1) == BATCH_LIMIT_NONE);
     CHECK(batcher_push(b, &items[1], 1, &limit, &retry_ns, &e) == ERR_LIMIT && limit == BATCH_LIMIT_BYTES);

@@ -220,8 +220,8 @@ static void its_bytes_are_counted(void)
     ask a = {.item = {.bytes = 2000000}};
     push_one(&b, &a);
     (void)ask_end(&a);
-    CHECK(a.code == ERR_LIMIT);
-    CHECK_STR(a.why, "queue: waiting bytes: the limit is 1000000, got 2000000");
+    CHECK(a.code == ERR_TOO_LARGE);
+    CHECK_STR(a.why, "queue: bytes of one request: the limit is 1000000, got 2000000");
     bench_close(&b);
 }
 
