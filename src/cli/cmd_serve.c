@@ -24,6 +24,7 @@ static err_code conf_file_read(conf *c, const char *path, err *e)
 {
     char *text = NULL;
     size_t len = 0;
+    if (!*path) return err_set(e, ERR_INVALID, "config: expected a path, got ''");
     err_code rc = file_read(path, CONF_FILE_BYTES_MAX, &text, &len, e);
     if (rc == ERR_OK) rc = conf_yaml(c, path, (str){text, len}, e);
     mem_free(text);

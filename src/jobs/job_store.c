@@ -139,7 +139,7 @@ err_code job_store_open(job_store **ret, const job_store_opts *opts, err *e)
     s->segment_bytes = opts->segment_bytes;
     s->next = 1;
     if (str_of(opts->path).len >= FILE_PATH_MAX - NUMBER_DIGITS)
-        return err_set(e, ERR_INVALID, "jobs-dir: expected a path of at most %d bytes, got %zu",
+        return err_set(e, ERR_INVALID, "expected a path of at most %d bytes, got %zu",
                        FILE_PATH_MAX - NUMBER_DIGITS - 1, str_of(opts->path).len);
     err_code rc = folder_take(&s->folder, opts->path, e);
     if (rc) return rc;

@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A PATH, once it is given, is not empty: who protects a server by a variable that is not set shall know. */
+/* A PATH or FOLDER, once it is given, is not empty: who protects a server by a variable that is not set shall know. */
 /* Of a FOLDER there is one: to users of Triton a second is one more, and no other value of the first. */
 typedef enum { U64, BYTES, BOOL, TEXT, CHOICE, LIST, PORT, MODE, PATH, FOLDER } value_kind;
 
@@ -46,7 +46,7 @@ static const char *const metrics_name_names[] = {"proa", "triton", "both", NULL}
 #define AT(field) offsetof(conf, field)
 #define U32_MAX UINT32_MAX
 /* The rows of tls_trust.h's table. */
-#define OTLP_TEXT TEXT, AT
+#define OTLP_TEXT PATH, AT
 #define OTLP_TEXT_INIT ""
 #define OTLP_SWITCH BOOL, AT
 #define OTLP_SWITCH_INIT "false"
@@ -69,7 +69,7 @@ static const row rows[] = {
      "one more port at --address; as each, it serves everything"},
     {"socket-mode", NULL, MODE, AT(socket_mode), "0660", 0, 0777, NULL,
      "permissions of the files of Unix sockets, octal"},
-    {"handover", NULL, TEXT, AT(handover), "", 0, 0, NULL,
+    {"handover", NULL, PATH, AT(handover), "", 0, 0, NULL,
      "path, or @name, at which a new server of the same user takes the listeners of this one, as this one took those "
      "of the server that it found there"},
     {"handover-wait-ms", NULL, U64, AT(handover_wait_ms), "600000", 1, U32_MAX, NULL,
@@ -78,7 +78,7 @@ static const row rows[] = {
      "folder with NAME/VERSION/model.onnx; there is one, models from elsewhere are named as NAME=PATH"},
     {"model-name", NULL, TEXT, AT(model_name), "", 0, 0, NULL,
      "name of the model in --model-dir, as KServe passes it"},
-    {"model-dir", NULL, TEXT, AT(model_dir), "", 0, 0, NULL,
+    {"model-dir", NULL, PATH, AT(model_dir), "", 0, 0, NULL,
      "file or folder of one model, as KServe mounts it"},
     {"model-control", "model-control-mode", CHOICE, AT(model_control), "none", 0, 0, control_names,
      "none, poll or explicit: models stay, follow what changes in --model-repository, or clients load and unload them"},
@@ -117,7 +117,7 @@ static const row rows[] = {
      "the same as Triton has it: local,size=BYTES"},
     {"slot", NULL, BOOL, AT(slot), "false", 0, 0, NULL,
      "start without a model and wait for one, which comes by --control, or by its name from --model-repository"},
-    {"control", NULL, TEXT, AT(control), "", 0, 0, NULL,
+    {"control", NULL, PATH, AT(control), "", 0, 0, NULL,
      "unix:PATH of a socket for this user alone: REST without keys, loads and unloads whatever model-control says, "
      "from any path"},
     {"ready-fd", NULL, PORT, AT(ready_fd), "", 0, 65535, NULL,
@@ -225,7 +225,7 @@ static const row rows[] = {
      "service.name of the spans; also OTEL_SERVICE_NAME"},
     {"trace-sample", NULL, TEXT, AT(trace_sample), "1", 0, 0, NULL,
      "share of the inferences that are traced, 0 to 1, where the caller's traceparent does not decide"},
-    {"trace-file", NULL, TEXT, AT(trace_file), "", 0, 0, NULL,
+    {"trace-file", NULL, PATH, AT(trace_file), "", 0, 0, NULL,
      "file for Triton's trace extension, or with a number behind it: only here can it be named; clients may then turn "
      "traces on"},
     {"trace-level", NULL, LIST, AT(trace_level), "OFF", 0, 0, NULL,
@@ -238,7 +238,7 @@ static const row rows[] = {
      "traces of each numbered file; 0 = all in one"},
     {"trace-bytes-max", NULL, BYTES, AT(trace_bytes_max), "1Gi", 0, 1ull << 44, NULL,
      "bytes of all trace files of a process; more are dropped; 0 = no limit"},
-    {"jobs-dir", NULL, TEXT, AT(jobs_dir), "", 0, 0, NULL,
+    {"jobs-dir", NULL, PATH, AT(jobs_dir), "", 0, 0, NULL,
      "folder where inferences that are answered later (Prefer: respond-async) are kept: docs/jobs.md; without it there "
      "are none"},
     {"jobs-bytes-max", NULL, BYTES, AT(jobs_bytes_max), "1Gi", 1 << 20, 1ull << 44, NULL,
@@ -335,9 +335,9 @@ static void expects(const row *r, char *to, size_t room)
     case CHOICE: snprintf(to, room, "%s", r->what); break;
     case MODE: snprintf(to, room, "octal permissions in 0..777"); break;
     case LIST: snprintf(to, room, "text, or a list of it"); break;
-    case TEXT:
-    case FOLDER: snprintf(to, room, "text"); break;
-    case PATH: snprintf(to, room, "a file"); break;
+    case TEXT: snprintf(to, room, "text"); break;
+    case PATH:
+    case FOLDER: snprintf(to, room, "a path"); break;
     }
 }
 
@@ -417,12 +417,14 @@ static err_code value_parse(const row *r, const char *where, str value, uint64_t
     return ERR_OK;
 }
 
+static bool is_path(const row *r) { return r->kind == PATH || r->kind == FOLDER; }
+static bool is_text(const row *r) { return r->kind == TEXT || r->kind == LIST || is_path(r); }
+
 static err_code value_set(conf *c, const row *r, const char *where, str value, err *e)
 {
     uint64_t *field = (uint64_t *)(void *)((char *)c + r->offset);
-    if (r->kind == PATH && !value.len && c->source != FROM_DEFAULTS) return value_wrong(r, where, value, e);
-    bool text = r->kind == TEXT || r->kind == LIST || r->kind == PATH || r->kind == FOLDER;
-    err_code rc = text ? text_set(c, r, where, value, e) : value_parse(r, where, value, field, e);
+    if (is_path(r) && !value.len && c->source != FROM_DEFAULTS) return value_wrong(r, where, value, e);
+    err_code rc = is_text(r) ? text_set(c, r, where, value, e) : value_parse(r, where, value, field, e);
     if (rc == ERR_OK) c->sources[r - rows] = c->source;
     return rc;
 }
@@ -600,30 +602,49 @@ static const row *row_at(const conf *c, const void *field)
 
 static bool is_given(const conf *c, const void *field) { return c->sources[row_at(c, field) - rows] != FROM_DEFAULTS; }
 
+/* A text that is not empty, a switch that is on, any number but 0. */
+static bool is_set(const conf *c, const row *r)
+{
+    const void *field = (const char *)c + r->offset;
+    return is_text(r) ? ((const str *)field)->len > 0 : *(const uint64_t *)field > 0;
+}
+
+/* By whoever starts the server: OpenTelemetry's own variables may be there for other programs. */
+static bool is_asked(const conf *c, const row *r)
+{
+    uint8_t from = c->sources[r - rows];
+    if (from == FROM_DEFAULTS || from == FROM_OTHERS) return false;
+    return is_set(c, r) || !(is_text(r) || r->kind == BOOL);
+}
+
 bool conf_port_given(const conf *c) { return is_given(c, &c->port) || is_given(c, &c->address); }
 
-/* What has no effect without another option.  OpenTelemetry's own variables may be there for other programs. */
+/* What has no effect without another option. */
 static err_code needs_check(const conf *c, err *e)
 {
-    const struct {
-        const void *of;
-        bool set;
-        str needs;
-        const char *needed;
-    } all[] = {{&c->otlp_cacert, c->otlp_cacert.len, c->otlp_endpoint, "otlp-endpoint"},
-               {&c->otlp_cert, c->otlp_cert.len, c->otlp_endpoint, "otlp-endpoint"},
-               {&c->otlp_key, c->otlp_key.len, c->otlp_endpoint, "otlp-endpoint"},
-               {&c->otlp_insecure, c->otlp_insecure, c->otlp_endpoint, "otlp-endpoint"},
-               {&c->webhook_hosts, c->webhook_hosts.len, c->jobs_dir, "jobs-dir"},
-               {&c->webhook_cacert, c->webhook_cacert.len, c->jobs_dir, "jobs-dir"},
-               {&c->webhook_cert, c->webhook_cert.len, c->jobs_dir, "jobs-dir"},
-               {&c->webhook_key, c->webhook_key.len, c->jobs_dir, "jobs-dir"},
-               {&c->webhook_insecure, c->webhook_insecure, c->jobs_dir, "jobs-dir"}};
+    static const struct {
+        size_t of, needs;
+    } all[] = {{AT(otlp_cacert), AT(otlp_endpoint)},       {AT(otlp_cert), AT(otlp_endpoint)},
+               {AT(otlp_key), AT(otlp_endpoint)},          {AT(otlp_insecure), AT(otlp_endpoint)},
+               {AT(otlp_service_name), AT(otlp_endpoint)}, {AT(trace_sample), AT(otlp_endpoint)},
+               {AT(trace_rate), AT(trace_file)},           {AT(trace_count), AT(trace_file)},
+               {AT(trace_frequency), AT(trace_file)},      {AT(trace_bytes_max), AT(trace_file)},
+               {AT(webhook_hosts), AT(jobs_dir)},          {AT(webhook_cacert), AT(jobs_dir)},
+               {AT(webhook_cert), AT(jobs_dir)},           {AT(webhook_key), AT(jobs_dir)},
+               {AT(webhook_insecure), AT(jobs_dir)},       {AT(jobs_bytes_max), AT(jobs_dir)},
+               {AT(jobs_max), AT(jobs_dir)},               {AT(jobs_keep_s), AT(jobs_dir)},
+               {AT(jobs_running_max), AT(jobs_dir)},       {AT(pin_models), AT(models_memory_max)},
+               {AT(models_stay_ms), AT(models_memory_max)}, {AT(models_wait_ms), AT(models_memory_max)},
+               {AT(handover_wait_ms), AT(handover)},       {AT(tls_min), AT(tls_cert)},
+               {AT(metrics_open), AT(api_keys)}};
     for (size_t i = 0; i < COUNTOF(all); i++) {
-        const row *r = row_at(c, all[i].of);
-        if (all[i].set && !all[i].needs.len && c->sources[r - rows] != FROM_OTHERS)
-            return err_set(e, ERR_INVALID, "%s: expected %s with it, got none", r->name, all[i].needed);
+        const row *of = row_at(c, (const char *)c + all[i].of), *needs = row_at(c, (const char *)c + all[i].needs);
+        if (is_asked(c, of) && !is_set(c, needs))
+            return err_set(e, ERR_INVALID, "%s: expected %s with it, got none", of->name, needs->name);
     }
+    if (is_given(c, &c->poll_secs) && c->model_control != CONF_CONTROL_POLL)
+        return err_set(e, ERR_INVALID, "poll-secs: expected model-control poll with it, got '%s'",
+                       control_names[c->model_control]);
     if (c->model_control == CONF_CONTROL_POLL && !c->model_repository.len)
         return err_set(e, ERR_INVALID, "model-control: expected model-repository with poll, got none");
     return conf_calls(c, e);
@@ -643,8 +664,6 @@ err_code conf_check(conf *c, err *e)
     if ((rc = conf_trace(c, NULL, e)) != ERR_OK) return rc;
     if (c->model_dir.len == 0 && c->model_name.len > 0)
         return err_set(e, ERR_INVALID, "--model-name: expected --model-dir with it, got none");
-    if (c->pin_models.len && !c->models_memory_max)
-        return err_set(e, ERR_INVALID, "pin-models: expected models-memory-max with it, got none");
     if ((rc = conf_slot(c, e)) != ERR_OK || (rc = needs_check(c, e)) != ERR_OK) return rc;
     if ((rc = conf_cache(c, NULL, e)) != ERR_OK) return rc;
     if ((rc = conf_share(c, c->memory, e)) != ERR_OK) return rc;
@@ -697,8 +716,7 @@ void conf_help(buf *out)
                    "  --config FILE            read options from a YAML file; `models:` maps NAME: PATH\n");
     for (size_t i = 0; i < COUNTOF(rows); i++) {
         char flag[64];
-        static const char *const words[] = {"N", "BYTES", "", "TEXT", "WORD", "LIST", "N", "OCTAL", "FILE",
-                                            "DIR"};
+        static const char *const words[] = {"N", "BYTES", "", "TEXT", "WORD", "LIST", "N", "OCTAL", "PATH", "DIR"};
         snprintf(flag, sizeof flag, "--%s %s", rows[i].name, words[rows[i].kind]);
         buf_printf(out, "  %-24s %s", flag, rows[i].what);
         if (rows[i].init[0]) buf_printf(out, " (%s)", rows[i].init);

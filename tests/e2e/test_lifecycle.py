@@ -263,11 +263,14 @@ def test_wrong_values_name_flag_and_value(zoo, flag, value):
 
 
 def test_an_empty_value_opens_no_door(zoo, tmp_path):
-    tiny, want = f"tiny={zoo['tiny']}", "expected a file, got ''"
+    tiny, want = f"tiny={zoo['tiny']}", "expected a path, got ''"
     one_line(start(tiny, "--api-keys", ""), f"--api-keys: {want}", status=2)
     one_line(start(tiny, "--tls-cert", "", "--tls-key", ""), f"--tls-cert: {want}", status=2)
     one_line(start(tiny, "--tls-client-ca="), f"--tls-client-ca: {want}", status=2)
     one_line(start(tiny, env={"PROA_API_KEYS": ""}), f"PROA_API_KEYS: {want}", status=2)
+    one_line(start(tiny, "--jobs-dir="), f"--jobs-dir: {want}", status=2)
+    one_line(start(tiny, "--config="), f"config: {want}", status=2)
+    one_line(start(tiny, "--jobs-dir", "x" * 5000), "serve: jobs-dir: expected a path of at most", status=1)
     (tmp_path / "p.yaml").write_text("tls-cert: ''\n")
     one_line(start(tiny, "--config", tmp_path / "p.yaml"), f"p.yaml:1:1: tls-cert: {want}", status=2)
 

@@ -232,8 +232,8 @@ def test_many_clients_lose_no_trace(traced):
 
 def test_wrong_options(run_wrong):
     assert "trace-level: expected trace-file with it, got none" in run_wrong("--trace-level", "TIMESTAMPS")
-    assert "trace-level: trace_level: expected OFF, TIMESTAMPS or TENSORS, got 'MAX'" in run_wrong("--trace-level", "MAX")
-    assert "trace-rate: Unable to parse 'trace_rate', got: x" in run_wrong("--trace-rate", "x")
+    assert "trace-level: expected OFF, or TIMESTAMPS and TENSORS, got 'MAX'" in run_wrong("--trace-level", "MAX")
+    assert "trace-rate: expected an integer in 0..4294967295, got 'x'" in run_wrong("--trace-rate", "x")
     assert "sample rate must be non-zero" in run_wrong("--trace-file", "t", "--trace-level", "TENSORS", "--trace-rate", "0")
 
 

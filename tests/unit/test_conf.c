@@ -146,27 +146,29 @@ static void the_file_is_named_by_a_flag_or_a_variable(void)
 
 static const char *with_no_keys(const char *name) { return strcmp(name, "PROA_API_KEYS") == 0 ? "" : NULL; }
 
-static void what_shuts_the_door_is_not_empty(void)
+static void a_path_that_is_given_is_not_empty(void)
 {
-    static const char *const names[] = {"api-keys", "tls-cert", "tls-key", "tls-client-ca"};
+    static const char *const names[] = {"api-keys", "tls-cert",         "tls-key",   "tls-client-ca",
+                                         "jobs-dir", "model-repository", "model-dir", "trace-file",
+                                         "handover", "control",          "otlp-cert", "webhook-cacert"};
     err e;
     for (size_t i = 0; i < COUNTOF(names); i++) {
         char line[80], want[80];
         fresh();
         snprintf(line, sizeof line, "--%s=", names[i]);
-        snprintf(want, sizeof want, "--%s: expected a file, got ''", names[i]);
+        snprintf(want, sizeof want, "--%s: expected a path, got ''", names[i]);
         CHECK(flags(line, &e) == ERR_INVALID);
         CHECK_STR(e.text, want);
     }
     fresh();
     CHECK(conf_env(&c, with_no_keys, &e) == ERR_INVALID);
-    CHECK_STR(e.text, "PROA_API_KEYS: expected a file, got ''");
+    CHECK_STR(e.text, "PROA_API_KEYS: expected a path, got ''");
     fresh();
     CHECK(conf_yaml(&c, "f", STR("tls-cert: ''\n"), &e) == ERR_INVALID);
-    CHECK_STR(e.text, "f:1:1: tls-cert: expected a file, got ''");
+    CHECK_STR(e.text, "f:1:1: tls-cert: expected a path, got ''");
     fresh();
     CHECK(conf_yaml(&c, "f", STR("tls-key:\n"), &e) == ERR_INVALID);
-    CHECK_STR(e.text, "f:1:9: tls-key: expected a file, got nothing");
+    CHECK_STR(e.text, "f:1:9: tls-key: expected a path, got nothing");
 }
 
 static void flags_refuse(const char *line, const char *text)
@@ -227,7 +229,7 @@ static void refusals_say_where_and_what(void)
                                             "in 1024..1099511627776, got a map");
     yaml_refuse("log-requests:\n", "f.yaml:1:14: log-requests: expected true or false, got nothing");
     yaml_refuse("log-level: []\n", "f.yaml:1:12: log-level: expected debug, info, warn or error, got a list");
-    yaml_refuse("model_dir: [a]\n", "f.yaml:1:12: model_dir: expected text, got a list");
+    yaml_refuse("model_dir: [a]\n", "f.yaml:1:12: model_dir: expected a path, got a list");
     yaml_refuse("\n  prot: 1\n", "f.yaml:2:3: unknown option 'prot', did you mean 'port'?");
     yaml_refuse("config: g.yaml\n", "f.yaml:1:1: config: a file cannot name another one, only --config and PROA_CONFIG "
                                     "can");
@@ -329,6 +331,26 @@ static void what_has_no_effect_alone_is_refused(void)
                  (int)strcspn(webhook[i], " "), webhook[i]);
         flags_refuse(line, want);
     }
+    static const char *const others[][3] = {
+        {"otlp-service-name", "x", "otlp-endpoint"}, {"trace-sample", "0.5", "otlp-endpoint"},
+        {"trace-rate", "5", "trace-file"},           {"trace-count", "5", "trace-file"},
+        {"trace-log-frequency", "5", "trace-file"},  {"trace-bytes-max", "0", "trace-file"},
+        {"jobs-bytes-max", "1Mi", "jobs-dir"},       {"jobs-max", "5", "jobs-dir"},
+        {"jobs-keep-s", "5", "jobs-dir"},            {"jobs-running-max", "5", "jobs-dir"},
+        {"models-stay-ms", "0", "models-memory-max"}, {"models-wait-ms", "5", "models-memory-max"},
+        {"pin-models", "m", "models-memory-max"},    {"handover-wait-ms", "5", "handover"},
+        {"tls-min", "1.2", "tls-cert"},              {"metrics-open", "true", "api-keys"}};
+    for (size_t i = 0; i < COUNTOF(others); i++) {
+        snprintf(line, sizeof line, "m=/m --%s %s", others[i][0], others[i][1]);
+        snprintf(want, sizeof want, "%s: expected %s with it, got none", others[i][0], others[i][2]);
+        flags_refuse(line, want);
+    }
+    flags_refuse("m=/m --poll-secs 3", "poll-secs: expected model-control poll with it, got 'none'");
+    fresh();
+    CHECK(flags("m=/m --metrics-open false", &e) == ERR_OK && conf_check(&c, &e) == ERR_OK);
+    fresh();
+    CHECK(flags("m=/m --jobs-dir j --jobs-max 5 --handover @h --handover-wait-ms 5", &e) == ERR_OK);
+    CHECK(conf_check(&c, &e) == ERR_OK);
     flags_refuse("m=/m --otlp-endpoint xyz",
                  "otlp-endpoint: expected http[s]://HOST[:PORT], HOST:PORT or unix:/PATH, got 'xyz'");
     flags_refuse("m=/m --otlp-endpoint grpc://h:1",
@@ -358,7 +380,7 @@ int main(void)
         TEST(many_models_keep_their_order),
         TEST(as_many_models_as_the_limit_says),
         TEST(values_may_be_at_their_bounds),
-        TEST(what_shuts_the_door_is_not_empty),
+        TEST(a_path_that_is_given_is_not_empty),
         TEST(what_has_no_effect_alone_is_refused),
         TEST(the_file_is_named_by_a_flag_or_a_variable),
         TEST(refusals_say_where_and_what),
