@@ -95,6 +95,16 @@ static err_code load_open(repository *r, repository_load *l, repository_name *of
     return rc;
 }
 
+/* What a user may take for served, and is not; once for what was read. */
+static void passed_over_say(const repository *r, const repository_load *l)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < l->got->count; i++) kept += lineup_has(l->kept, l->got->all[i]);
+    if (kept == l->got->count || !l->from.loose.p) return;
+    log_write(r->opts.on_demand ? LOG_DEBUG : LOG_WARN, NULL, "%s/" STR_FMT ": passed over: the folder has versions",
+              l->path.p, STR_ARG(l->from.loose));
+}
+
 /* Nothing of it is found until all of it is there, and it was read from files that stayed as they were. */
 static err_code load_whole(repository *r, repository_load *l, repository_name *of, err *e)
 {
@@ -104,6 +114,7 @@ static err_code load_whole(repository *r, repository_load *l, repository_name *o
         err_code rc = load_open(r, l, of, e);
         err_code looked = load_plan(l, of, &l->memory, &after, rc ? &ignored : e);
         bool same = looked == ERR_OK && source_eq(&l->from, &after);
+        if (same && rc == ERR_OK) passed_over_say(r, l);
         if (same || (rc && looked)) return rc;
         if (looked) return looked;
         lineup_close(TAKE(l->got), l->kept);

@@ -15,32 +15,51 @@ static str path_join(arena *a, const char *folder, const char *name)
     return str_of(arena_printf(a, "%s%s%s", folder, slash ? "" : "/", name));
 }
 
+/* A folder, as it was read. */
+typedef struct {
+    const char *path;
+    file_entry *all;
+    size_t count;
+} listing;
+
+static err_code listing_read(listing *ret, arena *a, const char *path, err *e)
+{
+    ret->path = path;
+    return file_list(a, path, &ret->all, &ret->count, e);
+}
+
+static bool is_named(const model_config *c, str entry)
+{
+    return c->file.len ? str_eq(entry, c->file) : str_is(entry, "model.onnx");
+}
+
+static bool is_model(const model_config *c, const file_entry *entry)
+{
+    str name = str_of(entry->name);
+    if (entry->kind != FILE_REGULAR || name.p[0] == '.') return false;
+    return is_named(c, name) || (!c->file.len && str_ends(name, STR(".onnx")));
+}
+
 /* The file that the configuration names; else model.onnx, or the only .onnx file; *ret untouched and ERR_OK when there
  * is none. */
-static err_code folder_file(str *ret, arena *a, const char *folder, const model_config *c, err *e)
+static err_code file_choose(str *ret, arena *a, const listing *l, const model_config *c, err *e)
 {
-    file_entry *entries;
-    size_t count, found = 0;
+    size_t found = 0;
     const char *name = NULL;
-    err_code rc = file_list(a, folder, &entries, &count, e);
-    if (rc) return rc;
-    for (size_t i = 0; i < count; i++) {
-        str entry = str_of(entries[i].name);
-        bool named = c->file.len ? str_eq(entry, c->file) : str_is(entry, "model.onnx");
-        if (entries[i].kind != FILE_REGULAR || entry.p[0] == '.') continue;
-        if (!named && (c->file.len || !str_ends(entry, STR(".onnx")))) continue;
-        name = entries[i].name;
+    for (size_t i = 0; i < l->count; i++) {
+        if (!is_model(c, &l->all[i])) continue;
+        name = l->all[i].name;
         found++;
-        if (named) {
+        if (is_named(c, str_of(name))) {
             found = 1;
             break;
         }
     }
     if (found > 1)
-        return err_set(e, ERR_INVALID, "%s: expected one .onnx file or model.onnx, got %zu files", folder, found);
+        return err_set(e, ERR_INVALID, "%s: expected one .onnx file or model.onnx, got %zu files", l->path, found);
     if (found == 0) return ERR_OK;
-    str path = path_join(a, folder, name);
-    if (!path.p) return err_set(e, ERR_NOMEM, "%s: no memory for the path", folder);
+    str path = path_join(a, l->path, name);
+    if (!path.p) return err_set(e, ERR_NOMEM, "%s: no memory for the path", l->path);
     *ret = path;
     return ERR_OK;
 }
@@ -53,41 +72,56 @@ static int newer_first(const void *one, const void *two)
 
 bool source_is_version(str name, uint64_t *ret) { return name.len && name.p[0] != '0' && str_u64(name, ret); }
 
-/* Each VERSION/ with a model in it, the newest first. */
-static err_code versions_list(source *ret, arena *a, const char *folder, const model_config *c, bool *ret_zeros,
-                              err *e)
+/* Each folder VERSION/, the newest first, whatever is in it.  *ret_zeros: some only look like versions. */
+static err_code versions_list(source *ret, arena *a, const listing *l, bool *ret_zeros, err *e)
 {
-    file_entry *entries;
-    size_t count, n = 0;
-    err_code rc = file_list(a, folder, &entries, &count, e);
-    if (rc) return rc;
-    source_version *all = arena_new(a, source_version, count ? count : 1);
-    if (!all) return err_set(e, ERR_NOMEM, "%s: no memory for %zu versions", folder, count);
-    for (size_t i = 0; i < count; i++) {
-        source_version v = {.name = str_of(entries[i].name)};
-        if (entries[i].kind == FILE_FOLDER && v.name.p[0] == '0' && str_u64(v.name, &v.number)) *ret_zeros = true;
-        if (entries[i].kind != FILE_FOLDER || !source_is_version(v.name, &v.number)) continue;
-        str sub = path_join(a, folder, v.name.p);
-        if (!sub.p) return err_set(e, ERR_NOMEM, "%s: no memory for the path", folder);
-        if (c->ensemble) v.file = sub;
-        else if ((rc = folder_file(&v.file, a, sub.p, c, e)) != ERR_OK) return rc;
-        if (v.file.p) all[n++] = v;
+    size_t n = 0;
+    source_version *all = arena_new(a, source_version, l->count ? l->count : 1);
+    if (!all) return err_set(e, ERR_NOMEM, "%s: no memory for %zu versions", l->path, l->count);
+    for (size_t i = 0; i < l->count; i++) {
+        source_version v = {.name = str_of(l->all[i].name)};
+        if (l->all[i].kind != FILE_FOLDER) continue;
+        if (v.name.p[0] == '0' && str_u64(v.name, &v.number)) *ret_zeros = true;
+        if (source_is_version(v.name, &v.number)) all[n++] = v;
     }
     qsort(all, n, sizeof *all, newer_first);
-    *ret = (source){all, n};
+    ret->all = all;
+    ret->count = n;
     return ERR_OK;
 }
 
-/* Those that may be served. */
-static err_code versions_choose(source *s, const char *folder, const model_config *c, str besides, err *e)
+/* What a version is served from; untouched where it holds no model. */
+static err_code version_file(str *ret, arena *a, const char *folder, const model_config *c, const source_version *v,
+                             err *e)
 {
-    size_t n = 0;
+    listing l;
+    str sub = path_join(a, folder, v->name.p);
+    if (!sub.p) return err_set(e, ERR_NOMEM, "%s: no memory for the path", folder);
+    if (c->ensemble) *ret = sub;
+    if (c->ensemble) return ERR_OK;
+    err_code rc = listing_read(&l, a, sub.p, e);
+    return rc ? rc : file_choose(ret, a, &l, c, e);
+}
+
+/* Those that may be served and hold a model: no other is looked into.  None, and ERR_OK, where no version does. */
+static err_code versions_choose(source *s, arena *a, const char *folder, const model_config *c, str besides, err *e)
+{
+    size_t n = 0, looked = 0;
     bool found = besides.len == 0;
     for (size_t i = 0; i < s->count; i++) {
-        bool wanted = besides.len > 0 && str_eq(s->all[i].name, besides);
-        if (wanted || model_config_serves(c, s->all[i].number, i)) s->all[n++] = s->all[i];
+        source_version v = s->all[i];
+        bool wanted = besides.len > 0 && str_eq(v.name, besides);
+        if (!wanted && !model_config_serves(c, v.number, n)) continue;
+        err_code rc = version_file(&v.file, a, folder, c, &v, e);
+        if (rc) return rc;
+        looked++;
+        if (!v.file.p) continue;
+        s->all[n++] = v;
         found = found || wanted;
     }
+    bool none = n == 0 && looked == s->count;
+    s->count = n;
+    if (none) return ERR_OK;
     if (!found)
         return err_set(e, ERR_NOT_FOUND, "%s: expected version " STR_FMT ", which was activated, got none", folder,
                        STR_ARG(besides));
@@ -95,7 +129,6 @@ static err_code versions_choose(source *s, const char *folder, const model_confi
         return err_set(e, ERR_NOT_FOUND,
                        "%s: at least one version must be available under the version policy of model '" STR_FMT "'",
                        folder, STR_ARG(c->name));
-    s->count = n;
     return ERR_OK;
 }
 
@@ -105,7 +138,7 @@ static err_code only_version(source *ret, arena *a, str file, str besides, err *
     source_version *v = arena_new(a, source_version, 1);
     if (!v) return err_set(e, ERR_NOMEM, "no memory for a version");
     *v = (source_version){.number = 1, .name = STR("1"), .file = file};
-    *ret = (source){v, 1};
+    *ret = (source){.all = v, .count = 1};
     if (besides.len == 0 || str_eq(besides, v->name)) return ERR_OK;
     return err_set(e, ERR_NOT_FOUND, STR_FMT ": expected version " STR_FMT ", which was activated, got none",
                    STR_ARG(file), STR_ARG(besides));
@@ -157,31 +190,46 @@ static err_code stamps(source *s, arena *a, const char *path, bool versions, err
     return rc;
 }
 
+static err_code path_keep(str *ret, arena *a, const char *path, err *e)
+{
+    *ret = str_copy(a, str_of(path));
+    return ret->p ? ERR_OK : err_set(e, ERR_NOMEM, "%s: no memory for the path", path);
+}
+
+/* A folder's versions, else the file in it.  *ret_hint: what is there, and does not count. */
+static err_code folder_find(source *s, str *ret_file, arena *a, const char *path, const model_config *c, str besides,
+                            const char **ret_hint, err *e)
+{
+    listing l;
+    bool zeros = false;
+    err_code rc = listing_read(&l, a, path, e);
+    if (rc == ERR_OK) rc = versions_list(s, a, &l, &zeros, e);
+    if (rc) return rc;
+    if (zeros) *ret_hint = " but versions whose names begin with 0, which do not count";
+    if (s->count == 0) return c->ensemble ? path_keep(ret_file, a, path, e) : file_choose(ret_file, a, &l, c, e);
+    for (size_t i = 0; i < l.count && !c->ensemble && !s->loose.p; i++)
+        if (is_model(c, &l.all[i])) s->loose = str_of(l.all[i].name);
+    if (s->loose.p) *ret_hint = " but a file beside its versions, which does not count";
+    return versions_choose(s, a, path, c, besides, e);
+}
+
 err_code source_find(source *ret, arena *a, const char *path, const model_config *c, str besides, err *e)
 {
     file_id id;
     source s = {0};
     str file = {0};
-    bool zeros = false;   /* folders that look like versions, but do not count */
+    const char *hint = "";
     err_code rc = file_identify(path, &id, e);
+    if (rc == ERR_OK && id.kind == FILE_REGULAR) rc = path_keep(&file, a, path, e);
+    if (rc == ERR_OK && id.kind == FILE_FOLDER) rc = folder_find(&s, &file, a, path, c, besides, &hint, e);
     if (rc) return rc;
-    if (id.kind == FILE_REGULAR) {
-        file = str_copy(a, str_of(path));
-        if (!file.p) return err_set(e, ERR_NOMEM, "%s: no memory for the path", path);
-    } else if (id.kind == FILE_FOLDER) {
-        if (!c->ensemble && (rc = folder_file(&file, a, path, c, e)) != ERR_OK) return rc;
-        if (!file.p && (rc = versions_list(&s, a, path, c, &zeros, e)) != ERR_OK) return rc;
-        if (s.count == 0 && c->ensemble && !(file = str_copy(a, str_of(path))).p)
-            return err_set(e, ERR_NOMEM, "%s: no memory for the path", path);
-    }
     if (!file.p && s.count == 0 && c->file.len)
-        return err_set(e, ERR_NOT_FOUND, "%s: expected VERSION/" STR_FMT ", as default_model_filename says, got none",
-                       path, STR_ARG(c->file));
+        return err_set(e, ERR_NOT_FOUND, "%s: expected VERSION/" STR_FMT ", as default_model_filename says, got none%s",
+                       path, STR_ARG(c->file), hint);
     if (!file.p && s.count == 0)
         return err_set(e, ERR_NOT_FOUND,
-                       "%s: expected an .onnx file, a folder with one, or VERSION/model.onnx, got none%s", path,
-                       zeros ? " but versions whose names begin with 0, which do not count" : "");
-    rc = file.p ? only_version(&s, a, file, besides, e) : versions_choose(&s, path, c, besides, e);
+                       "%s: expected an .onnx file, a folder with one, or VERSION/model.onnx, got none%s", path, hint);
+    if (file.p) rc = only_version(&s, a, file, besides, e);
     if (rc == ERR_OK) rc = stamps(&s, a, path, !file.p, e);
     if (rc == ERR_OK) *ret = s;
     return rc;

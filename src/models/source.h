@@ -1,11 +1,11 @@
 /* source.h - where a model's files are, from what a user names.
  *
  *   FILE                       that file, version "1"
- *   FOLDER/model.onnx          or the only .onnx file of the folder, version "1"
+ *   FOLDER/model.onnx          or the only .onnx file of the folder, version "1"; only where there is no VERSION/
  *   FOLDER/VERSION/model.onnx  VERSION a number: those that hold a model, as Triton's repositories are; a name that
  *                              begins with 0 is none
  * A model's configuration may name another file, and decides which versions may be served.  An ensemble has no file:
- * its folders VERSION/ may be empty, and it need not have any.
+ * its folders VERSION/ may be empty, and it need not have any.  What is not to be served is not looked into.
  * Looks at names only, opens no model.  Hidden entries (Kubernetes mounts have "..data") are passed over.  A stamp
  * tells whether what a version is made of has changed: its folder's files, and those beside config.pbtxt. */
 #ifndef MODELS_SOURCE_H
@@ -27,6 +27,7 @@ typedef struct {
 typedef struct {
     source_version *all; /* that the configuration lets be served and that are there, the newest first */
     size_t count;        /* > 0 */
+    str loose;           /* a model's file beside the versions, which does not count; p NULL = there is none */
 } source;
 
 /* `besides`: a version that is served whatever the configuration says; "" = none.  "PATH: expected an .onnx file, ..."

@@ -275,6 +275,22 @@ def test_versions_do_not_begin_with_0(serve, tmp_path, mode):
     until(lambda: index() == [("m", "1", "READY"), ("m", "2", "READY")])
 
 
+def test_a_file_beside_the_versions_replaces_none(serve, tmp_path):
+    """A backup that somebody lays there is passed over, which the log says; an older version that nobody chose may be anything."""
+    folder = tmp_path / "models" / "m"
+    version_make(folder, 1)
+    version_make(folder, 2)
+    for name in ("a.onnx", "b.onnx"):
+        shutil.copy(folder / "1" / "model.onnx", folder / "1" / name)
+    (folder / "1" / "model.onnx").unlink()
+    server = serve("--model-repository", folder.parent, "--model-control", "poll")
+    shutil.copy(folder / "2" / "model.onnx", folder / "backup.onnx")
+    until(lambda: f"{folder}/backup.onnx: passed over: the folder has versions" in server.log())
+    lib, client = clients(server)[0]
+    assert ask(lib, client) == (2, "2")
+    client.close()
+
+
 MATMUL, ADD, RELU = ("MatMul", ["x", "w"]), ("Add", ["x", "w"]), ("Relu", ["x"])
 CONTRADICTIONS = [   # node, attributes, type of x, w: ONNX Runtime refuses all of them, too
     (MATMUL, {}, np.float32, np.ones((2, 2)), "(MatMul, ai.onnx 13): input 1 'w': expected float32 like input 0, got float64"),

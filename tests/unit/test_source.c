@@ -151,6 +151,58 @@ static void a_version_does_not_begin_with_0(void)
     CHECK(system(command) == 0);
 }
 
+/* A copy that somebody lays beside the versions replaces none of them. */
+static void a_file_beside_versions_does_not_count(void)
+{
+    char want[400];
+    arena a;
+    source s;
+    err e;
+    const model_config before = wanted;
+    arena_init(&a, NULL, 0, 1 << 20);
+    file("versions/backup.onnx");
+    CHECK_STR(find("versions"), "10 /versions/10/x.onnx");
+    CHECK(source_find(&s, &a, path("versions"), &wanted, STR(""), &e) == ERR_OK && s.count == 2);
+    CHECK(str_is(s.loose, "backup.onnx"));
+    CHECK(source_find(&s, &a, path("one"), &wanted, STR(""), &e) == ERR_OK && !s.loose.p);
+    wanted.file = STR("model.onnx");   /* and one of another name is no model at all */
+    CHECK(source_find(&s, &a, path("versions"), &wanted, STR(""), &e) == ERR_OK && !s.loose.p);
+    wanted = before;
+    CHECK(unlink(path("versions/backup.onnx")) == 0);
+    folder("hollow");
+    folder("hollow/1");
+    file("hollow/model.onnx");
+    snprintf(want, sizeof want,
+             "%d /hollow: expected an .onnx file, a folder with one, or VERSION/model.onnx, got none but a file beside "
+             "its versions, which does not count", ERR_NOT_FOUND);
+    CHECK_STR(find("hollow"), want);
+    CHECK(unlink(path("hollow/model.onnx")) == 0 && rmdir(path("hollow/1")) == 0 && rmdir(path("hollow")) == 0);
+    arena_fini(&a);
+}
+
+static void a_version_that_is_not_to_be_served_is_not_looked_into(void)
+{
+    static int64_t ten[] = {10}, eleven[] = {11};
+    const model_config before = wanted;
+    file("versions/2/other.onnx");
+    file("versions/2/third.onnx");
+    CHECK(unlink(path("versions/2/model.onnx")) == 0);
+    CHECK_STR(find("versions"), "1 /versions/2: expected one .onnx file or model.onnx, got 2 files");
+    wanted.versions = VERSIONS_LATEST;
+    wanted.latest = 1;
+    CHECK_STR(find("versions"), "10 /versions/10/x.onnx");   /* 11 holds no model, so it is not the latest */
+    wanted.latest = 2;
+    CHECK_STR(find("versions"), "1 /versions/2: expected one .onnx file or model.onnx, got 2 files");
+    wanted.versions = VERSIONS_SPECIFIC;
+    wanted.specific = (i64_list){ten, 1};
+    CHECK_STR(find("versions"), "10 /versions/10/x.onnx");
+    wanted.specific = (i64_list){eleven, 1};
+    CHECK(strstr(find("versions"), "at least one version must be available under the version policy of model 'm'"));
+    wanted = before;
+    CHECK(unlink(path("versions/2/other.onnx")) == 0 && unlink(path("versions/2/third.onnx")) == 0);
+    file("versions/2/model.onnx");
+}
+
 static bool differs(const source *before)
 {
     arena a;
@@ -261,6 +313,8 @@ int main(void)
         TEST(each_form_finds_its_file_and_version),
         TEST(the_configuration_decides_on_file_and_versions),
         TEST(a_version_does_not_begin_with_0),
+        TEST(a_file_beside_versions_does_not_count),
+        TEST(a_version_that_is_not_to_be_served_is_not_looked_into),
         TEST(every_change_of_a_file_changes_the_stamp),
         TEST(a_version_may_be_served_besides),
         TEST(what_is_not_there_is_said),
