@@ -81,10 +81,13 @@ static err_code refuse(const reader *r, const char *what, err *e)
     return err_set(e, ERR_INVALID, "%s:%u:%u: %s", r->file, r->line, r->column, what);
 }
 
-/* "expected WHAT, got '...'", of what stands at p. */
+/* "expected WHAT, got '...'", of what stands at p: a sign belongs to what follows. */
 static err_code unexpected(const reader *r, const char *what, err *e)
 {
-    str w = word(r);
+    reader from = *r;
+    if (at(r, '-') && accept(&from, '-')) skip(&from);
+    str w = word(&from);
+    const char *sign = w.len && at(r, '-') ? "-" : "";
     uint32_t code;
     size_t one = w.len == 0 && r->p < r->end ? str_utf8_step((str){r->p, (size_t)(r->end - r->p)}, &code) : 0;
     if (r->p == r->end)
@@ -94,8 +97,8 @@ static err_code unexpected(const reader *r, const char *what, err *e)
         return err_set(e, ERR_INVALID, "%s:%u:%u: expected %s, got byte 0x%02x", r->file, r->line, r->column, what,
                        (uint8_t)*r->p);
     if (w.len == 0) w = (str){r->p, one};
-    return err_set(e, ERR_INVALID, "%s:%u:%u: expected %s, got '%.*s%s'", r->file, r->line, r->column, what,
-                   (int)(w.len < SHOWN_MAX ? w.len : SHOWN_MAX), w.p, w.len > SHOWN_MAX ? "..." : "");
+    return err_set(e, ERR_INVALID, "%s:%u:%u: expected %s, got '%s%.*s%s'", r->file, r->line, r->column, what,
+                   sign, (int)(w.len < SHOWN_MAX ? w.len : SHOWN_MAX), w.p, w.len > SHOWN_MAX ? "..." : "");
 }
 
 static err_code no_memory(const reader *r, err *e)
@@ -212,7 +215,7 @@ static err_code number_read(reader *r, pbtree *v, err *e)
         ok = whole(w, &n) && whole_fits(kind, n, minus, v);
     }
     if (!ok && kind == PBDEF_ENUM) return enum_wrong(minus ? &start : r, v->field->values, e);
-    if (!ok) return unexpected(w.len ? r : &start, wanted[kind], e);
+    if (!ok) return unexpected(w.len && !minus ? r : &start, wanted[kind], e);
     step(r, w.len);
     return ERR_OK;
 }

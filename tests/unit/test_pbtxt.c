@@ -178,7 +178,10 @@ static void values_that_do_not_fit_are_refused(void)
               "c.pbtxt:1:17: expected a whole number from -2147483648 to 2147483647, got '2147483648'");
     CHECK_STR(reads("max_batch_size: 10foo"),
               "c.pbtxt:1:17: expected a whole number from -2147483648 to 2147483647, got '10foo'");
-    CHECK_STR(reads("count: -1"), "c.pbtxt:1:9: expected a whole number from 0 to 4294967295, got '1'");
+    CHECK_STR(reads("count: -1"), "c.pbtxt:1:8: expected a whole number from 0 to 4294967295, got '-1'");
+    CHECK_STR(reads("count: - 1"), "c.pbtxt:1:8: expected a whole number from 0 to 4294967295, got '-1'");
+    CHECK_STR(reads("count: -"), "c.pbtxt:1:8: expected a whole number from 0 to 4294967295, got '-'");
+    CHECK_STR(reads("colour: -7"), "c.pbtxt:1:9: expected one of RED, GREEN, DIM, got '-7'");
     CHECK_STR(reads("count: 1.5"), "c.pbtxt:1:8: expected a whole number from 0 to 4294967295, got '1.5'");
     CHECK_STR(reads("delay: 0x10000000000000000"),
               "c.pbtxt:1:8: expected a whole number from 0 to 18446744073709551615, got '0x10000000000000000'");
@@ -190,7 +193,7 @@ static void values_that_do_not_fit_are_refused(void)
     CHECK_STR(reads("buckets: f"), "c.pbtxt:1:10: expected a number, got 'f'");
     CHECK_STR(reads("on: yes"), "c.pbtxt:1:5: expected true or false, got 'yes'");
     CHECK_STR(reads("colour: BLUE"), "c.pbtxt:1:9: expected one of RED, GREEN, DIM, got 'BLUE'");
-    CHECK_STR(reads("colour: -RED"), "c.pbtxt:1:9: expected one of RED, GREEN, DIM, got '-'");
+    CHECK_STR(reads("colour: -RED"), "c.pbtxt:1:9: expected one of RED, GREEN, DIM, got '-RED'");
     CHECK_STR(reads("colour: 7"), "c.pbtxt:1:9: expected one of RED, GREEN, DIM, got '7'");
     CHECK_STR(reads("name: 'a'\nname: 'b'"), "c.pbtxt:2:1: expected 'name' once, got it again after line 1");
     CHECK_STR(reads("left {} right: true"), "c.pbtxt:1:9: expected one of 'left' and 'right', got both");
