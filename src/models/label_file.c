@@ -21,7 +21,7 @@ err_code label_file_names(const char *folder, const char *key, str file, arena *
     size_t len;
     err_code rc = label_file_path(folder, key, file, path, e);
     if (rc) return rc;
-    rc = file_read(path, LABEL_FILE_BYTES_MAX, &text, &len, e);
+    rc = file_read_regular(path, LABEL_FILE_BYTES_MAX, &text, &len, e);
     if (rc) return err_wrap(e, "%s", key);
     rc = labels_parse((str){text, len}, path, a, ret, e);
     mem_free(text);

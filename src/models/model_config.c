@@ -212,7 +212,7 @@ static err_code file_parse(model_config *c, const char *path, err *e)
 {
     char *text;
     size_t len;
-    err_code rc = file_read(path, PBTXT_BYTES_MAX, &text, &len, e);
+    err_code rc = file_read_regular(path, PBTXT_BYTES_MAX, &text, &len, e);
     if (rc == ERR_NOT_FOUND) return ERR_OK;
     if (rc) return rc;
     rc = pbtxt_parse((str){text, len}, path, &config_def, &c->memory, &c->tree, e);

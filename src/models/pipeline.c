@@ -90,7 +90,7 @@ static err_code image_keys(const reader *rd, const yaml *y, const yaml **ret, er
     if (y->kind != YAML_TEXT || yaml_is_null(y)) return ERR_OK;
     if (!rd->folder) return yaml_wrong(y, "a map", e);
     err_code rc = label_file_path(rd->folder, "image", y->text, path, e);
-    if (!rc) rc = file_read(path, PIPELINE_FILE_BYTES_MAX, &text, &len, e);
+    if (!rc) rc = file_read_regular(path, PIPELINE_FILE_BYTES_MAX, &text, &len, e);
     if (rc) return err_wrap(e, "%s:%u:%u", y->file, y->line, y->column);
     char *name = arena_printf(&rd->p->memory, "%s", path);
     rc = name ? yaml_parse((str){text, len}, name, &rd->p->memory, &map, e) : no_memory(e);
@@ -272,7 +272,7 @@ static err_code try_file(pipeline **ret, const char *folder, const char *name, c
     err_code rc = file_identify(path, &id, e);
     *ret_there = rc != ERR_NOT_FOUND;
     if (rc) return *ret_there ? rc : ERR_OK;
-    rc = file_read(path, PIPELINE_FILE_BYTES_MAX, &text, &len, e);
+    rc = file_read_regular(path, PIPELINE_FILE_BYTES_MAX, &text, &len, e);
     if (rc) return rc;
     rc = pipeline_parse(ret, (str){text, len}, path, folder, from, e);
     mem_free(text);

@@ -108,7 +108,7 @@ static err_code file_take(const warm_up_opts *o, rows *r, tensor *t, const warmu
     if (n < 0 || (size_t)n >= sizeof path)
         return err_set(e, ERR_INVALID, "input '" STR_FMT "': the path of '" STR_FMT "' is too long", STR_ARG(in->name),
                        STR_ARG(in->file));
-    err_code rc = file_read(path, WARM_UP_FILE_BYTES_MAX, &text, &len, e);
+    err_code rc = file_read_regular(path, WARM_UP_FILE_BYTES_MAX, &text, &len, e);
     if (rc) return err_wrap(e, "input '" STR_FMT "'", STR_ARG(in->name));
     const char *copy = arena_copy(&r->memory, text, len, DATA_ALIGN);
     mem_free(text);

@@ -128,7 +128,13 @@ static err_code read_all(int fd, const char *path, size_t bytes_max, text *t, er
     }
 }
 
-err_code file_read(const char *path, size_t bytes_max, char **ret, size_t *ret_len, err *e)
+static err_code kind_wrong(const char *path, file_kind kind, err *e)
+{
+    return err_set(e, ERR_INVALID, "%s: expected a file, got %s", path,
+                   kind == FILE_FOLDER ? "a folder" : "a device or pipe");
+}
+
+static err_code read_whole(const char *path, bool others, size_t bytes_max, char **ret, size_t *ret_len, err *e)
 {
     INVARIANT(bytes_max < SIZE_MAX / 4);
     CLEANUP_FD int fd = -1;
@@ -138,7 +144,7 @@ err_code file_read(const char *path, size_t bytes_max, char **ret, size_t *ret_l
     int64_t got = sys_stat_fd(fd, &s);
     if (got < 0) return sys_err(e, got, path, "cannot look up");
     file_kind kind = kind_of(s.st_mode);
-    if (kind == FILE_FOLDER) return err_set(e, ERR_INVALID, "%s: expected a file, got a folder", path);
+    if (kind == FILE_FOLDER || (kind == FILE_OTHER && !others)) return kind_wrong(path, kind, e);
     if (kind == FILE_OTHER && (got = sys_block(fd)) < 0) return sys_err(e, got, path, "cannot read");
     uint64_t size = kind == FILE_REGULAR ? (uint64_t)s.st_size : 0;
     if (size > bytes_max)
@@ -155,6 +161,16 @@ err_code file_read(const char *path, size_t bytes_max, char **ret, size_t *ret_l
     *ret_len = t.len;
     *ret = TAKE(t.p);
     return ERR_OK;
+}
+
+err_code file_read(const char *path, size_t bytes_max, char **ret, size_t *ret_len, err *e)
+{
+    return read_whole(path, true, bytes_max, ret, ret_len, e);
+}
+
+err_code file_read_regular(const char *path, size_t bytes_max, char **ret, size_t *ret_len, err *e)
+{
+    return read_whole(path, false, bytes_max, ret, ret_len, e);
 }
 
 err_code file_read_part(const char *path, uint64_t at, void *ret, size_t len, err *e)
@@ -191,9 +207,7 @@ static err_code map_fd(int fd, const char *path, file_map *ret, err *e)
     int64_t rc = sys_stat_fd(fd, &s);
     if (rc < 0) return sys_err(e, rc, path, "cannot look up");
     file_kind kind = kind_of(s.st_mode);
-    if (kind != FILE_REGULAR)
-        return err_set(e, ERR_INVALID, "%s: expected a file, got %s", path,
-                       kind == FILE_FOLDER ? "a folder" : "a device or pipe");
+    if (kind != FILE_REGULAR) return kind_wrong(path, kind, e);
     if (s.st_size == 0) {   /* the kernel maps no empty files */
         *ret = (file_map){.p = (const uint8_t *)"", .len = 0};
         return ERR_OK;

@@ -44,6 +44,9 @@ err_code file_read_part(const char *path, uint64_t at, void *ret, size_t len, er
 err_code file_delete(const char *path, err *e) MUST_USE;
 err_code file_rename(const char *from, const char *to, err *e) MUST_USE;   /* over what is there */
 
+/* The same of a regular file alone: a pipe or a device where a model's file should be is not read as an empty one. */
+err_code file_read_regular(const char *path, size_t bytes_max, char **ret, size_t *ret_len, err *e) MUST_USE;
+
 /* Only regular files are mapped. */
 err_code file_map_open(const char *path, file_map *ret, err *e) MUST_USE;
 err_code file_map_open_beneath(const char *folder, const char *path, file_map *ret, err *e) MUST_USE;

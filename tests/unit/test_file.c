@@ -167,6 +167,8 @@ static void pipes_and_proc_are_read_whole(void)
     mem_free(bytes);
     CHECK(mkfifo(in_folder("fifo"), 0600) == 0);
     check_holds(in_folder("fifo"), "");   /* nobody writes: does not hang */
+    CHECK(file_read_regular(in_folder("fifo"), 100, &bytes, &len, &e) == ERR_INVALID);
+    CHECK(strstr(e.text, "/fifo: expected a file, got a device or pipe"));
     CHECK(unlink(in_folder("fifo")) == 0);
 }
 

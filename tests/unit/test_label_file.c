@@ -2,6 +2,9 @@
 #include "models/label_file.h"
 #include "test_folder.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 static void write_file(const char *text, size_t len)
 {
     FILE *f = fopen(test_folder_path("labels.txt"), "w");
@@ -47,6 +50,19 @@ static void what_is_no_file_of_labels_is_refused(void)
     CHECK(strncmp(reads("", 0, "none.txt"), "/none.txt", 9) == 0);
 }
 
+static void a_pipe_is_not_an_empty_file(void)
+{
+    arena a;
+    const attr *names = NULL;
+    err e = {0};
+    arena_init(&a, NULL, 0, 1 << 20);
+    INVARIANT(mkfifo(test_folder_path("pipe.txt"), 0600) == 0);
+    CHECK(label_file_read(test_folder, STR("pipe.txt"), &a, &names, &e) == ERR_INVALID);
+    CHECK(strstr(e.text, "/pipe.txt: expected a file, got a device or pipe"));
+    INVARIANT(unlink(test_folder_path("pipe.txt")) == 0);
+    arena_fini(&a);
+}
+
 static void no_memory_at_any_point_leaves_nothing(void)
 {
     write_file("a\nb\n", 4);
@@ -66,6 +82,7 @@ int main(void)
     static const test_case cases[] = {
         TEST(each_line_is_a_label),
         TEST(what_is_no_file_of_labels_is_refused),
+        TEST(a_pipe_is_not_an_empty_file),
         TEST(no_memory_at_any_point_leaves_nothing),
     };
     INVARIANT(test_folder_open());
