@@ -58,6 +58,14 @@ static err_code preferred_apply(queue_opts *ret, const i64_list *sizes, const ch
     }
 }
 
+static err_code delay_check(const queue_opts *o, const char *of, err *e)
+{
+    if (o->batching.max_delay_us <= UINT32_MAX) return ERR_OK;
+    return err_set(e, ERR_INVALID,
+                   "%s.max_queue_delay_microseconds of model " STR_FMT ": expected at most %u, got '%llu'", of,
+                   STR_ARG(o->name), UINT32_MAX, (unsigned long long)o->batching.max_delay_us);
+}
+
 /* Triton's batcher: a delay and sizes have a meaning only where there are batches. */
 static err_code dynamic_apply(queue_opts *ret, const model_config *c, const char *why, err *e)
 {
@@ -72,6 +80,7 @@ static err_code dynamic_apply(queue_opts *ret, const model_config *c, const char
         log_write(LOG_WARN, NULL, "model '" STR_FMT "': dynamic_batching: each request runs alone: %s",
                   STR_ARG(ret->name), why);
     err_code rc = levels_apply(ret, d, e);
+    if (rc == ERR_OK) rc = delay_check(ret, "dynamic_batching", e);
     return rc ? rc : preferred_apply(ret, &d->preferred, "dynamic_batching", e);
 }
 
@@ -90,7 +99,8 @@ static err_code sequence_apply(queue_opts *ret, const model_config *c, const cha
     if (why && c->max_batch_size > 1)
         log_write(LOG_WARN, NULL, "model '" STR_FMT "': sequence_batching: each request runs alone: %s",
                   STR_ARG(ret->name), why);
-    return preferred_apply(ret, &s->preferred, "sequence_batching.oldest", e);
+    err_code rc = delay_check(ret, s->oldest ? "sequence_batching.oldest" : "sequence_batching.direct", e);
+    return rc ? rc : preferred_apply(ret, &s->preferred, "sequence_batching.oldest", e);
 }
 
 /* Only where there are batches, and no state that is carried from one to the next. */

@@ -139,6 +139,22 @@ static void oldest_sequences_wait_for_preferred_sizes(void)
     CHECK_STR(e.text, "sequence_batching.oldest.preferred_batch_size of model m: expected at most 128 sizes, got more");
 }
 
+static void a_delay_that_is_too_long_is_named(void)
+{
+    err e;
+    queue_opts o = {.name = STR("m"), .model = twice.served.model, .turns = shared};
+    model_config c = {.given = true, .max_batch_size = 32};
+    c.scheduling.dynamic = (dynamic_batching){.on = true, .delay_us = UINT64_MAX};
+    CHECK(queue_rules_apply(&o, &server, &c, &e) == ERR_INVALID);
+    CHECK_STR(e.text, "dynamic_batching.max_queue_delay_microseconds of model m: expected at most 4294967295, got "
+                      "'18446744073709551615'");
+    c.scheduling.dynamic.on = false;
+    c.scheduling.sequence = (sequence_batching){.on = true, .slots_min = 0.5, .delay_us = UINT64_C(1) << 32};
+    CHECK(queue_rules_apply(&o, &server, &c, &e) == ERR_INVALID);
+    CHECK_STR(e.text, "sequence_batching.direct.max_queue_delay_microseconds of model m: expected at most 4294967295, "
+                      "got '4294967296'");
+}
+
 static void what_is_beyond_the_bounds_is_named(void)
 {
     int64_t sizes[BATCH_PREFERRED_MAX + 1];
@@ -163,6 +179,7 @@ int main(void)
         TEST(dynamic_batching_is_tritons),
         TEST(direct_sequences_wait_for_a_part_of_their_slots),
         TEST(oldest_sequences_wait_for_preferred_sizes),
+        TEST(a_delay_that_is_too_long_is_named),
         TEST(what_is_beyond_the_bounds_is_named),
     };
     onnx_build made;
