@@ -240,8 +240,9 @@ static err_code load_end(model_control *c, task *t, err *e)
     t->again = is_stale(t, m, repository_lineup(c->opts.models, t->index));
     if (t->again) return ERR_OK;
     if (rc) *e = t->result;
-    t->same = failed_again(m, rc ? t->result.text : NULL) ||
-              (rc == ERR_OK && t->quiet && is_served(repository_lineup(c->opts.models, t->index), t->load.got));
+    bool stays = rc == ERR_OK && t->quiet && is_served(repository_lineup(c->opts.models, t->index), t->load.got);
+    if (stays) repository_settled(c->opts.models, t->index);   /* also behind a load that failed */
+    t->same = failed_again(m, rc ? t->result.text : NULL) || stays;
     if (t->same && t->quiet) return rc;
     if (rc == ERR_OK) rc = load_take(c, t, m, e);
     if (rc) load_failed(c, t, e);

@@ -579,6 +579,13 @@ void repository_versions_forget(repository *r, size_t i)
     while ((v = version_rows_next(&at(r, i)->rows, v)) != NULL) atomic_store(&v->comes, false);
 }
 
+void repository_settled(repository *r, size_t i)
+{
+    version_row *v = NULL;
+    while ((v = version_rows_next(&at(r, i)->rows, v)) != NULL)
+        if (atomic_load(&v->ready)) note_set(&v->reason, "");
+}
+
 void repository_say(repository *r, size_t i, const char *why)
 {
     version_row *v = NULL;

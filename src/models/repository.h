@@ -181,6 +181,7 @@ err_code repository_loading(repository *r, repository_load *l, err *e) MUST_USE;
 void repository_loading_end(repository_load *l);
 extern const char repository_waits[];   /* why a version is not served that comes when somebody asks for it */
 void repository_versions_forget(repository *r, size_t i);   /* of what is not loaded: its files may be others now */
+void repository_settled(repository *r, size_t i);   /* what serves is what there is: nothing is to be said of it */
 /* Shown beside all versions that are not served. */
 void repository_say(repository *r, size_t i, const char *why);
 /* Shown beside the version that failed. */

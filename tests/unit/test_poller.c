@@ -161,6 +161,23 @@ static void a_file_that_is_exchanged_in_place_is_read_anew(void)
     onnx_build_end(&made);
 }
 
+/* The reason is of what could not be loaded, and goes with it. */
+static void a_change_that_is_taken_back_leaves_nothing_to_say(void)
+{
+    http_rig r;
+    poller *p = start(&r, BY_EVENT_US);
+    for (int i = 0; i < 2; i++) {
+        FILE *f = fopen(test_folder_path("a/config.pbtxt"), "w");
+        INVARIANT(f && fputs("max_bach_size: 4", f) > 0 && fclose(f) == 0);
+        CHECK(http_rig_index_says(&r, "\"version\":\"1\",\"state\":\"READY\",\"reason\":\""));
+        CHECK(strstr(r.got, "unknown field 'max_bach_size'"));
+        INVARIANT(unlink(test_folder_path("a/config.pbtxt")) == 0);
+        CHECK(http_rig_index_says(&r, "[{\"name\":\"a\",\"version\":\"1\",\"state\":\"READY\"}]"));
+    }
+    CHECK_U64(counted(&r, "\nproa_model_loads_total{result=\"ok\"} "), 0);   /* it was not read again */
+    stop(&r, p);
+}
+
 /* ---- the path to the repository ---- */
 
 static char same[64];
@@ -360,6 +377,7 @@ int main(void)
         TEST(without_inotify_it_is_looked_now_and_then),
         TEST(a_mounted_volume_is_exchanged_as_a_whole),
         TEST(a_file_that_is_exchanged_in_place_is_read_anew),
+        TEST(a_change_that_is_taken_back_leaves_nothing_to_say),
         TEST(a_link_on_the_path_may_be_switched),
         TEST(what_is_not_heard_is_found_by_the_clock),
         TEST(while_the_path_leads_nowhere_what_serves_goes_on),
