@@ -9,6 +9,7 @@
 typedef struct {
     str name, path;
     bool brought; /* nobody asked for it: an ensemble needs it */
+    bool listed;  /* a folder of the model repository: it may be no model's */
 } named_model;
 
 #endif

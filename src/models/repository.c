@@ -208,6 +208,15 @@ static err_code name_refused(repository_name *l, const err *why, err *e)
     return ERR_OK;
 }
 
+/* No model can have the name.  Of a folder that nobody needs a line of the log says so; where the folder is polled,
+ * poller.h does, for there such names come and go. */
+static err_code name_wrong(const repository *r, const named_model *m, bool loaded, const err *why)
+{
+    if (!m->listed || (loaded && !r->opts.lenient)) return why->code;
+    if (!r->opts.polls) log_write(LOG_WARN, NULL, "%s: passed over: %s", m->path.p, why->text);
+    return ERR_OK;
+}
+
 /* `loaded`: now; else it stands in the index, to be loaded by its name. */
 static err_code add(repository *r, const named_model *m, bool loaded, err *e)
 {
@@ -215,7 +224,7 @@ static err_code add(repository *r, const named_model *m, bool loaded, err *e)
     CLEANUP(repository_name) repository_name *l = NULL;
     version_row *row;
     err_code rc = repository_name_check(m->name, e);
-    if (rc) return rc;
+    if (rc) return name_wrong(r, m, loaded, e);
     const repository_name *other = map_get(&names->by_name, m->name);
     if (other)
         return err_set(e, ERR_INVALID, "models: duplicate name '" STR_FMT "' for %s and %s", STR_ARG(m->name),
@@ -257,7 +266,7 @@ static err_code models_list(named_model **ret, size_t *ret_count, size_t *ret_lo
     for (size_t i = 0; i < count; i++) {
         const char *folder = o->folder.p, *path = arena_printf(&r->memory, "%s/" STR_FMT, folder, STR_ARG(names[i]));
         if (!path) return err_set(e, ERR_NOMEM, "%s: no memory for a path", folder);
-        all[n++] = (named_model){.name = names[i], .path = str_of(path)};
+        all[n++] = (named_model){.name = names[i], .path = str_of(path), .listed = true};
     }
     *ret = all;
     *ret_count = n;

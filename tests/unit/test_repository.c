@@ -173,6 +173,36 @@ static void a_model_that_cannot_be_loaded_stands_in_the_index(void)
     CHECK(unlink(text) == 0 && rmdir(bad) == 0 && unlink(file) == 0 && rmdir(good) == 0 && rmdir(folder) == 0);
 }
 
+/* It is somebody's folder; nobody asked for it, or it is not to keep the others from being served. */
+static void a_folder_that_no_model_can_be_named_by_is_passed_over(void)
+{
+    static const char wrong[] = "model name: expected 1..128 characters without blanks";
+    char folder[] = "/tmp/proa_repository_XXXXXX", odd[64], good[64], file[80];
+    err e;
+    conf *c = config();
+    CHECK(mkdtemp(folder));
+    c->model_repository = str_of(folder);
+    snprintf(good, sizeof good, "%s/good", folder);
+    snprintf(file, sizeof file, "%s/model.onnx", good);
+    snprintf(odd, sizeof odd, "%s/New folder", folder);
+    CHECK(mkdir(good, 0700) == 0 && symlink(path, file) == 0 && mkdir(odd, 0700) == 0);
+    CHECK(strstr(refused(c), wrong));
+    for (int i = 0; i < 2; i++) {
+        CLEANUP(repository) repository *r = NULL;
+        c->exit_on_error = i == 1;
+        c->load_model = i ? STR("good") : STR("");
+        CHECK(conf_rig_open(&r, c, pool, 1, &e) == ERR_OK);
+        CHECK(r && repository_count(r) == 1 && repository_serves(r));
+    }
+    c->load_model = STR("New folder");
+    CHECK(strstr(refused(c), wrong));
+    c->load_model = STR("");
+    c->exit_on_error = false;
+    conf_rig_model(c, "New model", path);   /* as somebody named it */
+    CHECK(strstr(refused(c), wrong));
+    CHECK(rmdir(odd) == 0 && unlink(file) == 0 && rmdir(good) == 0 && rmdir(folder) == 0);
+}
+
 static void a_path_has_room_and_nothing_behind_it(void)
 {
     static char longest[FILE_PATH_MAX + 1];
@@ -344,6 +374,7 @@ int main(void)
         TEST(names_that_a_url_cannot_hold_are_refused),
         TEST(duplicates_and_bad_files_name_the_file),
         TEST(a_load_that_fails_leaves_nothing), TEST(a_model_that_cannot_be_loaded_stands_in_the_index),
+        TEST(a_folder_that_no_model_can_be_named_by_is_passed_over),
         TEST(a_path_has_room_and_nothing_behind_it),
         TEST(its_files_are_counted_once),
         TEST(a_path_takes_the_place_of_another),
