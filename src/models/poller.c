@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "models/repository_names.h"
 #include "models/settle.h"
 #include "models/source.h"
 #include "os/clock.h"
@@ -24,12 +25,15 @@ struct poller {
     loop_msg looked;
     uint64_t later_us;    /* it is looked then, though nothing is heard; UINT64_MAX = it is being looked */
     bool looking, stopped;
-    bool whole;           /* the look is one at all models, not only whether the folder is another one */
+    bool whole;           /* the look is one at all models, */
+    bool asks;            /* or whether the folder is another one; neither: it only closes what is old */
     _Atomic bool refused; /* a folder is not watched; also before any is */
     bool said;
     /* the look's, while there is one */
     file_id at;           /* the folder as it was found; of another kind = it was not */
-    bool lost;            /* that it is not has been said */
+    file_id taken;        /* whose models were looked at last; of another kind = of none */
+    uint8_t odd[SHA256_BYTES];   /* of names in it that no model can have, as they were said last */
+    bool lost;            /* it is not there or cannot be read, which has been said */
     int added;            /* what is inside is watched by this */
     int next_inside, old_inside;
     path_watch *next_way, *old_way;   /* made by a look for the loop; given back by the loop, to be closed by a look */
@@ -119,6 +123,7 @@ static void on_time(loop_timer *t)
     err e;
     uint64_t now_us = loop_now_us(p->opts.on);
     p->whole = settle_due(&p->settle) <= now_us || (is_blind(p) && p->later_us <= now_us);
+    p->asks = p->later_us <= now_us;
     if (p->whole) settle_look(&p->settle);
     if (p->later_us <= now_us) p->later_us = UINT64_MAX;
     p->looking = true;
@@ -137,27 +142,24 @@ static void watch_folder(poller *p, const char *path)
     if (failed && e.code != ERR_NOT_FOUND) atomic_store(&p->refused, true);
 }
 
-/* The folders in one, watched; those that Kubernetes hides are what its links point to. */
-static err_code folders(poller *p, arena *a, const char *path, file_entry **ret, size_t *ret_count, err *e)
-{
-    watch_folder(p, path);   /* before it is looked at, so that nothing falls between the two */
-    return file_list(a, path, ret, ret_count, e);
-}
+static bool is_folder(const file_entry *f) { return f->kind == FILE_FOLDER && f->name[0] != '.'; }
 
-static void look_at(poller *p, arena *a, const char *name)
+static void watch_inner(void *ctx, const char *path) { watch_folder(ctx, path); }
+
+/* Its folders are watched before they are looked at, so that nothing falls between the two; those that Kubernetes hides
+ * are what its links point to. */
+static void look_at(poller *p, const char *name)
 {
-    char path[FILE_PATH_MAX], inner[FILE_PATH_MAX];
-    file_entry *all;
-    size_t count;
+    char path[FILE_PATH_MAX];
+    arena a;
     err e;
+    const source_visit visit = {.enter = watch_inner, .ctx = p};
     int n = snprintf(path, sizeof path, "%s/%s", p->opts.folder.p, name);
-    if (n < 0 || (size_t)n >= sizeof path || folders(p, a, path, &all, &count, &e)) return;
-    for (size_t i = 0; i < count; i++) {
-        uint64_t version;
-        if (all[i].kind != FILE_FOLDER || !source_is_version(str_of(all[i].name), &version)) continue;
-        n = snprintf(inner, sizeof inner, "%s/%s", path, all[i].name);
-        if (n > 0 && (size_t)n < sizeof inner) watch_folder(p, inner);
-    }
+    if (n < 0 || (size_t)n >= sizeof path) return;
+    arena_init(&a, NULL, 0, LIST_BYTES);
+    err_code rc = source_folders(&a, path, &visit, &e);
+    arena_fini(&a);
+    if (rc == ERR_NOT_FOUND) return;   /* it has gone meanwhile */
     if (model_control_refresh(p->opts.control, &(model_wish){.name = str_of(name), .granted = true}, &e))
         return;   /* log, index and metric have said so */
 }
@@ -217,12 +219,41 @@ static void listen_anew(poller *p)
     p->at = find(p);
     atomic_store(&p->refused, false);
     if (is_one(&p->at, &before) && p->added != WATCH_NONE) return;
-    if (p->added != WATCH_NONE && p->at.kind == FILE_FOLDER)
-        log_write(LOG_INFO, NULL, "%s is another folder: its models are taken up", p->opts.folder.p);
     watch_close(p->next_inside);
     p->next_inside = p->added = WATCH_NONE;
     if (watch_open(&p->next_inside, &e)) atomic_store(&p->refused, true);
     p->added = p->next_inside;
+}
+
+/* One line when it is lost, one when it is there again or another one. */
+static void found_say(poller *p, bool lost, const err *why)
+{
+    bool first = p->taken.kind != FILE_FOLDER, same = first || is_one(&p->taken, &p->at);
+    if (lost && !p->lost) log_write(LOG_WARN, NULL, "model repository: %s: what serves goes on", why->text);
+    if (!lost && (p->lost || !same))
+        log_write(LOG_INFO, NULL, "%s is %s: its models are taken up", p->opts.folder.p,
+                  same ? "there again" : "another folder");
+    p->lost = lost;
+    if (!lost) p->taken = p->at;
+}
+
+/* One line for each name that no model can have, where they are others than before. */
+static void odd_names_say(poller *p, const file_entry *all, size_t count)
+{
+    uint8_t now[SHA256_BYTES];
+    buf names;
+    err e;
+    buf_init(&names, LIST_BYTES);
+    for (size_t i = 0; i < count; i++)
+        if (is_folder(&all[i]) && repository_name_check(str_of(all[i].name), &e))
+            buf_put(&names, all[i].name, strlen(all[i].name) + 1);
+    sha256(buf_str(&names), now);
+    bool same = memcmp(p->odd, now, sizeof now) == 0;
+    memcpy(p->odd, now, sizeof now);
+    for (size_t i = 0; i < count && !same; i++)
+        if (is_folder(&all[i]) && repository_name_check(str_of(all[i].name), &e))
+            log_write(LOG_WARN, NULL, "%s/%s: passed over: %s", p->opts.folder.p, all[i].name, e.text);
+    buf_fini(&names);
 }
 
 static void look_inside(poller *p)
@@ -232,12 +263,13 @@ static void look_inside(poller *p)
     size_t count;
     err e;
     arena_init(&a, NULL, 0, LIST_BYTES);
-    bool lost = folders(p, &a, p->opts.folder.p, &all, &count, &e) != ERR_OK;
-    if (lost && !p->lost) log_write(LOG_WARN, NULL, "model repository: %s: what serves goes on", e.text);
-    p->lost = lost;
-    if (lost) p->at.kind = FILE_OTHER;   /* whatever the reason, it is looked again */
+    watch_folder(p, p->opts.folder.p);   /* before it is looked at */
+    bool lost = file_list(&a, p->opts.folder.p, &all, &count, &e) != ERR_OK;
+    if (lost) atomic_store(&p->refused, false);   /* it is looked now and then in any case, until it is found */
+    found_say(p, lost, &e);
+    if (!lost) odd_names_say(p, all, count);
     for (size_t i = 0; !lost && i < count && is_same(p); i++)
-        if (all[i].kind == FILE_FOLDER && all[i].name[0] != '.') look_at(p, &a, all[i].name);
+        if (is_folder(&all[i]) && repository_name_check(str_of(all[i].name), &e) == ERR_OK) look_at(p, all[i].name);
     if (!lost && is_same(p)) look_for_gone(p, &a);   /* last: what builds on them has been loaded anew */
     arena_fini(&a);
 }
@@ -248,7 +280,7 @@ static void look(compute_job *j)
     watch_close(p->old_inside);
     p->old_inside = WATCH_NONE;
     path_watch_free(TAKE(p->old_way));
-    if (p->whole || !is_same(p)) {
+    if (p->whole || (p->asks && (p->lost || !is_same(p)))) {
         listen_anew(p);
         look_inside(p);
     }
@@ -265,7 +297,7 @@ err_code poller_new(poller **ret, const poller_opts *opts, err *e)
     p->settle = (settle){.quiet_us = POLLER_QUIET_US, .most_us = POLLER_MOST_US};
     p->inside = (loop_fd){.fd = WATCH_NONE, .ready = on_inside};
     p->path = (loop_fd){.fd = WATCH_NONE, .ready = on_path};
-    p->at.kind = FILE_OTHER;
+    p->at.kind = p->taken.kind = FILE_OTHER;
     p->added = p->next_inside = p->old_inside = WATCH_NONE;
     p->timer.fire = on_time;
     p->look.run = look;

@@ -95,14 +95,19 @@ static err_code load_open(repository *r, repository_load *l, repository_name *of
     return rc;
 }
 
-/* What a user may take for served, and is not; once for what was read. */
+/* What a user may take for served, or for watched, and is not; once for what was read. */
 static void passed_over_say(const repository *r, const repository_load *l)
 {
     size_t kept = 0;
+    const log_level level = r->opts.on_demand ? LOG_DEBUG : LOG_WARN;   /* within a budget they come and go */
     for (size_t i = 0; i < l->got->count; i++) kept += lineup_has(l->kept, l->got->all[i]);
-    if (kept == l->got->count || !l->from.loose.p) return;
-    log_write(r->opts.on_demand ? LOG_DEBUG : LOG_WARN, NULL, "%s/" STR_FMT ": passed over: the folder has versions",
-              l->path.p, STR_ARG(l->from.loose));
+    if (kept == l->got->count) return;
+    if (l->from.loose.p)
+        log_write(level, NULL, "%s/" STR_FMT ": passed over: the folder has versions", l->path.p,
+                  STR_ARG(l->from.loose));
+    if (l->from.unseen.p)
+        log_write(level, NULL, STR_FMT ": changes in it are not taken up: expected a folder that can be read, at most "
+                  "%d deep and one of %d", STR_ARG(l->from.unseen), SOURCE_DEPTH_MAX, SOURCE_FOLDERS_MAX);
 }
 
 /* Nothing of it is found until all of it is there, and it was read from files that stayed as they were. */

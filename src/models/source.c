@@ -153,18 +153,54 @@ static void stamp_put(buf *text, const char *path)
                (unsigned long long)id.bytes, (unsigned long long)id.changed_ns);
 }
 
-/* `depth`: folders inside that are looked into as well; those deeper down are not. */
-static err_code folder_stamp(buf *text, arena *a, const char *folder, int depth, err *e)
-{
-    file_entry *entries;
+/* A walk through a folder and those in it; links are followed, but no folder is entered twice. */
+typedef struct {
+    arena *a;
+    buf *text;                  /* of the stamp; NULL = there is none */
+    const source_visit *visit;  /* or NULL */
+    str *unseen;                /* the first that was not entered */
+    file_id seen[SOURCE_FOLDERS_MAX];
     size_t count;
-    err_code rc = file_list(a, folder, &entries, &count, e);
-    for (size_t i = 0; i < count && rc == ERR_OK; i++) {
-        if (entries[i].name[0] == '.') continue;
-        str path = path_join(a, folder, entries[i].name);
+} walk;
+
+/* It is to be entered. */
+static bool walk_enter(walk *w, const char *folder, int depth)
+{
+    file_id id;
+    err gone;
+    if (file_identify(folder, &id, &gone) || id.kind != FILE_FOLDER) return false;
+    for (size_t i = 0; i < w->count; i++)
+        if (w->seen[i].device == id.device && w->seen[i].inode == id.inode) return false;
+    if (depth < 0 || w->count == SOURCE_FOLDERS_MAX) {
+        if (!w->unseen->p) *w->unseen = str_of(folder);
+        return false;
+    }
+    w->seen[w->count++] = id;
+    if (w->visit) w->visit->enter(w->visit->ctx, folder);
+    return true;
+}
+
+/* `versions`: it may hold some, which are no part of this.  `depth`: of folders within.  What cannot be listed is
+ * passed over: it may be a user's own. */
+static err_code walk_through(walk *w, const char *folder, bool versions, int depth, err *e)
+{
+    listing l;
+    uint64_t number;
+    if (!walk_enter(w, folder, depth)) return ERR_OK;
+    err_code rc = listing_read(&l, w->a, folder, e);
+    if (rc && rc != ERR_NOMEM) {
+        if (!w->unseen->p) *w->unseen = str_of(folder);
+        return ERR_OK;
+    }
+    for (size_t i = 0; rc == ERR_OK && i < l.count; i++) {
+        const file_entry *f = &l.all[i];
+        bool inner = f->kind == FILE_FOLDER;
+        if (f->name[0] == '.' || (!inner && (f->kind == FILE_OTHER || !w->text))) continue;
+        if (inner && versions && source_is_version(str_of(f->name), &number)) continue;
+        str path = path_join(w->a, folder, f->name);
         if (!path.p) return err_set(e, ERR_NOMEM, "%s: no memory for the path", folder);
-        if (entries[i].kind == FILE_REGULAR) stamp_put(text, path.p);
-        else if (entries[i].kind == FILE_FOLDER && depth > 0) rc = folder_stamp(text, a, path.p, depth - 1, e);
+        if (inner) rc = walk_through(w, path.p, false, depth - 1, e);
+        else stamp_put(w->text, path.p);
     }
     return rc;
 }
@@ -174,19 +210,39 @@ static err_code stamps(source *s, arena *a, const char *path, bool versions, err
     file_id id;
     buf text;
     buf_init(&text, STAMP_BYTES_MAX);
+    walk w = {.a = a, .text = &text, .unseen = &s->unseen};
     err_code rc = file_identify(path, &id, e);
     if (rc == ERR_OK && id.kind != FILE_FOLDER) stamp_put(&text, path);
-    else if (rc == ERR_OK) rc = folder_stamp(&text, a, path, 0, e);
+    else if (rc == ERR_OK) rc = walk_through(&w, path, versions, SOURCE_DEPTH_MAX, e);
     size_t common = text.len;
     for (size_t i = 0; i < s->count && rc == ERR_OK; i++) {
         text.len = common;
+        w.count = 0;
         str sub = path_join(a, path, s->all[i].name.p);
         if (!sub.p) rc = err_set(e, ERR_NOMEM, "%s: no memory for the path", path);
-        else if (versions) rc = folder_stamp(&text, a, sub.p, SOURCE_DEPTH_MAX, e);
+        else if (versions) rc = walk_through(&w, sub.p, false, SOURCE_DEPTH_MAX, e);
         if (rc == ERR_OK) rc = buf_check(&text, path, e);
         sha256(buf_str(&text), s->all[i].stamp);
     }
     buf_fini(&text);
+    return rc;
+}
+
+err_code source_folders(arena *a, const char *path, const source_visit *v, err *e)
+{
+    listing l;
+    str unseen = {0};
+    walk w = {.a = a, .visit = v, .unseen = &unseen};
+    uint64_t number;
+    err_code rc = walk_through(&w, path, true, SOURCE_DEPTH_MAX, e);
+    if (rc == ERR_OK) rc = listing_read(&l, a, path, e);
+    for (size_t i = 0; rc == ERR_OK && i < l.count; i++) {
+        if (l.all[i].kind != FILE_FOLDER || !source_is_version(str_of(l.all[i].name), &number)) continue;
+        str sub = path_join(a, path, l.all[i].name);
+        w.count = 0;
+        if (!sub.p) rc = err_set(e, ERR_NOMEM, "%s: no memory for the path", path);
+        else rc = walk_through(&w, sub.p, false, SOURCE_DEPTH_MAX, e);
+    }
     return rc;
 }
 

@@ -237,6 +237,7 @@ def test_poll_follows_a_link_on_the_path_that_is_switched_under_load(serve, tmp_
     seen = set()
     lib, client = clients(server)[0]
     with asking(server, 2, lambda _, factor, version: seen.add(factor)) as wrong:
+        until(lambda: 2 in seen)
         for n in range(3, 6):
             published(n)
             switch(f"rev{n}" if n % 2 else tmp_path / f"rev{n}")
@@ -247,6 +248,7 @@ def test_poll_follows_a_link_on_the_path_that_is_switched_under_load(serve, tmp_
         assert ask(lib, client) == (5, "1")
         published(6)
         until(lambda: ask(lib, client) == (6, "1"), seconds=5)
+        until(lambda: 6 in seen)
     client.close()
     assert not wrong and seen == {2, 3, 4, 5, 6}, (wrong[:3], seen)
     assert server.log().count("what serves goes on") == 1
@@ -286,6 +288,31 @@ def test_a_file_beside_the_versions_replaces_none(serve, tmp_path):
     until(lambda: f"{folder}/backup.onnx: passed over: the folder has versions" in server.log())
     lib, client = clients(server)[0]
     assert ask(lib, client) == (2, "2")
+    client.close()
+
+
+def test_poll_takes_up_weights_in_a_folder_of_the_version(serve, tmp_path):
+    """External data that is copied long after the model's file, and exchanged later: the model comes, and is the new one."""
+    version, part = tmp_path / "models" / "m" / "1", tmp_path / "models" / "m" / ".part"
+    (version / "weights").mkdir(parents=True)
+    server = serve("--model-repository", tmp_path / "models", "--model-control", "poll", "--poll-secs", 3600, "--exit-on-error", "false")
+    version_make(tmp_path / "made", 3)
+    model = onnx.load(tmp_path / "made" / "3" / "model.onnx")
+    model.graph.initializer[0].raw_data = np.float32([3]).tobytes()
+    model.graph.initializer[0].ClearField("float_data")
+    onnx.save(model, version / "model.onnx", save_as_external_data=True, location="w", size_threshold=0)
+    (version / "w").rename(part)
+    model = onnx.load(version / "model.onnx", load_external_data=False)
+    next(e for e in model.graph.initializer[0].external_data if e.key == "location").value = "weights/w"
+    onnx.save(model, version / "model.onnx")
+    until(lambda: "weights/w" in server.log())   # refused without them
+    part.rename(version / "weights" / "w")
+    until(lambda: server.get("/v2/models/m/ready").status == 200)
+    lib, client = clients(server)[0]
+    assert ask(lib, client) == (3, "1")
+    part.write_bytes(np.float32([5]).tobytes())
+    part.rename(version / "weights" / "w")
+    until(lambda: ask(lib, client) == (5, "1"))
     client.close()
 
 

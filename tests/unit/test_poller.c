@@ -10,6 +10,7 @@
 #include "test_folder.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -178,6 +179,31 @@ static void a_change_that_is_taken_back_leaves_nothing_to_say(void)
     stop(&r, p);
 }
 
+/* Weights beside the model, samples, states: in folders of a version, and of the model. */
+static void what_lies_in_folders_within_is_heard(void)
+{
+    static const char *const folders[] = {"a/1/sub", "a/initial_state"};
+    static const char loads[] = "\nproa_model_loads_total{result=\"ok\"} ";
+    http_rig r;
+    poller *p = start(&r, BY_EVENT_US);
+    CHECK(http_rig_index_says(&r, "[{\"name\":\"a\",\"version\":\"1\",\"state\":\"READY\"}]"));
+    for (size_t i = 0; i < COUNTOF(folders); i++) {
+        char file[100];
+        snprintf(file, sizeof file, "%s/w", folders[i]);
+        INVARIANT(mkdir(test_folder_path(folders[i]), 0700) == 0);
+        http_rig_turn(&r, 600);
+        uint64_t before = counted(&r, loads);
+        for (uint64_t n = 1; n < 3; n++) {   /* it comes, and is exchanged */
+            INVARIANT(symlink(path, test_folder_path(".new")) == 0);
+            INVARIANT(rename(test_folder_path(".new"), test_folder_path(file)) == 0);
+            HTTP_RIG_UNTIL(&r, counted(&r, loads) == before + n);
+            CHECK_U64(counted(&r, loads), before + n);
+            INVARIANT(utimensat(AT_FDCWD, path, NULL, 0) == 0);   /* another file by its stamp */
+        }
+    }
+    stop(&r, p);
+}
+
 /* ---- the path to the repository ---- */
 
 static char same[64];
@@ -303,8 +329,11 @@ static _Atomic uint32_t lost_lines;
 
 static uint64_t clock_us(void) { return 0; }
 
+static _Atomic uint32_t odd_lines;
+
 static void count_line(const char *line, size_t len)
 {
+    if (memmem(line, len, "New folder: passed over: model name: expected 1..128", 52)) atomic_fetch_add(&odd_lines, 1);
     if (memmem(line, len, "what serves goes on", 19)) atomic_fetch_add(&lost_lines, 1);
 }
 
@@ -333,6 +362,47 @@ static void while_the_path_leads_nowhere_what_serves_goes_on(void)
     log_setup(&(log_opts){.level = LOG_LEVELS});
     stop(&r, p);
     revisions_end();
+}
+
+/* It is there, but not to be listed: as a folder of mkdtemp() is to another user. */
+static void a_folder_that_cannot_be_read_is_looked_at_now_and_then(void)
+{
+    http_rig r;
+    revisions_make();
+    INVARIANT(symlink("rev2", test_folder_path("cur")) == 0);
+    poller *p = start_at(&r, "/cur/models", BY_CLOCK_US);
+    CHECK(answers(&r, 2));
+    http_rig_turn(&r, 400);
+    atomic_store(&lost_lines, 0);
+    log_setup(&(log_opts){.level = LOG_INFO, .sink = count_line, .clock_us = clock_us});
+    sys_fake_script((sys_fault[]){{SYS_list, .times = SYS_FAKE_EVER, .result = -EACCES}}, 1);
+    switched("cur", "rev3");
+    HTTP_RIG_UNTIL(&r, atomic_load(&lost_lines));
+    http_rig_turn(&r, 300);
+    uint64_t lists = sys_fake_calls(SYS_list);
+    http_rig_turn(&r, 400);
+    CHECK(sys_fake_calls(SYS_list) > lists && sys_fake_calls(SYS_list) <= lists + 20);
+    CHECK_U64(atomic_load(&lost_lines), 1);
+    CHECK(answers(&r, 2));
+    sys_fake_script(NULL, 0);
+    CHECK(answers(&r, 3));
+    log_setup(&(log_opts){.level = LOG_LEVELS});
+    stop(&r, p);
+    revisions_end();
+}
+
+static void a_name_that_no_model_can_have_is_said_once(void)
+{
+    http_rig r;
+    poller *p = start(&r, BY_EVENT_US);
+    log_setup(&(log_opts){.level = LOG_INFO, .sink = count_line, .clock_us = clock_us});
+    INVARIANT(mkdir(test_folder_path("New folder"), 0700) == 0);
+    HTTP_RIG_UNTIL(&r, atomic_load(&odd_lines));
+    model_make("b", "1");
+    CHECK(http_rig_index_says(&r, "{\"name\":\"b\",\"version\":\"1\",\"state\":\"READY\"}"));
+    CHECK_U64(atomic_load(&odd_lines), 1);
+    log_setup(&(log_opts){.level = LOG_LEVELS});
+    stop(&r, p);
 }
 
 static void another_folder_may_take_its_place(void)
@@ -378,9 +448,12 @@ int main(void)
         TEST(a_mounted_volume_is_exchanged_as_a_whole),
         TEST(a_file_that_is_exchanged_in_place_is_read_anew),
         TEST(a_change_that_is_taken_back_leaves_nothing_to_say),
+        TEST(what_lies_in_folders_within_is_heard),
         TEST(a_link_on_the_path_may_be_switched),
         TEST(what_is_not_heard_is_found_by_the_clock),
         TEST(while_the_path_leads_nowhere_what_serves_goes_on),
+        TEST(a_folder_that_cannot_be_read_is_looked_at_now_and_then),
+        TEST(a_name_that_no_model_can_have_is_said_once),
         TEST(another_folder_may_take_its_place),
         TEST(making_one_survives_failed_allocations),
     };

@@ -203,6 +203,13 @@ static void a_version_that_is_not_to_be_served_is_not_looked_into(void)
     file("versions/2/model.onnx");
 }
 
+static void remove_all(const char *name)
+{
+    char text[200];
+    snprintf(text, sizeof text, "rm -r %s", path(name));
+    CHECK(system(text) == 0);
+}
+
 static bool differs(const source *before)
 {
     arena a;
@@ -239,6 +246,56 @@ static void every_change_of_a_file_changes_the_stamp(void)
     CHECK(differs(&s));
     file("versions/10/x.onnx");
     CHECK(source_find(&only, &a, path("one"), &wanted, STR("1"), &e) == ERR_OK && !source_eq(&s, &only));
+    arena_fini(&a);
+}
+
+static void folders_within_a_model_are_part_of_it(void)
+{
+    char name[200] = "versions/deep";
+    arena a;
+    source s;
+    err e;
+    folder("versions/state");
+    arena_init(&a, NULL, 0, 4 << 20);
+    CHECK(source_find(&s, &a, path("versions"), &wanted, STR(""), &e) == ERR_OK && !s.unseen.p);
+    file("versions/state/zeros");
+    CHECK(differs(&s));
+    CHECK(symlink("..", path("versions/state/up")) == 0);   /* a circle ends */
+    CHECK(source_find(&s, &a, path("versions"), &wanted, STR(""), &e) == ERR_OK && !s.unseen.p);
+    CHECK(unlink(path("versions/state/up")) == 0 && !differs(&s));
+    for (int i = 0; i <= SOURCE_DEPTH_MAX; i++, strcat(name, "/d")) folder(name);
+    CHECK(source_find(&s, &a, path("versions"), &wanted, STR(""), &e) == ERR_OK && s.unseen.p);
+    CHECK(str_ends(s.unseen, STR("/versions/deep/d/d/d/d")));
+    remove_all("versions/deep");
+    for (int i = 0; i < SOURCE_FOLDERS_MAX; i++) {
+        snprintf(name, sizeof name, "versions/2/f%d", i);
+        folder(name);
+    }
+    CHECK(source_find(&s, &a, path("versions"), &wanted, STR(""), &e) == ERR_OK && s.unseen.p);
+    CHECK(str_ends(s.unseen, STR("/versions/2/f99")));   /* the last by name */
+    remove_all("versions/2/f*");
+    remove_all("versions/state");
+    arena_fini(&a);
+}
+
+static void count_folder(void *ctx, const char *name)
+{
+    (void)name;
+    ++*(int *)ctx;
+}
+
+static void who_watches_a_model_is_told_each_folder(void)
+{
+    int n = 0;
+    arena a;
+    err e;
+    const source_visit visit = {.enter = count_folder, .ctx = &n};
+    arena_init(&a, NULL, 0, 1 << 20);
+    folder("versions/2/weights");
+    CHECK(source_folders(&a, path("versions"), &visit, &e) == ERR_OK);
+    CHECK(n == 7);   /* itself, 2, 2/weights, 10, 11, latest, 999... */
+    CHECK(rmdir(path("versions/2/weights")) == 0);
+    CHECK(source_folders(&a, path("nowhere"), &visit, &e) == ERR_NOT_FOUND);
     arena_fini(&a);
 }
 
@@ -316,6 +373,8 @@ int main(void)
         TEST(a_file_beside_versions_does_not_count),
         TEST(a_version_that_is_not_to_be_served_is_not_looked_into),
         TEST(every_change_of_a_file_changes_the_stamp),
+        TEST(folders_within_a_model_are_part_of_it),
+        TEST(who_watches_a_model_is_told_each_folder),
         TEST(a_version_may_be_served_besides),
         TEST(what_is_not_there_is_said),
         TEST(a_repository_is_its_folders),
