@@ -264,6 +264,16 @@ typedef struct {
     size_t columns, rows_left;
 } screen;
 
+/* UTF-8: a character is a column, near enough. */
+static bool starts_column(char c) { return ((uint8_t)c & 0xC0) != 0x80; }
+
+static size_t columns_of(const char *text)
+{
+    size_t n = 0;
+    for (; *text; text++) n += starts_column(*text);
+    return n;
+}
+
 /* One line, cut to the screen; control characters in names would move the cursor. */
 static void put_line(screen *s, const char *on, const char *text)
 {
@@ -272,7 +282,7 @@ static void put_line(screen *s, const char *on, const char *text)
     if (*on) buf_put_z(s->out, on);
     size_t columns = 0;
     for (const char *p = text; *p; p++) {
-        bool starts = ((uint8_t)*p & 0xC0) != 0x80;   /* UTF-8: a character is a column, near enough */
+        bool starts = starts_column(*p);
         if (starts && s->columns && columns == s->columns) break;
         columns += starts;
         buf_put_byte(s->out, (uint8_t)*p < ' ' || *p == 127 ? '?' : (uint8_t)*p);
@@ -344,7 +354,8 @@ static void model_print(screen *s, const line *l, size_t width, bool sequences)
 {
     char name[TOP_NAME_MAX + 26], text[400], c[10][CELL];
     snprintf(name, sizeof name, "%s%s%s", l->m->name, *l->m->version ? "/" : "", l->m->version);
-    int n = snprintf(text, sizeof text, "%-*s %10s %10s %8s %8s %6s %8s %10s %10s", (int)width, name,
+    const int bytes = (int)(width + strlen(name) - columns_of(name));   /* printf() pads by these */
+    int n = snprintf(text, sizeof text, "%-*s %10s %10s %8s %8s %6s %8s %10s %10s", bytes, name,
                      count_text(c[0], l->rate), count_text(c[1], l->failed), count_text(c[2], l->m->waiting),
                      count_text(c[3], l->m->running), count_text(c[4], l->batch), share_text(c[5], l->waste),
                      time_text(c[6], l->p50_s), time_text(c[7], l->p99_s));
@@ -364,7 +375,7 @@ void top_view_print(buf *out, const top_view *v)
     bool sequences = any_sequences(v->now);
     char text[400];
     for (size_t i = 0; i < count; i++) {
-        size_t n = strlen(lines[i].m->name) + strlen(lines[i].m->version) + 1;
+        size_t n = columns_of(lines[i].m->name) + columns_of(lines[i].m->version) + 1;
         if (n > width) width = n;
     }
     server_print(&s, v);

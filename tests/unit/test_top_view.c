@@ -61,6 +61,20 @@ static void rates_and_latencies_are_those_of_the_time_between(void)
                    "slow/1          2          0        2        0      -        -    2.00 ms    2.00 ms\n");
 }
 
+static void names_beyond_ascii_keep_the_columns(void)
+{
+    char got[2000];
+    static const char was[] = SERVER("259200", "0") MODEL("caf\xC3\xA9", "0", "0", "0", "0", "0", "0")
+                                  MODEL("plain", "0", "0", "0", "0", "0", "0");
+    static const char is[] = SERVER("259200", "0") MODEL("caf\xC3\xA9", "4", "0", "0", "0", "4", "4")
+                                 MODEL("plain", "2", "0", "0", "0", "2", "2");
+    print(was, is, (top_view){.columns = 0}, false, got, sizeof got);
+    const char *head = strstr(got, "model ");
+    CHECK(head && strncmp(head, "model    answers/s", 18) == 0);   /* as wide as the longest, plain/1 */
+    CHECK(strstr(got, "\ncaf\xC3\xA9/1           2          0"));
+    CHECK(strstr(got, "\nplain/1          1          0"));
+}
+
 static void json_says_the_same(void)
 {
     char got[2000];
@@ -197,6 +211,7 @@ int main(void)
 {
     static const test_case cases[] = {
         TEST(rates_and_latencies_are_those_of_the_time_between),
+        TEST(names_beyond_ascii_keep_the_columns),
         TEST(json_says_the_same),
         TEST(jobs_and_sequences_are_shown_where_there_are_any),
         TEST(a_budget_of_memory_is_shown_where_there_is_one),
