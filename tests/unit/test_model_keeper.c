@@ -1,6 +1,7 @@
 /* Within a budget of memory a model that is not there is brought when it is asked for, once for all who ask, and who
  * was used longest ago makes room: nobody is refused because a model was not loaded, unless it never fits, cannot be
  * loaded, or does not come in time. */
+#include "fake/sys_fake.h"
 #include "http_rig.h"
 #include "model_folder.h"
 #include "models/model_control.h"
@@ -8,9 +9,6 @@
 #include "os/clock.h"
 #include "os/thread.h"
 #include "test.h"
-
-#include <fcntl.h>
-#include <sys/ioctl.h>
 
 static char path[64];
 static const char body[] = "{\"inputs\":[{\"name\":\"x\",\"datatype\":\"FP32\",\"shape\":[1,2],\"data\":[1,2]}]}";
@@ -471,7 +469,7 @@ typedef struct {
 
 #define GIVEN \
     "{\"max_batch_size\":3,\"input\":[{\"name\":\"x\",\"data_type\":\"TYPE_FP32\",\"dims\":[2]}]," \
-    "\"output\":[{\"name\":\"y\",\"data_type\":\"TYPE_FP32\",\"dims\":[2],\"label_filename\":\"labels\"}]}"
+    "\"output\":[{\"name\":\"y\",\"data_type\":\"TYPE_FP32\",\"dims\":[2]}]}"
 
 static void given_load_main(void *ctx)
 {
@@ -496,23 +494,13 @@ static uint64_t loaded(http_rig *r)
     return s.loaded;
 }
 
-static int pipe_make(const char *name)
-{
-    INVARIANT(mkfifo(in_n(name), 0600) == 0);
-    int fd = open(in_n(name), O_RDWR);
-    INVARIANT(fd >= 0);
-    return fd;
-}
+/* The first file that a load opens is on a disk that is away: so it is of two loads, each until it is let go. */
+static _Atomic uint32_t standing, let_go;
 
-/* A load has read the line, and waits for more. */
-static void pipe_read(int fd, const char *line)
+static void stand(void)
 {
-    int left = 1;
-    INVARIANT(write(fd, line, strlen(line)) == (ssize_t)strlen(line));
-    while (left) {
-        INVARIANT(ioctl(fd, FIONREAD, &left) == 0);
-        thread_pause();
-    }
+    uint32_t own = atomic_fetch_add(&standing, 1);
+    while (atomic_load(&let_go) <= own) usleep(1000);
 }
 
 /* A load on demand that began before a client's ended, and ends behind it. */
@@ -530,21 +518,22 @@ static void a_configuration_that_comes_meanwhile_counts(void)
     own[strlen(own) - 1] = '\0';
     const http_rig_opts o = {.threads = "1", .models_memory_max = "1Gi", .model_control = "explicit"};
     INVARIANT(http_rig_start(&r, &o, (const char *const[]){"n", own, NULL}));
-    int labels = pipe_make("labels"), config = pipe_make("config.pbtxt");
+    atomic_store(&standing, 0);
+    atomic_store(&let_go, 0);
+    sys_fake_script((sys_fault[]){{SYS_open, .times = 2, .result = -EINTR, .then = stand}}, 1);
     CHECK(thread_start(&client.thread, "load", given_load_main, &client, &e) == ERR_OK);
-    pipe_read(labels, "a\n");
+    while (atomic_load(&standing) < 1) thread_pause();
     model_summons one = {.name = STR("n"), .since_us = clock_now_us(), .on = r.loop, .msg = {.run = on_told}};
     told = 0;
     keeper_summon(r.endpoints.keeper, &one);
-    pipe_read(config, "# nothing\n");
-    INVARIANT(unlink(in_n("labels")) == 0);
-    model_folder_write(in_n("labels"), "a\nb\n", 4);
-    close(labels);
+    HTTP_RIG_UNTIL(&r, atomic_load(&standing) == 2);
+    atomic_store(&let_go, 1);
     HTTP_RIG_UNTIL(&r, atomic_load(&client.done));
-    close(config);
+    atomic_store(&let_go, 2);
     HTTP_RIG_UNTIL(&r, loaded(&r) == 2 && told == 1);
     CHECK(http_rig_gets(&r, "/v2/models/n/config", "\"max_batch_size\":3"));
     thread_join(&client.thread);
+    sys_fake_script(NULL, 0);
     http_rig_stop(&r);
 }
 
