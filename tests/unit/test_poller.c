@@ -344,7 +344,7 @@ static void while_the_path_leads_nowhere_what_serves_goes_on(void)
     INVARIANT(symlink("rev2", test_folder_path("cur")) == 0);
     poller *p = start_at(&r, "/cur/models", BY_CLOCK_US);
     CHECK(answers(&r, 2));
-    log_setup(&(log_opts){.level = LOG_INFO, .sink = count_line, .clock_us = clock_us});
+    atomic_store(&lost_lines, 0);
     switched("cur", "nowhere");
     HTTP_RIG_UNTIL(&r, atomic_load(&lost_lines));
     switched("cur", "nowhere/else");
@@ -359,7 +359,6 @@ static void while_the_path_leads_nowhere_what_serves_goes_on(void)
     HTTP_RIG_UNTIL(&r, atomic_load(&lost_lines) == 2);   /* another time is another line */
     CHECK_U64(atomic_load(&lost_lines), 2);
     CHECK(answers(&r, 3));
-    log_setup(&(log_opts){.level = LOG_LEVELS});
     stop(&r, p);
     revisions_end();
 }
@@ -374,7 +373,6 @@ static void a_folder_that_cannot_be_read_is_looked_at_now_and_then(void)
     CHECK(answers(&r, 2));
     http_rig_turn(&r, 400);
     atomic_store(&lost_lines, 0);
-    log_setup(&(log_opts){.level = LOG_INFO, .sink = count_line, .clock_us = clock_us});
     sys_fake_script((sys_fault[]){{SYS_list, .times = SYS_FAKE_EVER, .result = -EACCES}}, 1);
     switched("cur", "rev3");
     HTTP_RIG_UNTIL(&r, atomic_load(&lost_lines));
@@ -386,7 +384,6 @@ static void a_folder_that_cannot_be_read_is_looked_at_now_and_then(void)
     CHECK(answers(&r, 2));
     sys_fake_script(NULL, 0);
     CHECK(answers(&r, 3));
-    log_setup(&(log_opts){.level = LOG_LEVELS});
     stop(&r, p);
     revisions_end();
 }
@@ -395,13 +392,11 @@ static void a_name_that_no_model_can_have_is_said_once(void)
 {
     http_rig r;
     poller *p = start(&r, BY_EVENT_US);
-    log_setup(&(log_opts){.level = LOG_INFO, .sink = count_line, .clock_us = clock_us});
     INVARIANT(mkdir(test_folder_path("New folder"), 0700) == 0);
     HTTP_RIG_UNTIL(&r, atomic_load(&odd_lines));
     model_make("b", "1");
     CHECK(http_rig_index_says(&r, "{\"name\":\"b\",\"version\":\"1\",\"state\":\"READY\"}"));
     CHECK_U64(atomic_load(&odd_lines), 1);
-    log_setup(&(log_opts){.level = LOG_LEVELS});
     stop(&r, p);
 }
 
@@ -457,5 +452,7 @@ int main(void)
         TEST(another_folder_may_take_its_place),
         TEST(making_one_survives_failed_allocations),
     };
+    /* Before there are threads that read it. */
+    log_setup(&(log_opts){.level = LOG_INFO, .sink = count_line, .clock_us = clock_us});
     return serve_rig_main(cases, COUNTOF(cases), path);
 }

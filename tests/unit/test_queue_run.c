@@ -384,8 +384,9 @@ static void a_model_whose_outputs_are_no_rows_is_not_batched_again(void)
     onnx_build_node(&made, "Gather", "x,zero", "first", "axis=0");
     onnx_build_node(&made, "Mul", "first,two", "y", "");
     onnx_build_output(&made, "y", DT_F32, "M,2");
-    start(&b, &made, &greedy);
+    /* Before there are threads that read it. */
     log_setup(&(log_opts){.level = LOG_WARN, .sink = count_warning, .clock_us = clock_wall_us});
+    start(&b, &made, &greedy);
     for (int round = 0; round < 2; round++) {
         hold_workers(&b, &h);
         for (uint32_t i = 0; i < COUNTOF(a); i++) {
@@ -399,8 +400,8 @@ static void a_model_whose_outputs_are_no_rows_is_not_batched_again(void)
         }
     }
     CHECK_U64(warnings, 1);
-    log_setup(&(log_opts){.level = LOG_LEVELS});
     stop(&b);
+    log_setup(&(log_opts){.level = LOG_LEVELS});
 }
 
 /* ---- many threads ---- */
