@@ -262,8 +262,8 @@ uint64_t job_book_due_us(const job_book *b, bool may_run)
     if (room && b->resting.first) due = b->resting.first->due_us;
     if (room && b->queued.first) due = 0;
     if (b->telling.first && b->telling.first->due_us < due) due = b->telling.first->due_us;
-    if (b->over.first && b->over.first->due_us + b->limits.keep_us < due)
-        due = b->over.first->due_us + b->limits.keep_us;
+    uint64_t ended = b->over.first ? b->over.first->due_us : due;
+    if (ended < due && b->limits.keep_us < due - ended) due = ended + b->limits.keep_us;
     return due;
 }
 

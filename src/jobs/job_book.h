@@ -43,7 +43,7 @@ struct job {
 };
 
 typedef struct {
-    uint64_t bytes_max, keep_us;            /* of records that are of use */
+    uint64_t bytes_max, keep_us;            /* of records that are of use; UINT64_MAX = for good */
     uint32_t count_max, running_max;
 } job_book_limits;
 

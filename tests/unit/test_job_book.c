@@ -103,6 +103,19 @@ static void what_is_refused_for_the_moment_rests_longer_each_time(void)
     job_book_fini(&b);
 }
 
+static void what_is_kept_for_good_is_never_due(void)
+{
+    job_book b;
+    job_book_limits ever = limits;
+    ever.keep_us = UINT64_MAX;
+    job_book_init(&b, &ever, 1);
+    ask(&b, 1, "");
+    end(&b, 1, 200, "", 10);
+    CHECK_U64(job_book_due_us(&b, true), UINT64_MAX);
+    CHECK(!job_book_expired(&b, UINT64_MAX));
+    job_book_fini(&b);
+}
+
 static void it_is_bounded_in_number_and_bytes(void)
 {
     job_book b;
@@ -243,7 +256,8 @@ int main(void)
 {
     static const test_case cases[] = {TEST(they_run_in_order_and_so_many_at_a_time),
                                       TEST(what_is_refused_for_the_moment_rests_longer_each_time),
-                                      TEST(it_is_bounded_in_number_and_bytes),
+                                      TEST(what_is_kept_for_good_is_never_due),
+        TEST(it_is_bounded_in_number_and_bytes),
                                       TEST(a_hook_is_told_until_it_takes_it_or_is_given_up),
                                       TEST(what_has_ended_is_kept_for_a_while_also_behind_a_start),
                                       TEST(a_clock_that_jumps_costs_no_job_that_waits),
