@@ -181,17 +181,18 @@ static batch_drop drop_of(const sequence_turn *t)
     return now_us >= due_us(t) ? BATCH_TIMEOUT : BATCH_RAN;
 }
 
-/* As a client that is in time cannot tell from its own requests why. */
-static void refuse_behind(sequence_turn *t)
+/* One that is in time itself: it hears of the other. */
+static void refuse_behind(sequence_turn *t, bool over)
 {
     err e;
     t->client->at.drop = BATCH_CANCELLED;
-    err_set(&e, ERR_UNAVAILABLE, "the sequence ended before this request: one before it was dropped");
+    err_set(&e, ERR_UNAVAILABLE, over ? "the sequence ended before this request: one before it was dropped"
+                                      : "a request of this sequence before this one was refused");
     refuse(t, &e);
 }
 
-/* Some for reasons of their own, others as they come behind them. */
-static void refuse_all(slot_item *gone)
+/* Some for reasons of their own, others as they come behind them; `over`: their sequence has ended. */
+static void refuse_all(slot_item *gone, bool over)
 {
     slot_item *next;
     err e;
@@ -200,7 +201,7 @@ static void refuse_all(slot_item *gone)
         batch_drop why = drop_of(t);
         next = i->next;
         if (why == BATCH_RAN) {
-            refuse_behind(t);
+            refuse_behind(t, over);
             continue;
         }
         (void)queue_item_drop(t->client, why, &e);
@@ -276,12 +277,13 @@ static void turns_begin(sequencer *q)
         batch_drop why = drop_of(t);
         if (why == BATCH_RAN && begin(q, t, &e) == ERR_OK) continue;
         if (why == BATCH_RAN) why = t->inner.at.drop;
-        const bool lost = why != BATCH_RAN || e.code == ERR_TIMEOUT;
-        slot_item *gone = lost ? slots_lose(q->slots, s) : NULL;
+        /* Who began with it has nothing to go on with; others may send it again. */
+        const bool over = why != BATCH_RAN || e.code == ERR_TIMEOUT || t->at.start;
+        slot_item *gone = over ? slots_lose(q->slots, s) : slots_refuse(q->slots, s);
         slots_done(q->slots, s, q->now_us);
         (void)queue_item_drop(t->client, why, &e);
         refuse(t, &e);
-        refuse_all(gone);
+        refuse_all(gone, over);
     }
 }
 
@@ -323,7 +325,7 @@ static bool leaves(const slot_item *i)
 static void waiting_drop(sequencer *q)
 {
     q->due_us = UINT64_MAX;
-    refuse_all(slots_drop(q->slots, leaves));
+    refuse_all(slots_drop(q->slots, leaves), true);
     if (q->due_us != UINT64_MAX) waker_by(q->opts.waker, &q->timer, q->due_us);
 }
 
@@ -336,7 +338,7 @@ static void read(sequencer *q, letter *n)
         break;
     case MAIL_BACK:
         s = OF(sequence, back, n);
-        if (s->lost) refuse_all(slots_lose(q->slots, &s->at));
+        if (s->lost) refuse_all(slots_lose(q->slots, &s->at), true);
         slots_done(q->slots, &s->at, q->now_us);
         atomic_fetch_sub(&q->inside, 1);
         break;

@@ -176,8 +176,8 @@ void slots_done(slots *s, slot_sequence *q, uint64_t now_us)
 }
 
 /* Takes out what goes and what comes behind it, up to a START: that depends on nothing before.  `lost`: the request
- * before them is gone.  A sequence that so ends without an END is over: nobody can go on with it. */
-static void cut(slots *s, slot_sequence *q, bool (*goes)(const slot_item *i), bool lost, slot_item ***tail)
+ * before them is gone.  Whether the last one is gone. */
+static bool cut(slots *s, slot_sequence *q, bool (*goes)(const slot_item *i), bool lost, slot_item ***tail)
 {
     slot_item *kept = NULL, **at = &kept, *next;
     for (slot_item *i = q->first; i; i = next) {
@@ -195,8 +195,13 @@ static void cut(slots *s, slot_sequence *q, bool (*goes)(const slot_item *i), bo
         q->last = i;
     }
     q->first = kept;
-    if (!lost || q->ended) return;
-    (void)map_del(&s->by_id, q->id);
+    return lost;
+}
+
+/* Nobody can go on with it. */
+static void over(slots *s, slot_sequence *q)
+{
+    if (!q->ended) (void)map_del(&s->by_id, q->id);
     q->ended = true;
 }
 
@@ -216,7 +221,7 @@ slot_item *slots_drop(slots *s, bool (*goes)(const slot_item *i))
             next = order_next(n);
             slot_sequence *q = ORDER_OF(n, slot_sequence, place);
             if (!any_goes(q, goes)) continue;
-            cut(s, q, goes, false, &tail);
+            if (cut(s, q, goes, false, &tail)) over(s, q);
             if (q->first || q->running) continue;
             order_del(all[k], n);
             if (q->seated) s->counts.seated--;
@@ -232,7 +237,16 @@ slot_item *slots_lose(slots *s, slot_sequence *q)
 {
     slot_item *gone = NULL, **tail = &gone;
     INVARIANT(q->running);
-    cut(s, q, NULL, true, &tail);
+    if (cut(s, q, NULL, true, &tail)) over(s, q);
+    return gone;
+}
+
+slot_item *slots_refuse(slots *s, slot_sequence *q)
+{
+    slot_item *gone = NULL, **tail = &gone;
+    INVARIANT(q->running);
+    bool last = cut(s, q, NULL, true, &tail);
+    if (last && q->ended && !map_get(&s->by_id, q->id)) q->ended = !map_put(&s->by_id, q->id, q);
     return gone;
 }
 

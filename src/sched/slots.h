@@ -67,6 +67,9 @@ void slots_done(slots *s, slot_sequence *q, uint64_t now_us);
 slot_item *slots_drop(slots *s, bool (*goes)(const slot_item *i));
 /* The same of the request that runs, which did not: before slots_done(). */
 slot_item *slots_lose(slots *s, slot_sequence *q);
+/* The same, but the sequence stays what it was, so that the request can come again.  Where it or what left had the END
+ * that is taken back, unless another sequence has the id by now: then it is over. */
+slot_item *slots_refuse(slots *s, slot_sequence *q);
 /* Forgets what was idle for too long; when to call again: SLOTS_NEVER = not before another call. */
 uint64_t slots_expire(slots *s, uint64_t now_us);
 void slots_read(const slots *s, slots_counts *ret);

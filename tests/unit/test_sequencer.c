@@ -353,6 +353,59 @@ static void the_slot_of_what_the_queue_refuses_comes_back(void)
     bench_close(&b);
 }
 
+/* More than the queue takes. */
+static err_code follow_large(ask *a, served *of, uint64_t id, bool start, bool end)
+{
+    err e = {0};
+    *a = (ask){.item = {.done = done, .bytes = 1000001, .sequence = {.number = id, .start = start, .end = end}}};
+    a->in = tensor_make(DT_F32, &(shape){.rank = 2, .dim = {1, 1}}, &a->x);
+    a->item.inputs = &a->in;
+    return served_push(of, &a->item, &e);
+}
+
+static void who_began_with_what_is_refused_has_not_begun(void)
+{
+    bench b = bench_open("one", "0");
+    ask large, next;
+    CHECK(follow_large(&large, b.of, 1, true, false) == ERR_OK && ask_end(&large) == -1);
+    CHECK(large.code == ERR_TOO_LARGE);
+    CHECK(follow(&next, b.of, 1, 0, 0) == ERR_OK && ask_end(&next) == -1 && next.code == ERR_INVALID);
+    CHECK(ask_start(&next, b.of, 2, 4, true, true) == ERR_OK && ask_end(&next) == 4);   /* its slot is free */
+    bench_close(&b);
+}
+
+static void what_is_refused_may_be_sent_again(void)
+{
+    for (int end = 0; end < 2; end++) {
+        bench b = bench_open("one", "0");
+        ask large, next;
+        CHECK(ask_start(&next, b.of, 1, 5, true, false) == ERR_OK && ask_end(&next) == 5);
+        CHECK(follow_large(&large, b.of, 1, false, end) == ERR_OK && ask_end(&large) == -1);
+        CHECK(large.code == ERR_TOO_LARGE);
+        CHECK(ask_start(&next, b.of, 1, 1, false, end) == ERR_OK && ask_end(&next) == 6);
+        CHECK(follow(&next, b.of, 1, 0, 0) == ERR_OK && ask_end(&next) == (end ? -1 : 7));
+        bench_close(&b);
+    }
+}
+
+/* The first waits in the model's queue for those of other sequences. */
+static void what_waits_behind_a_refused_request_does_not_run_without_it(void)
+{
+    bench b = bench_open("most", "0");
+    ask first, large, behind, others[2];
+    CHECK(ask_start(&first, b.of, 1, 5, true, false) == ERR_OK);
+    CHECK(follow_large(&large, b.of, 1, false, false) == ERR_OK && follow(&behind, b.of, 1, 0, 0) == ERR_OK);
+    for (uint64_t i = 0; i < 2; i++) CHECK(ask_start(&others[i], b.of, 2 + i, 1, true, false) == ERR_OK);
+    CHECK(ask_end(&first) == 5 && ask_end(&large) == -1 && ask_end(&behind) == -1);
+    CHECK(large.code == ERR_TOO_LARGE && behind.code == ERR_UNAVAILABLE && behind.item.at.drop == BATCH_CANCELLED);
+    CHECK_STR(behind.why, "a request of this sequence before this one was refused");
+    for (int i = 0; i < 2; i++) CHECK(ask_end(&others[i]) == 1);
+    CHECK(ask_start(&first, b.of, 1, 1, false, false) == ERR_OK);
+    for (uint64_t i = 0; i < 2; i++) CHECK(ask_start(&others[i], b.of, 2 + i, 1, false, false) == ERR_OK);
+    CHECK(ask_end(&first) == 6 && ask_end(&others[0]) == 2 && ask_end(&others[1]) == 2);
+    bench_close(&b);
+}
+
 static void a_number_is_not_the_text_of_the_same_bytes(void)
 {
     bench b = bench_open("four", "0");
@@ -484,6 +537,9 @@ int main(void)
         TEST(what_waits_behind_a_dropped_request_leaves_with_it),
         TEST(waiting_for_a_slot_is_no_run),
         TEST(the_slot_of_what_the_queue_refuses_comes_back),
+        TEST(who_began_with_what_is_refused_has_not_begun),
+        TEST(what_is_refused_may_be_sent_again),
+        TEST(what_waits_behind_a_refused_request_does_not_run_without_it),
         TEST(a_number_is_not_the_text_of_the_same_bytes),
         TEST(the_slot_of_a_client_that_is_gone_comes_back),
         TEST(threads_do_not_get_in_each_others_way),

@@ -216,6 +216,59 @@ static void what_ran_for_nothing_loses_those_behind_it_up_to_a_start(void)
     }
 }
 
+/* `b` is refused; who comes behind it has not seen that yet. */
+static void what_is_refused_can_come_again(void)
+{
+    for (int end = 0; end < 3; end++) {   /* never; behind it; itself */
+        req a, b, c, d;
+        CLEANUP(slots) slots *s = slots_of(1, 0);
+        CHECK(push(s, &a, 1, true, false, 0) == ERR_OK && take(s, 0) == &a);
+        done(s, &a, 1);
+        CHECK(push(s, &b, 1, false, end == 2, 1) == ERR_OK);
+        if (end < 2) CHECK(push(s, &c, 1, false, end == 1, 1) == ERR_OK);
+        CHECK(take(s, 1) == &b);
+        CHECK(slots_refuse(s, b.at.of) == (end < 2 ? &c.at : NULL));
+        done(s, &b, 2);
+        CHECK(counts(s).seated == 1 && counts(s).waiting == 0 && !take(s, 2));
+        CHECK(push(s, &d, 1, false, true, 3) == ERR_OK && d.at.of == a.at.of && take(s, 3) == &d);
+        done(s, &d, 4);
+        CHECK(counts(s).seated == 0 && push(s, &d, 1, false, false, 5) == ERR_INVALID);
+    }
+}
+
+static void behind_what_is_refused_a_start_stays(void)
+{
+    for (int end = 0; end < 2; end++) {
+        req a, b, c, d;
+        CLEANUP(slots) slots *s = slots_of(1, 0);
+        CHECK(push(s, &a, 1, true, false, 0) == ERR_OK && take(s, 0) == &a);
+        CHECK(push(s, &b, 1, false, false, 0) == ERR_OK && push(s, &c, 1, true, end, 0) == ERR_OK);
+        CHECK(slots_refuse(s, a.at.of) == &b.at && !b.at.next);
+        done(s, &a, 1);
+        CHECK(take(s, 1) == &c);
+        done(s, &c, 2);
+        CHECK(push(s, &d, 1, false, true, 3) == (end ? ERR_INVALID : ERR_OK));
+        if (end) continue;
+        CHECK(take(s, 3) == &d);
+        done(s, &d, 4);
+    }
+}
+
+static void an_end_that_is_refused_leaves_the_next_sequence_of_that_id(void)
+{
+    req a, b, c;
+    CLEANUP(slots) slots *s = slots_of(1, 0);
+    CHECK(push(s, &a, 1, true, true, 0) == ERR_OK && take(s, 0) == &a);
+    CHECK(push(s, &b, 1, true, false, 1) == ERR_OK);
+    CHECK(!slots_refuse(s, a.at.of));
+    done(s, &a, 2);
+    CHECK(take(s, 2) == &b && push(s, &c, 1, false, true, 3) == ERR_OK && c.at.of == b.at.of);
+    done(s, &b, 4);
+    CHECK(take(s, 4) == &c);
+    done(s, &c, 5);
+    CHECK(counts(s).seated == 0);
+}
+
 static void waiting_requests_are_bounded(void)
 {
     req r[3];
@@ -262,7 +315,11 @@ static void world_take(world *w)
 static void world_done(world *w)
 {
     int id = (int)(test_rand(&w->seed) % IDS);
-    if (!w->running[id]) return;
+    slot_sequence *of = w->running[id] ? w->running[id]->at.of : NULL;
+    if (!of) return;
+    int how = (int)(test_rand(&w->seed) % 8);
+    if (how == 0) (void)slots_lose(w->s, of);
+    if (how == 1) (void)slots_refuse(w->s, of);
     done(w->s, w->running[id], w->now_us);
     w->running[id] = NULL;
 }
@@ -325,6 +382,9 @@ int main(void)
         TEST(what_comes_behind_a_dropped_request_leaves_with_it),
         TEST(a_sequence_that_lost_a_request_is_over),
         TEST(what_ran_for_nothing_loses_those_behind_it_up_to_a_start),
+        TEST(what_is_refused_can_come_again),
+        TEST(behind_what_is_refused_a_start_stays),
+        TEST(an_end_that_is_refused_leaves_the_next_sequence_of_that_id),
         TEST(waiting_requests_are_bounded),
         TEST(any_order_of_events_keeps_the_rules),
         TEST(no_memory_at_any_point_leaves_nothing),
