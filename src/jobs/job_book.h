@@ -1,7 +1,7 @@
 /* job_book.h - which jobs there are, what runs next and what is over: decisions without threads, clocks or files.
  *
- *   queued --job_book_next()--> running --job_book_ended()--> done or failed --keep_us--> gone
- *      ^-----job_book_again()------'            '--with a hook: job_book_tell(), _untold(), _told()
+ *   queued --job_book_next()--> running --job_book_take()--> done or failed --keep_us--> gone
+ *      ^-----job_book_again()------'           '--with a hook: job_book_tell(), _untold(), _take()
  *
  * Jobs run in the order in which they were accepted; one whose run was refused for the moment rests, and others go
  * first.  The book is filled again from the log's records: the last record of a job says what it is.  A job holds the

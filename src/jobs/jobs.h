@@ -50,7 +50,7 @@ typedef struct job_order {
     job_mail mail;                  /* kind: set by whoever orders, as all up to failure */
     loop *on;
     void (*done)(struct job_order *o);
-    job_id id;                      /* LIST: behind this one; all zero = from the beginning. */
+    job_id id;                      /* LIST: behind this one; all zero = from the beginning */
     uint64_t after_us;              /* LIST: when that was accepted, in case it is no more; 0 = then ERR_NOT_FOUND */
     const job_meta *meta;           /* SUBMIT, borrowed until done() */
     str body;                       /* the same */
@@ -79,8 +79,8 @@ typedef struct job_run {
     size_t header_count;
     buf reply;                      /* and this, from reply_at on */
     size_t reply_at;
-    struct job_run *prev, *next;    /* private, like the next */
-    buf bytes, record;
+    struct job_run *prev, *next;    /* private, like the next one */
+    buf bytes;
 } job_run;
 
 typedef struct {

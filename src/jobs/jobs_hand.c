@@ -98,18 +98,18 @@ static uint64_t turn_waiting(jobs *j, mail *m, bool stopping)
     err_code rc = jobs_hand_take(j, &e);
     if (rc == ERR_OK) {
         job_mail *held = TAKE(j->held), *next;
+        jobs_failing(j, NULL);
         for (j->held_end = &j->held; held; held = next) {
             next = held->next;
             jobs_mail(j, held);
         }
         (void)jobs_sync(j);
-        jobs_failing(j, NULL);
         return 0;
     }
     if (!j->held_until_us) j->held_until_us = now + JOBS_TAKE_US;
     if (rc == ERR_CONFLICT && now < j->held_until_us) return now + TRY_US;
     jobs_failing(j, &e);
-    refuse_held(j, "the server before this one has their folder still");
+    refuse_held(j, rc == ERR_CONFLICT ? "the server before this one has their folder still" : e.text);
     return now + RETRY_US;
 }
 

@@ -163,10 +163,7 @@ static err_code move_oldest(jobs *j, uint32_t oldest, err *e)
         if (at->hook == JOB_HOOK_GIVEN_UP) told_too.meta = STR("given up");
         if (at->at.segment != oldest) continue;
         rc = job_store_read(j->store, &at->at, &bytes, &r, e);
-        if (rc == ERR_INVALID) {
-            /* Nothing there can be moved.  Who asks for its answer is told; its question is counted when it runs. */
-            log_write(LOG_ERROR, NULL, "jobs: %s", e->text);
-            if (at->state >= JOB_DONE) atomic_fetch_add_explicit(&j->counts[COUNT_LOST], 1, memory_order_relaxed);
+        if (rc == ERR_INVALID) {   /* nothing there can be moved: see count_lost() */
             rc = ERR_OK;
             continue;
         }
@@ -179,6 +176,19 @@ static err_code move_oldest(jobs *j, uint32_t oldest, err *e)
     else job_store_undo(j->store);   /* a disk that is full is not filled with what did not help */
     moved(j, rc == ERR_OK);
     return rc;
+}
+
+/* Of a file that has gone: what stayed in it was damaged.  Who asks for such an answer is told; a question is counted
+ * when it runs. */
+static void count_lost(jobs *j, uint32_t gone)
+{
+    for (const job *at = j->book.all.first; at; at = at->all_next) {
+        char id[JOB_ID_DIGITS + 1];
+        if (at->at.segment != gone || at->state < JOB_DONE) continue;
+        job_id_print(&at->id, id);
+        log_write(LOG_ERROR, NULL, "jobs: %s: its answer was damaged on disk", id);
+        atomic_fetch_add_explicit(&j->counts[COUNT_LOST], 1, memory_order_relaxed);
+    }
 }
 
 /* No job has its record there, but for `but`. */
@@ -227,6 +237,7 @@ void jobs_make_room(jobs *j)
     if (rc == ERR_OK) rc = move_oldest(j, oldest, &e);
     if (rc == ERR_OK) rc = job_store_drop_oldest(j->store, &e);
     if (rc) jobs_failing(j, &e);
+    else count_lost(j, oldest);
 }
 
 void jobs_expire(jobs *j)

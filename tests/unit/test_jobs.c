@@ -1,11 +1,36 @@
 /* What was accepted is answered: once each, behind a loss of power too; all that wait share one sync; what the disk
  * does not take is refused and leaves nothing; a run that is refused for the moment comes again; files stay bounded;
  * the folder goes from one process to the next, and all jobs with it. */
+#include "base/log.h"
 #include "jobs/jobs_work.h"
 #include "os/clock.h"
 #include "power.h"
 
+#include <pthread.h>
+
 enum { ORDERS_MAX = 700, KEEP_US = 1000000000 };
+
+static char lines[8192];
+static pthread_mutex_t lines_lock = PTHREAD_MUTEX_INITIALIZER;   /* guards lines: two services log */
+
+static void take_line(const char *line, size_t len)
+{
+    pthread_mutex_lock(&lines_lock);
+    size_t at = strlen(lines);
+    if (at + len < sizeof lines) snprintf(lines + at, sizeof lines - at, "%.*s", (int)len, line);
+    pthread_mutex_unlock(&lines_lock);
+}
+
+/* Times that the log said it since the test began; *ret_last: where it did so last. */
+static size_t said(const char *what, size_t *ret_last)
+{
+    size_t count = 0;
+    pthread_mutex_lock(&lines_lock);
+    for (const char *p = lines; (p = strstr(p, what)); p++, count++)
+        if (ret_last) *ret_last = (size_t)(p - lines);
+    pthread_mutex_unlock(&lines_lock);
+    return count;
+}
 
 static loop *on;
 static jobs *service;
@@ -113,6 +138,9 @@ static void clear(void)
         orders[i].id = (job_id){{0}};
     }
     runs = 0;
+    pthread_mutex_lock(&lines_lock);
+    lines[0] = '\0';
+    pthread_mutex_unlock(&lines_lock);
 }
 
 static void a_job_is_accepted_run_and_kept_until_it_is_forgotten(void)
@@ -352,6 +380,41 @@ static void a_damaged_answer_is_an_error_also_when_its_file_has_gone(void)
     CHECK(orders[0].mail.failure.code == ERR_INVALID && orders[0].status == 500);
     jobs_stats_read(service, &s);
     CHECK_U64(s.lost, 1);
+    end();
+    clear();
+}
+
+/* A full disk keeps its oldest file, and the damage in it, until there is room; then it is told, once. */
+static void a_damaged_answer_is_counted_once_however_often_its_file_cannot_go(void)
+{
+    static const sys_fault stays[] = {{.call = SYS_unlink, .times = SYS_FAKE_EVER, .result = -EIO}};
+    err e;
+    jobs_stats s;
+    CHECK(begin(1 << 20, &e) == ERR_OK);
+    start();
+    order(0, JOB_ORDER_SUBMIT, "kept");
+    wait_all();
+    ended(0);
+    jobs_stop(service);
+    loop_flush(on);
+    const char *path = power_path("0000000001.jobs");
+    FILE *f = fopen(path, "r+b");
+    CHECK(f && fseek(f, -1, SEEK_END) == 0 && fputc('X', f) == 'X');
+    if (f) fclose(f);
+    const job_record large_one = {.kind = JOB_RECORD_FORGET, .body = {large, sizeof large}};
+    for (size_t i = 0; i < 8; i++) {   /* further files, so that the oldest one is to go */
+        job_place at;
+        CHECK(job_store_put(service->store, &large_one, &at, &e) == ERR_OK);
+        CHECK(job_store_sync(service->store, &e) == ERR_OK);
+    }
+    for (int left = 3; left >= 0; left--) {
+        sys_fake_script(left ? stays : NULL, left ? 1 : 0);
+        service->look_us = 0;
+        jobs_make_room(service);
+        jobs_stats_read(service, &s);
+        CHECK_U64(s.lost, left ? 0 : 1);
+        CHECK_U64(said("damaged", NULL), left ? 0 : 1);
+    }
     end();
     clear();
 }
@@ -648,6 +711,15 @@ static void a_run_that_takes_longer_than_its_server_begins_anew(void)
     clear();
 }
 
+/* Until the folder's service no longer waits for it. */
+static void submit_to_heir(void)
+{
+    do {
+        order(0, JOB_ORDER_SUBMIT, "x");
+        wait_all();
+    } while (orders[0].status == 503);
+}
+
 static void a_folder_that_is_not_given_is_waited_for_so_long(void)
 {
     keep_us = UINT64_MAX;
@@ -659,15 +731,51 @@ static void a_folder_that_is_not_given_is_waited_for_so_long(void)
     CHECK(orders[0].status == 503 && clock_now_us() >= 1000000 + JOBS_TAKE_US);
     CHECK_STR(orders[0].mail.failure.text, "jobs: the server before this one has their folder still");
     jobs_give(old);
-    do {
-        order(0, JOB_ORDER_SUBMIT, "x");
-        wait_all();
-    } while (orders[0].status == 503);
+    submit_to_heir();
     CHECK(ended(0)->state == JOB_DONE);
     end_one(old);
     end();
     sys_fake_clock_set(0);
     keep_us = KEEP_US;
+    clear();
+}
+
+/* What the disk says to the first orders counts, and not that the folder could be had before. */
+static void a_disk_that_fails_when_the_folder_comes_is_told(void)
+{
+    static const sys_fault fails = {.call = SYS_sync_data, .times = SYS_FAKE_EVER, .result = -EIO};
+    size_t good = 0, bad = 0;
+    jobs *old = old_and_heir();
+    service->held_until_us = 1;   /* who asks has waited long enough */
+    for (int given = 0; given < 2; given++) {
+        if (given) end_one(old);
+        if (given) sys_fake_script(&fails, 1);
+        order(0, JOB_ORDER_SUBMIT, "x");
+        (void)jobs_hand_turn(service, mailbox_take(&service->in), false);
+        wait_all();
+        CHECK(orders[0].status == (given ? 507 : 503));
+    }
+    CHECK_U64(said("takes them again", &good), 1);
+    CHECK(said("Input/output error", &bad) == 1 && bad > good && service->failing);
+    sys_fake_script(NULL, 0);
+    end();
+    clear();
+}
+
+static void a_folder_that_cannot_be_read_is_refused_as_that(void)
+{
+    jobs *old = old_and_heir();
+    ask_old(old, 0, JOB_ORDER_SUBMIT);
+    wait_all();
+    end_one(old);
+    FILE *f = fopen(power_path("0000000001.jobs"), "r+b");
+    for (long at = 7; f && at < 64; at += 32) CHECK(fseek(f, at, SEEK_SET) == 0 && fputc('2', f) > 0);
+    if (f) fclose(f);
+    start();
+    order(1, JOB_ORDER_SUBMIT, "x");
+    wait_all();
+    CHECK(orders[1].status == 503 && strstr(orders[1].mail.failure.text, "0000000001.jobs: expected a log of jobs of"));
+    end();
     clear();
 }
 
@@ -722,6 +830,7 @@ int main(void)
                                       TEST(who_leaves_begins_no_run_and_still_accepts),
                                       TEST(files_stay_bounded_and_what_is_kept_is_moved),
                                       TEST(a_damaged_answer_is_an_error_also_when_its_file_has_gone),
+                                      TEST(a_damaged_answer_is_counted_once_however_often_its_file_cannot_go),
                                       TEST(files_whose_jobs_are_over_go_whatever_the_disk_says),
                                       TEST(a_job_is_forgotten_on_a_full_disk_where_its_file_can_go),
                                       TEST(what_finds_no_room_is_put_again_when_some_was_made),
@@ -731,9 +840,12 @@ int main(void)
                                       TEST(a_folder_changes_hands_and_each_job_runs_once),
                                       TEST(a_run_that_takes_longer_than_its_server_begins_anew),
                                       TEST(a_folder_that_is_not_given_is_waited_for_so_long),
+                                      TEST(a_disk_that_fails_when_the_folder_comes_is_told),
+                                      TEST(a_folder_that_cannot_be_read_is_refused_as_that),
                                       TEST(who_ends_before_it_has_the_folder_refuses_what_waits),
                                       TEST(only_an_heir_waits), TEST(no_failure_leaks)};
     err e;
+    log_setup(&(log_opts){.level = LOG_INFO, .sink = take_line, .clock_us = clock_wall_us});
     if (!test_folder_open() || loop_new(&on, 1, &e)) return 1;
     int rc = test_main(cases, COUNTOF(cases));
     loop_free(on);
