@@ -39,6 +39,13 @@ static void enter(job_book *b, job *j, uint8_t which)
     *(behind ? &behind->next : &l->first) = j;
 }
 
+static void all_enter(job_book *b, job *j)
+{
+    j->all_prev = b->all.last;
+    *(b->all.last ? &b->all.last->all_next : &b->all.first) = j;
+    b->all.last = j;
+}
+
 /* Who is over stays so: each job is passed once. */
 static void oldest_pass(job_book *b)
 {
@@ -92,9 +99,7 @@ static job *job_new(job_book *b, const job_record *r, const job_meta *m, err *e)
     }
     b->count++;
     b->of[JOB_QUEUED]++;
-    j->all_prev = b->all.last;
-    *(b->all.last ? &b->all.last->all_next : &b->all.first) = j;
-    b->all.last = j;
+    all_enter(b, j);
     if (!b->oldest) b->oldest = j;
     return j;
 }
@@ -111,6 +116,58 @@ void job_book_forget(job_book *b, job *j)
     b->count--;
     b->of[j->state]--;
     mem_free(j);
+}
+
+/* ---- order ---- */
+
+static bool is_later(const job *j, uint64_t accepted_us, const job_id *id)
+{
+    if (j->accepted_us != accepted_us) return j->accepted_us > accepted_us;
+    return memcmp(&j->id, id, sizeof *id) > 0;
+}
+
+const job *job_book_later(const job_book *b, uint64_t accepted_us, const job_id *id)
+{
+    const job *at = b->all.first;
+    while (at && !is_later(at, accepted_us, id)) at = at->all_next;
+    return at;
+}
+
+/* Two chains by all_next, each in order. */
+static job *merge(job *a, job *b)
+{
+    job *first = NULL, **end = &first;
+    while (a && b) {
+        job **least = is_later(a, b->accepted_us, &b->id) ? &b : &a;
+        *end = *least;
+        end = &(*least)->all_next;
+        *least = *end;
+    }
+    *end = a ? a : b;
+    return first;
+}
+
+void job_book_sort(job_book *b)
+{
+    job *chains[32] = {NULL}, *next, *sorted = NULL;   /* the i-th is of 2^i jobs, or there is none */
+    size_t i;
+    for (job *at = b->all.first; at; at = next) {
+        next = at->all_next;
+        at->all_next = NULL;
+        for (i = 0; chains[i]; i++) at = merge(TAKE(chains[i]), at);
+        chains[i] = at;
+    }
+    for (i = 0; i < COUNTOF(chains); i++) sorted = merge(chains[i], sorted);
+    b->all = (job_row){NULL, NULL};
+    for (job *at = sorted; at; at = next) {
+        next = TAKE(at->all_next);
+        all_enter(b, at);
+        if (at->list != IN_QUEUED) continue;
+        leave(b, at);
+        enter(b, at, IN_QUEUED);
+    }
+    b->oldest = b->all.first;
+    oldest_pass(b);
 }
 
 /* ---- records ---- */

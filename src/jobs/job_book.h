@@ -70,6 +70,8 @@ void job_book_fini(job_book *b);
  * ERR_UNSUPPORTED = of another form. */
 err_code job_book_take(job_book *b, const job_record *r, const job_place *at, uint64_t wall_us, uint64_t now_us,
                        err *e) MUST_USE;
+/* Behind the last record of a start: the log has jobs in the order of their records, of which some were put again. */
+void job_book_sort(job_book *b);
 job *job_book_find(const job_book *b, const job_id *id);
 /* Those that were let in and are not taken yet. */
 typedef struct {
@@ -93,8 +95,10 @@ job *job_book_expired(const job_book *b, uint64_t now_us);
 void job_book_forget(job_book *b, job *j);
 /* When one of these may have something; UINT64_MAX = not by time.  may_run: the caller can begin a run. */
 uint64_t job_book_due_us(const job_book *b, bool may_run);
-/* Oldest first, behind `after` (NULL = from the beginning); NULL = there is none. */
+/* Oldest first, behind `after` (NULL = from the beginning); NULL = there is none.  Those of one instant go by id. */
 const job *job_book_behind(const job_book *b, const job *after);
+/* The first behind where one that is no more would be. */
+const job *job_book_later(const job_book *b, uint64_t accepted_us, const job_id *id);
 uint64_t job_book_oldest_us(const job_book *b);   /* when the oldest that is not over was accepted; 0 = none */
 
 #endif

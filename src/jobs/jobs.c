@@ -89,14 +89,12 @@ static job *find(jobs *j, job_order *o)
 static const job *list_first(jobs *j, job_order *o)
 {
     static const job_id none;
-    const job *at = NULL;
     if (memcmp(&o->id, &none, sizeof none) == 0) return job_book_behind(&j->book, NULL);
     const job *behind = job_book_find(&j->book, &o->id);
     if (behind) view_fill(&o->view, behind);
     if (behind) return job_book_behind(&j->book, behind);
     if (!o->after_us) return find(j, o);
-    while ((at = job_book_behind(&j->book, at)) && at->accepted_us <= o->after_us) {}
-    return at;
+    return job_book_later(&j->book, o->after_us, &o->id);
 }
 
 static void list(jobs *j, job_order *o)

@@ -53,6 +53,8 @@ err_code jobs_hand_take(jobs *j, err *e)
         let_go(j);
         return rc;
     }
+    job_book_sort(&j->book);
+    if (j->book.all.last) j->last_us = j->book.all.last->accepted_us;
     if (job_store_unread(j->store)) {
         atomic_fetch_add_explicit(&j->counts[COUNT_LOST], job_store_unread(j->store), memory_order_relaxed);
         log_write(LOG_ERROR, NULL, "jobs: %s: %llu files whose head is damaged are kept as NUMBER.jobs.damaged", path,

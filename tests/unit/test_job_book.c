@@ -12,17 +12,23 @@ static job_id id_of(int i)
     return id;
 }
 
-static err_code take(job_book *b, job_record_kind kind, int i, const job_meta *m, uint64_t now_us)
+static err_code take_id(job_book *b, job_record_kind kind, const job_id *id, const job_meta *m, uint64_t now_us)
 {
     buf meta;
     err e;
     buf_init(&meta, 1000);
     if (m) job_meta_put(&meta, m);
-    const job_record r = {.kind = kind, .id = id_of(i), .meta = buf_str(&meta)};
+    const job_record r = {.kind = kind, .id = *id, .meta = buf_str(&meta)};
     const job_place at = {.segment = 1, .at = 64, .bytes = 100};
     err_code rc = job_book_take(b, &r, &at, 5000000 + now_us, now_us, &e);
     buf_fini(&meta);
     return rc;
+}
+
+static err_code take(job_book *b, job_record_kind kind, int i, const job_meta *m, uint64_t now_us)
+{
+    const job_id id = id_of(i);
+    return take_id(b, kind, &id, m, now_us);
 }
 
 static void ask(job_book *b, int i, const char *hook)
@@ -232,6 +238,41 @@ static void the_last_record_of_a_job_says_what_it_is(void)
     job_book_fini(&b);
 }
 
+/* The log has them in the order of their last records.  Those of one instant go by id: of one that is gone a page's
+ * place says no more. */
+static void behind_a_start_they_are_in_the_order_of_their_acceptance(void)
+{
+    enum { COUNT = 1000 };
+    static job *want[COUNT];
+    job_book b;
+    uint64_t seed = 7;
+    job_book_init(&b, &(job_book_limits){.bytes_max = UINT64_MAX, .count_max = COUNT, .running_max = COUNT}, 1);
+    for (uint32_t left = COUNT; left; left--) {   /* id n was accepted at 1 + n / 2 */
+        uint32_t n;
+        job_id id = {{0}};
+        do {
+            n = (uint32_t)(test_rand(&seed) >> 33) % COUNT;
+        } while (want[n]);
+        id.bytes[0] = (uint8_t)(n / 256);
+        id.bytes[1] = (uint8_t)n;
+        const job_meta m = {.model = STR("m"), .accepted_us = 1 + n / 2};
+        CHECK(take_id(&b, n % 5 ? JOB_RECORD_ASK : JOB_RECORD_ANSWER, &id, &m, 0) == ERR_OK);
+        want[n] = job_book_find(&b, &id);
+    }
+    job_book_sort(&b);
+    const job *at = NULL;
+    for (size_t n = 0; n < COUNT; n++) {
+        CHECK((at = job_book_behind(&b, at)) == want[n] && at->all_prev == (n ? want[n - 1] : NULL));
+        if (n % 5) CHECK(job_book_next(&b, 1, 1) == want[n]);
+        CHECK(job_book_later(&b, 1 + n / 2, &want[n]->id) == (n + 1 < COUNT ? want[n + 1] : NULL));
+    }
+    CHECK(!job_book_behind(&b, at) && !job_book_next(&b, 1, 1));
+    CHECK_U64(job_book_oldest_us(&b), 1);
+    job_book_forget(&b, want[1]);   /* the one before has ended */
+    CHECK_U64(job_book_oldest_us(&b), 2);
+    job_book_fini(&b);
+}
+
 static err_code one_job(err *e)
 {
     static const char nothing[43] = {1};   /* a meta in which all is empty */
@@ -261,6 +302,8 @@ int main(void)
                                       TEST(a_hook_is_told_until_it_takes_it_or_is_given_up),
                                       TEST(what_has_ended_is_kept_for_a_while_also_behind_a_start),
                                       TEST(a_clock_that_jumps_costs_no_job_that_waits),
-                                      TEST(the_last_record_of_a_job_says_what_it_is), TEST(no_failure_leaks)};
+                                      TEST(the_last_record_of_a_job_says_what_it_is),
+                                      TEST(behind_a_start_they_are_in_the_order_of_their_acceptance),
+                                      TEST(no_failure_leaks)};
     return test_main(cases, COUNTOF(cases));
 }

@@ -280,6 +280,49 @@ static void what_had_not_ended_is_run_again_behind_a_start(void)
     clear();
 }
 
+/* Their records are put again, last job first, and the file that had them goes. */
+static void turn_the_log(size_t count)
+{
+    buf bytes;
+    job_record r;
+    err e;
+    buf_init(&bytes, 10000);
+    for (size_t i = count; i-- > 0;) {
+        const job *of = job_book_find(&service->book, &orders[i].id);
+        job_place at;
+        CHECK(of && job_store_read(service->store, &of->at, &bytes, &r, &e) == ERR_OK);
+        CHECK(job_store_put(service->store, &r, &at, &e) == ERR_OK);
+    }
+    CHECK(job_store_sync(service->store, &e) == ERR_OK && job_store_drop_oldest(service->store, &e) == ERR_OK);
+    buf_fini(&bytes);
+}
+
+/* The clock stands: who comes behind a start comes later all the same. */
+static void behind_a_start_jobs_are_in_the_order_of_their_acceptance(void)
+{
+    err e;
+    keep_us = UINT64_MAX;
+    sys_fake_clock_set(1000000000);
+    for (size_t life = 0; life < 3; life++) {
+        CHECK(begin(1 << 20, &e) == ERR_OK);
+        jobs_leave(service);
+        if (life == 1) turn_the_log(3);
+        if (life != 1) start();
+        for (size_t i = 0; i < 3 && life != 1; i++) order(3 * (life / 2) + i, JOB_ORDER_SUBMIT, "x");
+        wait_all();
+        if (life < 2) end();
+    }
+    order(9, JOB_ORDER_LIST, NULL);
+    wait_all();
+    const job_view *views = (const job_view *)(const void *)orders[9].bytes.p;
+    CHECK_U64(orders[9].list_count, 6);
+    for (size_t i = 0; i < orders[9].list_count; i++) CHECK_U64(views[i].accepted_us, 1000000 + i);
+    end();
+    sys_fake_clock_set(0);
+    keep_us = KEEP_US;
+    clear();
+}
+
 static void who_leaves_begins_no_run_and_still_accepts(void)
 {
     err e;
@@ -827,6 +870,7 @@ int main(void)
                                       TEST(a_run_refused_for_the_moment_comes_again_and_its_last_refusal_counts),
                                       TEST(those_that_come_at_once_are_counted_together),
                                       TEST(what_had_not_ended_is_run_again_behind_a_start),
+                                      TEST(behind_a_start_jobs_are_in_the_order_of_their_acceptance),
                                       TEST(who_leaves_begins_no_run_and_still_accepts),
                                       TEST(files_stay_bounded_and_what_is_kept_is_moved),
                                       TEST(a_damaged_answer_is_an_error_also_when_its_file_has_gone),
