@@ -141,9 +141,18 @@ static void show(jobs *j, job_order *o)
 
 void jobs_failing(jobs *j, const err *e)
 {
-    if (e && !j->failing) log_write(LOG_ERROR, NULL, "jobs: %s; no job is accepted until that works again", e->text);
-    if (!e && j->failing) log_write(LOG_INFO, NULL, "jobs: %s takes them again", j->opts.path);
-    j->failing = e != NULL;
+    if (!j->failing) log_write(LOG_ERROR, NULL, "jobs: %s; jobs may be refused until that works again", e->text);
+    j->failing = true;
+    j->works = false;
+    j->failed_us = clock_now_us();
+}
+
+void jobs_works(jobs *j)
+{
+    j->works = true;
+    if (!j->failing || clock_now_us() - j->failed_us < JOBS_LOOK_US) return;
+    log_write(LOG_INFO, NULL, "jobs: %s takes them again", j->opts.path);
+    j->failing = false;
 }
 
 /* Where the disk has no room some may be made first; all that waits for a sync is settled then. */
@@ -151,8 +160,8 @@ static err_code put(jobs *j, job_mail *m, const job_record *r)
 {
     err_code rc = job_store_put(j->store, r, &m->at, &m->failure);
     if (rc) {
-        jobs_failing(j, &m->failure);
         (void)jobs_sync(j);
+        jobs_failing(j, &m->failure);
         jobs_make_room(j);
         m->failure.code = ERR_OK;
         rc = job_store_put(j->store, r, &m->at, &m->failure);
@@ -331,7 +340,7 @@ err_code jobs_sync(jobs *j)
     err e;
     err_code rc = job_store_sync(j->store, &e);
     if (rc) jobs_failing(j, &e);
-    else if (j->batch) jobs_failing(j, NULL);
+    else if (j->batch) jobs_works(j);
     job_mail *m = TAKE(j->batch);
     j->batch_end = &j->batch;
     j->batch_bytes = 0;

@@ -100,7 +100,8 @@ static uint64_t turn_waiting(jobs *j, mail *m, bool stopping)
     err_code rc = jobs_hand_take(j, &e);
     if (rc == ERR_OK) {
         job_mail *held = TAKE(j->held), *next;
-        jobs_failing(j, NULL);
+        j->failed_us = 0;   /* what failed was to get the folder */
+        jobs_works(j);
         for (j->held_end = &j->held; held; held = next) {
             next = held->next;
             jobs_mail(j, held);

@@ -230,6 +230,7 @@ void jobs_make_room(jobs *j)
         if (now < j->look_us) return;
         j->look_us = now + JOBS_LOOK_US;
         drop_useless(j, UINT32_MAX, NULL);
+        if (j->works) jobs_works(j);
     }
     bool tight = !used || job_store_bytes(j->store) > used + used / 2 + slack;
     if (!tight || !job_store_oldest(j->store, &oldest)) return;

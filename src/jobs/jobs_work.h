@@ -36,7 +36,8 @@ struct jobs {
     size_t next_loop;
     uint64_t last_us;               /* when the last one was accepted */
     uint64_t look_us;               /* while the disk fails: when to look for room again */
-    bool failing;
+    uint64_t failed_us;             /* when it did last */
+    bool failing, works;            /* works: it took something since */
     _Alignas(64) mailbox in;
     _Atomic uint32_t events;
     _Atomic bool asleep, stopping, leaving, giving, given, over;
@@ -53,8 +54,11 @@ void jobs_wake(jobs *j);                        /* the same */
 void jobs_mail(jobs *j, job_mail *m);           /* HELD: takes it */
 err_code jobs_sync(jobs *j);                    /* what was put is durable, or taken back, and answered */
 void jobs_refuse(job_order *o, int status);     /* 0 = its failure's */
-/* What the disk said; NULL = it works.  One line of log when that changes. */
+/* What the disk said: a line of log, unless it fails already. */
 void jobs_failing(jobs *j, const err *e);
+/* It took something.  Where it fails it works again, and a line says so, when nothing has failed for JOBS_LOOK_US: on a
+ * disk that is nearly full small records find room between large ones that do not. */
+void jobs_works(jobs *j);
 void jobs_run_free(jobs *j, job_run *r);
 void jobs_start_runs(jobs *j);
 void jobs_start_tells(jobs *j);

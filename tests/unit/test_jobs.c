@@ -475,6 +475,60 @@ static size_t file_count(void)
     return count;
 }
 
+/* What came to the thread, which the test is itself. */
+static void read_mail(void)
+{
+    mail *next;
+    for (mail *m = mailbox_take(&service->in); m; m = next) {
+        next = m->next;
+        jobs_mail(service, (job_mail *)(void *)m);
+    }
+}
+
+/* Small records find room between large ones that do not. */
+static void a_disk_that_is_nearly_full_is_told_once(void)
+{
+    err e;
+    keep_us = UINT64_MAX;
+    sys_fake_clock_set(10000000000);
+    CHECK(begin(1 << 20, &e) == ERR_OK);
+    for (uint64_t i = 0; i < 20; i++) {
+        sys_fake_clock_set(10000000000 + i * JOBS_LOOK_US / 2 * 1000);
+        order(0, JOB_ORDER_SUBMIT, "small");
+        read_mail();
+        sys_fake_script(&no_room, 1);
+        order(1, JOB_ORDER_SUBMIT, "large");
+        read_mail();
+        sys_fake_script(NULL, 0);
+        wait_all();
+        CHECK(orders[0].status == 200 && orders[1].status == 507);
+        CHECK(service->failing && service->look_us > clock_now_us());   /* it looked for room, or did just now */
+    }
+    CHECK_U64(said("No space left on device; jobs may be refused until that works again", NULL), 1);
+    CHECK_U64(said("takes them again", NULL), 0);
+    for (int asked = 0; asked < 2; asked++) {   /* it has worked since, and somebody asks then or nobody */
+        order(2, JOB_ORDER_SUBMIT, "small");
+        read_mail();
+        CHECK(jobs_sync(service) == ERR_OK && service->failing);
+        wait_all();
+        sys_fake_clock_set(clock_now_us() * 1000 + (uint64_t)JOBS_LOOK_US * 1000);
+        if (asked) order(2, JOB_ORDER_SUBMIT, "small");
+        read_mail();
+        CHECK(jobs_sync(service) == ERR_OK);
+        if (!asked) jobs_make_room(service);
+        wait_all();
+        CHECK(!service->failing && said("takes them again", NULL) == (asked ? 2 : 1));
+        jobs_failing(service, &(err){.text = "broken"});
+    }
+    sys_fake_clock_set(clock_now_us() * 1000 + (uint64_t)JOBS_LOOK_US * 1000);
+    jobs_make_room(service);
+    CHECK(service->failing);   /* nothing has worked since */
+    end();
+    sys_fake_clock_set(0);
+    keep_us = KEEP_US;
+    clear();
+}
+
 /* The clock is the test's: a thread that sleeps with a deadline is at the end of it at once. */
 static void files_whose_jobs_are_over_go_whatever_the_disk_says(void)
 {
@@ -573,16 +627,6 @@ static void who_can_begin_no_run_sleeps(void)
     end();
     hold_runs = false;
     clear();
-}
-
-/* What came to the thread, which the test is itself. */
-static void read_mail(void)
-{
-    mail *next;
-    for (mail *m = mailbox_take(&service->in); m; m = next) {
-        next = m->next;
-        jobs_mail(service, (job_mail *)(void *)m);
-    }
 }
 
 static void who_could_not_be_forgotten_while_its_run_ended_is_run_again(void)
@@ -875,6 +919,7 @@ int main(void)
                                       TEST(files_stay_bounded_and_what_is_kept_is_moved),
                                       TEST(a_damaged_answer_is_an_error_also_when_its_file_has_gone),
                                       TEST(a_damaged_answer_is_counted_once_however_often_its_file_cannot_go),
+                                      TEST(a_disk_that_is_nearly_full_is_told_once),
                                       TEST(files_whose_jobs_are_over_go_whatever_the_disk_says),
                                       TEST(a_job_is_forgotten_on_a_full_disk_where_its_file_can_go),
                                       TEST(what_finds_no_room_is_put_again_when_some_was_made),
