@@ -276,13 +276,21 @@ static uint64_t rest_us(job_book *b, uint32_t tries)
     return us / 2 + rng_below(&b->jitter, us / 2 + 1);
 }
 
-void job_book_again(job_book *b, job *j, uint64_t now_us)
+static void rest(job_book *b, job *j, uint32_t times, uint64_t now_us)
 {
-    INVARIANT(j->state == JOB_RUNNING);
+    INVARIANT(j->state == JOB_RUNNING && times);
     state_set(b, j, JOB_QUEUED);
     j->started_us = 0;
-    j->due_us = now_us + rest_us(b, j->tries);
+    j->due_us = now_us + rest_us(b, times);
     enter(b, j, IN_RESTING);
+}
+
+void job_book_again(job_book *b, job *j, uint64_t now_us) { rest(b, j, j->tries, now_us); }
+
+void job_book_lost(job_book *b, job *j, uint64_t now_us)
+{
+    j->tries--;
+    rest(b, j, ++j->losses, now_us);
 }
 
 job *job_book_tell(job_book *b, uint64_t now_us)
@@ -312,12 +320,13 @@ job *job_book_expired(const job_book *b, uint64_t now_us)
     return j && now_us - j->due_us >= b->limits.keep_us ? j : NULL;
 }
 
-uint64_t job_book_due_us(const job_book *b, bool may_run)
+uint64_t job_book_due_us(const job_book *b, uint64_t run_us)
 {
     uint64_t due = UINT64_MAX;
-    bool room = may_run && b->of[JOB_RUNNING] < b->limits.running_max;
+    bool room = b->of[JOB_RUNNING] < b->limits.running_max;
     if (room && b->resting.first) due = b->resting.first->due_us;
     if (room && b->queued.first) due = 0;
+    if (due < run_us) due = run_us;
     if (b->telling.first && b->telling.first->due_us < due) due = b->telling.first->due_us;
     uint64_t ended = b->over.first ? b->over.first->due_us : due;
     if (ended < due && b->limits.keep_us < due - ended) due = ended + b->limits.keep_us;

@@ -1,7 +1,7 @@
 /* job_book.h - which jobs there are, what runs next and what is over: decisions without threads, clocks or files.
  *
  *   queued --job_book_next()--> running --job_book_take()--> done or failed --keep_us--> gone
- *      ^-----job_book_again()------'           '--with a hook: job_book_tell(), _untold(), _take()
+ *      ^--job_book_again(), _lost()'           '--with a hook: job_book_tell(), _untold(), _take()
  *
  * Jobs run in the order in which they were accepted; one whose run was refused for the moment rests, and others go
  * first.  The book is filled again from the log's records: the last record of a job says what it is.  A job holds the
@@ -32,6 +32,7 @@ struct job {
     job_place at;
     str model;                              /* lives with the job */
     uint32_t tries;                         /* runs, then tells */
+    uint32_t losses;                        /* of runs, that count as no try */
     uint64_t due_us;                        /* where it rests: until then */
     bool busy;                              /* its hook is being told */
     bool going;                             /* that it is forgotten is being written */
@@ -84,8 +85,10 @@ err_code job_book_admit(const job_book *b, const job_book_coming *coming, uint64
                         err *e) MUST_USE;
 /* The next to run: it counts as running.  NULL = none, or enough run. */
 job *job_book_next(job_book *b, uint64_t wall_us, uint64_t now_us);
-/* Its run brought no answer that counts (404, 429, 503, a disk that is full): it rests, longer each time. */
+/* Its run brought no answer that counts (404, 429, 503): it rests, longer each time. */
 void job_book_again(job_book *b, job *j, uint64_t now_us);
+/* The same where the disk did not take what it brought, which was no try. */
+void job_book_lost(job_book *b, job *j, uint64_t now_us);
 /* The next whose hook is to be told; it is busy then. */
 job *job_book_tell(job_book *b, uint64_t now_us);
 /* It was not; false = that was the last time. */
@@ -93,8 +96,8 @@ bool job_book_untold(job_book *b, job *j, uint64_t now_us);
 /* One that is over and was kept long enough, and is not being told; NULL = none. */
 job *job_book_expired(const job_book *b, uint64_t now_us);
 void job_book_forget(job_book *b, job *j);
-/* When one of these may have something; UINT64_MAX = not by time.  may_run: the caller can begin a run. */
-uint64_t job_book_due_us(const job_book *b, bool may_run);
+/* When one of these may have something; UINT64_MAX = not by time.  run_us: from when on the caller can begin a run. */
+uint64_t job_book_due_us(const job_book *b, uint64_t run_us);
 /* Oldest first, behind `after` (NULL = from the beginning); NULL = there is none.  Those of one instant go by id. */
 const job *job_book_behind(const job_book *b, const job *after);
 /* The first behind where one that is no more would be. */

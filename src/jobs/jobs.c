@@ -282,8 +282,7 @@ static void ran(jobs *j, job_run *r)
     if (rc == ERR_OK) rc = put(j, &r->mail, &record);
     buf_fini(&text);
     if (rc == ERR_OK) return;
-    if (of->tries > 1) of->tries--;   /* the disk's fault and not the run's */
-    job_book_again(&j->book, of, clock_now_us());
+    job_book_lost(&j->book, of, clock_now_us());
     jobs_run_free(j, r);
 }
 
@@ -298,7 +297,7 @@ static bool is_out(const jobs *j, const job_id *id)
 static void stay(jobs *j, job *of)
 {
     of->going = false;
-    if (of->state == JOB_RUNNING && !is_out(j, &of->id)) job_book_again(&j->book, of, clock_now_us());
+    if (of->state == JOB_RUNNING && !is_out(j, &of->id)) job_book_lost(&j->book, of, clock_now_us());
 }
 
 /* One of a batch is durable, or is not. */
@@ -310,7 +309,7 @@ static void settle(jobs *j, job_mail *m, const err *failure)
     job_order *o = run ? NULL : (job_order *)(void *)m;
     if (failure && run) {
         job *of = job_book_find(&j->book, &run->id);
-        if (of) job_book_again(&j->book, of, clock_now_us());
+        if (of) job_book_lost(&j->book, of, clock_now_us());
         jobs_run_free(j, run);
         return;
     }
@@ -395,9 +394,9 @@ static uint64_t turn_held(jobs *j, mail *m, bool stopping)
     jobs_expire(j);
     jobs_make_room(j);
     if (atomic_load(&j->giving)) return jobs_hand_give(j);
-    bool may_run = j->run_count < j->opts.limits.running_max;   /* runs of forgotten jobs count until they end */
-    uint64_t due = atomic_load(&j->leaving) ? UINT64_MAX : job_book_due_us(&j->book, may_run), now = clock_now_us();
-    if (j->failing) due = j->look_us;   /* whether anybody asks or not */
+    uint64_t due = atomic_load(&j->leaving) ? UINT64_MAX : job_book_due_us(&j->book, jobs_run_us(j));
+    uint64_t now = clock_now_us();
+    if (j->failing && j->look_us < due) due = j->look_us;   /* whether anybody asks or not */
     if (!job_teller_idle(j->teller) && due <= now) due = now + JOBS_LOOK_US;
     return due <= now ? 0 : due;
 }

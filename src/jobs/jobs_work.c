@@ -26,15 +26,21 @@ static void run_begins(loop *on, loop_msg *m)
     r->of->opts.run(r);
 }
 
+uint64_t jobs_run_us(const jobs *j)
+{
+    /* Runs of forgotten jobs count until they end. */
+    if (atomic_load(&j->leaving) || j->run_count >= j->opts.limits.running_max) return UINT64_MAX;
+    return j->failing ? j->probe_us : 0;
+}
+
 void jobs_start_runs(jobs *j)
 {
     job *next;
-    if (atomic_load(&j->leaving)) return;
-    while (j->run_count < j->opts.limits.running_max &&
-           (next = job_book_next(&j->book, clock_wall_us(), clock_now_us()))) {
+    while (jobs_run_us(j) <= clock_now_us() && (next = job_book_next(&j->book, clock_wall_us(), clock_now_us()))) {
         job_record record;
         err e;
         job_run *r = mem_new0(job_run, 1);
+        j->probe_us = clock_now_us() + JOBS_LOOK_US;
         if (!r) {
             job_book_again(&j->book, next, clock_now_us());
             return;

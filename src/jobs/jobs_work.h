@@ -30,6 +30,7 @@ struct jobs {
     uint64_t give_until_us;         /* 0 = it is not to be given */
     job_run *runs;                  /* those that are out, */
     uint32_t run_count;             /* some of jobs that were forgotten */
+    uint64_t probe_us;              /* JOBS_LOOK_US behind the last one's beginning */
     job_mail *batch, **batch_end;   /* put, not synced */
     uint64_t batch_bytes;
     uint32_t batch_asks;            /* how many of them are jobs */
@@ -60,6 +61,9 @@ void jobs_failing(jobs *j, const err *e);
  * disk that is nearly full small records find room between large ones that do not. */
 void jobs_works(jobs *j);
 void jobs_run_free(jobs *j, job_run *r);
+/* When the next run may begin, UINT64_MAX = not by time.  While the disk fails one in JOBS_LOOK_US tries it: what
+ * others would bring would be lost, and they take time from live requests. */
+uint64_t jobs_run_us(const jobs *j);
 void jobs_start_runs(jobs *j);
 void jobs_start_tells(jobs *j);
 void jobs_told(jobs *j, told_mail *m);          /* takes it */

@@ -55,9 +55,9 @@ static void they_run_in_order_and_so_many_at_a_time(void)
     job_book b;
     job_book_init(&b, &limits, 1);
     for (int i = 1; i <= 4; i++) ask(&b, i, "");
-    CHECK(job_book_due_us(&b, true) == 0 && job_book_due_us(&b, false) == UINT64_MAX);
+    CHECK(job_book_due_us(&b, 0) == 0 && job_book_due_us(&b, UINT64_MAX) == UINT64_MAX);
     CHECK(job_book_next(&b, 9, 1) == get(&b, 1) && job_book_next(&b, 9, 1) == get(&b, 2));
-    CHECK(!job_book_next(&b, 9, 1) && job_book_due_us(&b, true) == UINT64_MAX);
+    CHECK(!job_book_next(&b, 9, 1) && job_book_due_us(&b, 0) == UINT64_MAX);
     CHECK(get(&b, 1)->state == JOB_RUNNING && get(&b, 1)->started_us == 9);
     CHECK_U64(job_book_oldest_us(&b), 1);
     end(&b, 1, 200, "", 10);
@@ -101,11 +101,35 @@ static void what_is_refused_for_the_moment_rests_longer_each_time(void)
         if (i == 0) CHECK(job_book_next(&b, 1, now) == get(&b, 2));   /* meanwhile the other one goes */
         if (i == 0) end(&b, 2, 200, "", now);
         CHECK(!job_book_next(&b, 1, j->due_us - 1));
-        CHECK(job_book_due_us(&b, true) == j->due_us || job_book_due_us(&b, true) == limits.keep_us);
+        CHECK(job_book_due_us(&b, 0) == j->due_us || job_book_due_us(&b, 0) == limits.keep_us);
         now = j->due_us;
         most = most * 2 < JOB_REST_MAX_US ? most * 2 : JOB_REST_MAX_US;
     }
     CHECK(early > 6);
+    job_book_fini(&b);
+}
+
+/* What the disk did not take was no refusal; who may begin no run before an instant is not due before it. */
+static void what_the_disk_did_not_take_rests_longer_each_time_and_was_no_try(void)
+{
+    job_book b;
+    uint64_t now = 0, most = JOB_REST_MIN_US;
+    job_book_init(&b, &limits, 1);
+    ask(&b, 1, "");
+    CHECK(job_book_due_us(&b, 500) == 500);
+    for (int i = 0; i < 12; i++) {
+        job *j = job_book_next(&b, 1, now);
+        job_book_lost(&b, j, now);
+        uint64_t rest = j->due_us - now;
+        CHECK(rest >= most / 2 && rest <= most && j->tries == 0);
+        CHECK(job_book_due_us(&b, j->due_us - 1) == j->due_us && job_book_due_us(&b, j->due_us + 1) == j->due_us + 1);
+        CHECK(job_book_due_us(&b, UINT64_MAX) == UINT64_MAX);
+        now = j->due_us;
+        most = most * 2 < JOB_REST_MAX_US ? most * 2 : JOB_REST_MAX_US;
+    }
+    job *j = job_book_next(&b, 1, now);
+    job_book_again(&b, j, now);
+    CHECK(j->tries == 1 && j->due_us - now <= JOB_REST_MIN_US);
     job_book_fini(&b);
 }
 
@@ -117,7 +141,7 @@ static void what_is_kept_for_good_is_never_due(void)
     job_book_init(&b, &ever, 1);
     ask(&b, 1, "");
     end(&b, 1, 200, "", 10);
-    CHECK_U64(job_book_due_us(&b, true), UINT64_MAX);
+    CHECK_U64(job_book_due_us(&b, 0), UINT64_MAX);
     CHECK(!job_book_expired(&b, UINT64_MAX));
     job_book_fini(&b);
 }
@@ -150,7 +174,7 @@ static void a_hook_is_told_until_it_takes_it_or_is_given_up(void)
     ask(&b, 1, "http://a/");
     CHECK(!job_book_tell(&b, now));
     end(&b, 1, 200, "http://a/", now);
-    CHECK(get(&b, 1)->hook == JOB_HOOK_WAITING && job_book_due_us(&b, true) == now);
+    CHECK(get(&b, 1)->hook == JOB_HOOK_WAITING && job_book_due_us(&b, 0) == now);
     job *j = get(&b, 1);
     for (int i = 1; i <= JOB_TELLS_MAX; i++) {
         CHECK(job_book_tell(&b, now) == j && !job_book_tell(&b, now));
@@ -177,7 +201,7 @@ static void what_has_ended_is_kept_for_a_while_also_behind_a_start(void)
     job_book_init(&b, &limits, 1);
     ask(&b, 1, "");
     end(&b, 1, 200, "", 100);
-    CHECK_U64(job_book_due_us(&b, true), 1100);
+    CHECK_U64(job_book_due_us(&b, 0), 1100);
     CHECK(!job_book_expired(&b, 1099) && job_book_expired(&b, 1100) == get(&b, 1));
     /* read at a start: it ended 700 before */
     const job_meta old = {.model = STR("m"), .status = 200, .ended_us = 5000000 + 2000 - 700};
@@ -297,8 +321,9 @@ int main(void)
 {
     static const test_case cases[] = {TEST(they_run_in_order_and_so_many_at_a_time),
                                       TEST(what_is_refused_for_the_moment_rests_longer_each_time),
+                                      TEST(what_the_disk_did_not_take_rests_longer_each_time_and_was_no_try),
                                       TEST(what_is_kept_for_good_is_never_due),
-        TEST(it_is_bounded_in_number_and_bytes),
+                                      TEST(it_is_bounded_in_number_and_bytes),
                                       TEST(a_hook_is_told_until_it_takes_it_or_is_given_up),
                                       TEST(what_has_ended_is_kept_for_a_while_also_behind_a_start),
                                       TEST(a_clock_that_jumps_costs_no_job_that_waits),

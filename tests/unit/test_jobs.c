@@ -388,6 +388,83 @@ static void a_disk_that_is_nearly_full_is_told_once(void)
     clear();
 }
 
+/* What the thread does, by the test; the runs of its loop, too. */
+static void turns(size_t count)
+{
+    for (; count; count--) {
+        jobs_start_runs(service);
+        loop_flush(on);
+        read_mail();
+        (void)jobs_sync(service);
+        jobs_make_room(service);
+    }
+}
+
+/* What runs then is for nothing, and takes time from live requests. */
+static void while_the_disk_takes_no_answer_one_run_in_a_while_tries_it(void)
+{
+    static const sys_fault faults[] = {{.call = SYS_write_at, .times = SYS_FAKE_EVER, .result = -ENOSPC},
+                                       {.call = SYS_sync_data, .times = SYS_FAKE_EVER, .result = -EIO}};
+    enum { COUNT = 30, STEPS = 20 };
+    keep_us = UINT64_MAX;
+    for (size_t f = 0; f < COUNTOF(faults); f++) {
+        err e;
+        uint64_t now = 1000000000;
+        sys_fake_clock_set(now);
+        CHECK(begin(1 << 20, &e) == ERR_OK);
+        for (size_t i = 0; i < COUNT; i++) order(i, JOB_ORDER_SUBMIT, "x");
+        read_mail();
+        CHECK(jobs_sync(service) == ERR_OK);
+        wait_all();
+        sys_fake_script(&faults[f], 1);
+        for (size_t i = 0; i < STEPS; i++, now += (uint64_t)JOBS_LOOK_US * 1000 / 4) {
+            sys_fake_clock_set(now);
+            turns(10);
+        }
+        CHECK_U64(runs, 2 + STEPS / 4 - 1);   /* two at a time, before that was known */
+        CHECK_U64(service->book.of[JOB_QUEUED], COUNT);
+        for (const job *at = NULL; (at = job_book_behind(&service->book, at));) CHECK_U64(at->tries, 0);
+        sys_fake_script(NULL, 0);
+        for (size_t i = 0; i < 12; i++, now += (uint64_t)JOBS_LOOK_US * 1000 / 4) {
+            sys_fake_clock_set(now);
+            turns(COUNT);
+        }
+        CHECK_U64(service->book.of[JOB_DONE], COUNT);
+        CHECK_U64(said("takes them again", NULL), 1);
+        end();
+        clear();
+    }
+    sys_fake_clock_set(0);
+    keep_us = KEEP_US;
+}
+
+/* The clock is the test's, and moves when the thread sleeps: one that always has something to do stops it. */
+static void who_waits_for_the_disk_sleeps_and_goes_on_by_itself(void)
+{
+    jobs_stats s = {.done = 0};
+    err e;
+    keep_us = UINT64_MAX;
+    sys_fake_clock_set(1000000000);
+    CHECK(begin(1 << 20, &e) == ERR_OK);
+    for (size_t i = 0; i < 10; i++) order(i, JOB_ORDER_SUBMIT, "x");
+    read_mail();
+    CHECK(jobs_sync(service) == ERR_OK);
+    wait_all();
+    sys_fake_script(&no_room, 1);
+    start();
+    for (int k = 0; k < 20000 && s.done < 10; k++) {
+        loop_flush(on);
+        usleep(200);
+        if (runs >= 8) sys_fake_script(NULL, 0);
+        jobs_stats_read(service, &s);
+    }
+    CHECK_U64(s.done, 10);
+    end();
+    sys_fake_clock_set(0);
+    keep_us = KEEP_US;
+    clear();
+}
+
 /* The clock is the test's: a thread that sleeps with a deadline is at the end of it at once. */
 static void files_whose_jobs_are_over_go_whatever_the_disk_says(void)
 {
@@ -597,6 +674,8 @@ int main(void)
                                       TEST(a_damaged_answer_is_an_error_also_when_its_file_has_gone),
                                       TEST(a_damaged_answer_is_counted_once_however_often_its_file_cannot_go),
                                       TEST(a_disk_that_is_nearly_full_is_told_once),
+                                      TEST(while_the_disk_takes_no_answer_one_run_in_a_while_tries_it),
+                                      TEST(who_waits_for_the_disk_sleeps_and_goes_on_by_itself),
                                       TEST(files_whose_jobs_are_over_go_whatever_the_disk_says),
                                       TEST(a_job_is_forgotten_on_a_full_disk_where_its_file_can_go),
                                       TEST(what_finds_no_room_is_put_again_when_some_was_made),
