@@ -73,7 +73,7 @@ static inline err_code begin_as(bool heir, uint64_t bytes_max, err *e)
     const jobs_opts o = {.path = test_folder,
                          .heir = heir,
                          .limits = {.bytes_max = bytes_max, .keep_us = keep_us, .count_max = 500, .running_max = 2},
-                         .reply_bytes_max = 1 << 20, .loops = &on, .loop_count = 1, .run = run,
+                         .reply_bytes_max = 4 << 20, .loops = &on, .loop_count = 1, .run = run,
                          .tell = {.hosts = ""}};
     return jobs_new(&service, &o, e);
 }

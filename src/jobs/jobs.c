@@ -431,6 +431,7 @@ err_code jobs_new(jobs **ret, const jobs_opts *opts, err *e)
     CLEANUP(jobs) jobs *j = mem_alloc_raw(sizeof *j);   /* aligned: see in */
     if (!j) return err_set(e, ERR_NOMEM, "jobs: no memory");
     *j = (jobs){.opts = *opts};
+    if (j->opts.reply_bytes_max > opts->limits.bytes_max) j->opts.reply_bytes_max = opts->limits.bytes_max;
     j->batch_end = &j->batch;
     j->held_end = &j->held;
     mailbox_init(&j->in);

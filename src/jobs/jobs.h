@@ -87,7 +87,7 @@ typedef struct {
     const char *path;               /* all borrowed */
     bool heir;                      /* another process may have the folder, and will give it */
     job_book_limits limits;         /* bytes_max: of the files; of the log a half may be of use */
-    uint64_t reply_bytes_max;
+    uint64_t reply_bytes_max;       /* nor more than limits.bytes_max: there would never be room for it */
     loop *const *loops;
     size_t loop_count;
     void (*run)(job_run *r);        /* on r->on: jobs_ran() follows, on that loop */

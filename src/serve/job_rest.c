@@ -444,7 +444,7 @@ static void answered(void *ctx, const http_response *res)
     for (size_t i = 0; i < res->header_count; i++) room += res->headers[i].name.len + res->headers[i].value.len;
     room += res->content_type.len + res->body[0].len + res->body[1].len;
     if (!buf_room(&r->reply, room)) {
-        failed(r, 413, "job: its answer is larger than reply-bytes-max, or than the memory there is");
+        failed(r, 413, "job: its answer is larger than reply-bytes-max or jobs-bytes-max, or than the memory there is");
         return;
     }
     if (res->content_type.len) header_add(r, STR("content-type"), res->content_type);

@@ -10,6 +10,7 @@
 #define QUESTION "{\"instances\":[[1,2]]}"
 
 static char path[64];
+static uint64_t reply_bytes_max = 1 << 20;
 static http_rig r;
 
 static const char *submit(const char *to, const char *headers, const char *body)
@@ -21,7 +22,7 @@ static err_code begin(err *e)
 {
     const jobs_opts o = {.path = test_folder,
                          .limits = {.bytes_max = 1 << 20, .keep_us = 1000000000, .count_max = 3, .running_max = 2},
-                         .reply_bytes_max = 1 << 20, .loops = &r.loop, .loop_count = 1, .run = job_begin,
+                         .reply_bytes_max = reply_bytes_max, .loops = &r.loop, .loop_count = 1, .run = job_begin,
                          .ctx = &r.endpoints, .tell = {.hosts = "good.example"}};
     err_code rc = jobs_new(&r.endpoints.jobs, &o, e);
     return rc ? rc : jobs_start(r.endpoints.jobs, e);
@@ -94,6 +95,24 @@ static void its_answer_is_the_one_that_was_due(void)
         CHECK(!n || (memmem(text, n, "instances", 9) && !memmem(text, n, "sesame", 6)));
     }
     if (d) closedir(d);
+}
+
+static void an_answer_that_is_too_large_is_a_413(void)
+{
+    char where[64];
+    err e;
+    end();
+    reply_bytes_max = 100;
+    CHECK(begin(&e) == ERR_OK);
+    location(submit("/v1/models/m:predict", ASYNC, QUESTION), where);
+    wait_ended(where, "");
+    CHECK(strstr(http_rig_get(&r, where), "\"status\":\"failed\""));
+    const char *got = result_of(where, "");
+    CHECK(says(got, "413 ") && strstr(got, "job: its answer is larger than reply-bytes-max or jobs-bytes"));
+    CHECK(says(ask("DELETE", where, ""), "204 No Content"));
+    end();
+    reply_bytes_max = 1 << 20;
+    CHECK(begin(&e) == ERR_OK);
 }
 
 /* Its fields and the answer's are kept, whatever room they take beside a short body. */
@@ -243,7 +262,9 @@ static void without_a_folder_there_are_none(void)
 
 int main(void)
 {
-    static const test_case cases[] = {TEST(its_answer_is_the_one_that_was_due), TEST(an_event_is_answered_by_one),
+    static const test_case cases[] = {TEST(its_answer_is_the_one_that_was_due),
+                                      TEST(an_answer_that_is_too_large_is_a_413),
+                                      TEST(an_event_is_answered_by_one),
                                       TEST(as_many_headers_belong_to_it_as_a_record_holds),
                                       TEST(a_key_for_other_models_neither_reads_nor_forgets_it),
                                       TEST(what_is_no_job_says_so), TEST(what_is_asked_for_later_is_a_job),

@@ -105,6 +105,43 @@ static void a_run_refused_for_the_moment_comes_again_and_its_last_refusal_counts
     keep_us = KEEP_US;
 }
 
+/* What came to the thread, which the test is itself. */
+static void read_mail(void)
+{
+    mail *next;
+    for (mail *m = mailbox_take(&service->in); m; m = next) {
+        next = m->next;
+        jobs_mail(service, (job_mail *)(void *)m);
+    }
+}
+
+/* What the thread does, by the test; the runs of its loop, too. */
+static void turns(size_t count)
+{
+    for (; count; count--) {
+        jobs_start_runs(service);
+        loop_flush(on);
+        read_mail();
+        (void)jobs_sync(service);
+        jobs_make_room(service);
+    }
+}
+
+/* Such a one would be run again and again, as there is never room for it. */
+static void an_answer_may_not_be_larger_than_all_files_together(void)
+{
+    err e;
+    CHECK(begin(1 << 20, &e) == ERR_OK);
+    hold_runs = true;
+    order(0, JOB_ORDER_SUBMIT, "x");
+    turns(2);
+    CHECK(held && buf_room(&held->reply, 1 << 19) && !buf_room(&held->reply, (1 << 20) + 1));
+    wait_all();
+    end();
+    hold_runs = false;
+    clear();
+}
+
 static void those_that_come_at_once_are_counted_together(void)
 {
     err e;
@@ -334,16 +371,6 @@ static size_t file_count(void)
     return count;
 }
 
-/* What came to the thread, which the test is itself. */
-static void read_mail(void)
-{
-    mail *next;
-    for (mail *m = mailbox_take(&service->in); m; m = next) {
-        next = m->next;
-        jobs_mail(service, (job_mail *)(void *)m);
-    }
-}
-
 /* Small records find room between large ones that do not. */
 static void a_disk_that_is_nearly_full_is_told_once(void)
 {
@@ -386,18 +413,6 @@ static void a_disk_that_is_nearly_full_is_told_once(void)
     sys_fake_clock_set(0);
     keep_us = KEEP_US;
     clear();
-}
-
-/* What the thread does, by the test; the runs of its loop, too. */
-static void turns(size_t count)
-{
-    for (; count; count--) {
-        jobs_start_runs(service);
-        loop_flush(on);
-        read_mail();
-        (void)jobs_sync(service);
-        jobs_make_room(service);
-    }
 }
 
 /* What runs then is for nothing, and takes time from live requests. */
@@ -666,6 +681,7 @@ int main(void)
                                       TEST(all_that_wait_share_one_sync),
                                       TEST(what_the_disk_does_not_take_is_refused_and_leaves_nothing),
                                       TEST(a_run_refused_for_the_moment_comes_again_and_its_last_refusal_counts),
+                                      TEST(an_answer_may_not_be_larger_than_all_files_together),
                                       TEST(those_that_come_at_once_are_counted_together),
                                       TEST(what_had_not_ended_is_run_again_behind_a_start),
                                       TEST(behind_a_start_jobs_are_in_the_order_of_their_acceptance),
