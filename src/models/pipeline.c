@@ -191,23 +191,24 @@ static err_code boxes_check(const pipeline *p, const yaml *y, err *e)
     return ERR_OK;
 }
 
-/* As far as the model says it: a row of scores for each picture. */
+/* As far as the model says it: a row of scores for each picture.  Where several inputs take one picture each, none of
+ * them says how many rows there are. */
 static err_code classes_check(const pipeline *p, const model_ios *ios, const yaml *y, err *e)
 {
     if (p->answer.kind != ANSWER_CLASSES) return ERR_OK;
     const model_io *io = &ios->outputs[p->answer.scores];
     char text[SHAPE_TEXT_MAX];
-    bool batch = false, single = false;
+    bool many = false;
     for (uint32_t i = 0; i < p->input_count; i++) {
         const pipeline_input *in = &p->inputs[i];
-        batch = batch || (in->image && in->batch);
-        single = single || (in->image && !in->batch);
+        many = many || (in->image && in->batch && ios->inputs[i].shape.dim[0] != 1);
     }
-    bool bad = io->ranked && (io->shape.rank == 0 || (batch && io->shape.rank == 1) ||
-                              (single && io->shape.rank > 1 && io->shape.dim[0] > 1));
+    bool one = p->image >= 0 && !many;
+    bool bad = io->ranked && (io->shape.rank == 0 || (many && io->shape.rank == 1) ||
+                              (one && io->shape.rank > 1 && io->shape.dim[0] > 1));
     if (!bad) return ERR_OK;
     return err_set(e, ERR_INVALID, "%s:%u:%u: classes: expected an output of %s, got '%s'", y->file, y->line, y->column,
-                   batch ? "[N, classes]" : "[classes] or [1, classes]", shape_text(&io->shape, text));
+                   many ? "[N, classes]" : "[classes] or [1, classes]", shape_text(&io->shape, text));
 }
 
 static err_code answer_read(const reader *rd, const yaml *answer, err *e)

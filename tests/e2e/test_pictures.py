@@ -221,6 +221,16 @@ def test_a_wrong_declaration_is_refused_where_it_stands(tmp_path):
         assert run.returncode != 0 and f"{tmp_path}/model.proa.yaml{want}" in run.stderr, run.stderr
 
 
+def test_a_model_of_one_picture_may_answer_without_its_batch(tmp_path):
+    m = model([h.make_node("ReduceMean", ["x"], ["y"], axes=[0, 2, 3], keepdims=0)], [("x", T.FLOAT, [1, 3, 16, 16])], [("y", T.FLOAT, [3])], opset=13)
+    onnx.save(m, tmp_path / "model.onnx")
+    (tmp_path / "labels.txt").write_text("\n".join(LABELS))
+    (tmp_path / "model.proa.yaml").write_text(DECLARED)
+    s = Server(tmp_path, f"m={tmp_path}/model.onnx")
+    same(s.post("/v1/models/m:predict", photo(1)).json()["predictions"][0], photo(1))
+    assert s.stop() == 0
+
+
 def test_texts_go_to_a_models_own_string_operators(server):
     r = server.post("/v1/models/words:predict", {"instances": [["Some Text"], ["ÄÖ"]]})
     assert r.json() == {"predictions": [["some text"], ["äö"]]}, r

@@ -8,8 +8,9 @@
 static model *net;
 static model_ios ios;
 
-/* x FP32 [N,3,4,6], u UINT8 [5,7,1], v FP32 [N,2], w FP32 [N,3,5,1], g FP32 [N,4,6] ->
- * y FP32 [N,5], b FP32 [N,9,4], s FP32 [N,9,2], i INT64 [N,3], o FP32 [N,9,5], r FP32 [N]. */
+/* x FP32 [N,3,4,6], u UINT8 [5,7,1], v FP32 [N,2], w FP32 [N,3,5,1], g FP32 [N,4,6], h FP32 [1,3,4,6] ->
+ * y FP32 [N,5], b FP32 [N,9,4], s FP32 [N,9,2], i INT64 [N,3], o FP32 [N,9,5], r FP32 [N], q FP32 [3],
+ * t FP32 [2,3]. */
 static void model_make(onnx_build *b)
 {
     static const model_opts none;
@@ -26,9 +27,12 @@ static void model_make(onnx_build *b)
     onnx_build_input(b, "w", DT_F32, "N,3,5,1");
     onnx_build_input(b, "g", DT_F32, "N,4,6");
     onnx_build_input(b, "r0", DT_F32, "N");
-    static const char *const outs[] = {"y", "b", "s", "i", "o", "r"};
-    static const char *const ins[] = {"y0", "b0", "s0", "i0", "o0", "r0"};
-    static const char *const dims[] = {"N,5", "N,9,4", "N,9,2", "N,3", "N,9,5", "N"};
+    onnx_build_input(b, "h", DT_F32, "1,3,4,6");
+    onnx_build_input(b, "q0", DT_F32, "3");
+    onnx_build_input(b, "t0", DT_F32, "2,3");
+    static const char *const outs[] = {"y", "b", "s", "i", "o", "r", "q", "t"};
+    static const char *const ins[] = {"y0", "b0", "s0", "i0", "o0", "r0", "q0", "t0"};
+    static const char *const dims[] = {"N,5", "N,9,4", "N,9,2", "N,3", "N,9,5", "N", "3", "2,3"};
     for (size_t i = 0; i < COUNTOF(outs); i++) {
         onnx_build_node(b, "Identity", ins[i], outs[i], "");
         onnx_build_output(b, outs[i], i == 3 ? DT_I64 : DT_F32, dims[i]);
@@ -171,6 +175,32 @@ static void an_answer_is_read(void)
     pipeline_free(p);
 }
 
+/* x takes any number of pictures; h, whose batch is 1, and u take one, u and g one each. */
+static void as_many_rows_of_scores_as_pictures(void)
+{
+    static const struct {
+        const char *inputs, *output, *want;
+    } rows[] = {
+        {"x: {image: {}}", "y", ""},
+        {"x: {image: {}}", "q", "p.yaml:2:19: classes: expected an output of [N, classes], got '[3]'"},
+        {"h: {image: {}}", "q", ""},
+        {"h: {image: {}}", "y", ""},
+        {"h: {image: {}}", "t", "p.yaml:2:19: classes: expected an output of [classes] or [1, classes], got '[2,3]'"},
+        {"u: {image: {}}", "q", ""},
+        {"u: {image: {}}", "t", "p.yaml:2:19: classes: expected an output of [classes] or [1, classes], got '[2,3]'"},
+        {"u: {image: {}}, g: {image: {channels: 1}}", "t", ""},
+        {"u: {image: {}}, x: {image: {}}", "q",
+         "p.yaml:2:19: classes: expected an output of [N, classes], got '[3]'"},
+    };
+    for (size_t i = 0; i < COUNTOF(rows); i++) {
+        char text[200];
+        err e;
+        snprintf(text, sizeof text, "inputs: {%s}\nanswer: {classes: {output: %s}}", rows[i].inputs, rows[i].output);
+        pipeline_free(parse(text, &e));
+        CHECK_STR(e.text, rows[i].want);
+    }
+}
+
 static void an_answer_that_does_not_fit_is_refused(void)
 {
     refuse(IN "{}", "p.yaml:2:9: answer: expected a member 'classes' or 'boxes', got a map");
@@ -262,6 +292,7 @@ int main(void)
         TEST(channels_that_the_model_leaves_open_have_to_be_said),
         TEST(keys_may_lie_in_a_file_beside_it),
         TEST(an_answer_is_read),
+        TEST(as_many_rows_of_scores_as_pictures),
         TEST(an_answer_that_does_not_fit_is_refused),
         TEST(the_nearest_declaration_counts),
         TEST(no_memory_at_any_point_leaves_nothing),
