@@ -33,34 +33,53 @@ static bool is_text(str s)
     return true;
 }
 
-static err_code check(const cloud_event *ev, str version, err *e)
+typedef struct {
+    cloud_event ev;
+    str version, data, base64;
+} parts;
+
+/* `other` is what stands in JSON instead of a string. */
+static err_code string_check(const char *name, str other, err *e)
 {
+    if (!other.p) return ERR_OK;
+    return err_set(e, ERR_INVALID, "CloudEvent: %s: expected a string, got " STR_FMT, name, STR_ARG(other));
+}
+
+static err_code check(const parts *p, const parts *other, err *e)
+{
+    const cloud_event *ev = &p->ev, *no = &other->ev;
     const struct {
         const char *name;
-        str value;
+        str value, other;
         bool optional;
-    } parts[] = {{"id", ev->id, false}, {"source", ev->source, false}, {"type", ev->type, false},
-                 {"subject", ev->subject, true}, {"time", ev->time, true}};
-    if (!str_is(version, "1.0"))
-        return err_set(e, ERR_INVALID, "CloudEvent: specversion: expected 1.0, got '" STR_FMT "'", STR_ARG(version));
-    for (size_t i = 0; i < COUNTOF(parts); i++)
-        if ((!parts[i].value.len && !parts[i].optional) || !is_text(parts[i].value))
-            return err_set(e, ERR_INVALID, "CloudEvent: %s: expected printable text, got '" STR_FMT "'", parts[i].name,
-                           STR_ARG(parts[i].value));
+    } all[] = {{"id", ev->id, no->id, false}, {"source", ev->source, no->source, false},
+               {"type", ev->type, no->type, false}, {"subject", ev->subject, {0}, true}, {"time", ev->time, {0}, true}};
+    err_code rc = string_check("specversion", other->version, e);
+    if (rc == ERR_OK && !str_is(p->version, "1.0"))
+        rc = err_set(e, ERR_INVALID, "CloudEvent: specversion: expected 1.0, got '" STR_FMT "'", STR_ARG(p->version));
+    for (size_t i = 0; i < COUNTOF(all) && !rc; i++) {
+        rc = string_check(all[i].name, all[i].other, e);
+        if (rc == ERR_OK && ((!all[i].value.len && !all[i].optional) || !is_text(all[i].value)))
+            rc = err_set(e, ERR_INVALID, "CloudEvent: %s: expected printable text, got '" STR_FMT "'", all[i].name,
+                         STR_ARG(all[i].value));
+    }
+    if (rc) return rc;
     if (str_printable(ev->data_type)) return ERR_OK;   /* it goes on as a header field */
     return err_set(e, ERR_INVALID, "CloudEvent: datacontenttype: expected printable ASCII, got '" STR_FMT "'",
                    STR_ARG(ev->data_type));
 }
 
-static err_code binary_read(const http_header *h, size_t count, cloud_event *ev, err *e)
+static err_code binary_read(const http_header *h, size_t count, cloud_event *ret, err *e)
 {
-    *ev = (cloud_event){.id = field(h, count, "ce-id"),
-                        .source = field(h, count, "ce-source"),
-                        .type = field(h, count, "ce-type"),
-                        .subject = field(h, count, "ce-subject"),
-                        .time = field(h, count, "ce-time"),
-                        .data_type = field(h, count, "content-type")};
-    return check(ev, field(h, count, "ce-specversion"), e);
+    const parts p = {.ev = {.id = field(h, count, "ce-id"),
+                            .source = field(h, count, "ce-source"),
+                            .type = field(h, count, "ce-type"),
+                            .subject = field(h, count, "ce-subject"),
+                            .time = field(h, count, "ce-time"),
+                            .data_type = field(h, count, "content-type")},
+                     .version = field(h, count, "ce-specversion")};
+    *ret = p.ev;
+    return check(&p, &(parts){.version = {0}}, e);
 }
 
 /* A cursor in JSON text that looks at no more than where values begin and end. */
@@ -120,11 +139,6 @@ static bool value(cursor *c, str *ret)
     return depth == 0;
 }
 
-typedef struct {
-    cloud_event ev;
-    str version, data, base64;
-} parts;
-
 static str *part_of(parts *p, str name)
 {
     const struct {
@@ -138,7 +152,7 @@ static str *part_of(parts *p, str name)
     return NULL;
 }
 
-static bool document_parts(str body, buf *decoded, parts *ret)
+static bool document_parts(str body, buf *decoded, parts *ret, parts *ret_other)
 {
     cursor c = {body.p, body.p + body.len, body.len};
     if (next_char(&c) != '{') return false;
@@ -146,11 +160,10 @@ static bool document_parts(str body, buf *decoded, parts *ret)
         str name, skipped;
         if (!text(&c, decoded, &name) || next_char(&c) != ':') return false;
         c.at++;
-        bool data = str_is(name, "data");
-        str *to = data ? &ret->data : part_of(ret, name);
+        bool data = str_is(name, "data"), string = !data && next_char(&c) == '"';
+        str *to = data ? &ret->data : part_of(string ? ret : ret_other, name);
         if (to && to->p) return false;   /* twice */
-        bool wanted = to && !data && next_char(&c) == '"';
-        if (wanted ? !text(&c, decoded, to) : !value(&c, data ? to : &skipped)) return false;
+        if (to && string ? !text(&c, decoded, to) : !value(&c, to ? to : &skipped)) return false;
         if (next_char(&c) == ',') c.at++;
         else if (next_char(&c) != '}') return false;
     }
@@ -184,16 +197,16 @@ static bool data_read(buf *out, str s)
 err_code cloud_event_read(cloud_event_mode mode, http_header_span headers, str body, buf *decoded, cloud_event *ret,
                           str *ret_data, err *e)
 {
-    parts p = {.version = {0}};
+    parts p = {.version = {0}}, other = p;
     if (mode == CLOUD_EVENT_BINARY) {
         *ret_data = body;
         return binary_read(headers.at, headers.count, ret, e);
     }
-    if (!document_parts(body, decoded, &p))
+    if (!document_parts(body, decoded, &p, &other))
         return decoded->full ? buf_check(decoded, "CloudEvent", e)
                              : err_set(e, ERR_INVALID, "CloudEvent: expected a JSON object with each attribute once, "
                                        "got other bytes");
-    err_code rc = check(&p.ev, p.version, e);
+    err_code rc = check(&p, &other, e);
     if (rc) return rc;
     if ((p.data.p != NULL) == (p.base64.p != NULL))
         return err_set(e, ERR_INVALID, "CloudEvent: expected data or data_base64, got %s",

@@ -120,6 +120,35 @@ static void what_is_no_event_is_refused(void)
     }
 }
 
+/* Of those that may be missing, one that is no string is. */
+static void an_attribute_that_is_no_string_is_shown(void)
+{
+    static const struct {
+        const char *body, *want;
+    } rows[] = {
+        {"{\"specversion\":1.0,\"id\":\"1\"}", "CloudEvent: specversion: expected a string, got 1.0"},
+        {"{\"specversion\":\"1.0\",\"id\": 5 ,\"source\":\"s\"}", "CloudEvent: id: expected a string, got 5"},
+        {"{\"specversion\":\"1.0\",\"id\":\"1\",\"source\":null}",
+         "CloudEvent: source: expected a string, got null"},
+        {"{\"specversion\":\"1.0\",\"id\":\"1\",\"source\":\"s\",\"type\":{\"a\":[1]}}",
+         "CloudEvent: type: expected a string, got {\"a\":[1]}"},
+        {"{\"specversion\":\"1.0\",\"source\":\"s\"}", "CloudEvent: id: expected printable text, got ''"},
+        {"{\"specversion\":\"1.0\",\"id\":4,\"id\":5}",
+         "CloudEvent: expected a JSON object with each attribute once, got other bytes"},
+        {HEAD "\"subject\":null,\"time\":3,\"data\":1}", ""},
+    };
+    for (size_t i = 0; i < COUNTOF(rows); i++) {
+        cloud_event ev;
+        buf decoded;
+        str data;
+        err e = {.text = ""};
+        err_code rc = read_document(rows[i].body, &decoded, &ev, &data, &e);
+        CHECK(rc == (rows[i].want[0] ? ERR_INVALID : ERR_OK));
+        CHECK_STR(e.text, rows[i].want);
+        buf_fini(&decoded);
+    }
+}
+
 static void what_is_written_is_read_back(void)
 {
     static const char *const types[] = {"application/json", "application/cloudevents+json", "text/plain", ""};
@@ -194,7 +223,9 @@ int main(void)
     static const test_case cases[] = {TEST(it_is_found_in_fields), TEST(it_is_found_in_a_document),
                                       TEST(attributes_are_strings_of_json), TEST(a_field_is_ascii),
                                       TEST(a_document_with_fields_beside_it_is_one),
-                                      TEST(what_is_no_event_is_refused), TEST(what_is_written_is_read_back),
+                                      TEST(what_is_no_event_is_refused),
+                                      TEST(an_attribute_that_is_no_string_is_shown),
+                                      TEST(what_is_written_is_read_back),
                                       TEST(answers_that_only_look_like_json_are_base64),
                                       TEST(times_are_dates)};
     return test_main(cases, COUNTOF(cases));
