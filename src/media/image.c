@@ -57,6 +57,12 @@ err_code image_alloc(image *im, arena *a, err *e)
                    a->limit, im->width, im->height, bytes);
 }
 
+err_code image_no_room(const char *kind, const arena *a, err *e)
+{
+    if (a->starved) return err_set(e, ERR_NOMEM, "image: %s: no memory", kind);
+    return err_set(e, ERR_LIMIT, "image: %s: expected a file that decodes in %zu bytes of memory", kind, a->limit);
+}
+
 uint8_t *image_pixel(const image *im, size_t x, size_t y)
 {
     INVARIANT(x < im->width && y < im->height);

@@ -66,6 +66,8 @@ err_code image_turn(image *im, arena *a, err *e) MUST_USE;
 /* For those who make images: sizes are checked against the options' limits, pixels are not set. */
 err_code image_check(uint64_t width, uint64_t height, uint64_t pixels_max, err *e) MUST_USE;
 err_code image_alloc(image *im, arena *a, err *e) MUST_USE;
+/* For decoders, of an arena that gave NULL: there is no memory, or the file is beyond the arena's limit. */
+err_code image_no_room(const char *kind, const arena *a, err *e);
 uint8_t *image_pixel(const image *im, size_t x, size_t y);
 
 #endif

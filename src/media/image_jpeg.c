@@ -252,7 +252,7 @@ err_code image_jpeg_open(str file, const image_options *o, arena *a, image_jpeg 
     err_code rc = lib_need(&jpeg_lib, e);
     if (rc) return err_wrap(e, "image");
     image_jpeg *r = arena_new(a, image_jpeg, 1);
-    if (!r) return err_set(e, ERR_NOMEM, "image: JPEG: no memory");
+    if (!r) return image_no_room("JPEG", a, e);
     r->with = o;
     r->memory = a;
     r->e = e;

@@ -60,11 +60,7 @@ static _Noreturn void leave(reader *r)
 static _Noreturn void on_error(png_structp png, png_const_charp text)
 {
     reader *r = lp.png_get_error_ptr(png);
-    if (r->memory->starved)
-        (void)err_set(r->e, ERR_NOMEM, "image: PNG: no memory");
-    else if (r->full)
-        (void)err_set(r->e, ERR_LIMIT, "image: PNG: expected a file that decodes in %zu bytes of memory",
-                      r->memory->limit);
+    if (r->full) (void)image_no_room("PNG", r->memory, r->e);
     else (void)err_set(r->e, ERR_INVALID, "image: PNG: %s", text);
     leave(r);
 }
@@ -97,7 +93,8 @@ static err_code set_up(reader *r)
     static const png_byte unread[] = "iCCP\0iTXt\0tEXt\0zTXt\0sPLT\0hIST\0pCAL";
     r->png = lp.png_create_read_struct_2(PNG_LIBPNG_VER_STRING, r, on_error, on_warning, r, take_memory, give_memory);
     r->info = r->png ? lp.png_create_info_struct(r->png) : NULL;
-    if (!r->info) return err_set(r->e, ERR_NOMEM, "image: PNG: no memory, or another libpng than it was compiled for");
+    if (!r->info && r->full) return image_no_room("PNG", r->memory, r->e);
+    if (!r->info) return err_set(r->e, ERR_UNSUPPORTED, "image: PNG: expected the libpng of the header, got another");
     lp.png_set_read_fn(r->png, r, read_bytes);
     lp.png_set_user_limits(r->png, IMAGE_SIDE_MAX, IMAGE_SIDE_MAX);
     lp.png_set_chunk_malloc_max(r->png, CHUNK_BYTES_MAX);
@@ -247,7 +244,7 @@ err_code image_png_open(str file, const image_options *o, arena *a, image_png **
     err_code rc = lib_need(&png_lib, e);
     if (rc) return err_wrap(e, "image");
     reader *r = arena_new(a, reader, 1);
-    if (!r) return err_set(e, a->starved ? ERR_NOMEM : ERR_LIMIT, "image: PNG: no memory");
+    if (!r) return image_no_room("PNG", a, e);
     r->with = o;
     r->memory = a;
     r->left = file;

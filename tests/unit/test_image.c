@@ -190,6 +190,37 @@ static void what_does_not_fit_the_arena_is_refused(void)
     arena_fini(&a);
 }
 
+/* Also where there is no room for so much as the decoder. */
+static void a_limit_is_told_from_a_heap_that_is_empty(void)
+{
+    static const char *const names[][2] = {{"jpeg-444", "JPEG"}, {"png-2-8", "PNG"}};
+    for (size_t i = 0; i < COUNTOF(names); i++) {
+        arena a, small;
+        err e = {.text = ""};
+        image im;
+        char want[100];
+        arena_init(&a, NULL, 0, 1 << 20);
+        str file = read_seed(&a, names[i][0]);
+        arena_init(&small, NULL, 0, 64);
+        CHECK_U64(image_decode(file, &(image_options){0}, &small, &im, &e), ERR_LIMIT);
+        snprintf(want, sizeof want, "image: %s: expected a file that decodes in 64 bytes of memory", names[i][1]);
+        CHECK_STR(e.text, want);
+        arena_fini(&small);
+        for (size_t limit = 64, fits = 0; !fits; limit += 100) {
+            arena_init(&small, NULL, 0, limit);
+            fits = image_decode(file, &(image_options){0}, &small, &im, &e) == ERR_OK;
+            CHECK(fits || e.code == ERR_LIMIT);
+            arena_fini(&small);
+        }
+        arena_init(&small, NULL, 0, 1 << 20);
+        mem_fault_after(0);
+        CHECK_U64(image_decode(file, &(image_options){0}, &small, &im, &e), ERR_NOMEM);
+        mem_fault_after(-1);
+        arena_fini(&small);
+        arena_fini(&a);
+    }
+}
+
 static void what_is_cut_off_is_refused_at_every_byte(void)
 {
     static const char *const names[] = {"jpeg-420", "jpeg-progressive", "png-2-8", "png-3-4-trns", "png-0-16-adam7"};
@@ -400,6 +431,7 @@ int main(void)
         TEST(a_decoder_that_is_missing_is_named), TEST(every_kind_of_file_gives_the_pixels_that_pillow_gives),
         TEST(files_are_told_by_their_first_bytes), TEST(other_files_are_refused_by_name),
         TEST(bombs_are_refused_by_their_header), TEST(what_does_not_fit_the_arena_is_refused),
+        TEST(a_limit_is_told_from_a_heap_that_is_empty),
         TEST(what_is_cut_off_is_refused_at_every_byte),
         TEST(a_marker_beyond_the_end_is_refused), TEST(a_marker_behind_the_pixels_is_read_to_its_end),
         TEST(flipped_bits_are_refused_or_harmless),
