@@ -3,8 +3,8 @@
  * image_jpeg_open() reads the header, refuses what is too large and starts the decoder; rows then come as they are
  * asked for, so that who needs each row only once keeps few of them: a picture of 6 MB never leaves the caches.  What
  * libjpeg holds counts: the coefficients of a file of several scans lower the arena's limit until they are given back
- * by image_jpeg_close(), which is due whenever open succeeded; the reader itself lives in
- * the arena.  After an error it can only be closed. */
+ * by image_jpeg_close(), which is due whenever open succeeded; the reader itself lives in the arena.  After an error it
+ * can only be closed. */
 #ifndef MEDIA_IMAGE_JPEG_H
 #define MEDIA_IMAGE_JPEG_H
 #include "media/image.h"

@@ -13,8 +13,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A PATH or FOLDER, once it is given, is not empty: who protects a server by a variable that is not set shall know. */
-/* Of a FOLDER there is one: to users of Triton a second is one more, and no other value of the first. */
+/* A PATH or FOLDER, once it is given, is not empty: who protects a server by a variable that is not set shall know.  Of
+ * a FOLDER there is one: to users of Triton a second is one more, and no other value of the first. */
 typedef enum { U64, BYTES, BOOL, TEXT, CHOICE, LIST, PORT, MODE, PATH, FOLDER } value_kind;
 
 enum { FROM_DEFAULTS, FROM_FILE, FROM_OTHERS, FROM_ENV, FROM_FLAGS };   /* others: variables that are not ours */
