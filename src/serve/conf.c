@@ -619,7 +619,7 @@ static bool is_asked(const conf *c, const row *r)
 
 bool conf_port_given(const conf *c) { return is_given(c, &c->port) || is_given(c, &c->address); }
 
-/* What has no effect without another option. */
+/* What has no effect without another option.  poll-secs is Triton's, who takes it without poll, too. */
 static err_code needs_check(const conf *c, err *e)
 {
     static const struct {
@@ -642,9 +642,6 @@ static err_code needs_check(const conf *c, err *e)
         if (is_asked(c, of) && !is_set(c, needs))
             return err_set(e, ERR_INVALID, "%s: expected %s with it, got none", of->name, needs->name);
     }
-    if (is_given(c, &c->poll_secs) && c->model_control != CONF_CONTROL_POLL)
-        return err_set(e, ERR_INVALID, "poll-secs: expected model-control poll with it, got '%s'",
-                       control_names[c->model_control]);
     if (c->model_control == CONF_CONTROL_POLL && !c->model_repository.len)
         return err_set(e, ERR_INVALID, "model-control: expected model-repository with poll, got none");
     return conf_calls(c, e);

@@ -345,7 +345,11 @@ static void what_has_no_effect_alone_is_refused(void)
         snprintf(want, sizeof want, "%s: expected %s with it, got none", others[i][0], others[i][2]);
         flags_refuse(line, want);
     }
-    flags_refuse("m=/m --poll-secs 3", "poll-secs: expected model-control poll with it, got 'none'");
+    fresh();
+    CHECK(flags("m=/m --poll-secs 3", &e) == ERR_OK && conf_check(&c, &e) == ERR_OK);   /* Triton's own, as there */
+    fresh();
+    CHECK(flags("m=/m --model-control-mode explicit --repository-poll-secs 3", &e) == ERR_OK);
+    CHECK(conf_check(&c, &e) == ERR_OK);
     fresh();
     CHECK(flags("m=/m --metrics-open false", &e) == ERR_OK && conf_check(&c, &e) == ERR_OK);
     fresh();
