@@ -199,6 +199,10 @@ static void infer_on(endpoints *s, http_call *call, const http_request *req, con
     alias led;
     err e UNINIT;
     bool whole = protocol != &generate_stream_protocol;
+    if (!whole && job_refuse(req, JOB_NEVER_STREAM, &e)) {
+        reply_err(call, &e);
+        return;
+    }
     if (s->keeper && whole && !http_call_inner(call) && job_wanted(s, req) && comes(s, args, &led)) {
         job_submit(s, call, req, args);   /* it is brought when the job runs */
         return;

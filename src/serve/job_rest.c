@@ -60,10 +60,13 @@ bool job_wanted(const endpoints *s, const http_request *req)
     return http_header_get(req, HTTP_FIELD_PROA_WEBHOOK).len || (prefers_async(req) && s->jobs);
 }
 
-err_code job_refuse_rpc(const http_request *req, err *e)
+err_code job_refuse(const http_request *req, job_never why, err *e)
 {
+    static const char *const texts[] = {
+        [JOB_NEVER_RPC] = "a REST request, got it over gRPC",
+        [JOB_NEVER_STREAM] = "an answer that is no stream, got it with generate_stream"};
     if (!http_header_get(req, HTTP_FIELD_PROA_WEBHOOK).len) return ERR_OK;
-    return err_set(e, ERR_UNSUPPORTED, "jobs: expected Proa-Webhook with a REST request, got it over gRPC");
+    return err_set(e, ERR_UNSUPPORTED, "jobs: expected Proa-Webhook with %s", texts[why]);
 }
 
 /* What the answer depends on, and nothing that says who asked. */

@@ -13,8 +13,9 @@
 #include "serve/route.h"
 
 bool job_wanted(const endpoints *s, const http_request *req);   /* it prefers that, and there are jobs; or has a hook */
-/* Over gRPC there are no jobs: a preference is not met, but a webhook that would never be told is ERR_UNSUPPORTED. */
-err_code job_refuse_rpc(const http_request *req, err *e) MUST_USE;
+/* What is never a job: a preference is not met, but a webhook that would never be told is ERR_UNSUPPORTED. */
+typedef enum { JOB_NEVER_RPC, JOB_NEVER_STREAM } job_never;
+err_code job_refuse(const http_request *req, job_never why, err *e) MUST_USE;
 /* The model is there and may be used. */
 void job_submit(endpoints *s, http_call *call, const http_request *req, const route_args *args);
 void job_list(endpoints *s, http_call *call, const http_request *req, const route_args *args);

@@ -668,7 +668,7 @@ static err_code head_read(rpc *c, const http_request *req, err *e)
         c->packing = c->packed;
     c->timed_answer = str_is(http_header_get(req, HTTP_FIELD_X_PROA_TIMING), "1");
     c->strict = str_is_nocase(http_header_get(req, HTTP_FIELD_TRITON_GRPC_ERROR), "true");
-    if ((rc = job_refuse_rpc(req, e)) != ERR_OK) return rc;
+    if ((rc = job_refuse(req, JOB_NEVER_RPC, e)) != ERR_OK) return rc;
     if (timeout.len) {
         rc = grpc_timeout_parse(timeout, &us, e);
         if (rc) return rc;

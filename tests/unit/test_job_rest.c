@@ -216,6 +216,25 @@ static void what_is_no_job_says_so(void)
         CHECK(says(submit("/v1/models/m:predict", not[i], QUESTION), "200 "));
 }
 
+/* A preference is not met, but whoever is to be told would never be. */
+static void a_stream_is_no_job(void)
+{
+    static const char stream[] = "/v2/models/m/generate_stream", body[] = "{\"x\":[1,2]}";
+    static const char *const hooks[] = {"Proa-Webhook: https://good.example/\r\n",
+                                        ASYNC "Proa-Webhook: https://good.example/\r\n"};
+    char where[64];
+    for (size_t i = 0; i < COUNTOF(hooks); i++) {
+        const char *no = submit(stream, hooks[i], body);
+        CHECK(says(no, "501 "));
+        CHECK(strstr(no, "jobs: expected Proa-Webhook with an answer that is no stream, got it with generate_stream"));
+    }
+    CHECK(says(submit(stream, ASYNC, body), "200 "));
+    const char *got = submit("/v2/models/m/generate", hooks[0], body);
+    CHECK(says(got, "202 "));
+    location(got, where);
+    CHECK(says(ask("DELETE", where, ""), "204 "));
+}
+
 static void what_is_asked_for_later_is_a_job(void)
 {
     static const char *const later[] = {"Prefer: respond-async; foo=bar\r\n", "Prefer: a=1;b , respond-async=\"\"\r\n",
@@ -267,7 +286,8 @@ int main(void)
                                       TEST(an_event_is_answered_by_one),
                                       TEST(as_many_headers_belong_to_it_as_a_record_holds),
                                       TEST(a_key_for_other_models_neither_reads_nor_forgets_it),
-                                      TEST(what_is_no_job_says_so), TEST(what_is_asked_for_later_is_a_job),
+                                      TEST(what_is_no_job_says_so), TEST(a_stream_is_no_job),
+                                      TEST(what_is_asked_for_later_is_a_job),
                                       TEST(they_are_bounded_and_listed_by_pages),
                                       TEST(without_a_folder_there_are_none)};
     onnx_build b;
