@@ -197,6 +197,12 @@ metric_limit metric_limit_named(const char *name)
     return i;
 }
 
+void metric_limit_hit(metrics_loop *m, const char *name)
+{
+    metric_limit hit = metric_limit_named(name);
+    if (hit < METRIC_LIMITS) metric_add(&m->limits[hit]);
+}
+
 void metric_time(metric_histogram *h, uint64_t ns)
 {
     size_t i = 0;

@@ -249,6 +249,7 @@ void metrics_model_fini(metrics_model *m);                                      
 metric_limit metric_limit_named(const char *name);
 
 /* By the lane's own loop alone. */
+void metric_limit_hit(metrics_loop *m, const char *name);   /* err.limit of what failed */
 void metric_time(metric_histogram *h, uint64_t ns);
 void metric_add(metric_counter *c);
 void metric_request(metric_requests *r, metric_protocol by, err_code code);

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "models/served.h"
 #include "os/clock.h"
+#include "sched/batch.h"
 
 #include <string.h>
 
@@ -120,10 +121,13 @@ static err_code join(model_keeper *k, size_t i, model_summons *s, err *e)
     if (failed) return e->code;
     uint32_t own = repository_patience(k->opts.models, s->name).size_max, most = k->opts.waiting_max;
     bool less = own && own < most;
-    if (of->waiting >= (less ? own : most))
-        return err_set(e, ERR_LIMIT, "model '" STR_FMT "': %s: expected at most %u requests that wait for it to be "
-                       "loaded, got one more", STR_ARG(s->name), less ? "max_queue_size" : "queue-max",
-                       less ? own : most);
+    if (of->waiting >= (less ? own : most)) {
+        const char *limit = batch_limit_name(less ? BATCH_LIMIT_LEVEL : BATCH_LIMIT_REQUESTS);
+        (void)err_set(e, ERR_LIMIT, "model '" STR_FMT "': %s: expected at most %u requests that wait for it to be "
+                      "loaded, got one more", STR_ARG(s->name), limit, less ? own : most);
+        e->limit = limit;
+        return e->code;
+    }
     s->next = NULL;
     if (!of->first) of->last = &of->first;
     *of->last = s;

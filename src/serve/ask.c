@@ -211,6 +211,7 @@ static void message_answer(ask *a, str message);
 /* The model is there, or why it is not. */
 static void come_again(ask *a)
 {
+    if (a->failure.code) metric_limit_hit(a->pool->opts.counts, a->failure.limit);
     if (a->failure.code && !a->what.answer)
         metric_request(&a->pool->opts.counts->unknown, a->what.protocol->counted, a->failure.code);
     if (a->dropped || a->failure.code) end(a);

@@ -222,13 +222,13 @@ static void count(const infer *r, err_code code, uint64_t now_ns)
 {
     const infer_opts *o = &r->pool->opts;
     const char *limit = code ? r->failure.limit : NULL;
-    metric_limit over = metric_limit_named(limit);
     metrics_lane *lane = count_code(r->pool, r->model, r->protocol, code);
     metric_add(ending(lane, code, limit, r->expired));
     count_times(r, lane, code, now_ns);
     if (r->item.run) count_steps(r, now_ns);
-    if (code == ERR_TOO_LARGE && !limit) over = r->over_reply ? METRIC_LIMIT_reply : METRIC_LIMIT_memory;
-    if (over < METRIC_LIMITS) metric_add(&o->counts->limits[over]);
+    metric_limit_hit(o->counts, limit);
+    if (code == ERR_TOO_LARGE && !limit)
+        metric_add(&o->counts->limits[r->over_reply ? METRIC_LIMIT_reply : METRIC_LIMIT_memory]);
     if (r->picture_refused) metric_add(&o->counts->pictures[r->picture_refused - 1]);
     if (r->picture_refused == METRIC_PICTURES_PIXELS + 1) metric_add(&o->counts->limits[METRIC_LIMIT_pixels]);
 }

@@ -38,11 +38,12 @@ summon_end summon_find(const summon_way *w, err *e)
 
 static void call_over(loop *on, loop_msg *m)
 {
-    (void)on;
     call_wait *w = (call_wait *)(void *)((char *)m - offsetof(call_wait, at.msg));
+    endpoints *s = w->endpoints;
+    if (w->at.failure.code) metric_limit_hit(&s->pools_of(s->ctx, on)->counts, w->at.failure.limit);
     if (w->at.failure.code) http_reply_failed(w->call, &w->at.failure);
     else if (http_call_gone(w->call)) http_reply_error(w->call, err_http_status(ERR_CANCELLED), "the client is gone");
-    else endpoints_again(w->endpoints, w->call, w->req, &w->args);
+    else endpoints_again(s, w->call, w->req, &w->args);
     mem_free(w);
 }
 

@@ -172,6 +172,12 @@ static void each_limit_of_a_queue_is_counted_by_its_name(void)
     CHECK(metric_limit_named("model-memory-max") == METRIC_LIMIT_model_memory);
     CHECK(metric_limit_named("compute-wait-ms") == METRIC_LIMIT_compute_wait);
     CHECK(metric_limit_named("queue") == METRIC_LIMITS && metric_limit_named(NULL) == METRIC_LIMITS);
+    metrics_loop m = {.limits = {0}};
+    static const char *const hits[] = {"queue-max", NULL, "queue", "queue-max", "http2-frames"};
+    uint64_t all = 0;
+    for (size_t i = 0; i < COUNTOF(hits); i++) metric_limit_hit(&m, hits[i]);
+    for (size_t i = 0; i < METRIC_LIMITS; i++) all += m.limits[i];
+    CHECK(all == 3 && m.limits[METRIC_LIMIT_queue] == 2 && m.limits[METRIC_LIMIT_frames] == 1);
 }
 
 static void a_name_has_one_head_and_then_all_its_values(void)

@@ -2,7 +2,7 @@
  * was used longest ago makes room: nobody is refused because a model was not loaded, unless it never fits, cannot be
  * loaded, or does not come in time. */
 #include "fake/sys_fake.h"
-#include "http_rig.h"
+#include "grpc_rig.h"
 #include "model_folder.h"
 #include "models/model_control.h"
 #include "models/model_keeper.h"
@@ -232,6 +232,9 @@ static void as_many_wait_for_a_model_as_may_wait_in_its_queue(void)
     CHECK(all[2].failure.code == ERR_LIMIT);
     CHECK_STR(all[2].failure.text,
               "model 'n': queue-max: expected at most 2 requests that wait for it to be loaded, got one more");
+    CHECK(all[2].failure.limit && strcmp(all[2].failure.limit, "queue-max") == 0);
+    CHECK(http_rig_answers(&r, N, body, "429 ") && http_rig_gets(&r, "/v2/models/n", "429 "));
+    CHECK(http_rig_get(&r, "/metrics") && strstr(r.got, "\nproa_limit_hits_total{limit=\"queue-max\"} 2\n"));
     CHECK_U64(stats(&r).waiting, 2);
     CHECK_U64(stats(&r).joined, 1);
     served_release(held);
@@ -287,6 +290,28 @@ static served *start_with(http_rig *r, const char *config)
     return held;
 }
 
+static void over_grpc_it_is_the_same_limit(void)
+{
+    static grpc_rig g;
+    model_summons all[2];
+    const http_rig_opts o = {.threads = "1", .models_memory_max = room_for_one(), .models_stay_ms = "0",
+                             .queue_max = "2"};
+    bool started = grpc_rig_start(&g, &o, (const char *const[]){"m", path, "n", path, NULL});
+    INVARIANT(started);
+    static const char metadata[] = "/inference.GRPCInferenceService/ModelMetadata";
+    CHECK(str_starts(str_of(grpc_rig_unary(&g, metadata, "", STR("\n\1m"), NULL)), STR("0 ")));
+    served *held = http_rig_model(&g.rig, "m");
+    served_hold(held);
+    summon_all(&g.rig, all, COUNTOF(all));
+    CHECK_STR(grpc_rig_unary(&g, metadata, "", STR("\n\1n"), NULL),
+              "8 model 'n': queue-max: expected at most 2 requests that wait for it to be loaded, got one more");
+    CHECK_U64(g.rig.pools.counts.limits[METRIC_LIMIT_queue], 1);
+    served_release(held);
+    HTTP_RIG_UNTIL(&g.rig, told == 2);
+    CHECK_U64(g.rig.pools.counts.limits[METRIC_LIMIT_queue], 1);
+    grpc_rig_stop(&g);
+}
+
 static void as_many_wait_for_a_model_as_its_own_queue_takes(void)
 {
     http_rig r;
@@ -297,6 +322,7 @@ static void as_many_wait_for_a_model_as_its_own_queue_takes(void)
     CHECK(all[2].failure.code == ERR_LIMIT);
     CHECK_STR(all[2].failure.text,
               "model 'n': max_queue_size: expected at most 2 requests that wait for it to be loaded, got one more");
+    CHECK(all[2].failure.limit && strcmp(all[2].failure.limit, "max_queue_size") == 0);
     served_release(held);
     HTTP_RIG_UNTIL(&r, told == 3);
     CHECK(all[0].failure.code == ERR_OK && all[1].failure.code == ERR_OK);
@@ -557,6 +583,7 @@ int main(void)
         TEST(what_cannot_be_loaded_is_not_tried_for_each_request),
         TEST(who_waits_too_long_is_told_so),
         TEST(as_many_wait_for_a_model_as_may_wait_in_its_queue),
+        TEST(over_grpc_it_is_the_same_limit),
         TEST(a_deadline_is_its_own_requests),
         TEST(as_many_wait_for_a_model_as_its_own_queue_takes),
         TEST(a_timeout_is_the_requests_own_before_its_model_is_there),
