@@ -415,7 +415,7 @@ static void models_json(buf *out, const top_view *v)
         member(out, "p50_seconds", l->p50_s);
         member(out, "p99_seconds", l->p99_s);
         member(out, "sequences", l->m->sequences);
-        member(out, "sequences_waiting", l->m->backlog);
+        member(out, "sequences_backlog", l->m->backlog);
         buf_put_byte(out, '}');
     }
     buf_put_byte(out, ']');

@@ -147,7 +147,7 @@ def test_the_slots_of_sequences(server):
         until(lambda: metrics(server)[of("proa_sequences_backlog", "sequence")] == 1)
         assert metrics(server)[of("proa_sequences_active", "sequence")] == 1
         shown, said = page(server, "sequence"), top(server)[1]["sequence"]
-        assert (shown["proa_sequences_active"], shown["proa_sequences_backlog"]) == (said["sequences"], said["sequences_waiting"]) == (1, 1)
+        assert (shown["proa_sequences_active"], shown["proa_sequences_backlog"]) == (said["sequences"], said["sequences_backlog"]) == (1, 1)
         assert "sequences  backlog" in once(server.url).stdout
         client.infer("sequence", [i], sequence_id=1, sequence_end=True)
         waits.get_result()

@@ -86,10 +86,10 @@ static void json_says_the_same(void)
                    "\"models_in_memory\":0,\"model_misses_waiting\":0,\"models\":["
                    "{\"name\":\"fast\",\"version\":\"1\",\"answers_per_second\":1000,\"failed_per_second\":0.5,"
                    "\"waiting\":0,\"running\":0,\"rows_per_run\":3.5,\"padding_share\":0.3,\"p50_seconds\":0.0005,"
-                   "\"p99_seconds\":0.00099,\"sequences\":0,\"sequences_waiting\":0},"
+                   "\"p99_seconds\":0.00099,\"sequences\":0,\"sequences_backlog\":0},"
                    "{\"name\":\"slow\",\"version\":\"1\",\"answers_per_second\":2,\"failed_per_second\":0,"
                    "\"waiting\":2,\"running\":0,\"rows_per_run\":null,\"padding_share\":null,"
-                   "\"p50_seconds\":0.002,\"p99_seconds\":0.002,\"sequences\":0,\"sequences_waiting\":0}]}\n");
+                   "\"p50_seconds\":0.002,\"p99_seconds\":0.002,\"sequences\":0,\"sequences_backlog\":0}]}\n");
 }
 
 #define JOBS(queued, running, kept, oldest) \
@@ -111,7 +111,7 @@ static void jobs_and_sequences_are_shown_where_there_are_any(void)
     CHECK(strstr(got, "          -          4        9\n") && strstr(got, "          -          0        0\n"));
     print(server, server, (top_view){.columns = 0}, true, got, sizeof got);
     CHECK(strstr(got, ",\"jobs_queued\":12,\"jobs_running\":2,\"jobs_kept\":340,\"jobs_oldest_seconds\":75,"));
-    CHECK(strstr(got, ",\"sequences\":4,\"sequences_waiting\":9}"));
+    CHECK(strstr(got, ",\"sequences\":4,\"sequences_backlog\":9}"));
 }
 
 #define BUDGET(in, bytes, misses, evictions) \
