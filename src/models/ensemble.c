@@ -222,8 +222,9 @@ static const ensemble_link *links_make(ensemble *m, map *by_name, ensemble_flow 
 static bool version_text(ensemble *m, int64_t version, str *ret)
 {
     if (version < 0) return true;
-    *ret = str_of(arena_printf(&m->memory, "%lld", (long long)version));
-    return ret->p != NULL;
+    const char *text = arena_printf(&m->memory, "%lld", (long long)version);
+    *ret = str_of(text);
+    return text != NULL;
 }
 
 static bool stages_make(ensemble *m, map *by_name, ensemble_flow *flows, const ensemble_scheduling *from)

@@ -8,11 +8,13 @@
 
 enum { STAMP_BYTES_MAX = 64 << 20 };   /* FILE_LIST_MAX names in some folders */
 
+/* p NULL = no memory. */
 static str path_join(arena *a, const char *folder, const char *name)
 {
     size_t len = strlen(folder);
     bool slash = len > 0 && folder[len - 1] == '/';
-    return str_of(arena_printf(a, "%s%s%s", folder, slash ? "" : "/", name));
+    const char *path = arena_printf(a, "%s%s%s", folder, slash ? "" : "/", name);
+    return path ? str_of(path) : (str){0};
 }
 
 /* A folder, as it was read. */

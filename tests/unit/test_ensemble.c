@@ -172,6 +172,34 @@ static void no_memory_at_any_point_leaves_nothing(void)
     conf_rig_end();
 }
 
+/* With so many steps some text of a version is what needs the next piece of memory. */
+static void a_version_that_has_no_memory_is_not_the_one_that_serves(void)
+{
+    enum { STEPS = 600 };
+    static char text[STEPS * 160 + 400];
+    CLEANUP(repository) repository *r = NULL;
+    metrics_model metrics = {0};
+    served *s = NULL;
+    err e;
+    size_t n = (size_t)snprintf(text, sizeof text, "platform: \"ensemble\" max_batch_size: 4 input [ " IO("a") " ] "
+                                "output [ " IO("b") " ] ensemble_scheduling { step [ ");
+    for (int i = STEPS; i > 0; i--)   /* a, t599, t598, ... b */
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s{ model_name: \"m\" model_version: 1 " IN("x", "%s%.0d")
+                              OUT("y", "%s%.0d") "}", i < STEPS ? "," : "", i < STEPS ? "t" : "a", i % STEPS,
+                              i > 1 ? "t" : "b", i - 1);
+    snprintf(text + n, sizeof text - n, " ] }");
+    CHECK_STR(loads(text), "");
+    CHECK(conf_rig_open(&r, config(), pool, 1, &e) == ERR_OK);
+    CHECK(repository_find(r, STR("e"), STR(""), &s, &e) == ERR_OK);
+    FAULT_SWEEP({
+        ensemble *m = NULL;
+        err_code rc = ensemble_new(&m, s->config, r, &metrics, &e);
+        CHECK(rc == (mem_fault_fired() ? ERR_NOMEM : ERR_OK));
+        ensemble_free(m);
+    })
+    conf_rig_end();
+}
+
 int main(void)
 {
     static const test_case cases[] = {
@@ -182,6 +210,7 @@ int main(void)
         TEST(so_many_steps_are_in_all_its_ensembles),
         TEST(what_a_step_writes_is_no_input),
         TEST(no_memory_at_any_point_leaves_nothing),
+        TEST(a_version_that_has_no_memory_is_not_the_one_that_serves),
     };
     err e;
     if (!model_folder_open() || compute_new(&pool, 1, &e)) return 1;

@@ -351,9 +351,32 @@ static void no_memory_is_an_error_wherever_it_happens(void)
     arena a;
     source s;
     err e;
-    arena_init(&a, NULL, 0, 40);
-    CHECK(source_find(&s, &a, path("versions"), &wanted, STR(""), &e) != ERR_OK);
-    arena_fini(&a);
+    bool found = false;
+    for (size_t limit = 0; !found && limit < 1 << 16; limit += 8) {
+        arena_init(&a, NULL, 0, limit);
+        err_code rc = source_find(&s, &a, path("versions"), &wanted, STR(""), &e);
+        found = rc == ERR_OK && s.count == 2;
+        CHECK(found || rc == ERR_NOMEM);
+        arena_fini(&a);
+    }
+    CHECK(found);
+}
+
+/* Each push in turn is the first that the borrowed memory has no room for, and the heap has none. */
+static void no_memory_is_told_from_what_is_not_there(void)
+{
+    static _Alignas(64) uint8_t memory[4096];
+    arena a;
+    source s;
+    err e;
+    for (size_t room = 8; room <= sizeof memory; room += 8) {
+        arena_init(&a, memory, room, 1 << 20);
+        mem_fault_after(0);
+        err_code rc = source_find(&s, &a, path("versions"), &wanted, STR(""), &e);
+        CHECK(rc == ERR_NOMEM || (rc == ERR_OK && s.count == 2 && !s.unseen.p));
+        mem_fault_after(-1);
+        arena_fini(&a);
+    }
 }
 
 static void clean(void)
@@ -379,6 +402,7 @@ int main(void)
         TEST(what_is_not_there_is_said),
         TEST(a_repository_is_its_folders),
         TEST(no_memory_is_an_error_wherever_it_happens),
+        TEST(no_memory_is_told_from_what_is_not_there),
         TEST(clean),
     };
     return test_main(cases, COUNTOF(cases));
