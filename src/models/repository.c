@@ -107,7 +107,8 @@ static void passed_over_say(const repository *r, const repository_load *l)
                   STR_ARG(l->from.loose));
     if (l->from.unseen.p)
         log_write(level, NULL, STR_FMT ": changes in it are not taken up: expected a folder that can be read, at most "
-                  "%d deep and one of %d", STR_ARG(l->from.unseen), SOURCE_DEPTH_MAX, SOURCE_FOLDERS_MAX);
+                  "%d deep, one of %d and with %d MiB of names in all", STR_ARG(l->from.unseen), SOURCE_DEPTH_MAX,
+                  SOURCE_FOLDERS_MAX, SOURCE_NAMES_BYTES_MAX >> 20);
 }
 
 /* Nothing of it is found until all of it is there, and it was read from files that stayed as they were. */

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STAMP_BYTES_MAX = 64 << 20 };   /* FILE_LIST_MAX names in some folders */
+/* What a walk lists gives lines hardly twice as long as what it takes of a walk's memory; a stamp is of two walks. */
+enum { STAMP_BYTES_MAX = 4 * SOURCE_NAMES_BYTES_MAX };
 
 /* p NULL = no memory. */
 static str path_join(arena *a, const char *folder, const char *name)
@@ -155,77 +156,111 @@ static void stamp_put(buf *text, const char *path)
                (unsigned long long)id.bytes, (unsigned long long)id.changed_ns);
 }
 
+static err_code path_keep(str *ret, arena *a, const char *path, err *e)
+{
+    *ret = str_copy(a, str_of(path));
+    return ret->p ? ERR_OK : err_set(e, ERR_NOMEM, "%s: no memory for the path", path);
+}
+
 /* A walk through a folder and those in it; links are followed, but no folder is entered twice. */
 typedef struct {
     arena *a;
+    arena names;                /* what the folders list: such a lot takes nothing from what a load needs */
     buf *text;                  /* of the stamp; NULL = there is none */
     const source_visit *visit;  /* or NULL */
-    str *unseen;                /* the first that was not entered */
+    str *unseen;                /* the first that was passed over */
     file_id seen[SOURCE_FOLDERS_MAX];
     size_t count;
 } walk;
 
-/* It is to be entered. */
-static bool walk_enter(walk *w, const char *folder, int depth)
+static void walk_init(walk *w, arena *a, str *unseen)
 {
-    file_id id;
+    *w = (walk){.a = a, .unseen = unseen};
+    arena_init(&w->names, NULL, 0, SOURCE_NAMES_BYTES_MAX);
+}
+
+static void walk_fini(walk *w) { arena_fini(&w->names); }
+
+static bool walk_finds(const walk *w, const char *folder, file_id *ret)
+{
     err gone;
-    if (file_identify(folder, &id, &gone) || id.kind != FILE_FOLDER) return false;
+    if (file_identify(folder, ret, &gone) || ret->kind != FILE_FOLDER) return false;
     for (size_t i = 0; i < w->count; i++)
-        if (w->seen[i].device == id.device && w->seen[i].inode == id.inode) return false;
-    if (depth < 0 || w->count == SOURCE_FOLDERS_MAX) {
-        if (!w->unseen->p) *w->unseen = str_of(folder);
-        return false;
-    }
-    w->seen[w->count++] = id;
-    if (w->visit) w->visit->enter(w->visit->ctx, folder);
+        if (w->seen[i].device == ret->device && w->seen[i].inode == ret->inode) return false;
     return true;
 }
 
-/* `versions`: it may hold some, which are no part of this.  `depth`: of folders within.  What cannot be listed is
- * passed over: it may be a user's own. */
+/* What cannot be listed, or is beyond the bounds, is passed over: it may be a user's own.  Not so where the heap has no
+ * more: another time it may. */
+static err_code walk_pass(walk *w, const char *folder, err_code why, err *e)
+{
+    if (why == ERR_NOMEM && w->names.starved)
+        return err_set(e, ERR_NOMEM, "%s: no memory for its list of files", folder);
+    return w->unseen->p ? ERR_OK : path_keep(w->unseen, w->a, folder, e);
+}
+
+/* What lies in folders within takes no room from the files beside them. */
+static int files_first(const void *one, const void *two)
+{
+    const file_entry *f = one, *g = two;
+    int order = (f->kind == FILE_FOLDER) - (g->kind == FILE_FOLDER);
+    return order ? order : strcmp(f->name, g->name);
+}
+
+/* `versions`: it may hold some, which are no part of this.  `depth`: of folders within. */
 static err_code walk_through(walk *w, const char *folder, bool versions, int depth, err *e)
 {
     listing l;
+    file_id id;
     uint64_t number;
-    if (!walk_enter(w, folder, depth)) return ERR_OK;
-    err_code rc = listing_read(&l, w->a, folder, e);
-    if (rc && rc != ERR_NOMEM) {
-        if (!w->unseen->p) *w->unseen = str_of(folder);
-        return ERR_OK;
-    }
+    if (!walk_finds(w, folder, &id)) return ERR_OK;
+    if (depth < 0 || w->count == SOURCE_FOLDERS_MAX) return walk_pass(w, folder, ERR_LIMIT, e);
+    w->seen[w->count++] = id;
+    if (w->visit) w->visit->enter(w->visit->ctx, folder);
+    err_code rc = listing_read(&l, &w->names, folder, e);
+    if (rc) return walk_pass(w, folder, rc, e);
+    qsort(l.all, l.count, sizeof *l.all, files_first);
     for (size_t i = 0; rc == ERR_OK && i < l.count; i++) {
         const file_entry *f = &l.all[i];
         bool inner = f->kind == FILE_FOLDER;
         if (f->name[0] == '.' || (!inner && (f->kind == FILE_OTHER || !w->text))) continue;
         if (inner && versions && source_is_version(str_of(f->name), &number)) continue;
-        str path = path_join(w->a, folder, f->name);
-        if (!path.p) return err_set(e, ERR_NOMEM, "%s: no memory for the path", folder);
+        str path = path_join(&w->names, folder, f->name);
+        if (!path.p) return walk_pass(w, folder, ERR_NOMEM, e);
         if (inner) rc = walk_through(w, path.p, false, depth - 1, e);
         else stamp_put(w->text, path.p);
     }
     return rc;
 }
 
+static err_code walk_version(walk *w, const char *path, const char *name, err *e)
+{
+    str sub = path_join(w->a, path, name);
+    if (!sub.p) return err_set(e, ERR_NOMEM, "%s: no memory for the path", path);
+    w->count = 0;
+    arena_reset(&w->names);
+    return walk_through(w, sub.p, false, SOURCE_DEPTH_MAX, e);
+}
+
 static err_code stamps(source *s, arena *a, const char *path, bool versions, err *e)
 {
     file_id id;
     buf text;
+    walk w;
     buf_init(&text, STAMP_BYTES_MAX);
-    walk w = {.a = a, .text = &text, .unseen = &s->unseen};
+    walk_init(&w, a, &s->unseen);
+    w.text = &text;
     err_code rc = file_identify(path, &id, e);
     if (rc == ERR_OK && id.kind != FILE_FOLDER) stamp_put(&text, path);
     else if (rc == ERR_OK) rc = walk_through(&w, path, versions, SOURCE_DEPTH_MAX, e);
     size_t common = text.len;
     for (size_t i = 0; i < s->count && rc == ERR_OK; i++) {
         text.len = common;
-        w.count = 0;
-        str sub = path_join(a, path, s->all[i].name.p);
-        if (!sub.p) rc = err_set(e, ERR_NOMEM, "%s: no memory for the path", path);
-        else if (versions) rc = walk_through(&w, sub.p, false, SOURCE_DEPTH_MAX, e);
+        if (versions) rc = walk_version(&w, path, s->all[i].name.p, e);
         if (rc == ERR_OK) rc = buf_check(&text, path, e);
         sha256(buf_str(&text), s->all[i].stamp);
     }
+    walk_fini(&w);
     buf_fini(&text);
     return rc;
 }
@@ -234,24 +269,17 @@ err_code source_folders(arena *a, const char *path, const source_visit *v, err *
 {
     listing l;
     str unseen = {0};
-    walk w = {.a = a, .visit = v, .unseen = &unseen};
     uint64_t number;
+    walk w;
+    walk_init(&w, a, &unseen);
+    w.visit = v;
     err_code rc = walk_through(&w, path, true, SOURCE_DEPTH_MAX, e);
     if (rc == ERR_OK) rc = listing_read(&l, a, path, e);
-    for (size_t i = 0; rc == ERR_OK && i < l.count; i++) {
-        if (l.all[i].kind != FILE_FOLDER || !source_is_version(str_of(l.all[i].name), &number)) continue;
-        str sub = path_join(a, path, l.all[i].name);
-        w.count = 0;
-        if (!sub.p) rc = err_set(e, ERR_NOMEM, "%s: no memory for the path", path);
-        else rc = walk_through(&w, sub.p, false, SOURCE_DEPTH_MAX, e);
-    }
+    for (size_t i = 0; rc == ERR_OK && i < l.count; i++)
+        if (l.all[i].kind == FILE_FOLDER && source_is_version(str_of(l.all[i].name), &number))
+            rc = walk_version(&w, path, l.all[i].name, e);
+    walk_fini(&w);
     return rc;
-}
-
-static err_code path_keep(str *ret, arena *a, const char *path, err *e)
-{
-    *ret = str_copy(a, str_of(path));
-    return ret->p ? ERR_OK : err_set(e, ERR_NOMEM, "%s: no memory for the path", path);
 }
 
 /* A folder's versions, else the file in it.  *ret_hint: what is there, and does not count. */

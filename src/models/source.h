@@ -19,7 +19,8 @@
 
 enum {
     SOURCE_DEPTH_MAX = 4,       /* folders one in the other, in a model's or a version's, that are looked into */
-    SOURCE_FOLDERS_MAX = 256    /* so many of each: a link may lead to the root of all */
+    SOURCE_FOLDERS_MAX = 256,   /* so many of each: a link may lead to the root of all */
+    SOURCE_NAMES_BYTES_MAX = 16 << 20   /* and such names and paths of their files: 150,000 of 60 bytes */
 };
 
 typedef struct {
@@ -32,18 +33,20 @@ typedef struct {
     source_version *all; /* that the configuration lets be served and that are there, the newest first */
     size_t count;        /* > 0 */
     str loose;           /* a model's file beside the versions, which does not count; p NULL = there is none */
-    str unseen;          /* a folder whose files no stamp covers: unreadable, or beyond the bounds; p NULL = none */
+    str unseen;          /* a folder whose files no stamp covers, or not all; p NULL = there is none */
 } source;
+
+/* Who watches folders hears of each before it is looked at, so that nothing falls between the two. */
+typedef struct {
+    void (*enter)(void *ctx, const char *path);   /* before the folder is listed */
+    void *ctx;
+} source_visit;
 
 /* `besides`: a version that is served whatever the configuration says; "" = none.  "PATH: expected an .onnx file, ..."
  * names what was looked for. */
 err_code source_find(source *ret, arena *a, const char *path, const model_config *c, str besides, err *e) MUST_USE;
 bool source_is_version(str name, uint64_t *ret);   /* of a folder: 1, 2, 10; not 0, 03, 1a */
 bool source_eq(const source *a, const source *b);   /* the same versions, of the same files */
-typedef struct {
-    void (*enter)(void *ctx, const char *path);   /* before the folder is listed */
-    void *ctx;
-} source_visit;
 /* A model's folder, those of all its versions, and those within that stamps cover. */
 err_code source_folders(arena *a, const char *path, const source_visit *v, err *e) MUST_USE;
 /* The folders of a model repository, by name: each is a model. */

@@ -270,8 +270,8 @@ static err_code read_names(arena *a, int fd, const char *folder, name_link **ret
             if (*ret_count == FILE_LIST_MAX)
                 return err_set(e, ERR_LIMIT, "%s: too many entries: expected at most %d", folder, FILE_LIST_MAX);
             name_link *link = arena_new(a, name_link, 1);
-            char *name = arena_copy(a, d->name, strlen(d->name) + 1, 1);
-            if (!link || !name) return err_set(e, ERR_NOMEM, "%s: no memory for its list of files", folder);
+            char *name = link ? arena_copy(a, d->name, strlen(d->name) + 1, 1) : NULL;
+            if (!name) return err_set(e, ERR_NOMEM, "%s: no memory for its list of files", folder);
             *link = (name_link){.next = *ret, .name = name};
             *ret = link;
             ++*ret_count;

@@ -2,6 +2,7 @@
 #include "models/source.h"
 #include "test.h"
 
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -278,6 +279,41 @@ static void folders_within_a_model_are_part_of_it(void)
     arena_fini(&a);
 }
 
+/* In four folders of long names, one in the other; and the load itself has hardly any room. */
+static void so_many_files_that_their_names_have_no_room_are_passed_over(void)
+{
+    enum { FILES = SOURCE_NAMES_BYTES_MAX / 1200, OTHERS = 60 };
+    char name[256];
+    arena a;
+    source s;
+    err e;
+    memset(name, 'n', 250);
+    int in = open(path("versions"), O_PATH);
+    for (int i = 0; i < SOURCE_DEPTH_MAX; i++) {
+        snprintf(name + 250, sizeof name - 250, "%d", i);
+        CHECK(mkdirat(in, name, 0700) == 0);
+        int inner = openat(in, name, O_PATH);
+        close(in);
+        in = inner;
+    }
+    for (int i = 0; i < FILES; i++) {
+        snprintf(name + 250, sizeof name - 250, "%d", i);
+        CHECK(mknodat(in, name, S_IFREG | 0600, 0) == 0);
+    }
+    close(in);
+    arena_init(&a, NULL, 0, 1 << 20);
+    for (int i = 0; i < OTHERS; i++) {   /* more than what is left has room for */
+        snprintf(name, sizeof name, "versions/z%d", i);
+        file(name);
+    }
+    CHECK(source_find(&s, &a, path("versions"), &wanted, STR(""), &e) == ERR_OK && s.count == 2);
+    CHECK(s.unseen.p && s.unseen.len > 1000 && str_ends(s.unseen, STR("nn3")) && !differs(&s));
+    CHECK(truncate(path("versions/z9"), 1) == 0 && differs(&s));   /* those beside it count as ever */
+    remove_all("versions/n*");
+    remove_all("versions/z*");
+    arena_fini(&a);
+}
+
 static void count_folder(void *ctx, const char *name)
 {
     (void)name;
@@ -397,6 +433,7 @@ int main(void)
         TEST(a_version_that_is_not_to_be_served_is_not_looked_into),
         TEST(every_change_of_a_file_changes_the_stamp),
         TEST(folders_within_a_model_are_part_of_it),
+        TEST(so_many_files_that_their_names_have_no_room_are_passed_over),
         TEST(who_watches_a_model_is_told_each_folder),
         TEST(a_version_may_be_served_besides),
         TEST(what_is_not_there_is_said),
