@@ -29,6 +29,7 @@ struct poller {
     bool asks;            /* or whether the folder is another one; neither: it only closes what is old */
     _Atomic bool refused; /* a folder is not watched; also before any is */
     bool said;
+    err why;              /* it is refused */
     /* the look's, while there is one */
     file_id at;           /* the folder as it was found; of another kind = it was not */
     file_id taken;        /* whose models were looked at last; of another kind = of none */
@@ -41,6 +42,11 @@ struct poller {
 
 static poller *of_timer(loop_timer *t) { return (poller *)(void *)((char *)t - offsetof(poller, timer)); }
 static bool is_blind(const poller *p) { return atomic_load(&p->refused); }
+
+static void refuse(poller *p, const err *why)
+{
+    if (!atomic_exchange(&p->refused, true)) p->why = *why;
+}
 
 /* The next look: when what is known calls for one, and whether the folder is another one now and then; at once where
  * there is something to close. */
@@ -74,13 +80,12 @@ static void on_path(loop_fd *f, uint32_t events)
 }
 
 /* From now on f is heard by fd; false = it is not heard at all. */
-static bool listen_to(poller *p, loop_fd *f, int fd)
+static bool listen_to(poller *p, loop_fd *f, int fd, err *e)
 {
-    err e;
     if (f->on) loop_fd_del(f);
     f->fd = fd;
-    if (loop_fd_add(p->opts.on, f, LOOP_READ, &e) == ERR_OK) return true;
-    log_write(LOG_WARN, NULL, "%s: %s", p->opts.folder.p, e.text);
+    if (loop_fd_add(p->opts.on, f, LOOP_READ, e) == ERR_OK) return true;
+    log_write(LOG_WARN, NULL, "%s: %s", p->opts.folder.p, e->text);
     f->fd = WATCH_NONE;
     return false;
 }
@@ -88,17 +93,18 @@ static bool listen_to(poller *p, loop_fd *f, int fd)
 /* What the look has made. */
 static void take_next(poller *p)
 {
+    err e;
     if (p->next_inside != WATCH_NONE) {
         int old = p->inside.fd, next = p->next_inside;
-        bool heard = listen_to(p, &p->inside, next);
+        bool heard = listen_to(p, &p->inside, next, &e);
         p->next_inside = heard ? WATCH_NONE : next;
         p->old_inside = old;
-        if (!heard) atomic_store(&p->refused, true);   /* and the next look has it once more */
+        if (!heard) refuse(p, &e);   /* and the next look has it once more */
     }
     if (p->next_way) {
         p->old_way = p->way;
         p->way = TAKE(p->next_way);
-        if (listen_to(p, &p->path, path_watch_fd(p->way))) return;
+        if (listen_to(p, &p->path, path_watch_fd(p->way), &e)) return;
         p->next_way = TAKE(p->way);
     }
 }
@@ -111,7 +117,7 @@ static void looked(loop *on, loop_msg *m)
     if (!p->stopped) take_next(p);
     if (is_blind(p) && !p->said) {
         p->said = true;
-        log_write(LOG_WARN, NULL, "%s: inotify refused: it is looked every %llu ms instead", p->opts.folder.p,
+        log_write(LOG_WARN, NULL, "model repository: %s: it is looked every %llu ms instead", p->why.text,
                   (unsigned long long)(p->opts.poll_us / 1000));
     }
     arm(p);
@@ -139,7 +145,7 @@ static void watch_folder(poller *p, const char *path)
 {
     err e;
     bool failed = p->added != WATCH_NONE && watch_add(p->added, path, &e);
-    if (failed && e.code != ERR_NOT_FOUND) atomic_store(&p->refused, true);
+    if (failed && e.code != ERR_NOT_FOUND) refuse(p, &e);
 }
 
 static bool is_folder(const file_entry *f) { return f->kind == FILE_FOLDER && f->name[0] != '.'; }
@@ -221,7 +227,7 @@ static void listen_anew(poller *p)
     if (is_one(&p->at, &before) && p->added != WATCH_NONE) return;
     watch_close(p->next_inside);
     p->next_inside = p->added = WATCH_NONE;
-    if (watch_open(&p->next_inside, &e)) atomic_store(&p->refused, true);
+    if (watch_open(&p->next_inside, &e)) refuse(p, &e);
     p->added = p->next_inside;
 }
 

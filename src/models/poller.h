@@ -7,8 +7,8 @@
  * another one, whose models are taken up as changed ones are.  Where the path leads nowhere for a while, or to a folder
  * that cannot be read, nothing changes, which one line of the log says, and it is looked every poll_us.  An idle folder
  * costs nothing but a stat() every poll_us, whether the path still leads to it, for not all that may happen to a path
- * is heard.  Where inotify is refused, which one line of the log says, it is looked every poll_us instead.  What looks
- * the same as before is not read again (repository.h), and what fails as before is not said again.
+ * is heard.  Where a folder cannot be watched, which one line of the log says with why, it is looked every poll_us
+ * instead.  What looks the same as before is not read again (repository.h), and what fails as before is not said again.
  * Belongs to its loop's thread, but for the look, of which there is one at a time. */
 #ifndef MODELS_POLLER_H
 #define MODELS_POLLER_H

@@ -67,7 +67,7 @@ static err_code load_plan(repository_load *l, const repository_name *of, arena *
 static served *kept_find(const repository_load *l, const source_version *v)
 {
     served *s = l->kept ? lineup_find(l->kept, v->name) : NULL;
-    return s && str_eq(s->path, v->file) && memcmp(s->stamp, v->stamp, sizeof s->stamp) == 0 ? s : NULL;
+    return s && str_eq(s->path, v->file) && memcmp(&s->stamp, &v->stamp, sizeof s->stamp) == 0 ? s : NULL;
 }
 
 static err_code load_open(repository *r, repository_load *l, repository_name *of, err *e)
@@ -105,7 +105,7 @@ static void passed_over_say(const repository *r, const repository_load *l)
     if (l->from.loose.p)
         log_write(level, NULL, "%s/" STR_FMT ": passed over: the folder has versions", l->path.p,
                   STR_ARG(l->from.loose));
-    if (l->from.unseen.p)
+    if (l->from.unseen.p && r->opts.polls)
         log_write(level, NULL, STR_FMT ": changes in it are not taken up: expected a folder that can be read, at most "
                   "%d deep, one of %d and with %d MiB of names in all", STR_ARG(l->from.unseen), SOURCE_DEPTH_MAX,
                   SOURCE_FOLDERS_MAX, SOURCE_NAMES_BYTES_MAX >> 20);

@@ -48,7 +48,7 @@ struct served {
     void (*unused)(served *s); /* nobody holds it any more; set once it is out of the repository */
     void *owner;
     version_row *row; /* set once it is in the repository */
-    uint8_t stamp[SHA256_BYTES]; /* of its files, when they were read */
+    source_stamp stamp; /* of its files, when they were read */
 };
 
 void served_hold(served *s);

@@ -103,7 +103,7 @@ static err_code find(served *s, const served_from *f, err *e)
     s->name = f->name;
     s->version = str_copy(&s->memory, v->name);
     s->path = str_copy(&s->memory, v->file);
-    memcpy(s->stamp, v->stamp, sizeof s->stamp);
+    s->stamp = v->stamp;
     s->trace = f->trace;
     if (s->version.p && s->path.p) return ERR_OK;
     return err_set(e, ERR_NOMEM, "model '" STR_FMT "': no memory", STR_ARG(f->name));

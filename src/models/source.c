@@ -166,7 +166,7 @@ static err_code path_keep(str *ret, arena *a, const char *path, err *e)
 typedef struct {
     arena *a;
     arena names;                /* what the folders list: such a lot takes nothing from what a load needs */
-    buf *text;                  /* of the stamp; NULL = there is none */
+    buf *beside;                /* of a stamp: what no load reads; NULL = there is none */
     const source_visit *visit;  /* or NULL */
     str *unseen;                /* the first that was passed over */
     file_id seen[SOURCE_FOLDERS_MAX];
@@ -199,16 +199,22 @@ static err_code walk_pass(walk *w, const char *folder, err_code why, err *e)
     return w->unseen->p ? ERR_OK : path_keep(w->unseen, w->a, folder, e);
 }
 
-/* What lies in folders within takes no room from the files beside them. */
-static int files_first(const void *one, const void *two)
+/* Beside versions a load looks into these folders, and into no other. */
+static bool is_read(const char *name) { return strcmp(name, "initial_state") == 0 || strcmp(name, "warmup") == 0; }
+
+static int rank(const file_entry *f) { return f->kind != FILE_FOLDER ? 0 : is_read(f->name) ? 1 : 2; }
+
+/* What a load reads comes first: what lies in folders within takes no room from it, and no link its place. */
+static int read_first(const void *one, const void *two)
 {
     const file_entry *f = one, *g = two;
-    int order = (f->kind == FILE_FOLDER) - (g->kind == FILE_FOLDER);
+    int order = rank(f) - rank(g);
     return order ? order : strcmp(f->name, g->name);
 }
 
-/* `versions`: it may hold some, which are no part of this.  `depth`: of folders within. */
-static err_code walk_through(walk *w, const char *folder, bool versions, int depth, err *e)
+/* `to`: of a stamp; NULL = there is none.  `versions`: it may hold some, which are no part of this.  `depth`: of
+ * folders within. */
+static err_code walk_through(walk *w, const char *folder, buf *to, bool versions, int depth, err *e)
 {
     listing l;
     file_id id;
@@ -219,48 +225,53 @@ static err_code walk_through(walk *w, const char *folder, bool versions, int dep
     if (w->visit) w->visit->enter(w->visit->ctx, folder);
     err_code rc = listing_read(&l, &w->names, folder, e);
     if (rc) return walk_pass(w, folder, rc, e);
-    qsort(l.all, l.count, sizeof *l.all, files_first);
+    qsort(l.all, l.count, sizeof *l.all, read_first);
     for (size_t i = 0; rc == ERR_OK && i < l.count; i++) {
         const file_entry *f = &l.all[i];
         bool inner = f->kind == FILE_FOLDER;
-        if (f->name[0] == '.' || (!inner && (f->kind == FILE_OTHER || !w->text))) continue;
+        if (f->name[0] == '.' || (!inner && (f->kind == FILE_OTHER || !to))) continue;
         if (inner && versions && source_is_version(str_of(f->name), &number)) continue;
         str path = path_join(&w->names, folder, f->name);
         if (!path.p) return walk_pass(w, folder, ERR_NOMEM, e);
-        if (inner) rc = walk_through(w, path.p, false, depth - 1, e);
-        else stamp_put(w->text, path.p);
+        buf *its = versions && !is_read(f->name) ? w->beside : to;
+        if (inner) rc = walk_through(w, path.p, its, false, depth - 1, e);
+        else stamp_put(to, path.p);
     }
     return rc;
 }
 
-static err_code walk_version(walk *w, const char *path, const char *name, err *e)
+static err_code walk_version(walk *w, const char *path, const char *name, buf *to, err *e)
 {
     str sub = path_join(w->a, path, name);
     if (!sub.p) return err_set(e, ERR_NOMEM, "%s: no memory for the path", path);
     w->count = 0;
     arena_reset(&w->names);
-    return walk_through(w, sub.p, false, SOURCE_DEPTH_MAX, e);
+    return walk_through(w, sub.p, to, false, SOURCE_DEPTH_MAX, e);
 }
 
 static err_code stamps(source *s, arena *a, const char *path, bool versions, err *e)
 {
     file_id id;
-    buf text;
+    buf text, beside;
     walk w;
     buf_init(&text, STAMP_BYTES_MAX);
+    buf_init(&beside, STAMP_BYTES_MAX);
     walk_init(&w, a, &s->unseen);
-    w.text = &text;
+    w.beside = &beside;
     err_code rc = file_identify(path, &id, e);
     if (rc == ERR_OK && id.kind != FILE_FOLDER) stamp_put(&text, path);
-    else if (rc == ERR_OK) rc = walk_through(&w, path, versions, SOURCE_DEPTH_MAX, e);
+    else if (rc == ERR_OK) rc = walk_through(&w, path, &text, versions, SOURCE_DEPTH_MAX, e);
+    if (rc == ERR_OK) rc = buf_check(&beside, path, e);
     size_t common = text.len;
     for (size_t i = 0; i < s->count && rc == ERR_OK; i++) {
         text.len = common;
-        if (versions) rc = walk_version(&w, path, s->all[i].name.p, e);
+        if (versions) rc = walk_version(&w, path, s->all[i].name.p, &text, e);
         if (rc == ERR_OK) rc = buf_check(&text, path, e);
-        sha256(buf_str(&text), s->all[i].stamp);
+        sha256(buf_str(&text), s->all[i].stamp.read);
+        sha256(buf_str(&beside), s->all[i].stamp.beside);
     }
     walk_fini(&w);
+    buf_fini(&beside);
     buf_fini(&text);
     return rc;
 }
@@ -273,11 +284,11 @@ err_code source_folders(arena *a, const char *path, const source_visit *v, err *
     walk w;
     walk_init(&w, a, &unseen);
     w.visit = v;
-    err_code rc = walk_through(&w, path, true, SOURCE_DEPTH_MAX, e);
+    err_code rc = walk_through(&w, path, NULL, true, SOURCE_DEPTH_MAX, e);
     if (rc == ERR_OK) rc = listing_read(&l, a, path, e);
     for (size_t i = 0; rc == ERR_OK && i < l.count; i++)
         if (l.all[i].kind == FILE_FOLDER && source_is_version(str_of(l.all[i].name), &number))
-            rc = walk_version(&w, path, l.all[i].name, e);
+            rc = walk_version(&w, path, l.all[i].name, NULL, e);
     walk_fini(&w);
     return rc;
 }
@@ -326,7 +337,7 @@ bool source_eq(const source *a, const source *b)
     bool same = a->count == b->count;
     for (size_t i = 0; same && i < a->count; i++)
         same = str_eq(a->all[i].name, b->all[i].name) && str_eq(a->all[i].file, b->all[i].file) &&
-               memcmp(a->all[i].stamp, b->all[i].stamp, SHA256_BYTES) == 0;
+               memcmp(a->all[i].stamp.read, b->all[i].stamp.read, SHA256_BYTES) == 0;
     return same;
 }
 

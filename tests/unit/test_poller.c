@@ -102,6 +102,24 @@ static void follow(http_rig *r)
     CHECK(strstr(http_rig_post(r, "/v2/repository/models/a/load", "", "", 0), "is not allowed if polling is enabled"));
 }
 
+static _Atomic uint32_t lost_lines, odd_lines, opened_lines, added_lines, denied_lines;
+
+static uint64_t clock_us(void) { return 0; }
+
+static void count_line(const char *line, size_t len)
+{
+    static const struct {
+        const char *text;
+        _Atomic uint32_t *count;
+    } rows[] = {{"New folder: passed over: model name: expected 1..128", &odd_lines},
+                {"what serves goes on", &lost_lines},
+                {"inotify: cannot watch folders: Too many open files: it is looked every", &opened_lines},
+                {": cannot watch the folder: No space left on device: it is looked every", &added_lines},
+                {"/a/1: cannot watch the folder: Permission denied: it is looked every", &denied_lines}};
+    for (size_t i = 0; i < COUNTOF(rows); i++)
+        if (memmem(line, len, rows[i].text, strlen(rows[i].text))) atomic_fetch_add(rows[i].count, 1);
+}
+
 static void changes_are_followed(void)
 {
     http_rig r;
@@ -117,12 +135,28 @@ static void without_inotify_it_is_looked_now_and_then(void)
     poller *p = start(&r, BY_CLOCK_US);
     follow(&r);
     stop(&r, p);
+    CHECK_U64(atomic_load(&opened_lines), 1);
     sys_fake_script((sys_fault[]){{SYS_watch_add, .times = SYS_FAKE_EVER, .result = -ENOSPC}}, 1);
     p = start(&r, BY_CLOCK_US);
     follow(&r);
     uint64_t looks = sys_fake_calls(SYS_watch_open);   /* one for each */
     http_rig_turn(&r, 400);
     CHECK(sys_fake_calls(SYS_watch_open) > looks && sys_fake_calls(SYS_watch_open) <= looks + 20);
+    stop(&r, p);
+    CHECK_U64(atomic_load(&added_lines), 1);
+    sys_fake_script(NULL, 0);
+}
+
+/* The reason is said: a folder of another user's is no lack of inotify. */
+static void a_folder_that_cannot_be_watched_is_named(void)
+{
+    http_rig r;
+    /* Behind /, /tmp, the folder and a. */
+    sys_fake_script((sys_fault[]){{SYS_watch_add, .skip = 4, .times = SYS_FAKE_EVER, .result = -EACCES}}, 1);
+    poller *p = start(&r, BY_CLOCK_US);
+    HTTP_RIG_UNTIL(&r, atomic_load(&denied_lines));
+    http_rig_turn(&r, 300);
+    CHECK_U64(atomic_load(&denied_lines), 1);
     stop(&r, p);
     sys_fake_script(NULL, 0);
 }
@@ -179,10 +213,10 @@ static void a_change_that_is_taken_back_leaves_nothing_to_say(void)
     stop(&r, p);
 }
 
-/* Weights beside the model, samples, states: in folders of a version, and of the model. */
+/* Weights beside the model, samples, states, and what no load reads: in folders of a version, and of the model. */
 static void what_lies_in_folders_within_is_heard(void)
 {
-    static const char *const folders[] = {"a/1/sub", "a/initial_state"};
+    static const char *const folders[] = {"a/1/sub", "a/initial_state", "a/other"};
     static const char loads[] = "\nproa_model_loads_total{result=\"ok\"} ";
     http_rig r;
     poller *p = start(&r, BY_EVENT_US);
@@ -325,18 +359,6 @@ static void what_is_not_heard_is_found_by_the_clock(void)
     revisions_end();
 }
 
-static _Atomic uint32_t lost_lines;
-
-static uint64_t clock_us(void) { return 0; }
-
-static _Atomic uint32_t odd_lines;
-
-static void count_line(const char *line, size_t len)
-{
-    if (memmem(line, len, "New folder: passed over: model name: expected 1..128", 52)) atomic_fetch_add(&odd_lines, 1);
-    if (memmem(line, len, "what serves goes on", 19)) atomic_fetch_add(&lost_lines, 1);
-}
-
 static void while_the_path_leads_nowhere_what_serves_goes_on(void)
 {
     http_rig r;
@@ -440,6 +462,7 @@ int main(void)
     static const test_case cases[] = {
         TEST(changes_are_followed),
         TEST(without_inotify_it_is_looked_now_and_then),
+        TEST(a_folder_that_cannot_be_watched_is_named),
         TEST(a_mounted_volume_is_exchanged_as_a_whole),
         TEST(a_file_that_is_exchanged_in_place_is_read_anew),
         TEST(a_change_that_is_taken_back_leaves_nothing_to_say),

@@ -1,4 +1,5 @@
 /* The configuration's models are all there under their names, or opening fails with one line that names the file. */
+#include "base/log.h"
 #include "conf_rig.h"
 #include "models/repository.h"
 #include "os/file.h"
@@ -268,7 +269,7 @@ static void who_is_to_stay_in_memory_is_a_model(void)
 static const char *changing;
 static _Atomic bool enough;
 
-/* A file beside the model grows all the time. */
+/* A file grows all the time. */
 static void change_on(void *ctx)
 {
     (void)ctx;
@@ -322,6 +323,74 @@ static void a_load_reads_files_that_stay_as_they_are(void)
     CHECK(load(r, &e) == ERR_OK);
     changing = NULL;
     CHECK(unlink(first) == 0 && unlink(text) == 0 && rmdir(folder) == 0);
+}
+
+static _Atomic uint32_t unseen_lines;
+
+static uint64_t clock_us(void) { return 0; }
+
+static void count_line(const char *line, size_t len)
+{
+    static const char text[] = "/a/b/c/d/e: changes in it are not taken up";
+    if (memmem(line, len, text, strlen(text))) atomic_fetch_add(&unseen_lines, 1);
+}
+
+/* Nobody takes changes up where nothing is polled. */
+static void what_is_not_followed_is_said_where_changes_are(void)
+{
+    char root[] = "/tmp/proa_repository_XXXXXX", text[256];
+    CHECK(mkdtemp(root));
+    snprintf(text, sizeof text, "mkdir -p %s/m/1 %s/m/a/b/c/d/e && ln -s %s %s/m/1/model.onnx", root, root, path, root);
+    CHECK(system(text) == 0);
+    for (uint32_t polls = 0; polls < 2; polls++) {
+        CLEANUP(repository) repository *r = NULL;
+        err e;
+        conf *c = config();
+        c->model_repository = str_of(root);
+        c->model_control = polls ? CONF_CONTROL_POLL : CONF_CONTROL_NONE;
+        CHECK(conf_rig_open(&r, c, pool, 1, &e) == ERR_OK && repository_count(r) == 1);
+        CHECK_U64(atomic_load(&unseen_lines), polls);
+    }
+    snprintf(text, sizeof text, "rm -rf %s", root);
+    CHECK(system(text) == 0);
+}
+
+/* As a training's does. */
+static void what_no_load_reads_may_change_meanwhile(void)
+{
+    static const char *const folders[] = {"1", "logs", "warmup"};
+    char folder[] = "/tmp/proa_repository_XXXXXX", inner[COUNTOF(folders)][64], link[80], text[80];
+    CLEANUP(repository) repository *r = NULL;
+    thread t;
+    err e;
+    conf *c = config();
+    CHECK(mkdtemp(folder));
+    for (size_t i = 0; i < COUNTOF(folders); i++) {
+        snprintf(inner[i], sizeof inner[i], "%s/%s", folder, folders[i]);
+        CHECK(mkdir(inner[i], 0700) == 0);
+    }
+    snprintf(link, sizeof link, "%s/model.onnx", inner[0]);
+    CHECK(symlink(path, link) == 0);
+    conf_rig_model(c, "m", folder);
+    CHECK(conf_rig_open(&r, c, pool, 1, &e) == ERR_OK);
+    for (size_t i = 1; i < COUNTOF(folders); i++) {
+        snprintf(text, sizeof text, "%s/text", inner[i]);
+        changing = text;
+        atomic_store(&enough, false);
+        CHECK(thread_start(&t, "changes", change_on, NULL, &e) == ERR_OK);
+        while (access(text, F_OK)) thread_yield();
+        bool read = i == 2;
+        for (int k = 0; k < 20 && !read; k++) CHECK(load(r, &e) == ERR_OK);
+        while (read && load(r, &e) == ERR_OK) thread_yield();
+        CHECK(!read || e.code == ERR_UNAVAILABLE);
+        atomic_store(&enough, true);
+        thread_join(&t);
+        CHECK(unlink(text) == 0);
+    }
+    changing = NULL;
+    CHECK(unlink(link) == 0);
+    for (size_t i = 0; i < COUNTOF(folders); i++) CHECK(rmdir(inner[i]) == 0);
+    CHECK(rmdir(folder) == 0);
 }
 
 static void who_is_not_chosen_waits_to_be_loaded_by_its_name(void)
@@ -380,6 +449,8 @@ int main(void)
         TEST(a_path_takes_the_place_of_another),
         TEST(who_is_to_stay_in_memory_is_a_model),
         TEST(a_load_reads_files_that_stay_as_they_are),
+        TEST(what_is_not_followed_is_said_where_changes_are),
+        TEST(what_no_load_reads_may_change_meanwhile),
         TEST(who_is_not_chosen_waits_to_be_loaded_by_its_name),
         TEST(opening_survives_every_failed_allocation),
     };
@@ -388,6 +459,8 @@ int main(void)
     if (compute_new(&pool, 1, &e)) return 1;
     serve_rig_twice(&b);
     serve_rig_save(&b, path);
+    /* Before there are threads that read it. */
+    log_setup(&(log_opts){.level = LOG_WARN, .sink = count_line, .clock_us = clock_us});
     int failed = test_main(cases, COUNTOF(cases));
     serve_rig_unsave(path);
     onnx_build_end(&b);

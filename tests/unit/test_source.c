@@ -211,7 +211,10 @@ static void remove_all(const char *name)
     CHECK(system(text) == 0);
 }
 
-static bool differs(const source *before)
+typedef enum { SAME, BESIDE, READ } difference;
+
+/* Of what a load reads, or only of what lies beside. */
+static difference change_since(const source *before)
 {
     arena a;
     source now;
@@ -219,9 +222,14 @@ static bool differs(const source *before)
     arena_init(&a, NULL, 0, 1 << 20);
     CHECK(source_find(&now, &a, path("versions"), &wanted, STR(""), &e) == ERR_OK);
     bool same = source_eq(before, &now);
+    for (size_t i = 0; same && i < now.count; i++)
+        same = memcmp(&before->all[i].stamp, &now.all[i].stamp, sizeof(source_stamp)) == 0;
+    difference d = same ? SAME : source_eq(before, &now) ? BESIDE : READ;
     arena_fini(&a);
-    return !same;
+    return d;
 }
+
+static bool differs(const source *before) { return change_since(before) != SAME; }
 
 static void every_change_of_a_file_changes_the_stamp(void)
 {
@@ -230,7 +238,7 @@ static void every_change_of_a_file_changes_the_stamp(void)
     err e;
     arena_init(&a, NULL, 0, 1 << 20);
     CHECK(source_find(&s, &a, path("versions"), &wanted, STR(""), &e) == ERR_OK && !differs(&s));
-    CHECK(memcmp(s.all[0].stamp, s.all[1].stamp, sizeof s.all[0].stamp) != 0);
+    CHECK(memcmp(&s.all[0].stamp, &s.all[1].stamp, sizeof s.all[0].stamp) != 0);
     folder("versions/2/weights");
     file("versions/2/weights/w.bin");
     CHECK(differs(&s));
@@ -276,6 +284,32 @@ static void folders_within_a_model_are_part_of_it(void)
     CHECK(str_ends(s.unseen, STR("/versions/2/f99")));   /* the last by name */
     remove_all("versions/2/f*");
     remove_all("versions/state");
+    arena_fini(&a);
+}
+
+/* A log that grows is no reason to read a model again and again: nothing of it is read. */
+static void what_no_load_reads_is_told_from_what_one_reads(void)
+{
+    static const struct {
+        const char *folder;
+        difference want;
+    } rows[] = {{"versions/logs", BESIDE},        {"versions/warmup", READ},        {"versions/initial_state", READ},
+                {"versions/2/logs", READ},        {"versions/a", BESIDE},           {"versions/warmup2", BESIDE}};
+    char name[100];
+    arena a;
+    source s;
+    err e;
+    arena_init(&a, NULL, 0, 1 << 20);
+    CHECK(symlink("warmup", path("versions/link")) == 0);   /* takes nothing from what it leads to */
+    for (size_t i = 0; i < COUNTOF(rows); i++) {
+        folder(rows[i].folder);
+        CHECK(source_find(&s, &a, path("versions"), &wanted, STR(""), &e) == ERR_OK);
+        snprintf(name, sizeof name, "%s/x", rows[i].folder);
+        file(name);
+        CHECK_U64(change_since(&s), rows[i].want);
+        remove_all(rows[i].folder);
+    }
+    CHECK(unlink(path("versions/link")) == 0);
     arena_fini(&a);
 }
 
@@ -433,6 +467,7 @@ int main(void)
         TEST(a_version_that_is_not_to_be_served_is_not_looked_into),
         TEST(every_change_of_a_file_changes_the_stamp),
         TEST(folders_within_a_model_are_part_of_it),
+        TEST(what_no_load_reads_is_told_from_what_one_reads),
         TEST(so_many_files_that_their_names_have_no_room_are_passed_over),
         TEST(who_watches_a_model_is_told_each_folder),
         TEST(a_version_may_be_served_besides),
