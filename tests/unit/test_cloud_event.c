@@ -58,6 +58,27 @@ static void it_is_found_in_a_document(void)
     buf_fini(&decoded);
 }
 
+/* What was decoded first stays where it is, however much comes behind it. */
+static void what_is_decoded_stays_where_it_is(void)
+{
+    char body[5000], subject[4000];
+    cloud_event ev;
+    buf decoded;
+    str data;
+    err e;
+    memset(subject, 'x', sizeof subject - 1);
+    subject[sizeof subject - 1] = 0;
+    snprintf(body, sizeof body, "{\"id\":\"a\\/b\",\"subject\":\"\\/%s\"," "\"specversion\":\"1.0\",\"source\":\"s\","
+             "\"type\":\"t\",\"data\":1}", subject);
+    buf_init(&decoded, 20000);
+    CHECK(cloud_event_read(CLOUD_EVENT_STRUCTURED, (http_header_span){0}, str_of(body), &decoded, &ev, &data, &e) ==
+          ERR_OK);
+    str all = buf_str(&decoded);
+    CHECK(ev.id.p == all.p && str_is(ev.id, "a/b"));
+    CHECK(ev.subject.p == all.p + 3 && ev.subject.len == sizeof subject);
+    buf_fini(&decoded);
+}
+
 static void attributes_are_strings_of_json(void)
 {
     cloud_event ev;
@@ -221,7 +242,8 @@ static void times_are_dates(void)
 int main(void)
 {
     static const test_case cases[] = {TEST(it_is_found_in_fields), TEST(it_is_found_in_a_document),
-                                      TEST(attributes_are_strings_of_json), TEST(a_field_is_ascii),
+                                      TEST(attributes_are_strings_of_json),
+        TEST(what_is_decoded_stays_where_it_is), TEST(a_field_is_ascii),
                                       TEST(a_document_with_fields_beside_it_is_one),
                                       TEST(what_is_no_event_is_refused),
                                       TEST(an_attribute_that_is_no_string_is_shown),
