@@ -26,12 +26,12 @@ static void leave(job_book *b, job *j)
     j->list = IN_NONE;
 }
 
-/* Behind all that are due no later: those that come are mostly the last. */
+/* Behind all that are due no later: those that come are mostly the last, but for records of a start. */
 static void enter(job_book *b, job *j, uint8_t which)
 {
     job_row *l = list_of(b, which);
     job *behind = l->last;
-    while (behind && behind->due_us > j->due_us) behind = behind->prev;
+    while (behind && behind->due_us > j->due_us && !b->starting) behind = behind->prev;
     j->list = which;
     j->prev = behind;
     j->next = behind ? behind->next : l->first;
@@ -158,13 +158,12 @@ void job_book_sort(job_book *b)
         chains[i] = at;
     }
     for (i = 0; i < COUNTOF(chains); i++) sorted = merge(chains[i], sorted);
-    b->all = (job_row){NULL, NULL};
+    b->all = b->queued = b->resting = b->telling = b->over = (job_row){NULL, NULL};
+    b->starting = false;
     for (job *at = sorted; at; at = next) {
         next = TAKE(at->all_next);
         all_enter(b, at);
-        if (at->list != IN_QUEUED) continue;
-        leave(b, at);
-        enter(b, at, IN_QUEUED);
+        if (at->list != IN_NONE) enter(b, at, at->list);   /* they end nearly as they were accepted */
     }
     b->oldest = b->all.first;
     oldest_pass(b);
@@ -182,20 +181,18 @@ static void place_set(job_book *b, job *j, const job_place *at)
 static void answer(job_book *b, job *j, const job_meta *m, uint64_t wall_us, uint64_t now_us)
 {
     uint64_t since = wall_us > m->ended_us ? wall_us - m->ended_us : 0;
-    bool ok = m->status < 400;
-    bool news = j->state < JOB_DONE;
+    bool ok = m->status < 400, tell = m->hook.len > 0;
     leave(b, j);
     state_set(b, j, ok ? JOB_DONE : JOB_FAILED);
-    if (news) b->ended[!ok]++;
+    b->ended[!ok]++;
     j->status = m->status;
     j->started_us = m->started_us;
     j->ended_us = m->ended_us;
     j->over_us = now_us > since ? now_us - since : 0;
-    if (news) j->tries = 0;
-    if (news) j->hook = m->hook.len ? JOB_HOOK_WAITING : JOB_HOOK_NONE;
-    bool tell = j->hook == JOB_HOOK_WAITING && !j->busy;
+    j->tries = 0;
+    j->hook = tell ? JOB_HOOK_WAITING : JOB_HOOK_NONE;
     j->due_us = tell ? now_us : j->over_us;
-    if (!j->busy) enter(b, j, tell ? IN_TELLING : IN_OVER);
+    enter(b, j, tell ? IN_TELLING : IN_OVER);
 }
 
 static void told(job_book *b, job *j, job_hook as)
@@ -228,7 +225,7 @@ err_code job_book_take(job_book *b, const job_record *r, const job_place *at, ui
     if (!j) return e->code;
     place_set(b, j, at);
     if (r->kind == JOB_RECORD_ANSWER) {
-        answer(b, j, &m, wall_us, now_us);
+        if (j->state < JOB_DONE) answer(b, j, &m, wall_us, now_us);   /* else it was moved */
     } else if (fresh) {
         j->hook = m.hook.len ? JOB_HOOK_WAITING : JOB_HOOK_NONE;
         enter(b, j, IN_QUEUED);

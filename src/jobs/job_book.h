@@ -57,6 +57,7 @@ typedef struct {
     uint64_t bytes;                         /* of records that are of use */
     uint32_t count, of[JOB_STATES];
     uint64_t ended[2];                      /* since the start: done, failed */
+    bool starting;                          /* records of a start come: job_book_sort() is next */
     /* private */
     map by_id;
     job_row all, queued, resting, telling, over;

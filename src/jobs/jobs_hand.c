@@ -45,6 +45,7 @@ err_code jobs_hand_take(jobs *j, err *e)
     book_begin(j, seed);
     segment = segment < SEGMENT_MIN ? SEGMENT_MIN : segment > SEGMENT_MAX ? SEGMENT_MAX : segment;
     replay p = {j, clock_wall_us(), clock_now_us()};
+    j->book.starting = true;
     const job_store_opts so = {.path = path, .segment_bytes = segment, .found = found, .ctx = &p};
     rc = job_store_open(&j->store, &so, e);
     if (rc == ERR_OK) rc = job_teller_new(&j->teller, &j->opts.tell, e);

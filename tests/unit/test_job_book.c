@@ -297,6 +297,34 @@ static void behind_a_start_they_are_in_the_order_of_their_acceptance(void)
     job_book_fini(&b);
 }
 
+/* Answers that were put again lie behind newer ones, and some ended before others that were accepted before them. */
+static void behind_a_start_they_go_in_the_order_of_their_ends(void)
+{
+    static const int ended[] = {0, 40, 10, 30, 20}, order[] = {2, 4, 3, 1};
+    job_book b;
+    job_book_init(&b, &limits, 1);
+    b.starting = true;
+    for (int i = 4; i >= 1; i--) {
+        const job_meta m = {.model = STR("m"), .status = 200, .accepted_us = (uint64_t)i,
+                            .ended_us = 5000000 + (uint64_t)ended[i]};
+        CHECK(take(&b, JOB_RECORD_ANSWER, i, &m, 100) == ERR_OK);
+    }
+    end(&b, 3, 500, "http://h", 100);   /* moved: what it was stays */
+    CHECK(get(&b, 3)->state == JOB_DONE && get(&b, 3)->hook == JOB_HOOK_NONE && b.ended[0] == 4 && b.ended[1] == 0);
+    job_book_sort(&b);
+    for (size_t i = 0; i < COUNTOF(order); i++) {
+        job *j = get(&b, order[i]);
+        uint64_t due = 1000 + (uint64_t)ended[order[i]];
+        CHECK(job_book_due_us(&b, 0) == due && !job_book_expired(&b, due - 1) && job_book_expired(&b, due) == j);
+        job_book_forget(&b, j);
+    }
+    for (int i = 1; i <= 2; i++) ask(&b, i, "");
+    end(&b, 2, 200, "", 200);
+    end(&b, 1, 200, "", 100);
+    CHECK(job_book_expired(&b, 5000) == get(&b, 1));
+    job_book_fini(&b);
+}
+
 static err_code one_job(err *e)
 {
     static const char nothing[43] = {1};   /* a meta in which all is empty */
@@ -329,6 +357,7 @@ int main(void)
                                       TEST(a_clock_that_jumps_costs_no_job_that_waits),
                                       TEST(the_last_record_of_a_job_says_what_it_is),
                                       TEST(behind_a_start_they_are_in_the_order_of_their_acceptance),
+                                      TEST(behind_a_start_they_go_in_the_order_of_their_ends),
                                       TEST(no_failure_leaks)};
     return test_main(cases, COUNTOF(cases));
 }
