@@ -151,9 +151,12 @@ static void without_inotify_it_is_looked_now_and_then(void)
 static void a_folder_that_cannot_be_watched_is_named(void)
 {
     http_rig r;
-    /* Behind /, /tmp, the folder and a. */
+    INVARIANT(test_folder_open());
+    model_make("a", "1");
+    model_make("b", "1");
+    /* Behind /, /tmp, the folder and a: the first of several is named. */
     sys_fake_script((sys_fault[]){{SYS_watch_add, .skip = 4, .times = SYS_FAKE_EVER, .result = -EACCES}}, 1);
-    poller *p = start(&r, BY_CLOCK_US);
+    poller *p = start_at(&r, "", BY_CLOCK_US);
     HTTP_RIG_UNTIL(&r, atomic_load(&denied_lines));
     http_rig_turn(&r, 300);
     CHECK_U64(atomic_load(&denied_lines), 1);
