@@ -161,12 +161,11 @@ static uint64_t busy_ns(const batcher *b, uint64_t now_ns)
 typedef struct {
     batch_limit limit;
     uint64_t most, got, retry_ns;
-    bool alone;   /* it is over the limit by itself, and will be at any time */
 } refusal;
 
 static refusal late(batch_limit limit, uint64_t most_ns, uint64_t got_ns)
 {
-    return (refusal){limit, most_ns / 1000, got_ns / 1000 + 1, got_ns - most_ns, false};
+    return (refusal){limit, most_ns / 1000, got_ns / 1000 + 1, got_ns - most_ns};
 }
 
 /* It joins the next run, for which it hardly waits.  Where all of those are refused runs are of one request each, and
@@ -212,15 +211,15 @@ static refusal refused(const batcher *b, const batch_item *i, uint64_t now_ns)
     if (i->rows > o->max_batch)
         return (refusal){.limit = BATCH_LIMIT_ROWS, .most = o->max_batch, .got = i->rows};
     if (o->bytes_max && i->bytes > o->bytes_max)
-        return (refusal){.limit = BATCH_LIMIT_BYTES, .most = o->bytes_max, .got = i->bytes, .alone = true};
+        return (refusal){.limit = BATCH_LIMIT_BYTES, .most = o->bytes_max, .got = i->bytes};
     if (w->count >= o->requests_max)
-        return (refusal){BATCH_LIMIT_REQUESTS, o->requests_max, w->count + 1, room_ns(b, now_ns), false};
+        return (refusal){BATCH_LIMIT_REQUESTS, o->requests_max, w->count + 1, room_ns(b, now_ns)};
     if (o->bytes_max && w->bytes > o->bytes_max - i->bytes)
-        return (refusal){BATCH_LIMIT_BYTES, o->bytes_max, w->bytes + i->bytes, room_ns(b, now_ns), false};
+        return (refusal){BATCH_LIMIT_BYTES, o->bytes_max, w->bytes + i->bytes, room_ns(b, now_ns)};
     if (level_max && w->count_at[i->level] >= level_max)
-        return (refusal){BATCH_LIMIT_LEVEL, level_max, w->count_at[i->level] + 1, room_ns(b, now_ns), false};
+        return (refusal){BATCH_LIMIT_LEVEL, level_max, w->count_at[i->level] + 1, room_ns(b, now_ns)};
     uint64_t wait_ns = rate_limit_wait_ns(&b->rate, now_ns);
-    if (wait_ns) return (refusal){BATCH_LIMIT_RATE, o->rate_per_s, (uint64_t)o->rate_per_s + 1, wait_ns, false};
+    if (wait_ns) return (refusal){BATCH_LIMIT_RATE, o->rate_per_s, (uint64_t)o->rate_per_s + 1, wait_ns};
     return too_late(b, i, now_ns);
 }
 
@@ -254,7 +253,7 @@ err_code batcher_push(batcher *b, batch_item *i, uint64_t now_ns, batch_limit *r
     if (r.limit == BATCH_LIMIT_NONE && !(i->lane = lanes_pin(&b->waiting.lanes, i->kind))) {
         const lanes *s = &b->waiting.lanes;
         if (s->count < s->max) return err_set(e, ERR_NOMEM, "no memory for requests of a new shape");
-        r = (refusal){BATCH_LIMIT_KINDS, s->max, s->count, busy_ns(b, now_ns), false};
+        r = (refusal){BATCH_LIMIT_KINDS, s->max, s->count, busy_ns(b, now_ns)};
     }
     if (r.limit == BATCH_LIMIT_NONE) {
         rate_limit_take(&b->rate, now_ns);
@@ -269,9 +268,10 @@ err_code batcher_push(batcher *b, batch_item *i, uint64_t now_ns, batch_limit *r
     *reterr_limit = r.limit;
     if (r.limit == BATCH_LIMIT_ROWS)
         return err_set(e, ERR_INVALID, "batch: expected at most %" PRIu64 " rows, got %" PRIu64, r.most, r.got);
-    if (!r.alone) *reterr_retry_ns = r.retry_ns > 1000000 ? r.retry_ns : 1000000;
-    (void)err_set(e, r.alone ? ERR_TOO_LARGE : ERR_LIMIT, "queue: %s: the limit is %" PRIu64 ", got %" PRIu64,
-                  r.alone ? "bytes of one request" : batch_limit_text(r.limit), r.most, r.got);
+    bool alone = r.limit == BATCH_LIMIT_BYTES && i->bytes > r.most;   /* over it by itself, and will be at any time */
+    if (!alone) *reterr_retry_ns = r.retry_ns > 1000000 ? r.retry_ns : 1000000;
+    (void)err_set(e, alone ? ERR_TOO_LARGE : ERR_LIMIT, "queue: %s: the limit is %" PRIu64 ", got %" PRIu64,
+                  alone ? "bytes of one request" : batch_limit_text(r.limit), r.most, r.got);
     e->limit = batch_limit_name(r.limit);
     return e->code;
 }
