@@ -75,29 +75,33 @@ static void take_server(top_scrape *s, const prom_sample *p)
 
 static void take_model(top_scrape *s, const prom_sample *p)
 {
-    static const char *const failures[] = {"proa_inference_invalid_total", "proa_inference_failure_total",
-                                           "proa_inference_cancelled_total", "proa_inference_expired_total",
-                                           "proa_queue_rejected_total"};
     bool bucket = str_is(p->name, "proa_inference_seconds_bucket");
     if (!bucket && !str_starts(p->name, STR("proa_inference_")) && !str_starts(p->name, STR("proa_queue_")) &&
         !str_starts(p->name, STR("proa_batch_")) && !str_starts(p->name, STR("proa_sequences_")))
         return;
     top_model *m = model_of(s, p->labels);
     if (!m) return;
+    const struct { const char *name; double *to; } rows[] = {
+        {"proa_inference_success_total", &m->success},
+        {"proa_inference_invalid_total", &m->failed},
+        {"proa_inference_failure_total", &m->failed},
+        {"proa_inference_cancelled_total", &m->failed},
+        {"proa_inference_expired_total", &m->failed},
+        {"proa_queue_rejected_total", &m->failed},
+        {"proa_queue_waiting", &m->waiting},
+        {"proa_sequences_waiting", &m->waiting},
+        {"proa_inference_running", &m->running},
+        {"proa_batch_rows_sum", &m->rows},
+        {"proa_batch_rows_count", &m->runs},
+        {"proa_batch_padding_rows_total", &m->padding},
+        {"proa_batch_entries_total", &m->entries},
+        {"proa_batch_padding_entries_total", &m->waste},
+        {"proa_sequences_active", &m->sequences},
+        {"proa_sequences_backlog", &m->backlog},
+    };
     if (bucket) bucket_add(&m->latency, p->labels, p->value);
-    else if (str_is(p->name, "proa_inference_success_total")) m->success += p->value;
-    else if (str_is(p->name, "proa_queue_waiting")) m->waiting += p->value;
-    else if (str_is(p->name, "proa_sequences_waiting")) m->waiting += p->value;
-    else if (str_is(p->name, "proa_inference_running")) m->running += p->value;
-    else if (str_is(p->name, "proa_batch_rows_sum")) m->rows += p->value;
-    else if (str_is(p->name, "proa_batch_rows_count")) m->runs += p->value;
-    else if (str_is(p->name, "proa_batch_padding_rows_total")) m->padding += p->value;
-    else if (str_is(p->name, "proa_batch_entries_total")) m->entries += p->value;
-    else if (str_is(p->name, "proa_batch_padding_entries_total")) m->waste += p->value;
-    else if (str_is(p->name, "proa_sequences_active")) m->sequences += p->value;
-    else if (str_is(p->name, "proa_sequences_backlog")) m->backlog += p->value;
-    for (size_t i = 0; i < COUNTOF(failures); i++) {
-        if (str_is(p->name, failures[i])) m->failed += p->value;
+    for (size_t i = 0; i < COUNTOF(rows); i++) {
+        if (str_is(p->name, rows[i].name)) *rows[i].to += p->value;
     }
 }
 

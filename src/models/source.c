@@ -106,16 +106,24 @@ static err_code version_file(str *ret, arena *a, const char *folder, const model
     return rc ? rc : file_choose(ret, a, &l, c, e);
 }
 
+/* What is looked for, and where; see source_find(). */
+typedef struct {
+    const char *folder;
+    const model_config *c;
+    str besides;
+} quest;
+
 /* Those that may be served and hold a model: no other is looked into.  None, and ERR_OK, where no version does. */
-static err_code versions_choose(source *s, arena *a, const char *folder, const model_config *c, str besides, err *e)
+static err_code versions_choose(source *s, arena *a, const quest *q, err *e)
 {
+    const model_config *c = q->c;
     size_t n = 0, looked = 0;
-    bool found = besides.len == 0;
+    bool found = q->besides.len == 0;
     for (size_t i = 0; i < s->count; i++) {
         source_version v = s->all[i];
-        bool wanted = besides.len > 0 && str_eq(v.name, besides);
+        bool wanted = q->besides.len > 0 && str_eq(v.name, q->besides);
         if (!wanted && !model_config_serves(c, v.number, n)) continue;
-        err_code rc = version_file(&v.file, a, folder, c, &v, e);
+        err_code rc = version_file(&v.file, a, q->folder, c, &v, e);
         if (rc) return rc;
         looked++;
         if (!v.file.p) continue;
@@ -126,12 +134,12 @@ static err_code versions_choose(source *s, arena *a, const char *folder, const m
     s->count = n;
     if (none) return ERR_OK;
     if (!found)
-        return err_set(e, ERR_NOT_FOUND, "%s: expected version " STR_FMT ", which was activated, got none", folder,
-                       STR_ARG(besides));
+        return err_set(e, ERR_NOT_FOUND, "%s: expected version " STR_FMT ", which was activated, got none", q->folder,
+                       STR_ARG(q->besides));
     if (n == 0)   /* the words are Triton's */
         return err_set(e, ERR_NOT_FOUND,
                        "%s: at least one version must be available under the version policy of model '" STR_FMT "'",
-                       folder, STR_ARG(c->name));
+                       q->folder, STR_ARG(c->name));
     return ERR_OK;
 }
 
@@ -294,20 +302,20 @@ err_code source_folders(arena *a, const char *path, const source_visit *v, err *
 }
 
 /* A folder's versions, else the file in it.  *ret_hint: what is there, and does not count. */
-static err_code folder_find(source *s, str *ret_file, arena *a, const char *path, const model_config *c, str besides,
-                            const char **ret_hint, err *e)
+static err_code folder_find(source *s, str *ret_file, arena *a, const quest *q, const char **ret_hint, err *e)
 {
+    const model_config *c = q->c;
     listing l;
     bool zeros = false;
-    err_code rc = listing_read(&l, a, path, e);
+    err_code rc = listing_read(&l, a, q->folder, e);
     if (rc == ERR_OK) rc = versions_list(s, a, &l, &zeros, e);
     if (rc) return rc;
     if (zeros) *ret_hint = " but versions whose names begin with 0, which do not count";
-    if (s->count == 0) return c->ensemble ? path_keep(ret_file, a, path, e) : file_choose(ret_file, a, &l, c, e);
+    if (s->count == 0) return c->ensemble ? path_keep(ret_file, a, q->folder, e) : file_choose(ret_file, a, &l, c, e);
     for (size_t i = 0; i < l.count && !c->ensemble && !s->loose.p; i++)
         if (is_model(c, &l.all[i])) s->loose = str_of(l.all[i].name);
     if (s->loose.p) *ret_hint = " but a file beside its versions, which does not count";
-    return versions_choose(s, a, path, c, besides, e);
+    return versions_choose(s, a, q, e);
 }
 
 err_code source_find(source *ret, arena *a, const char *path, const model_config *c, str besides, err *e)
@@ -318,7 +326,7 @@ err_code source_find(source *ret, arena *a, const char *path, const model_config
     const char *hint = "";
     err_code rc = file_identify(path, &id, e);
     if (rc == ERR_OK && id.kind == FILE_REGULAR) rc = path_keep(&file, a, path, e);
-    if (rc == ERR_OK && id.kind == FILE_FOLDER) rc = folder_find(&s, &file, a, path, c, besides, &hint, e);
+    if (rc == ERR_OK && id.kind == FILE_FOLDER) rc = folder_find(&s, &file, a, &(quest){path, c, besides}, &hint, e);
     if (rc) return rc;
     if (!file.p && s.count == 0 && c->file.len)
         return err_set(e, ERR_NOT_FOUND, "%s: expected VERSION/" STR_FMT ", as default_model_filename says, got none%s",
