@@ -257,6 +257,6 @@ void conn_settle(conn *c)
     if (c->tls && reads && !c->lingering && conn_tls_holds(c)) shard_resume_later(s, c);
     loop_fd_want(&c->fd, (reads ? (uint32_t)LOOP_READ : 0) | (c->blocked ? (uint32_t)LOOP_WRITE : 0));
     conn_wait kind = wait_kind(c);
-    shard_wait(s, c, kind, kind == WAIT_STREAMS ? c->expired : c->progress);
+    shard_wait(s, c, kind, kind == WAIT_STREAMS || kind == WAIT_FIRST ? c->expired : c->progress);
     c->progress = c->expired = c->entered = false;
 }

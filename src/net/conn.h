@@ -29,7 +29,7 @@ enum {
 };
 
 typedef enum {
-    WAIT_CALLS, WAIT_IDLE, WAIT_HEADER, WAIT_BODY, WAIT_WRITE, WAIT_LINGER, WAIT_STREAMS, CONN_WAITS
+    WAIT_CALLS, WAIT_IDLE, WAIT_FIRST, WAIT_HEADER, WAIT_BODY, WAIT_WRITE, WAIT_LINGER, WAIT_STREAMS, CONN_WAITS
 } conn_wait;
 
 /* What a connection asks of its protocol.  Only reply, abort and took come from outside; the connection settles behind

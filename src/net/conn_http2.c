@@ -16,7 +16,7 @@ struct conn_http2 {
     call_list open, ready, dead;
     size_t reading;                        /* calls whose requests are being read, to be handed over whole */
     size_t full;                           /* calls that wait for room */
-    uint64_t scan_at_us;
+    uint64_t scan_at_us, begun_us;
 };
 
 /* Where a call is. */
@@ -278,10 +278,19 @@ static bool owes(const conn *c)
 
 static bool streams_wait(const conn *c) { return c->http2->reading || http2_kept(c->http2->session); }
 
+static bool says_goodbye_later(const conn *c)
+{
+    const conn_http2 *h = c->http2;
+    const shard *s = c->of;
+    bool fresh = !http2_asked(h->session) && loop_now_us(s->on) - h->begun_us < s->waits[WAIT_FIRST].wait_us;
+    return fresh && s->draining && !http2_leaving(h->session);
+}
+
 static conn_wait waits_for(const conn *c)
 {
     if (streams_wait(c)) return WAIT_STREAMS;
-    return owes(c) ? WAIT_CALLS : WAIT_IDLE;
+    if (owes(c)) return WAIT_CALLS;
+    return says_goodbye_later(c) ? WAIT_FIRST : WAIT_IDLE;
 }
 
 static bool overdue(const conn *c, http_call *call)
@@ -332,9 +341,9 @@ static void scan(conn *c)
 
 static void expire(conn *c)
 {
-    if (c->wait != WAIT_IDLE) {
+    if (c->wait == WAIT_STREAMS) {
         scan(c);
-    } else if (conn_read(c) == 0 || !c->progress) {
+    } else if (c->wait == WAIT_IDLE && (conn_read(c) == 0 || !c->progress)) {
         http2_leave(c->http2->session);
         c->progress = true;   /* as long again for the client's answer */
     }
@@ -402,7 +411,7 @@ static void settle(conn *c)
 {
     conn_http2 *h = c->http2;
     shard *s = c->of;
-    if (s->draining && !http2_leaving(h->session)) http2_leave(h->session);
+    if (s->draining && !http2_leaving(h->session) && !says_goodbye_later(c)) http2_leave(h->session);
     if (!c->eof && !c->shut && streams_wait(c) && loop_now_us(s->on) >= h->scan_at_us) scan(c);
     http2_flush(h->session);
     if (c->eof) drop_incomplete(c);
@@ -447,8 +456,9 @@ static bool start(conn *c, bool upgraded, bool preface)
         .limits = &s->http2_limits, .events = &events, .ctx = c, .memory = &s->http2_memory, .upgraded = upgraded,
         .preface = preface};
     c->http2 = mem_new0(conn_http2, 1);
-    if (c->http2) c->http2->session = http2_new(&opts);
-    return c->http2 && c->http2->session;
+    if (!c->http2) return false;
+    c->http2->begun_us = loop_now_us(s->on);
+    return (c->http2->session = http2_new(&opts)) != NULL;
 }
 
 static void take_over(conn *c)

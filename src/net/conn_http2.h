@@ -4,7 +4,9 @@
  * over behind this read, or when less of other replies waits), dead (its stream is gone while the handler has it).
  * Streams that make no progress are looked for in scans, a few per deadline: a stalled one is found within one
  * and a half times its limit, and costs nothing before.  A connection that is idle too long, or whose server
- * drains, says goodbye in two steps, so that no request is lost between them. */
+ * drains, says goodbye in two steps, so that no request is lost between them.  In a drain who has just come is not told
+ * before his first request, or CONN_HTTP2_FIRST_US: a client of gRPC that hears of the end before its channel knows of
+ * the beginning tries the connection that goes again and again, until its call's deadline. */
 #ifndef NET_CONN_HTTP2_H
 #define NET_CONN_HTTP2_H
 #include "net/call.h"
@@ -14,7 +16,8 @@ enum {
     CONN_HTTP2_OUT_MAX = 256 << 10,        /* bytes for a socket that takes no more; frames wait beyond that, */
     CONN_HTTP2_WAITING_MAX = 16 << 20,     /* and no request is handed over while so much of replies waits */
     CONN_HTTP2_PIECE_MIN = 1024,           /* less is copied rather than sent from its place */
-    CONN_HTTP2_SCANS = 4                   /* per deadline */
+    CONN_HTTP2_SCANS = 4,                  /* per deadline */
+    CONN_HTTP2_FIRST_US = 1000000          /* or as long as the server lets idle ones stay, if that is less */
 };
 
 typedef struct conn_http2 conn_http2;

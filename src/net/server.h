@@ -8,9 +8,9 @@
  * and the accept it may go to somebody else: then an idle connection is closed, of this loop or of another one, who are
  * asked each SERVER_PAUSE_US; until the loop has one again it accepts nobody, and the others only tell 503.
  * server_drain(): refuse new clients, and where a handshake may be under way wait SERVER_DOOR_US for its end before the
- * listeners close; answer what was accepted (with `Connection: close`, behind GOAWAY), close idle ones (after
- * SERVER_DRAIN_IDLE_US: a request may be on its way), and call `drained` when the last connection is gone or
- * `grace_us` is over; what is left then is cut off. */
+ * listeners close; answer what was accepted (with `Connection: close`, behind GOAWAY as net/conn_http2.h says), close
+ * idle ones (after SERVER_DRAIN_IDLE_US: a request may be on its way), and call `drained` when the last connection is
+ * gone or `grace_us` is over; what is left then is cut off. */
 #ifndef NET_SERVER_H
 #define NET_SERVER_H
 #include "base/quota.h"

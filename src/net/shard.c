@@ -524,9 +524,11 @@ static void on_drain(loop *on, loop_msg *m)
     if (!s) return;
     uint64_t now = loop_now_us(on);
     s->draining = true;
-    wait_list *idle = &s->waits[WAIT_IDLE];
-    if (idle->wait_us > server_idle_us(s->of)) idle->wait_us = server_idle_us(s->of);
-    for (size_t kind = 0; kind < CONN_WAITS; kind++) {   /* HTTP/2 says goodbye at once */
+    for (size_t kind = WAIT_IDLE; kind <= WAIT_FIRST; kind++) {
+        uint64_t *wait_us = &s->waits[kind].wait_us;
+        if (*wait_us > server_idle_us(s->of)) *wait_us = server_idle_us(s->of);
+    }
+    for (size_t kind = 0; kind < CONN_WAITS; kind++) {   /* HTTP/2 says goodbye without waiting */
         for (conn *c = s->waits[kind].first; c; c = c->next)
             if (c->http2) shard_resume_later(s, c);
     }
@@ -596,6 +598,7 @@ static void set_limits(shard *s, quota *bodies, quota *replies)
 {
     const http_limits *l = s->limits;
     s->waits[WAIT_IDLE].wait_us = l->idle_wait_us;
+    s->waits[WAIT_FIRST].wait_us = CONN_HTTP2_FIRST_US;
     s->waits[WAIT_HEADER].wait_us = l->header_wait_us;
     s->waits[WAIT_BODY].wait_us = l->body_wait_us;
     s->waits[WAIT_WRITE].wait_us = l->write_wait_us;

@@ -734,6 +734,7 @@ bool http2_calm(const http2 *h) { return h->calm; }
 size_t http2_kept(const http2 *h) { return h->kept; }
 size_t http2_stream_growth(const http2_stream *s, size_t n) { return buf_growth(&s->kept, s->taken, n); }
 void http2_stream_disown(http2_stream *s) { quota_give_all(s->replies, &s->taken); }
+bool http2_asked(const http2 *h) { return h->last_id > 0; }
 bool http2_leaving(const http2 *h) { return h->noticed; }
 
 void http2_leave(http2 *h)

@@ -107,6 +107,7 @@ bool http2_calm(const http2 *h);                           /* over, because the 
 size_t http2_kept(const http2 *h);                         /* bytes of all replies that wait */
 size_t http2_stream_growth(const http2_stream *s, size_t n);   /* what n more of its reply may take of their memory */
 void http2_stream_disown(http2_stream *s);                 /* its memory counts no more: the session is over */
+bool http2_asked(const http2 *h);                          /* a request came, or began to */
 bool http2_leaving(const http2 *h);
 /* First call: tells the client to open no more streams (a goodbye that races with none).  The second, or the client's
  * answer: the last word; then it is over when the streams are. */

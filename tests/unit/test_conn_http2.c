@@ -654,9 +654,7 @@ static void clients_that_go_away_harm_nobody(void)
     rig_stop(&r);
 }
 
-static void drained(void *ctx) { atomic_fetch_add(&((rig *)ctx)->drained, 1); }
-
-static void drain(rig *r, size_t grace_us) { server_drain(r->server, grace_us, drained, r); }
+static void drain(rig *r, size_t grace_us) { server_drain(r->server, grace_us, note_drained, r); }
 
 static void draining_says_goodbye_twice_and_loses_nothing(void)
 {
@@ -681,11 +679,84 @@ static void draining_says_goodbye_twice_and_loses_nothing(void)
     h2c_stream *s = h2c_of(&c, held);
     while (!s->closed && h2c_turn(&c, fd)) {}
     CHECK(s->status == 200 && s->ended);
-    close(fd);
-    for (int i = 0; i < 50000 && !atomic_load(&r.drained); i++) usleep(100);
-    CHECK_U64(atomic_load(&r.drained), 1);
-    h2c_fini(&c);
+    hang_up_h2(&c, fd);
+    wait_drained(&r);
     rig_stop(&r);
+}
+
+/* What has come, without waiting for more. */
+static void hear_so_far(h2c *c, int fd)
+{
+    static char room[4096];
+    (void)h2c_say(c, fd);
+    for (ssize_t n; (n = recv(fd, room, sizeof room, MSG_DONTWAIT)) > 0;) h2c_hear(c, room, (size_t)n);
+}
+
+static void who_just_came_hears_goodbye_behind_his_first_request(void)
+{
+    enum { OLD, SILENT, ASKING, PINGING, ALL };
+    rig r;
+    h2c c[ALL];
+    int fd[ALL];
+    sys_fake_clock_hold(CLOCK_START_NS);
+    rig_start(&r, &plain, 1);
+    for (size_t i = 0; i < ALL; i++) {
+        dial_h2(&r, &c[i], &fd[i], 0);
+        (void)h2c_say(&c[i], fd[i]);
+        while (c[i].settings == 0 && h2c_turn(&c[i], fd[i])) {}
+        pass_time(&r, i == OLD ? CONN_HTTP2_FIRST_US : 0);
+    }
+    server_drain_idle(r.server, 5 * CONN_HTTP2_FIRST_US);
+    on_loop(&r, drain, 10 * CONN_HTTP2_FIRST_US);
+    pass_time(&r, CONN_HTTP2_FIRST_US / 2);
+    for (size_t i = 0; i < ALL; i++) {
+        hear_so_far(&c[i], fd[i]);
+        CHECK_U64(c[i].goaways, i == OLD);
+    }
+    h2c_frame(&c[PINGING], NGHTTP2_PING, 0, 0, "12345678", 8);
+    int32_t held = h2c_get(&c[ASKING], "/hold");
+    while (c[ASKING].goaways == 0 && h2c_turn(&c[ASKING], fd[ASKING])) {}
+    wait_holding(&r, 1);
+    pass_time(&r, CONN_HTTP2_FIRST_US / 2 - 1);
+    hear_so_far(&c[SILENT], fd[SILENT]);
+    hear_so_far(&c[PINGING], fd[PINGING]);
+    CHECK(c[SILENT].goaways == 0 && c[PINGING].goaways == 0);
+    pass_time(&r, 1);
+    on_loop(&r, release, 0);
+    h2c_end(&c[ASKING], fd[ASKING]);
+    CHECK(h2c_of(&c[ASKING], held)->ended && h2c_of(&c[ASKING], held)->status == 200);
+    for (size_t i = 0; i < ALL; i++) {
+        hear_so_far(&c[i], fd[i]);
+        CHECK_U64(c[i].goaways, 1 + (i == ASKING));   /* without a stream this client does not answer the first one */
+        CHECK(c[i].gone_last == (i == ASKING ? held : INT32_MAX) && c[i].gone_code == NGHTTP2_NO_ERROR);
+        hang_up_h2(&c[i], fd[i]);
+    }
+    wait_drained(&r);
+    rig_stop(&r);
+    sys_fake_clock_set(0);
+}
+
+/* Where nobody else serves, there is no more time than for those who are silent between two requests. */
+static void who_just_came_to_a_server_that_ends_hears_it_soon(void)
+{
+    rig r;
+    h2c c;
+    int fd;
+    sys_fake_clock_hold(CLOCK_START_NS);
+    rig_start(&r, &plain, 1);
+    dial_h2(&r, &c, &fd, 0);
+    while (c.settings == 0 && h2c_turn(&c, fd)) {}
+    on_loop(&r, drain, 10000000);
+    pass_time(&r, SERVER_DRAIN_IDLE_US - 1);
+    hear_so_far(&c, fd);
+    CHECK_U64(c.goaways, 0);
+    pass_time(&r, 1);
+    hear_so_far(&c, fd);
+    CHECK_U64(c.goaways, 1);
+    hang_up_h2(&c, fd);
+    wait_drained(&r);
+    rig_stop(&r);
+    sys_fake_clock_set(0);
 }
 
 static void connections_beyond_the_limit_are_told_so(void)
@@ -779,6 +850,8 @@ int main(void)
         TEST(a_client_that_ended_its_side_still_gets_its_answers),
         TEST(clients_that_go_away_harm_nobody),
         TEST(draining_says_goodbye_twice_and_loses_nothing),
+        TEST(who_just_came_hears_goodbye_behind_his_first_request),
+        TEST(who_just_came_to_a_server_that_ends_hears_it_soon),
         TEST(connections_beyond_the_limit_are_told_so),
         TEST(a_steady_load_allocates_nothing),
         TEST(short_and_interrupted_calls_change_nothing),
